@@ -47,6 +47,21 @@ pub enum CompilerError {
         /// What to do about it.
         advice: String,
     },
+    /// A weight, or a statistic of a normalization, holds what is no number.
+    #[error(
+        "{numbers} of the {of} numbers of `{tensor}` are NaN or infinite, the first at {first:?}; nothing can be trained or computed with \
+         them: the file is damaged, or made of a training that diverged; export the model again from an earlier checkpoint"
+    )]
+    NotFinite {
+        /// The tensor.
+        tensor: String,
+        /// How many of its numbers.
+        numbers: usize,
+        /// How many it has.
+        of: usize,
+        /// Place of the first of them on each axis.
+        first: Vec<usize>,
+    },
     /// An operator breaks its own rules: a wrong number of inputs, shapes that do not fit.
     #[error("node `{node}` ({operator}): {message}")]
     Node {

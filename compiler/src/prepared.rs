@@ -14,7 +14,8 @@ use crate::finetuning::stored_form::StoredForm;
 use crate::finetuning::{
     self, Applied, FineTuning, Head, Layer, LayerFacts, ParameterFinder, Selected, SelectedPart, TrainedLayer,
     Unadapted, Weight, batch_statistics, check_factors, chosen_output, dropout, initialize, layers_before, normalize,
-    pattern_matches, places, select, standardize_input, stochastic_depth, training_mode, undo_output, untie,
+    pattern_matches, places, require_finite, select, standardize_input, stochastic_depth, training_mode, undo_output,
+    untie,
 };
 use crate::graph::{Graph, TensorType, ValueId};
 use crate::model_file::Model;
@@ -202,6 +203,7 @@ pub(crate) fn prepare(
     let whole: Vec<usize> = selected.iter().filter(|own| own.is_whole(&layers)).map(|own| own.index).collect();
     let drawn = initialize(&mut graph, (&layers, &trainable, &whole), &wanted.initialize, wanted.seed)?;
     notes.extend((drawn > 0).then(|| format!("layers that start from new weights: {drawn}")));
+    require_finite(&graph, trainable.iter().map(|index| &layers[*index]))?;
     let branches = wanted.stochastic_depth.map_or_else(Vec::new, |_| residual::branches(&graph, prediction));
     let of_branches = wanted.stochastic_depth.map(|depth| stochastic_depth::note(&graph, &branches, depth));
     notes.extend(of_branches.transpose()?);

@@ -79,8 +79,16 @@ fn a_length_that_an_exporter_wrote_in_is_refused_where_its_axis_is_open() {
     let axes: [Length; 3] = [Length::named("batch"), Length::named("sequence"), 6.into()];
     let x = graph.input("x", TensorType::f32(axes));
     for (said, refusal) in [
-        (vec![-1, 7, 6], Some("cannot be reshaped to [-1, 7, 6]; state the lengths that are open")),
-        (vec![0, 7, 6], Some("[batch, sequence, 6] cannot be reshaped to [0, 7, 6]; state the lengths that are open")),
+        (
+            vec![-1, 7, 6],
+            Some("cannot be reshaped to [-1, 7, 6]; export the model with fixed lengths for what is open"),
+        ),
+        (
+            vec![0, 7, 6],
+            Some(
+                "[batch, sequence, 6] cannot be reshaped to [0, 7, 6]; export the model with fixed lengths for what is open",
+            ),
+        ),
         (vec![0, 0, 2, -1], None),
     ] {
         let shape = graph.constant("shape", Constant::i64([said.len()], &said));

@@ -293,7 +293,7 @@ fn sum_to_shape_of(graph: &mut Graph, gradient: ValueId, value: ValueId) -> Resu
             Some(target) if *target == 1 => axes.push(axis as i64),
             Some(target) => {
                 let open = target.as_number().is_none() || length.as_number().is_none();
-                let advice = if open { "; state the lengths that are open" } else { "" };
+                let advice = if open { "; export the model with fixed lengths for what is open" } else { "" };
                 return Err(CompilerError::Node {
                     node: shown(graph.name(value)),
                     operator: "gradient".into(),

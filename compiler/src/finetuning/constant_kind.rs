@@ -1,6 +1,8 @@
 //! What a constant is by its name and its values: a parameter, or what is none.
 
-use crate::graph::Constant;
+use std::f64::consts::PI;
+
+use crate::graph::{Constant, ElementType};
 
 /// Last parts of the names of tensors that a module keeps and does not train.
 const BUFFERS: [&str; 18] = [
@@ -83,8 +85,21 @@ pub(super) fn no_learned_constant(operator: &str, constant: &Constant) -> Option
 
 /// Zero, or so far below that a softmax makes nothing of it.
 fn is_mask(constant: &Constant) -> bool {
-    let values = constant.to_f32().unwrap_or_default();
-    values.iter().any(|value| *value <= -50.0) && values.iter().all(|value| *value == 0.0 || *value <= -50.0)
+    floats(constant).any(|value| value <= -50.0) && floats(constant).all(|value| value == 0.0 || value <= -50.0)
+}
+
+/// A mask that holds −∞ itself, which no parameter does, and else nothing above zero: slopes over distances may be added to it.
+/// `has_zeros`: some of it lets pass.
+pub(super) fn is_infinite_mask(constant: &Constant, has_zeros: bool) -> bool {
+    floats(constant).all(|value| value <= 0.0)
+        && floats(constant).any(|value| value == f32::NEG_INFINITY)
+        && (!has_zeros || floats(constant).any(|value| value == 0.0))
+}
+
+/// The numbers, if they are 32-bit floats.
+fn floats(constant: &Constant) -> impl Iterator<Item = f32> {
+    let bytes: &[u8] = if constant.dtype == ElementType::F32 { &constant.bytes } else { &[] };
+    bytes.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().expect("four")))
 }
 
 /// Sines and cosines of positions: at the first they are zeros and ones.
@@ -94,7 +109,59 @@ pub(super) fn is_wave_table(constant: &Constant) -> bool {
     let first = &values[..width.min(values.len())];
     let mut is_bounded = values.iter().all(|value| value.abs() <= 1.0 + 1e-6);
     is_bounded &= values.iter().any(|value| *value != values[0]);
-    is_bounded && first.iter().all(|value| value.abs() < 1e-6 || (value - 1.0).abs() < 1e-6)
+    is_bounded && first.iter().all(|value| is_near(*value, 0.0, 1.0))
+}
+
+/// A table that rows are picked of by position: each column is, to 1e-5, the sine or the cosine of the position times one frequency.
+pub(super) fn is_table_of_waves(constant: &Constant) -> bool {
+    let [others @ .., rows, width] = constant.shape.as_slice() else { return false };
+    // the first row tells almost any other table
+    let mut first = floats(constant).take(*width);
+    if *rows < 4 || others.iter().any(|length| *length != 1) || !first.all(|value| is_near(value, 0.0, 1.0)) {
+        return false;
+    }
+    let Some(values) = constant.to_f32().filter(|values| !values.is_empty()) else { return false };
+    let column = |at: usize| values[at..].iter().step_by(*width).map(|value| f64::from(*value)).collect::<Vec<f64>>();
+    let sines = (0..*width).filter(|at| values[*at].abs() < 1e-6).count();
+    sines > 0 && sines < *width && (0..*width).all(|at| is_wave(&column(at)))
+}
+
+/// Whether a column is the sine, where it begins with 0, or else the cosine of its places times one frequency. A sine moves; a cosine
+/// may be so slow that it stays at 1.
+fn is_wave(column: &[f64]) -> bool {
+    let is_sine = column[0].abs() < 1e-6;
+    let wave = |angle: f64| if is_sine { angle.sin() } else { angle.cos() };
+    let slope = |angle: f64| if is_sine { angle.cos() } else { angle.sin() };
+    // both angles of half a turn that have a value
+    let angles = |value: f64| {
+        let angle = if is_sine { value.clamp(-1.0, 1.0).asin() } else { value.clamp(-1.0, 1.0).acos() };
+        [angle, if is_sine { PI - angle } else { -angle }]
+    };
+    angles(column[1]).into_iter().any(|first| {
+        // each place that tells more of the frequency than those before it corrects it
+        let (mut frequency, mut told) = (first, slope(first).abs());
+        for (place, value) in column.iter().enumerate().skip(2) {
+            let expected = frequency * place as f64;
+            let tells = slope(expected).abs() * place as f64;
+            if tells >= told {
+                let turned = angles(*value).map(|angle| angle + 2.0 * PI * ((expected - angle) / (2.0 * PI)).round());
+                let nearest = turned.into_iter().min_by(|a, b| (a - expected).abs().total_cmp(&(b - expected).abs()));
+                frequency = nearest.map_or(frequency, |angle| angle / place as f64);
+                told = slope(frequency * place as f64).abs() * place as f64;
+            }
+        }
+        // angles were computed in 32 bits
+        let allowed = |angle: f64| 1e-5 + angle.abs() * f64::from(f32::EPSILON);
+        let fits = |(place, value): (usize, &f64)| {
+            let angle = frequency * place as f64;
+            (value - wave(angle)).abs() <= allowed(angle)
+        };
+        (!is_sine || frequency.abs() > 1e-9) && column.iter().enumerate().all(fits)
+    })
+}
+
+fn is_near(value: f32, one: f32, other: f32) -> bool {
+    (value - one).abs() < 1e-6 || (value - other).abs() < 1e-6
 }
 
 /// Whether all numbers are this one.
@@ -102,7 +169,7 @@ pub(super) fn is_all(constant: &Constant, number: f32) -> bool {
     constant.to_f32().is_some_and(|values| values.iter().all(|value| *value == number))
 }
 
-/// A kernel that sees one channel, of several pixels, and is the same for all channels.
+/// A kernel of numbers that sees one channel, of several pixels, and is the same for all channels.
 pub(super) fn is_one_filter(constant: &Constant) -> bool {
     let [channels, 1, lengths @ ..] = constant.shape.as_slice() else { return false };
     let pixels: usize = lengths.iter().product();
@@ -110,7 +177,9 @@ pub(super) fn is_one_filter(constant: &Constant) -> bool {
         return false;
     }
     let kernel = pixels * constant.dtype.bytes();
-    constant.bytes.chunks_exact(kernel).all(|own| own == &constant.bytes[..kernel])
+    // what is NaN or infinite throughout is a damaged weight
+    floats(constant).take(pixels).all(f32::is_finite)
+        && constant.bytes.chunks_exact(kernel).all(|own| own == &constant.bytes[..kernel])
 }
 
 pub(super) fn is_buffer(name: &str) -> bool {

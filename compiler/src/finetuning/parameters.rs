@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::constant_kind::{
-    FrozenReason, is_all, is_buffer, is_one_filter, is_part, is_wave_table, no_learned_constant,
+    FrozenReason, is_all, is_buffer, is_infinite_mask, is_one_filter, is_part, is_table_of_waves, is_wave_table,
+    no_learned_constant,
 };
 use super::module_path::{is_generated, of_weight};
 use crate::graph::{Constant, ElementType, Graph, Node, ValueId};
@@ -138,8 +139,13 @@ impl<'a> Parameters<'a> {
         let is_named = !is_generated(name);
         let operator = if node.domain.is_empty() { node.operator.as_str() } else { "" };
         let numbers: usize = constant.shape.iter().product();
+        let may_be_mask = !row.weights.contains(&input) || is_arithmetic(node) || operator == "Gather";
         let reason = if is_buffer(name) {
             Some(FrozenReason::Buffer)
+        } else if operator == "Gather" && is_table_of_waves(constant) {
+            Some(FrozenReason::Waves)
+        } else if may_be_mask && is_infinite_mask(constant, operator != "Where") {
+            Some(FrozenReason::Mask)
         } else if row.weights.contains(&input) && !is_arithmetic(node) {
             self.no_weight_of_layer(node, input, constant, is_named)
         } else if is_named {
@@ -306,6 +312,84 @@ mod tests {
     }
 
     #[test]
+    fn a_table_of_sines_and_cosines_that_is_read_by_position_is_not_trained_and_any_other_table_is() {
+        // as RoFormer has it: [sines | cosines] of a position
+        let table = |rows: usize, width: usize, wave: &dyn Fn(f64, usize) -> f64| {
+            let places = (0..rows).flat_map(|row| (0..width).map(move |column| (row as f64, column)));
+            places.map(|(row, column)| wave(row, column) as f32).collect::<Vec<f32>>()
+        };
+        let halves = |row: f64, column: usize| {
+            let angle = row / 10000f64.powf((column % 4) as f64 / 4.0);
+            if column < 4 { angle.sin() } else { angle.cos() }
+        };
+        let interleaved = |row: f64, column: usize| {
+            let angle = row / 10000f64.powf((column / 2) as f64 / 4.0);
+            if column % 2 == 0 { angle.sin() } else { angle.cos() }
+        };
+        let in_32_bits = |row: f64, column: usize| {
+            let angle = row as f32 * 10000f32.powf(-((column % 4) as f32) / 4.0);
+            f64::from(if column < 4 { angle.sin() } else { angle.cos() })
+        };
+        let nudged = |row: f64, column: usize| halves(row, column) + if row == 7.0 && column == 2 { 1e-3 } else { 0.0 };
+        // a first row of zeros and ones, and anything below
+        let random = |row: f64, column: usize| ((row * 8.0 + column as f64) * 12.9898).sin();
+        let begun = |row: f64, column: usize| if row > 0.0 { random(row, column) } else { halves(row, column) };
+        let rows: [(&str, usize, &dyn Fn(f64, usize) -> f64, bool); 9] = [
+            ("RoFormer's", 512, &halves, false),
+            ("interleaved", 64, &interleaved, false),
+            ("angles in 32 bits", 1536, &in_32_bits, false),
+            ("of four rows", 4, &halves, false),
+            ("too short to tell", 3, &halves, true),
+            ("with a number that is learned", 64, &nudged, true),
+            ("begun alike", 64, &begun, true),
+            ("random", 512, &random, true),
+            ("all zeros", 64, &|_, _| 0.0, true),
+        ];
+        for name in ["embed_positions.weight", "onnx::Gather_7"] {
+            for (what, rows, wave, is_trained) in &rows {
+                let nodes = vec![
+                    node("Gather", &[name, "places"], &["h"]),
+                    node("MatMul", &["h", "second.weight"], &["own"]),
+                    node("Add", &["x", "own"], &["y"]),
+                ];
+                let places = crate::handmade::whole("places", &[4], &[0, 1, 2, 3]);
+                let table = floats(name, &[*rows, 8], &table(*rows, 8, *wave));
+                let found = trained(nodes, vec![table, places, weight("second.weight", &[8, 4])]);
+                assert_eq!(found.iter().any(|weight| weight == name), *is_trained, "{what}, {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_mask_of_minus_infinity_is_no_parameter_whatever_it_is_called() {
+        let (low, full) = (f32::NEG_INFINITY, [f32::NEG_INFINITY; 16]);
+        let causal: Vec<f32> = (0..16).map(|at| if at % 4 > at / 4 { low } else { 0.0 }).collect();
+        let mixed: Vec<f32> = (0..16).map(|at| if at % 4 > at / 4 { low } else { 0.5 }).collect();
+        let slopes: Vec<f32> = (0..16).map(|at| if at % 4 > at / 4 { low } else { (at % 4 - at / 4) as f32 }).collect();
+        // what a node reads beside `h`, and whether it is taken for a parameter
+        let rows: [(&str, &[f32], bool); 8] = [
+            ("Add", &causal, false),
+            ("Add", &slopes, false),
+            ("Add", &full, true),
+            ("Add", &mixed, true),
+            ("Where", &full, false),
+            ("Where", &causal, false),
+            ("MatMul", &causal, true),
+            ("MatMul", &full, true),
+        ];
+        for (operator, values, is_trained) in rows {
+            let read: &[&str] = if operator == "Where" { &["c", "h", "m.causal"] } else { &["h", "m.causal"] };
+            let nodes = vec![
+                node("MatMul", &["x", "first.weight"], &["h"]),
+                node("Greater", &["x", "h"], &["c"]),
+                node(operator, read, &["y"]),
+            ];
+            let found = trained(nodes, vec![weight("first.weight", &[4, 4]), floats("m.causal", &[4, 4], values)]);
+            assert_eq!(found.contains(&"m.causal".to_owned()), is_trained, "{operator} {values:?}");
+        }
+    }
+
+    #[test]
     fn networks_that_make_tables_of_coordinates_are_trained_and_what_fills_the_place_of_a_parameter_is_not() {
         let layer = |x: &str, scale: &str, shift: &str| node("InstanceNormalization", &[x, scale, shift], &["y"]);
         let all = |name: &str, number: f32| floats(name, &[4], &[number; 4]);
@@ -343,6 +427,7 @@ mod tests {
             (vec![layer("x", "val_1", "val_2")], vec![all("val_1", 2.0), all("val_2", 0.0)], vec!["val_1", "val_2"]),
             (depthwise(), vec![floats("val_1", &[4, 1, 3, 3], &same)], vec![]),
             (depthwise(), vec![weight("val_1", &[4, 1, 3, 3])], vec!["val_1"]),
+            (depthwise(), vec![floats("val_1", &[4, 1, 3, 3], &[f32::NAN; 36])], vec!["val_1"]),
             (
                 norm("kernel"),
                 [vec![weight("kernel", &[4, 4]), all("val_1", 2.0), all("val_2", 0.0)], statistics().to_vec()].concat(),

@@ -39,7 +39,10 @@ impl ClassNumbers {
         let shape = graph.shape(scores)?;
         let (classes, further) = (shape[1].fixed(), shape.len() - 2);
         let classes = classes.ok_or_else(|| {
-            CompilerError::setting("training.loss", "the number of classes is open; state its length in the model")
+            CompilerError::setting(
+                "training.loss",
+                "the number of classes is open; export the model with a fixed number of them",
+            )
         })?;
         let mut shape = vec![classes];
         shape.extend(std::iter::repeat_n(1, further));

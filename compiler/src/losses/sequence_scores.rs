@@ -20,7 +20,7 @@ pub(super) fn symbols(graph: &Graph, prediction: ValueId) -> Result<usize, Compi
     graph.shape(prediction)?[2].fixed().ok_or_else(|| {
         CompilerError::setting(
             "training.loss",
-            "the number of scores at a place is open; state its length in the model",
+            "the number of scores at a place is open; export the model with a fixed number of them",
         )
     })
 }

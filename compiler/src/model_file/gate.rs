@@ -14,6 +14,10 @@ use millstream_schemas::shown;
 /// Opsets that are read.
 const OPSETS: std::ops::RangeInclusive<i64> = OLDEST_OPSET..=25;
 
+/// The newest version of the format that ONNX Runtime 1.31 loads; of a newer one it says "Unsupported model IR version: 14, max supported
+/// IR version: 13".
+const NEWEST_IR_VERSION: i64 = 13;
+
 pub(super) enum Problem {
     Malformed(String),
     Unsupported(String, &'static str),
@@ -38,6 +42,23 @@ pub(super) fn opset(proto: &ModelProto) -> Option<i64> {
 pub(super) fn check(proto: &ModelProto) -> Result<(), Problem> {
     let malformed = |message: String| Err(Problem::Malformed(message));
     let Some(graph) = &proto.graph else { return malformed("it holds no graph".into()) };
+    match proto.ir_version.unwrap_or(0) {
+        version if version > NEWEST_IR_VERSION => {
+            return Err(Problem::Unsupported(
+                format!("a file of version {version} of ONNX's format (`ir_version`)"),
+                "versions up to 13 are read, as by ONNX Runtime 1.31; export the model with an older release of onnx, or let onnx store it \
+                 as version 13 (`model.ir_version = 13`)",
+            ));
+        }
+        ..=0 => {
+            return malformed(
+                "it names no version of ONNX's format (`ir_version`), as every file has to; export it again, or let onnx store it as \
+                 version 8 (`model.ir_version = 8`)"
+                    .into(),
+            );
+        }
+        _ => {}
+    }
     match opset(proto) {
         None => return malformed("it names no version of the standard operators".into()),
         Some(version) if !OPSETS.contains(&version) => {

@@ -42,6 +42,14 @@ fn push(node: NodeProto) -> impl Fn(&mut ModelProto) {
 }
 
 #[test]
+fn files_of_all_versions_of_the_format_that_onnx_runtime_loads_are_read() {
+    for version in 3..=13 {
+        let model = ModelProto { ir_version: Some(version), ..whole() };
+        everything(model.encode_to_vec()).unwrap();
+    }
+}
+
+#[test]
 fn damaged_models_are_refused_with_the_place() {
     everything(whole().encode_to_vec()).unwrap();
     let rows: Vec<(Damage, &str)> = vec![
@@ -75,6 +83,11 @@ fn damaged_models_are_refused_with_the_place() {
         (|m| graph_of(m).output[0].name = None, "nothing makes its output ``"),
         (|m| graph_of(m).output.push(value("y", &[2])), "two outputs are named `y`"),
         (|m| graph_of(m).node.clear(), "no nodes"),
+        (|m| m.ir_version = Some(99), "a file of version 99 of ONNX's format (`ir_version`) is not supported"),
+        (|m| m.ir_version = Some(14), "let onnx store it as version 13"),
+        (|m| m.ir_version = Some(0), "it names no version of ONNX's format (`ir_version`)"),
+        (|m| m.ir_version = Some(-1), "it names no version of ONNX's format (`ir_version`)"),
+        (|m| m.ir_version = None, "it names no version of ONNX's format (`ir_version`)"),
         (|m| m.opset_import.clear(), "no version of the standard operators"),
         (|m| m.opset_import[0].version = Some(6), "opset 6 is not supported"),
         (

@@ -53,7 +53,7 @@ fn shapes(node: &Node, q: &[Length], k: &[Length], v: &[Length], past: Option<&[
         && query_heads.exact_quotient(&key_heads).is_some();
     if !fits {
         let is_open = [q, k, v].iter().any(|shape| shape.iter().any(|length| length.as_number().is_none()));
-        let advice = if is_open { "; state the lengths that are open" } else { "" };
+        let advice = if is_open { "; export the model with fixed lengths for what is open" } else { "" };
         return Err(format!("queries {q:?}, keys {k:?} and values {v:?} do not fit{advice}"));
     }
     let past = match past {

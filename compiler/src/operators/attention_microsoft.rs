@@ -53,7 +53,9 @@ pub(super) fn parts(node: &Node, columns: &Length) -> Result<[Length; 3], String
         None => {
             let each = columns.exact_quotient(&3.into()).ok_or_else(|| match columns.as_number() {
                 Some(_) => format!("{columns} columns for three parts"),
-                None => format!("{columns} columns for three parts; state the lengths that are open"),
+                None => {
+                    format!("{columns} columns for three parts; export the model with fixed lengths for what is open")
+                }
             })?;
             Ok([each.clone(), each.clone(), each])
         }
@@ -68,7 +70,9 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let heads = heads(rule.node, "num_heads").map_err(|message| rule.error(message))?;
     let [q, k, v] = parts(rule.node, columns).map_err(|message| rule.error(message))?;
     if !inner.agrees_with(rows) || (&q + &k + &v) != *columns || q != k {
-        return Err(rule.error(format!("{x} with weights {weights}; state the lengths that are open")));
+        return Err(
+            rule.error(format!("{x} with weights {weights}; export the model with fixed lengths for what is open"))
+        );
     }
     normalizations::require_vector(rule, 2, columns)?;
     let size = size_of_a_head(&k, heads).map_err(|message| rule.error(message))?;

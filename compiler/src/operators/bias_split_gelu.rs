@@ -26,7 +26,9 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     rule.input(1)?;
     normalizations::require_vector(rule, 1, last)?;
     let half = last.exact_quotient(&2.into());
-    *last = half.ok_or_else(|| rule.error(format!("{last} numbers in two halves; state the lengths that are open")))?;
+    *last = half.ok_or_else(|| {
+        rule.error(format!("{last} numbers in two halves; export the model with fixed lengths for what is open"))
+    })?;
     Ok(vec![made])
 }
 

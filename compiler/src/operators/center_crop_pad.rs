@@ -62,7 +62,7 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
             Length::number(0) - cut.quotient(&2.into())
         } else {
             let reason =
-                format!("whether a length of {have} is cut or padded is open; state the lengths that are open");
+                format!("whether a length of {have} is cut or padded is open; export the model with fixed lengths for what is open");
             return Err(node.no_gradient(reason));
         });
         after.push(&added - before.last().expect("one was added"));

@@ -48,7 +48,7 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let elements = axes::elements(&window.kernel).map(Length::from);
     let misfit = || {
         let open = x.shape.iter().chain(&window.input).any(|length| length.as_number().is_none());
-        let advice = if open { "; state the lengths that are open" } else { "" };
+        let advice = if open { "; export the model with fixed lengths for what is open" } else { "" };
         rule.error(format!("columns {:?} of blocks {:?} over {:?}{advice}", x.shape, window.kernel, window.input))
     };
     let [batch, rows, blocks] = x.shape.as_slice() else { return Err(misfit()) };

@@ -57,7 +57,7 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let reach = kept.last().map_or(0, |last| last + 1);
     if !whole.is_at_least(reach) {
         let open = whole.as_number().is_none();
-        let advice = if open { "; state the lengths that are open" } else { "" };
+        let advice = if open { "; export the model with fixed lengths for what is open" } else { "" };
         return Err(rule.error(format!("a condition on {reach} entries of {whole}{advice}")));
     }
     let count = Length::from(kept.len());

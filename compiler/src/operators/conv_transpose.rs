@@ -55,7 +55,7 @@ fn turned_around(node: &Node, x: &[Length], kernel: &[Length]) -> Result<(Window
         if let Some(wanted) = wanted {
             let padding = &covered - &wanted;
             let padding = padding.fixed().ok_or(format!(
-                "an output of {wanted}, longer than {covered}, or not known to fit it: state the lengths"
+                "an output of {wanted}, longer than {covered}, or not known to fit it: export the model with fixed lengths"
             ))?;
             let (small, large) = (padding / 2, padding - padding / 2);
             let upper = auto_pad == "SAME_UPPER";

@@ -53,8 +53,9 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
         Some(_) => rule.input(2)?.shape.last().cloned(),
         None => hidden.exact_quotient(&3.into()),
     };
-    let value = value
-        .ok_or_else(|| rule.error(format!("{hidden} columns for three parts; state the lengths that are open")))?;
+    let value = value.ok_or_else(|| {
+        rule.error(format!("{hidden} columns for three parts; export the model with fixed lengths for what is open"))
+    })?;
     size_of_a_head(&value, heads).map_err(|message| rule.error(message))?;
     let y = TensorType::new(q.dtype, [batch, one, &value]);
     match (rule.optional(5), rule.optional(6)) {

@@ -72,7 +72,7 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
             given.shape.len() == 4 && given.shape.iter().zip(&wanted).all(|(given, wanted)| given.agrees_with(wanted));
         if !fits {
             let open = given.shape.iter().chain(&wanted).any(|length| length.as_number().is_none());
-            let advice = if open { "; state the lengths that are open" } else { "" };
+            let advice = if open { "; export the model with fixed lengths for what is open" } else { "" };
             return Err(rule.error(format!("input {index} is {given}, wanted {wanted:?}{advice}")));
         }
     }

@@ -38,8 +38,10 @@ pub(super) fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, Compile
     if scale.shape.len() == 1 && scale.shape[0] != 1 {
         let axis = rule.axis(rule.node.int("axis").unwrap_or(1), x.shape.len())?;
         if !scale.shape[0].agrees_with(&x.shape[axis]) {
-            return Err(rule
-                .error(format!("{} scales for axis {axis} of {x}; state the lengths that are open", scale.shape[0])));
+            return Err(rule.error(format!(
+                "{} scales for axis {axis} of {x}; export the model with fixed lengths for what is open",
+                scale.shape[0]
+            )));
         }
     }
     Ok(vec![TensorType { dtype: scale.dtype, shape: x.shape.clone() }])

@@ -30,7 +30,7 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     };
     if !rows.agrees_with(columns) {
         let open = rows.as_number().is_none() || columns.as_number().is_none();
-        let advice = if open { "; state the lengths that are open" } else { "" };
+        let advice = if open { "; export the model with fixed lengths for what is open" } else { "" };
         return Err(rule.error(format!("matrices of {rows} rows and {columns} columns{advice}")));
     }
     Ok(vec![TensorType { dtype: x.dtype, shape: batch.to_vec() }])
@@ -60,7 +60,7 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
             b.graph.minus(diagonal, other)?
         }
         Some(size) => return Err(b.no_gradient(format!("matrices of {size} rows, more than 3"))),
-        None => return Err(b.no_gradient("matrices of open lengths: state them")),
+        None => return Err(b.no_gradient("matrices of open lengths: export the model with fixed lengths")),
     };
     let dx = b.graph.times(cofactors, dy)?;
     give(b, dx, &shape)

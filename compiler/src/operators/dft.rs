@@ -96,7 +96,7 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let x = rule.input(0)?;
     let parts = x.shape.last().and_then(Length::as_number);
     if x.shape.len() < 2 || !matches!(parts, Some(1 | 2)) {
-        let advice = if parts.is_none() { "; state the lengths that are open" } else { "" };
+        let advice = if parts.is_none() { "; export the model with fixed lengths for what is open" } else { "" };
         return Err(rule.error(format!("{x}, whose last axis is no pair and no real part{advice}")));
     }
     let transform = Transform::of(rule.graph, rule.node, &x.shape).map_err(|message| rule.error(message))?;
@@ -147,7 +147,10 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     if *count != shape[axis] {
         // entries that were cut have no gradient, and zeros that were filled in need none
         let (Some(read), Some(given)) = (count.fixed(), shape[axis].fixed()) else {
-            return Err(b.no_gradient(format!("{count} entries of {}; state the lengths that are open", shape[axis])));
+            return Err(b.no_gradient(format!(
+                "{count} entries of {}; export the model with fixed lengths for what is open",
+                shape[axis]
+            )));
         };
         dx = b.graph.part(dx, &[axis as i64], &[0], &[read.min(given)], &[1])?;
         let mut cut = nothing.clone();

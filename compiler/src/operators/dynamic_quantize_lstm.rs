@@ -62,7 +62,9 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
         return Err(rule.error(format!("{x} with weights {w} and {r}, wanted three axes each")));
     };
     if !inner.agrees_with(rows) || !columns.agrees_with(wide) || !(hidden * 4).agrees_with(wide) {
-        return Err(rule.error(format!("{x} with weights {w} and {r}; state the lengths that are open")));
+        return Err(
+            rule.error(format!("{x} with weights {w} and {r}; export the model with fixed lengths for what is open"))
+        );
     }
     let last = TensorType::new(x.dtype, [directions, batch, hidden]);
     Ok(vec![TensorType::new(x.dtype, [steps, directions, batch, hidden]), last.clone(), last])

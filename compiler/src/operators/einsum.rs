@@ -113,7 +113,7 @@ impl Equation {
                     Some(known) if *known == 1 => length,
                     Some(known) => {
                         let open = known.as_number().is_none() || length.as_number().is_none();
-                        let advice = if open { "; state the lengths that are open" } else { "" };
+                        let advice = if open { "; export the model with fixed lengths for what is open" } else { "" };
                         return Err(format!("{label:?} is {known} in one operand and {length} in another{advice}"));
                     }
                 };

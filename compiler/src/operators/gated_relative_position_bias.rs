@@ -46,7 +46,7 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let wanted = [1.into(), heads.into(), length.clone(), length.clone()];
     if own != *size || gates.exact_quotient(&2.into()).is_none() || distances.shape != wanted {
         return Err(rule.error(format!(
-            "queries {queries}, weights {weights} and {distances} by distance do not fit; state the lengths that are open"
+            "queries {queries}, weights {weights} and {distances} by distance do not fit; export the model with fixed lengths for what is open"
         )));
     }
     normalizations::require_vector(rule, 1, hidden)?;

@@ -37,7 +37,9 @@ pub(super) const OPERATOR: Operator = Operator {
 fn counts(node: &Node, data: &[Length], indices: &[Length]) -> Result<(usize, usize), String> {
     let batch = axes::length(node.int("batch_dims").unwrap_or(0))?;
     let last = indices.last().ok_or("indices without an axis")?;
-    let named = last.fixed().ok_or_else(|| format!("rows of indices of open length {last}: state it"))?;
+    let named = last
+        .fixed()
+        .ok_or_else(|| format!("rows of indices of open length {last}: export the model with a fixed length there"))?;
     let fits = batch < indices.len() && named >= 1 && batch.saturating_add(named) <= data.len();
     if !fits || !(0..batch).all(|axis| data[axis].agrees_with(&indices[axis])) {
         return Err(format!("indices {indices:?} of {batch} batch axes do not fit {data:?}"));

@@ -49,7 +49,7 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
         && grid.shape[0].agrees_with(&x.shape[0]);
     if !fits {
         let open = x.shape.iter().chain(&grid.shape).any(|length| length.as_number().is_none());
-        let advice = if open { "; state the lengths that are open" } else { "" };
+        let advice = if open { "; export the model with fixed lengths for what is open" } else { "" };
         return Err(rule.error(format!("places {grid} in {x}{advice}")));
     }
     let shape = [&x.shape[..2], &grid.shape[1..rank - 1]].concat();

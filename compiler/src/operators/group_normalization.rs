@@ -43,7 +43,7 @@ fn groups(node: &Node) -> Result<usize, String> {
 pub(super) fn channels_of_a_group(channels: &Length, groups: usize) -> Result<Length, String> {
     let misfit = || match channels.as_number() {
         Some(_) => format!("{channels} channels in {groups} groups"),
-        None => format!("{channels} channels in {groups} groups; state the lengths that are open"),
+        None => format!("{channels} channels in {groups} groups; export the model with fixed lengths for what is open"),
     };
     channels.exact_quotient(&groups.into()).ok_or_else(misfit)
 }

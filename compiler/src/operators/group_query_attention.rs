@@ -54,7 +54,9 @@ fn shapes(
             given.shape.len() == 3 && given.shape.iter().zip(&wanted).all(|(given, wanted)| given.agrees_with(wanted))
         };
         if !fits(k) || !fits(v) {
-            return Err(format!("queries {q}, keys {k} and values {v}; state the lengths that are open"));
+            return Err(format!(
+                "queries {q}, keys {k} and values {v}; export the model with fixed lengths for what is open"
+            ));
         }
     }
     let past = match past.map(|past| (past, past.shape.as_slice())) {
@@ -75,7 +77,10 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let found = shapes(rule.node, q, keys, past).map_err(|message| rule.error(message))?;
     let rows = rule.input(5)?;
     if rows.shape.len() != 1 || !rows.shape[0].agrees_with(&found.batch) {
-        return Err(rule.error(format!("lengths {rows} of {} rows; state the lengths that are open", found.batch)));
+        return Err(rule.error(format!(
+            "lengths {rows} of {} rows; export the model with fixed lengths for what is open",
+            found.batch
+        )));
     }
     let Shapes { batch, heads, key_heads, length, size, past, .. } = found;
     let y = TensorType::new(q.dtype, [batch.clone(), length, &size * heads]);

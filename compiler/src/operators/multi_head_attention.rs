@@ -52,7 +52,9 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let [size, key_size, value_size] = sizes.map(|size| size.map_err(|message| rule.error(message)));
     let (size, key_size, value_size) = (size?, key_size?, value_size?);
     if !size.agrees_with(&key_size) || !k.shape[1].agrees_with(&v.shape[1]) {
-        return Err(rule.error(format!("queries {q}, keys {k} and values {v}; state the lengths that are open")));
+        return Err(rule.error(format!(
+            "queries {q}, keys {k} and values {v}; export the model with fixed lengths for what is open"
+        )));
     }
     let past = match rule.optional(6) {
         Some(past) => past.shape.get(2).cloned().ok_or_else(|| rule.error(format!("earlier keys {past}")))?,

@@ -37,7 +37,8 @@ fn places(rule: &TypeRuleInput<'_>) -> Result<Vec<usize>, CompilerError> {
     let zero = |element: &Length| match element.as_number() {
         Some(number) => Ok(number == 0),
         None if element.is_at_least(1) => Ok(false),
-        None => Err(rule.error(format!("whether {element} is zero is open: state the lengths that are open"))),
+        None => Err(rule
+            .error(format!("whether {element} is zero is open: export the model with fixed lengths for what is open"))),
     };
     let is_zero = rule.known_lengths(0)?.iter().map(zero).collect::<Result<Vec<bool>, _>>()?;
     Ok((0..is_zero.len()).filter(|at| !is_zero[*at]).collect())

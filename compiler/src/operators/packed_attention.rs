@@ -40,7 +40,9 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let heads = heads(rule.node, "num_heads").map_err(|message| rule.error(message))?;
     let [q, k, v] = attention_microsoft::parts(rule.node, columns).map_err(|message| rule.error(message))?;
     if !inner.agrees_with(rows) || (&q + &k + &v) != *columns || q != k {
-        return Err(rule.error(format!("{x} with weights {weights}; state the lengths that are open")));
+        return Err(
+            rule.error(format!("{x} with weights {weights}; export the model with fixed lengths for what is open"))
+        );
     }
     normalizations::require_vector(rule, 2, columns)?;
     require_rows(rule, 3)?;
@@ -55,7 +57,9 @@ pub(super) fn require_rows(rule: &TypeRuleInput<'_>, offsets: usize) -> Result<(
     let (places, begins) = (rule.input(offsets)?, rule.input(offsets + 1)?);
     match (places.shape.as_slice(), begins.shape.as_slice()) {
         ([rows, _], [count]) if (rows + 1).agrees_with(count) => Ok(()),
-        _ => Err(rule.error(format!("tokens at {places}, rows from {begins}; state the lengths that are open"))),
+        _ => Err(rule.error(format!(
+            "tokens at {places}, rows from {begins}; export the model with fixed lengths for what is open"
+        ))),
     }
 }
 

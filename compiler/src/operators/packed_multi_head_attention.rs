@@ -54,8 +54,9 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
         None => None,
     };
     let parts = parts(&q.shape, others);
-    let parts =
-        parts.ok_or_else(|| rule.error(format!("queries {q} with {others:?}; state the lengths that are open")))?;
+    let parts = parts.ok_or_else(|| {
+        rule.error(format!("queries {q} with {others:?}; export the model with fixed lengths for what is open"))
+    })?;
     let heads = heads(rule.node, "num_heads").map_err(|message| rule.error(message))?;
     for part in &parts {
         size_of_a_head(part, heads).map_err(|message| rule.error(message))?;

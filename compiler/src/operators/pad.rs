@@ -92,7 +92,7 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
         None => (Length::number(0) - pad).is_at_least(0).then_some(-1),
     };
     if let Some(pad) = before.iter().chain(&after).find(|pad| sign(pad).is_none()) {
-        return Err(b.no_gradient(format!("a pad of {pad} may add or cut: state the lengths")));
+        return Err(b.no_gradient(format!("a pad of {pad} may add or cut: export the model with fixed lengths")));
     }
     let added = |pad: &Length| if sign(pad) == Some(1) { pad.clone() } else { 0.into() };
     let cut = |pad: &Length| if sign(pad) == Some(-1) { Length::number(0) - pad } else { 0.into() };
@@ -146,7 +146,7 @@ fn unrepeated(
         let rest = &length - &from - number(count);
         if !from.is_at_least(0) || !rest.is_at_least(0) {
             return Err(b.no_gradient(format!(
-                "a margin of {margin} that is not shorter than the axis of {length}; state the lengths that are open"
+                "a margin of {margin} that is not shorter than the axis of {length}; export the model with fixed lengths for what is open"
             )));
         }
         let (mut lead, mut tail) = (vec![number(0); padded.len()], vec![number(0); padded.len()]);

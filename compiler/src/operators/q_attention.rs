@@ -52,7 +52,9 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     };
     let third = columns.exact_quotient(&3.into());
     let Some(hidden) = third.filter(|_| inner.agrees_with(rows)) else {
-        return Err(rule.error(format!("{x} with weights {weights}; state the lengths that are open")));
+        return Err(
+            rule.error(format!("{x} with weights {weights}; export the model with fixed lengths for what is open"))
+        );
     };
     let heads = heads(rule.node, "num_heads").map_err(|message| rule.error(message))?;
     let size = size_of_a_head(&hidden, heads).map_err(|message| rule.error(message))?;

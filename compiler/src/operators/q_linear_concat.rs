@@ -32,7 +32,7 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
         let fits = |at: usize| at == axis || part.shape[at].agrees_with(&shape[at]);
         if part.shape.len() != shape.len() || !(0..shape.len()).all(fits) {
             let open = part.shape.iter().chain(&shape).any(|length| length.as_number().is_none());
-            let advice = if open { "; state the lengths that are open" } else { "" };
+            let advice = if open { "; export the model with fixed lengths for what is open" } else { "" };
             return Err(rule.error(format!("{part} beside {shape:?} along axis {axis}{advice}")));
         }
         lengths.push(part.shape[axis].clone());

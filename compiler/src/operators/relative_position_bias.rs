@@ -50,8 +50,9 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let [buckets, heads] = [0, 1].map(|axis| node.graph.shape(table).map(|shape| shape[axis].clone()));
     let (buckets, heads) = (buckets?, heads?);
     let number = buckets.fixed().filter(|count| (2..1 << 16).contains(count));
-    let number = number
-        .ok_or_else(|| node.no_gradient(format!("a table of {buckets} buckets; state the lengths that are open")))?;
+    let number = number.ok_or_else(|| {
+        node.no_gradient(format!("a table of {buckets} buckets; export the model with fixed lengths for what is open"))
+    })?;
     let both = node.node.int("is_bidirectional").unwrap_or(0) != 0;
     let of_a_side = if both { number / 2 } else { number } as i64;
     let near = of_a_side / 2;

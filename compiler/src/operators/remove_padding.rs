@@ -61,7 +61,9 @@ fn counts(graph: &Graph, node: &Node) -> Result<Option<(Vec<i64>, usize)>, Strin
     let Some(shape) = graph.tensor_type(x).map(|known| known.shape.clone()) else { return Ok(None) };
     let [rows, length, _] = shape.as_slice() else { return Err(format!("an input {shape:?}, wanted three axes")) };
     let (Some(rows), Some(length)) = (rows.fixed(), length.fixed()) else {
-        return Err(format!("{counts:?} tokens of {rows} rows of {length}; state the lengths that are open"));
+        return Err(format!(
+            "{counts:?} tokens of {rows} rows of {length}; export the model with fixed lengths for what is open"
+        ));
     };
     if rows != counts.len() || length == 0 || counts.iter().any(|count| *count < 0 || *count > length as i64) {
         return Err(format!("{counts:?} tokens of {rows} rows of {length}"));

@@ -33,7 +33,7 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let wanted = rule.known_lengths(1)?;
     let copies = rule.node.int("allowzero").unwrap_or(0) == 0;
     let open = x.shape.iter().chain(&wanted).any(|length| length.as_number().is_none());
-    let advice = if open { "; state the lengths that are open" } else { "" };
+    let advice = if open { "; export the model with fixed lengths for what is open" } else { "" };
     let misfit = || rule.error(format!("{:?} cannot be reshaped to {wanted:?}{advice}", x.shape));
     let mut shape = Vec::with_capacity(wanted.len());
     let mut left = None;

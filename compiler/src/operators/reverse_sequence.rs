@@ -38,7 +38,7 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
         [one] if one.agrees_with(batch) => Ok(vec![x.clone()]),
         other => {
             let open = [other, std::slice::from_ref(batch)].concat().iter().any(|length| length.as_number().is_none());
-            let advice = if open { "; state the lengths that are open" } else { "" };
+            let advice = if open { "; export the model with fixed lengths for what is open" } else { "" };
             Err(rule.error(format!("lengths {other:?} for a batch of {batch}{advice}")))
         }
     }

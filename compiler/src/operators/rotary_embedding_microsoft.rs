@@ -55,7 +55,10 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
         };
         let heads = shape[2].exact_quotient(&size);
         let heads = heads.ok_or_else(|| {
-            node.error(format!("heads of {size} in an axis of {}; state the lengths that are open", shape[2]))
+            node.error(format!(
+                "heads of {size} in an axis of {}; export the model with fixed lengths for what is open",
+                shape[2]
+            ))
         })?;
         node.graph.reshape(x, &[&shape[0], &shape[1], &heads, &size])?
     } else {

@@ -64,15 +64,30 @@ fn parts(graph: &Graph, node: &Node, shape: &[Length]) -> Result<Vec<Part>, Stri
         let numbers = (shape[axis].fixed(), starts[at].as_number(), ends[at].as_number());
         parts[axis] = match numbers {
             (Some(length), Some(start), Some(end)) => part(length, start, end, steps[at])?,
-            _ => open_part(&shape[axis], &starts[at], &ends[at], steps[at]).ok_or_else(|| {
-                format!(
-                    "a part in steps of {} of axis {axis}, whose length {} is open: state the lengths",
-                    steps[at], shape[axis]
-                )
-            })?,
+            _ => open_part(&shape[axis], &starts[at], &ends[at], steps[at])
+                .ok_or_else(|| obstacle(graph, node, (axis, &shape[axis]), [&starts[at], &ends[at]], steps[at]))?,
         };
     }
     Ok(parts)
+}
+
+/// Why the part of an axis cannot be told: a bound of which it is open from where it counts, or else the axis itself.
+fn obstacle(graph: &Graph, node: &Node, (axis, length): (usize, &Length), bounds: [&Length; 2], step: i64) -> String {
+    let is_forwards = (1..LONGEST).contains(&step);
+    let has_sign = |bound: &Length| bound.is_at_least(0) || (Length::number(-1) - bound).is_at_least(0);
+    let is_open = |bound: &Length| bound.as_number().is_none() && !(is_forwards && has_sign(bound));
+    let advice = "export the model with fixed lengths";
+    let Some(at) = bounds.iter().position(|bound| is_open(bound)) else {
+        return format!("a part in steps of {step} of axis {axis}, whose length {length} is open: {advice}");
+    };
+    let made_by = node.input(at + 1).and_then(|given| graph.producer(given)).map_or_else(String::new, |maker| {
+        format!(", of node `{}` ({}),", graph.label(maker), maker.qualified_operator())
+    });
+    let either = if has_sign(bounds[at]) { "" } else { ", and may count from the front or from the end" };
+    let (what, bound) = (["start", "end"][at], bounds[at]);
+    format!(
+        "a part in steps of {step} of axis {axis} of {length}: its {what} {bound}{made_by} is open{either}: {advice}"
+    )
 }
 
 fn part(length: usize, start: i64, end: i64, step: i64) -> Result<Part, String> {
@@ -203,4 +218,42 @@ fn with_gaps(b: &mut Backward<'_>, value: ValueId, parts: &[Part]) -> Result<Val
     let names: Vec<i64> = axes.iter().map(|axis| *axis as i64).collect();
     let counts: Vec<Length> = axes.iter().map(|axis| &merged[*axis] - (step(&parts[*axis]) - 1)).collect();
     b.graph.part(value, &names, &vec![0.into(); axes.len()], &counts, &vec![1; axes.len()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handmade::{graph, node, read, untyped, value, weight, whole};
+
+    #[test]
+    fn a_part_that_cannot_be_told_names_the_bound_that_is_open_and_the_node_that_makes_it() {
+        let nodes = vec![
+            node("Shape", &["x"], &["lengths"]),
+            node("Gather", &["lengths", "first"], &["rows"]),
+            node("Sub", &["rows", "ten"], &["fewer"]),
+            node("Relu", &["table"], &["y"]),
+        ];
+        let numbers = [("first", 0), ("ten", 10), ("zero", 0), ("axis", 0), ("back", -2)];
+        let mut constants = vec![weight("table", &[80, 4])];
+        constants.extend(numbers.map(|(name, number)| whole(name, &[1], &[number])));
+        let graph = read(graph(nodes, constants, vec![value("x", &[4])], vec![untyped("y"), untyped("fewer")]));
+        let fewer = "batch - 10, of node `fewer` (Sub), is open";
+        // start, end, step, the length of the axis, and what is said
+        let rows: [(&str, &str, &str, Length, String); 4] = [
+            ("zero", "fewer", "", 80.into(), format!("axis 0 of 80: its end {fewer}")),
+            ("fewer", "rows", "", 80.into(), format!("axis 0 of 80: its start {fewer}")),
+            ("fewer", "zero", "back", 80.into(), format!("axis 0 of 80: its start {fewer}")),
+            ("ten", "zero", "back", Length::named("n"), "axis 0, whose length n is open".to_owned()),
+        ];
+        for (start, end, step, length, wanted) in rows {
+            // one element after another where no step is given
+            let step = (step == "back").then_some(step);
+            let inputs = [Some("table"), Some(start), Some(end), Some("axis"), step];
+            let inputs = inputs.map(|name| name.and_then(|name| graph.find(name))).to_vec();
+            let slice = Node { operator: "Slice".into(), inputs, ..Node::default() };
+            let error = parts(&graph, &slice, &[length, 4.into()]).err().unwrap();
+            assert!(error.contains(&wanted), "wanted `{wanted}` in `{error}`");
+            assert!(error.ends_with("export the model with fixed lengths"), "{error}");
+        }
+    }
 }

@@ -50,7 +50,9 @@ impl Frames {
         let length = match (node.input(3), window) {
             (Some(_), _) => number(3, "frame length")? as usize,
             (None, Some(window)) => window,
-            (None, None) if node.input(2).is_some() => return Err("a window of open lengths: state them".into()),
+            (None, None) if node.input(2).is_some() => {
+                return Err("a window of open lengths: export the model with fixed lengths".into());
+            }
             (None, None) => return Err("neither a window nor a frame length".into()),
         };
         if window.is_some_and(|window| window != length) {
@@ -75,7 +77,7 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let frames = Frames::of(rule.graph, rule.node, &signal.shape).map_err(|message| rule.error(message))?;
     let parts = signal.shape.last().and_then(Length::as_number);
     if !(parts == Some(1) || parts == Some(2) && !is_half(rule.node)) {
-        let advice = if parts.is_none() { "; state the lengths that are open" } else { "" };
+        let advice = if parts.is_none() { "; export the model with fixed lengths for what is open" } else { "" };
         let what = "which is neither of real parts nor of pairs whose both halves are asked for";
         return Err(rule.error(format!("a signal {signal}, {what}{advice}")));
     }

@@ -108,7 +108,10 @@ impl<'a> TypeRuleInput<'a> {
         let mut names: Vec<&str> = lengths.iter().flat_map(|length| length.names()).collect();
         names.dedup();
         let names: Vec<String> = names.into_iter().map(|name| format!("`{}`", shown(name))).collect();
-        format!("{what}, on axis {axis}, where that is open: state the length of {}", names.join(" and "))
+        format!(
+            "{what}, on axis {axis}, where that is open: export the model with fixed lengths for {}",
+            names.join(" and ")
+        )
     }
 }
 

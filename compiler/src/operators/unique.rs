@@ -33,7 +33,9 @@ fn different(rule: &TypeRuleInput<'_>) -> Result<(Vec<i64>, usize), CompilerErro
         return Err(rule.not_known(0));
     }
     let known = rule.known_lengths(0)?;
-    let open = || rule.error(format!("which of {known:?} differ is open: state the lengths that are open"));
+    let open = || {
+        rule.error(format!("which of {known:?} differ is open: export the model with fixed lengths for what is open"))
+    };
     let all = known.iter().map(Length::as_number).collect::<Option<Vec<i64>>>().ok_or_else(open)?;
     let mut seen = HashSet::new();
     let mut found: Vec<i64> = all.iter().copied().filter(|element| seen.insert(*element)).collect();

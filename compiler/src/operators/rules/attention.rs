@@ -40,7 +40,10 @@ pub(crate) fn attend(graph: &mut Graph, queries: ValueId, keys: ValueId, values:
     let [q, k, v] = [queries, keys, values].map(|value| graph.shape(value).map(<[Length]>::to_vec));
     let (q, k, v) = (q?, k?, v?);
     let share = q[1].exact_quotient(&k[1]).ok_or_else(|| {
-        CompilerError::unsupported(format!("{} heads over {} of keys", q[1], k[1]), "state the lengths that are open")
+        CompilerError::unsupported(
+            format!("{} heads over {} of keys", q[1], k[1]),
+            "export the model with fixed lengths for what is open",
+        )
     })?;
     // the heads of a group follow each other, so they are more queries of that group
     let stacked = |last: &Length| [k[0].clone(), k[1].clone(), share.clone() * &q[2], last.clone()];
@@ -133,8 +136,9 @@ pub(crate) fn within(graph: &mut Graph, seen: ValueId, places: (ValueId, ValueId
 /// `[batch, length, heads · size]` as `[batch, heads, length, size]`.
 pub(crate) fn split_heads(graph: &mut Graph, value: ValueId, heads: usize) -> Emitted {
     let shape = graph.shape(value)?.to_vec();
-    let size = size_of_a_head(&shape[2], heads)
-        .map_err(|message| CompilerError::unsupported(message, "state the lengths that are open"))?;
+    let size = size_of_a_head(&shape[2], heads).map_err(|message| {
+        CompilerError::unsupported(message, "export the model with fixed lengths for what is open")
+    })?;
     let split = graph.reshape(value, &[&shape[0], &shape[1], &heads.into(), &size])?;
     graph.transpose(split, &[0, 2, 1, 3])
 }
@@ -150,7 +154,7 @@ pub(crate) fn merge_heads(graph: &mut Graph, value: ValueId) -> Emitted {
 pub(crate) fn size_of_a_head(hidden: &Length, heads: usize) -> Result<Length, String> {
     let misfit = || match hidden.as_number() {
         Some(_) => format!("an axis of {hidden} in {heads} heads"),
-        None => format!("an axis of {hidden} in {heads} heads; state the lengths that are open"),
+        None => format!("an axis of {hidden} in {heads} heads; export the model with fixed lengths for what is open"),
     };
     hidden.exact_quotient(&heads.into()).ok_or_else(misfit)
 }
@@ -250,8 +254,8 @@ pub(crate) fn scale_of(node: &Expansion<'_>, size: &Length) -> Result<f32, Compi
     match (node.node.float("scale").filter(|scale| *scale != 0.0), size.fixed()) {
         (Some(scale), _) => Ok(scale),
         (None, Some(size)) => Ok(1.0 / (size as f32).sqrt()),
-        (None, None) => {
-            Err(node.no_gradient(format!("heads of length {size}, whose root scales; state the lengths that are open")))
-        }
+        (None, None) => Err(node.no_gradient(format!(
+            "heads of length {size}, whose root scales; export the model with fixed lengths for what is open"
+        ))),
     }
 }

@@ -27,6 +27,7 @@ pub(crate) fn image(rule: &TypeRuleInput<'_>) -> Result<[Length; 4], CompilerErr
 
 /// Why a length is not cut into blocks.
 pub(crate) fn misfit(rule: &TypeRuleInput<'_>, length: &Length, by: usize) -> CompilerError {
-    let advice = if length.as_number().is_none() { "; state the lengths that are open" } else { "" };
+    let advice =
+        if length.as_number().is_none() { "; export the model with fixed lengths for what is open" } else { "" };
     rule.error(format!("a length of {length} is no multiple of {by}{advice}"))
 }

@@ -17,7 +17,7 @@ pub(crate) fn types(rule: &TypeRuleInput<'_>) -> Result<TensorType, CompilerErro
         && without.iter().zip(&classes.shape).all(|(a, b)| a.agrees_with(b));
     if !fits {
         let open = without.iter().chain(&classes.shape).any(|length| length.as_number().is_none());
-        let advice = if open { "; state the lengths that are open" } else { "" };
+        let advice = if open { "; export the model with fixed lengths for what is open" } else { "" };
         return Err(rule.error(format!("classes {classes} for scores {scores}{advice}")));
     }
     let is_each = match rule.node.string("reduction").unwrap_or("mean") {

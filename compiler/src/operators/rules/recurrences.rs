@@ -93,7 +93,7 @@ pub(crate) fn types(rule: &TypeRuleInput<'_>, gates: usize, states: usize) -> Re
     let fits = |index: usize, wanted: &[Length]| match rule.optional(index) {
         Some(given) if !same(&given.shape, wanted) => {
             let open = given.shape.iter().chain(wanted).any(|length| length.as_number().is_none());
-            let advice = if open { "; state the lengths that are open" } else { "" };
+            let advice = if open { "; export the model with fixed lengths for what is open" } else { "" };
             Err(rule.error(format!("input {index} is {given}, wanted {wanted:?}{advice}")))
         }
         _ => Ok(()),

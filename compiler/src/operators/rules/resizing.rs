@@ -102,7 +102,9 @@ fn scaled(length: &Length, scale: f32, axis: usize) -> Result<Length, String> {
     let fraction = denominators.map(|by| (scale * by as f32, by)).find(|(numerator, _)| numerator.fract() == 0.0);
     match fraction {
         Some((numerator, by)) => Ok((length * numerator as usize).quotient(&by.into())),
-        None => Err(format!("axis {axis} of open length {length} by {scale}, which rounds: state the lengths")),
+        None => Err(format!(
+            "axis {axis} of open length {length} by {scale}, which rounds: export the model with fixed lengths"
+        )),
     }
 }
 
@@ -117,7 +119,9 @@ fn keep_aspect_ratio(node: &Node, x: &[Length], named: &[usize], resized: &mut [
     let mut ratios = Vec::with_capacity(named.len());
     for axis in named {
         let (Some(size), Some(length)) = (resized[*axis].output.fixed(), x[*axis].fixed()) else {
-            return Err(format!("an aspect ratio is kept over axis {axis} of open length: state the lengths"));
+            return Err(format!(
+                "an aspect ratio is kept over axis {axis} of open length: export the model with fixed lengths"
+            ));
         };
         ratios.push((size as f32 / length as f32, length));
     }

@@ -58,13 +58,14 @@ fn is_open(length: &Length) -> bool {
 /// Why a kernel cannot be laid on an input.
 pub(crate) fn misfit(x: &[Length], kernel: &[Length], group: usize) -> String {
     let is_open = [x, kernel].iter().any(|shape| shape.iter().any(is_open));
-    let advice = if is_open { "; state the lengths that are open" } else { "" };
+    let advice = if is_open { "; export the model with fixed lengths for what is open" } else { "" };
     format!("a kernel {kernel:?} in {group} groups does not fit an input {x:?}{advice}")
 }
 
 /// The lengths of a kernel, which must be numbers.
 pub(crate) fn kernel_lengths(kernel: &[Length]) -> Result<Vec<usize>, String> {
-    fixed_lengths(kernel).ok_or_else(|| format!("a kernel {kernel:?} of open lengths: state them"))
+    fixed_lengths(kernel)
+        .ok_or_else(|| format!("a kernel {kernel:?} of open lengths: export the model with fixed lengths"))
 }
 
 impl Window {
@@ -121,7 +122,10 @@ impl Window {
         let padding = self.before[axis] + self.after[axis];
         let Some(input) = input.fixed() else {
             if ceil && stride > 1 {
-                return Err(format!("ceil_mode over axis {} of open length {input}: state it", axis + 2));
+                return Err(format!(
+                    "ceil_mode over axis {} of open length {input}: export the model with a fixed length there",
+                    axis + 2
+                ));
             }
             self.output[axis] = (input + padding - extent).quotient(&stride.into()) + 1;
             return Ok(());
@@ -149,7 +153,7 @@ impl Window {
         let axis = self.open_padding?;
         let length = &self.input[axis];
         Some(format!(
-            "its padding by rule (auto_pad) depends on the length of axis {}, which is {length}: state it",
+            "its padding by rule (auto_pad) depends on the length of axis {}, which is {length}: export the model with a fixed length there",
             axis + 2
         ))
     }
