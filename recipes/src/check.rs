@@ -4,7 +4,7 @@ use std::path::Path;
 use millstream_compiler::{CompilerError, MixedPrecision, ModelReport, TrainingProgram, describe};
 use millstream_pipeline::encodings::View;
 use millstream_pipeline::{SharedRows, check_quarantine};
-use millstream_runtime::{Device, DeviceRequest};
+use millstream_runtime::{Device, DeviceKind, DeviceRequest};
 use millstream_schemas::recipe::{DamagedPolicy, Precision};
 use millstream_schemas::{Choice, Recipe, TensorRole, TensorSpec, count, shown, shown_path};
 use millstream_training::check_kernels;
@@ -14,6 +14,8 @@ use crate::class_count::empty_classes;
 use crate::data_report::{DataReport, DataReports, data_report};
 use crate::error::with_causes;
 use crate::frozen_prefix::planned;
+use crate::machine_memory::machine_memory;
+use crate::memory_check::{MemoryFinding, memory_finding};
 use crate::precision::in_precision;
 use crate::run_folder::RunFolder;
 use crate::slices::SlicedRows;
@@ -138,7 +140,19 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
     };
     let mixed_precision = program.as_ref().and_then(|program| program.mixed.clone());
     let Findings { train, evaluate, mut warnings, problems: of_data } = findings(opened)?;
-    if let (Some(program), Some(device)) = (program, resolved) {
+    let on_cpu = match &resolved {
+        Some(device) => device.kind == DeviceKind::Cpu,
+        None => !training.device.starts_with("cuda"),
+    };
+    let of_memory = on_cpu.then(|| memory_finding(&memory, machine_memory(), training.memory_check)).flatten();
+    let has_room = !matches!(of_memory, Some(MemoryFinding::Problem(_)));
+    match of_memory {
+        Some(MemoryFinding::Problem(problem)) => problems.push(problem),
+        Some(MemoryFinding::Warning(warning)) => warnings.push(warning),
+        None => {}
+    }
+    // What has no room is not opened.
+    if let (Some(program), Some(device), true) = (program, resolved, has_room) {
         match check_kernels(&program, &device) {
             Ok(warning) => warnings.extend(warning),
             Err(error) => problems.push(with_causes(&error)),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// Parts of a recipe that may differ when a run goes on: they say where things are and how fast they go, not what is done.
 /// (What lies at the paths is compared: the model byte by byte, data by names, sizes, footers and labels.)
-const FREE: [&str; 21] = [
+const FREE: [&str; 22] = [
     // What happens when all steps are done.
     "evaluation.intervals",
     "evaluation.slices",
@@ -27,6 +27,7 @@ const FREE: [&str; 21] = [
     "model.path",
     "training.device",
     "training.threads",
+    "training.memory_check",
     "training.frozen_prefix.kept.memory",
     "training.frozen_prefix.kept.disk",
     "training.frozen_prefix.kept.folder",

@@ -66,13 +66,14 @@ impl MemoryEstimate {
         let saving = trained + remembered + remembered.max(trained) + tensors.max().unwrap_or(0);
         let lengths = longest(&opened.spec, &program.manifest.targets);
         let [of_step, of_evaluation] = program.activation_bytes(&lengths)?;
-        let activations =
-            of_step + program.statistics_bytes(&lengths)? + if opened.evaluate.is_some() { of_evaluation } else { 0 };
+        let of_evaluation = if opened.evaluate.is_some() { of_evaluation } else { 0 };
+        // a file of a few nodes can make any number of bytes
+        let activations = of_step.saturating_add(program.statistics_bytes(&lengths)?).saturating_add(of_evaluation);
         let stream = stream(opened);
         let [of_model, of_step, of_evaluation] = program.node_counts().map(|count| count as u64);
         let run = of_step + if opened.evaluate.is_some() { of_evaluation } else { 0 };
         let graphs = MODEL_NODE * of_model + RUN_NODE * run;
-        let running = weights + training_state + saving + activations + stream;
+        let running = (weights + training_state + saving).saturating_add(activations).saturating_add(stream);
         let kernel = KERNEL_COPIES * program.largest_kernel_bytes();
         let opening = held + copies * trained + OPENING_COPIES * step + kernel;
         Ok(Self {
@@ -83,7 +84,7 @@ impl MemoryEstimate {
             stream,
             graphs,
             process: PROCESS,
-            total: PROCESS + graphs + running.max(opening),
+            total: (PROCESS + graphs).saturating_add(running.max(opening)),
         })
     }
 }

@@ -414,6 +414,7 @@ mod tests {
             ("data.train=/elsewhere", None),
             ("output.folder=/b", None),
             ("training.device=cpu", None),
+            ("training.memory_check=warn", None),
         ] {
             let found = first_difference(&then, &fixed(&recipe(&[change])), "");
             let found = found.as_ref().map(|(a, b, c)| (a.as_str(), b.as_str(), c.as_str()));

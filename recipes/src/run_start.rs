@@ -14,6 +14,7 @@ use crate::check::Findings;
 use crate::frozen_prefix::{PrefixStore, RunPrefix};
 use crate::locked_folder::LockedFolder;
 use crate::made_of::{MadeOf, fixed};
+use crate::memory_check::require_memory;
 use crate::origin::Origin;
 use crate::precision::in_precision;
 use crate::results;
@@ -50,8 +51,8 @@ impl Compiled {
     /// Starts a run; the first step is made when it is advanced.
     ///
     /// # Errors
-    /// Another process or run writes in the output folder, it does not hold what `start` says, the device cannot be had, or
-    /// what is shared does not suffice; nothing was written or replaced then.
+    /// Another process or run writes in the output folder, it does not hold what `start` says, the device cannot be had, it would
+    /// hold far more memory than there is, or what is shared does not suffice; nothing was written or replaced then.
     pub fn run(&self, options: &RunOptions, events: &mut dyn Events) -> Result<Run, RecipeError> {
         let began = Instant::now();
         let reserved = Reserved::reserve(self.opened(), options.start)?;
@@ -124,6 +125,7 @@ impl Reserved {
         let Self { folder, locked, made_of, start } = self;
         let (opened, program, run_program) = (compiled.opened(), compiled.program(), compiled.run_program());
         let recipe = &opened.recipe;
+        require_memory(opened, program, &device, events)?;
         let checkpoint = match start {
             StartMode::Resume => newest_checkpoint(&folder, events)?,
             StartMode::New | StartMode::Overwrite => None,

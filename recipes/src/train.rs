@@ -25,9 +25,9 @@ pub struct TrainOptions {
 /// Trains as the recipe says and writes the results into its output folder.
 ///
 /// # Errors
-/// Something is missing or does not fit, the data cannot be trained on, or another process writes in the folder (before
-/// anything is written or replaced); a row is damaged under the policy `fail`, the loss is not finite, or no evaluation
-/// was: then the newest checkpoint and the curves so far are there.
+/// Something is missing or does not fit, the data cannot be trained on, it would hold far more memory than there is, or another
+/// process writes in the folder (before anything is written or replaced); a row is damaged under the policy `fail`, the loss is
+/// not finite, or no evaluation was: then the newest checkpoint and the curves so far are there.
 pub fn train(
     recipe: &Recipe,
     options: &TrainOptions,

@@ -74,6 +74,22 @@ fn convolutions(channels: usize) -> Vec<u8> {
     graph.to_onnx("convolutions")
 }
 
+/// `image` → its means, and the mean of numbers that a node makes of a shape of 16 bytes → a dense layer with 7 classes.
+fn amplifying_network(side: i64) -> Vec<u8> {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let image = graph.input("image", TensorType::f32([Length::named("batch"), 3.into(), 16.into(), 16.into()]));
+    let means = graph.add("ReduceMean", &[image], &[("axes", vec![2, 3].into()), ("keepdims", 0.into())]).unwrap();
+    let shape = graph.constant("shape", Constant::i64([2], &[side, side]));
+    let made = graph.add("ConstantOfShape", &[shape], &[]).unwrap();
+    let twice = graph.add("Add", &[made, made], &[]).unwrap();
+    let one = graph.add("ReduceMean", &[twice], &[("axes", vec![0, 1].into()), ("keepdims", 1.into())]).unwrap();
+    let value = graph.add("Add", &[means, one], &[]).unwrap();
+    let weight = graph.constant("head.weight", Constant::f32([7, 3], &[0.1; 21]));
+    let value = graph.add("Gemm", &[value, weight], &[("transB", Attribute::Int(1))]).unwrap();
+    graph.output(value);
+    graph.to_onnx("amplifying")
+}
+
 /// Bytes that `check` says a run would hold.
 fn told(place: &Workplace) -> u64 {
     let mut arguments = vec!["check", "recipe.yaml", "--json"];
@@ -131,4 +147,42 @@ fn many_nodes_of_few_numbers_and_kernels_that_are_laid_out_anew_are_told_before(
         let told = told(&place);
         assert!(told.abs_diff(peak) * 100 < 15 * peak, "{name}: {peak} bytes are held, and `check` said {told}");
     }
+}
+
+#[test]
+fn a_small_file_that_makes_terabytes_is_not_ready_to_train() {
+    if !has_runtime() {
+        return;
+    }
+    if !cfg!(target_os = "linux") {
+        println!("left out: this system does not tell how much memory there is");
+        return;
+    }
+    let place = Workplace::new();
+    let changes = [&CHANGES[..], &["training.max_steps=1"]].concat();
+    // 64 KiB have room everywhere
+    fs::write(place.path("model.onnx"), amplifying_network(128)).unwrap();
+    assert!(place.run_with("check", &changes).done().contains("ready to train"));
+    // two values of 4 TiB
+    let model = amplifying_network(1 << 20);
+    assert!(model.len() < 2048);
+    fs::write(place.path("model.onnx"), model).unwrap();
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let ran = place.run_with("check", &changes);
+    let said = words(&ran.stdout);
+    assert_eq!(ran.code, Some(1), "{said}");
+    for part in ["problem: a run would hold about ", "most of it computed values", "cannot be trained like this"] {
+        assert!(said.contains(part), "wanted: {part}\n   got: {said}");
+    }
+    for command in ["train", "lr-find"] {
+        let ran = place.run_with(command, &changes);
+        ran.failed_with(&["training.memory_check", "`data.batch`"]);
+    }
+    assert!(!place.path("run").join("recipe.yaml").exists(), "nothing was begun");
+    // who knows better goes on
+    let warned = [&changes[..], &["training.memory_check=warn"]].concat();
+    let ran = place.run_with("check", &warned);
+    let said = words(&ran.stdout);
+    assert!(said.contains("warning: a run would hold about "), "{said}");
+    assert!(!said.contains("problem: a run would hold"), "{said}");
 }

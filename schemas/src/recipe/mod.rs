@@ -20,6 +20,7 @@ mod limits;
 #[cfg(feature = "yaml")]
 mod load;
 mod local_path;
+mod memory_check;
 mod model;
 mod open_values;
 mod output;
@@ -66,6 +67,7 @@ pub use flow::{flow, got};
 pub use frozen_prefix::FrozenPrefixRecipe;
 pub use limits::{LARGEST_BATCH, MOST_THREADS};
 pub use local_path::local_path;
+pub use memory_check::MemoryCheck;
 pub use model::{DropoutMode, LayerInitializerRecipe, ModelRecipe};
 pub use output::{AdapterFormat, AdaptersOutput, CheckpointRecipe, OutputRecipe};
 pub use patterns::Patterns;

@@ -6,6 +6,7 @@ use super::around_steps::{GradientNoiseRecipe, LookaheadRecipe, SharpnessAwareRe
 use super::defaults;
 use super::frozen_prefix::FrozenPrefixRecipe;
 use super::limits::MOST_THREADS;
+use super::memory_check::MemoryCheck;
 use super::precision::Precision;
 use super::short_forms;
 use super::steering::{FreezingRecipe, ParameterGroupRecipe, StartSpan};
@@ -113,6 +114,9 @@ pub struct TrainingRecipe {
     /// Whether the part of the model in front of all that is trained is run once for each row and what it gives is kept.
     #[serde(deserialize_with = "short_forms::read", skip_serializing_if = "FrozenPrefixRecipe::is_recomputed")]
     pub frozen_prefix: FrozenPrefixRecipe,
+    /// What is done where a run on the CPU would hold far more memory than the machine has.
+    #[serde(skip_serializing_if = "MemoryCheck::is_refuse")]
+    pub memory_check: MemoryCheck,
 }
 
 /// What is done about a loss or gradients that are infinite or not a number.
@@ -259,6 +263,7 @@ impl Default for TrainingRecipe {
             freeze: Vec::new(),
             non_finite: NonFiniteRecipe::Stop,
             frozen_prefix: FrozenPrefixRecipe::Recomputed,
+            memory_check: MemoryCheck::Refuse,
         }
     }
 }
