@@ -1,7 +1,7 @@
 """What Optuna's samplers reach on the functions of `search/examples/reference_functions.rs`.
 
     pip install optuna cmaes
-    python docs/search_peers.py 20
+    python docs/search_peers.py 20 [tpe …]
 
 prints the median of the best value after 25 and 50 trials and the quartiles after 50. `GPSampler` needs torch and scipy too, and is left out without them.
 """
@@ -59,8 +59,10 @@ def samplers():
 
 
 def main():
-    seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    seeds, wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 20, sys.argv[2:]
     for name, sampler in samplers():
+        if wanted and name not in wanted:
+            continue
         for function in (branin, hartmann6, mixed):
             best = []
             for seed in range(seeds):
@@ -71,6 +73,9 @@ def main():
             early, late = np.median(best[:, 24]), np.median(best[:, 49])
             low, high = np.quantile(best[:, 49], [0.25, 0.75])
             print(f"{name:32} {function.__name__:9} {early:9.5f} / {late:9.5f} ({low:.5f} … {high:.5f})", flush=True)
+            twenties = [np.median(best[at : at + 20, 49]) for at in range(0, seeds - seeds % 20, 20)]
+            if len(twenties) > 1:
+                print("  medians of twenties:", *(f"{median:.3f}" for median in twenties), flush=True)
 
 
 main()

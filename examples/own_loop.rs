@@ -31,9 +31,12 @@ fn main() -> anyhow::Result<()> {
     let encoders = encoders.renamed("input", &program.manifest.inputs[0].name);
     let options = StreamOptions { epochs: 3, batch: 16, ..StreamOptions::new(chain, encoders) };
     let mut batches = Batches::open(&dataset, options, None)?;
+    let (mut epoch, mut row) = (1, 1);
     while let Some(batch) = batches.next().transpose()? {
         let (batch, outcome) = runner.step(batch, 1e-3)?;
-        println!("epoch {}, row {}: loss {:.4}", batch.resume.epoch, batch.resume.position, outcome.loss);
+        println!("epoch {epoch}, from row {row}: loss {:.4}", outcome.loss);
+        // where the next batch begins, counted from 0
+        (epoch, row) = (batch.resume.epoch + 1, batch.resume.position + 1);
     }
     program.export(&runner.parameters()?, &[])?.write_to(&mut std::fs::File::create(&tuned)?)?;
     println!("{tuned} opens in any ONNX Runtime");

@@ -15,6 +15,7 @@ use millstream::recipes::{
     self, CheckReport, Compiled, Opened, ResourceOptions, Resources, Run, RunOptions, RunState, Silent, StartMode,
     Stop, TrainOptions,
 };
+use millstream::schemas::Choice;
 use millstream::schemas::recipe::{ByteSize, RecipeText};
 use millstream::training::{Until, record::Curve};
 use millstream::{Catalogs, OperatorCatalog, Recipe};
@@ -278,7 +279,7 @@ fn a_model_replaced_after_it_was_opened_is_not_noted_as_what_the_run_is_made_of(
 }
 
 #[test]
-fn labels_are_not_counted_again_for_another_learning_rate() {
+fn labels_are_not_counted_again_for_another_learning_rate_or_balanced_factors() {
     let place = place();
     let data = place.path().join("data");
     std::fs::create_dir(&data).unwrap();
@@ -297,6 +298,13 @@ fn labels_are_not_counted_again_for_another_learning_rate() {
     opened.compile().unwrap();
     std::fs::remove_dir_all(&data).unwrap();
     opened.with(&second).unwrap().compile().unwrap();
+    let mut balanced = second.clone();
+    balanced.training.loss = Some(Choice::new("cross_entropy", serde_json::json!({"class_weights": "balanced"})));
+    let (once, told) = (opened.with(&balanced).unwrap(), opened.notes.len() + 1);
+    for opened in [once.with(&balanced).unwrap(), once] {
+        assert_eq!(opened.notes.len(), told, "{:?}", opened.notes);
+        assert!(opened.recipe.training.loss.as_ref().unwrap().options["class_weights"].is_array());
+    }
     assert!(Opened::open(&second, &Catalogs::default()).is_err(), "there is nothing left to count");
 }
 

@@ -55,16 +55,24 @@ const WIDEST_HELP: usize = 110;
 /// Reads the command line; help and usage errors end the process here.
 pub(crate) fn read() -> Arguments {
     static VERSION: LazyLock<String> = LazyLock::new(|| {
-        let own =
-            concat!(env!("CARGO_PKG_VERSION"), " (", env!("MILLSTREAM_COMMIT"), ", ", env!("MILLSTREAM_TARGET"), ")");
+        let own = env!("CARGO_PKG_VERSION");
+        let commit = millstream::recipes::commit().map_or_else(|| "no commit".to_owned(), short);
         format!(
-            "{own}\nONNX Runtime: `millstream runtime install` fetches {}, `millstream runtime doctor` says what is found",
+            "{own} ({commit}, {})\nONNX Runtime: `millstream runtime install` fetches {}, `millstream runtime doctor` says what is found",
+            env!("MILLSTREAM_TARGET"),
             millstream::runtime::VERSION
         )
     });
     let command = Arguments::command().long_version(VERSION.as_str());
     let matches = command.term_width(terminal::output_width().min(WIDEST_HELP)).get_matches();
     Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// Nine digits of a commit, and whether files differed from it.
+fn short(commit: &str) -> String {
+    let (commit, changed) = commit.split_once('+').unwrap_or((commit, ""));
+    let plus = if changed.is_empty() { "" } else { "+" };
+    format!("{}{plus}{changed}", commit.get(..9).unwrap_or(commit))
 }
 
 /// Fine-tune pretrained ONNX models on Parquet data.

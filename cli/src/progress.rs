@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use millstream::recipes::{Event, Events};
+use millstream::recipes::{Event, Events, RecipeError, Silent, Stop};
 use millstream::schemas::{count, decimal, grouped, shown, shown_path};
 use millstream::training::metrics::{FigureKind, Figures};
 
@@ -13,7 +13,7 @@ use crate::status::Status;
 use crate::{output, screen, terminal};
 
 /// Between two plain lines.
-const PLAIN_EVERY: Duration = Duration::from_secs(10);
+pub(crate) const PLAIN_EVERY: Duration = Duration::from_secs(10);
 /// Between two drawings: often enough to look alive, seldom enough to cost nothing.
 const DRAWN_EVERY: Duration = Duration::from_millis(100);
 
@@ -22,12 +22,27 @@ pub(crate) fn choose(global: &Global) -> Box<dyn Events> {
     if global.json {
         Box::new(JsonLines)
     } else if global.quiet {
-        Box::new(millstream::recipes::Silent)
+        Box::new(Silent)
     } else if terminal::can_redraw() {
         Box::new(OneLine { told: Told::new(global), drawn: None })
     } else {
         Box::new(PlainLines { told: Told::new(global), last: None })
     }
+}
+
+/// Imports rows in sight, before a command that prints one JSON object under `--json`.
+///
+/// # Errors
+/// They cannot be imported.
+pub(crate) fn imports(
+    global: &Global,
+    import: impl FnOnce(&mut dyn Events, &Stop) -> Result<(), RecipeError>,
+) -> anyhow::Result<()> {
+    let mut progress = if global.json { Box::new(Silent) } else { choose(global) };
+    let imported = import(progress.as_mut(), &Stop::default());
+    // The line is cleared before anything else is printed.
+    drop(progress);
+    Ok(imported?)
 }
 
 /// One JSON object a line on the standard output.

@@ -77,6 +77,20 @@ pub(crate) enum SearchCommand {
         #[arg(long)]
         refit: bool,
     },
+    /// Queue trials that have failed, to be tried again
+    ///
+    /// Without numbers those that were given up since their processes were lost again and again. A trial goes on from what it saved last,
+    /// as often as a new one may; whoever works on the study has it next, `millstream search resume` for example.
+    #[command(
+        after_help = "Examples:\n  millstream search retry runs/rates\n  millstream search retry runs/rates 7 12"
+    )]
+    Retry {
+        #[command(flatten)]
+        study: StudyArguments,
+        /// Numbers of trials that have failed
+        #[arg(value_name = "TRIAL")]
+        trials: Vec<u64>,
+    },
     /// Write a study for other programs
     #[command(
         after_help = "Examples:\n  millstream search export runs/rates --csv trials.csv\n  millstream search export runs/rates \

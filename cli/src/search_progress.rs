@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use crate::arguments::Global;
 use crate::colour::Meaning;
-use crate::messages::{tell, warn};
+use crate::messages::{harmless, tell, warn};
+use crate::status::Status;
 use crate::study_table::setting;
 use crate::table::Table;
 use crate::{output, progress, screen, terminal};
@@ -34,7 +35,7 @@ pub(crate) fn choose(global: &Global) -> Box<dyn SearchEvents> {
     } else if terminal::can_redraw() {
         Box::new(LiveTable { known: Known::default(), drawn: None, opening: progress::choose(global) })
     } else {
-        Box::new(PlainLines { known: Known::default(), opening: progress::choose(global) })
+        Box::new(PlainLines { known: Known::default(), opening: progress::choose(global), imported: None })
     }
 }
 
@@ -45,6 +46,8 @@ struct Under {
     run: Option<String>,
     /// Share of its steps that are done, epoch and epochs.
     progress: Option<(f64, u64, u64)>,
+    /// How far an import of its rows is, until it trains.
+    importing: Option<Status>,
     total_steps: u64,
     value: Option<f64>,
 }
@@ -78,7 +81,10 @@ impl Known {
                 let under = self.under.entry(*trial).or_default();
                 under.run.clone_from(run);
                 match of {
-                    Event::Started { total_steps, .. } => under.total_steps = *total_steps,
+                    Event::Started { total_steps, .. } => {
+                        (under.total_steps, under.importing) = (*total_steps, None);
+                    }
+                    Event::Importing { .. } => under.importing = Status::of(of, 0),
                     Event::Step { step, epoch, epochs, .. } => {
                         under.progress = Some((*step as f64 / under.total_steps.max(1) as f64, *epoch, *epochs));
                     }
@@ -106,6 +112,11 @@ impl Known {
         }
     }
 
+    /// How far an import of a trial's rows is.
+    fn imports(&self, trial: u64) -> Option<&Status> {
+        self.under.get(&trial)?.importing.as_ref()
+    }
+
     fn value(&self, at: usize, value: Option<f64>) -> String {
         self.figures
             .get(at)
@@ -128,7 +139,7 @@ impl Known {
     fn settings(settings: &[(String, Value)]) -> String {
         let one = |(name, value): &(String, Value)| {
             let name = name.rsplit('.').next().unwrap_or(name);
-            format!("{}={}", shown(name), shown(setting(value)))
+            format!("{}={}", shown(name), shown(setting(&[], value)))
         };
         settings.iter().map(one).collect::<Vec<_>>().join(" ")
     }
@@ -155,6 +166,10 @@ impl Known {
                 format!("trial {trial} is not worth going on with after {step} ({})", self.value(0, Some(*value)))
             }
             SearchEvent::TrialPaused { trial } => format!("trial {trial} is set aside"),
+            // what was imported, and what of it was left out
+            SearchEvent::Run { trial, of: Event::Note { message }, .. } if self.imports(*trial).is_some() => {
+                format!("trial {trial}: {}", harmless(message))
+            }
             SearchEvent::TrialEnded { trial, state: TrialState::Complete, values, seconds, best, .. } => {
                 let best = if *best { ", the best so far" } else { "" };
                 format!("trial {trial}: {} in {seconds:.1} s{best}", self.figures(values))
@@ -181,6 +196,8 @@ struct PlainLines {
     known: Known,
     /// Before the first trial.
     opening: Box<dyn Events>,
+    /// When an import of a trial was last told of.
+    imported: Option<Instant>,
 }
 
 impl SearchEvents for PlainLines {
@@ -194,6 +211,13 @@ impl SearchEvents for PlainLines {
         }
         if let Some(line) = self.known.line(event) {
             tell(&line);
+        }
+        if let SearchEvent::Run { trial, of: Event::Importing { .. }, .. } = event
+            && let Some(status) = self.known.imports(*trial)
+            && self.imported.is_none_or(|last| last.elapsed() >= progress::PLAIN_EVERY)
+        {
+            self.imported = Some(Instant::now());
+            tell(&format!("trial {trial}: {}", status.sentence()));
         }
     }
 }
@@ -215,7 +239,7 @@ impl SearchEvents for LiveTable {
         if let Some(message) = warning(event) {
             warn(&message);
         }
-        let stays = matches!(event, SearchEvent::StudyOpened { .. })
+        let stays = matches!(event, SearchEvent::StudyOpened { .. } | SearchEvent::Run { .. })
             || matches!(event, SearchEvent::TrialEnded { state: TrialState::Failed, .. });
         if let Some(line) = self.known.line(event).filter(|_| stays) {
             tell(&line);
@@ -246,7 +270,7 @@ impl LiveTable {
         for (number, under) in &known.under {
             let run = under.run.as_ref().map_or_else(String::new, |run| format!("{run}, "));
             let state = under.progress.map_or_else(
-                || "opening".to_owned(),
+                || under.importing.as_ref().map_or_else(|| "opening".to_owned(), |status| status.line(40)),
                 |(share, epoch, epochs)| format!("{run}epoch {epoch} of {epochs}, {:.0} %", share * 100.0),
             );
             let mut cells = vec![number.to_string(), state];

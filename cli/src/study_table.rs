@@ -1,6 +1,6 @@
 //! A study as a table of trials.
 
-use millstream::recipes::search::{StudyReport, TrialReport, shown_figure};
+use millstream::recipes::search::{StudyReport, TrialReport, alternative_in_words, shown_figure};
 use millstream::schemas::{count, decimal, shown, shown_path};
 use millstream::search::TrialState;
 use millstream::search::spaces::Parameter;
@@ -12,6 +12,8 @@ use crate::table::Table;
 
 /// Trials that are listed; of more the best ones and the last.
 const MOST: usize = 60;
+/// Letters of a value at most.
+const LONGEST: usize = 60;
 /// Trials whose failures are told.
 const MOST_REASONS: usize = 5;
 
@@ -21,13 +23,16 @@ pub(crate) fn space(parameters: &[Parameter]) -> String {
     for parameter in parameters {
         let written = match parameter.distribution.alternatives() {
             // What is open in one of them has a row of its own.
-            Some(values) => format!("one of {}", values.iter().map(setting).collect::<Vec<_>>().join(", ")),
+            Some(values) => {
+                format!("one of {}", values.iter().map(|value| setting(values, value)).collect::<Vec<_>>().join(", "))
+            }
             None => as_written(&serde_json::to_value(&parameter.distribution).unwrap_or_default()),
         };
         let when = parameter.when.as_ref().map_or_else(String::new, |when| {
             let above = parameters.iter().find(|other| other.name == when.parameter);
-            let chosen = above.and_then(|above| above.distribution.alternatives()?.get(when.alternative as usize));
-            format!("{} is {}", when.parameter, chosen.map(setting).unwrap_or_default())
+            let values = above.and_then(|above| above.distribution.alternatives()).unwrap_or_default();
+            let chosen = values.get(when.alternative as usize);
+            format!("{} is {}", when.parameter, chosen.map(|value| setting(values, value)).unwrap_or_default())
         });
         table.row([parameter.name.clone(), written, when]);
     }
@@ -43,24 +48,23 @@ fn as_written(value: &Value) -> String {
         Value::Array(items) => {
             format!("[{}]", items.iter().map(as_written).collect::<Vec<_>>().join(", "))
         }
-        value => setting(value),
+        value => setting(&[], value),
     }
 }
 
-/// A value as a cell shows it: short, and what is text without quotes.
-pub(crate) fn setting(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => match number.as_f64() {
-            Some(float) if !number.is_i64() && !number.is_u64() => short(float),
-            _ => number.to_string(),
-        },
-        Value::Object(map) => match map.iter().next() {
-            Some((name, Value::Object(_))) if map.len() == 1 => name.clone(),
-            _ => value.to_string(),
-        },
-        value => value.to_string(),
+/// A value as a cell shows it, among these alternatives where there are any: short, and what is text without quotes.
+pub(crate) fn setting(alternatives: &[Value], value: &Value) -> String {
+    if let Value::Number(number) = value {
+        let float = number.as_f64().filter(|_| !number.is_i64() && !number.is_u64());
+        return float.map_or_else(|| number.to_string(), short);
     }
+    alternative_in_words(alternatives, value, LONGEST).unwrap_or_else(|| value.to_string())
+}
+
+/// What a parameter may be, where it is a choice.
+fn alternatives<'a>(study: &'a StudyReport, name: &str) -> &'a [Value] {
+    let parameter = study.parameters.iter().find(|parameter| parameter.name == name);
+    parameter.and_then(|parameter| parameter.distribution.alternatives()).unwrap_or_default()
 }
 
 /// Four digits that count.
@@ -96,6 +100,7 @@ pub(crate) fn describe(study: &StudyReport) -> String {
     for (number, reason) in failed.take(MOST_REASONS) {
         text.push_str(&output::prose(&format!("trial {number} has failed: {}", shown(reason))));
     }
+    text.push_str(&study.given_up_in_words().map_or_else(String::new, |said| output::prose(&said)));
     if left_out > 0 {
         text.push_str(&format!("  … the last {MOST} and the best ones; `--json` has all\n"));
     }
@@ -111,7 +116,9 @@ pub(crate) fn describe(study: &StudyReport) -> String {
     if !study.importance.is_empty() && study.parameters.len() > 1 {
         let shares = study.importance.iter().filter(|(_, share)| *share >= 0.005);
         let shares: Vec<String> = shares.map(|(name, share)| format!("{name} {:.0} %", share * 100.0)).collect();
-        text.push_str(&output::prose(&format!("matters most: {}", shares.join(", "))));
+        let complete = study.trials.iter().filter(|trial| trial.state == TrialState::Complete).count();
+        let of = count(complete as u64, "complete trial");
+        text.push_str(&output::prose(&format!("matters most, as far as {of} tell: {}", shares.join(", "))));
     }
     text
 }
@@ -155,7 +162,7 @@ pub(crate) fn trial(study: &StudyReport, trial: &TrialReport) -> String {
         Meaning::Good.output(&format!("best: trial {}, {}{interval}", trial.number, figures.join(", ")))
     );
     for (name, value) in &trial.settings {
-        text.push_str(&format!("  {}: {}\n", shown(name), shown(setting(value))));
+        text.push_str(&format!("  {}: {}\n", shown(name), shown(setting(alternatives(study, name), value))));
     }
     text.push_str(&format!(
         "  run: {}\n",
@@ -169,7 +176,7 @@ pub(crate) fn trials<'a>(study: &StudyReport, listed: impl Iterator<Item = &'a T
     let mut headings = vec![">trial".to_owned(), "state".to_owned()];
     headings.extend(study.figures.iter().map(|kind| format!(">{}", kind.label())));
     headings.extend(study.parameters.iter().map(|parameter| name(&parameter.name)));
-    headings.push(">seconds".to_owned());
+    headings.push(">seconds of work".to_owned());
     let mut table = Table::new(&headings.iter().map(String::as_str).collect::<Vec<_>>());
     for trial in listed {
         let mut cells = vec![trial.number.to_string(), state(trial, best.contains(&trial.number))];
@@ -180,6 +187,7 @@ pub(crate) fn trials<'a>(study: &StudyReport, listed: impl Iterator<Item = &'a T
         }
         for parameter in &study.parameters {
             let value = trial.settings.iter().find(|(name, _)| *name == parameter.name);
+            let setting = |value| setting(alternatives(study, &parameter.name), value);
             cells.push(value.map_or_else(String::new, |(_, value)| setting(value)));
         }
         cells.push(trial.seconds.map_or_else(String::new, |seconds| format!("{seconds:.1}")));
@@ -204,6 +212,7 @@ fn state(trial: &TrialReport, is_best: bool) -> String {
         TrialState::Complete if is_best => "best".into(),
         TrialState::Complete => "complete".into(),
         TrialState::Stopped => format!("stopped{steps}"),
+        TrialState::Failed if trial.is_given_up => "given up".into(),
         TrialState::Failed => "failed".into(),
         TrialState::Paused => format!("paused{steps}"),
         TrialState::Running => format!("running{steps}"),

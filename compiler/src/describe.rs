@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use crate::backward::TrainedPath;
 use crate::binding::bind;
-use crate::finetuning::{self, FineTuning, Layer, LayerFacts, SelectedPart, TrainedLayer, normalize, untie};
+use crate::finetuning::{
+    self, FineTuning, FrozenConstant, Layer, LayerFacts, SelectedPart, TrainedLayer, frozen_constants, normalize, untie,
+};
 use crate::graph::ValueId;
 use crate::model_file::Model;
 use crate::prepared::{Prepared, prepare, unique_numbers, unique_parameters};
@@ -42,6 +44,8 @@ pub struct ModelReport {
     pub shared: Vec<SharedWeight>,
     /// Tensors that the file stores once for several layers, which are parameters of their own in each.
     pub stored_once: Vec<SharedWeight>,
+    /// Tensors of floats of more than one number that no layer is trained by, and why.
+    pub frozen: Vec<FrozenConstant>,
     /// What a fine-tuning does otherwise than the file says, in words.
     pub notes: Vec<String>,
 }
@@ -103,7 +107,7 @@ pub fn describe(
         Some(wanted) => described_layers(&prepare(model, wanted, catalog)?, Some(wanted), catalog),
         None => {
             let mut graph = model.graph(&BTreeMap::new(), catalog)?;
-            normalize(&mut graph);
+            let tied = finetuning::note_of_ties(&normalize(&mut graph));
             let untied = untie(&mut graph, catalog);
             let layers = finetuning::layers(&graph, catalog);
             let all: Vec<usize> = (0..layers.len()).collect();
@@ -113,7 +117,8 @@ pub fn describe(
                 Some(prediction) => finetuning::layers_before(&graph, &layers, prediction),
                 None => all,
             };
-            let (head, notes) = (None, model.notes(&graph));
+            let (head, mut notes) = (None, model.notes(&graph));
+            notes.extend(tied);
             let (merged, merges, dropped) = (graph.clone(), Vec::new(), Vec::new());
             let (own, facts) = (layers.len(), LayerFacts::find(&graph, &layers, &[]));
             let prepared = Prepared {
@@ -183,6 +188,7 @@ fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>, catalog: &
             .map(|prediction| (trainable(prepared, prediction, catalog), prepared.trainable.len())),
         shared: shared(prepared),
         stored_once: stored_once(prepared),
+        frozen: frozen_constants(&prepared.graph, &prepared.layers, catalog),
         notes: prepared.notes.clone(),
         layers,
     }

@@ -156,7 +156,7 @@ pub(crate) fn prepare(
             count(dropping, "Dropout node")
         )
     }));
-    normalize(&mut graph);
+    notes.extend(finetuning::note_of_ties(&normalize(&mut graph)));
     let untied = untie(&mut graph, catalog);
     if wanted.batch_normalization.follows_batches() {
         batch_statistics::untie_statistics(&mut graph);

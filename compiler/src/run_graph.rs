@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use crate::CompilerError;
 use crate::even_padding::even_padding;
+use crate::exact_scatters::scatters_as_integers;
 use crate::graph::{Constant, ElementType, Graph, Node, ValueId};
+use crate::large_kernels::large_kernels_as_products;
 use crate::matrix_sums::sums_as_products;
 use crate::model_file::{Header, OnnxFile};
 
@@ -56,6 +58,8 @@ impl RunGraph {
             let weights = beside.take_from(&mut open, nodes);
             if provider == Provider::Cuda {
                 even_padding(&mut open);
+                large_kernels_as_products(&mut open)?;
+                scatters_as_integers(&mut open)?;
                 sums_as_products(&mut open)?;
             }
             let float_nodes = float_nodes(&open, &open.live_nodes());

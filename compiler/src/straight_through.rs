@@ -30,7 +30,7 @@ pub(crate) fn let_gradients_pass(
     let reached = reached(graph, trained);
     let is_reached = |value: Option<ValueId>| value.is_some_and(|value| reached.contains(&value));
     let whole = |node: &Node| node.domain == "com.microsoft" && WHOLE.contains(&node.operator.as_str());
-    for at in places(graph, |node| whole(node) && is_reached(node.input(0))) {
+    for at in places(graph, |node| whole(node) && (is_reached(node.input(0)) || is_reached(node.input(1)))) {
         let node = &graph.nodes()[at];
         let Ok(Gradient::Expand(rule)) =
             catalog.gradient_of(&node.domain, &node.operator, graph.opset_of(&node.domain))
@@ -74,54 +74,57 @@ fn straight(graph: &mut Graph, rounded: ValueId, plain: ValueId) -> Result<Value
     graph.plus(plain, rounding)
 }
 
+/// What a `DynamicQuantizeLinear` makes.
+struct Rounded {
+    bytes: ValueId,
+    zero: ValueId,
+    /// What it reads, over the scale.
+    plain: ValueId,
+    /// The bytes less `zero` as floats, with the gradient of `plain`.
+    whole: ValueId,
+}
+
 /// Puts products of floats in the place of products of integers that are then made floats, where those read what
-/// `DynamicQuantizeLinear` has rounded. The floats are whole numbers: the input over its scale, and the matrix.
+/// `DynamicQuantizeLinear` has rounded, as one operand or as both. The floats are whole numbers.
 fn products(graph: &mut Graph, is_reached: &dyn Fn(Option<ValueId>) -> bool) -> Result<(), CompilerError> {
-    let multiplies = |node: &Node| (node.is("MatMulInteger") || node.is("ConvInteger")) && is_reached(node.input(0));
+    let multiplies = |node: &Node| {
+        (node.is("MatMulInteger") || node.is("ConvInteger")) && (is_reached(node.input(0)) || is_reached(node.input(1)))
+    };
     let made: Vec<(ValueId, Node)> = graph
         .nodes()
         .iter()
         .filter(|node| multiplies(node))
         .filter_map(|node| Some((node.outputs.first().copied().flatten()?, node.clone())))
         .collect();
-    let mut plain: Vec<(ValueId, ValueId)> = Vec::new();
-    let rounded: HashSet<ValueId> = made.iter().filter_map(|(_, node)| node.input(0)).collect();
+    let mut rounded: Vec<Rounded> = Vec::new();
+    let read: HashSet<ValueId> = made.iter().flat_map(|(_, node)| [node.input(0), node.input(1)]).flatten().collect();
     let rounds =
-        |node: &Node| node.is("DynamicQuantizeLinear") && node.outputs[0].is_some_and(|bytes| rounded.contains(&bytes));
+        |node: &Node| node.is("DynamicQuantizeLinear") && node.outputs[0].is_some_and(|bytes| read.contains(&bytes));
     for at in places(graph, rounds) {
         let node = graph.nodes()[at].clone();
         let [Some(bytes), Some(scale), Some(zero)] = *node.outputs.as_slice() else { continue };
         let Some(x) = node.input(0) else { continue };
-        let whole = graph.in_front_of(at + 1, |graph| {
-            let [bytes, zero] = [bytes, zero].map(|value| graph.cast(value, ElementType::F32));
-            let whole = graph.minus(bytes?, zero?)?;
-            let x = graph.divided_by(x, scale)?;
-            straight(graph, whole, x)
+        let (plain, whole) = graph.in_front_of(at + 1, |graph| {
+            let [own, own_zero] = [bytes, zero].map(|value| graph.cast(value, ElementType::F32));
+            let own = graph.minus(own?, own_zero?)?;
+            let plain = graph.divided_by(x, scale)?;
+            Ok((plain, straight(graph, own, plain)?))
         })?;
-        plain.push((bytes, whole));
+        rounded.push(Rounded { bytes, zero, plain, whole });
     }
     for at in places(graph, |node| node.is("Cast")) {
         let product = made.iter().find(|(made, _)| graph.nodes()[at].input(0) == Some(*made));
         let Some((_, product)) = product else { continue };
-        let x = plain.iter().find(|(bytes, _)| product.input(0) == Some(*bytes)).map(|(_, whole)| *whole);
-        let (Some(x), Some(matrix)) = (x, product.input(1)) else { continue };
+        let [first, second] = [0, 1].map(|index| rounded.iter().find(|own| product.input(index) == Some(own.bytes)));
+        if first.is_none() && second.is_none() {
+            continue;
+        }
         graph.replace_node(at, |graph, cast| {
-            let is_convolution = product.is("ConvInteger");
-            let mut matrix_of = graph.cast(matrix, ElementType::F32)?;
-            if let Some(zero) = product.input(3) {
-                let mut zero = graph.cast(zero, ElementType::F32)?;
-                let shape = graph.shape(zero)?.to_vec();
-                if is_convolution && shape.len() == 1 {
-                    let rank = graph.shape(matrix)?.len();
-                    let along = [shape, vec![Length::from(1); rank - 1]].concat();
-                    zero = graph.reshape(zero, &along)?;
-                }
-                matrix_of = graph.minus(matrix_of, zero)?;
-            }
+            let operands = [operand(graph, product, 0, first)?, operand(graph, product, 1, second)?];
             let attributes: Vec<(&str, Attribute)> =
                 product.attributes.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-            let operator = if is_convolution { "Conv" } else { "MatMul" };
-            let made = graph.add(operator, &[x, matrix_of], &attributes)?;
+            let operator = if product.is("ConvInteger") { "Conv" } else { "MatMul" };
+            let made = graph.add(operator, &operands, &attributes)?;
             let dtype = cast.outputs[0].and_then(|value| graph.tensor_type(value)).map(|known| known.dtype);
             Ok(vec![match dtype {
                 Some(dtype) if dtype != ElementType::F32 => graph.cast(made, dtype)?,
@@ -130,6 +133,41 @@ fn products(graph: &mut Graph, is_reached: &dyn Fn(Option<ValueId>) -> bool) -> 
         })?;
     }
     Ok(())
+}
+
+/// An operand of a product of integers as floats, less the zero point that the product names for it, if it does.
+fn operand(
+    graph: &mut Graph,
+    product: &Node,
+    index: usize,
+    rounded: Option<&Rounded>,
+) -> Result<ValueId, CompilerError> {
+    let zero = product.input(index + 2);
+    if let Some(own) = rounded.filter(|own| zero == Some(own.zero)) {
+        return Ok(own.whole);
+    }
+    let bytes = product.input(index).ok_or_else(|| {
+        CompilerError::unsupported(format!("{} without two operands", product.operator), "name both operands")
+    })?;
+    let mut whole = graph.cast(bytes, ElementType::F32)?;
+    if let Some(zero) = zero {
+        let mut zero = graph.cast(zero, ElementType::F32)?;
+        let (shape, rank) = (graph.shape(zero)?.to_vec(), graph.shape(whole)?.len());
+        // of a matrix on the left one for each row, of one on the right for each column, of kernels for each of them
+        let behind = match (product.is("ConvInteger"), index) {
+            (true, 1) => rank.saturating_sub(1),
+            (false, 0) if rank > 1 => 1,
+            _ => 0,
+        };
+        if shape.len() == 1 && behind > 0 {
+            zero = graph.reshape(zero, &[shape, vec![Length::from(1); behind]].concat())?;
+        }
+        whole = graph.minus(whole, zero)?;
+    }
+    match rounded {
+        Some(own) => straight(graph, whole, own.plain),
+        None => Ok(whole),
+    }
 }
 
 /// The least and the largest number that a `QuantizeLinear` does not cut, where it has one scale that is known.

@@ -5,6 +5,7 @@ mod onnx_runtime;
 
 use millstream_compiler::graph::{Attribute, Constant, Graph, Length, TensorType, ValueId};
 use millstream_compiler::{CompilerError, FineTuning, HeadChoice, Model, OperatorCatalog, compile};
+use millstream_schemas::AxisLength;
 
 use onnx_runtime::{floats, run, session};
 
@@ -167,6 +168,22 @@ fn masked(graph: &mut Graph, x: ValueId, _: usize) -> Result<ValueId, CompilerEr
     graph.append("Flatten", &[x], &[], "flat")
 }
 
+/// Some of a row's numbers in lists of seven, by a shape that is joined of lengths.
+fn in_sevens(graph: &mut Graph, x: ValueId, fixed: usize) -> Result<ValueId, CompilerError> {
+    let shape = graph.add("Shape", &[x], &[])?;
+    let channels = integers(graph, &[1]);
+    let channels = graph.add("Gather", &[shape, channels], &[])?;
+    let (rows, sevens) = (integers(graph, &[fixed as i64]), integers(graph, &[2, 7]));
+    let lists = graph.add("Concat", &[rows, channels, sevens], &[("axis", 0.into())])?;
+    let x = graph.add("Flatten", &[x], &[])?;
+    let bounds = [0, 84, 1].map(|bound| integers(graph, &[bound]));
+    let x = graph.add("Slice", &[x, bounds[0], bounds[1], bounds[2]], &[])?;
+    let x = graph.append("Reshape", &[x, lists], &[], "sevens")?;
+    let behind = integers(graph, &[0, 0, 0, 0, 0, 0, 0, 1]);
+    let x = graph.append("Pad", &[x, behind], &[], "eights")?;
+    graph.append("Flatten", &[x], &[], "flat")
+}
+
 /// Twice as high and wide, by the sizes of all axes or by scales; the mean of each channel's rows.
 fn resized(graph: &mut Graph, x: ValueId, fixed: Option<usize>) -> Result<ValueId, CompilerError> {
     let (scales, sizes) = match fixed {
@@ -224,6 +241,7 @@ fn a_model_with_a_fixed_batch_gives_each_row_the_same_scores_when_its_axis_is_fr
         ("attention", attention, &[1]),
         ("places of all rows in one list, counted in the run", listed, &[1]),
         ("a mask of the picture's own size", masked, &[1]),
+        ("windows of seven by a computed shape, where no length is open", in_sevens, &[1, 8]),
         ("a table repeated for each row, as `repeat` is written", repeated, &[1]),
         ("sizes of all axes", |g, x, n| resized(g, x, Some(n)), &[1, 8]),
         ("scales", |g, x, _| resized(g, x, None), &[1, 8]),
@@ -331,6 +349,47 @@ fn a_model_that_mixes_rows_is_refused_with_the_node_and_the_batch_that_it_takes(
         assert!(error.contains(wanted) && error.contains(&format!("`data.batch: {fixed}`")), "{error}");
         let program = compile(&model, &FineTuning::head(fixed, 2), &OperatorCatalog::standard()).unwrap();
         assert!(program.notes[0].contains("so will the exported model"), "{:?}", program.notes);
+    }
+}
+
+/// `x` [1, tokens, 6] → laid out anew by a shape that is computed from the number of tokens → `scores` [1, 5].
+#[test]
+fn a_length_that_follows_from_an_open_one_is_not_written_into_the_model_with_the_number_that_was_tried() {
+    let one_less: Middle = |g, x, _| {
+        let bounds = [1, i64::MAX, 1].map(|bound| integers(g, &[bound]));
+        g.append("Slice", &[x, bounds[0], bounds[1], bounds[2]], &[], "part")
+    };
+    let all: Middle = |_, x, _| Ok(x);
+    let rows: [(Middle, &str, i64, i64, &str); 2] = [
+        (one_less, "Add", -1, 6, "(Reshape) stands in the way: it says lengths that are open"),
+        (all, "Mul", 2, 3, "(Reshape) stands in the way: its shape is computed from lengths that are open"),
+    ];
+    for (part, operator, by, width, wanted) in rows {
+        let mut graph = Graph::new(17, OperatorCatalog::standard());
+        let tokens = || Length::named("tokens");
+        let x = graph.input("x", TensorType::f32([Length::from(1), tokens(), Length::from(6)]));
+        let shape = graph.append("Shape", &[x], &[], "shape").unwrap();
+        let (second, by) = (integers(&mut graph, &[1]), integers(&mut graph, &[by]));
+        let count = graph.append("Gather", &[shape, second], &[], "count").unwrap();
+        let count = graph.append(operator, &[count, by], &[], "computed").unwrap();
+        let (one, width) = (integers(&mut graph, &[1]), integers(&mut graph, &[width]));
+        let lengths = graph.append("Concat", &[one, count, width], &[("axis", 0.into())], "lengths").unwrap();
+        let part = part(&mut graph, x, 1).unwrap();
+        let laid_out = graph.append("Reshape", &[part, lengths], &[], "laid_out").unwrap();
+        let back = integers(&mut graph, &[0, -1, 6]);
+        let back = graph.append("Reshape", &[laid_out, back], &[], "back").unwrap();
+        let mean = [ints("axes", &[1]), ("keepdims", 0.into())];
+        let mean = graph.append("ReduceMean", &[back], &mean, "mean").unwrap();
+        let head = weight(&mut graph, &[6, CLASSES]);
+        let scores = graph.append("Gemm", &[mean, head], &[], "scores").unwrap();
+        graph.output(scores);
+        let inputs =
+            [("x".to_owned(), vec![AxisLength::Fixed(3), AxisLength::Named("tokens".into()), AxisLength::Fixed(6)])]
+                .into();
+        let wanted_of = FineTuning { inputs, head: HeadChoice::keep(), ..FineTuning::head(3, CLASSES) };
+        let model = Model::from_bytes(graph.to_onnx("open")).unwrap();
+        let error = compile(&model, &wanted_of, &OperatorCatalog::standard()).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{operator}: {error}");
     }
 }
 

@@ -22,11 +22,12 @@ use ort::value::DynValue;
 const TOLERANCE: f32 = 2e-5;
 const NAME: &str = "open";
 /// Operators whose inputs have the lengths of ones that samples fix.
-const OF_FIXED_LENGTHS: [&str; 10] = [
+const OF_FIXED_LENGTHS: [&str; 11] = [
     "AffineGrid",
     "DecoderMaskedMultiHeadAttention",
     "DecoderMaskedSelfAttention",
     "GroupQueryAttention",
+    "LongformerAttention",
     "MaxUnpool",
     "NegativeLogLikelihoodLoss",
     "QAttention",

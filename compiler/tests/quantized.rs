@@ -40,6 +40,10 @@ enum Form {
     Behind,
     /// `MatMulNBits`.
     Bits,
+    /// As `Dynamic`, and the products of queries and keys too: both operands are rounded in the run.
+    Pairs,
+    /// In floats, but for one layer whose product names no zero point: what that adds up to is taken off behind it.
+    NoZero,
 }
 
 const QUANTIZED: [Form; 4] = [Form::Dynamic, Form::OneNode, Form::Behind, Form::Bits];
@@ -80,6 +84,11 @@ fn stored(form: Form, name: &str, shape: [usize; 2]) -> Vec<u8> {
 
 fn product(graph: &mut Graph, form: Form, x: ValueId, name: &str, shape: [usize; 2]) -> Result<ValueId, CompilerError> {
     let bytes = stored(form, name, shape);
+    let form = match form {
+        Form::Pairs => Form::Dynamic,
+        Form::NoZero if name != "block.output" => Form::Floats,
+        form => form,
+    };
     let matrix =
         |graph: &mut Graph| integers(graph, &format!("{name}.weight_quantized"), ElementType::I8, &shape, &bytes);
     let scale = |graph: &mut Graph| graph.constant(&format!("{name}.weight_scale"), Constant::f32([], &[SCALE]));
@@ -122,6 +131,23 @@ fn product(graph: &mut Graph, form: Form, x: ValueId, name: &str, shape: [usize;
             let inputs = [x, packed, scales].map(Some);
             Ok(graph.add_in("com.microsoft", "MatMulNBits", &inputs, &attributes, 1)?[0])
         }
+        Form::NoZero => {
+            let (matrix, scale) = (matrix(graph), scale(graph));
+            let own = whole(name, shape);
+            let column =
+                |output: usize| own.iter().skip(output).step_by(shape[1]).map(|value| f32::from(*value)).sum::<f32>();
+            let sums: Vec<f32> = (0..shape[1]).map(column).collect();
+            let sums = graph.constant("column_sums", Constant::f32([shape[1]], &sums));
+            let read = graph.add_with("DynamicQuantizeLinear", &[Some(x)], &[], 3)?;
+            let product = graph.add("MatMulInteger", &[read[0], matrix], &[])?;
+            let product = graph.cast(product, ElementType::F32)?;
+            let zero = graph.cast(read[2], ElementType::F32)?;
+            let zeros = graph.times(zero, sums)?;
+            let product = graph.minus(product, zeros)?;
+            let scale = graph.times(read[1], scale)?;
+            graph.times(product, scale)
+        }
+        Form::Pairs => unreachable!("its layers are of another form"),
     }
 }
 
@@ -152,7 +178,17 @@ fn graph(form: Form) -> Result<Graph, CompilerError> {
     let v = linear(&mut graph, x, "block.value", [WIDTH, WIDTH])?;
     let [q, k, v] = [heads(&mut graph, q)?, heads(&mut graph, k)?, heads(&mut graph, v)?];
     let k = graph.transpose(k, &[0, 1, 3, 2])?;
-    let scores = graph.add("MatMul", &[q, k], &[])?;
+    let scores = match form {
+        Form::Pairs => {
+            let [q, k] = [q, k].map(|value| graph.add_with("DynamicQuantizeLinear", &[Some(value)], &[], 3));
+            let (q, k) = (q?, k?);
+            let product = graph.add("MatMulInteger", &[q[0], k[0], q[2], k[2]], &[])?;
+            let product = graph.cast(product, ElementType::F32)?;
+            let scale = graph.times(q[1], k[1])?;
+            graph.times(product, scale)?
+        }
+        _ => graph.add("MatMul", &[q, k], &[])?,
+    };
     let quarter = graph.scalar(0.25);
     let scores = graph.times(scores, quarter)?;
     let weights = graph.add("Softmax", &[scores], &[("axis", (-1).into())])?;
@@ -291,12 +327,24 @@ fn gradients_reach_what_lies_below_quantized_layers() {
     if !onnx_runtime::available() {
         return;
     }
-    let choice = Choice::new("lora", json!({"rank": 2}));
-    let plain = compiled(&block(Form::Floats), &choice).unwrap();
+    are_those_of_floats(&QUANTIZED, &Choice::new("lora", json!({"rank": 2})));
+}
+
+#[test]
+fn gradients_reach_both_operands_of_a_product_of_integers_and_what_is_rounded_around_no_zero_point() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let layers = json!({"match": ["*.query", "*.key", "*.value"]});
+    are_those_of_floats(&[Form::Pairs, Form::NoZero], &Choice::new("lora", json!({"rank": 2, "layers": layers})));
+}
+
+fn are_those_of_floats(forms: &[Form], choice: &Choice) {
+    let plain = compiled(&block(Form::Floats), choice).unwrap();
     let parameters = learned(&plain);
     let wanted = gradients(&plain, &parameters);
-    for form in QUANTIZED {
-        let program = compiled(&block(form), &choice).unwrap();
+    for form in forms.iter().copied() {
+        let program = compiled(&block(form), choice).unwrap();
         let found = gradients(&program, &parameters);
         assert_eq!(found.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());
         for (name, wanted) in &wanted {

@@ -193,3 +193,124 @@ fn sums_are_products_on_cuda_and_come_out_the_same() {
     let [wanted, got] = [on_cpu, on_cuda].map(|file| run(&mut session(&file), inputs(&program)));
     assert_close(&got, &wanted, "the step");
 }
+
+#[test]
+fn kernels_larger_than_what_they_make_are_products_on_cuda_and_compute_the_same() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let x = graph.input("x", TensorType::f32([Length::named("batch"), 3.into(), 31.into(), 30.into()]));
+    let kernel = graph.constant("stem.weight", Constant::f32([4, 3, 3, 3], &numbers(4 * 27, 0)));
+    let attributes = [("strides", vec![2, 2].into()), ("pads", vec![1, 0, 1, 1].into())];
+    let value = graph.add("Conv", &[x, kernel], &attributes).unwrap();
+    let value = graph.add("GlobalAveragePool", &[value], &[]).unwrap();
+    let flat = graph.add("Flatten", &[value], &[]).unwrap();
+    let head = graph.constant("head.weight", Constant::f32([4, CLASSES], &numbers(4 * CLASSES, 9)));
+    let logits = graph.add("MatMul", &[flat, head], &[]).unwrap();
+    graph.output(logits);
+    let model = Model::from_bytes(graph.to_onnx("stem")).unwrap();
+    let wanted = FineTuning { head: HeadChoice::keep(), train: TrainSelection::All, ..FineTuning::head(ROWS, CLASSES) };
+    let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
+    let [on_cpu, on_cuda] = [Provider::Cpu, Provider::Cuda].map(|provider| {
+        let [step, _] = program.run_graphs(provider).unwrap();
+        step.file().to_vec()
+    });
+    // as a node says its operator in protobuf
+    let convolutions = |file: &[u8]| file.windows(6).filter(|bytes| bytes == b"\x22\x04Conv").count();
+    assert_eq!((convolutions(&on_cpu), convolutions(&on_cuda)), (2, 1));
+    let [wanted, got] = [on_cpu, on_cuda].map(|file| run(&mut session(&file), inputs(&program)));
+    assert_close(&got, &wanted, "the step");
+}
+
+#[test]
+fn updates_that_overflow_when_all_are_added_up_are_no_reason_for_nan() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let x = graph.input("x", TensorType::f32([ROWS, 3]));
+    let huge = graph.constant("huge", Constant::f32([3], &[2e38, 3e38, 1e38]));
+    let updates = graph.add("Mul", &[x, huge], &[]).unwrap();
+    let nothing = graph.constant("nothing", Constant::f32([ROWS, 3], &[0.0; ROWS * 3]));
+    let places = graph.constant("places", Constant::i64([ROWS, 3], &[1, 2, 0].repeat(ROWS)));
+    let attributes = [("axis", 1.into()), ("reduction", "add".into())];
+    let sums = graph.add("ScatterElements", &[nothing, places, updates], &attributes).unwrap();
+    let tiny = graph.scalar(1e-37);
+    let flat = graph.times(sums, tiny).unwrap();
+    let head = graph.constant("head.weight", Constant::f32([3, CLASSES], &numbers(3 * CLASSES, 9)));
+    let logits = graph.add("MatMul", &[flat, head], &[]).unwrap();
+    graph.output(logits);
+    let model = Model::from_bytes(graph.to_onnx("huge")).unwrap();
+    let wanted = FineTuning { head: HeadChoice::keep(), ..FineTuning::head(ROWS, CLASSES) };
+    let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
+    let [wanted, got] = [Provider::Cpu, Provider::Cuda].map(|provider| {
+        let [step, _] = program.run_graphs(provider).unwrap();
+        let mut given = inputs(&program);
+        let x = given.iter_mut().find(|(name, _)| name == "x").unwrap();
+        x.1 = floats(&[ROWS, 3], &[0.9, 0.8, 0.7].repeat(ROWS));
+        run(&mut session(&step.file().to_vec()), given)
+    });
+    assert_close(&got, &wanted, "the step");
+}
+
+#[test]
+fn sums_at_indices_are_of_integers_on_cuda_and_come_out_the_same() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let x = graph.input("x", TensorType::f32([Length::named("batch"), 3.into(), 9.into(), 9.into()]));
+    let kernel = graph.constant("stem.weight", Constant::f32([4, 3, 2, 2], &numbers(4 * 12, 0)));
+    let value = graph.add("Conv", &[x, kernel], &[]).unwrap();
+    let attributes = [("kernel_shape", vec![3, 3].into()), ("strides", vec![1, 2].into())];
+    let value = graph.add("MaxPool", &[value], &attributes).unwrap();
+    let table = graph.constant("bias.table", Constant::f32([5, 4], &numbers(20, 3)));
+    let places =
+        graph.constant("places", Constant::i64([6, 3], &[0, 1, 2, 0, 1, 1, 4, -1, 4, 0, 0, 0, 2, 2, 2, 1, 0, 1]));
+    let bias = graph.add("Gather", &[table, places], &[]).unwrap();
+    let bias = graph.transpose(bias, &[2, 0, 1]).unwrap();
+    let value = graph.plus(value, bias).unwrap();
+    let corners = graph.constant("corner.table", Constant::f32([3, 2, 4], &numbers(24, 4)));
+    let places = graph.constant("corners", Constant::i64([3, 2], &[0, 1, 2, -1, 0, 1]));
+    let corners = graph.add("GatherND", &[corners, places], &[]).unwrap();
+    let corners = graph.transpose(corners, &[1, 0]).unwrap();
+    let corners = graph.reshape(corners, &[4, 1, 3]).unwrap();
+    let value = graph.plus(value, corners).unwrap();
+    let flat = graph.add("Flatten", &[value], &[]).unwrap();
+    let head = graph.constant("head.weight", Constant::f32([72, CLASSES], &numbers(72 * CLASSES, 9)));
+    let logits = graph.add("MatMul", &[flat, head], &[]).unwrap();
+    graph.output(logits);
+    let model = Model::from_bytes(graph.to_onnx("tables")).unwrap();
+    let wanted = FineTuning { head: HeadChoice::keep(), train: TrainSelection::All, ..FineTuning::head(ROWS, CLASSES) };
+    let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
+    assert_eq!(program.parameters.len(), 4);
+    let [on_cpu, on_cuda] = [Provider::Cpu, Provider::Cuda].map(|provider| {
+        let [step, _] = program.run_graphs(provider).unwrap();
+        step.file().to_vec()
+    });
+    let scatters = |file: &[u8], name: &[u8]| file.windows(name.len()).filter(|bytes| *bytes == name).count();
+    let [rows, elements] = [&b"\x22\x09ScatterND"[..], b"\x22\x0fScatterElements"];
+    assert_eq!([rows, elements].map(|name| scatters(&on_cpu, name)), [2, 1]);
+    assert_eq!([rows, elements].map(|name| scatters(&on_cuda, name)), [0, 3]);
+    let [mut on_cpu, mut on_cuda] = [on_cpu, on_cuda].map(|file| session(&file));
+    let [wanted, got] = [&mut on_cpu, &mut on_cuda].map(|session| run(session, inputs(&program)));
+    assert_close(&got, &wanted, "the step");
+    // what is no number shows in all that it was added up with
+    let unusual = |value: f32| {
+        let mut given = inputs(&program);
+        let x = given.iter_mut().find(|(name, _)| name == "x").unwrap();
+        let mut values = numbers(ROWS * 243, 5);
+        values[100] = value;
+        x.1 = floats(&[ROWS, 3, 9, 9], &values);
+        given
+    };
+    for value in [f32::NAN, f32::INFINITY] {
+        let [wanted, got] = [&mut on_cpu, &mut on_cuda].map(|session| {
+            let outputs = run(session, unusual(value));
+            outputs.iter().map(|values| values.iter().any(|value| !value.is_finite())).collect::<Vec<bool>>()
+        });
+        assert!(wanted.contains(&true));
+        assert_eq!(got, wanted, "{value}");
+    }
+}

@@ -15,11 +15,12 @@ pub(crate) struct ClassDraws {
     starts: Vec<u64>,
 }
 
-/// How many rows of each class come in an epoch of as many as there are: the nearest whole numbers to their parts.
+/// How many rows of each class come in an epoch of so many rows: the nearest whole numbers to their parts. Rows without a class
+/// never come, and count in `rows` all the same: others come in their slots.
 ///
 /// # Errors
 /// There is not one weight for each class, or a class that is to come has no row.
-pub fn rows_drawn(sampling: &SamplingRecipe, rows_by_class: &[u64]) -> Result<Vec<u64>, String> {
+pub fn rows_drawn(sampling: &SamplingRecipe, rows_by_class: &[u64], rows: u64) -> Result<Vec<u64>, String> {
     let weights: Vec<f64> = match sampling {
         SamplingRecipe::Balanced => rows_by_class.iter().map(|rows| f64::from(u8::from(*rows > 0))).collect(),
         SamplingRecipe::Classes(weights) => weights.clone(),
@@ -33,15 +34,17 @@ pub fn rows_drawn(sampling: &SamplingRecipe, rows_by_class: &[u64]) -> Result<Ve
             weights[class]
         ));
     }
-    let (all, sum): (u64, f64) = (rows_by_class.iter().sum(), weights.iter().sum());
-    if sum <= 0.0 || !sum.is_finite() {
+    let largest = weights.iter().copied().fold(0.0, f64::max);
+    if largest <= 0.0 || !largest.is_finite() {
         return Err("no class has both a weight and a row".into());
     }
-    let parts: Vec<f64> = weights.iter().map(|weight| all as f64 * weight / sum).collect();
+    // neither the sum nor the parts overflow, however large the weights are
+    let sum: f64 = weights.iter().map(|weight| weight / largest).sum();
+    let parts: Vec<f64> = weights.iter().map(|weight| rows as f64 * (weight / largest) / sum).collect();
     let mut counts: Vec<u64> = parts.iter().map(|part| *part as u64).collect();
     let mut by_rest: Vec<usize> = (0..parts.len()).filter(|class| weights[*class] > 0.0).collect();
     by_rest.sort_by(|a, b| parts[*b].fract().total_cmp(&parts[*a].fract()).then(a.cmp(b)));
-    let left = all.saturating_sub(counts.iter().sum());
+    let left = rows.saturating_sub(counts.iter().sum());
     by_rest.iter().cycle().take(left as usize).for_each(|class| counts[*class] += 1);
     Ok(counts)
 }
@@ -56,11 +59,7 @@ impl ClassDraws {
             }
         }
         let counts: Vec<u64> = rows.iter().map(|rows| rows.len() as u64).collect();
-        let mut counts = rows_drawn(sampling, &counts)?;
-        // an epoch is as long as with rows that have no class
-        let missing = class_of.len() as u64 - counts.iter().sum::<u64>();
-        let most = (0..counts.len()).max_by_key(|class| counts[*class]).ok_or("there are no classes")?;
-        counts[most] += missing;
+        let counts = rows_drawn(sampling, &counts, class_of.len() as u64)?;
         let mut starts = vec![0];
         starts.extend(counts.iter().scan(0, |sum, count| {
             *sum += count;
@@ -88,16 +87,25 @@ mod tests {
     #[test]
     fn each_class_has_its_part_of_an_epoch_and_nothing_is_lost_to_rounding() {
         let classes = |weights: &[f64]| SamplingRecipe::Classes(weights.to_vec());
-        for (sampling, rows, wanted) in [
-            (SamplingRecipe::Balanced, &[90, 10][..], Ok(vec![50, 50])),
-            (SamplingRecipe::Balanced, &[90, 0, 10], Ok(vec![50, 0, 50])),
-            (SamplingRecipe::Balanced, &[5, 3, 2], Ok(vec![4, 3, 3])),
-            (classes(&[1.0, 3.0]), &[90, 10], Ok(vec![25, 75])),
-            (classes(&[0.0, 1.0]), &[90, 10], Ok(vec![0, 100])),
-            (classes(&[1.0, 1.0]), &[90, 0], Err("class 1, counted from 0, has no row")),
-            (classes(&[1.0]), &[90, 10], Err("there are 2 classes, got 1 weights")),
+        for (sampling, by_class, rows, wanted) in [
+            (SamplingRecipe::Balanced, &[90, 10][..], 100, Ok(vec![50, 50])),
+            (SamplingRecipe::Balanced, &[90, 0, 10], 100, Ok(vec![50, 0, 50])),
+            (SamplingRecipe::Balanced, &[5, 3, 2], 10, Ok(vec![4, 3, 3])),
+            // half of the rows have no class
+            (SamplingRecipe::Balanced, &[10, 10, 10], 60, Ok(vec![20, 20, 20])),
+            (SamplingRecipe::Balanced, &[2, 28], 31, Ok(vec![16, 15])),
+            (classes(&[1.0, 3.0]), &[90, 10], 100, Ok(vec![25, 75])),
+            (classes(&[1.0, 3.0]), &[90, 10], 200, Ok(vec![50, 150])),
+            (classes(&[0.0, 1.0]), &[90, 10], 100, Ok(vec![0, 100])),
+            (classes(&[1e307, 1e307]), &[90, 10], 100, Ok(vec![50, 50])),
+            (classes(&[f64::MAX, f64::MAX]), &[90, 10], 100, Ok(vec![50, 50])),
+            (classes(&[5e-324, 5e-324]), &[90, 10], 100, Ok(vec![50, 50])),
+            (classes(&[1.0, 1.0]), &[90, 0], 90, Err("class 1, counted from 0, has no row")),
+            (classes(&[1.0]), &[90, 10], 100, Err("there are 2 classes, got 1 weights")),
+            (SamplingRecipe::Balanced, &[], 100, Err("no class has both a weight and a row")),
+            (SamplingRecipe::Balanced, &[0, 0], 100, Err("no class has both a weight and a row")),
         ] {
-            match (rows_drawn(&sampling, rows), wanted) {
+            match (rows_drawn(&sampling, by_class, rows), wanted) {
                 (Ok(found), Ok(wanted)) => assert_eq!(found, wanted, "{sampling:?}"),
                 (Err(found), Err(wanted)) => assert!(found.contains(wanted), "{found}"),
                 (found, wanted) => panic!("{sampling:?}: {found:?} instead of {wanted:?}"),
@@ -106,12 +114,13 @@ mod tests {
     }
 
     #[test]
-    fn rows_without_a_class_never_come_and_shorten_no_epoch() {
+    fn rows_without_a_class_never_come_shorten_no_epoch_and_leave_it_balanced() {
         let class_of = [Some(0), None, Some(1), Some(0), None, Some(0)];
         let draws = ClassDraws::new(&SamplingRecipe::Balanced, &class_of, 2).unwrap();
         let key = DrawKey { seed: 1, epoch: 0, row: 0 };
         let mut rows: Vec<u64> = (0..6).map(|slot| draws.at(slot, &key).0).collect();
         rows.sort_unstable();
-        assert!(rows.iter().all(|row| class_of[*row as usize].is_some()), "{rows:?}");
+        let of_class = |class| rows.iter().filter(|row| class_of[**row as usize] == Some(class)).count();
+        assert_eq!([of_class(0), of_class(1)], [3, 3], "{rows:?}");
     }
 }

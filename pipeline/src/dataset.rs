@@ -32,8 +32,8 @@ pub(crate) struct Inner {
     fingerprint: Fingerprint,
     /// Fingerprints that include the bytes of some columns, by their names.
     with_columns: Mutex<HashMap<Vec<String>, Fingerprint>>,
-    /// How long the rows are, by row group, by the fingerprints of what measured them.
-    lengths: Mutex<HashMap<Fingerprint, Arc<Vec<Vec<u32>>>>>,
+    /// Numbers of each row (lengths, classes), by row group, by the fingerprints of what learned them.
+    of_each_row: Mutex<HashMap<Fingerprint, Arc<Vec<Vec<u32>>>>>,
     notes: Vec<String>,
     rows: u64,
     /// All row groups in file order.
@@ -208,8 +208,8 @@ impl Dataset {
         let identity: Vec<_> = files.iter().map(|file| (&*file.name, file.bytes, &file.footer)).collect();
         let fingerprint = Fingerprint::of(&identity);
         let schema = Arc::clone(&first.schema);
-        let (with_columns, lengths) = (Mutex::default(), Mutex::default());
-        let inner = Inner { files, features, schema, fingerprint, with_columns, lengths, notes, rows, groups };
+        let (with_columns, of_each_row) = (Mutex::default(), Mutex::default());
+        let inner = Inner { files, features, schema, fingerprint, with_columns, of_each_row, notes, rows, groups };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -275,13 +275,13 @@ impl Dataset {
         by: Fingerprint,
         learn: impl FnOnce() -> Result<Vec<Vec<u32>>, PipelineError>,
     ) -> Result<Arc<Vec<Vec<u32>>>, PipelineError> {
-        let mut known = self.inner.lengths.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lengths) = known.get(&by) {
-            return Ok(Arc::clone(lengths));
+        let mut known = self.inner.of_each_row.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(numbers) = known.get(&by) {
+            return Ok(Arc::clone(numbers));
         }
-        let lengths = Arc::new(learn()?);
-        known.insert(by, Arc::clone(&lengths));
-        Ok(lengths)
+        let numbers = Arc::new(learn()?);
+        known.insert(by, Arc::clone(&numbers));
+        Ok(numbers)
     }
 
     /// Identity of a row by its index in file order.

@@ -86,6 +86,12 @@ impl StreamOptions {
         }
     }
 
+    /// With the order in which rows come: where they come by their classes, any row comes anywhere.
+    pub(crate) fn in_own_order(self) -> Self {
+        let order = if self.sampling.is_some() { OrderStrength::Global } else { self.order };
+        Self { order, ..self }
+    }
+
     /// Of everything that decides order and bytes; the seed is kept apart.
     pub fn fingerprint(&self) -> Fingerprint {
         let order = (self.order, self.window, self.batch, self.drop_last, self.group_by_length);

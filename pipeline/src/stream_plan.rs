@@ -25,6 +25,10 @@ use crate::{Beside, Dataset, PipelineError, SharedResources, StreamOptions};
 
 /// Pages that are read more often than this in an epoch are not worth it: such an order is refused.
 const MOST_READ_AGAIN: u64 = 250;
+/// What to do about pages that are read again because of the order.
+const READ_LESS: &str = "a larger `memory`, a smaller `window` or smaller row groups read less";
+/// The same where rows come by their classes, whatever the order.
+const WITHOUT_SAMPLING: &str = "raise `memory`, or leave `sampling` out";
 
 pub(crate) struct StreamPlan {
     pub(crate) context: WorkerContext,
@@ -56,8 +60,7 @@ impl StreamPlan {
         kept: u64,
     ) -> Result<Self, PipelineError> {
         check_options(dataset, &options)?;
-        let order = if options.sampling.is_some() { OrderStrength::Global } else { options.order };
-        let options = StreamOptions { order, ..options };
+        let options = options.in_own_order();
         let from = start(dataset, &options, from)?;
         let workers = match &options.shared {
             None => number_of(options.workers)?,
@@ -165,8 +168,7 @@ impl StreamPlan {
 
     /// The least that a stream needs of the ceiling, without what decoding needs.
     pub(crate) fn least_memory(dataset: &Dataset, options: &StreamOptions) -> Result<u64, PipelineError> {
-        let order = if options.sampling.is_some() { OrderStrength::Global } else { options.order };
-        let options = &StreamOptions { order, ..options.clone() };
+        let options = &options.clone().in_own_order();
         let whole =
             StreamOptions { memory: ByteSize(u64::MAX), beside: Beside::Nothing, shared: None, ..options.clone() };
         let plan = Self::new(dataset, whole, None)?;
@@ -182,11 +184,15 @@ impl StreamPlan {
     /// Pages of rows that come together and do not fit into memory are read once for each block of them.
     fn reads_again(&self) -> Option<String> {
         let times = self.times_read();
-        let order = if self.feeder.order.is_global() { "global" } else { "windowed" };
+        let (what, instead) = match (&self.sampling, self.feeder.order.is_global()) {
+            (Some(_), _) => ("`sampling`", WITHOUT_SAMPLING),
+            (None, true) => ("order `global`", READ_LESS),
+            (None, false) => ("order `windowed`", READ_LESS),
+        };
         (times > 1).then(|| {
             format!(
-                "order `{order}`: the rows that come together do not fit under the memory ceiling of {}, so pages are read \
-                 about {times} times an epoch; a larger `memory`, a smaller `window` or smaller row groups read less",
+                "{what}: the rows that come together do not fit under the memory ceiling of {}, so pages are read about \
+                 {times} times an epoch; {instead}",
                 self.feeder.ceiling.bytes()
             )
         })
@@ -194,13 +200,17 @@ impl StreamPlan {
 
     fn refuse_endless_reading(&self) -> Result<(), PipelineError> {
         let times = self.times_read();
+        let (option, instead) = match &self.sampling {
+            Some(_) => ("sampling", WITHOUT_SAMPLING),
+            None => ("order", "raise `memory`, or use `order: windowed` with a small `window`"),
+        };
         match times > MOST_READ_AGAIN {
             false => Ok(()),
             true => Err(PipelineError::Option {
-                option: "order",
+                option,
                 reason: format!(
                     "pages would be read about {times} times an epoch, since only a small part of what comes together \
-                     fits under the memory ceiling of {}; raise `memory`, or use `order: windowed` with a small `window`",
+                     fits under the memory ceiling of {}; {instead}",
                     self.feeder.ceiling.bytes()
                 ),
             }),

@@ -363,6 +363,7 @@ fn first(row: Option<&str>, before: &str) -> String {
 
 fn warnings(opened: &Opened, train: &DataReport, evaluate: Option<&DataReport>) -> Vec<String> {
     let mut warnings = opened.train.chain.label_warnings();
+    warnings.extend(opened.train.chain.border_warnings());
     warnings.extend(opened.preprocessing_warnings());
     warnings.extend(opened.recipe.warnings(cores()));
     if evaluate.is_none() {

@@ -364,6 +364,7 @@ impl RecipeError {
             }
             Self::Choice(error) | Self::Search(SearchError::Choice(error)) => vec![error.clone().into()],
             Self::Search(SearchError::Space { place, message }) => vec![Fault::value(place, message)],
+            Self::Search(SearchError::Setting { place, message }) => vec![Fault::value(*place, message)],
             Self::Compiler(CompilerError::Setting { place, .. }) => {
                 vec![Fault { message: self.to_string(), ..Fault::value(place, "") }]
             }

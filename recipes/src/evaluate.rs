@@ -9,6 +9,7 @@ use millstream_schemas::{Recipe, shown_path};
 use millstream_training::{Evaluation, FigureKind, PredictionSink};
 use serde::Serialize;
 
+use crate::imported::import_rows;
 use crate::kept_predictions::KeptPredictions;
 use crate::measuring::{Measuring, ToMeasure};
 use crate::run_folder::RunFolder;
@@ -84,13 +85,20 @@ pub fn evaluate(
         .clone()
         .or_else(|| recipe.data.evaluate.clone())
         .ok_or_else(|| RecipeError::mismatch("data.evaluate", "missing; name rows there or by `--data`"))?;
+    let place = if options.data.is_some() { "--data" } else { "data.evaluate" };
     let model = Model::read(&path)?;
+    import_rows(recipe, &data, events, stop).map_err(RecipeError::at(place))?;
+    // those that were trained on need not be there any more
+    let _ = import_rows(recipe, &recipe.data.train, events, stop);
+    if stop.is_requested() {
+        return Ok(None);
+    }
     let wanted = ToMeasure {
         recipe,
         model: &model,
         path: &path,
         data: &data,
-        place: if options.data.is_some() { "--data" } else { "data.evaluate" },
+        place,
         views: options.views,
         catalogs: &options.catalogs,
         shared: None,

@@ -273,6 +273,27 @@ pub fn import_rows_of(recipe: &Recipe, events: &mut dyn Events, stop: &Stop) -> 
     with_imported_rows(recipe, &mut progress, stop).map(drop)
 }
 
+/// As [`import_rows_of`], those to train on alone.
+///
+/// # Errors
+/// They cannot be imported.
+pub fn import_training_rows_of(recipe: &Recipe, events: &mut dyn Events, stop: &Stop) -> Result<(), RecipeError> {
+    import_rows(recipe, &recipe.data.train, events, stop).map_err(RecipeError::at("data.train"))
+}
+
+/// As [`import_rows_of`], what the patterns name alone.
+///
+/// # Errors
+/// It cannot be imported.
+pub(crate) fn import_rows(
+    recipe: &Recipe,
+    patterns: &[String],
+    events: &mut dyn Events,
+    stop: &Stop,
+) -> Result<(), RecipeError> {
+    NamedRows::of(&recipe.data, patterns, &recipe.output.folder).imported(events, stop).map(drop)
+}
+
 /// As [`Imports::named_in`], beside the results of the recipe.
 ///
 /// # Errors

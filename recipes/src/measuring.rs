@@ -16,15 +16,18 @@ use millstream_training::{
 };
 use millstream_transforms::Chain;
 
+use crate::balanced_loss::balanced_loss;
 use crate::calibrated::thresholds_of;
 use crate::check::label_findings;
 use crate::choices::Choices;
+use crate::class_balance::balanced_options;
 use crate::classes::align;
 use crate::data_report::{DataReport, data_report};
 use crate::evaluation_plan::{EvaluationPlan, of_view, with_intervals};
+use crate::image_inputs::ImageInputs;
 use crate::imported::NamedRows;
 use crate::loss_targets::require_targets;
-use crate::model_inputs::{input_names, require_inputs, takes_grey};
+use crate::model_inputs::{input_names, require_inputs};
 use crate::opened::refuse_random;
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::{RowSource, Wanted};
@@ -83,6 +86,7 @@ impl Measuring {
         let chain = Chain::parse_from(&catalogs.transforms, "transforms.evaluate", &recipe.transforms.evaluate)?;
         refuse_random(&recipe.transforms.evaluate, catalogs)?;
         let inputs = input_names(model, !recipe.data.inputs.is_empty())?;
+        let images = ImageInputs::of(model);
         let of_rows = Wanted {
             data: &recipe.data,
             catalogs,
@@ -90,7 +94,7 @@ impl Measuring {
             patterns: wanted.data,
             role: SplitRole::Evaluate,
             inputs: &inputs,
-            grey: takes_grey(model),
+            images: &images,
             output: &recipe.output.folder,
             known: None,
         };
@@ -127,6 +131,14 @@ impl Measuring {
         if let Some(labels) = labels_file::of_model(model, path)? {
             align(&mut source, &labels, "the model", place)?;
         }
+        let loss = match balanced_options(recipe).is_empty() {
+            true => loss,
+            false => {
+                let (loss, of_classes) = balanced_loss(recipe, &of_rows, &source)?;
+                notes.extend(of_classes);
+                loss
+            }
+        };
         metrics.check(source.classes()).map_err(RecipeError::at("training.metrics"))?;
         require_targets(&loss, &source, &source.spec("transforms.evaluate", recipe.seed, recipe.data.batch)?)?;
         let of_classes = source.encoders.class_tensor().is_some();

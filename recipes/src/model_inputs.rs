@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use millstream_compiler::Model;
 use millstream_pipeline::encodings::Encoders;
-use millstream_schemas::{AxisLength, BatchSpec, TensorEntry, TensorRole, TensorSpec, shown};
+use millstream_schemas::{AxisLength, BatchSpec, ImageLayout, TensorEntry, TensorRole, TensorSpec, shown};
 
 use crate::RecipeError;
 
@@ -27,11 +27,6 @@ pub(crate) fn input_names(model: &Model, named: bool) -> Result<Vec<String>, Rec
     Ok(names)
 }
 
-/// Whether a model's only input takes images of one channel.
-pub(crate) fn takes_grey(model: &Model) -> bool {
-    matches!(model.inputs().as_slice(), [(_, shape)] if matches!(shape[..], [_, Some(1), _, _]))
-}
-
 /// Refuses batches that a model cannot take: each of its inputs must be among the tensors, of its type and shape.
 /// `place` is where the recipe says what happens to the rows.
 ///
@@ -52,6 +47,7 @@ pub(crate) fn require_inputs(model: &Model, spec: &BatchSpec, place: &str) -> Re
         if wanted != tensor.element_type.name() {
             let got = tensor.element_type.name();
             let hint = match got {
+                "uint8" => "; `data.inputs` with `image: {values: …}` says which pixels are made",
                 "string" => {
                     "; the column holds text, which models take as numbers: `data.inputs` with `token_ids` makes them"
                 }
@@ -102,13 +98,10 @@ fn require_shape(name: &str, shape: &[Option<usize>], tensor: &TensorSpec, place
         return Ok(());
     }
     let input = shown(name);
-    let image = match tensor.shape[..] {
-        [Some(channels), Some(height), Some(width)] => Some((channels, height, width)),
-        _ => None,
-    };
-    let channels_fit = |channels| rest.first().is_some_and(|wanted| wanted.is_none_or(|wanted| wanted == channels));
-    if let (Some((_, got_height, got_width)), [_, height, width]) =
-        (image.filter(|(channels, ..)| channels_fit(*channels)), rest)
+    let image = ImageLayout::of_row(&tensor.shape);
+    let of_image = image.and_then(|(layout, got)| Some((layout.read(<[_; 3]>::try_from(rest).ok()?), got)));
+    if let Some(([wanted, height, width], [channels, got_height, got_width])) = of_image
+        && wanted.is_none_or(|wanted| wanted == channels)
     {
         let (height, width) = (height.unwrap_or(got_height), width.unwrap_or(got_width));
         return Err(RecipeError::mismatch(
@@ -119,20 +112,22 @@ fn require_shape(name: &str, shape: &[Option<usize>], tensor: &TensorSpec, place
             ),
         ));
     }
-    let wanted = show_shape(shape);
-    if let Some((channels, ..)) = image {
+    let wanted = shown_shape(shape);
+    if let Some((layout, [channels, ..])) = image {
+        let axes = layout.axes().replace("channels", &channels.to_string());
         let message = format!(
-            "input `{input}` has the shape {wanted}; images are [batch, {channels}, height, width] (of 1 or 3 channels, which \
-             `data.inputs` with `image: {{channels: …}}` says)"
+            "input `{input}` has the shape {wanted}; images are {axes} (of 1 or 3 channels, and the other order of axes, \
+             where `data.inputs` with `image: {{channels: …, layout: …}}` says so)"
         );
         return Err(RecipeError::mismatch("model.path", message));
     }
-    let got = show_shape(&std::iter::once(None).chain(tensor.shape.iter().copied()).collect::<Vec<_>>());
+    let got = shown_shape(&std::iter::once(None).chain(tensor.shape.iter().copied()).collect::<Vec<_>>());
     let message = format!("the model's input `{input}` takes {wanted}, and the data make {got}");
     Err(RecipeError::mismatch("data.inputs", message))
 }
 
-fn show_shape(shape: &[Option<usize>]) -> String {
+/// `[?, 3, 224, 224]`.
+pub(crate) fn shown_shape(shape: &[Option<usize>]) -> String {
     let axes: Vec<_> = shape.iter().map(|axis| axis.map_or("?".into(), |length| length.to_string())).collect();
     format!("[{}]", axes.join(", "))
 }

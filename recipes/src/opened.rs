@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use millstream_compiler::{FineTuning, HeadChoice, LayerInitializer, Loss, Method, Model, TrainingProgram, compile};
 use millstream_pipeline::{Beside, PipelineError, SharedResources, SplitRole, StreamOptions};
 use millstream_schemas::recipe::{AdapterFormat, AverageRecipe, EvaluationInterval, EvaluationRecipe, OrderStrength};
-use millstream_schemas::{AxisLength, BatchSpec, Choice, Recipe, Standardization, TensorRole, count, shown};
+use millstream_schemas::{
+    AxisLength, BatchSpec, Choice, ImageLayout, Recipe, Standardization, TensorRole, count, shown,
+};
 use millstream_training::MetricSet;
 use millstream_training::logs::Log;
 use millstream_training::optimizers::Optimizer;
@@ -13,15 +15,16 @@ use millstream_training::schedules::Schedule;
 use millstream_transforms::Chain;
 
 use crate::choices::{Choices, chosen_loss};
-use crate::class_balance::balanced;
+use crate::class_balance::{balanced, class_counts};
 use crate::classes::align;
 use crate::data_report::{DataReports, data_report};
 use crate::evaluation_plan::{EvaluationPlan, of_view};
 use crate::first_difference::first_difference;
+use crate::image_inputs::ImageInputs;
 use crate::log_choices::LogChoices;
 use crate::loss_targets::{presumed_prediction, require_compared, require_targets};
 use crate::model_choices::{ModelChoices, tokenized};
-use crate::model_inputs::{input_names, require_embeddings, require_inputs, shapes, takes_grey};
+use crate::model_inputs::{input_names, require_embeddings, require_inputs, shapes};
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::Wanted;
 use crate::statistics::StatisticsRows;
@@ -72,6 +75,8 @@ pub struct OpenedParts {
     pub catalogs: Catalogs,
     /// What was noticed while the data were opened, each with its place in the recipe.
     pub notes: Vec<String>,
+    /// Those of them that follow from how many rows the classes have.
+    class_notes: Vec<String>,
     /// How long it took.
     pub took: Duration,
     /// What is measured and fitted at the end of a run.
@@ -134,6 +139,7 @@ impl Opened {
             None => Arc::new(Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?),
         };
         let inputs = input_names(&model, !recipe.data.inputs.is_empty())?;
+        let images = ImageInputs::of(&model);
         let wanted = Wanted {
             data: &recipe.data,
             catalogs,
@@ -141,7 +147,7 @@ impl Opened {
             patterns: &recipe.data.train,
             role: SplitRole::Train,
             inputs: &inputs,
-            grey: takes_grey(&model),
+            images: &images,
             output: &recipe.output.folder,
             known: known.filter(|known| known.recipe.data.train == recipe.data.train).map(|known| &known.train.dataset),
         };
@@ -155,9 +161,10 @@ impl Opened {
         }
         metrics.check(train.classes()).map_err(RecipeError::at("training.metrics"))?;
         let mut notes = places(&train, "data.train")?;
-        let (recipe, of_classes) = balanced(recipe, &train)?;
-        let loss = if of_classes.is_empty() { loss } else { chosen_loss(&recipe.training, catalogs)? };
-        notes.extend(of_classes);
+        notes.extend(images.notes(&recipe.data, &train.encoders));
+        let (recipe, class_notes) = balanced(recipe, train.dataset.rows(), || class_counts(&train))?;
+        let loss = if class_notes.is_empty() { loss } else { chosen_loss(&recipe.training, catalogs)? };
+        notes.extend(class_notes.iter().cloned());
         let evaluate = match &recipe.data.evaluate {
             None => None,
             Some(patterns) => {
@@ -204,6 +211,7 @@ impl Opened {
             logs,
             catalogs: catalogs.clone(),
             notes,
+            class_notes,
             took: began.elapsed(),
             plan,
             statistics,
@@ -218,7 +226,8 @@ impl Opened {
         Ok(Self(Arc::new(parts)))
     }
 
-    /// The same data and model under a recipe that has another `training`, `evaluation` or `output`: nothing is opened again.
+    /// The same data and model under a recipe that has another `training`, `evaluation` or `output`: nothing is opened again, and rows
+    /// are counted once.
     ///
     /// # Errors
     /// The recipe differs in something else, or chooses what does not fit.
@@ -236,13 +245,15 @@ impl Opened {
         let metrics = metrics.with_memory(recipe.data.memory.0);
         metrics.check(self.train.classes()).map_err(RecipeError::at("training.metrics"))?;
         let plan = EvaluationPlan::of(recipe, loss.reads(), None, &self.catalogs)?;
-        let (recipe, of_classes) = balanced(recipe, &self.train)?;
-        let loss = if of_classes.is_empty() { loss } else { chosen_loss(&recipe.training, &self.catalogs)? };
+        let (recipe, class_notes) =
+            balanced(recipe, self.train.dataset.rows(), || Ok(self.reports()?.train.classes.clone()))?;
+        let loss = if class_notes.is_empty() { loss } else { chosen_loss(&recipe.training, &self.catalogs)? };
         let took = began.elapsed();
         let mut of_self = OpenedParts::clone(self);
-        of_self.notes.retain(|note| !note.starts_with("training.loss.") && !note.starts_with("data.sampling:"));
-        of_self.notes.extend(of_classes);
-        let parts = OpenedParts { recipe, loss, metrics, optimizer, schedule, logs, took, plan, ..of_self };
+        of_self.notes.retain(|note| !self.class_notes.contains(note));
+        of_self.notes.extend(class_notes.iter().cloned());
+        let parts =
+            OpenedParts { recipe, loss, metrics, optimizer, schedule, logs, class_notes, took, plan, ..of_self };
         parts.require_evaluation()?;
         Ok(Self(Arc::new(parts)))
     }
@@ -529,9 +540,8 @@ fn require_same(train: &BatchSpec, evaluate: &BatchSpec) -> Result<(), RecipeErr
         if other.is_some_and(|other| *other != tensor.shape) {
             let name = shown(&tensor.name);
             let (got, wanted) = (other.cloned().unwrap_or_default(), &tensor.shape);
-            let message = if let ([Some(3), Some(height), Some(width)], [_, Some(got_height), Some(got_width)]) =
-                (wanted.as_slice(), got.as_slice())
-            {
+            let images = ImageLayout::of_row(wanted).zip(ImageLayout::of_row(&got));
+            let message = if let Some(((_, [_, height, width]), (_, [_, got_height, got_width]))) = images {
                 format!(
                     "images end at {got_width}×{got_height} pixels, and in training at {width}×{height}; end with `resize`, \
                      `center_crop` or `random_resized_crop` to that size"

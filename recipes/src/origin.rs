@@ -19,6 +19,9 @@ pub struct Origin {
     pub began: String,
     /// Name and version of this software.
     pub software: String,
+    /// The commit that it was built from, where that is known; with `+changed` where files differed from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
     /// Version of ONNX Runtime.
     pub onnx_runtime: String,
     /// `cpu` or `cuda:N`.
@@ -59,6 +62,7 @@ impl Origin {
             version: Self::VERSION,
             began: moment::now(),
             software: software(),
+            commit: commit().map(str::to_owned),
             onnx_runtime: device.runtime().version().into(),
             device: device.kind.to_string(),
             host: host(),
@@ -91,6 +95,17 @@ impl Origin {
 /// Name and version of this software.
 pub(crate) fn software() -> String {
     format!("millstream {}", env!("CARGO_PKG_VERSION"))
+}
+
+/// The commit that this software was built from, in hexadecimal, with `+changed` behind it where files differed from it; none where it was
+/// built outside of its repository.
+pub fn commit() -> Option<&'static str> {
+    Some(env!("MILLSTREAM_COMMIT")).filter(|commit| !commit.is_empty())
+}
+
+/// Software and commit, in words.
+pub(crate) fn built(software: &str, commit: Option<&str>) -> String {
+    commit.map_or_else(|| software.to_owned(), |commit| format!("{software}, commit {commit}"))
 }
 
 /// What Linux calls the machine.

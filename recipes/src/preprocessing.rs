@@ -14,6 +14,7 @@ use millstream_transforms::Chain;
 use serde::{Deserialize, Serialize};
 
 use crate::choices::Choices;
+use crate::image_inputs::ImageInputs;
 use crate::{Catalogs, RecipeError, RowSource};
 
 /// Under this key in an ONNX file's metadata.
@@ -91,21 +92,20 @@ impl Preprocessing {
             false => data.inputs.iter().map(|(name, encoding)| (name.clone(), encoding.clone())).collect(),
             true => {
                 let inputs = model.inputs();
-                let [(name, shape)] = inputs.as_slice() else {
+                let [(name, _)] = inputs.as_slice() else {
                     let message = "the model has several inputs; the recipe is to say what they are made of";
                     return Err(RecipeError::mismatch("data.inputs", message));
                 };
                 // images are the only short form whose tensors models take
                 let mut options = serde_json::Map::new();
                 options.extend(data.input.clone().map(|column| ("column".to_owned(), column.into())));
-                if matches!(shape[..], [_, Some(1), _, _]) {
-                    options.insert("channels".to_owned(), 1.into());
-                }
                 vec![(name.clone(), Choice::new("image", serde_json::Value::Object(options)))]
             }
         };
-        let entry = |(name, encoding): (String, Choice)| {
+        let images = ImageInputs::of(model);
+        let entry = |(name, mut encoding): (String, Choice)| {
             let learned = learned(&name);
+            images.state(&name, &mut encoding);
             (name, TensorEncoding { encoding, shape: Vec::new(), learned })
         };
         Ok(Self {

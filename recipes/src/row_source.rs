@@ -6,6 +6,7 @@ use millstream_schemas::recipe::{DataRecipe, Patterns};
 use millstream_schemas::{BatchSpec, Choice, SchemaError, TARGETS, TensorRole};
 use millstream_transforms::Chain;
 
+use crate::image_inputs::ImageInputs;
 use crate::imported::NamedRows;
 use crate::{Catalogs, RecipeError};
 
@@ -32,8 +33,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) role: SplitRole,
     /// The model's inputs; none where there is no model.
     pub(crate) inputs: &'a [String],
-    /// Whether the only input takes images of one channel.
-    pub(crate) grey: bool,
+    /// How those of them take images that can.
+    pub(crate) images: &'a ImageInputs,
     /// The folder of the results, beside which rows are imported that are no Parquet.
     pub(crate) output: &'a Path,
     /// The rows, where they are open already.
@@ -106,13 +107,7 @@ fn encoders(dataset: &Dataset, wanted: &Wanted<'_>) -> Result<Encoders, Pipeline
     };
     let label = if data.targets.is_empty() { data.label() } else { "" };
     let mut tensors = match data.inputs.is_empty() {
-        true => {
-            let mut tensors = short_form(dataset, data.input.as_deref(), label, only)?;
-            for tensor in tensors.iter_mut().filter(|tensor| wanted.grey && tensor.encoding.name == "image") {
-                tensor.encoding.options["channels"] = 1.into();
-            }
-            tensors
-        }
+        true => short_form(dataset, data.input.as_deref(), label, only)?,
         false => {
             let mut inputs = list(&data.inputs, TensorRole::Input, "data.inputs");
             if !label.is_empty() {
@@ -126,6 +121,9 @@ fn encoders(dataset: &Dataset, wanted: &Wanted<'_>) -> Result<Encoders, Pipeline
             inputs
         }
     };
+    for tensor in tensors.iter_mut().filter(|tensor| tensor.role == TensorRole::Input) {
+        wanted.images.state(&tensor.name, &mut tensor.encoding);
+    }
     tensors.extend(list(&data.targets, TensorRole::Target, "data.targets"));
     Encoders::open(dataset, &wanted.catalogs.encodings, &tensors, wanted.inputs)
 }

@@ -33,6 +33,14 @@ pub enum SearchError {
         /// What is wrong, and what to do.
         message: String,
     },
+    /// A part of what a search is told that the others do not go with.
+    #[error("{place}: {message}")]
+    Setting {
+        /// Where, as a recipe says it: `search.proposer`.
+        place: &'static str,
+        /// What is wrong, and what to do.
+        message: String,
+    },
     /// A trial that is not in the state that was asked for.
     #[error("trial {number}: {message}")]
     Trial {

@@ -281,6 +281,27 @@ mod tests {
         }
     }
 
+    /// Equal settings are taken in the order of their trials, as NumPy's stable sorts have it.
+    #[test]
+    fn densities_of_equal_settings_are_those_of_optuna() {
+        let distributions = [
+            distribution(json!({"integer": [1, 8]})),
+            distribution(json!({"choose": ["sgd", "adam", "lion"]})),
+            distribution(json!({"uniform": [-5, 10]})),
+        ];
+        let all: Vec<&Distribution> = distributions.iter().collect();
+        let observed = [[4.0, 0.0, -4.0], [8.0, 2.0, 0.5], [4.0, 2.0, 9.5], [4.0, 1.0, 2.0]].map(Vec::from);
+        let parzen = Parzen::new(&all, &observed);
+        for (query, wanted) in [
+            ([3.0, 1.0, 0.0], -5.729_080_894_025_153),
+            ([8.0, 2.0, -5.0], -6.212_293_677_200_862),
+            ([4.0, 0.0, 10.0], -6.465_237_314_297_941),
+        ] {
+            let got = parzen.log_density(&query);
+            assert!((got - wanted).abs() < 1e-9, "{query:?}: {got}, wanted {wanted}");
+        }
+    }
+
     const OPTUNA: [(usize, [f64; 3]); 3] = [
         (0, [-13.93034619687762, -16.748457184060936, -12.0047997383327]),
         (1, [-14.009473876353525, -17.207944733132376, -11.528998966776431]),

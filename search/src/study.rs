@@ -71,8 +71,12 @@ impl Study {
             return Err(refused("it looks for no figure; name one or more".into()));
         }
         if let (false, count @ 2..) = (rules.is_empty(), settings.objectives.len()) {
-            return Err(refused(format!("stopping rules look at one figure, got {count}")));
+            let message = format!(
+                "rules look at one figure, got {count}; name one in `search.objective`, or leave the rules out"
+            );
+            return Err(SearchError::Setting { place: "search.stopping", message });
         }
+        let refused = |message: String| SearchError::Setting { place: "search.proposer", message };
         proposer.check(&settings.space, &settings.objectives).map_err(refused)?;
         // With every default, so that two that mean the same are the same.
         settings.proposer = proposer.choice().clone();
@@ -196,12 +200,15 @@ impl Study {
                 self.hear(worker, *time);
             }
             Event::Paused { trial, worker, time } => {
-                self.in_state(*trial, TrialState::Running)?.state = TrialState::Paused;
+                let paused = self.in_state(*trial, TrialState::Running)?;
+                paused.state = TrialState::Paused;
+                paused.rest(*time);
                 self.hear(worker, *time);
             }
             Event::Released { trial, worker, time } => {
                 let pending = self.pending.get(trial).map(|(_, decision)| *decision);
                 let released = self.in_state(*trial, TrialState::Running)?;
+                released.rest(*time);
                 match pending {
                     Some(Decision::Stop) => self.finish(*trial, &Outcome::Stopped, *time),
                     Some(Decision::Pause) => released.state = TrialState::Paused,
@@ -215,6 +222,7 @@ impl Study {
                 self.finish(*trial, outcome, *time);
                 self.hear(worker, *time);
             }
+            Event::Requeued { trial, .. } => self.requeue(*trial)?,
             Event::Alive { worker, time } => self.hear(worker, *time),
             Event::Lost { trial, time } => self.lose(*trial, *time)?,
         }
@@ -236,8 +244,10 @@ impl Study {
             return Err(SearchError::trial(number, "it neither waits nor is it paused"));
         }
         trial.state = TrialState::Running;
+        trial.was_lost = false;
         trial.worker = Some(worker.to_owned());
         trial.began.get_or_insert(time);
+        trial.taken = Some(time);
         self.pending.remove(&number);
         self.hear(worker, time);
         Ok(())
@@ -257,22 +267,41 @@ impl Study {
                 trial.reason = Some(reason.clone());
             }
         }
+        trial.rest(time);
         trial.ended = Some(time);
         self.finished.push(number);
         self.pending.remove(&number);
     }
 
+    /// A trial that has failed waits again, as if it had never been lost; it goes on from what it saved last.
+    fn requeue(&mut self, number: u64) -> Result<(), SearchError> {
+        let trial = self.trial_mut(number)?;
+        if trial.state != TrialState::Failed {
+            return Err(SearchError::trial(number, "it has not failed; only what has failed is tried again"));
+        }
+        trial.state = TrialState::Waiting;
+        (trial.reason, trial.ended, trial.losses, trial.is_given_up) = (None, None, 0, false);
+        self.finished.retain(|finished| *finished != number);
+        Ok(())
+    }
+
     /// What was decided and not told is taken for told; anything else is to be gone on with.
     fn lose(&mut self, number: u64, time: f64) -> Result<(), SearchError> {
         let (retries, pending) = (self.settings.retries, self.pending.get(&number).map(|(_, decision)| *decision));
+        let worker = self.trial_mut(number)?.worker.clone();
+        let heard = worker.and_then(|worker| self.heard.get(&worker)).copied();
         let trial = self.in_state(number, TrialState::Running)?;
         trial.losses += 1;
+        trial.was_lost = true;
+        // how long it lived after that nobody knows
+        trial.rest(heard.unwrap_or(time));
         match pending {
             Some(Decision::Stop) => self.finish(number, &Outcome::Stopped, time),
             Some(Decision::Pause) => trial.state = TrialState::Paused,
             _ if trial.losses > retries => {
+                trial.is_given_up = true;
                 let times = millstream_schemas::count(trial.losses as usize, "time");
-                let reason = format!("who worked on it was lost {times}");
+                let reason = format!("the process that worked on it was lost {times}");
                 self.finish(number, &Outcome::Failed { reason }, time);
             }
             _ => trial.state = TrialState::Waiting,

@@ -19,8 +19,12 @@ EXPORT = {f"export-{opset}": opset for opset in range(18, 24)}
 OPTIMIZED = {"optimized-basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
              "optimized-extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED}
 HALF = "half"
+EXTERNAL = "external-data"
+# Weights of integers, below a head that stays as it was.
+QUANTIZED = ["quantized-dynamic", "quantized-qdq", "quantized-4-bits"]
 TRADITIONAL = "skl2onnx"
-ALL = [*SCRIPT, TRAINING, *EXPORT, *OPTIMIZED, HALF]
+KERAS = "tf2onnx"
+ALL = [*SCRIPT, TRAINING, *EXPORT, *OPTIMIZED, HALF, EXTERNAL, *QUANTIZED]
 
 
 def number_of(name):
@@ -30,10 +34,12 @@ def number_of(name):
 
 def in_turn(name, kind):
     """What of `ALL` an architecture is exported by, unless more is asked for: each architecture by five, all of them by all."""
-    if kind == TRADITIONAL:
-        return [TRADITIONAL]
+    if kind is not None:
+        return [kind]
     turn = number_of(name)
     chosen = ["script-17", ("script-13-unfolded", "script-11-one-row")[turn % 2], list(EXPORT)[turn // 2 % 6]]
+    if turn // 192 % 4 == 0:
+        chosen.append((EXTERNAL, *QUANTIZED)[turn // 768 % 4])
     return chosen + [(*OPTIMIZED, HALF, TRAINING)[turn // 12 % 4], ("optimized-extended", TRAINING, "optimized-extended", HALF)[turn // 48 % 4]]
 
 
@@ -85,9 +91,53 @@ def write(architecture, module, has_norms, exporter, path, files):
     elif exporter == HALF:
         from onnxruntime.transformers.float16 import convert_float_to_float16
         onnx.save(convert_float_to_float16(onnx.load(files("script-17")), keep_io_types=True), part)
+    elif exporter == EXTERNAL:
+        beside = os.path.basename(path) + ".data"
+        if os.path.exists(path + ".data"):
+            os.remove(path + ".data")
+        onnx.save(onnx.load(files("script-17")), part, save_as_external_data=True, location=beside, size_threshold=64)
+    elif exporter in QUANTIZED:
+        quantized(architecture, exporter, files("script-17"), part)
     else:
         module.write(part)
     os.replace(part, path)
+
+
+class Calibration:
+    """The rows, for the ranges of activations."""
+
+    def __init__(self, architecture, source):
+        session = onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
+        taken = {entry.name for entry in session.get_inputs()}
+        named = zip(rows.input_names(architecture), rows.tensors(architecture))
+        self.rest = [{name: value.numpy() for name, value in named if name in taken}]
+
+    def get_next(self):
+        return self.rest.pop() if self.rest else None
+
+
+def quantized(architecture, exporter, source, path):
+    from onnxruntime import quantization
+    model = onnx.load(source)
+    dense = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
+    weights = {tensor.name for tensor in model.graph.initializer}
+    last = next(node.name for node in reversed(dense) if node.input[1] in weights)
+    # a Gemm becomes a MatMul of this name first
+    head = [last, f"{last}_MatMul"]
+    if exporter == "quantized-dynamic":
+        # ONNX Runtime has no kernel for convolutions of signed weights
+        unsigned = any(node.op_type == "Conv" for node in dense)
+        kind = quantization.QuantType.QUInt8 if unsigned else quantization.QuantType.QInt8
+        quantization.quantize_dynamic(source, path, weight_type=kind, nodes_to_exclude=head)
+    elif exporter == "quantized-qdq":
+        quantization.quantize_static(source, path, Calibration(architecture, source), quant_format=quantization.QuantFormat.QDQ, nodes_to_exclude=head)
+    else:
+        from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+        quantizer = MatMulNBitsQuantizer(model, block_size=32, is_symmetric=True, nodes_to_exclude=head)
+        quantizer.process()
+        if all(node.op_type != "MatMulNBits" for node in quantizer.model.model.graph.node):
+            raise NotForThis("it has no MatMul to be quantized")
+        quantizer.model.save_model_to_file(path, False)
 
 
 def script(architecture, module, has_norms, exporter, path):
@@ -151,7 +201,8 @@ def exported(architecture, module, opset, path):
 
 
 def torch_gradients(architecture, module):
-    """Loss and gradients in float64 of the module itself, by the names of its parameters; their values, and how many numbers they are."""
+    """Loss and gradients in float64 of the module itself, by the names of its parameters; their values, and how many numbers they are; its buffers,
+    and which parameters are scales and shifts of BatchNormalization."""
     import copy
     double = copy.deepcopy(module).double().eval()
     for layer in double.modules():
@@ -163,4 +214,8 @@ def torch_gradients(architecture, module):
     loss.backward()
     gradients = {name: parameter.grad.numpy() for name, parameter in double.named_parameters() if parameter.grad is not None}
     values = {name: parameter.detach().numpy() for name, parameter in module.named_parameters()}
-    return float(loss), gradients, values, sum(numpy.prod(parameter.shape, dtype=int) for parameter in module.parameters())
+    buffers = {name: buffer.numpy() for name, buffer in module.named_buffers() if buffer.is_floating_point()}
+    of_norms = torch.nn.modules.batchnorm._BatchNorm
+    norms = {f"{path}.{name}" for path, layer in module.named_modules() if isinstance(layer, of_norms) for name in ("weight", "bias")}
+    return dict(loss=float(loss), gradients=gradients, values=values, buffers=buffers, norms=norms,
+                parameters=sum(int(numpy.prod(parameter.shape, dtype=int)) for parameter in module.parameters()))

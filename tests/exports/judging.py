@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 
 import evaluation
 import exporters
+import parameters
 import rows
 
 # So large that what is left of the weights in the trained ones does not cost the gradient its digits.
@@ -28,6 +29,10 @@ LOOKED_INTO, ALLOWED, SURELY_WRONG, OF_A_PARAMETER = 1e-4, 1e-3, 5e-2, 2e-2
 
 class Refused(Exception):
     """The command's own words."""
+
+
+class Partly(Exception):
+    """What everything leaves out."""
 
 
 class Wrong(Exception):
@@ -56,7 +61,7 @@ def message_of(done):
 
 def recipe_of(architecture, file, data, folder, train, exporter):
     parts, loss = rows.data(architecture, data)
-    model = dict(path=str(file), head="keep", train=train)
+    model = dict(path=str(file), head="new" if train == "new" else "keep", train="head" if train == "new" else train)
     if exporter == exporters.TRADITIONAL:
         model["output"] = "probabilities"
     if exporter == exporters.TRAINING and train == "all":
@@ -84,10 +89,10 @@ def check(program, recipe):
 
 
 # The worst of a file's verdicts is the file's.
-BY_WEIGHT = ["ok", "no reference", "refused", "wrong"]
+BY_WEIGHT = ["ok", "partly", "no reference", "refused", "wrong"]
 
 
-def judge(program, architecture, exporter, file, folder, data, known, trains=("head", "all"), only_check=False):
+def judge(program, architecture, exporter, file, folder, data, known, trains=("head", "new", "all"), only_check=False):
     """What there is to say of a file, as a dictionary for the results."""
     folder = pathlib.Path(folder)
     shutil.rmtree(folder, ignore_errors=True)
@@ -98,6 +103,8 @@ def judge(program, architecture, exporter, file, folder, data, known, trains=("h
         verdict, message = "ok", None
         try:
             trained(program, architecture, exporter, file, folder, data, known, train, found, only_check)
+        except Partly as partly:
+            verdict, message = "partly", str(partly)
         except Refused as refused:
             verdict, message = "refused", str(refused)
         except Wrong as wrong:
@@ -111,7 +118,7 @@ def judge(program, architecture, exporter, file, folder, data, known, trains=("h
             verdict, message = "no reference", f"{type(error).__name__}: {error} ({place.name}:{place.lineno})"[:600]
         found["verdict"] = verdict
         if BY_WEIGHT.index(verdict) > BY_WEIGHT.index(result["verdict"]):
-            result.update(verdict=verdict, at=f"{found['at']}, {train}", message=message)
+            result.update(verdict=verdict, at=f"{found.get('at', 'parameters')}, {train}", message=message)
     if result["verdict"] == "ok":
         shutil.rmtree(folder, ignore_errors=True)
     return result
@@ -123,8 +130,13 @@ def trained(program, architecture, exporter, file, folder, data, known, train, f
     recipe, rate = recipe_of(architecture, file, data, folder, train, exporter)
     report = check(program, recipe)
     found.update(trained=report["model"]["trained"], check_seconds=round(time.time() - started, 2), memory=report["memory"]["total"])
+    if known and train == "all":
+        model = onnx.load(file)
+        tensors = parameters.trained_tensors(report["model"], model)
+        found["of_module"] = parameters.held(known, tensors, model, exporter == exporters.HALF)
     if only_check:
         del found["at"]
+        require_everything(found)
         return
     found["at"], started = "train", time.time()
     done = millstream(program, "train", recipe, "--json", "--keep-graph", "--overwrite")
@@ -136,8 +148,17 @@ def trained(program, architecture, exporter, file, folder, data, known, train, f
     found.update(train_seconds=round(time.time() - started, 2), peak=summary.get("peak_memory"))
     found["at"] = "compare"
     by_batch = exporter == exporters.TRAINING and train == "all"
-    compare(architecture, exporter, file, folder / "run", (rate, loss, by_batch), known, found)
+    compare(architecture, exporter, file, folder / "run", (rate, loss, by_batch, train == "new"), known, found)
     del found["at"]
+    require_everything(found)
+
+
+def require_everything(found):
+    """Where everything is trained, the parameters of the module are."""
+    of_module = found.get("of_module")
+    if of_module and of_module["share"] < parameters.ENOUGH:
+        told = (f"{name} {entry['shape']}{'' if entry['in_file'] else ' (not in the file)'}" for name, entry in of_module["missing"].items())
+        raise Partly(f"{of_module['share']:.4f} of what the loss reaches in the module are trained; without {', '.join(told)}")
 
 
 def initializers(model):
@@ -145,7 +166,7 @@ def initializers(model):
 
 
 def compare(architecture, exporter, file, run, step, known, result):
-    rate, loss, by_batch = step
+    rate, loss, by_batch, is_new = step
     manifest = json.loads((graph_folder(run) / "manifest.json").read_text())
     before = load_file(graph_folder(run) / "parameters.safetensors")
     tuned = onnx.load(run / "model.onnx")
@@ -161,7 +182,7 @@ def compare(architecture, exporter, file, run, step, known, result):
 
     reference = differentiated(architecture, tuned, before, by_batch, torch.float64, exporter)
     output = onnxruntime.InferenceSession(str(file), quiet(), providers=["CPUExecutionProvider"])
-    if not by_batch:
+    if not by_batch and not is_new:
         same_output(architecture, output, reference["scores"], result)
     if abs(reference["loss"] - loss) > 1e-4 * max(1.0, abs(loss)) * (20 if exporter == exporters.HALF else 1):
         raise Wrong(f"the loss is {loss}, and in float64 {reference['loss']}")
@@ -191,7 +212,7 @@ def unsteadiness(architecture, tuned, before, by_batch, exporter, wanted):
 
 def of_torch(known, before, gradients, by_batch, result, exporter):
     """Parameters that have the module's own names and values, held against the module's own gradients."""
-    if not known or by_batch or exporter == exporters.HALF:
+    if not known or by_batch or exporter == exporters.HALF or exporter in exporters.QUANTIZED:
         return
     # what was folded into a layer has changed its weights, and kept its name
     wanted = {name: known["gradients"][name] for name in gradients if name in known["gradients"] and numpy.array_equal(before[name], known["values"][name])}
@@ -230,16 +251,41 @@ def differentiated(architecture, tuned, before, by_batch, dtype, exporter):
         if by_batch and node.op_type == "BatchNormalization":
             node.attribute.append(onnx.helper.make_attribute("training_mode", 1))
     values = dict(zip(rows.input_names(architecture), rows.tensors(architecture)))
+    if exporter in exporters.QUANTIZED:
+        values = behind_integers(graph, tuned, before, values)
     values = {name: value.to(dtype) if value.is_floating_point() else value for name, value in values.items()}
-    given = {entry.name for entry in graph.graph.input}
+    given = set(values) if exporter in exporters.QUANTIZED else {entry.name for entry in graph.graph.input}
     outputs = graph.run({name: value for name, value in values.items() if name in given})
-    probabilities = exporter == exporters.TRADITIONAL
-    scores = outputs["probabilities" if probabilities else "y"]
+    scores = outputs["probabilities" if exporter == exporters.TRADITIONAL else "y"]
+    ends_in_softmax = any(node.op_type == "Softmax" and "y" in node.output for node in graph.graph.node)
+    probabilities = exporter == exporters.TRADITIONAL or exporter == exporters.KERAS and ends_in_softmax
     loss = rows.loss_of(architecture, scores, probabilities)
     loss.backward()
     gradients = {name: (graph.values[name].grad if graph.values[name].grad is not None else torch.zeros(value.shape)).detach().numpy().reshape(
         value.shape) for name, value in before.items()}
     return dict(loss=float(loss.detach()), scores=scores.detach().numpy(), gradients=gradients)
+
+
+def behind_integers(graph, tuned, before, values):
+    """Leaves of a graph what is behind its frozen part, and gives what that makes, by ONNX Runtime: what rounds to integers rounds otherwise in
+    float64."""
+    whole, known = onnx.ModelProto(), initializers(tuned)
+    # the graph is that of the file itself
+    whole.CopyFrom(tuned)
+    first = next(node for node in tuned.graph.node if any(name in before for name in node.input))
+    border = next(name for name in first.input if name and name not in known)
+    needed, kept = {entry.name for entry in graph.graph.output}, []
+    for node in reversed(graph.graph.node):
+        if border not in node.output and any(name in needed for name in node.output):
+            kept.insert(0, node)
+            needed.update(node.input)
+    del graph.graph.node[:]
+    graph.graph.node.extend(kept)
+    whole.graph.output.append(onnx.helper.make_tensor_value_info(border, onnx.TensorProto.FLOAT, None))
+    session = onnxruntime.InferenceSession(whole.SerializeToString(), quiet(), providers=["CPUExecutionProvider"])
+    taken = {entry.name for entry in session.get_inputs()}
+    made = session.run([border], {name: value.numpy() for name, value in values.items() if name in taken})[0]
+    return {border: torch.from_numpy(made)}
 
 
 def same_output(architecture, session, scores, result):

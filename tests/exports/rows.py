@@ -13,7 +13,7 @@ import torch
 from architectures import CLASSES, PIXEL_CLASSES
 
 ROWS, BATCH, WORDS = 10, 4, 100
-INPUTS = {"image": ["image"], "pixels": ["image"], "numbers": ["numbers"], "tokens": ["input_ids", "attention_mask"]}
+INPUTS = {"image": ["image"], "bytes": ["image"], "pixels": ["image"], "numbers": ["numbers"], "tokens": ["input_ids", "attention_mask"]}
 
 
 def input_names(architecture):
@@ -25,7 +25,7 @@ def made(kind, size):
     """Inputs of all rows, and their targets."""
     random = numpy.random.default_rng(size)
     labels = numpy.arange(ROWS) * 7 % CLASSES
-    if kind in ("image", "pixels"):
+    if kind in ("image", "bytes", "pixels"):
         pictures = random.integers(0, 256, (ROWS, size, size, 3), numpy.uint8)
         masks = random.integers(0, PIXEL_CLASSES, (ROWS, size, size), numpy.uint8)
         return pictures, masks if kind == "pixels" else labels
@@ -39,8 +39,9 @@ def made(kind, size):
 def tensors(architecture):
     """Inputs of the first batch, as the model takes them."""
     values, _ = made(architecture.kind, architecture.size)
-    if architecture.kind in ("image", "pixels"):
-        return (torch.from_numpy(values[:BATCH].transpose(0, 3, 1, 2).astype(numpy.float32) / 255),)
+    if architecture.kind in ("image", "bytes", "pixels"):
+        pictures = values[:BATCH] if architecture.channels_last else values[:BATCH].transpose(0, 3, 1, 2)
+        return (torch.from_numpy(pictures if architecture.kind == "bytes" else pictures.astype(numpy.float32) / 255),)
     if architecture.kind == "tokens":
         ids = torch.zeros(BATCH, architecture.size, dtype=torch.int64)
         mask = torch.zeros_like(ids)
@@ -78,7 +79,7 @@ def write(architecture, folder):
         return path, tokenizer
     values, wanted = made(architecture.kind, architecture.size)
     columns = {"label": pyarrow.array([int(label) for label in wanted])} if architecture.kind != "pixels" else {}
-    if architecture.kind in ("image", "pixels"):
+    if architecture.kind in ("image", "bytes", "pixels"):
         columns["image"] = pyarrow.array([png(picture) for picture in values])
     if architecture.kind == "pixels":
         columns["mask"] = pyarrow.array([png(mask) for mask in wanted])
@@ -115,6 +116,7 @@ def data(architecture, folder):
     path, tokenizer = write(architecture, folder)
     inputs = {
         "image": lambda: {"image": {"image": {"column": "image"}}},
+        "bytes": lambda: {"image": {"image": {"column": "image"}}},
         "pixels": lambda: {"image": {"image": {"column": "image"}}},
         "numbers": lambda: {"numbers": {"number": {"column": [f"x{at}" for at in range(architecture.size)]}}},
         "tokens": lambda: {"input_ids": {"token_ids": {

@@ -13,6 +13,11 @@ import time
 import traceback
 
 
+def judging_names():
+    """What each file is tried with: its own head alone, a new head alone, and everything."""
+    return ["head", "new", "all"]
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--millstream", required=True, help="the program")
@@ -21,7 +26,9 @@ def arguments():
     parser.add_argument("--every-exporter", action="store_true", help="each architecture by each exporter, instead of five in turn")
     parser.add_argument("--files", type=int, metavar="N", help="of each architecture so many files: those that are there first, then others in turn")
     parser.add_argument("--again", action="append", default=[], metavar="VERDICT", help="judge those files anew that had this verdict, and keep all other results")
-    parser.add_argument("--only-check", action="store_true", help="do not train: whether `check` refuses a file is soon known")
+    parser.add_argument("--only-check", action="store_true", help="do not train: whether `check` refuses a file, and which parameters it would train, is soon known")
+    parser.add_argument("--train", action="append", default=[], choices=judging_names(), help="only these, instead of all three; may be given several times")
+    parser.add_argument("--there", action="store_true", help="only files that are there: export nothing")
     parser.add_argument("--jobs", type=int, default=2, help="architectures at a time")
     parser.add_argument("--list", action="store_true", help="say what there is, and do nothing")
     parser.add_argument("--table", action="store_true", help="print the table of the results that are there")
@@ -63,7 +70,7 @@ def wanted_of(options, architecture, exporters):
     """Exporters of an architecture: those that are named as they are, and of those whose turn it is what fits a pattern."""
     turn = exporters.in_turn(architecture.name, architecture.kind_of_export)
     able = exporters.ALL if architecture.kind_of_export is None else turn
-    every = [*exporters.ALL, exporters.TRADITIONAL]
+    every = [*exporters.ALL, exporters.TRADITIONAL, exporters.KERAS]
     of_exporters = [pattern for pattern in options.only if fnmatch.filter(every, pattern)]
     of_names = [pattern for pattern in options.only if pattern not in of_exporters]
     if of_names and not any(fnmatch.fnmatch(name, pattern) for name in (architecture.name, architecture.family) for pattern in of_names):
@@ -103,8 +110,7 @@ class Subject:
             self.prepare()
             if self.architecture.kind_of_export is not None:
                 return None
-            loss, gradients, values, parameters = exporters.torch_gradients(self.architecture, self.module)
-            self.known = dict(loss=loss, gradients=gradients, values=values, parameters=int(parameters))
+            self.known = exporters.torch_gradients(self.architecture, self.module)
         return self.known
 
     def file(self, exporter):
@@ -136,9 +142,13 @@ class Subject:
         exported, hashed = time.time() - started, hash_of(path)
         if not self.options.again and earlier and (earlier.get("file"), earlier.get("build")) == (hashed, self.build):
             return earlier
-        trains = ("head", "all") if exporter in ("script-17", exporters.TRADITIONAL) or exporter in exporters.EXPORT else ("all",)
+        trains = self.options.train or judging_names()
+        if exporter in exporters.QUANTIZED:
+            trains = ["head"]
+        elif exporter in (exporters.TRADITIONAL, exporters.KERAS):
+            trains = [train for train in trains if train != "new"]
         only_check = self.options.only_check
-        known = None if only_check else self.gradients()
+        known = self.gradients()
         result = judging.judge(self.options.millstream, self.architecture, exporter, path, self.place.work / f"{name}.{exporter}",
                                self.place.data, known, trains, only_check)
         result.update(base, file=hashed, build=self.build, export_seconds=round(exported, 1), seconds=round(time.time() - started, 1),
@@ -180,7 +190,7 @@ def told(result):
     return " ".join(words)
 
 
-VERDICTS = ["ok", "refused", "wrong", "no reference", "not exported"]
+VERDICTS = ["ok", "partly", "refused", "wrong", "no reference", "not exported"]
 
 
 def table(results):
@@ -201,7 +211,19 @@ def table(results):
         counted = sum(counts.values(), collections.Counter())
         lines.append(f"{'all':<22}{sum(counted.values()):>7}" + "".join(f"{counted[verdict] or '':>14}" for verdict in VERDICTS)
                      + f"{max(worst.values(), default=0.0):>16.1e}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *by_part(results)])
+
+
+def by_part(results):
+    """How many files are right with each part of them trained."""
+    lines = ["", f"{'trained':<22}{'files':>7}" + "".join(f"{verdict:>14}" for verdict in VERDICTS[:-1]) + f"{'right':>16}"]
+    for train in judging_names():
+        counted = collections.Counter(result[train]["verdict"] for result in results if train in result)
+        files = sum(counted.values())
+        if files:
+            share = f"{100 * counted['ok'] / files:.1f} %"
+            lines.append(f"{train:<22}{files:>7}" + "".join(f"{counted[verdict] or '':>14}" for verdict in VERDICTS[:-1]) + f"{share:>16}")
+    return lines
 
 
 def finish(place, results):
@@ -212,7 +234,7 @@ def finish(place, results):
     if others:
         print("\n" + "\n".join(told(result) for result in others))
     print(f"\n{place.folder / 'results.json'}")
-    return 1 if any(result["verdict"] in ("refused", "wrong") for result in results) else 0
+    return 1 if any(result["verdict"] in ("partly", "refused", "wrong") for result in results) else 0
 
 
 def main():
@@ -224,6 +246,9 @@ def main():
     everything = sorted(architectures.everything(), key=lambda entry: exporters.number_of(entry.name))
     plan = [(entry, wanted_of(options, entry, exporters)) for entry in everything]
     plan = [(entry, in_turn(options, place, entry, chosen, exporters.number_of(entry.name))) for entry, chosen in plan if chosen]
+    if options.there:
+        plan = [(entry, [name for name in chosen if os.path.exists(place.model(entry.name, name))]) for entry, chosen in plan]
+        plan = [(entry, chosen) for entry, chosen in plan if chosen]
     if options.again:
         def told_before(entry, exporter):
             earlier = place.result(entry.name, exporter) or {}
@@ -236,7 +261,7 @@ def main():
         return 0
     if options.table:
         return finish(place, [json.loads(path.read_text()) for path in sorted(place.results.glob("*.json"))])
-    scripts = ("judging", "evaluation", "operators", "windows", "sequences", "rows")
+    scripts = ("judging", "parameters", "evaluation", "operators", "windows", "sequences", "rows")
     build = hash_of(options.millstream, *(pathlib.Path(__file__).parent / f"{name}.py" for name in scripts))
     context, running, results = multiprocessing.get_context("fork"), {}, []
     queue, waiting, total, started = context.Queue(), list(plan), sum(min(len(chosen), options.files or len(chosen)) for _, chosen in plan), time.time()

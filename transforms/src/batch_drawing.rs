@@ -46,10 +46,10 @@ pub struct BatchDrawing {
 }
 
 impl BatchDrawing {
-    /// Carries the steps out. Slots without a row stay as they are.
+    /// Carries the steps out. Slots without a row stay as they are. Bytes are pixels, and become the nearest bytes.
     ///
     /// # Errors
-    /// A tensor that is not f32 (text cannot be mixed) or whose rows differ in length, or a drawing for a batch of another capacity.
+    /// A tensor that is neither floats nor bytes (text cannot be mixed) or whose rows differ in length, or a drawing for a batch of another capacity.
     pub fn apply(&self, batch: &mut Batch) -> Result<(), TransformError> {
         for DrawnBatchStep { transform, step } in &self.steps {
             let refused = |message: String| TransformError::Batch { transform: transform.to_string(), message };
@@ -59,27 +59,25 @@ impl BatchDrawing {
                 return Err(refused(format!("rows of `{}` have lengths of their own, and are not mixed", shown(name))));
             }
             for (name, tensor) in &batch.tensors {
-                if !matches!(tensor.data, TensorData::F32(_)) || tensor.data_len() % partners.len().max(1) != 0 {
-                    return Err(refused(format!("tensor `{name}` is not a float tensor of {} rows", partners.len())));
+                let can_be_mixed = matches!(tensor.data, TensorData::F32(_) | TensorData::U8(_));
+                if !can_be_mixed || tensor.data.len() % partners.len().max(1) != 0 {
+                    let message =
+                        format!("tensor `{name}` is not a tensor of {} rows of floats or pixels", partners.len());
+                    return Err(refused(message));
                 }
             }
+            let (own, rest) = (*weight, 1.0 - *weight);
             for tensor in batch.tensors.values_mut() {
-                if let Some(values) = tensor.as_f32_mut() {
-                    mix(values, *weight, partners);
+                match &mut tensor.data {
+                    TensorData::F32(values) => mix(values, partners, |a, b| own * a + rest * b),
+                    TensorData::U8(values) => {
+                        mix(values, partners, |a, b| (own * f32::from(a) + rest * f32::from(b) + 0.5) as u8);
+                    }
+                    _ => {}
                 }
             }
         }
         Ok(())
-    }
-}
-
-trait DataLength {
-    fn data_len(&self) -> usize;
-}
-
-impl DataLength for millstream_schemas::Tensor {
-    fn data_len(&self) -> usize {
-        self.as_f32().map_or(0, <[f32]>::len)
     }
 }
 
@@ -98,9 +96,11 @@ fn check_partners(partners: &[usize], weight: f32, capacity: usize) -> Result<()
 }
 
 /// Mixes rows in place; one row is kept aside for each cycle of the permutation.
-fn mix(values: &mut [f32], weight: f32, partners: &[usize]) {
+fn mix<T: Copy>(values: &mut [T], partners: &[usize], mixed: impl Fn(T, T) -> T) {
     let width = values.len() / partners.len().max(1);
-    let rest = 1.0 - weight;
+    let blend = |own: &mut [T], other: &[T]| {
+        own.iter_mut().zip(other).for_each(|(own, other)| *own = mixed(*own, *other));
+    };
     let mut done = vec![false; partners.len()];
     for start in 0..partners.len() {
         if done[start] || partners[start] == start || width == 0 {
@@ -112,24 +112,18 @@ fn mix(values: &mut [f32], weight: f32, partners: &[usize]) {
             done[slot] = true;
             let partner = partners[slot];
             if partner == start {
-                blend(&mut values[slot * width..][..width], &first, weight, rest);
+                blend(&mut values[slot * width..][..width], &first);
                 break;
             }
             let (low, high) = values.split_at_mut(slot.max(partner) * width);
             let (low, high) = (&mut low[slot.min(partner) * width..][..width], &mut high[..width]);
             if slot < partner {
-                blend(low, high, weight, rest)
+                blend(low, high)
             } else {
-                blend(high, low, weight, rest)
+                blend(high, low)
             }
             slot = partner;
         }
-    }
-}
-
-fn blend(own: &mut [f32], other: &[f32], weight: f32, rest: f32) {
-    for (own, other) in own.iter_mut().zip(other) {
-        *own = weight * *own + rest * other;
     }
 }
 
@@ -142,7 +136,7 @@ mod tests {
         let before: Vec<f32> = (0..10).map(|value| value as f32).collect();
         let partners = [3, 1, 0, 4, 2];
         let mut after = before.clone();
-        mix(&mut after, 0.75, &partners);
+        mix(&mut after, &partners, |own, other| 0.75 * own + 0.25 * other);
         for slot in 0..5 {
             for column in 0..2 {
                 let wanted = 0.75 * before[slot * 2 + column] + 0.25 * before[partners[slot] * 2 + column];

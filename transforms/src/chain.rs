@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use millstream_schemas::Fingerprint;
@@ -15,10 +16,14 @@ use crate::image_facts::ImageFacts;
 use crate::image_limits::check_size;
 use crate::kind::Kind;
 use crate::random::DrawKey;
-use crate::steps::DrawnStep;
+use crate::render::ended_pictures;
+use crate::steps::{DrawnStep, ImageStep};
 use crate::target::Target;
 use crate::text_drawing::{self, TextDrawing};
 use crate::transform::Transform;
+
+/// Drawings that are looked at for what not every drawing has.
+const DRAWS: u64 = 32;
 
 /// A checked list of transforms.
 ///
@@ -186,6 +191,27 @@ impl Chain {
             node.collect_warnings(&mut warnings);
         }
         warnings
+    }
+
+    /// One line for each pair of transforms of which the second is to show the picture around a crop (`border: picture`) and shows
+    /// its `fill`, because the first, a transform of pixels or one that enlarges what was shrunk, ends the picture.
+    pub fn border_warnings(&self) -> Vec<String> {
+        let mut warnings = BTreeSet::new();
+        let facts = ImageFacts::new(640, 480);
+        for row in 0..DRAWS {
+            // a chain of another kind has no borders
+            let Ok(drawing) = self.draw_image(&facts, &DrawKey { seed: 0, epoch: 0, row }) else { break };
+            warnings.extend(ended_pictures(&facts, &drawing.steps).into_iter().map(|(map, before)| {
+                let [map, before] = [map, before].map(|step| &drawing.steps[step]);
+                let (own, other) = (&map.transform, &before.transform);
+                let why = match before.step {
+                    ImageStep::Map(_) => "it enlarges what was shrunk before".to_owned(),
+                    _ => format!("behind `{other}` there is none; put `{own}` in front of that"),
+                };
+                format!("`{own}` shows its `fill` beyond the edges and not the picture (`border: picture`): {why}, or choose another `border`")
+            }));
+        }
+        warnings.into_iter().collect()
     }
 }
 
@@ -434,6 +460,30 @@ mod tests {
             ),
         ] {
             let warnings = parse(specs.clone()).unwrap().label_warnings();
+            assert_eq!(warnings.len(), usize::from(wanted.is_some()), "{specs}: {warnings:?}");
+            assert!(warnings.iter().all(|warning| warning.contains(wanted.unwrap_or_default())), "{warnings:?}");
+        }
+    }
+
+    #[test]
+    fn turns_that_cannot_see_the_picture_around_a_crop_are_told() {
+        let crop = json!({"random_resized_crop": {"size": 64, "area": [0.3, 0.5]}});
+        let (turn, colours) = (json!({"rotate": {"degrees": 20}}), json!({"color_jitter": {"brightness": 0.2}}));
+        let small = json!({"resize": {"size": 24}});
+        for (specs, wanted) in [
+            (json!([crop, turn, colours]), None),
+            (json!([colours, crop, turn]), None),
+            (json!([{"resize": {"size": 64}}, colours, turn]), None),
+            (json!([crop, colours, {"rotate": {"degrees": 20, "border": "reflect"}}]), None),
+            (json!([crop, colours, turn]), Some("behind `color_jitter` there is none; put `rotate` in front")),
+            (
+                json!([crop, {"gaussian_blur": {"sigma": [1, 2], "probability": 0.3}}, turn]),
+                Some("behind `gaussian_blur`"),
+            ),
+            (json!([crop, small, {"center_crop": {"size": 30, "border": "picture"}}]), None),
+            (json!([{"swap_words": {"count": 1}}]), None),
+        ] {
+            let warnings = parse(specs.clone()).unwrap().border_warnings();
             assert_eq!(warnings.len(), usize::from(wanted.is_some()), "{specs}: {warnings:?}");
             assert!(warnings.iter().all(|warning| warning.contains(wanted.unwrap_or_default())), "{warnings:?}");
         }

@@ -59,6 +59,13 @@ impl ImageDrawing {
         (width, height)
     }
 
+    /// The transform whose step makes values that are no colours: numbers of any size, for models alone. None where all stay
+    /// colours.
+    pub fn leaves_range(&self) -> Option<&str> {
+        let drawn = self.steps.iter().find(|drawn| drawn.step.is_for_models());
+        drawn.map(|drawn| &*drawn.transform)
+    }
+
     /// Whether it is a mirror image at a point of the source: left and right of what is seen there are exchanged. Two mirrors
     /// undo each other.
     pub fn mirrors(&self, x: f64, y: f64) -> bool {

@@ -72,7 +72,7 @@ pub use kind::Kind;
 pub use matrix::Matrix;
 pub use random::{DrawKey, Random};
 pub use raster::{Raster, RgbImage, SampleSlice, Samples, SourceImage, luma};
-pub use render::{ImagePlan, Scratch};
+pub use render::{ImagePlan, ImageTensor, PixelValues, Scratch};
 pub use steps::{DrawnStep, ImageStep, Kernel};
 pub use target::Target;
 pub use text_drawing::{TextDrawing, TextEdit};

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+use crate::book;
 use crate::command::{Stream, ask, built, cargo, run, target, watch};
 use crate::docs;
 use crate::examples;
@@ -40,8 +41,9 @@ pub(crate) fn check_all() -> Result<(), String> {
         let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
         done(run(doc.env("RUSTDOCFLAGS", "--deny warnings")))
     });
-    stages
-        .run("pages of the book", || done(docs::check(built("debug", "millstream")?).and_then(|()| examples::check())));
+    stages.run("pages of the book", || {
+        done(docs::check(built("debug", "millstream")?).and_then(|()| examples::check()).and_then(|()| book::check()))
+    });
     let mut left_out = BTreeSet::new();
     stages.run("examples in the documentation", || {
         let mut test = with_library(&["test", "--workspace", "--doc", "--locked"], library.as_ref());

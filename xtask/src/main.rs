@@ -1,4 +1,4 @@
-//! Tasks around the code: `cargo demo`, `cargo check-all`, `cargo xtask docs`, `cargo xtask examples`,
+//! Tasks around the code: `cargo xtask book`, `cargo demo`, `cargo check-all`, `cargo xtask docs`, `cargo xtask examples`,
 //! `cargo xtask exports`, `cargo xtask release`, `cargo xtask sbom`, `cargo xtask setup`.
 //!
 //! The standard library and a JSON parser, so that it starts in seconds on a fresh clone. What the product can do is left to its
@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task is watched by the one who started it")]
 
 mod bill;
+mod book;
 mod check_all;
 mod command;
 mod demo;
@@ -23,6 +24,8 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask TASK
 
+  book        carry out the commands on the pages of the book as a reader would, in target/book-run; `--list` says which are
+              left out and why, names of pages run these alone
   demo        pretrain a small network on handwritten digits, fine-tune it with and without augmentation, show the result
               (also: cargo demo)
   check-all   formatting, lints, documentation and every test (also: cargo check-all)
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["demo"] => demo::demo(),
+        ["book", ref rest @ ..] => book::book(rest),
         ["check-all"] => check_all::check_all(),
         ["docs", ref rest @ ..] => docs::docs(rest),
         ["examples", ref rest @ ..] => examples::examples(rest),

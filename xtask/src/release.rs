@@ -40,8 +40,10 @@ pub(crate) fn release() -> Result<(), String> {
     let own = binary.file_name().map(PathBuf::from).unwrap_or_default();
     copy(&binary, &packed.join(&own))?;
     let binary = packed.join(&own);
-    // the build is that of `cargo demo` and `cargo install`; what is packed needs no names of functions
-    run(program("strip", &[]).arg(&binary))?;
+    // the build is that of `cargo demo` and `cargo install`; what is packed needs no names of functions, and on Windows it has none
+    if !is_windows(&host) {
+        run(program("strip", &[]).arg(&binary))?;
+    }
     for paper in PAPERS {
         copy(&root().join(paper), &packed.join(paper))?;
     }
@@ -59,11 +61,14 @@ pub(crate) fn release() -> Result<(), String> {
         println!("   needs {} or later, and {}", newest_glibc(&binary)?, names(&libraries).join(", "));
         bare(&binary, &libraries, &folder.join("bare"))?;
     }
-    let archive = folder.join(format!("{name}.tar.gz"));
-    run(program("tar", &["-czf"]).arg(&archive).arg("-C").arg(&folder).arg(&name))?;
+    let file = archive_name(&name, &host);
+    let archive = folder.join(&file);
+    // what Windows has by this name writes the format that the file's end says
+    let how = if is_windows(&host) { "-acf" } else { "-czf" };
+    run(program("tar", &[how]).arg(&archive).arg("-C").arg(&folder).arg(&name))?;
     let sum = checksum(&archive)?;
-    let sums = folder.join(format!("{name}.tar.gz.sha256"));
-    fs::write(&sums, format!("{sum}  {name}.tar.gz\n")).map_err(|error| format!("{}: {error}", sums.display()))?;
+    let sums = folder.join(format!("{file}.sha256"));
+    fs::write(&sums, format!("{sum}  {file}\n")).map_err(|error| format!("{}: {error}", sums.display()))?;
     let bytes = fs::metadata(&archive).map_err(|error| format!("{}: {error}", archive.display()))?.len();
     println!("{}: {:.1} MB, sha256 {sum}", archive.display(), bytes as f64 / 1e6);
     Ok(())
@@ -74,6 +79,16 @@ pub(crate) fn host() -> Result<String, String> {
     let said = ask(&mut program("rustc", &["-vV"])).ok_or("`rustc -vV` failed")?;
     let host = said.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("`rustc -vV` names no host")?;
     Ok(host.to_owned())
+}
+
+fn is_windows(host: &str) -> bool {
+    host.contains("windows")
+}
+
+/// What the platform's people unpack without further programs.
+fn archive_name(name: &str, host: &str) -> String {
+    let end = if is_windows(host) { "zip" } else { "tar.gz" };
+    format!("{name}.{end}")
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), String> {
@@ -145,15 +160,50 @@ fn bare(binary: &Path, libraries: &[PathBuf], folder: &Path) -> Result<(), Strin
 }
 
 fn checksum(file: &Path) -> Result<String, String> {
-    let tools: [(&str, &[&str]); 2] = [("sha256sum", &[]), ("shasum", &["-a", "256"])];
-    let said = tools.iter().find_map(|(tool, arguments)| ask(program(tool, arguments).arg(file)));
-    let said = said.ok_or("neither `sha256sum` nor `shasum` is there")?;
-    said.split_whitespace().next().map(str::to_owned).ok_or_else(|| format!("no checksum of {}", file.display()))
+    const TOOLS: [(&str, &[&str], &[&str]); 3] =
+        [("sha256sum", &[], &[]), ("shasum", &["-a", "256"], &[]), ("certutil", &["-hashfile"], &["SHA256"])];
+    let said = TOOLS.iter().find_map(|(tool, before, after)| ask(program(tool, before).arg(file).args(*after)));
+    let said = said.ok_or("none of `sha256sum`, `shasum` and `certutil` is there")?;
+    sum_in(&said).ok_or_else(|| format!("no checksum of {}", file.display()))
+}
+
+/// The checksum among the words of such a tool; it has a stroke in front where the name of the file has one in it.
+fn sum_in(said: &str) -> Option<String> {
+    let words = said.split_whitespace().map(|word| word.trim_start_matches('\\'));
+    let is_sum = |word: &&str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    words.into_iter().find(is_sum).map(str::to_ascii_lowercase)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn checksums_are_found_in_what_each_tool_says() {
+        let sum = "0a".repeat(32);
+        for said in [
+            format!("{sum}  millstream.tar.gz\n"),
+            format!("\\{sum}  C:\\\\build\\\\millstream.zip\n"),
+            format!(
+                "SHA256 hash of C:\\millstream.zip:\r\n{}\r\nCertUtil: -hashfile command completed\r\n",
+                sum.to_uppercase()
+            ),
+        ] {
+            assert_eq!(sum_in(&said).as_deref(), Some(sum.as_str()), "{said}");
+        }
+        assert_eq!(sum_in("no such file"), None);
+    }
+
+    #[test]
+    fn an_archive_is_of_the_platform_s_usual_kind() {
+        for (host, wanted) in [
+            ("x86_64-unknown-linux-gnu", "m.tar.gz"),
+            ("aarch64-apple-darwin", "m.tar.gz"),
+            ("x86_64-pc-windows-msvc", "m.zip"),
+        ] {
+            assert_eq!(archive_name("m", host), wanted);
+        }
+    }
 
     #[test]
     fn versions_of_the_c_library_are_numbers() {

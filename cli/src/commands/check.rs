@@ -1,27 +1,27 @@
-use millstream::compiler::{ModelReport, SharedWeight};
+use millstream::compiler::{FrozenConstant, ModelReport, SharedWeight};
 use millstream::recipes::search::OpenRecipe;
-use millstream::recipes::{Catalogs, CheckReport, DataReport, check, load};
+use millstream::recipes::{Catalogs, CheckReport, DataReport, check, import_rows_of, load};
 use millstream::schemas::recipe::{ByteSize, RecipeText};
 
-use crate::Outcome;
 use crate::arguments::Global;
 use crate::colour::Meaning;
 use crate::messages::harmless;
-use crate::output;
 use crate::table::Table;
-use millstream::schemas::{Choice, TensorSpec, count, grouped, shown, shown_path};
+use crate::{Outcome, output, progress};
+use millstream::schemas::{Choice, ImageLayout, TensorSpec, count, grouped, shown, shown_path};
 
 pub(crate) fn run(global: &Global, text: &RecipeText) -> anyhow::Result<Outcome> {
     let catalogs = Catalogs::default();
     let (recipe, of_space) = match OpenRecipe::is_open(text) {
         true => {
             let open = OpenRecipe::load(text, &catalogs)?;
-            open.check_figures()?;
+            open.check_study()?;
             (open.first().clone(), Some(open))
         }
         false => (load(text, &catalogs)?, None),
     };
     let of_space = of_space.filter(|open| !open.space().parameters().is_empty());
+    progress::imports(global, |events, stop| import_rows_of(&recipe, events, stop))?;
     let report = check(&recipe, &catalogs, global.runtime.as_deref())?;
     if global.json {
         let mut value = serde_json::to_value(&report)?;
@@ -202,9 +202,9 @@ fn stages(report: &CheckReport) -> String {
 /// `input `image` takes 224×224 pixels`.
 fn takes(input: &TensorSpec) -> String {
     let name = shown(&input.name);
-    match input.shape[..] {
-        [Some(_), Some(height), Some(width)] => format!("input `{name}` takes {width}×{height} pixels"),
-        _ => {
+    match ImageLayout::of_row(&input.shape) {
+        Some((_, [_, height, width])) => format!("input `{name}` takes {width}×{height} pixels"),
+        None => {
             let lengths: Vec<_> =
                 input.shape.iter().map(|length| length.map_or("?".into(), |n| n.to_string())).collect();
             format!(
@@ -312,7 +312,36 @@ pub(crate) fn structure(model: &ModelReport) -> String {
         let told = format!("`{}` is stored once, and a parameter of its own in {}", shown(&weight.name), named(weight));
         text.push_str(&output::prose(&told));
     }
+    text.push_str(&frozen(model));
     text
+}
+
+/// Tensors that no layer is trained by, a line for each reason.
+fn frozen(model: &ModelReport) -> String {
+    const MOST: usize = 3;
+    let mut by_reason: Vec<(&str, Vec<&FrozenConstant>)> = Vec::new();
+    for constant in &model.frozen {
+        match by_reason.iter_mut().find(|(reason, _)| *reason == constant.reason) {
+            Some((_, constants)) => constants.push(constant),
+            None => by_reason.push((&constant.reason, vec![constant])),
+        }
+    }
+    let numbers = |constant: &&FrozenConstant| constant.shape.iter().product::<usize>();
+    let line = |(reason, mut constants): (&str, Vec<&FrozenConstant>)| {
+        let all: usize = constants.iter().map(numbers).sum();
+        let (tensors, own) = (count(constants.len() as u64, "tensor"), count(all as u64, "number"));
+        constants.sort_by_key(|constant| std::cmp::Reverse(numbers(constant)));
+        let shown_one = |constant: &&FrozenConstant| {
+            let lengths: Vec<String> = constant.shape.iter().map(usize::to_string).collect();
+            format!("`{}` [{}] in {}", shown(&constant.name), lengths.join(", "), shown(&constant.read_by))
+        };
+        let mut named: Vec<String> = constants.iter().take(MOST).map(shown_one).collect();
+        if constants.len() > MOST {
+            named.push(format!("… {} more", constants.len() - MOST));
+        }
+        output::prose(&format!("never trained, {tensors} with {own}: {reason} ({})", named.join("; ")))
+    };
+    by_reason.into_iter().map(line).collect()
 }
 
 /// Operators and whether they have gradients; with `selection`, how many nodes need one.

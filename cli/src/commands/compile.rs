@@ -1,10 +1,10 @@
-use millstream::recipes::{Catalogs, CompileOptions, CompileReport, compile};
+use millstream::recipes::{Catalogs, CompileOptions, CompileReport, compile, import_rows_of};
 use millstream::schemas::{AxisLength, Recipe, TensorEntry, count, grouped, shown_path};
 
 use crate::arguments::{Compile, Global};
 use crate::messages::harmless;
 use crate::table::Table;
-use crate::{Outcome, commands, output};
+use crate::{Outcome, commands, output, progress};
 
 pub(crate) fn run(global: &Global, arguments: &Compile, recipe: &Recipe) -> anyhow::Result<Outcome> {
     let options = CompileOptions {
@@ -13,6 +13,7 @@ pub(crate) fn run(global: &Global, arguments: &Compile, recipe: &Recipe) -> anyh
         overwrite: arguments.overwrite,
         catalogs: Catalogs::default(),
     };
+    progress::imports(global, |events, stop| import_rows_of(recipe, events, stop))?;
     let report = compile(recipe, &options)?;
     if global.json {
         output::print_json(&report)?;

@@ -217,7 +217,7 @@ fn exported(report: &ExportReport, notes: &[String]) -> String {
     if let Some(nodes) = report.nodes {
         let apart: usize = report.member_nodes.iter().sum();
         let sum = format!(
-            "the model has {} nodes; its members have {} together",
+            "the model has {} nodes; up to their scores its members have {} together",
             grouped(nodes as u64),
             grouped(apart as u64)
         );

@@ -1,4 +1,4 @@
-use millstream::recipes::{Catalogs, LrFindOptions, LrFindReport, Stop, lr_find};
+use millstream::recipes::{Catalogs, LrFindOptions, LrFindReport, Stop, import_rows_of, lr_find};
 use millstream::schemas::{Recipe, count, decimal, shown, shown_path};
 use millstream::training::range_test::{RangeEnding, RatePoint};
 
@@ -22,6 +22,7 @@ pub(crate) fn run(global: &Global, arguments: &LrFind, recipe: &Recipe) -> anyho
         library: global.runtime.clone(),
         catalogs: Catalogs::default(),
     };
+    progress::imports(global, |events, stop| import_rows_of(recipe, events, stop))?;
     let mut progress = if global.json { Box::new(millstream::recipes::Silent) } else { progress::choose(global) };
     // Nothing is saved: a signal may end it at once.
     let report = lr_find(recipe, &options, progress.as_mut(), &Stop::default());

@@ -1,15 +1,16 @@
 use std::fs;
 
 use anyhow::Context;
-use millstream::recipes::Catalogs;
 use millstream::recipes::preview::{self, DrawnPreview, PreviewOptions, PreviewSheet, SheetFormat, TextChange};
+use millstream::recipes::{Catalogs, import_training_rows_of};
 
 use crate::arguments::{self, Global};
 use crate::colour::Meaning;
-use crate::{Outcome, messages, output};
+use crate::{Outcome, messages, output, progress};
 use millstream::schemas::{Recipe, count, shown, shown_path};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Preview, recipe: &Recipe) -> anyhow::Result<Outcome> {
+    progress::imports(global, |events, stop| import_training_rows_of(recipe, events, stop))?;
     let preview = preview::Preview::open(recipe, &Catalogs::default())?;
     if !global.quiet {
         preview.notes().iter().for_each(|note| messages::tell(&format!("note: {note}")));

@@ -35,6 +35,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Search) -> anyhow::Res
             Ok(Outcome::Done)
         }
         SearchCommand::Best { study, output, refit } => best(global, &study_folder(study)?, output.as_deref(), *refit),
+        SearchCommand::Retry { study, trials } => retry(global, &study_folder(study)?, trials),
         SearchCommand::Export { study, optuna, csv } => {
             let study = search::study(&study_folder(study)?, &Catalogs::default())?;
             let written = |file: &Path, text: String| {
@@ -46,6 +47,23 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Search) -> anyhow::Res
             Ok(Outcome::Done)
         }
     }
+}
+
+fn retry(global: &Global, folder: &StudyFolder, trials: &[u64]) -> anyhow::Result<Outcome> {
+    let queued = search::retry(folder, trials, &Catalogs::default())?;
+    if global.json {
+        output::print_json(&serde_json::json!({ "queued": queued }))?;
+        return Ok(Outcome::Done);
+    }
+    let numbers: Vec<String> = queued.iter().map(ToString::to_string).collect();
+    let folder = shown_path(folder.path());
+    let said = match numbers.as_slice() {
+        [] => "no trial was given up; to try one again that has failed otherwise, name it".to_owned(),
+        [one] => format!("trial {one} is queued; to go on:  millstream search resume {folder}"),
+        _ => format!("trials {} are queued; to go on:  millstream search resume {folder}", numbers.join(", ")),
+    };
+    output::print(&format!("{said}\n"))?;
+    Ok(Outcome::Done)
 }
 
 /// The folder that is named, or that of the recipe that is.

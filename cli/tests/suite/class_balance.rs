@@ -1,5 +1,6 @@
 //! Classes that are not equally many: factors of the loss from their counts, and rows drawn by them.
 
+use std::fs;
 use std::process::{Command, Stdio};
 
 use crate::dataset;
@@ -44,6 +45,45 @@ fn balanced_class_weights_are_those_of_the_counts_and_stay_in_the_record() {
     place.run_with("train", &[BALANCED, "data.workers=1"]).failed_with(&["holds a run already"]);
     place.run(&["train", "recipe.yaml", "--resume", "--set", BALANCED]).done();
     place.run(&["evaluate", "run"]).done();
+}
+
+#[test]
+fn a_loss_that_says_balanced_is_measured_as_it_was_trained() {
+    let place = unbalanced();
+    if !has_runtime() {
+        return;
+    }
+    place.run_with("train", &[BALANCED]).done();
+    let loss = |changes: &[&str]| {
+        let mut arguments = vec!["evaluate", "recipe.yaml", "--json"];
+        arguments.extend(changes.iter().flat_map(|change| ["--set", *change]));
+        let report = place.run(&arguments).json();
+        (report["evaluation"]["loss"].clone(), report["notes"].to_string())
+    };
+    let ((wanted, _), (plain, _), (own, notes)) = (loss(&[WRITTEN]), loss(&[]), loss(&[BALANCED]));
+    assert_ne!(plain, wanted, "the factors count for nothing");
+    assert_eq!(own, wanted);
+    assert!(notes.contains("red 0.4167, green 2.5000, blue 5.0000"), "{notes}");
+    for file in ["train-0.parquet", "train-1.parquet"] {
+        fs::remove_file(place.path(file)).unwrap();
+    }
+    let (noted, notes) = loss(&[BALANCED]);
+    assert_eq!(noted, wanted, "the run has noted the numbers");
+    assert!(notes.contains("the rows of training are gone"), "{notes}");
+    fs::remove_file(place.path("run/recipe.yaml")).unwrap();
+    let wanted = ["training.loss.cross_entropy.class_weights", "they cannot be opened", "write the factors"];
+    place.run_with("evaluate", &[BALANCED]).failed_with(&wanted);
+}
+
+#[test]
+fn rows_without_a_class_leave_an_epoch_balanced() {
+    let place = unbalanced();
+    let unlabelled = |row| dataset::Row { label: -1, ..row };
+    let rows: Vec<dataset::Row> = dataset::rows(0, 30).into_iter().map(unlabelled).collect();
+    dataset::write(&place.path("train-2.parquet"), &rows);
+    let report = place.run(&["check", "recipe.yaml", "--json", "--set", "data.sampling=balanced"]).json();
+    let notes = report["notes"].to_string();
+    assert!(notes.contains("in an epoch: red 20 (has 24), green 20 (has 4), blue 20 (has 2)"), "{notes}");
 }
 
 #[test]

@@ -53,6 +53,20 @@ fn documents_of_a_run_agree_with_its_record_and_its_files() {
     assert_eq!(ledger["data"][0]["files"][1]["sha256"], sha256("train-1.parquet"));
     assert_eq!(ledger["results"]["evaluation"]["accuracy"], record["evaluation"]["accuracy"]);
     assert_eq!(ledger["unchanged"], true);
+    assert_eq!(ledger["origin"]["commit"].as_str(), millstream::recipes::commit());
+    let commit = |value: &Value| {
+        let properties = value["properties"].as_array().unwrap();
+        properties.iter().find(|one| one["name"] == "millstream:commit").map(|one| one["value"].clone())
+    };
+    let tool = &bill["metadata"]["tools"]["components"][0];
+    if let Some(built) = millstream::recipes::commit() {
+        assert_eq!(commit(tool), Some(built.into()));
+        assert_eq!(commit(&bill["metadata"]["component"]), Some(built.into()));
+    }
+    assert_eq!(ledger["data"][0]["inputs"]["damaged"], 0);
+    assert_eq!(ledger["data"][0]["inputs"]["looked_at"], 48);
+    let own_name = place.path("").canonicalize().unwrap().file_name().unwrap().to_string_lossy().into_owned();
+    assert_eq!(ledger["data_name"], own_name, "after the folder that they lie in, not after the run");
     let model = &bill["metadata"]["component"];
     assert_eq!(model["hashes"][0]["content"], sha256("run/model.onnx"));
     assert_eq!(model["pedigree"]["ancestors"][0]["hashes"][0]["content"], sha256("model.onnx"));
@@ -64,6 +78,7 @@ fn documents_of_a_run_agree_with_its_record_and_its_files() {
         croissant["distribution"].as_array().unwrap().iter().map(|file| &file["sha256"]).collect();
     assert!(hashes.contains(&&Value::from(sha256("test.parquet"))), "{croissant}");
     let card = words(&place, "README.md");
+    assert!(!card.contains("datasets:"), "a name that nobody has stated is none of a data set on the Hub:\n{card}");
     for part in [
         "## Model details",
         "## Intended use",
@@ -75,6 +90,9 @@ fn documents_of_a_run_agree_with_its_record_and_its_files() {
         "## Ethical considerations",
         "## Caveats and recommendations",
         "### By label",
+        "pipeline_tag: image-classification",
+        "What stayed as it was, and why",
+        "model.train (",
         "*not stated*",
         &sha256("run/model.onnx"),
     ] {
@@ -91,6 +109,9 @@ fn documents_of_a_run_agree_with_its_record_and_its_files() {
         "## Maintenance",
         "48 rows in 2 files",
         "18 rows in 1 file",
+        "5 % are below",
+        ", width",
+        "Damaged: 0 rows whose image is missing or cannot be decoded.",
     ] {
         assert!(sheet.contains(part), "{part} is not in\n{sheet}");
     }
@@ -100,12 +121,14 @@ fn documents_of_a_run_agree_with_its_record_and_its_files() {
 #[test]
 fn what_people_state_stands_in_the_documents_and_is_never_written_over() {
     let Some(place) = documented() else { return };
-    let stated = "intended_use: Sorting <b>stripes</b>.\nlicense: mit\nauthors: The makers\n";
+    let stated =
+        "intended_use: Sorting <b>stripes</b>.\nlicense: mit\nauthors: The makers\ndata_name: makers/stripes\n";
     place.write("run/statements.yaml", stated);
     let said = place.run(&["document", "run", "--json"]).json();
     assert!(!said["not_stated"].as_array().unwrap().contains(&Value::from("intended_use")), "{said}");
     assert_eq!(place.read("run/statements.yaml"), stated.as_bytes());
     let card = words(&place, "README.md");
+    assert!(card.contains("datasets:\n- \"makers/stripes\"\n"), "{card}");
     assert!(card.contains("license: \"mit\"") && card.contains("Sorting <b>stripes</b>."), "{card}");
     let page = words(&place, "model-card.html");
     assert!(page.contains("&lt;b&gt;stripes"), "{page}");
@@ -151,7 +174,12 @@ fn an_ensemble_has_documents_with_its_members_as_ancestors() {
         assert_eq!((&ledger["members"][at]["run"], &ledger["members"][at]["unchanged"]), (&name.into(), &true.into()));
     }
     let card = of("README.md");
-    assert!(card.contains("two seeds of one recipe") && card.contains("Each member on the same rows"), "{card}");
+    for part in
+        ["two seeds of one recipe", "Each member on the same rows, their mean", "mean of the members", "| weight |"]
+    {
+        assert!(card.contains(part), "{part} is not in\n{card}");
+    }
+    assert!(card.matches(" to ").count() >= 3, "each member and the ensemble has an interval:\n{card}");
     let found = place.run(&["runs", ".", "--json"]).json();
     let runs = found["runs"].as_array().unwrap();
     let number = |name: &str| runs.iter().position(|run| run["name"] == name).unwrap();
@@ -175,8 +203,8 @@ fn public_validators_take_the_documents() {
     let Some(place) = documented() else { return };
     place.write(
         "run/statements.yaml",
-        "license: mit\ndata_description: Stripes.\ndata_license: https://creativecommons.org/licenses/by/4.0/\n\
-         data_url: https://example.org/stripes\ndata_creators: The makers\ndata_published: '2026-11-26'\ndata_version: '1.2.0'\ncitation: The makers, 2026\nversion: '1.0.0'\n",
+        "license: mit\ndata_name: makers/stripes\ndata_description: Stripes.\ndata_license: https://creativecommons.org/licenses/by/4.0/\n\
+         base_model: google/mobilenet_v2_1.0_224\ndata_url: https://example.org/stripes\ndata_creators: The makers\ndata_published: '2026-11-26'\ndata_version: '1.2.0'\ncitation: The makers, 2026\nversion: '1.0.0'\n",
     );
     place.run(&["document", "run"]).done();
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/suite/validate_documents.py");

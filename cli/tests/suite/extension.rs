@@ -6,9 +6,11 @@ use std::path::Path;
 
 use millstream::Catalogs;
 use millstream::compiler::CompilerError;
+use millstream::compiler::backward::Expansion;
 use millstream::compiler::fused::Combination;
-use millstream::compiler::graph::{Graph, TensorType, ValueId};
+use millstream::compiler::graph::{Attribute, Constant, Graph, Length, TensorType, ValueId};
 use millstream::compiler::losses::{self, LossFunction, LossInputs, LossKind, LossNodes, PredictionKind};
+use millstream::compiler::operators::{Gradient, Operator, OperatorCatalog};
 use millstream::recipes::{self, Silent, Stop, TrainOptions};
 use millstream::schemas::choice::{Options, between};
 use millstream::schemas::recipe::RecipeText;
@@ -30,6 +32,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::workplace::{Workplace, has_runtime};
+use squared_distance::SQUARED_DISTANCE;
+
+#[expect(unreachable_pub, reason = "a file of the program outside the workspace")]
+#[path = "../../../tests/extension/src/squared_distance.rs"]
+mod squared_distance;
 
 const HALF_TURN: Transform = Transform {
     name: "half_turn",
@@ -333,6 +340,71 @@ fn a_way_of_another_crate_makes_one_of_several() {
     let scores = combination.apply(members.reads(), 2, &members.all_scores()).unwrap();
     assert_eq!(members.measure(&scores, &metrics).unwrap().figure("accuracy"), Some(1.0));
     assert!(Ensemble::choose(&Catalogs::default().ensembles, &Choice::named("last_member"), "--method").is_err());
+}
+
+/// The same by operators whose gradients are known: ‖x‖² − 2 x · pᵀ + ‖p‖².
+fn spelled_out(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
+    let (x, prototypes) = (node.input(0)?, node.input(1)?);
+    let graph = &mut *node.graph;
+    let squares = [x, prototypes].map(|rows| {
+        let square = graph.times(rows, rows)?;
+        graph.reduce_sum(square, &[1], true)
+    });
+    let [of_rows, of_prototypes] = squares;
+    let of_prototypes = graph.transpose(of_prototypes?, &[1, 0])?;
+    let turned = graph.transpose(prototypes, &[1, 0])?;
+    let product = graph.add("MatMul", &[x, turned], &[])?;
+    let two = graph.scalar(2.0);
+    let product = graph.times(product, two)?;
+    let sum = graph.plus(of_rows?, of_prototypes)?;
+    Ok(vec![graph.minus(sum, product)?])
+}
+
+/// `image` → convolution → mean → distances to prototypes → a dense layer.
+fn network_of_prototypes(operators: &OperatorCatalog) -> Result<Vec<u8>, CompilerError> {
+    let mut graph = Graph::new(17, operators.clone());
+    let image = graph.input("image", TensorType::f32([Length::named("batch"), 3.into(), 16.into(), 16.into()]));
+    let weight = |graph: &mut Graph, name: &str, shape: &[usize]| {
+        let values: Vec<f32> =
+            (0..shape.iter().product()).map(|at: usize| (at * 37 % 101) as f32 / 101.0 - 0.5).collect();
+        graph.constant(name, Constant::f32(shape, &values))
+    };
+    let convolution = weight(&mut graph, "conv.weight", &[8, 3, 3, 3]);
+    let prototypes = weight(&mut graph, "prototypes", &[6, 8]);
+    let head = weight(&mut graph, "head.weight", &[6, 3]);
+    let mixed = graph.add("Conv", &[image, convolution], &[])?;
+    let bent = graph.add("Relu", &[mixed], &[])?;
+    let mean = graph.add("GlobalAveragePool", &[bent], &[])?;
+    let features = graph.add("Flatten", &[mean], &[("axis", 1.into())])?;
+    let metric = [("metric", Attribute::from("sqeuclidean"))];
+    let distances = graph.add_in("com.microsoft", "CDist", &[Some(features), Some(prototypes)], &metric, 1)?[0];
+    let logits = graph.add("Gemm", &[distances, head], &[])?;
+    graph.output(logits);
+    Ok(graph.to_onnx("prototypes"))
+}
+
+#[test]
+fn an_operator_of_another_crate_trains_by_the_gradient_that_it_brings() {
+    if !has_runtime() {
+        return;
+    }
+    let losses =
+        [SQUARED_DISTANCE, Operator { gradient: Gradient::Expand(spelled_out), ..SQUARED_DISTANCE }].map(|row| {
+            let ours = Catalogs::default();
+            let catalogs = Catalogs { operators: ours.operators.clone().with_operator(row), ..ours };
+            let place = Workplace::new();
+            std::fs::write(place.path("model.onnx"), network_of_prototypes(&catalogs.operators).unwrap()).unwrap();
+            let recipe = recipes::load(&text(&place, &["training.epochs=2"]), &catalogs).unwrap();
+            let report = recipes::check(&recipe, &catalogs, None).unwrap();
+            let layers: Vec<&str> = report.model.layers.iter().map(|layer| layer.name.as_str()).collect();
+            assert!(report.problems.is_empty() && report.model.trained >= 216 + 48, "{layers:?} {:?}", report.problems);
+            let refused = recipes::check(&recipe, &Catalogs::default(), None);
+            let told = refused.map_or_else(|error| error.to_string(), |report| report.problems.join(" "));
+            assert!(told.contains("CDist"), "{told}");
+            let options = TrainOptions { catalogs, ..TrainOptions::default() };
+            recipes::train(&recipe, &options, &mut Silent, &Stop::default()).unwrap().evaluation.unwrap().loss
+        });
+    assert!((losses[0] - losses[1]).abs() < 1e-4, "{losses:?}");
 }
 
 fn extended() -> Catalogs {

@@ -165,3 +165,33 @@ fn recipes_name_archives_and_tables_too() {
         .run(&["train", "recipe.yaml", "--set", "data.train=wrong.csv", "--set", "output.folder=other"])
         .failed_with(&["wrong.csv", "two columns are called `text`"]);
 }
+
+#[test]
+fn an_import_is_seen_in_every_command_that_makes_one() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    class_folders(&place, "photos", 0, 45);
+    place.run(&["init", "photos", "model.onnx", "-o", "photos.yaml", "--run", "runs/one"]).done();
+    let rates = "training.optimizer.adamw.learning_rate={choose: [0.001, 0.01]}";
+    for command in [
+        &["check", "photos.yaml"][..],
+        &["preview", "photos.yaml", "-o", "sheet.png"],
+        &["lr-find", "photos.yaml", "--steps", "20", "-o", "rates.svg"],
+        &["compile", "photos.yaml", "-o", "step"],
+        &["search", "run", "photos.yaml", "--set", rates, "--set", "search={trials: 1}", "--set", "training.epochs=1"],
+    ] {
+        fs::remove_dir_all(place.path("runs/.data")).unwrap();
+        let ran = place.run(command);
+        assert!(ran.stderr.contains("/45 rows, "), "{command:?}: {}", ran.stderr);
+        ran.done();
+    }
+    // of rows that trials choose, beside their names
+    class_folders(&place, "others", 7, 45);
+    let open = "data.train={choose: [photos, others]}";
+    let set = ["--set", open, "--set", "search={trials: 2, proposer: grid}", "--set", "training.epochs=1"];
+    let ran = place.run(&[&["search", "run", "photos.yaml", "--output", "runs/two"][..], &set].concat());
+    assert!(ran.stderr.contains("trial 1: ") && ran.stderr.contains("/45 rows, "), "{}", ran.stderr);
+    ran.done();
+}

@@ -33,6 +33,7 @@ impl Message {
 }
 
 const FLOAT: u64 = 1;
+const UINT8: u64 = 2;
 const INT64: u64 = 7;
 const INT: u64 = 2;
 const INTS: u64 = 7;
@@ -104,12 +105,16 @@ fn value_of(name: &str, lengths: &[u64]) -> Message {
 
 /// An input or output; axes are numbers or names.
 pub(crate) fn tensor(name: &str, is_whole: bool, axes: &[&str]) -> Message {
+    tensor_of(name, if is_whole { INT64 } else { FLOAT }, axes)
+}
+
+fn tensor_of(name: &str, kind: u64, axes: &[&str]) -> Message {
     let axis = |axis: &&str| match axis.parse() {
         Ok(length) => Message::default().number(1, length),
         Err(_) => Message::default().bytes(2, *axis),
     };
     let shape = axes.iter().fold(Message::default(), |shape, name| shape.message(1, axis(name)));
-    let tensor = Message::default().number(1, if is_whole { INT64 } else { FLOAT }).message(2, shape);
+    let tensor = Message::default().number(1, kind).message(2, shape);
     Message::default().bytes(1, name).message(2, Message::default().message(1, tensor))
 }
 
@@ -180,4 +185,36 @@ pub(crate) fn network_with(operator: &str, convolution: Message, last: Option<&s
     let graph = graph.message(11, value("image", &[3, 16, 16])).message(12, value(output, &[7]));
     let opset = Message::default().bytes(1, "").number(2, 17);
     Message::default().number(1, 8).bytes(2, "tests").message(7, graph).message(8, opset).0
+}
+
+/// [`network`] of `Relu` with an input of bytes or floats, channels last or first: as exporters from TensorFlow write it, what is before
+/// the convolution moves the axes and brings bytes to 0 to 1.
+pub(crate) fn network_of(channels_last: bool, bytes: bool) -> Vec<u8> {
+    let mut nodes = Vec::new();
+    let mut from = "image";
+    if bytes {
+        nodes.extend([
+            node("Cast", &[from], "whole", &[("to", &[FLOAT])]),
+            node("Div", &["whole", "white"], "scaled", &[]),
+        ]);
+        from = "scaled";
+    }
+    if channels_last {
+        nodes.push(node("Transpose", &[from], "planes", &[("perm", &[0, 3, 1, 2])]));
+        from = "planes";
+    }
+    nodes.extend([
+        node("Conv", &[from, "conv.weight", "conv.bias"], "mixed", &[("strides", &[2, 2]), ("pads", &[1, 1, 1, 1])]),
+        node("Relu", &["mixed"], "bent", &[]),
+        node("GlobalAveragePool", &["bent"], "mean", &[]),
+        node("Flatten", &["mean"], "features", &[("axis", &[1])]),
+        node("Gemm", &["features", "head.weight", "head.bias"], "logits", &[("transB", &[1])]),
+    ]);
+    let weights =
+        [("conv.weight", &[8, 3, 3, 3][..]), ("conv.bias", &[8]), ("head.weight", &[7, 8]), ("head.bias", &[7])];
+    let mut weights: Vec<Message> = weights.into_iter().map(|(name, shape)| weight(name, shape)).collect();
+    weights.extend(bytes.then(|| floats("white", &[], &[255.0])));
+    let axes: [&str; 4] = if channels_last { ["batch", "16", "16", "3"] } else { ["batch", "3", "16", "16"] };
+    let image = tensor_of("image", if bytes { UINT8 } else { FLOAT }, &axes);
+    model(nodes, weights, vec![image], vec![tensor("logits", false, &["batch", "7"])])
 }

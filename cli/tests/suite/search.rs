@@ -128,6 +128,63 @@ fn other_commands_name_the_open_place_and_check_counts_the_combinations() {
     place.run_with("check", &[OPEN[0], wrong]).failed_with(&["search.objective", "did you mean `accuracy`?"]);
 }
 
+#[test]
+fn check_refuses_a_search_that_cannot_begin_as_the_search_itself_does() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    for (search, wanted) in [
+        (
+            "search={objective: [accuracy, seconds], stopping: median}",
+            ["search.stopping: ", "name one in `search.objective`"],
+        ),
+        (
+            "search={objective: [accuracy, seconds]}",
+            ["search.proposer: ", "nsga_ii, random, sobol and grid take several"],
+        ),
+        ("search={proposer: cma_es}", ["search.proposer: ", "tpe does without"]),
+    ] {
+        place.run_with("check", &[OPEN[0], search]).failed_with(&wanted);
+        place.run(&arguments("run", &[OPEN[0], search, "output.folder=study"])).failed_with(&wanted);
+        assert!(!place.path("study").exists());
+    }
+}
+
+#[test]
+fn a_trial_that_was_killed_too_often_is_told_and_can_be_queued_again() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let mut changes = OPEN;
+    changes[1] = "search={objective: accuracy, proposer: grid, trials: 2, retries: 0}";
+    let whole = [&changes[..], &["output.folder=whole"]].concat();
+    place.run(&arguments("run", &whole)).done();
+    let mut first = arguments("run", &changes);
+    first.push("--json");
+    assert!(kill_at(spawn(&place, &first), "\"step\":3,", "-KILL"));
+    place.run(&["search", "resume", "study"]).done();
+    let known = status(&place, "study");
+    assert_eq!((&known["trials"][0]["state"], &known["trials"][0]["is_given_up"]), (&"failed".into(), &true.into()));
+    let told = place.run(&["search", "status", "study"]).done();
+    let page = String::from_utf8(place.read("study/search.html")).unwrap();
+    for said in [&told, &page] {
+        assert!(said.contains("trial 0 was given up") && said.contains("millstream search retry"), "{said}");
+    }
+    let listed = place.run(&["runs", "study"]).done();
+    assert!(listed.contains("given up") && !listed.contains("under way"), "{listed}");
+    place.run(&["search", "retry", "study", "1"]).failed_with(&["trial 1: it has not failed"]);
+    let said = place.run(&["search", "retry", "study"]).done();
+    assert!(said.contains("trial 0 is queued; to go on:  millstream search resume "), "{said}");
+    assert!(said.trim_end().ends_with("study"), "{said}");
+    place.run(&["search", "resume", "study"]).done();
+    // It went on from its checkpoint, to the same bits.
+    assert_eq!(outcome(&status(&place, "study")), outcome(&status(&place, "whole")));
+    let again = place.run(&["search", "retry", "study"]).done();
+    assert!(again.contains("no trial was given up"), "{again}");
+}
+
 fn spawn(place: &Workplace, arguments: &[&str]) -> Child {
     let mut command = place.command(arguments);
     forget_wishes_about_colour(&mut command);
@@ -438,9 +495,15 @@ fn a_study_has_documents_and_stands_among_runs_with_its_winner() {
     assert!(ledger["winner"]["refit"].is_string() && ledger["changes"].as_array().unwrap().len() == 8, "{ledger}");
     let hash = ledger["winner"]["ledger"]["base"]["sha256"].as_str().unwrap();
     let card = String::from_utf8(place.read("team/flowers/documents/README.md")).unwrap();
-    for part in
-        ["the complete trial with the largest accuracy", hash, "grid, since there are few", "## Trials", "*not stated*"]
-    {
+    for part in [
+        "pipeline_tag: image-classification",
+        "- hyperparameter-search",
+        "the complete trial with the largest accuracy",
+        hash,
+        "grid, since there are few",
+        "## Trials",
+        "*not stated*",
+    ] {
         assert!(card.contains(part), "wanted {part} in\n{card}");
     }
     let found = place.run(&["runs", "team", "--json"]).json();

@@ -11,6 +11,8 @@ from huggingface_hub import ModelCard
 card = ModelCard.load(folder / "README.md")
 assert card.data.library_name == "onnx" and card.data.license == "mit", card.data
 assert "accuracy" in card.data.metrics, card.data
+assert card.data.pipeline_tag == "image-classification" and len(card.data.datasets) == 1, card.data
+assert card.data.base_model == "google/mobilenet_v2_1.0_224", card.data
 
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
@@ -42,6 +44,7 @@ except ImportError:
 
 dataset = mlcroissant.Dataset(jsonld=folder / "croissant.json")
 assert dataset.metadata.name and len(dataset.metadata.record_sets) == 2, dataset.metadata
+assert "http://mlcommons.org/croissant/1.1" in dataset.metadata.conforms_to, dataset.metadata.conforms_to
 issues = dataset.metadata.issues
 assert not issues.errors and not issues.warnings, (issues.errors, issues.warnings)
 assert not Kept.said, Kept.said

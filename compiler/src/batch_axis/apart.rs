@@ -69,7 +69,7 @@ fn made_of(graph: &Graph, node: &Node, rows: &HashMap<ValueId, Rows>, fixed: usi
         return Err("it draws anew each time".into());
     }
     // what the node would have to say for another number of rows does not count: it is bound to this one
-    let (made, _) = through(&Seen { graph, node, rows, fixed, is_made_up: false })?;
+    let (made, _) = through(&Seen { graph, node, rows, fixed, is_made_up: false, open: None })?;
     for (output, made) in node.outputs.iter().zip(&made) {
         let known = output.and_then(|output| graph.tensor_type(output));
         if let (Rows::Axis(axis, _), Some(known)) = (made, known)

@@ -78,17 +78,23 @@ pub(crate) fn free(
     let mut obstacles = Vec::new();
     // of a length that the shapes leave open another one may fit where the first does not
     let is_closed = shapes.values().flat_map(|shape| shape.iter().skip(1)).all(|length| length.fixed().is_some());
-    let others = if is_closed { &OTHERS[..1] } else { &OTHERS[..] };
-    for other in others.iter().copied() {
-        match free_with(graph, &lengthened(shapes, other), fixed, catalog) {
+    let others = if is_closed { vec![None] } else { OTHERS.map(Some).to_vec() };
+    for (at, other) in others.iter().enumerate() {
+        match free_with(graph, shapes, *other, fixed, catalog) {
             Err(obstacle) => obstacles.push(obstacle),
             Ok(freed) => {
-                *graph = freed;
+                let again = others[at + 1..].iter();
+                let again = again.filter_map(|other| free_with(graph, shapes, *other, fixed, catalog).ok());
+                if let Err(obstacle) = freed.says_the_same(again) {
+                    obstacles.push(obstacle);
+                    break;
+                }
+                *graph = freed.graph;
                 return Ok(());
             }
         }
     }
-    for other in others.iter().copied() {
+    for other in others {
         if let Ok(opened) = open(graph, &lengthened(shapes, other), fixed, catalog) {
             *graph = opened;
             return Ok(());
@@ -99,25 +105,56 @@ pub(crate) fn free(
     Err(obstacles.swap_remove(named))
 }
 
+/// A graph whose rows are free.
+struct Freed {
+    graph: Graph,
+    /// What nodes say instead, by index, last first; and how each of these nodes is shown.
+    changes: Vec<(usize, Change)>,
+    labels: Vec<String>,
+}
+
+impl Freed {
+    /// Whether nodes say the same where other lengths are made up for the axes that stay open: what follows from such a length, as a sum
+    /// or a product does, is no number to be written down. One that agrees is enough, and where there is none nothing is known.
+    fn says_the_same(&self, mut again: impl Iterator<Item = Self>) -> Result<(), Obstacle> {
+        if self.changes.is_empty() {
+            return Ok(());
+        }
+        let Some(first) = again.next() else { return Ok(()) };
+        if first.changes == self.changes || again.any(|other| other.changes == self.changes) {
+            return Ok(());
+        }
+        let differs = |at: &usize| first.changes.get(*at) != self.changes.get(*at);
+        let node =
+            (0..self.changes.len()).rev().find(differs).map_or(THE_GRAPH, |at| self.labels[at].as_str()).to_owned();
+        let reason = "it says lengths that are open, and the number of rows".into();
+        Err(Obstacle { node, reason })
+    }
+}
+
 /// With a length for each axis that is none of rows.
-fn lengthened(shapes: &BTreeMap<String, Vec<AxisLength>>, other: usize) -> BTreeMap<String, Vec<AxisLength>> {
+fn lengthened(shapes: &BTreeMap<String, Vec<AxisLength>>, other: Option<usize>) -> BTreeMap<String, Vec<AxisLength>> {
     let mut shapes = shapes.clone();
+    let Some(other) = other else { return shapes };
     for shape in shapes.values_mut() {
         shape.iter_mut().skip(1).filter(|length| length.fixed().is_none()).for_each(|length| *length = other.into());
     }
     shapes
 }
 
+/// With this length for axes that stay open.
 fn free_with(
     graph: &Graph,
     shapes: &BTreeMap<String, Vec<AxisLength>>,
+    other: Option<usize>,
     fixed: usize,
     catalog: &OperatorCatalog,
-) -> Result<Graph, Obstacle> {
+) -> Result<Freed, Obstacle> {
+    let shapes = &lengthened(shapes, other);
     let mut freed = graph.clone();
     for _ in 0..MOST_PATCHES {
         let known = bound(&freed, shapes, fixed, catalog)?;
-        match trace(&known, fixed, false)? {
+        match trace(&known, fixed, false, other)? {
             Traced::Patch(at, patch) => {
                 apply(&mut freed, at, patch).map_err(|error| in_the_way(&error))?;
                 let inputs = freed.inputs().to_vec();
@@ -129,14 +166,15 @@ fn free_with(
                         format!("{} nodes say how many rows there are; at most {MOST_RESTATED}", changes.len());
                     return Err(Obstacle { node: THE_GRAPH.into(), reason });
                 }
-                for (at, change) in changes {
+                let labels = changes.iter().map(|(at, _)| node_label(&known.nodes()[*at], &known)).collect();
+                for (at, change) in changes.iter().cloned() {
                     apply(&mut freed, at, change).map_err(|error| in_the_way(&error))?;
                 }
                 name_rows(&mut freed, &Before { shapes, fixed, known: &known, rows: &rows, catalog });
                 // One row too: some operators treat an axis of one entry otherwise.
                 let counts = [fixed, fixed * FACTOR, 1];
                 confirm(&freed, &Before { shapes, fixed, known: &known, rows: &rows, catalog }, counts)?;
-                return Ok(freed);
+                return Ok(Freed { graph: freed, changes, labels });
             }
         }
     }
@@ -155,7 +193,8 @@ fn open(
     let inputs = opened.inputs().to_vec();
     infer_behind(&mut opened, inputs, catalog, &|_| None);
     let known = bound(&opened, shapes, FACTOR, catalog)?;
-    match trace(&known, FACTOR, true)? {
+    // what nodes would have to say is not written down here
+    match trace(&known, FACTOR, true, None)? {
         Traced::Patch(at, _) => {
             let reason = "it has another shape for one row than for several".to_owned();
             Err(Obstacle { node: node_label(&known.nodes()[at], &known), reason })
@@ -194,7 +233,7 @@ enum Traced {
     Whole(HashMap<ValueId, Rows>, Vec<(usize, Change)>),
 }
 
-fn trace(graph: &Graph, fixed: usize, is_made_up: bool) -> Result<Traced, Obstacle> {
+fn trace(graph: &Graph, fixed: usize, is_made_up: bool, open: Option<usize>) -> Result<Traced, Obstacle> {
     let mut rows: HashMap<ValueId, Rows> = HashMap::new();
     for input in graph.inputs() {
         let scalar = graph.tensor_type(*input).is_none_or(|known| known.shape.is_empty());
@@ -204,7 +243,7 @@ fn trace(graph: &Graph, fixed: usize, is_made_up: bool) -> Result<Traced, Obstac
     for (at, node) in graph.nodes().iter().enumerate() {
         let obstacle = |reason| Obstacle { node: node_label(node, graph), reason };
         let (made, change) =
-            through::through(&rows::Seen { graph, node, rows: &rows, fixed, is_made_up }).map_err(obstacle)?;
+            through::through(&rows::Seen { graph, node, rows: &rows, fixed, is_made_up, open }).map_err(obstacle)?;
         match change {
             Some(patch) if patch.moves_axes() => return Ok(Traced::Patch(at, patch)),
             Some(change) => changes.push((at, change)),

@@ -45,6 +45,8 @@ pub(super) struct Seen<'a> {
     pub(super) fixed: usize,
     /// Whether this number is made up, and no other length.
     pub(super) is_made_up: bool,
+    /// The length that is made up for axes which stay open; nothing where all lengths are real.
+    pub(super) open: Option<usize>,
 }
 
 /// Where a node's outputs have their rows, and what it must say for that; or why rows do not stay apart in it.
@@ -226,7 +228,8 @@ impl Seen<'_> {
         if self.rows_of(1) == Rows::Lengths {
             return Ok((vec![made], None)); // it states the rows itself; inferred shapes confirm it
         }
-        let mut said = self.integers(1).ok_or("its shape is computed from data")?;
+        let before = self.integers(1).ok_or("its shape is computed from data")?;
+        let mut said = before.clone();
         let copies = self.node.int("allowzero").unwrap_or(0) == 0;
         for (at, length) in said.iter_mut().enumerate() {
             if *length == 0 && copies && at == axis && at != place {
@@ -234,6 +237,14 @@ impl Seen<'_> {
             }
         }
         let states_rows = said[place] == -1 || said[place] == 0 && copies && place == axis;
+        if states_rows && said == before {
+            return Ok((vec![made], None));
+        }
+        let is_open = |length: &i64| self.open.is_some_and(|open| *length > 0 && *length % open as i64 == 0);
+        let is_computed = self.node.input(1).is_some_and(|lengths| self.graph.producer(lengths).is_some());
+        if is_computed && said.iter().any(is_open) {
+            return Err("its shape is computed from lengths that are open, and says the number of rows".into());
+        }
         if states_rows {
             return Ok((vec![made], Some(Change::Integers { input: 1, values: said })));
         }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use millstream_schemas::count;
 use millstream_schemas::recipe::BatchNormalization;
 
+use super::training_mode::standardizes_weight;
 use crate::CompilerError;
 use crate::graph::{Constant, ElementType, Graph, Length, Node, ValueId};
 use crate::losses::LossInputs;
@@ -17,7 +18,7 @@ pub(crate) fn normalizations(graph: &Graph, weights: &[ValueId]) -> Vec<usize> {
     let trained: HashSet<ValueId> = weights.iter().copied().collect();
     let is_trained =
         |node: &Node| [1, 2].iter().any(|input| node.input(*input).is_some_and(|id| trained.contains(&id)));
-    let all = graph.nodes().iter().enumerate().filter(|(_, node)| is_normalization(node) && is_trained(node));
+    let all = graph.nodes().iter().enumerate().filter(|(_, node)| is_normalization(graph, node) && is_trained(node));
     all.map(|(at, _)| at).collect()
 }
 
@@ -31,7 +32,7 @@ pub(crate) fn note(
     wanted: BatchNormalization,
 ) -> Result<Option<String>, CompilerError> {
     let trained = normalizations(graph, weights).len() as u64;
-    let others = graph.nodes().iter().filter(|node| is_normalization(node)).count() as u64 - trained;
+    let others = graph.nodes().iter().filter(|node| is_normalization(graph, node)).count() as u64 - trained;
     let nodes = count(trained, "BatchNormalization node");
     Ok(match (wanted, trained) {
         (BatchNormalization::Frozen, 0) => None,
@@ -60,8 +61,9 @@ pub(crate) fn note(
     })
 }
 
-fn is_normalization(node: &Node) -> bool {
-    node.is("BatchNormalization") && !node.normalizes_by_batch()
+/// Whether a node normalizes what comes through the model by given statistics; one that standardizes a kernel has none of its own.
+fn is_normalization(graph: &Graph, node: &Node) -> bool {
+    node.is("BatchNormalization") && !node.normalizes_by_batch() && !standardizes_weight(graph, node)
 }
 
 /// Gives each normalization statistics of its own, where an exporter has merged equal ones. Nodes with the same scale and
@@ -69,7 +71,7 @@ fn is_normalization(node: &Node) -> bool {
 pub(crate) fn untie_statistics(graph: &mut Graph) {
     let mut owners = HashMap::new();
     for at in 0..graph.nodes().len() {
-        if !is_normalization(&graph.nodes()[at]) {
+        if !is_normalization(graph, &graph.nodes()[at]) {
             continue;
         }
         for input in [3, 4] {

@@ -59,13 +59,18 @@ pub fn layers(graph: &Graph, catalog: &OperatorCatalog) -> Vec<Layer> {
 /// Numbers in the float tensors of a graph that belong to no layer: position tables, input normalization and the like.
 /// Single numbers are settings, and the statistics of a normalization are no weights.
 pub(crate) fn other_weights(graph: &Graph, layers: &[Layer]) -> usize {
-    let in_layers = layers.iter().flat_map(|layer| &layer.weights).map(|weight| weight.value);
     let normalizations = graph.nodes().iter().filter(|node| node.operator == "BatchNormalization");
     let statistics = normalizations.flat_map(|node| node.inputs.iter().skip(3).flatten().copied());
-    let counted: HashSet<ValueId> = in_layers.chain(statistics).collect();
+    let mut counted = weights_of(layers);
+    counted.extend(statistics);
     let others = graph.constants().into_iter().filter(|value| !counted.contains(value));
     let floats = others.filter_map(|value| graph.constant_of(value)).filter(|constant| constant.dtype.is_float());
     floats.map(|constant| constant.shape.iter().product()).filter(|count: &usize| *count > 1).sum()
+}
+
+/// The weights of layers.
+pub(super) fn weights_of(layers: &[Layer]) -> HashSet<ValueId> {
+    layers.iter().flat_map(|layer| &layer.weights).map(|weight| weight.value).collect()
 }
 
 /// The module's path as the weight's name has it, or else as its node has it; or else the weight's name.

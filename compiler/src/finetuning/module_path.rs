@@ -85,6 +85,14 @@ fn quoted(list: &str) -> Vec<String> {
     found
 }
 
+/// A path without the number of a further call: TorchScript names the second one of `query` `query_1`.
+pub(crate) fn without_call(path: &str) -> &str {
+    match path.rsplit_once('_') {
+        Some((module, number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => module,
+        _ => path,
+    }
+}
+
 /// A path without the numbers of modules: that of siblings is the same.
 pub(crate) fn without_numbers(path: &str) -> String {
     path.split('.').filter(|part| part.parse::<u64>().is_err()).collect::<Vec<_>>().join(".")

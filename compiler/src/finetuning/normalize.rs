@@ -2,13 +2,15 @@ use std::collections::{HashMap, HashSet};
 
 use super::module_path::{is_generated, of_weight, without_numbers};
 use super::parameters::may_be_merged;
+use super::ties::tie;
 use crate::graph::{Attribute, ElementType, Graph, Node, ValueId};
 
 /// Brings the ways in which exporters store weights to one: constants read directly by the nodes that use them.
 ///
 /// `Constant` nodes with float tensors become constants, and what reads a weight through `Identity` reads the
-/// weight; a bias or scale with a name of its own becomes one of its own. What the model computes stays the same.
-pub(crate) fn normalize(graph: &mut Graph) {
+/// weight; a bias or scale with a name of its own becomes one of its own, and a matrix that is stored several times for one
+/// module becomes one. What the model computes stays the same. Returns what was tied so, each with what stands for it.
+pub(crate) fn normalize(graph: &mut Graph) -> Vec<(String, String)> {
     let outputs: HashSet<ValueId> = graph.outputs().iter().copied().collect();
     // a node that serves the graph's output stays
     let inner = |node: &Node, operator: &str| {
@@ -54,6 +56,7 @@ pub(crate) fn normalize(graph: &mut Graph) {
         }
     }
     graph.replace_all_reads(&handed_on);
+    tie(graph)
 }
 
 /// Whether these are names of the same weight of two modules that differ by their numbers alone: `layers.0.linear.weight`. What has

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use millstream_schemas::recipe::{LayerRole, ParameterKind, ParameterSelection};
 
 use super::attention::Role;
-use super::weight_kind::{is_added_by_norm, is_matrix, is_table, is_vector, normalizes};
+use super::weight_kind::{is_added_by_norm, is_matrix, is_standardized, is_table, is_vector, normalizes};
 use super::{Head, Layer, Weight, find_attentions, pattern_matches};
 use crate::graph::{Graph, ValueId};
 
@@ -121,7 +121,8 @@ impl ParameterFinder<'_> {
         let operator = |weight: &Weight| self.operator(index, weight);
         let scales = weights.iter().all(|weight| is_vector(weight) && ["Mul", "Add"].contains(&operator(weight)))
             && weights.iter().any(|weight| operator(weight) == "Mul");
-        weights.iter().any(|weight| normalizes(operator(weight))) || scales
+        let is_kernel = weights.iter().any(|weight| is_standardized(operator(weight), weight));
+        !is_kernel && weights.iter().any(|weight| normalizes(operator(weight))) || scales
     }
 }
 

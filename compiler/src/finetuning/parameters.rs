@@ -2,12 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::constant_kind::{
+    FrozenReason, is_all, is_buffer, is_one_filter, is_part, is_wave_table, no_learned_constant,
+};
 use super::module_path::{is_generated, of_weight};
 use crate::graph::{Constant, ElementType, Graph, Node, ValueId};
 use crate::operators::OperatorCatalog;
 
 /// Operators that hand on what they read in another form; a weight behind them is trained in the form that it is stored in.
-const VIEWS: [&str; 7] = ["Expand", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"];
+pub(super) const VIEWS: [&str; 8] =
+    ["Expand", "Flatten", "Identity", "Reshape", "Squeeze", "Tile", "Transpose", "Unsqueeze"];
 
 /// Inputs that set how an operator computes: bounds, statistics, scales of a size, filling values; and quantized weights with
 /// their scales, which stay as they are. Of whatever domain.
@@ -42,26 +46,6 @@ const SETTINGS: [(&str, &[usize]); 28] = [
     ("Where", &[0]),
 ];
 
-/// Last parts of the names of tensors that a module keeps and does not train.
-const BUFFERS: [&str; 16] = [
-    "alibi",
-    "attn_mask",
-    "bins",
-    "cos",
-    "freqs",
-    "imputed",
-    "inv_freq",
-    "mask",
-    "mean",
-    "original_inv_freq",
-    "relative_coords_table",
-    "running_mean",
-    "running_var",
-    "sin",
-    "std",
-    "window",
-];
-
 /// A weight as one node reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Weight {
@@ -84,6 +68,10 @@ pub(crate) struct Parameters<'a> {
     /// Values that a parameter or an input of floats flows into.
     live: HashSet<ValueId>,
     behind_weights: HashSet<ValueId>,
+    /// Values that sines and cosines are taken of, by arithmetic alone.
+    angles: HashSet<ValueId>,
+    /// Constants that a node reads and that are not taken for weights of it, with the node.
+    frozen: Vec<(ValueId, usize, FrozenReason)>,
 }
 
 impl<'a> Parameters<'a> {
@@ -91,7 +79,8 @@ impl<'a> Parameters<'a> {
         let stored = graph.constants().into_iter().map(|value| (value, value)).collect();
         let is_float = |value: &ValueId| graph.tensor_type(*value).is_none_or(|known| known.dtype.is_float());
         let live = graph.inputs().iter().copied().filter(is_float).collect();
-        Self { graph, catalog, stored, live, behind_weights: HashSet::new() }
+        let (behind_weights, frozen) = (HashSet::new(), Vec::new());
+        Self { graph, catalog, stored, live, behind_weights, angles: angles(graph), frozen }
     }
 
     /// Those of the node `at`; nodes are asked in order.
@@ -104,8 +93,14 @@ impl<'a> Parameters<'a> {
             return Vec::new();
         }
         let is_fed = node.inputs.iter().flatten().any(|input| self.behind_weights.contains(input));
-        let found: Vec<Weight> =
-            (0..node.inputs.len()).filter_map(|input| self.weight(node, at, input, is_fed)).collect();
+        let mut found = Vec::new();
+        for input in 0..node.inputs.len() {
+            match self.weight(node, at, input, is_fed) {
+                Some(Ok(weight)) => found.push(weight),
+                Some(Err((value, reason))) => self.frozen.push((value, at, reason)),
+                None => {}
+            }
+        }
         // what is counted of a weight's result, lengths and places, is not made of the weight
         let floats = |value: &ValueId| self.graph.tensor_type(*value).is_none_or(|known| known.dtype.is_float());
         let made: Vec<ValueId> = outputs().filter(floats).collect();
@@ -118,37 +113,118 @@ impl<'a> Parameters<'a> {
         found
     }
 
-    fn weight(&self, node: &Node, at: usize, input: usize, is_fed: bool) -> Option<Weight> {
+    /// Constants that are no weights of the nodes that were asked so far, each with a node that reads it and why.
+    pub(crate) fn frozen(self) -> Vec<(ValueId, usize, FrozenReason)> {
+        self.frozen
+    }
+
+    /// What an input of a node is where it is a constant that enters the computation: a weight, or why it is none.
+    fn weight(
+        &self,
+        node: &Node,
+        at: usize,
+        input: usize,
+        is_fed: bool,
+    ) -> Option<Result<Weight, (ValueId, FrozenReason)>> {
         let read = node.input(input)?;
         let value = *self.stored.get(&read)?;
         let constant = self.graph.float_constant(value)?;
         let row = self.catalog.find(&node.domain, &node.operator)?;
+        let sets = SETTINGS.iter().any(|(name, inputs)| *name == node.operator && inputs.contains(&input));
+        if sets || !may_be_float_output(self.graph, node) {
+            return None;
+        }
         let name = self.graph.name(value);
         let is_named = !is_generated(name);
         let operator = if node.domain.is_empty() { node.operator.as_str() } else { "" };
-        let sets = SETTINGS.iter().any(|(name, inputs)| *name == node.operator && inputs.contains(&input));
-        if sets || is_buffer(name) || !may_be_float_output(self.graph, node) {
-            return None;
-        }
         let numbers: usize = constant.shape.iter().product();
-        let is_weight = if row.weights.contains(&input) && !is_arithmetic(node) {
-            let is_product = operator == "MatMul";
-            let other = is_product.then(|| node.input(1 - input)).flatten();
-            // frequencies times positions make a table; they are no layer
-            let is_table = !is_named && other.is_some_and(|other| !self.live.contains(&other));
-            let is_absent =
-                !is_named && input == 2 && !is_product && operator == "LayerNormalization" && is_zero(constant);
-            !is_table && !is_absent
+        let reason = if is_buffer(name) {
+            Some(FrozenReason::Buffer)
+        } else if row.weights.contains(&input) && !is_arithmetic(node) {
+            self.no_weight_of_layer(node, input, constant, is_named)
         } else if is_named {
             // one number without the path of a module is a setting of the formula, as is what is taken away or divided by
-            let is_own = of_weight(name).is_some() || numbers > 1 && !matches!(operator, "Div" | "Pow" | "Sub");
+            let is_own =
+                is_part(name) || of_weight(name).is_some() || numbers > 1 && !matches!(operator, "Div" | "Pow" | "Sub");
             // in front of all layers it normalizes the input
-            is_own && (is_fed || !is_elementwise(operator)) && !is_wave_table(constant)
+            let is_placed = is_fed || !is_elementwise(operator) || is_part(name);
+            match (is_own, is_placed) {
+                (false, _) => Some(FrozenReason::Setting),
+                (_, false) => Some(FrozenReason::InFront),
+                _ => is_wave_table(constant).then_some(FrozenReason::Waves),
+            }
+        } else if is_fed && row.weights.contains(&input) && numbers > 1 {
+            no_learned_constant(operator, constant)
         } else {
-            is_fed && row.weights.contains(&input) && numbers > 1 && is_learned(operator, constant)
+            Some(FrozenReason::Computed)
         };
-        is_weight.then(|| Weight { value, shape: constant.shape.clone(), node: at, input })
+        Some(match reason {
+            Some(reason) => Err((value, reason)),
+            None => Ok(Weight { value, shape: constant.shape.clone(), node: at, input }),
+        })
     }
+
+    /// Why a constant is no weight of a node that has its weights there.
+    fn no_weight_of_layer(
+        &self,
+        node: &Node,
+        input: usize,
+        constant: &Constant,
+        is_named: bool,
+    ) -> Option<FrozenReason> {
+        if is_named {
+            return None;
+        }
+        let constant_at = |input: usize| {
+            let stored = node.input(input).and_then(|read| self.stored.get(&read));
+            stored
+                .filter(|value| is_generated(self.graph.name(**value)))
+                .and_then(|value| self.graph.constant_of(*value))
+        };
+        match node.operator.as_str() {
+            _ if !node.domain.is_empty() => None,
+            "MatMul" => {
+                let other = node.input(1 - input).filter(|other| !self.live.contains(other))?;
+                let makes_angles = node.outputs.iter().flatten().any(|made| self.angles.contains(made));
+                let other_is_weight = self.stored.get(&other).is_some_and(|value| !is_buffer(self.graph.name(*value)));
+                match (makes_angles, input == 0 && other_is_weight) {
+                    (true, _) => Some(FrozenReason::Frequencies),
+                    (_, true) => Some(FrozenReason::Computed),
+                    _ => None,
+                }
+            }
+            "Conv" if input == 1 && is_one_filter(constant) => Some(FrozenReason::Filter),
+            "BatchNormalization" | "GroupNormalization" | "InstanceNormalization" | "LayerNormalization" => {
+                let normalizes_weight = node.input(0).is_some_and(|read| self.stored.contains_key(&read));
+                let shift_is_absent = node.input(2).is_none() || constant_at(2).is_some_and(|shift| is_all(shift, 0.0));
+                let scale_is_absent = constant_at(1).is_some_and(|scale| is_all(scale, 1.0));
+                let is_absent = match input {
+                    1 => scale_is_absent && shift_is_absent,
+                    2 if node.operator == "LayerNormalization" || normalizes_weight => shift_is_absent,
+                    2 => scale_is_absent && shift_is_absent,
+                    _ => false,
+                };
+                is_absent.then_some(FrozenReason::Absent)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Values that sines and cosines are taken of, and what those are made of by arithmetic and in other forms.
+fn angles(graph: &Graph) -> HashSet<ValueId> {
+    const ARITHMETIC: [&str; 10] =
+        ["Add", "Cast", "Concat", "Div", "Einsum", "Gather", "MatMul", "Mul", "Slice", "Sub"];
+    let mut found = HashSet::new();
+    for node in graph.nodes().iter().rev().filter(|node| node.domain.is_empty()) {
+        let operator = node.operator.as_str();
+        let leads_there = node.outputs.iter().flatten().any(|made| found.contains(made));
+        let hands_on = ARITHMETIC.contains(&operator) || VIEWS.contains(&operator);
+        if matches!(operator, "Cos" | "Sin") || leads_there && hands_on {
+            found.extend(node.inputs.iter().flatten());
+        }
+    }
+    found
 }
 
 /// Whether an exporter may have stored a constant once for several parameters that only began alike: biases and scales, and
@@ -159,40 +235,6 @@ pub(crate) fn may_be_merged(constant: &Constant) -> bool {
     let mut values = constant.bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().expect("four")));
     is_vector
         || constant.dtype == ElementType::F32 && values.next().is_some_and(|first| values.all(|value| value == first))
-}
-
-/// What decides by values alone, where an exporter has made up the name: biases and scales are learned; of wider tensors those
-/// that are added, unless they are masks or tables of waves.
-fn is_learned(operator: &str, constant: &Constant) -> bool {
-    if constant.shape.iter().filter(|length| **length > 1).count() <= 1 {
-        return true;
-    }
-    operator == "Add" && !is_mask(constant) && !is_wave_table(constant)
-}
-
-/// Zero, or so far below that a softmax makes nothing of it.
-fn is_mask(constant: &Constant) -> bool {
-    let values = constant.to_f32().unwrap_or_default();
-    values.iter().any(|value| *value <= -50.0) && values.iter().all(|value| *value == 0.0 || *value <= -50.0)
-}
-
-/// Sines and cosines of positions: at the first they are zeros and ones.
-fn is_wave_table(constant: &Constant) -> bool {
-    let values = constant.to_f32().unwrap_or_default();
-    let width = constant.shape.last().copied().unwrap_or(1).max(1);
-    let first = &values[..width.min(values.len())];
-    let mut is_bounded = values.iter().all(|value| value.abs() <= 1.0 + 1e-6);
-    is_bounded &= values.iter().any(|value| *value != values[0]);
-    is_bounded && first.iter().all(|value| value.abs() < 1e-6 || (value - 1.0).abs() < 1e-6)
-}
-
-fn is_zero(constant: &Constant) -> bool {
-    constant.to_f32().is_some_and(|values| values.iter().all(|value| *value == 0.0))
-}
-
-fn is_buffer(name: &str) -> bool {
-    let last = name.rsplit(['.', '/']).next().unwrap_or(name);
-    BUFFERS.contains(&last) || last.ends_with("_mask") || last.ends_with("_index") || last.starts_with("rotary_")
 }
 
 /// A constant beside these is a bias or scale only behind a layer; in front of all layers it normalizes the input.
@@ -260,6 +302,63 @@ mod tests {
             let mut wanted = vec!["first.weight".to_owned()];
             wanted.extend(is_trained.then_some(name));
             assert_eq!(trained(nodes, vec![weight("first.weight", &[4, 4]), constant.clone()]), wanted, "{operator}");
+        }
+    }
+
+    #[test]
+    fn networks_that_make_tables_of_coordinates_are_trained_and_what_fills_the_place_of_a_parameter_is_not() {
+        let layer = |x: &str, scale: &str, shift: &str| node("InstanceNormalization", &[x, scale, shift], &["y"]);
+        let all = |name: &str, number: f32| floats(name, &[4], &[number; 4]);
+        let same = [[0.25; 9]; 4].concat();
+        let turned = |operator: &str| {
+            vec![
+                node("MatMul", &["table", "val_1"], &["h"]),
+                node(operator, &["h"], &["waves"]),
+                node("Add", &["x", "waves"], &["y"]),
+            ]
+        };
+        let depthwise = || vec![crate::handmade::with(node("Conv", &["x", "val_1"], &["y"]), "group", &[4])];
+        let norm = |data: &str| {
+            vec![
+                node("BatchNormalization", &[data, "val_1", "val_2", "mean", "variance"], &["own"]),
+                node("MatMul", &["x", "own"], &["y"]),
+            ]
+        };
+        let statistics = || [all("mean", 0.0), all("variance", 1.0)];
+        // nodes, constants, and which of them are trained
+        let rows: Vec<(Vec<NodeProto>, Vec<TensorProto>, Vec<&str>)> = vec![
+            (
+                turned("Relu"),
+                vec![weight("attn.relative_coords_table", &[4, 4]), weight("val_1", &[4, 4])],
+                vec!["val_1"],
+            ),
+            (turned("Relu"), vec![weight("val_0", &[4, 4]), weight("val_1", &[4, 4])], vec!["val_1"]),
+            (turned("Cos"), vec![weight("val_0", &[4, 4]), weight("val_1", &[4, 4])], vec![]),
+            (vec![layer("x", "val_1", "val_2")], vec![all("val_1", 1.0), all("val_2", 0.0)], vec![]),
+            (
+                vec![layer("x", "n.weight", "n.bias")],
+                vec![all("n.weight", 1.0), all("n.bias", 0.0)],
+                vec!["n.weight", "n.bias"],
+            ),
+            (vec![layer("x", "val_1", "val_2")], vec![all("val_1", 2.0), all("val_2", 0.0)], vec!["val_1", "val_2"]),
+            (depthwise(), vec![floats("val_1", &[4, 1, 3, 3], &same)], vec![]),
+            (depthwise(), vec![weight("val_1", &[4, 1, 3, 3])], vec!["val_1"]),
+            (
+                norm("kernel"),
+                [vec![weight("kernel", &[4, 4]), all("val_1", 2.0), all("val_2", 0.0)], statistics().to_vec()].concat(),
+                vec!["kernel", "val_1"],
+            ),
+            (
+                vec![node("Mul", &["x", "weight"], &["h"]), node("Add", &["h", "tokens.bias"], &["y"])],
+                vec![weight("weight", &[4, 4]), weight("tokens.bias", &[4, 4])],
+                vec!["weight", "tokens.bias"],
+            ),
+        ];
+        for (mut nodes, weights, wanted) in rows {
+            if nodes[0].input[0] == "table" {
+                nodes[0].input[0] = weights[0].name().to_owned();
+            }
+            assert_eq!(trained(nodes, weights), wanted);
         }
     }
 

@@ -2,16 +2,41 @@
 
 use std::collections::HashSet;
 
-use crate::graph::{Graph, ValueId};
+use super::parameters::VIEWS;
+use crate::graph::{Graph, Node, ValueId};
+
+/// Whether a BatchNormalization standardizes a weight, as networks without normalization of their activations write it: what it
+/// reads is a constant, perhaps in another form.
+pub(crate) fn standardizes_weight(graph: &Graph, node: &Node) -> bool {
+    let mut read = node.input(0);
+    loop {
+        let Some(value) = read else { return false };
+        if graph.constant_of(value).is_some() {
+            return true;
+        }
+        let view =
+            graph.producer(value).filter(|view| view.domain.is_empty() && VIEWS.contains(&view.operator.as_str()));
+        read = view.and_then(|view| view.input(0));
+    }
+}
 
 /// Lets each BatchNormalization that a file has in training mode take the running statistics, as in inference, where nothing reads the new
-/// ones that it makes; returns how many. What training does about them is for the recipe to say.
+/// ones that it makes; returns how many. What training does about them is for the recipe to say. Where a weight is standardized and no node
+/// computes its statistics, the mode is part of the formula, and stays.
 pub(crate) fn leave(graph: &mut Graph) -> u64 {
     let nodes = graph.nodes().iter().flat_map(|node| node.inputs.iter().flatten());
     let read: HashSet<ValueId> = nodes.chain(graph.outputs()).copied().collect();
+    let of_weights: HashSet<usize> = {
+        let nodes = graph.nodes().iter().enumerate();
+        let are_given =
+            |node: &Node| [3, 4].iter().all(|at| node.input(*at).is_none_or(|id| graph.constant_of(id).is_some()));
+        let is_own = |node: &Node| node.is("BatchNormalization") && are_given(node) && standardizes_weight(graph, node);
+        let all = nodes.filter(|(_, node)| is_own(node));
+        all.map(|(at, _)| at).collect()
+    };
     let mut left = 0;
-    for mut node in graph.take_nodes() {
-        let by_batch = node.is("BatchNormalization") && node.normalizes_by_batch();
+    for (at, mut node) in graph.take_nodes().into_iter().enumerate() {
+        let by_batch = node.is("BatchNormalization") && node.normalizes_by_batch() && !of_weights.contains(&at);
         if by_batch && node.outputs.iter().skip(1).flatten().all(|made| !read.contains(made)) {
             node.attributes.remove("training_mode");
             node.outputs.truncate(1);

@@ -30,6 +30,11 @@ pub(super) fn normalizes(operator: &str) -> bool {
     scale_input(operator).is_some()
 }
 
+/// Whether it is a kernel that a normalization standardizes, and not what that scales or adds by.
+pub(super) fn is_standardized(operator: &str, weight: &Weight) -> bool {
+    normalizes(operator) && weight.input == 0 && weight.shape.len() >= 2
+}
+
 /// Whether a weight of a normalization, written as one node or in parts, is what it adds.
 pub(super) fn is_added_by_norm(operator: &str, weight: &Weight) -> bool {
     scale_input(operator).map_or(operator == "Add", |input| weight.input != input)
@@ -55,7 +60,7 @@ pub(super) fn is_vector(weight: &Weight) -> bool {
 pub(crate) fn is_matrix(operator: &str, weight: &Weight) -> bool {
     let is_bias = if RECURRENT.contains(&operator) { weight.input == 3 } else { weight.input > 1 && is_vector(weight) };
     // tables are among what one of these reads
-    let is_of_norm = normalizes(operator) && !is_table(operator, weight);
+    let is_of_norm = normalizes(operator) && !is_table(operator, weight) && !is_standardized(operator, weight);
     let is_of_vector = ELEMENTWISE.contains(&operator) && is_vector(weight);
     weight.shape.len() >= 2 && !(is_bias || is_of_norm || is_of_vector)
 }

@@ -48,7 +48,7 @@ pub struct FuseOptions {
 pub struct FusedModel {
     /// The model. Its output is called as that of the first member, and read as that is.
     pub file: OnnxFile,
-    /// Nodes that each member has for itself.
+    /// Nodes that each member has for itself, up to its scores.
     pub member_nodes: Vec<usize>,
     /// Nodes of the whole.
     pub nodes: usize,

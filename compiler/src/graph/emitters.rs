@@ -51,6 +51,16 @@ impl Graph {
         self.add("ReduceMean", &[value, axes], &[])
     }
 
+    /// The largest over `axes`.
+    pub fn reduce_max(&mut self, value: ValueId, axes: &[i64], keep: bool) -> Emitted {
+        let keep = ("keepdims", i64::from(keep).into());
+        if self.opset < 18 {
+            return self.add("ReduceMax", &[value], &[keep, ("axes", Attribute::Ints(axes.to_vec()))]);
+        }
+        let axes = self.integers(axes);
+        self.add("ReduceMax", &[value, axes], &[keep])
+    }
+
     /// Reads the same elements as another shape.
     pub fn reshape<L: Into<Length> + Clone>(&mut self, value: ValueId, shape: &[L]) -> Emitted {
         let shape = owned(shape);

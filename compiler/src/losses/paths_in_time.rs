@@ -1,7 +1,7 @@
 //! All ways to write symbols along time, with blanks between: log probabilities by recursion, of Graves et al. 2006.
 
 use crate::CompilerError;
-use crate::graph::{Attribute, Constant, ElementType, Graph, Step, Steps, ValueId};
+use crate::graph::{Constant, ElementType, Graph, Step, Steps, ValueId};
 
 /// The logarithm of what cannot be: with −∞ differences would be no numbers.
 pub(super) const NEVER: f32 = -1e30;
@@ -161,13 +161,7 @@ fn log_sum(graph: &mut Graph, terms: [ValueId; 3]) -> Result<ValueId, CompilerEr
 
 /// log Σ eˣ over states.
 fn sum_of_ways(graph: &mut Graph, logarithms: ValueId) -> Result<ValueId, CompilerError> {
-    const AXES_INPUT_SINCE: i64 = 18;
-    let largest = if graph.opset < AXES_INPUT_SINCE {
-        graph.add("ReduceMax", &[logarithms], &[("axes", Attribute::Ints(vec![1]))])?
-    } else {
-        let axes = graph.integers(&[1]);
-        graph.add("ReduceMax", &[logarithms, axes], &[])?
-    };
+    let largest = graph.reduce_max(logarithms, &[1], true)?;
     let below = graph.minus(logarithms, largest)?;
     let shares = graph.add("Exp", &[below], &[])?;
     let sum = graph.reduce_sum(shares, &[1], true)?;

@@ -10,7 +10,7 @@ use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
 use super::loss_kind::{Build, LossKind};
 use super::row_mean::{mean_by_weight, row_mean};
 use crate::CompilerError;
-use crate::graph::{Attribute, ElementType, Graph, TensorType, ValueId};
+use crate::graph::{ElementType, Graph, TensorType, ValueId};
 
 pub(super) const LOSS: LossKind = LossKind {
     name: "triplet",
@@ -172,16 +172,16 @@ fn hard(
 ) -> Result<LossNodes, CompilerError> {
     let (one, far) = (graph.scalar(1.0), graph.scalar(FAR));
     let positives = graph.times(distances, pairs.alike)?;
-    let farthest = reduce_max(graph, positives)?;
+    let farthest = graph.reduce_max(positives, &[1], false)?;
     let no_negative = graph.minus(one, pairs.unlike)?;
     let shift = graph.times(no_negative, far)?;
     let negatives = graph.plus(distances, shift)?;
     let nearness = graph.add("Neg", &[negatives], &[])?;
-    let nearness = reduce_max(graph, nearness)?;
+    let nearness = graph.reduce_max(nearness, &[1], false)?;
     let apart = graph.plus(farthest, nearness)?;
     let apart = graph.plus(apart, margin)?;
     let terms = graph.add("Relu", &[apart], &[])?;
-    let [positives, negatives] = [pairs.alike, pairs.unlike].map(|some| reduce_max(graph, some));
+    let [positives, negatives] = [pairs.alike, pairs.unlike].map(|some| graph.reduce_max(some, &[1], false));
     let is_in_any = graph.times(positives?, negatives?)?;
     let weights = graph.times(inputs.weights()?, is_in_any)?;
     let (loss, weight) = mean_by_weight(graph, terms, weights)?;
@@ -211,15 +211,4 @@ fn all(
     let (sum, weight, tiny) = (sum?, weight?, graph.scalar(TINY));
     let divisor = graph.add("Max", &[weight, tiny], &[])?;
     Ok(LossNodes { loss: graph.divided_by(sum, divisor)?, weight: Some(weight) })
-}
-
-/// The largest of each row, `[batch]`.
-fn reduce_max(graph: &mut Graph, value: ValueId) -> Result<ValueId, CompilerError> {
-    const AXES_INPUT_SINCE: i64 = 18;
-    if graph.opset < AXES_INPUT_SINCE {
-        let attributes = [("axes", Attribute::Ints(vec![1])), ("keepdims", 0.into())];
-        return graph.add("ReduceMax", &[value], &attributes);
-    }
-    let axes = graph.integers(&[1]);
-    graph.add("ReduceMax", &[value, axes], &[("keepdims", 0.into())])
 }

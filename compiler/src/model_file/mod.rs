@@ -14,6 +14,7 @@ mod gate;
 mod header;
 #[cfg(test)]
 mod hostile;
+mod image_input;
 mod import;
 mod kept;
 mod limits;
@@ -40,6 +41,7 @@ pub(crate) use declared::free_length_name;
 use declared::known_shape;
 pub use differences::{ModelDifferences, TensorDifference};
 pub(crate) use header::Header;
+pub use image_input::ImageInput;
 use import::import;
 pub(crate) use onnx_file::MOST_ENCODED;
 pub use onnx_file::OnnxFile;

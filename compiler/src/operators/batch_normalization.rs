@@ -7,12 +7,14 @@ use normalizations::Standardized;
 /// `BatchNormalization`: y = scale · (x − mean) / √(variance + ε) + bias, all of them `[C]` for x `[N, C, …]`; mean and
 /// variance are given, or those of the batch in training mode. With r = 1/√(variance + ε) and x̂ = (x − mean) · r: dscale =
 /// Σ dy · x̂, dbias = Σ dy. Given statistics: dx = dy · scale · r, dmean = −scale · r · Σ dy, dvariance = −½ · scale · r² · Σ
-/// dy · x̂. Those of the batch, with g = dy · scale: dx = r · (g − mean(g) − x̂ · mean(g · x̂)), and 0 for the running ones.
+/// dy · x̂. Those of the batch, with g = dy · scale: dx = r · (g − mean(g) − x̂ · mean(g · x̂)), and 0 for the running ones. A weight may be
+/// what is normalized.
 pub(super) const OPERATOR: Operator = Operator {
     domain: "",
     name: "BatchNormalization",
     opsets: 13..=25,
-    weights: &[1, 2],
+    // a kernel that is standardized is x itself
+    weights: &[0, 1, 2],
     types,
     fold: None,
     gradient: Gradient::Defined(gradient),

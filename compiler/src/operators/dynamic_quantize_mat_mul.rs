@@ -4,7 +4,7 @@ use crate::backward::Expansion;
 use crate::graph::{TensorType, ValueId};
 
 /// `com.microsoft.DynamicQuantizeMatMul`: A, quantized by its range, times a matrix of bytes, and a bias. As
-/// `DynamicQuantizeLinear`, `MatMulInteger` and sums: A has no gradient, since it is rounded.
+/// `DynamicQuantizeLinear`, `MatMulInteger` and sums: A has no gradient here, since it is rounded; a training step lets one pass (`straight_through`).
 pub(super) const OPERATOR: Operator = Operator {
     domain: "com.microsoft",
     name: "DynamicQuantizeMatMul",

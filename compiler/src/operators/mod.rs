@@ -20,7 +20,9 @@ mod average_pool;
 mod batch_normalization;
 mod bernoulli;
 mod bias_add;
+mod bias_dropout;
 mod bias_gelu;
+mod bias_softmax;
 mod bias_split_gelu;
 mod bit_shift;
 mod bitwise_and;
@@ -100,6 +102,7 @@ mod hard_swish;
 mod hardmax;
 mod identity;
 mod r#if;
+mod image_decoder;
 mod instance_normalization;
 mod is_inf;
 mod is_nan;
@@ -110,6 +113,7 @@ mod less;
 mod less_or_equal;
 mod log;
 mod log_softmax;
+mod longformer_attention;
 mod r#loop;
 mod lp_normalization;
 mod lp_pool;
@@ -129,6 +133,7 @@ mod mean_variance_normalization;
 mod mel_weight_matrix;
 mod min;
 mod mish;
+mod mo_e;
 mod modulo;
 mod mul;
 mod multi_head_attention;
@@ -165,6 +170,7 @@ mod q_linear_mul;
 mod q_linear_sigmoid;
 mod q_linear_softmax;
 mod q_linear_where;
+mod q_mo_e;
 mod q_ordered_attention;
 mod q_ordered_gelu;
 mod q_ordered_layer_normalization;
@@ -190,6 +196,7 @@ mod reduce_min;
 mod reduce_prod;
 mod reduce_sum;
 mod reduce_sum_square;
+mod regex_full_match;
 mod relative_position_bias;
 mod relu;
 mod remove_padding;
@@ -209,6 +216,7 @@ mod scan;
 mod scatter_elements;
 mod scatter_nd;
 mod selu;
+mod sequence_map;
 mod shape;
 mod shrink;
 mod sigmoid;
@@ -230,6 +238,9 @@ mod split;
 mod sqrt;
 mod squeeze;
 mod stft;
+mod string_concat;
+mod string_normalizer;
+mod string_split;
 mod sub;
 mod sum;
 mod tan;
@@ -259,7 +270,8 @@ use rules::elementwise::{
 use rules::{
     attention as attention_rules, axes, blocks, bodies, convolutions, element_types, extremes, folding,
     fused_activations, gelu as gelu_rules, generated, normalizations, packed_rows, picked_losses, power_sums,
-    quantized, recurrences, recurrent_samples, reductions, resizing, sampling, scatters, shape_floats, trees, windows,
+    quantized, recurrences, recurrent_samples, reductions, resizing, sampling, scatters, shape_floats, texts, trees,
+    windows,
 };
 pub use samples::{
     Sample, SampleInput, fixed_floats, fixed_integer, fixed_integers, fixed_integers_of, fixed_truths, varied,
@@ -287,7 +299,9 @@ const STANDARD: &[Operator] = &[
     batch_normalization::OPERATOR,
     bernoulli::OPERATOR,
     bias_add::OPERATOR,
+    bias_dropout::OPERATOR,
     bias_gelu::OPERATOR,
+    bias_softmax::OPERATOR,
     bias_split_gelu::OPERATOR,
     bit_shift::OPERATOR,
     bitwise_and::OPERATOR,
@@ -367,6 +381,7 @@ const STANDARD: &[Operator] = &[
     hardmax::OPERATOR,
     identity::OPERATOR,
     r#if::OPERATOR,
+    image_decoder::OPERATOR,
     instance_normalization::OPERATOR,
     is_inf::OPERATOR,
     is_nan::OPERATOR,
@@ -377,6 +392,7 @@ const STANDARD: &[Operator] = &[
     less_or_equal::OPERATOR,
     log::OPERATOR,
     log_softmax::OPERATOR,
+    longformer_attention::OPERATOR,
     r#loop::OPERATOR,
     lp_normalization::OPERATOR,
     lp_pool::OPERATOR,
@@ -396,6 +412,7 @@ const STANDARD: &[Operator] = &[
     mel_weight_matrix::OPERATOR,
     min::OPERATOR,
     mish::OPERATOR,
+    mo_e::OPERATOR,
     modulo::OPERATOR,
     mul::OPERATOR,
     multi_head_attention::OPERATOR,
@@ -430,6 +447,7 @@ const STANDARD: &[Operator] = &[
     q_linear_sigmoid::OPERATOR,
     q_linear_softmax::OPERATOR,
     q_linear_where::OPERATOR,
+    q_mo_e::OPERATOR,
     q_ordered_attention::OPERATOR,
     q_ordered_gelu::OPERATOR,
     q_ordered_layer_normalization::OPERATOR,
@@ -455,6 +473,7 @@ const STANDARD: &[Operator] = &[
     reduce_prod::OPERATOR,
     reduce_sum::OPERATOR,
     reduce_sum_square::OPERATOR,
+    regex_full_match::OPERATOR,
     relative_position_bias::OPERATOR,
     relu::OPERATOR,
     remove_padding::OPERATOR,
@@ -472,6 +491,7 @@ const STANDARD: &[Operator] = &[
     scatter_elements::OPERATOR,
     scatter_nd::OPERATOR,
     selu::OPERATOR,
+    sequence_map::OPERATOR,
     shape::OPERATOR,
     shrink::OPERATOR,
     sigmoid::OPERATOR,
@@ -493,6 +513,9 @@ const STANDARD: &[Operator] = &[
     sqrt::OPERATOR,
     squeeze::OPERATOR,
     stft::OPERATOR,
+    string_concat::OPERATOR,
+    string_normalizer::OPERATOR,
+    string_split::OPERATOR,
     sub::OPERATOR,
     sum::OPERATOR,
     tan::OPERATOR,

@@ -5,6 +5,7 @@
     reason = "tests stop at the first surprise, and say when left out"
 )]
 
+mod beside_tensors;
 mod cuda_operators;
 mod decoders;
 mod half_precision;

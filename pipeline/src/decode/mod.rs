@@ -7,6 +7,7 @@ mod jpeg;
 mod jpeg_start;
 mod orientation;
 mod palette;
+mod pixel_numbers;
 mod raster;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +19,7 @@ use millstream_transforms::{DecodeRequest, LARGEST_SIDE, Raster, RgbImage, Sampl
 pub use decode_error::{DecodeError, MOST_PIXELS};
 pub use format::Format;
 pub use header::Header;
-pub(crate) use palette::palette;
+pub use pixel_numbers::PixelNumbers;
 
 use crate::error::panic_message;
 

@@ -26,7 +26,7 @@ use crate::{DataFile, Dataset, PipelineError};
 pub(super) const ENCODING: EncodingKind = EncodingKind {
     name: "boxes",
     summary: "Boxes in the row's image, with their classes.",
-    documentation: "A tensor of floats `[batch, most, 4]`, and where the boxes have classes a tensor of int64 `[batch, most]` whose name \
+    documentation: "A tensor of floats `[batch, most, 4]` (or flat), and where the boxes have classes a tensor of int64 `[batch, most]` whose name \
         ends in `.classes`. The column holds lists of boxes of four numbers, a single such box, or boxes with classes: a struct of lists \
         (`objects: {bbox, category}`) or a list of structs. They follow every step that is drawn for the image: of a box, the box \
         around what is left of it in the picture remains, unless it is less than `least_visible` of its area or smaller than \
@@ -36,6 +36,7 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
     samples: &[
         r#"{"column": "objects", "convention": "coco", "most": 20}"#,
         r#"{"column": "bbox", "convention": "pascal_voc", "most": 1, "layout": "center_and_size", "without_boxes": "no_weight"}"#,
+        r#"{"column": "objects", "convention": "coco", "most": 1, "as": "flat", "beyond": "cut", "class_field": ""}"#,
         r#"{"column": "objects", "convention": "yolo", "most": 8, "beyond": "cut", "box_field": "box", "class_field": "label", "classes": ["cat", "dog"], "least_visible": 0.1, "least_area": 16, "unit": "pixels"}"#,
     ],
     takes: &[Holds::Lists],
@@ -90,6 +91,10 @@ pub(super) struct Boxes {
     /// What a row counts in the loss that has no boxes, or none left.
     #[serde(default)]
     without_boxes: WithoutBoxes,
+    /// The axes of the tensor; by itself `boxes`.
+    // Left out where it is usual, so that streams are what they were before there was a choice.
+    #[serde(default, skip_serializing_if = "Form::is_boxes")]
+    r#as: Form,
 }
 
 fn bbox() -> String {
@@ -133,6 +138,22 @@ impl Layout {
             Self::CornerAndSize => [a, b, a + c, b + d],
             Self::CenterAndSize => [a - c / 2.0, b - d / 2.0, a + c / 2.0, b + d / 2.0],
         }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Form {
+    /// `[batch, most, 4]`.
+    #[default]
+    Boxes,
+    /// `[batch, 4 × most]`, as a new last layer gives numbers.
+    Flat,
+}
+
+impl Form {
+    fn is_boxes(&self) -> bool {
+        *self == Self::Boxes
     }
 }
 
@@ -316,7 +337,8 @@ impl Encoder for BoxEncoder {
             multiple_of: 1,
             as_long_as: None,
         };
-        let boxes = spec(name.into(), ElementType::F32, &[most, 4], 0);
+        let axes: &[usize] = if self.options.r#as == Form::Flat { &[4 * most] } else { &[most, 4] };
+        let boxes = spec(name.into(), ElementType::F32, axes, 0);
         let classes = self.classes.as_ref().map(|_| spec(format!("{name}.classes"), ElementType::I64, &[most], -1));
         Ok(std::iter::once(boxes).chain(classes).collect())
     }
@@ -487,5 +509,24 @@ impl BoxEncoder {
             bottom: cut(read.bottom, height),
             label: class,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::Boxes;
+
+    #[test]
+    fn boxes_of_earlier_runs_are_not_others_because_they_can_be_flat_now() {
+        let written = |options: Value| serde_json::to_value(serde_json::from_value::<Boxes>(options).unwrap()).unwrap();
+        let before = json!({
+            "convention": "coco", "most": 4, "beyond": "damaged", "box_field": "bbox", "class_field": null, "classes": [],
+            "least_visible": 0.0, "least_area": 0.0, "layout": "corners", "unit": "shares", "without_boxes": "count",
+        });
+        assert_eq!(written(json!({"convention": "coco", "most": 4})), before);
+        assert_eq!(written(json!({"convention": "coco", "most": 4, "as": "boxes"})), before);
+        assert_eq!(written(json!({"convention": "coco", "most": 4, "as": "flat"}))["as"], "flat");
     }
 }

@@ -1,10 +1,10 @@
-//! Encoded images as pixels in planes.
+//! Encoded images as pixels.
 
 use std::sync::Arc;
 
 use millstream_schemas::choice::Options;
-use millstream_schemas::{ElementType, TensorRole, TensorSpec};
-use millstream_transforms::DrawKey;
+use millstream_schemas::{ElementType, ImageLayout, TensorSpec};
+use millstream_transforms::{DrawKey, ImageFacts, ImageTensor, PixelValues};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -12,19 +12,26 @@ use serde_json::{Value as Json, json};
 use super::encode_error::EncodeError;
 use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
 use super::encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
-use super::sample::Sample;
+use super::sample::{Sample, no_bytes};
 use crate::error::Damage;
 use crate::sources::{Holds, RowValues, Value};
 use crate::{PipelineError, decode};
 
 pub(super) const ENCODING: EncodingKind = EncodingKind {
     name: "image",
-    summary: "Encoded images as pixels in planes.",
-    documentation: "One tensor of floats `[batch, channels, height, width]`: JPEG, PNG, WebP, GIF, BMP or TIFF files in a column of \
-        binary values, or of structs with `bytes`, decoded as RGB, or with `channels: 1` as grey, and taken through the transforms; 0 to 1 where no `normalize` \
-        says otherwise. All images must end at one size: that of the transforms, or else of the first image that can be used. \
+    summary: "Encoded images as pixels.",
+    documentation: "One tensor `[batch, channels, height, width]`, or with `layout: channels_last` `[batch, height, width, channels]`; of floats, or with \
+        `values: uint8` of bytes. A recipe with a model takes layout, values and channels from the model's input where they are not stated: `check` says \
+        them. JPEG, PNG, WebP, GIF, BMP or TIFF files in a column of \
+        binary values, or of structs with `bytes`, decoded as RGB, or with `channels: 1` as grey, and taken through the transforms; floats are 0 to 1 where no `normalize` \
+        says otherwise, bytes 0 to 255, which `normalize` is refused for. All images must end at one size: that of the transforms, or else of the first image that can be used. \
         Null and what does not decode is a damaged row.",
-    samples: &["{}", r#"{"column": "image", "channels": 1}"#],
+    samples: &[
+        "{}",
+        r#"{"column": "image", "channels": 1}"#,
+        r#"{"column": "image", "layout": "channels_last"}"#,
+        r#"{"column": "image", "layout": "channels_last", "values": "uint8"}"#,
+    ],
     takes: &[Holds::Bytes],
     most_columns: 1,
     build: Build::of::<Image>(),
@@ -39,12 +46,34 @@ pub(super) struct Image {
     /// Values of a pixel: 3 for red, green and blue, 1 for grey (the luma of ITU-R BT.601).
     #[schemars(extend("enum" = [1, 3]))]
     channels: u32,
+    /// The order of the axes; by itself that of the model's input, without a model `channels_first`.
+    #[serde(skip_serializing_if = "is_usual")]
+    layout: ImageLayout,
+    /// What the pixels are; by itself as the model's input has them, without a model `float32`.
+    #[serde(skip_serializing_if = "is_usual")]
+    values: Values,
+}
+
+/// What pixels are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Values {
+    /// 0 to 1, or normalized.
+    #[default]
+    Float32,
+    /// 0 to 255.
+    Uint8,
 }
 
 impl Default for Image {
     fn default() -> Self {
-        Self { channels: 3 }
+        Self { channels: 3, layout: ImageLayout::default(), values: Values::default() }
     }
+}
+
+/// What is usual is left out: so streams are what they were before there was a choice.
+fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Options for Image {
@@ -58,7 +87,8 @@ impl Options for Image {
 
 impl EncodingOptions for Image {
     fn open(&self, source: &Source<'_>) -> Result<Arc<dyn Encoder>, PipelineError> {
-        Ok(Arc::new(ImageEncoder { column: [source.columns[0].clone()], channels: self.channels }))
+        let Self { channels, layout, values } = *self;
+        Ok(Arc::new(ImageEncoder { column: [source.columns[0].clone()], channels, layout, values }))
     }
 }
 
@@ -66,6 +96,8 @@ impl EncodingOptions for Image {
 struct ImageEncoder {
     column: [String; 1],
     channels: u32,
+    layout: ImageLayout,
+    values: Values,
 }
 
 impl Encoder for ImageEncoder {
@@ -81,17 +113,21 @@ impl Encoder for ImageEncoder {
         let refused = |source| PipelineError::Transform { row: stream.dataset.row_at(0), source };
         stream.chain.check_channels(self.channels).map_err(refused)?;
         let (width, height) = self.size(stream)?;
-        let shape = [self.channels as usize, height as usize, width as usize];
-        Ok(vec![TensorSpec {
-            name: name.into(),
-            role: TensorRole::Input,
-            element_type: ElementType::F32,
-            shape: shape.map(Some).to_vec(),
-            most_elements: shape.into_iter().fold(1, usize::saturating_mul),
-            padding: 0,
-            multiple_of: 1,
-            as_long_as: None,
-        }])
+        let element_type = match self.values {
+            Values::Float32 => ElementType::F32,
+            Values::Uint8 => {
+                // of any image; a row for which something else is drawn is refused when it is met
+                let facts = ImageFacts::new(64, 64).with_channels(self.channels);
+                let key = DrawKey { seed: stream.seed, epoch: 0, row: 0 };
+                let drawing = stream.chain.draw_image(&facts, &key).map_err(refused)?;
+                if let Some(transform) = drawing.leaves_range() {
+                    return Err(no_bytes(transform));
+                }
+                ElementType::U8
+            }
+        };
+        let shape = self.layout.shape(self.channels, height, width).map(|side| side as usize);
+        Ok(vec![TensorSpec::fixed(name, element_type, &shape)])
     }
 
     fn encode(
@@ -100,10 +136,16 @@ impl Encoder for ImageEncoder {
         sample: &mut Sample<'_>,
         out: &mut [RowTensor<'_>],
     ) -> Result<(), EncodeError> {
-        let [RowTensor { spec, values: RowElements::F32(pixels) }] = out else { unreachable!("as `tensors` says") };
+        let [RowTensor { spec, values }] = out else { unreachable!("as `tensors` says") };
         let Value::Bytes(bytes) = row.get(0) else { return Err(Damage::NoImageBytes.into()) };
-        let [Some(_), Some(height), Some(width)] = spec.shape[..] else { unreachable!("as `tensors` says") };
-        sample.image(bytes, [self.channels, height as u32, width as u32], pixels)
+        let [Some(first), Some(second), Some(third)] = spec.shape[..] else { unreachable!("as `tensors` says") };
+        let values = match values {
+            RowElements::F32(values) => PixelValues::F32(values),
+            RowElements::U8(values) => PixelValues::U8(values),
+            _ => unreachable!("as `tensors` says"),
+        };
+        let shape = self.layout.read([first, second, third]).map(|side| side as u32);
+        sample.image_tensor(bytes, shape, &mut ImageTensor { layout: self.layout, values })
     }
 
     fn view(&self) -> View {

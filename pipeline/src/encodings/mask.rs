@@ -1,9 +1,7 @@
 //! The class of each pixel of the row's image.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use image::{DynamicImage, GrayImage, Luma};
 use millstream_schemas::choice::Options;
 use millstream_schemas::{ElementType, Tensor, TensorRole, TensorSpec, shown};
 use millstream_transforms::Target;
@@ -17,20 +15,22 @@ use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
 use super::encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
 use super::mark::{Mark, Seen};
 use super::sample::Sample;
+use crate::PipelineError;
+use crate::decode::{self, PixelNumbers};
 use crate::error::Damage;
 use crate::sources::{Holds, RowValues, Value};
-use crate::{PipelineError, decode};
 
 pub(super) const ENCODING: EncodingKind = EncodingKind {
     name: "mask",
     summary: "The class of each pixel of the row's image.",
     documentation: "One tensor of int64 `[batch, height, width]`, of the size that the images end at: grey images of 8 bits without loss (PNG, BMP, TIFF) \
-        whose values are the classes, or PNGs with a palette, whose numbers of colours are (as those of PASCAL VOC), as large as the row's image. It follows every step that was drawn for the image: each pixel \
-        has the class of the one pixel that it comes from. What comes from outside the image, and pixels of the value 255, have \
+        whose values are the classes (or as `values` says), or PNGs with a palette, whose numbers of colours are (as those of PASCAL VOC), as large as the row's image. It follows every step that was drawn for the image: each pixel \
+        has the class of the one pixel that it comes from. What comes from outside the image, and pixels of the value 255 where that is no class, have \
         the class `ignore_index`, which `sparse_cross_entropy` leaves out; so have rows without a mask (null).",
     samples: &[
         r#"{"classes": ["background", "digit"]}"#,
         r#"{"column": "mask", "classes": ["road", "car"], "ignore_index": -1}"#,
+        r#"{"column": "mask", "classes": ["background", "polyp"], "values": [0, 255]}"#,
     ],
     takes: &[Holds::Bytes],
     most_columns: 1,
@@ -49,6 +49,12 @@ pub(super) struct MaskOptions {
     /// The class of pixels that do not count.
     #[serde(default = "ignored")]
     ignore_index: i32,
+    /// The values of the pixels of each class, in the order of `classes`; by itself 0, 1, 2, …. With `[0, 255]` pixels of 255
+    /// are of the second class.
+    // Left out where it is usual, so that streams are what they were before there was a choice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 255))]
+    values: Vec<u8>,
 }
 
 fn ignored() -> i32 {
@@ -63,14 +69,26 @@ impl Options for MaskOptions {
             (count, Ok(ignored)) if ignored < count => {
                 Err(format!("ignore_index is no class, got that of `{}`", shown(&self.classes[ignored])))
             }
-            _ => Ok(()),
+            (count, _) if !self.values.is_empty() && self.values.len() != count => {
+                Err(format!("values are one for each class, got {} for {count} classes", self.values.len()))
+            }
+            _ => match self.values.iter().enumerate().find(|(at, value)| self.values[..*at].contains(value)) {
+                Some((_, value)) => Err(format!("values are one for each class, got {value} twice")),
+                None => Ok(()),
+            },
         }
     }
 }
 
 impl EncodingOptions for MaskOptions {
     fn open(&self, source: &Source<'_>) -> Result<Arc<dyn Encoder>, PipelineError> {
-        Ok(Arc::new(MaskEncoder { column: [source.columns[0].clone()], options: self.clone() }))
+        let mut class_of = Box::new([None; 256]);
+        class_of[usize::from(VOID)] = Some(self.ignore_index);
+        for class in 0..self.classes.len() {
+            let value = self.values.get(class).copied().map_or(class, usize::from);
+            class_of[value] = i32::try_from(class).ok();
+        }
+        Ok(Arc::new(MaskEncoder { column: [source.columns[0].clone()], options: self.clone(), class_of }))
     }
 }
 
@@ -78,6 +96,8 @@ impl EncodingOptions for MaskOptions {
 struct MaskEncoder {
     column: [String; 1],
     options: MaskOptions,
+    /// The class of each value of a pixel; none of those that are of no class.
+    class_of: Box<[Option<i32>; 256]>,
 }
 
 impl Encoder for MaskEncoder {
@@ -183,75 +203,38 @@ impl MaskEncoder {
         // Pixels as bytes, as classes and as floats, before and after the steps.
         let pixels = u64::from(header.facts.width) * u64::from(header.facts.height);
         let _admitted = sample.admit(&header, header.memory.saturating_add(pixels.saturating_mul(16)))?;
-        let lossless = matches!(header.format, decode::Format::Png | decode::Format::Bmp | decode::Format::Tiff);
-        let refused = |what: &str| {
-            Damage::value(
-                &self.column[0],
-                format!("is {what}; a mask is a grey image of 8 bits without loss, such as PNG"),
-            )
+        let PixelNumbers { width, height, numbers } =
+            PixelNumbers::read(&header, bytes).map_err(|reason| Damage::value(&self.column[0], reason))?;
+        let class = |value: &u8| {
+            self.class_of[usize::from(*value)].ok_or_else(|| {
+                let known = match self.options.values.as_slice() {
+                    [] => format!("there are {} classes", self.options.classes.len()),
+                    values => format!("the classes have {values:?}"),
+                };
+                Damage::value(&self.column[0], format!("has a pixel of class {value}, and {known}"))
+            })
         };
-        if !lossless {
-            return Err(refused(&format!("a {}", header.format.name())).into());
-        }
-        let decoded =
-            image::load_from_memory(bytes).map_err(|_| Damage::value(&self.column[0], "does not decode".into()))?;
-        let numbered = decode::palette(bytes).map(|palette| of_palette(&decoded, &palette));
-        let grey = match (decoded, numbered) {
-            (_, Some(numbered)) => {
-                numbered.ok_or_else(|| refused("an image whose colours are not each one number of its palette"))?
-            }
-            (DynamicImage::ImageLuma8(grey), None) => grey,
-            _ => return Err(refused("an image of colours").into()),
-        };
-        let classes = self.options.classes.len();
-        let class = |value: &u8| match *value {
-            value if usize::from(value) < classes => Ok(i32::from(value)),
-            VOID => Ok(self.options.ignore_index),
-            value => Err(Damage::value(
-                &self.column[0],
-                format!("has a pixel of class {value}, and there are {classes} classes"),
-            )),
-        };
-        let (width, height) = grey.dimensions();
-        let classes = grey.as_raw().iter().map(class).collect::<Result<_, _>>()?;
+        let classes = numbers.iter().map(class).collect::<Result<_, _>>()?;
         Ok(Mask { width, height, classes })
     }
 }
 
-/// The numbers of the colours of an image's pixels; none where it is not clear which number a colour is.
-fn of_palette(image: &DynamicImage, palette: &[[u8; 3]]) -> Option<GrayImage> {
-    let mut numbers: HashMap<[u8; 3], Option<u8>> = HashMap::with_capacity(palette.len());
-    for (number, colour) in palette.iter().enumerate() {
-        let number = u8::try_from(number).ok()?;
-        numbers.entry(*colour).and_modify(|known| *known = None).or_insert(Some(number));
-    }
-    let colours = image.to_rgb8();
-    let mut grey = GrayImage::new(colours.width(), colours.height());
-    // neighbours are of one colour mostly
-    let mut last: Option<([u8; 3], u8)> = None;
-    for (out, colour) in grey.pixels_mut().zip(colours.pixels()) {
-        let number = match last {
-            Some((known, number)) if known == colour.0 => number,
-            _ => (*numbers.get(&colour.0)?)?,
-        };
-        last = Some((colour.0, number));
-        *out = Luma([number]);
-    }
-    Some(grey)
-}
-
 #[cfg(test)]
 mod tests {
-    use image::{Rgb, RgbImage};
+    use millstream_schemas::choice::Options;
+    use serde_json::{Value, json};
 
-    use super::*;
+    use super::MaskOptions;
 
     #[test]
-    fn colours_of_a_palette_are_their_numbers_where_that_is_clear() {
-        let image = DynamicImage::from(RgbImage::from_fn(5, 1, |x, _| Rgb([x as u8 / 2 % 2 * 128, 0, 0])));
-        let numbers = |palette: &[[u8; 3]]| of_palette(&image, palette).map(GrayImage::into_raw);
-        assert_eq!(numbers(&[[0, 0, 0], [9, 9, 9], [128, 0, 0], [9, 9, 9]]), Some(vec![0, 0, 2, 2, 0]));
-        assert_eq!(numbers(&[[0, 0, 0], [128, 0, 0], [0, 0, 0]]), None);
-        assert_eq!(numbers(&[[0, 0, 0]]), None);
+    fn masks_of_earlier_runs_are_not_others_because_there_are_values_now() {
+        let written = |options: Value| {
+            let options: MaskOptions = serde_json::from_value(options).unwrap();
+            options.validate().unwrap();
+            serde_json::to_value(options).unwrap()
+        };
+        let before = json!({"classes": ["a", "b"], "ignore_index": -100});
+        assert_eq!(written(json!({"classes": ["a", "b"]})), before);
+        assert_eq!(written(json!({"classes": ["a", "b"], "values": [0, 255]}))["values"], json!([0, 255]));
     }
 }

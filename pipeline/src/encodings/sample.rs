@@ -1,9 +1,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use millstream_schemas::RowId;
 use millstream_schemas::recipe::{ByteSize, TransparencyPolicy};
-use millstream_transforms::{Chain, DrawKey, ImageDrawing, Raster, Scratch, TextDrawing, TransformError};
+use millstream_schemas::{ImageLayout, RowId};
+use millstream_transforms::{
+    Chain, DrawKey, ImageDrawing, ImageTensor, PixelValues, Raster, Scratch, TextDrawing, TransformError,
+};
 
 use super::encode_error::EncodeError;
 use super::tokenized_text::{Token, TokenizedText};
@@ -16,6 +18,15 @@ use crate::work_times::WorkTimes;
 
 /// Buffers of images that took more than this are not kept for the next.
 const LARGEST_KEPT: u64 = 16 << 20;
+
+/// Refuses a transform whose values bytes cannot hold.
+pub(super) fn no_bytes(transform: &str) -> PipelineError {
+    let reason = format!(
+        "the model takes pixels as bytes, 0 to 255, and `{transform}` makes numbers of any size: leave it out; such a model \
+         does that itself"
+    );
+    PipelineError::Option { option: "transforms", reason }
+}
 
 /// Buffers of one worker.
 #[derive(Default)]
@@ -179,15 +190,25 @@ impl<'a> Sample<'a> {
         self.tokenized.as_ref().filter(|text| !text.tokens.is_empty())
     }
 
-    /// The image as the transforms make it: `[channels, height, width]`, of the shape that is wanted; 1 or 3 channels.
+    /// The image as the transforms make it, of the shape that is wanted: `[channels, height, width]`, 1 or 3 channels.
     ///
     /// # Errors
     /// It does not decode, is too large for the memory there is, or ends at another size.
-    pub fn image(
+    pub fn image(&mut self, bytes: &[u8], shape: [u32; 3], out: &mut [f32]) -> Result<(), EncodeError> {
+        let values = PixelValues::F32(out);
+        self.image_tensor(bytes, shape, &mut ImageTensor { layout: ImageLayout::ChannelsFirst, values })
+    }
+
+    /// The same in the order of axes and as the values that a model takes; bytes hold no values that a transform such as `normalize`
+    /// makes.
+    ///
+    /// # Errors
+    /// As [`Sample::image`].
+    pub fn image_tensor(
         &mut self,
         bytes: &[u8],
         [channels, height, width]: [u32; 3],
-        out: &mut [f32],
+        out: &mut ImageTensor<'_>,
     ) -> Result<(), EncodeError> {
         let times = &self.work.times;
         let mut clock = Clock(Instant::now());
@@ -206,16 +227,21 @@ impl<'a> Sample<'a> {
                 got_height: got.1,
             }));
         }
+        let is_bytes = matches!(out.values, PixelValues::U8(_));
+        if let (true, Some(transform)) = (is_bytes, drawing.leaves_range()) {
+            return Err(EncodeError::Fatal(no_bytes(transform)));
+        }
         let plan = drawing.plan(&facts).map_err(refused)?;
         let request = plan.decode_request();
-        let needed = header.memory.saturating_add(plan.memory());
+        let needed =
+            header.memory.saturating_add(plan.memory()).saturating_add(plan.tensor_memory(out.layout, is_bytes));
         clock.lap(&times.transform);
         let _admitted = self.admit(&header, needed)?;
         clock.lap(&times.memory_wait);
         let RowBuffers { decode: decoding, image, scratch } = &mut *self.buffers;
         let decoded = decode::decode_into(bytes, &header, &request, self.work.transparency, decoding, image);
         clock.lap(&times.decode);
-        let rendered = decoded.map(|part| plan.render(&part, scratch, out));
+        let rendered = decoded.map(|part| plan.render_tensor(&part, scratch, out));
         clock.lap(&times.transform);
         if needed > LARGEST_KEPT {
             *self.buffers = RowBuffers::default();

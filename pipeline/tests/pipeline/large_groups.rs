@@ -9,7 +9,7 @@ use arrow_schema::{DataType, Field, Schema};
 use millstream_pipeline::encodings::Encoders;
 use millstream_pipeline::{Batches, Beside, Dataset, PipelineError, StreamOptions};
 use millstream_schemas::Batch;
-use millstream_schemas::recipe::{ByteSize, OrderStrength};
+use millstream_schemas::recipe::{ByteSize, OrderStrength, SamplingRecipe};
 use millstream_transforms::DrawKey;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
@@ -182,6 +182,14 @@ fn an_order_that_would_read_everything_hundreds_of_times_is_refused_with_the_fig
         assert!(message.starts_with("order: pages would be read about ") && message.contains("memory"), "{message}");
     }
     assert!(with(OrderStrength::Sequential, 1_000_000).warnings(&dataset).unwrap().is_empty());
+    // rows that come by their classes come in no order of the recipe: that is not to blame
+    let by_class =
+        |bytes| StreamOptions { sampling: Some(SamplingRecipe::Balanced), ..with(OrderStrength::Sequential, bytes) };
+    let warnings = by_class(1_000_000).warnings(&dataset).unwrap();
+    let told = |message: &str| !message.contains("order") && message.ends_with("or leave `sampling` out");
+    assert!(warnings.len() == 1 && warnings[0].starts_with("`sampling`: ") && told(&warnings[0]), "{warnings:?}");
+    let message = Batches::open(&dataset, by_class(60_000), None).unwrap_err().to_string();
+    assert!(message.starts_with("sampling: pages would be read about ") && told(&message), "{message}");
 }
 
 /// `MILLSTREAM_LARGE=/tmp/large cargo nextest run -p millstream-pipeline --release --run-ignored only large_groups

@@ -1,4 +1,4 @@
-//! A description of the data in Croissant 1.0 (<https://docs.mlcommons.org/croissant/docs/croissant-spec.html>).
+//! A description of the data in Croissant 1.1 (<https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html>).
 
 use serde_json::{Map, Value, json};
 
@@ -11,12 +11,11 @@ const NO_VERSION: &str = "0.0.0+not.stated";
 /// `croissant.json`. What nobody has stated is left out; validators name it then.
 pub(super) fn description(ledger: &Ledger) -> Value {
     let said = &ledger.statements;
-    let name = Statements::answer(&said.data_name).unwrap_or(&ledger.name);
     let mut value = json!({
         "@context": context(),
         "@type": "sc:Dataset",
-        "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "name": identifier(name),
+        "conformsTo": "http://mlcommons.org/croissant/1.1",
+        "name": identifier(&ledger.data_name),
         "distribution": ledger.data.iter().flat_map(distribution).collect::<Vec<_>>(),
         "recordSet": ledger.data.iter().map(record_set).collect::<Vec<_>>(),
     });
@@ -44,14 +43,17 @@ fn context() -> Value {
     json!({
         "@language": "en",
         "@vocab": "https://schema.org/",
+        "arrayShape": "cr:arrayShape",
         "citeAs": "cr:citeAs",
         "column": "cr:column",
         "conformsTo": "dct:conformsTo",
+        "containedIn": "cr:containedIn",
         "cr": "http://mlcommons.org/croissant/",
         "rai": "http://mlcommons.org/croissant/RAI/",
         "data": {"@id": "cr:data", "@type": "@json"},
         "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
         "dct": "http://purl.org/dc/terms/",
+        "description": {"@container": "@language"},
         "equivalentProperty": "cr:equivalentProperty",
         "examples": {"@id": "cr:examples", "@type": "@json"},
         "extract": "cr:extract",
@@ -61,10 +63,12 @@ fn context() -> Value {
         "fileSet": "cr:fileSet",
         "format": "cr:format",
         "includes": "cr:includes",
+        "isArray": "cr:isArray",
         "isLiveDataset": "cr:isLiveDataset",
         "jsonPath": "cr:jsonPath",
         "key": "cr:key",
         "md5": "cr:md5",
+        "name": {"@container": "@language"},
         "parentField": "cr:parentField",
         "path": "cr:path",
         "recordSet": "cr:recordSet",

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::ledger::{DataFacts, Ledger, ModelFacts};
-use super::model_card::shape_of;
 use super::statements::Statements;
+use crate::model_inputs::shown_shape;
+use crate::origin::commit;
 
 /// `model.cdx.json`.
 pub(super) fn bill(ledger: &Ledger) -> Value {
@@ -51,7 +52,11 @@ pub(super) fn serial_number(model: &ModelFacts) -> String {
 
 /// This software, as what made the bill.
 pub(super) fn tools() -> Value {
-    json!({"components": [{"type": "application", "name": "millstream", "version": env!("CARGO_PKG_VERSION")}]})
+    let mut tool = json!({"type": "application", "name": "millstream", "version": env!("CARGO_PKG_VERSION")});
+    if let Some(commit) = commit() {
+        tool["properties"] = json!([{"name": "millstream:commit", "value": commit}]);
+    }
+    json!({ "components": [tool] })
 }
 
 /// A model by its hash.
@@ -71,12 +76,13 @@ pub(super) fn component(reference: &str, name: &str, sha256: &str) -> Map<String
 fn model_card(ledger: &Ledger, subject: &ModelFacts) -> Value {
     let said = &ledger.statements;
     let format_of = |values: &[(String, Vec<Option<usize>>)]| -> Vec<Value> {
-        values.iter().map(|(name, shape)| json!({"format": format!("tensor {name} {}", shape_of(shape))})).collect()
+        values.iter().map(|(name, shape)| json!({"format": format!("tensor {name} {}", shown_shape(shape))})).collect()
     };
     let datasets: Vec<Value> = ledger.data.iter().map(|data| json!({"ref": reference(data)})).collect();
     let mut card = json!({
         "modelParameters": {
             "approach": {"type": "supervised"},
+            "task": ledger.task.as_deref().unwrap_or("not stated"),
             "datasets": datasets,
             "inputs": format_of(&subject.inputs),
             "outputs": format_of(&subject.outputs),
@@ -125,7 +131,10 @@ fn model_card(ledger: &Ledger, subject: &ModelFacts) -> Value {
 
 fn properties(ledger: &Ledger) -> Value {
     let facts = &ledger.training;
+    let made_by = ledger.origin.as_ref().map(|origin| (&origin.software, &origin.commit));
     let rows = [
+        ("millstream:software", made_by.map_or_else(String::new, |(software, _)| software.clone())),
+        ("millstream:commit", made_by.and_then(|(_, commit)| commit.clone()).unwrap_or_default()),
         ("millstream:ending", ledger.ending.clone()),
         ("millstream:device", facts.device.clone()),
         ("millstream:onnx_runtime", facts.onnx_runtime.clone()),
@@ -135,7 +144,8 @@ fn properties(ledger: &Ledger) -> Value {
         ("millstream:recipe", facts.recipe.to_string()),
         ("millstream:selection", ledger.results.selection.clone()),
     ];
-    rows.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
+    let known = rows.into_iter().filter(|(_, value)| !value.is_empty());
+    known.map(|(name, value)| json!({"name": name, "value": value})).collect()
 }
 
 fn reference(data: &DataFacts) -> String {

@@ -2,6 +2,7 @@
 
 use millstream_schemas::{count, grouped, percent};
 
+use super::input_facts::InputFacts;
 use super::ledger::{DataFacts, Ledger};
 use super::statements::Statements;
 use crate::pages::markdown::{code, list, prose, table, text};
@@ -10,8 +11,10 @@ use crate::pages::markdown::{code, list, prose, table, text};
 pub(super) fn markdown(ledger: &Ledger) -> String {
     let said = &ledger.statements;
     let open = |answer: &Option<String>| Statements::or_open(answer).to_owned();
-    let name = Statements::answer(&said.data_name).unwrap_or(&ledger.name);
-    let mut out = format!("# Datasheet: {}\n\n{}\n", text(name), open(&said.data_description));
+    let mut out = format!("# Datasheet: {}\n\n{}\n", text(&ledger.data_name), open(&said.data_description));
+    if Statements::answer(&said.data_name).is_none() {
+        out += "\nIts name is that of the folder that its files lie in, or of the first of them; `data_name` states another.\n";
+    }
     out += &ledger.notes.iter().map(|note| format!("\n> {}\n", prose(note))).collect::<String>();
     out += &format!("\n## Motivation\n\n{}\n", open(&said.data_motivation));
     out += "\n## Composition\n";
@@ -60,6 +63,27 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
     out
 }
 
+/// Sizes or lengths, and damaged rows.
+fn of_inputs(inputs: &InputFacts, rows: u64) -> String {
+    let quantities = inputs.quantities.iter().map(|one| {
+        let sizes = [one.least, one.low, one.median, one.high, one.most];
+        [format!("{}, {}", text(&inputs.column), one.name)].into_iter().chain(sizes.map(grouped)).collect()
+    });
+    let mut out = String::from("\n");
+    let unit = if inputs.kind == "image" { "pixels" } else { "length" };
+    out += &table(
+        &[unit, ">least", ">5 % are below", ">median", ">5 % are above", ">largest"],
+        &quantities.collect::<Vec<Vec<String>>>(),
+    );
+    let which = match inputs.looked_at {
+        all if all == rows => String::new(),
+        some => format!(" of the first {} rows, which were looked at", grouped(some)),
+    };
+    let what = if inputs.kind == "image" { "whose image is missing or cannot be decoded" } else { "without a text" };
+    let first = inputs.first_damaged.as_ref().map_or_else(String::new, |first| format!(", the first: {}", text(first)));
+    out + &format!("\nDamaged{which}: {} {what}{first}.\n", count(inputs.damaged, "row"))
+}
+
 fn composition(data: &DataFacts) -> String {
     let mut out = format!(
         "\n### {}\n\n{} in {}.\n\n",
@@ -79,11 +103,14 @@ fn composition(data: &DataFacts) -> String {
     out += &table(&["file", ">rows", ">bytes", "SHA-256", "written by"], &files.collect::<Vec<_>>());
     let nulls = |name: &String| data.nulls.iter().find(|(column, _)| column == name);
     let columns = data.columns.iter().map(|(name, kind)| {
-        let missing = nulls(name).map_or_else(String::new, |(_, nulls)| grouped(*nulls));
+        let missing = nulls(name).map_or_else(|| "not counted in the files".into(), |(_, nulls)| grouped(*nulls));
         vec![code(name), text(kind), missing]
     });
     out += "\n";
-    out += &table(&["column", "type", ">nulls, where it is read"], &columns.collect::<Vec<_>>());
+    out += &table(&["column", "type", ">nulls"], &columns.collect::<Vec<_>>());
+    if let Some(inputs) = &data.inputs {
+        out += &of_inputs(inputs, data.rows);
+    }
     if !data.classes.is_empty() {
         let total: u64 = data.classes.iter().map(|class| class.rows).sum();
         let classes = data.classes.iter().map(|class| {

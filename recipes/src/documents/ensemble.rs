@@ -4,18 +4,21 @@ use std::path::{Path, PathBuf};
 
 use millstream_compiler::Model;
 use millstream_schemas::files::sha256_of_file;
-use millstream_schemas::{count, grouped};
+use millstream_schemas::{count, decimal, grouped};
+use millstream_training::Evaluation;
 use millstream_training::ensembles::FittedEnsemble;
+use millstream_training::metrics::FigureKind;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::cyclonedx::{component, serial_number, tools};
+use super::front_matter::{FrontMatter, measured};
 use super::ledger::ModelFacts;
-use super::model_card::{figures, file, quoted};
+use super::model_card::{figures, file};
 use super::statements::Statements;
 use crate::decisions::{Decision, decisions};
 use crate::ensemble::EnsembleFolder;
-use crate::origin::{Parent, software};
+use crate::origin::{Parent, built, commit, software};
 use crate::pages::markdown::{code, list, prose, table, text};
 use crate::run_folder::{RunFolder, folder_name};
 use crate::{RecipeError, lineage};
@@ -31,6 +34,12 @@ pub struct EnsembleLedger {
     pub folder: PathBuf,
     /// Version of this software that wrote the ledger.
     pub software: String,
+    /// The commit of that software, where it is known.
+    pub commit: Option<String>,
+    /// What the model does, as Hugging Face calls it, where the inputs of the exported model say that.
+    pub task: Option<String>,
+    /// What the data are called, where that is stated.
+    pub data_name: Option<String>,
     /// The members as one model; none where it was not exported.
     pub exported: Option<ModelFacts>,
     /// The members, in order.
@@ -100,6 +109,9 @@ impl EnsembleLedger {
             name: Statements::answer(&statements.name).unwrap_or(&title).to_owned(),
             folder: folder.to_owned(),
             software: software(),
+            commit: commit().map(str::to_owned),
+            task: exported.as_ref().and_then(|model| task(model, &fitted)).map(str::to_owned),
+            data_name: Statements::answer(&statements.data_name).map(str::to_owned),
             exported,
             members,
             fitted,
@@ -110,17 +122,30 @@ impl EnsembleLedger {
     }
 }
 
+/// Of a model of classes, by its only input that has rows: four axes are an image, two or more inputs of two axes tokens.
+fn task(model: &ModelFacts, fitted: &FittedEnsemble) -> Option<&'static str> {
+    let axes: Vec<usize> = model.inputs.iter().map(|(_, shape)| shape.len()).collect();
+    match axes.as_slice() {
+        _ if fitted.classes.is_empty() => None,
+        [4] => Some("image-classification"),
+        [2, 2, ..] if axes.iter().all(|axes| *axes == 2) => Some("text-classification"),
+        _ => None,
+    }
+}
+
 /// `README.md`.
 pub(super) fn markdown(ledger: &EnsembleLedger) -> String {
     let said = &ledger.statements;
     let (fitted, report) = (&ledger.fitted, &ledger.fitted.report);
-    let mut out = String::from("---\nlibrary_name: onnx\ntags:\n- onnx\n- millstream\n- ensemble\n");
-    for (key, value) in [("license", &said.license), ("language", &said.language)] {
-        if let Some(value) = Statements::answer(value) {
-            out += &format!("{key}: {}\n", quoted(value));
-        }
+    let mut out = FrontMatter {
+        tags: &["ensemble"],
+        task: ledger.task.as_deref(),
+        relation: "merge",
+        metrics: measured(Some(&report.ensemble), &report.figures),
+        said,
     }
-    out += &format!("---\n\n# {}\n\n{}\n", text(&ledger.name), Statements::or_open(&said.description));
+    .yaml();
+    out += &format!("\n# {}\n\n{}\n", text(&ledger.name), Statements::or_open(&said.description));
     out += &ledger.notes.iter().map(|note| format!("\n> {}\n", prose(note))).collect::<String>();
     let open = |answer: &Option<String>| Statements::or_open(answer).to_owned();
     out += "\n## Model details\n\n";
@@ -131,7 +156,7 @@ pub(super) fn markdown(ledger: &EnsembleLedger) -> String {
         ("Contact", open(&said.contact)),
         ("Citation", open(&said.citation)),
         ("File", ledger.exported.as_ref().map_or_else(|| "none: it was not exported".into(), file)),
-        ("Made by", ledger.software.clone()),
+        ("Described by", built(&ledger.software, ledger.commit.as_deref())),
         ("Method", code(&serde_json::to_string(&fitted.method).unwrap_or_default())),
         (
             "Rows",
@@ -143,12 +168,16 @@ pub(super) fn markdown(ledger: &EnsembleLedger) -> String {
             ),
         ),
     ]);
-    let rows = ledger.members.iter().map(|member| {
+    let rows = ledger.members.iter().enumerate().map(|(at, member)| {
+        let weight = fitted.share(at).map_or_else(|| "–".into(), decimal);
         let run = member.run.iter().chain(member.lineage.iter().map(|parent| &parent.run));
         let run: Vec<String> = run.map(|run| code(run)).collect();
-        vec![text(&member.name), run.join(" from "), code(&member.sha256)]
+        vec![text(&member.name), weight, run.join(" from "), code(&member.sha256)]
     });
-    out += &format!("\n### Members\n\n{}", table(&["member", "run", "SHA-256"], &rows.collect::<Vec<_>>()));
+    out += &format!("\n### Members\n\n{}", table(&["member", ">weight", "run", "SHA-256"], &rows.collect::<Vec<_>>()));
+    if (0..fitted.members.len()).all(|at| fitted.share(at).is_none()) {
+        out += "\nNo member has one single weight in this method.\n";
+    }
     out += "\n## Intended use\n\n";
     out += &list(&[
         ("Intended for", open(&said.intended_use)),
@@ -158,15 +187,28 @@ pub(super) fn markdown(ledger: &EnsembleLedger) -> String {
     out += &format!("\n## Factors\n\n{}\n", open(&said.factors));
     out += &format!("\n## Quantitative analyses\n\nThe ensemble, on {}:\n\n", count(report.ensemble.rows, "row"));
     out += &figures(&report.ensemble, &report.figures);
-    let decides = &report.decides;
-    let rows = report
-        .members
-        .iter()
-        .map(|member| vec![text(&member.name), decides.shown(member.evaluation.figure(&decides.name))]);
-    out += &format!(
-        "\nEach member on the same rows:\n\n{}",
-        table(&["member", &format!(">{}", decides.label())], &rows.collect::<Vec<_>>())
-    );
+    let kinds = report.kinds();
+    let with_interval = |kind: &FigureKind, value: Option<f64>, interval: Option<[f64; 2]>| {
+        let interval = interval
+            .map(|[low, high]| format!(" ({} to {})", kind.shown(Some(low)), kind.shown(Some(high))))
+            .unwrap_or_default();
+        format!("{}{interval}", kind.shown(value))
+    };
+    let of = |name: &str, evaluation: &Evaluation| -> Vec<String> {
+        let cells = kinds
+            .iter()
+            .map(|kind| with_interval(kind, evaluation.figure(&kind.name), evaluation.interval(&kind.name)));
+        [name.to_owned()].into_iter().chain(cells).collect()
+    };
+    let mut rows: Vec<Vec<String>> =
+        report.members.iter().map(|member| of(&text(&member.name), &member.evaluation)).collect();
+    let mean = kinds.iter().map(|kind| kind.shown(report.mean_of_members.get(&kind.name)));
+    rows.push(["mean of the members".to_owned()].into_iter().chain(mean).collect());
+    rows.push(of("ensemble", &report.ensemble));
+    let labels: Vec<String> = kinds.iter().map(|kind| format!(">{}", kind.label())).collect();
+    let headings: Vec<&str> = ["member"].into_iter().chain(labels.iter().map(String::as_str)).collect();
+    out += &format!("\nEach member on the same rows, their mean, and the ensemble:\n\n{}", table(&headings, &rows));
+    out += &report.gain_in_words().map_or_else(String::new, |gain| format!("\n{}.\n", prose(&gain)));
     if !fitted.notes.is_empty() {
         out += "\nWhat rules decided, and what was noticed:\n\n";
         out += &fitted.notes.iter().map(|one| format!("- {}\n", prose(one))).collect::<String>();

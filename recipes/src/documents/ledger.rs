@@ -4,19 +4,23 @@ use std::path::{Path, PathBuf};
 use millstream_compiler::Model;
 use millstream_pipeline::{self as pipeline, Dataset, SharedRows};
 use millstream_schemas::files::sha256_of_file;
-use millstream_schemas::recipe::RecipeText;
-use millstream_schemas::{Feature, shown};
+use millstream_schemas::recipe::{RecipeText, TransparencyPolicy};
+use millstream_schemas::{Feature, Recipe, shown};
 use millstream_training::metrics::FigureKind;
 use millstream_training::{Evaluation, RunRecord, SetEvaluation};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::front_matter::task;
+use super::frozen::{FrozenLayers, frozen};
+use super::input_facts::InputFacts;
 use super::statements::Statements;
 use crate::check::CheckReport;
 use crate::class_count::ClassCount;
 use crate::data_report::DataReport;
 use crate::decisions::{Decision, decisions};
-use crate::origin::{Origin, Parent, software};
+use crate::freezing::FreezeStage;
+use crate::origin::{Origin, Parent, commit, software};
 use crate::run_folder::RunFolder;
 use crate::run_start::made_of;
 use crate::study_part::StudyPart;
@@ -33,6 +37,12 @@ pub struct Ledger {
     pub folder: PathBuf,
     /// Version of this software that wrote the ledger.
     pub software: String,
+    /// The commit of that software, where it is known.
+    pub commit: Option<String>,
+    /// What the model does, as Hugging Face calls it, where inputs and targets say that: `image-classification`.
+    pub task: Option<String>,
+    /// What the data are called: as stated, or after the folder that they lie in, or their first file where that says nothing.
+    pub data_name: String,
     /// How the run ended: `finished`, `interrupted` or `failed`.
     pub ending: String,
     /// The pretrained model.
@@ -101,6 +111,10 @@ pub struct TrainingFacts {
     pub frozen: u64,
     /// Names of the layers that were trained.
     pub trained_layers: Vec<String>,
+    /// The others by why they stayed as they were.
+    pub frozen_layers: Vec<FrozenLayers>,
+    /// What was trained from when on; nothing where it was the same all the time.
+    pub stages: Vec<FreezeStage>,
     /// Updates made.
     pub steps: u64,
     /// Passes over the training rows that were ended.
@@ -124,8 +138,10 @@ pub struct DataFacts {
     pub rows: u64,
     /// Name and type of each column.
     pub columns: Vec<(String, String)>,
-    /// Nulls in the columns that are read.
+    /// Nulls by column, where the files say how many.
     pub nulls: Vec<(String, u64)>,
+    /// What the inputs are like, where they are images or texts.
+    pub inputs: Option<InputFacts>,
     /// Column with the class, where there is one.
     pub label: Option<String>,
     /// Rows of each class.
@@ -181,9 +197,10 @@ impl Ledger {
         let opened = Opened::open(&recipe, catalogs)?;
         let checked = opened.check(None)?;
         let (unchanged, note) = is_unchanged(&folder, &opened)?;
-        let mut data = vec![facts_of("train", &opened.train, &checked.train)?];
+        let transparency = recipe.data.transparency;
+        let mut data = vec![facts_of("train", &opened.train, &checked.train, transparency)?];
         if let (Some(source), Some(report)) = (&opened.evaluate, &checked.evaluate) {
-            data.push(facts_of("evaluate", source, report)?);
+            data.push(facts_of("evaluate", source, report, transparency)?);
         }
         let base_file = opened.model.path().to_owned();
         let exported = match folder.model().exists() {
@@ -195,6 +212,11 @@ impl Ledger {
             name: Statements::answer(&statements.name).unwrap_or(&record.title).to_owned(),
             folder: run.to_owned(),
             software: software(),
+            commit: commit().map(str::to_owned),
+            task: task(&checked.train.kind, &recipe.data.targets, !opened.train.classes().is_empty())
+                .map(str::to_owned),
+            data_name: Statements::answer(&statements.data_name)
+                .map_or_else(|| name_of_data(&first_file(&opened.train.dataset)), str::to_owned),
             ending: record.ending.clone(),
             base: ModelFacts::of(&opened.model, &base_file)?,
             lineage: lineage::ancestors(&folder, opened.model.fingerprint())?,
@@ -208,7 +230,7 @@ impl Ledger {
                 figures: record.history.figures.clone(),
                 selection: selection(&record),
             },
-            training: training_facts(record, &checked, serde_json::to_value(&recipe).unwrap_or_default()),
+            training: training_facts(record, &checked, &recipe),
             data,
             shared_rows: checked.shared_rows,
             unchanged,
@@ -253,12 +275,18 @@ fn is_unchanged(folder: &RunFolder, opened: &Opened) -> Result<(bool, Option<Str
     }
 }
 
-fn facts_of(split: &str, source: &RowSource, report: &DataReport) -> Result<DataFacts, RecipeError> {
+fn facts_of(
+    split: &str,
+    source: &RowSource,
+    report: &DataReport,
+    transparency: TransparencyPolicy,
+) -> Result<DataFacts, RecipeError> {
     let dataset = &source.dataset;
     let mut nulls = Vec::new();
-    for column in source.encoders.required_columns() {
-        if let Some(count) = dataset.nulls(column)? {
-            nulls.push((column.to_owned(), count));
+    for (column, _) in &dataset.features().columns {
+        // what cannot be counted is not said
+        if let Some(count) = dataset.nulls(column).unwrap_or_default() {
+            nulls.push((column.clone(), count));
         }
     }
     Ok(DataFacts {
@@ -267,11 +295,34 @@ fn facts_of(split: &str, source: &RowSource, report: &DataReport) -> Result<Data
         rows: dataset.rows(),
         columns: dataset.features().columns.iter().map(|(name, feature)| (name.clone(), kind_of(feature))).collect(),
         nulls,
+        inputs: InputFacts::of(source, transparency)?,
         label: report.label.clone(),
         classes: report.classes.clone(),
         unlabelled: report.unlabelled,
         bad_labels: report.bad_labels,
     })
+}
+
+/// Folders that say nothing of what lies in them.
+const GENERIC: [&str; 8] = ["data", "dataset", "evaluate", "parquet", "test", "train", "training", "validation"];
+
+fn first_file(dataset: &Dataset) -> PathBuf {
+    let path = dataset.files().first().map(|file| file.path.clone()).unwrap_or_default();
+    path.canonicalize().unwrap_or(path)
+}
+
+/// What data are called that nobody has named: the folder that their first file lies in, or that file. Folders above may be of people.
+fn name_of_data(path: &Path) -> String {
+    let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).map(without_key);
+    let named = folder.filter(|name| !GENERIC.contains(name)).map(str::to_owned);
+    let stem = || path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    named.or_else(stem).unwrap_or_else(|| "data".into())
+}
+
+/// The name of a folder without the key that tells an import from others.
+fn without_key(name: &str) -> &str {
+    let is_key = |key: &str| key.len() == 16 && key.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    name.rsplit_once('-').filter(|(_, key)| is_key(key)).map_or(name, |(name, _)| name)
 }
 
 fn files_of(dataset: &Dataset) -> Result<Vec<DataFile>, RecipeError> {
@@ -314,7 +365,7 @@ fn selection(record: &RunRecord) -> String {
     }
 }
 
-fn training_facts(record: RunRecord, checked: &CheckReport, recipe: Value) -> TrainingFacts {
+fn training_facts(record: RunRecord, checked: &CheckReport, recipe: &Recipe) -> TrainingFacts {
     let layers = checked.model.layers.iter().filter(|layer| layer.trained).map(|layer| layer.name.clone());
     let tied = checked.model.shared.iter().map(|tie| {
         let layers: Vec<String> = tie.layers.iter().map(shown).collect();
@@ -323,7 +374,9 @@ fn training_facts(record: RunRecord, checked: &CheckReport, recipe: Value) -> Tr
     let mut decisions: Vec<String> = checked.model.notes.iter().chain(&checked.notes).cloned().chain(tied).collect();
     decisions.extend(record.notes);
     TrainingFacts {
-        recipe,
+        frozen_layers: frozen(&checked.model, recipe),
+        stages: checked.stages.clone(),
+        recipe: serde_json::to_value(recipe).unwrap_or_default(),
         device: record.device,
         device_reason: record.device_reason,
         onnx_runtime: record.onnx_runtime,
@@ -335,5 +388,25 @@ fn training_facts(record: RunRecord, checked: &CheckReport, recipe: Value) -> Tr
         seconds: record.history.seconds,
         decisions,
         transforms: checked.train.transforms.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_without_a_name_are_not_called_after_the_person_whose_folder_they_lie_in() {
+        for (path, wanted) in [
+            ("/home/alice/flowers/train-0.parquet", "flowers"),
+            ("/home/alice/data/tulips.parquet", "tulips"),
+            ("/home/alice/data/train/tulips.parquet", "tulips"),
+            ("/runs/imported/photos-0123456789abcdef/train-00000-of-00001.parquet", "photos"),
+            ("/sets/photos-of-2026/train.parquet", "photos-of-2026"),
+            ("/tulips.parquet", "tulips"),
+            ("", "data"),
+        ] {
+            assert_eq!(name_of_data(Path::new(path)), wanted, "{path}");
+        }
     }
 }

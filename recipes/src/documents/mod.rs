@@ -5,6 +5,9 @@ mod croissant;
 mod cyclonedx;
 mod datasheet;
 mod ensemble;
+mod front_matter;
+mod frozen;
+mod input_facts;
 mod ledger;
 mod model_card;
 mod statements;
@@ -18,6 +21,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use ensemble::{EnsembleLedger, MemberFacts};
+pub use frozen::FrozenLayers;
+pub use input_facts::{InputFacts, Quantity};
 pub use ledger::{DataFacts, DataFile, Ledger, ModelFacts, Results, TrainingFacts};
 pub use statements::Statements;
 pub use study::{Machine, Selection, StudyLedger, Winner};
@@ -68,7 +73,7 @@ pub fn document(run: &Path, output: Option<&Path>, catalogs: &Catalogs) -> Resul
         ("README.md", card.clone().into_bytes()),
         ("datasheet.md", sheet.clone().into_bytes()),
         ("model-card.html", page::html(&format!("{}: model card", ledger.name), &of_pages(&card)).into_bytes()),
-        ("datasheet.html", page::html(&format!("{}: datasheet", ledger.name), &sheet).into_bytes()),
+        ("datasheet.html", page::html(&format!("{}: datasheet", ledger.data_name), &sheet).into_bytes()),
         ("model.cdx.json", json(&cyclonedx::bill(&ledger))),
         ("croissant.json", json(&croissant::description(&ledger))),
         ("ledger.json", json(&serde_json::to_value(&ledger).expect("our own types have string keys"))),

@@ -4,15 +4,18 @@ use millstream_schemas::{count, decimal, grouped, percent};
 use millstream_training::Evaluation;
 use millstream_training::metrics::{Cell, FigureKind, Table};
 
+use super::front_matter::{FrontMatter, measured};
 use super::ledger::{Ledger, ModelFacts};
 use super::statements::Statements;
+use crate::model_inputs::shown_shape;
+use crate::origin::built;
 use crate::pages::markdown::{code, list, prose, table, text};
 
 /// `README.md`.
 pub(super) fn markdown(ledger: &Ledger) -> String {
     let said = &ledger.statements;
     let open = said.open();
-    let mut out = front_matter(ledger);
+    let mut out = front_matter(ledger, &[]);
     out += &format!("\n# {}\n\n{}\n", text(&ledger.name), Statements::or_open(&said.description));
     if !ledger.notes.is_empty() {
         out += &ledger.notes.iter().map(|note| format!("\n> {}\n", prose(note))).collect::<String>();
@@ -30,7 +33,10 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
             "Made by",
             format!(
                 "{}, ONNX Runtime {} on {}",
-                ledger.software,
+                match &ledger.origin {
+                    Some(origin) => built(&origin.software, origin.commit.as_deref()),
+                    None => ledger.software.clone(),
+                },
                 text(&ledger.training.onnx_runtime),
                 code(&ledger.training.device)
             ),
@@ -42,7 +48,7 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
         out += "\n";
         let rows = [("input", &model.inputs), ("output", &model.outputs)];
         let rows = rows.iter().flat_map(|(kind, values)| {
-            values.iter().map(move |(name, shape)| vec![(*kind).to_owned(), code(name), code(&shape_of(shape))])
+            values.iter().map(move |(name, shape)| vec![(*kind).to_owned(), code(name), code(&shown_shape(shape))])
         });
         out += &table(&["", "name", "shape"], &rows.collect::<Vec<_>>());
     }
@@ -54,7 +60,8 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
     ]);
     out += &format!("\n## Factors\n\n{}\n", Statements::or_open(&said.factors));
     out += &format!("\n## Metrics\n\nWhat is exported is {}.", text(&ledger.results.selection));
-    let names: Vec<String> = measured(ledger).iter().map(|kind| text(&kind.label())).collect();
+    let measured = measured(ledger.results.evaluation.as_ref(), &ledger.results.figures);
+    let names: Vec<String> = measured.iter().map(|kind| text(&kind.label())).collect();
     out += &match names.is_empty() {
         true => " No figure was measured.\n".to_owned(),
         false => format!(" Measured were {} and the loss.\n", names.join(", ")),
@@ -102,35 +109,16 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
     out
 }
 
-/// A text of the front matter.
-pub(super) fn quoted(value: &str) -> String {
-    serde_json::to_string(value).unwrap_or_default()
-}
-
-fn front_matter(ledger: &Ledger) -> String {
-    let said = &ledger.statements;
-    let mut out = String::from("---\nlibrary_name: onnx\ntags:\n- onnx\n- millstream\n");
-    for (key, value) in [("license", &said.license), ("language", &said.language)] {
-        if let Some(value) = Statements::answer(value) {
-            out += &format!("{key}: {}\n", quoted(value));
-        }
+/// With tags of its own beside the usual ones.
+pub(super) fn front_matter(ledger: &Ledger, tags: &[&str]) -> String {
+    FrontMatter {
+        tags,
+        task: ledger.task.as_deref(),
+        relation: "finetune",
+        metrics: measured(ledger.results.evaluation.as_ref(), &ledger.results.figures),
+        said: &ledger.statements,
     }
-    if let Some(name) = Statements::answer(&said.data_name) {
-        out += &format!("datasets:\n- {}\n", quoted(name));
-    }
-    let measured = measured(ledger);
-    if !measured.is_empty() {
-        out += "metrics:\n";
-        out += &measured.iter().map(|kind| format!("- {}\n", quoted(&kind.name))).collect::<String>();
-    }
-    out + "---\n"
-}
-
-/// The figures that the evaluation has.
-fn measured(ledger: &Ledger) -> Vec<&FigureKind> {
-    let has =
-        |kind: &&FigureKind| ledger.results.evaluation.as_ref().is_some_and(|found| found.figure(&kind.name).is_some());
-    ledger.results.figures.iter().filter(has).collect()
+    .yaml()
 }
 
 fn base(ledger: &Ledger) -> String {
@@ -152,13 +140,6 @@ pub(super) fn file(model: &ModelFacts) -> String {
         model.opset,
         code(&model.sha256)
     )
-}
-
-/// `[?, 3, 224, 224]`.
-pub(super) fn shape_of(shape: &[Option<usize>]) -> String {
-    let axes: Vec<String> =
-        shape.iter().map(|axis| axis.map_or_else(|| "?".to_owned(), |axis| axis.to_string())).collect();
-    format!("[{}]", axes.join(", "))
 }
 
 fn training(ledger: &Ledger) -> String {
@@ -196,6 +177,24 @@ fn training(ledger: &Ledger) -> String {
             ),
         ),
     ]);
+    if !facts.frozen_layers.is_empty() {
+        out += "\nWhat stayed as it was, and why:\n\n";
+        out += &facts.frozen_layers.iter().map(|one| format!("- {}\n", prose(&one.in_words()))).collect::<String>();
+    }
+    if !facts.stages.is_empty() {
+        let rows = facts.stages.iter().map(|stage| {
+            vec![
+                text(&stage.from),
+                grouped(stage.trained as u64),
+                grouped(stage.frozen as u64),
+                count(stage.layers.len() as u64, "layer"),
+            ]
+        });
+        out += &format!(
+            "\nWhat was trained from when on:\n\n{}",
+            table(&["from", ">trained", ">frozen", "in"], &rows.collect::<Vec<_>>())
+        );
+    }
     if !facts.decisions.is_empty() {
         out += "\nWhat rules decided, and what was noticed:\n\n";
         out += &facts.decisions.iter().map(|one| format!("- {}\n", prose(one))).collect::<String>();

@@ -39,6 +39,7 @@ statements! {
     language: "Language of the texts, as a code such as en; for a model of texts.",
     version: "Version of the model.",
     url: "Where it is published.",
+    base_model: "The base model's name where it is published, as google/mobilenet_v2_1.0_224.",
     contact: "Whom to ask.",
     citation: "How to cite it.",
     intended_use: "What it is meant for.",

@@ -10,19 +10,25 @@ use millstream_search::StudySettings;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::front_matter::FrontMatter;
 use super::ledger::Ledger;
-use super::model_card::figures;
+use super::model_card::{figures, front_matter};
 use super::statements::Statements;
 use crate::decisions::{Decision, decisions};
-use crate::origin::{Origin, software};
+use crate::origin::{Origin, built, commit, software};
 use crate::pages::markdown::{code, list, prose, table, text};
 use crate::report::read_record;
 use crate::run_folder::{RunFolder, folder_name};
-use crate::search::{OpenRecipe, StudyFolder, StudyReport, TrialReport, run_names, shown_figure, status, study};
+use crate::search::{
+    LONGEST_SETTING, OpenRecipe, StudyFolder, StudyReport, TrialReport, alternative_in_words, run_names, shown_figure,
+    status, study,
+};
 use crate::{Catalogs, RecipeError};
 
 /// Trials that the card lists; the ledger has all.
 const MOST: usize = 100;
+/// Beside the usual tags.
+const TAG: &str = "hyperparameter-search";
 
 /// All that is known of a search.
 #[derive(Clone, Debug, Serialize)]
@@ -35,6 +41,8 @@ pub struct StudyLedger {
     pub folder: PathBuf,
     /// Version of this software that wrote the ledger.
     pub software: String,
+    /// The commit of that software, where it is known.
+    pub commit: Option<String>,
     /// What the trials ran on: software, ONNX Runtime, device and processor, each kind once.
     pub machines: Vec<Machine>,
     /// The recipe as it was given, and what the command line changed of it.
@@ -64,6 +72,8 @@ pub struct StudyLedger {
 pub struct Machine {
     /// Name and version of the software.
     pub software: String,
+    /// The commit that it was built from, where that is known.
+    pub commit: Option<String>,
     /// Version of ONNX Runtime.
     pub onnx_runtime: String,
     /// `cpu` or `cuda:N`.
@@ -113,8 +123,8 @@ impl StudyLedger {
         };
         let (mut machines, mut notes) = (BTreeSet::new(), Vec::new());
         for run in report.trials.iter().flat_map(|trial| runs_of(trial.number)) {
-            if let Some(Origin { software, onnx_runtime, device, processor, .. }) = Origin::of_run(&run)? {
-                machines.insert(Machine { software, onnx_runtime, device, processor });
+            if let Some(Origin { software, commit, onnx_runtime, device, processor, .. }) = Origin::of_run(&run)? {
+                machines.insert(Machine { software, commit, onnx_runtime, device, processor });
             }
         }
         if machines.len() > 1 {
@@ -151,6 +161,7 @@ impl StudyLedger {
             name: Statements::answer(&statements.name).unwrap_or(&title).to_owned(),
             folder: folder.to_owned(),
             software: software(),
+            commit: commit().map(str::to_owned),
             machines: machines.into_iter().collect(),
             recipe,
             changes,
@@ -202,7 +213,11 @@ fn selection(study: &StudyReport, search: &SearchRecipe, winner: Option<&Winner>
 pub(super) fn markdown(ledger: &StudyLedger) -> String {
     let (said, study) = (&ledger.statements, &ledger.study);
     let open = |answer: &Option<String>| Statements::or_open(answer).to_owned();
-    let mut out = format!("# {}\n\n{}\n", text(&ledger.name), Statements::or_open(&said.description));
+    let mut out = match &ledger.winner {
+        Some(winner) => front_matter(&winner.ledger, &[TAG]),
+        None => FrontMatter { tags: &[TAG], task: None, relation: "finetune", metrics: Vec::new(), said }.yaml(),
+    };
+    out += &format!("\n# {}\n\n{}\n", text(&ledger.name), Statements::or_open(&said.description));
     out += &ledger.notes.iter().map(|note| format!("\n> {}\n", prose(note))).collect::<String>();
     let json = |choice: &Choice| code(&serde_json::to_string(choice).unwrap_or_default());
     let machines: Vec<String> = ledger.machines.iter().map(machine).collect();
@@ -226,9 +241,9 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
     ]);
     let rows = study.parameters.iter().map(|parameter| {
         let when = parameter.when.as_ref().map_or_else(String::new, |when| {
-            let above = study.parameters.iter().find(|other| other.name == when.parameter);
-            let chosen = above.and_then(|above| above.distribution.alternatives()?.get(when.alternative as usize));
-            format!("{} is {}", code(&when.parameter), code(&chosen.map(short).unwrap_or_default()))
+            let values = study.alternatives(&when.parameter);
+            let chosen = values.get(when.alternative as usize).map(|value| short(values, value));
+            format!("{} is {}", code(&when.parameter), code(&chosen.unwrap_or_default()))
         });
         let share = study.importance.iter().find(|(name, _)| *name == parameter.name);
         vec![
@@ -262,16 +277,13 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
 
 fn machine(machine: &Machine) -> String {
     let processor = machine.processor.as_ref().map_or_else(String::new, |processor| format!(" ({})", text(processor)));
-    format!("{}, ONNX Runtime {}, {}{processor}", text(&machine.software), text(&machine.onnx_runtime), machine.device)
+    let software = built(&machine.software, machine.commit.as_deref());
+    format!("{}, ONNX Runtime {}, {}{processor}", text(&software), text(&machine.onnx_runtime), machine.device)
 }
 
-/// A value in a cell: of a mapping its only key.
-fn short(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Object(map) if map.len() == 1 => map.keys().next().cloned().unwrap_or_default(),
-        value => value.to_string(),
-    }
+/// A value in a cell, among these alternatives where there are any.
+fn short(alternatives: &[Value], value: &Value) -> String {
+    alternative_in_words(alternatives, value, LONGEST_SETTING).unwrap_or_else(|| value.to_string())
 }
 
 fn winner(ledger: &StudyLedger) -> String {
@@ -301,7 +313,9 @@ fn winner(ledger: &StudyLedger) -> String {
     }
     out += &list(&entries);
     if let Some(trial) = ledger.study.best_trial() {
-        let rows = trial.settings.iter().map(|(name, value)| vec![code(name), code(&short(value))]);
+        let study = &ledger.study;
+        let rows =
+            trial.settings.iter().map(|(name, value)| vec![code(name), code(&short(study.alternatives(name), value))]);
         out += &format!("\n{}", table(&["value", "chosen"], &rows.collect::<Vec<_>>()));
     }
     if let Some(evaluation) = &own_ledger.results.evaluation {
@@ -337,10 +351,9 @@ fn trials(study: &StudyReport) -> String {
             Some(value) => shown_figure(kind, Some(*value)),
             None => String::new(),
         }));
-        let settings = trial
-            .settings
-            .iter()
-            .map(|(name, value)| format!("{} {}", name.rsplit('.').next().unwrap_or(name), short(value)));
+        let settings = trial.settings.iter().map(|(name, value)| {
+            format!("{} {}", name.rsplit('.').next().unwrap_or(name), short(study.alternatives(name), value))
+        });
         row.push(match &trial.reason {
             Some(reason) => prose(reason),
             None => text(&settings.collect::<Vec<_>>().join(", ")),
@@ -348,6 +361,7 @@ fn trials(study: &StudyReport) -> String {
         row
     });
     let mut out = format!("\n## Trials\n\n{}", table(&headings, &rows.collect::<Vec<_>>()));
+    out += &study.given_up_in_words().map_or_else(String::new, |said| format!("\n{}\n", prose(&said)));
     if study.trials.len() > MOST {
         out += &format!("\n{} more are in `ledger.json`.\n", count((study.trials.len() - MOST) as u64, "trial"));
     }

@@ -88,6 +88,7 @@ fn clear(batch: &mut Batch, spec: &BatchSpec) {
         match &mut tensor.data {
             TensorData::F32(values) => values.fill(0.0),
             TensorData::I64(values) => values.fill(spec.get(name).map_or(0, |tensor| tensor.padding)),
+            TensorData::U8(values) => values.fill(0),
             _ => {}
         }
     }

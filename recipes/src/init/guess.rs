@@ -1,13 +1,12 @@
 use std::path::{Path, PathBuf};
 
 use millstream_compiler::{Model, OperatorCatalog, describe};
-use millstream_pipeline::arrow_schema::DataType;
 use millstream_pipeline::{Dataset, SplitRole};
 use millstream_schemas::{Feature, count, grouped, shown, shown_path};
 
 use super::image_preparation::ImagePreparation;
 use super::init_options::InitOptions;
-use crate::import::LABELS;
+use super::told::{Asked, Told};
 use crate::imported::NamedRows;
 use crate::preprocessing::Preprocessing;
 use crate::{RecipeError, labels_file};
@@ -56,17 +55,6 @@ pub(super) enum Input {
     Numbers { input: String, columns: Vec<String> },
 }
 
-/// What is to be told of a row.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Told {
-    /// One of several classes.
-    Class { column: String },
-    /// Labels that may hold together.
-    Labels { column: String },
-    /// A number.
-    Number { column: String },
-}
-
 /// The last layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Head {
@@ -93,17 +81,23 @@ impl Guess {
             named => named.to_vec(),
         };
         let model = Model::read(path)?;
-        let told = told(&dataset, options.label.as_deref())?;
-        let input = input(&dataset, &model, &told, options)?;
-        let classes = classes(&dataset, &told);
         let known = labels_file::of_model(&model, path)?.unwrap_or_default();
         let outputs = model.outputs();
         let scores = outputs.first().map(|(_, shape)| shape.as_slice()).unwrap_or_default();
+        let asked =
+            Asked { label: options.label.as_deref(), scores, names: &known, takes_images: takes_images(&model) };
+        let told = Told::of(&dataset, &asked)?;
+        let input = input(&dataset, &model, &told, options)?;
+        require_scores_of_pixels(&told, &input, scores)?;
+        let classes = told.classes(&dataset);
         let is_of_tokens = scores.len() == 3 && matches!(input, Input::Text { .. });
-        let knows_classes = matches!(told, Told::Class { .. })
-            && !classes.is_empty()
-            && known == classes
-            && matches!(scores, [_, Some(columns)] if *columns == classes.len());
+        let gives = scores.get(1).copied().flatten();
+        let knows_classes = match &told {
+            Told::Class { .. } => !classes.is_empty() && known == classes && gives == Some(classes.len()),
+            Told::Mask { .. } => gives == Some(classes.len()),
+            Told::Boxes { boxes, .. } => !boxes.is_flat || gives == Some(4),
+            Told::Labels { .. } | Told::Number { .. } => false,
+        };
         let report = describe(&model, None, &OperatorCatalog::standard())?;
         Ok(Self {
             model: options.named(path)?,
@@ -128,6 +122,14 @@ impl Guess {
             (Input::Text { .. }, true) => vec![Head::Pooled],
             (Input::Text { .. }, false) => vec![Head::New, Head::Keep, Head::OnFeatures],
             (Input::Numbers { .. }, _) => vec![Head::Keep, Head::New, Head::OnFeatures],
+            (Input::Image { .. }, _) if matches!(&self.told, Told::Boxes { boxes, .. } if !boxes.is_flat) => {
+                vec![Head::Keep]
+            }
+            // what stands behind a map of scores would be of the whole picture
+            (Input::Image { .. }, _) if matches!(self.told, Told::Mask { .. }) => match self.knows_classes {
+                true => vec![Head::Keep, Head::New],
+                false => vec![Head::New, Head::Keep],
+            },
             (Input::Image { .. }, _) if self.knows_classes => vec![Head::Keep, Head::New, Head::OnFeatures],
             (Input::Image { .. }, _) => vec![Head::New, Head::OnFeatures, Head::Keep],
         }
@@ -145,11 +147,11 @@ impl Guess {
     /// What was decided, and why.
     pub(super) fn decisions(&self, head: Head) -> Vec<String> {
         let input = match &self.input {
-            Input::Image { column, size, preparation } => format!(
-                "the model sees the images of `{}` at {size}×{size} pixels, normalized {}",
-                shown(column),
-                preparation.from
-            ),
+            Input::Image { column, size, preparation } => {
+                let how = if preparation.mean.is_empty() { "" } else { "normalized " };
+                let column = shown(column);
+                format!("the model sees the images of `{column}` at {size}×{size} pixels, {how}{}", preparation.from)
+            }
             Input::Text { column, tokenizer, most, .. } => format!(
                 "the model reads the texts of `{}`, cut to {most} tokens by {}",
                 shown(column),
@@ -159,14 +161,7 @@ impl Guess {
                 format!("the model takes the numbers of {}, standardized", count(columns.len() as u64, "column"))
             }
         };
-        let told = match &self.told {
-            Told::Class { column } if self.classes.is_empty() => format!("it tells the class in `{}`", shown(column)),
-            Told::Class { column } => {
-                format!("it tells the class in `{}`, one of {}", shown(column), self.classes.len())
-            }
-            Told::Labels { column } => format!("it tells the labels in `{}`, which may hold together", shown(column)),
-            Told::Number { column } => format!("it tells the number in `{}`", shown(column)),
-        };
+        let told = self.told.in_words(self.classes.len());
         let head = match head {
             Head::Keep => "its own last layer is trained on",
             Head::New => "a new last layer takes the place of the model's",
@@ -182,8 +177,27 @@ impl Guess {
         };
         let all = format!("all {} parameters are trained", grouped(self.parameters as u64));
         let decided = [input, told, format!("{head}; {all}"), rows];
-        self.imported.iter().cloned().chain(decided).collect()
+        self.imported.iter().cloned().chain(decided).chain(self.told.to_look_at()).collect()
     }
+}
+
+fn takes_images(model: &Model) -> bool {
+    matches!(model.inputs().as_slice(), [(_, shape)] if shape.len() == 4)
+}
+
+/// A model of masks gives scores for as many places as its images have pixels.
+fn require_scores_of_pixels(told: &Told, input: &Input, scores: &[Option<usize>]) -> Result<(), RecipeError> {
+    let (Told::Mask { column, .. }, Input::Image { size, .. }) = (told, input) else { return Ok(()) };
+    let &[_, _, Some(height), Some(width)] = scores else { return Ok(()) };
+    if [height, width] == [*size as usize; 2] {
+        return Ok(());
+    }
+    let message = format!(
+        "it gives scores for {width}×{height} places of an image of {size}×{size} pixels, and `{}` has a class for each pixel; export it with its \
+         scores enlarged to the image's size (in PyTorch `interpolate(scores, size=({size}, {size}), mode=\"bilinear\")`)",
+        shown(column)
+    );
+    Err(RecipeError::mismatch("MODEL", message))
 }
 
 /// The same folders, where they have another split.
@@ -193,71 +207,14 @@ fn other_split(data: &[String], rows: &NamedRows<'_>, train: &Dataset) -> Vec<St
     if is_trained_on { Vec::new() } else { data.to_vec() }
 }
 
-fn told(dataset: &Dataset, named: Option<&str>) -> Result<Told, RecipeError> {
-    let features = &dataset.features().columns;
-    let names = || {
-        let names: Vec<String> = features.iter().take(20).map(|(name, _)| format!("`{}`", shown(name))).collect();
-        names.join(", ")
-    };
-    let column = match named {
-        Some(named) => {
-            let found = features.iter().find(|(name, _)| name == named);
-            found.ok_or_else(|| {
-                RecipeError::mismatch(
-                    "--label",
-                    format!("there is no column `{}`, there are {}", shown(named), names()),
-                )
-            })?
-        }
-        None => {
-            let by_name = || LABELS.iter().find_map(|label| features.iter().find(|(name, _)| name == label));
-            let mut of_classes = features.iter().filter(|(_, feature)| matches!(feature, Feature::ClassLabel { .. }));
-            let only = of_classes.next().filter(|_| of_classes.next().is_none());
-            only.or_else(by_name).ok_or_else(|| {
-                let message =
-                    format!("which column is to be told is not clear; name it by `--label`, one of {}", names());
-                RecipeError::mismatch("DATA", message)
-            })?
-        }
-    };
-    let (name, feature) = (column.0.clone(), &column.1);
-    let kind = dataset.arrow_schema().field_with_name(&name).map(|field| field.data_type().clone());
-    Ok(match (feature, kind) {
-        (Feature::ClassLabel { .. } | Feature::Text, _) => Told::Class { column: name },
-        (_, Ok(DataType::List(_) | DataType::LargeList(_))) => Told::Labels { column: name },
-        (_, Ok(kind)) if kind.is_floating() => Told::Number { column: name },
-        (_, Ok(kind)) if kind.is_integer() || kind == DataType::Boolean => Told::Class { column: name },
-        _ => {
-            let message = format!(
-                "the column `{}` is neither a class, a list of labels nor a number; say by `--label` what is to be told",
-                shown(&name)
-            );
-            return Err(RecipeError::mismatch("DATA", message));
-        }
-    })
-}
-
-impl Told {
-    pub(super) fn column(&self) -> &str {
-        match self {
-            Self::Class { column } | Self::Labels { column } | Self::Number { column } => column,
-        }
-    }
-}
-
-fn classes(dataset: &Dataset, told: &Told) -> Vec<String> {
-    match dataset.features().get(told.column()) {
-        Some(Feature::ClassLabel { names }) => names.clone(),
-        _ => Vec::new(),
-    }
-}
-
 fn input(dataset: &Dataset, model: &Model, told: &Told, options: &InitOptions) -> Result<Input, RecipeError> {
     let inputs = model.inputs();
     let columns = || dataset.features().columns.iter().filter(|(name, _)| name != told.column());
-    if let [(_, shape)] = inputs.as_slice()
-        && let [_, channels, height, width] = shape.as_slice()
+    if let [(name, shape)] = inputs.as_slice()
+        && let [_, axes @ ..] = shape.as_slice()
+        && let (Some(image), Ok(axes)) = (model.image_input(name), <[_; 3]>::try_from(axes))
     {
+        let [channels, height, width] = image.layout.read(axes);
         let mut images = columns().filter(|(_, feature)| matches!(feature, Feature::Image(_)));
         let Some((column, _)) = images.next() else {
             return Err(RecipeError::mismatch("DATA", "the model takes images, and no column holds any"));
@@ -265,7 +222,7 @@ fn input(dataset: &Dataset, model: &Model, told: &Told, options: &InitOptions) -
         let channels = channels.unwrap_or(3);
         if !matches!(channels, 1 | 3) {
             let message = format!(
-                "the model's input is [batch, {channels}, …], and images are made as [batch, channels, height, width] of 1 or 3 \
+                "the model's input is [batch, {channels}, …], and images are made of 1 or 3 \
                  channels"
             );
             return Err(RecipeError::mismatch("MODEL", message));
@@ -273,8 +230,10 @@ fn input(dataset: &Dataset, model: &Model, told: &Told, options: &InitOptions) -
         let own = Preprocessing::read(model).ok().flatten();
         let own = own.and_then(|own| ImagePreparation::of_transforms(own.transforms(), channels));
         let preparation = own.map_or_else(|| ImagePreparation::beside(&options.model, channels), Ok)?;
-        let fixed = height.or(*width).map(|side| side as u64);
+        let fixed = height.or(width).map(|side| side as u64);
         let size = fixed.or(preparation.size).unwrap_or(224);
+        let is_bytes = model.input_type(name) == Some("uint8");
+        let preparation = if is_bytes { preparation.of_bytes() } else { preparation };
         return Ok(Input::Image { column: column.clone(), size, preparation });
     }
     let is_of_text = |(name, _): &(String, Vec<Option<usize>>)| OF_TEXT.contains(&name.as_str());

@@ -16,7 +16,7 @@ const USUAL_SHARE: f64 = 0.875;
 /// How images are prepared for a model.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ImagePreparation {
-    /// What is taken away from each channel, of values from 0 to 1.
+    /// What is taken away from each channel, of values from 0 to 1; nothing for a model that takes bytes.
     pub(super) mean: Vec<f64>,
     /// What the rest is divided by.
     pub(super) std: Vec<f64>,
@@ -51,6 +51,11 @@ impl ImagePreparation {
         let whose = if channels == 3 { "ImageNet's" } else { "−1 to 1" };
         let from = format!("{whose}: no file beside the model says it; look at how it was trained");
         Ok(Self { mean, std, size: None, crop_share: USUAL_SHARE, from })
+    }
+
+    /// The same for a model that takes bytes, which normalizes them itself.
+    pub(super) fn of_bytes(self) -> Self {
+        Self { mean: Vec::new(), std: Vec::new(), from: "as bytes, which it normalizes itself".into(), ..self }
     }
 
     /// As a model that was trained here is evaluated; none where that normalizes nothing.

@@ -1,9 +1,12 @@
 //! A recipe for data and a model that nobody has written one for.
 
+mod boxes;
 mod guess;
 mod image_preparation;
 mod init_options;
+mod masks;
 mod recipe_lines;
+mod told;
 
 use std::path::Path;
 

@@ -1,6 +1,7 @@
 use std::fmt::Write;
 
-use super::guess::{Guess, Head, Input, SMALL, Told};
+use super::guess::{Guess, Head, Input, SMALL};
+use super::told::Told;
 use crate::commented::quoted;
 
 /// Rows that a run of images sees at least, some of them again and again.
@@ -47,7 +48,11 @@ pub(super) fn written(guess: &Guess, head: Head) -> String {
 }
 
 fn batch(guess: &Guess) -> u64 {
-    let usual = if matches!(guess.input, Input::Image { .. }) { 16 } else { 32 };
+    let usual = match (&guess.input, &guess.told) {
+        (_, Told::Mask { .. }) => 8,
+        (Input::Image { .. }, _) => 16,
+        _ => 32,
+    };
     // a few steps an epoch, however few rows there are
     usual.min((guess.rows / 4).max(1))
 }
@@ -82,6 +87,39 @@ fn of_data(guess: &Guess) -> String {
         Told::Number { column } => {
             writeln!(text, "  targets:\n    value: {{number: {{column: {}, standardize: true}}}}", quoted(column))
         }
+        Told::Mask { column, masks } => {
+            let classes: Vec<String> = masks.classes.iter().map(|class| quoted(class)).collect();
+            let values = if masks.values.is_empty() { String::new() } else { format!(", values: {:?}", masks.values) };
+            let names = if masks.is_named {
+                ""
+            } else {
+                " nothing says what the classes are called: name them, in their order;"
+            };
+            let void = if masks.values.contains(&255) { "" } else { " pixels of 255 do not count" };
+            let comment = format!("{names}{void}");
+            let comment = comment.trim().trim_end_matches(';');
+            let comment = if comment.is_empty() { String::new() } else { format!("    # {comment}\n") };
+            writeln!(
+                text,
+                "  targets:\n{comment}    mask: {{mask: {{column: {}, classes: [{}]{values}}}}}",
+                quoted(column),
+                classes.join(", ")
+            )
+        }
+        Told::Boxes { column, boxes } => {
+            let field =
+                boxes.field.as_ref().map_or_else(String::new, |field| format!(", box_field: {}", quoted(field)));
+            let form = if boxes.is_flat { ", as: flat, beyond: cut" } else { ", beyond: cut" };
+            writeln!(
+                text,
+                "  targets:\n    # what their four numbers seem to be (`convention`) is seen by `millstream preview`\n    boxes:\n      \
+                 boxes: {{column: {}{field}, convention: {}, most: {}{form}, class_field: '', without_boxes: no_weight, \
+                 least_visible: 0.3}}",
+                quoted(column),
+                boxes.convention,
+                boxes.most
+            )
+        }
     };
     text.trim_end().to_owned()
 }
@@ -92,41 +130,52 @@ fn transforms(guess: &Guess, size: u64, mean: &[f64], std: &[f64], crop_share: f
         values.join(", ")
     };
     let mut text = "transforms:\n  train:\n".to_owned();
-    let least = if size < SMALL { 0.7 } else { 0.5 };
+    let is_of_boxes = matches!(guess.told, Told::Boxes { .. });
+    let least = if size < SMALL || is_of_boxes { 0.7 } else { 0.5 };
     let _ = writeln!(text, "    - random_resized_crop: {{size: {size}, area: [{least}, 1.0]}}");
     if has_sides(guess) {
         text.push_str("    # no flips: the names of the classes look like signs, which have a left and a right\n");
     } else {
         text.push_str("    - horizontal_flip\n");
     }
-    text.push_str("    - rotate: {degrees: 10}\n");
+    if is_of_boxes {
+        text.push_str("    # no turns: of a box that is turned the box around it remains, which is too large\n");
+    } else {
+        text.push_str("    - rotate: {degrees: 10}\n");
+    }
     if size >= SMALL {
         text.push_str("    - color_jitter: {brightness: 0.2, contrast: 0.2, saturation: 0.2}\n");
     }
-    let _ = writeln!(text, "    # {from}");
-    let _ = writeln!(text, "    - normalize: &normalize {{mean: [{}], std: [{}]}}", list(mean), list(std));
+    if !mean.is_empty() {
+        let _ = writeln!(text, "    # {from}");
+        let _ = writeln!(text, "    - normalize: &normalize {{mean: [{}], std: [{}]}}", list(mean), list(std));
+    }
     text.push_str("  evaluate:\n");
-    if crop_share < 1.0 {
+    // of places in a picture all are measured
+    let is_whole = is_of_boxes || matches!(guess.told, Told::Mask { .. });
+    if crop_share < 1.0 && !is_whole {
         let shorter = (size as f64 / crop_share).round() as u64;
         let _ = writeln!(text, "    - resize: {{shorter_side: {shorter}}}\n    - center_crop: {{size: {size}}}");
     } else {
         let _ = writeln!(text, "    - resize: {{size: {size}}}");
     }
-    text.push_str("    - normalize: *normalize");
-    text
+    if !mean.is_empty() {
+        text.push_str("    - normalize: *normalize");
+    }
+    text.trim_end().to_owned()
 }
 
 /// Whether classes are called like digits or letters.
 fn has_sides(guess: &Guess) -> bool {
     let is_sign = |name: &String| name.chars().count() == 1 || name.parse::<u64>().is_ok();
-    !guess.classes.is_empty() && guess.classes.iter().all(is_sign)
+    matches!(guess.told, Told::Class { .. }) && !guess.classes.is_empty() && guess.classes.iter().all(is_sign)
 }
 
 fn training(guess: &Guess, head: Head) -> String {
     let mut text = "training:\n".to_owned();
     let (epochs, rate, schedule) = match &guess.input {
         // what is known already is not to be forgotten
-        Input::Image { .. } if head == Head::Keep => {
+        Input::Image { .. } if head == Head::Keep && matches!(guess.told, Told::Class { .. }) => {
             (ROWS_OF_A_RUN.div_ceil(guess.rows.max(1)).clamp(3, 30), "0.00003", "cosine: {warmup: 0.1}")
         }
         Input::Image { .. } => {
@@ -136,16 +185,26 @@ fn training(guess: &Guess, head: Head) -> String {
         Input::Numbers { .. } => (40, "0.003", "cosine: {warmup: 0.1}"),
     };
     let _ = writeln!(text, "  epochs: {epochs}");
-    match guess.told {
+    match &guess.told {
         Told::Class { .. } => {}
         Told::Labels { .. } => text.push_str("  loss: binary_cross_entropy\n"),
         Told::Number { .. } => text.push_str("  loss: mse\n"),
+        Told::Mask { .. } => {
+            text.push_str("  # `{dice: {cross_entropy: 0.5}}` where most of a picture is of one class\n");
+            text.push_str("  loss: sparse_cross_entropy\n  metrics: [mean_iou, dice, accuracy]\n");
+        }
+        Told::Boxes { boxes, .. } => {
+            let padding = if boxes.is_flat { "" } else { ", ignore_padding: true" };
+            let _ = writeln!(text, "  loss: {{huber: {{delta: 0.1{padding}}}}}\n  metrics: [mae]");
+        }
     }
     let _ = writeln!(
         text,
         "  # `millstream lr-find` looks for a better one\n  optimizer:\n    adamw: {{learning_rate: {rate}}}"
     );
-    if let Some(layer) = guess.new_layer(head) {
+    // numbers of boxes lie between 0 and 1: large steps of a layer on many features go far beyond
+    let is_of_boxes = matches!(guess.told, Told::Boxes { .. });
+    if let Some(layer) = guess.new_layer(head).filter(|_| !is_of_boxes) {
         let _ = writeln!(
             text,
             "  learning_rate_multipliers:\n    # the new layer begins from nothing\n    - {{match: {}, multiplier: 10}}",

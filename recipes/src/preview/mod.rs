@@ -24,6 +24,7 @@ pub use drawn::{Drawing, DrawnPreview, DrawnRow, PreviewOptions};
 pub use text::{TextPreview, TextPreviewRow, TextSpan, TextVariant};
 pub use word_diff::{TextChange, TextPiece};
 
+use crate::image_inputs::ImageInputs;
 use crate::row_source::{RowSource, Wanted};
 use crate::{Catalogs, Opened, OpenedParts, RecipeError};
 
@@ -67,7 +68,7 @@ impl Preview {
             patterns: &data.train,
             role: SplitRole::Train,
             inputs: &[],
-            grey: false,
+            images: &ImageInputs::default(),
             output: &recipe.output.folder,
             known: None,
         };
@@ -92,7 +93,7 @@ impl Preview {
         let of_batches = |name: &str| self.transforms.get(name).is_some_and(|row| row.kind() == Kind::Batch);
         let names = self.source.chain.specs().iter().map(|spec| spec.name.as_str()).filter(|name| of_batches(name));
         let notes = names.map(|name| format!("`{name}` acts on whole batches and is not shown"));
-        notes.chain(self.source.chain.label_warnings()).collect()
+        notes.chain(self.source.chain.label_warnings()).chain(self.source.chain.border_warnings()).collect()
     }
 
     /// Draws what training would draw for some rows, spread evenly over the data.

@@ -123,6 +123,7 @@ fn surroundings(then: &RunFolder, record: &RunRecord, again: &RunRecord) -> Resu
     let threads = std::thread::available_parallelism().map_or(1, usize::from).to_string();
     let all = [
         of("millstream", noted.as_ref().map(|noted| noted.software.clone()), Some(origin::software())),
+        of("commit", noted.as_ref().and_then(|noted| noted.commit.clone()), origin::commit().map(str::to_owned)),
         of("ONNX Runtime", Some(record.onnx_runtime.clone()), Some(again.onnx_runtime.clone())),
         of("device", Some(record.device.clone()), Some(again.device.clone())),
         of("processor", noted.as_ref().and_then(|noted| noted.processor.clone()), origin::processor()),

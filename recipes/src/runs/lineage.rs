@@ -16,8 +16,8 @@ pub(super) fn of(found: &[Found]) -> (Vec<BaseModel>, Vec<Descent>) {
         exported.extend(run.model.iter().chain(&run.adapters).map(|file| (file, at)));
     }
     let studies = found.iter().enumerate().filter_map(|(at, study)| {
-        let (folder, best) = study.study.as_ref()?;
-        Some((folder, (at, *best)))
+        let study = study.study.as_ref()?;
+        Some((&study.folder, (at, study.best)))
     });
     let studies: HashMap<&PathBuf, (usize, Option<u64>)> = studies.collect();
     let (mut models, mut lineage): (Vec<BaseModel>, Vec<Descent>) = (Vec::new(), Vec::new());

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use millstream_compiler::adapter_files::PeftFolder;
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::{Fingerprint, shown_path};
+use millstream_search::TrialState;
 use millstream_training::metrics::FigureKind;
 use serde_json::Value;
 
@@ -15,12 +16,14 @@ use crate::error::with_causes;
 use crate::origin::Origin;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
-use crate::search::{StudyFolder, status};
-use crate::study_part::StudyPart;
+use crate::search::{StudyFolder, TrialReport, status};
+use crate::study_part::{StudyPart, StudyRole};
 use crate::{Catalogs, RecipeError, decisions, moment};
 
 /// Folders within each other that are looked into.
 const DEEPEST: usize = 6;
+/// How a run ends that has not ended.
+const UNDER_WAY: &str = "under way";
 /// A folder with more is no folder of runs.
 const MOST: usize = 10_000;
 
@@ -37,8 +40,18 @@ pub(super) struct Found {
     pub(super) members: Vec<Fingerprint>,
     /// The search that it lies in, and as what.
     pub(super) part: Option<StudyPart>,
-    /// Of a search: its whole folder, and the number of its best trial.
-    pub(super) study: Option<(PathBuf, Option<u64>)>,
+    /// Of a search.
+    pub(super) study: Option<FoundStudy>,
+}
+
+/// A search, as what lies in it is told by.
+pub(super) struct FoundStudy {
+    /// Its whole folder.
+    pub(super) folder: PathBuf,
+    /// The number of its best trial.
+    pub(super) best: Option<u64>,
+    /// What became of trials that do not run and are not complete, in words, by number.
+    endings: Vec<(u64, String)>,
 }
 
 /// All runs, ensembles and searches below a folder, the newest first, and what could not be read.
@@ -68,11 +81,29 @@ pub(super) fn all(folder: &Path) -> Result<(Vec<Found>, Vec<String>), RecipeErro
             Err(error) => notes.push(format!("{} is left out: {}", shown_path(&place), with_causes(&error))),
         }
     }
+    tell_endings(&mut found);
     found.sort_by(|a, b| {
         let when = |found: &Found| found.entry.ended.clone().or_else(|| found.entry.began.clone());
         when(b).cmp(&when(a)).then_with(|| a.entry.name.cmp(&b.entry.name))
     });
     Ok((found, notes))
+}
+
+/// A run of a trial that says nothing of its end may be over all the same: its study knows.
+fn tell_endings(found: &mut [Found]) {
+    let studies: Vec<(PathBuf, Vec<(u64, String)>)> = found
+        .iter_mut()
+        .filter_map(|found| found.study.as_mut())
+        .map(|study| (study.folder.clone(), std::mem::take(&mut study.endings)))
+        .collect();
+    for run in found.iter_mut().filter(|found| found.entry.ending == UNDER_WAY) {
+        let Some(StudyPart { study, role: StudyRole::Trial(number) }) = &run.part else { continue };
+        let endings = studies.iter().find(|(folder, _)| folder == study).map(|(_, endings)| endings);
+        let ending = endings.and_then(|endings| endings.iter().find(|(trial, _)| trial == number));
+        if let Some((_, ending)) = ending {
+            run.entry.ending.clone_from(ending);
+        }
+    }
 }
 
 fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
@@ -154,7 +185,7 @@ fn run(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
         entry: RunEntry {
             name: relative(folder, place),
             kind: EntryKind::Run,
-            ending: record.as_ref().map_or_else(|| "under way".to_owned(), |record| record.ending.clone()),
+            ending: record.as_ref().map_or_else(|| UNDER_WAY.to_owned(), |record| record.ending.clone()),
             began: origin.map(|origin| origin.began),
             ended: record.as_ref().and_then(|_| when(&run.metrics())),
             decides,
@@ -219,6 +250,18 @@ fn how(recipe: &Value) -> String {
     parts.join(", ")
 }
 
+/// What became of a trial that nobody works on.
+fn ending(trial: &TrialReport) -> Option<String> {
+    match trial.state {
+        TrialState::Running | TrialState::Complete => None,
+        TrialState::Waiting => Some("waiting to be gone on with".into()),
+        TrialState::Paused => Some("set aside by the search".into()),
+        TrialState::Stopped => Some("stopped early by the search".into()),
+        TrialState::Failed if trial.is_given_up => Some("given up: its process was lost again and again".into()),
+        TrialState::Failed => Some("failed".into()),
+    }
+}
+
 fn study(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
     let own = StudyFolder::new(place);
     let study = status(&own, &Catalogs::default())?;
@@ -230,12 +273,16 @@ fn study(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
         interval: best.interval,
     });
     let seconds = study.trials.iter().filter_map(|trial| trial.seconds).sum();
+    let given_up = match study.trials.iter().filter(|trial| trial.is_given_up).count() {
+        0 => String::new(),
+        some => format!(", {some} given up"),
+    };
     let documents = place.join("documents");
     Ok(Found {
         entry: RunEntry {
             name: relative(folder, place),
             kind: EntryKind::Study,
-            ending: if study.finished() >= study.wanted { "finished".into() } else { "under way".into() },
+            ending: if study.finished() >= study.wanted { "finished".into() } else { UNDER_WAY.into() },
             began: None,
             ended: when(&own.journal()),
             decides: figure,
@@ -245,7 +292,7 @@ fn study(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
             seconds: Some(seconds),
             device: None,
             trained: None,
-            how: format!("{}, {} of {} trials", study.proposer, study.finished(), study.wanted),
+            how: format!("{}, {} of {} trials{given_up}", study.proposer, study.finished(), study.wanted),
             base: None,
             model: None,
             note: noted.last().cloned(),
@@ -265,7 +312,11 @@ fn study(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
         started_adapters: None,
         members: Vec::new(),
         part: None,
-        study: Some((place.canonicalize().unwrap_or_else(|_| place.to_owned()), study.best)),
+        study: Some(FoundStudy {
+            folder: place.canonicalize().unwrap_or_else(|_| place.to_owned()),
+            best: study.best,
+            endings: study.trials.iter().filter_map(|trial| Some((trial.number, ending(trial)?))).collect(),
+        }),
     })
 }
 
@@ -286,7 +337,7 @@ fn members(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
         entry: RunEntry {
             name: relative(folder, place),
             kind: EntryKind::Ensemble,
-            ending: if report.is_object() { "finished".into() } else { "under way".into() },
+            ending: if report.is_object() { "finished".into() } else { UNDER_WAY.into() },
             began: None,
             ended: when(&file),
             decides: decides.map(|kind| EntryFigure {

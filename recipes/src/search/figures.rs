@@ -61,16 +61,6 @@ struct Bound {
     at_least: Option<f64>,
 }
 
-impl OpenRecipe {
-    /// Refuses figures that trials do not have, or cannot be compared by.
-    ///
-    /// # Errors
-    /// Which, at its place.
-    pub fn check_figures(&self) -> Result<(), RecipeError> {
-        Sought::of(self).map(drop)
-    }
-}
-
 impl Sought {
     /// # Errors
     /// A figure that no trial has, or that trials cannot be compared by.

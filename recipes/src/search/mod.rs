@@ -1,7 +1,7 @@
 //! A search: many trials of a recipe that leaves values open, each of them a run.
 //!
 //! [`OpenRecipe`] is such a recipe, [`run()`] begins a study of it in a [`StudyFolder`], [`resume`] goes on with one, alone or beside
-//! other processes. [`status`] says how far it is, [`best`] writes the recipe of the winner, [`refit`] trains it on all rows.
+//! other processes. [`status`] says how far it is, [`retry`] lets what has failed be tried again, [`best`] writes the recipe of the winner, [`refit`] trains it on all rows.
 
 mod best;
 mod figures;
@@ -10,7 +10,9 @@ mod open_recipe;
 mod page;
 mod parts;
 mod pool;
+mod retry;
 mod search_event;
+mod setting_words;
 mod status;
 mod study_folder;
 mod trial;
@@ -19,13 +21,16 @@ mod workers;
 
 pub(crate) use parts::names as run_names;
 pub(crate) use pool::Pool;
+pub(crate) use setting_words::LONGEST_SETTING;
 pub(crate) use trial::finished;
 
 pub use best::{BestReport, best, refit};
 pub use figures::shown_figure;
 pub use millstream_search::journal::{csv, optuna};
 pub use open_recipe::OpenRecipe;
+pub use retry::retry;
 pub use search_event::{SearchEvent, SearchEvents};
+pub use setting_words::alternative_in_words;
 pub use status::{StudyReport, TrialReport, status, study};
 pub use study_folder::StudyFolder;
 pub use work::{SearchOptions, SearchSummary, resume, run};

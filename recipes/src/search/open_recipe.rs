@@ -4,6 +4,7 @@ use millstream_search::spaces::{Condition, Distribution};
 use millstream_search::{Assignment, Space, Template};
 use serde_json::Value;
 
+use super::setting_words::is_named_once;
 use crate::open_places::without_search;
 use crate::{Catalogs, RecipeError, load};
 
@@ -103,14 +104,16 @@ impl OpenRecipe {
     /// The values of an assignment by the places where they stand, as a recipe writes them.
     pub fn settings(&self, assignment: &Assignment) -> Vec<(String, Value)> {
         let values = self.space.values(assignment).into_iter();
-        values.map(|(name, value)| (name.to_owned(), short(value))).collect()
+        let alternatives = |name: &str| self.space.get(name).and_then(|one| one.distribution.alternatives());
+        let short = |name: &str, value| short(value, alternatives(name).unwrap_or_default());
+        values.map(|(name, value)| (name.to_owned(), short(name, value))).collect()
     }
 }
 
-/// Of an alternative with options its name is enough: what is open in it is told by itself.
-fn short(value: Value) -> Value {
+/// Of an alternative with options its name is enough where no other has it: what is open in it is told by itself.
+fn short(value: Value, alternatives: &[Value]) -> Value {
     match &value {
-        Value::Object(map) if map.len() == 1 && holds_open(&value) => {
+        Value::Object(map) if map.len() == 1 && holds_open(&value) && is_named_once(alternatives, &value) => {
             Value::String(map.keys().next().cloned().unwrap_or_default())
         }
         _ => value,

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use millstream_schemas::recipe::FoldsRecipe;
+use millstream_schemas::shown_path;
 use millstream_search::spaces::Parameter;
 use millstream_search::{SharedStudy, Study, Trial, TrialState};
 use millstream_training::metrics::FigureKind;
@@ -68,7 +69,10 @@ pub struct TrialReport {
     pub violation: f64,
     /// Why it failed, if it did.
     pub reason: Option<String>,
-    /// Seconds from its beginning to its end, those in which nobody worked on it included.
+    /// Whether it failed since its process was lost oftener than `search.retries` says.
+    pub is_given_up: bool,
+    /// Seconds in which somebody worked on it: from when it was taken to when it was given back, set aside, ended or, of a process that
+    /// was lost, heard of last. Those in which it waited are not in it. None while somebody works on it, or before anybody has.
     pub seconds: Option<f64>,
 }
 
@@ -81,6 +85,30 @@ impl StudyReport {
     /// How many trials are finished.
     pub fn finished(&self) -> u64 {
         self.trials.iter().filter(|trial| trial.state.is_finished()).count() as u64
+    }
+
+    /// Trials that have failed for no fault of theirs, since their processes were lost again and again, and how they are tried again; none
+    /// where there are none.
+    pub fn given_up_in_words(&self) -> Option<String> {
+        let numbers: Vec<u64> =
+            self.trials.iter().filter(|trial| trial.is_given_up).map(|trial| trial.number).collect();
+        let named: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+        let (who, their) = match named.as_slice() {
+            [] => return None,
+            [one] => (format!("trial {one} was given up"), "its process was"),
+            _ => (format!("trials {} were given up", named.join(", ")), "their processes were"),
+        };
+        let folder = shown_path(&self.folder);
+        Some(format!(
+            "{who}, since {their} lost oftener than `search.retries` allows; `millstream search retry {folder}` queues what was given up \
+             again, to go on from what was saved, and `millstream search resume {folder}` goes on with it"
+        ))
+    }
+
+    /// What a parameter may be, where it is a choice.
+    pub fn alternatives(&self, name: &str) -> &[Value] {
+        let parameter = self.parameters.iter().find(|parameter| parameter.name == name);
+        parameter.and_then(|parameter| parameter.distribution.alternatives()).unwrap_or_default()
     }
 
     /// The best trial.
@@ -155,7 +183,8 @@ fn of_trial(
         reports: trial.reports.iter().map(|(step, value)| (*step, *value)).collect(),
         violation: trial.violation(),
         reason: trial.reason.clone(),
-        seconds: trial.began.zip(trial.ended).map(|(began, ended)| (ended - began).max(0.0)),
+        is_given_up: trial.is_given_up,
+        seconds: trial.worked_seconds().filter(|_| trial.state != TrialState::Running),
     }
 }
 

@@ -94,11 +94,23 @@ pub fn resume(
     work(folder, &open, settings, options, events, stop)
 }
 
+impl OpenRecipe {
+    /// Refuses a search that cannot begin: figures that trials do not have or cannot be compared by, a proposer or rules that do not go with
+    /// them or with what is left open.
+    ///
+    /// # Errors
+    /// Which, at its place, and what to do.
+    pub fn check_study(&self) -> Result<(), RecipeError> {
+        let settings = settings(self, &StudyFolder::new(&self.first().output.folder))?;
+        Ok(Study::new(settings, &catalogs(self.catalogs())).map(drop)?)
+    }
+}
+
 pub(super) fn catalogs(catalogs: &Catalogs) -> millstream_search::Catalogs {
     millstream_search::Catalogs { proposers: catalogs.proposers.clone(), stopping: catalogs.stopping.clone() }
 }
 
-fn settings(open: &OpenRecipe, folder: &StudyFolder) -> Result<StudySettings, RecipeError> {
+pub(super) fn settings(open: &OpenRecipe, folder: &StudyFolder) -> Result<StudySettings, RecipeError> {
     let search = open.search();
     let of_folder = || folder.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
     let name = search.name.clone().unwrap_or_else(of_folder);

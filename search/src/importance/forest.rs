@@ -12,6 +12,9 @@ pub(super) enum Domain {
     Choices(usize),
 }
 
+/// The values of which other features a feature is there with: each a choice, those that depend on others behind these.
+pub(super) type Conditions = Vec<(usize, usize)>;
+
 /// A part of the space, as a part of each feature's domain.
 #[derive(Clone, Debug)]
 pub(super) struct Region(Vec<Part>);
@@ -72,6 +75,14 @@ impl Region {
         cuts.windows(2).map(|ends| (0.5 * (ends[0] + ends[1]), ends[1] - ends[0])).collect()
     }
 
+    /// Whether one of a feature's choices is the only one in it.
+    fn is_within(&self, feature: usize, choice: usize) -> bool {
+        match &self.0[feature] {
+            Part::Choices(there) => there.iter().enumerate().all(|(at, there)| *there == (at == choice)),
+            Part::Interval(..) => false,
+        }
+    }
+
     /// The part of it on each side of a cut.
     fn divided(&self, cut: Cut) -> [Self; 2] {
         let mut sides = [self.clone(), self.clone()];
@@ -114,18 +125,32 @@ impl Cut {
 }
 
 /// The leaves of one tree of a random forest (Breiman 2001): grown on as many rows as there are, drawn with replacement, until
-/// no rows that differ are together.
-pub(super) fn grow(domains: &[Domain], rows: &[Vec<f64>], values: &[f64], random: &mut Random) -> Vec<Leaf> {
+/// no rows that differ are together. Where a feature is not there, which rows say by what is no number, nothing is divided by it.
+pub(super) fn grow(
+    domains: &[Domain],
+    conditions: &[Conditions],
+    rows: &[Vec<f64>],
+    values: &[f64],
+    random: &mut Random,
+) -> Vec<Leaf> {
     let drawn: Vec<usize> = (0..rows.len()).map(|_| random.below(rows.len())).collect();
     let mut leaves = Vec::new();
     let mut open = vec![(drawn, Region::whole(domains), 0)];
-    while let Some((members, region, depth)) = open.pop() {
+    while let Some((members, mut region, depth)) = open.pop() {
+        let value = members.iter().map(|row| values[*row]).sum::<f64>() / members.len() as f64;
         let cut = if depth < DEEPEST { best_cut(domains, rows, values, &members, random) } else { None };
         let Some(cut) = cut else {
-            let value = members.iter().map(|row| values[*row]).sum::<f64>() / members.len() as f64;
             leaves.push(Leaf { region, value });
             continue;
         };
+        // Beside where a feature is there nothing depends on it, and no member lies.
+        for (feature, choice) in &conditions[cut.feature()] {
+            if !region.is_within(*feature, *choice) {
+                let [inside, outside] = region.divided(Cut::Is(*feature, *choice));
+                leaves.push(Leaf { region: outside, value });
+                region = inside;
+            }
+        }
         let (first, second): (Vec<usize>, Vec<usize>) = members.iter().partition(|row| cut.is_first(&rows[**row]));
         let [left, right] = region.divided(cut);
         open.extend([(second, right, depth + 1), (first, left, depth + 1)]);
@@ -159,7 +184,8 @@ fn best_cut(
     };
     let mut features: Vec<usize> = (0..domains.len()).collect();
     random.shuffle(&mut features);
-    for feature in features {
+    let is_there = |feature: &usize| members.iter().all(|row| !rows[*row][*feature].is_nan());
+    for feature in features.into_iter().filter(is_there) {
         match domains[feature] {
             Domain::Unit => {
                 let mut sorted: Vec<(f64, f64)> =
@@ -200,7 +226,7 @@ mod tests {
         let mut random = Random::of(2, 0, "rows");
         let rows: Vec<Vec<f64>> = (0..80).map(|_| vec![random.uniform(), random.below(3) as f64]).collect();
         let values: Vec<f64> = rows.iter().map(|row| row[0] * 3.0 + row[1]).collect();
-        let leaves = grow(&domains, &rows, &values, &mut random);
+        let leaves = grow(&domains, &[vec![], vec![]], &rows, &values, &mut random);
         assert!((leaves.iter().map(|leaf| leaf.region.volume(None)).sum::<f64>() - 1.0).abs() < 1e-12);
         let mut errors = 0.0;
         for (row, value) in rows.iter().zip(&values) {
@@ -214,7 +240,28 @@ mod tests {
 
     #[test]
     fn rows_that_do_not_differ_are_one_leaf() {
-        let leaves = grow(&[Domain::Unit], &[vec![0.5], vec![0.5]], &[1.0, 3.0], &mut Random::of(0, 0, ""));
+        let rows = [vec![0.5], vec![0.5]];
+        let leaves = grow(&[Domain::Unit], &[vec![]], &rows, &[1.0, 3.0], &mut Random::of(0, 0, ""));
         assert_eq!(leaves.len(), 1);
+    }
+
+    #[test]
+    fn what_is_not_there_divides_nothing_and_the_leaves_are_the_whole_space_all_the_same() {
+        let domains = [Domain::Choices(2), Domain::Unit];
+        let conditions = [vec![], vec![(0, 1)]];
+        let mut random = Random::of(4, 0, "rows");
+        for share in [0.5, 1.0] {
+            let row = |random: &mut Random| match random.uniform() < share {
+                true => vec![1.0, random.uniform()],
+                false => vec![0.0, f64::NAN],
+            };
+            let rows: Vec<Vec<f64>> = (0..40).map(|_| row(&mut random)).collect();
+            let values: Vec<f64> = rows.iter().map(|row| if row[0] == 1.0 { row[1] } else { 5.0 }).collect();
+            let leaves = grow(&domains, &conditions, &rows, &values, &mut random);
+            assert!((leaves.iter().map(|leaf| leaf.region.volume(None)).sum::<f64>() - 1.0).abs() < 1e-12);
+            assert!(leaves.len() > 5);
+            let without: Vec<&Leaf> = leaves.iter().filter(|leaf| leaf.region.holds(0, 0.0)).collect();
+            assert_eq!(without.len(), 1, "beside where it is there is one leaf");
+        }
     }
 }

@@ -2,9 +2,9 @@
 
 mod forest;
 
-use forest::{Domain, Leaf, Region, grow};
+use forest::{Conditions, Domain, Leaf, Region, grow};
 
-use crate::spaces::Parameter;
+use crate::spaces::{Condition, Parameter};
 use crate::{Assignment, Random, Space};
 
 /// How much a parameter matters.
@@ -21,7 +21,8 @@ const TREES: u64 = 64;
 /// How much of the variation of a figure over the whole space each parameter accounts for by itself, most first. `None` where
 /// fewer than two different figures were observed.
 ///
-/// A parameter that is not there in a trial is taken to have any setting, since nothing depends on it there.
+/// Where a parameter is not there nothing depends on it: only trials that have it tell of it, and its share is that over the whole
+/// space, the parts without it included.
 pub fn importance(space: &Space, observed: &[(&Assignment, f64)], seed: u64) -> Option<Vec<Importance>> {
     let domains: Vec<Domain> = space
         .parameters()
@@ -31,16 +32,16 @@ pub fn importance(space: &Space, observed: &[(&Assignment, f64)], seed: u64) -> 
             None => Domain::Unit,
         })
         .collect();
-    let mut random = Random::of(seed, 0, "importance, what is not there");
+    let conditions: Vec<Conditions> = space.parameters().iter().map(|parameter| conditions(space, parameter)).collect();
     let observed = observed.iter().filter(|(_, value)| value.is_finite());
     let (rows, values): (Vec<Vec<f64>>, Vec<f64>) =
-        observed.map(|(assignment, value)| (features(space, assignment, &mut random), *value)).unzip();
+        observed.map(|(assignment, value)| (features(space, assignment), *value)).unzip();
     if values.iter().all(|value| *value == values[0]) {
         return None;
     }
     let mut shares = vec![0.0; domains.len()];
     for tree in 0..TREES {
-        let leaves = grow(&domains, &rows, &values, &mut Random::of(seed, tree, "importance"));
+        let leaves = grow(&domains, &conditions, &rows, &values, &mut Random::of(seed, tree, "importance"));
         let whole: Vec<(f64, f64)> = leaves.iter().map(|leaf| (leaf.value, leaf.region.volume(None))).collect();
         let total = variance(&whole);
         if total > 0.0 {
@@ -60,14 +61,27 @@ pub fn importance(space: &Space, observed: &[(&Assignment, f64)], seed: u64) -> 
     Some(found)
 }
 
-/// Where a parameter is not there the figure does not depend on it, so that any setting is as good as another.
-fn features(space: &Space, assignment: &Assignment, random: &mut Random) -> Vec<f64> {
-    let feature = |Parameter { name, distribution, .. }: &Parameter| {
-        let anything = distribution.at(random.uniform());
-        let setting = assignment.get(name).unwrap_or(anything);
-        if distribution.alternatives().is_some() { setting } else { distribution.unit(setting) }
+/// A parameter that is not there is no number.
+fn features(space: &Space, assignment: &Assignment) -> Vec<f64> {
+    let feature = |Parameter { name, distribution, .. }: &Parameter| match assignment.get(name) {
+        Some(setting) if distribution.alternatives().is_some() => setting,
+        Some(setting) => distribution.unit(setting),
+        None => f64::NAN,
     };
     space.parameters().iter().map(feature).collect()
+}
+
+/// What others must have chosen so that a parameter is there, the outermost first.
+fn conditions(space: &Space, parameter: &Parameter) -> Conditions {
+    let mut found = Conditions::new();
+    let mut when = parameter.when.as_ref();
+    while let Some(Condition { parameter, alternative }) = when {
+        let Some(place) = space.parameters().iter().position(|other| other.name == *parameter) else { break };
+        found.push((place, *alternative as usize));
+        when = space.parameters()[place].when.as_ref();
+    }
+    found.reverse();
+    found
 }
 
 /// The mean prediction over all other features, for each part of a feature's domain, with the part's size.
@@ -131,6 +145,18 @@ mod tests {
         let share = |name: &str| found.iter().find(|(other, _)| other == name).unwrap().1;
         // The mean over all q is 0 or 2, that over both values of a is 2q: variances 1 and 1/3.
         assert!((share("a") - 0.75).abs() < 0.08 && share("b") < 0.02, "{found:?}");
+    }
+
+    #[test]
+    fn of_few_trials_an_option_of_a_rare_alternative_does_not_matter_for_its_absence() {
+        let options = |name: &str| json!({ name: {"rate": {"log_uniform": [1e-5, 1]}, "decay": {"uniform": [0, 1]}} });
+        let recipe = json!({"method": {"choose": ["a", options("b"), options("c"), options("d")]}});
+        // The method alone decides. What the others' options would have been says nothing.
+        for count in [12, 20, 40] {
+            let found = shares(recipe.clone(), count, |x| x.get("method").unwrap().sqrt());
+            assert_eq!(found[0].0, "method");
+            assert!(found[0].1 > 0.95, "{count} trials: {found:?}");
+        }
     }
 
     #[test]

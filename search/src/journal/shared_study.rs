@@ -203,6 +203,17 @@ impl SharedStudy {
         })
     }
 
+    /// Lets trials that have failed be tried again, all of them or none; whoever asks next has them.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or one of them has not failed or is named twice.
+    pub fn requeue(&mut self, trials: &[u64]) -> Result<(), SearchError> {
+        self.act(|study, _, time, write| {
+            let events = study.plan_requeues(trials, time)?;
+            events.iter().try_for_each(|event| write(study, event))
+        })
+    }
+
     /// Says that this worker lives.
     ///
     /// # Errors

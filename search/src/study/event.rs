@@ -98,6 +98,13 @@ pub enum Event {
         /// When.
         time: f64,
     },
+    /// Somebody wants a trial that has failed tried again.
+    Requeued {
+        /// The trial.
+        trial: u64,
+        /// When.
+        time: f64,
+    },
     /// A worker lives, and has nothing else to say.
     Alive {
         /// Who.
@@ -190,6 +197,7 @@ mod tests {
                 r#"{"event":"released","trial":3,"worker":"w","time":1.5}"#,
             ),
             (Event::Lost { trial: 3, time }, r#"{"event":"lost","trial":3,"time":1.5}"#),
+            (Event::Requeued { trial: 3, time }, r#"{"event":"requeued","trial":3,"time":1.5}"#),
         ];
         for (event, line) in rows {
             assert_eq!(serde_json::to_string(&event).unwrap(), line);

@@ -162,6 +162,17 @@ impl Study {
         Ok(Event::Enqueued { trial: self.trials.len() as u64, assignment, time })
     }
 
+    /// The events that let trials that have failed be tried again: from what they saved last, and as often as new ones.
+    ///
+    /// # Errors
+    /// One of them is not there, has not failed, or is named twice: then none is tried again.
+    pub fn plan_requeues(&self, trials: &[u64], time: f64) -> Result<Vec<Event>, SearchError> {
+        let events: Vec<Event> = trials.iter().map(|trial| Event::Requeued { trial: *trial, time }).collect();
+        let mut after = self.clone();
+        events.iter().try_for_each(|event| after.apply(event))?;
+        Ok(events)
+    }
+
     /// The events that give up trials whose workers are known to be dead.
     pub fn plan_losses_of(&self, time: f64, is_dead: impl Fn(&str) -> bool) -> Vec<Event> {
         let is_lost = |trial: &&Trial| trial.worker.as_deref().is_some_and(&is_dead);
@@ -188,7 +199,7 @@ impl Study {
             TrialState::Running if is_ours => Ok(trial),
             // It was lost, and somebody else may have it.
             TrialState::Running => Err(SearchError::Taken { number, worker: worker.into(), by: trial.worker.clone() }),
-            _ if is_ours && trial.losses > 0 => Err(SearchError::Taken { number, worker: worker.into(), by: None }),
+            _ if is_ours && trial.was_lost => Err(SearchError::Taken { number, worker: worker.into(), by: None }),
             _ => Err(SearchError::trial(number, "nobody works on it")),
         }
     }

@@ -53,10 +53,18 @@ pub struct Trial {
     pub worker: Option<String>,
     /// How often who worked on it was lost.
     pub losses: u32,
+    /// Whether it failed for that: who worked on it was lost oftener than `retries` says.
+    pub is_given_up: bool,
+    /// Whether who worked on it last was lost.
+    pub(crate) was_lost: bool,
     /// When it began, in seconds since 1970; `None` where nobody has begun it.
     pub began: Option<f64>,
     /// When it ended, in seconds since 1970.
     pub ended: Option<f64>,
+    /// When who works on it took it.
+    pub(crate) taken: Option<f64>,
+    /// Seconds in which somebody worked on it, of those who do no more.
+    pub(crate) worked: f64,
 }
 
 impl Trial {
@@ -73,9 +81,24 @@ impl Trial {
             reason: None,
             worker: None,
             losses: 0,
+            is_given_up: false,
+            was_lost: false,
             began: None,
             ended: None,
+            taken: None,
+            worked: 0.0,
         }
+    }
+
+    /// Nobody works on it from this time on.
+    pub(crate) fn rest(&mut self, time: f64) {
+        self.worked += self.taken.take().map_or(0.0, |taken| (time - taken).max(0.0));
+    }
+
+    /// Seconds in which somebody worked on it, up to when it was given back, set aside, ended or lost last; those of who works on it
+    /// now are not in it. `None` where nobody has begun it.
+    pub fn worked_seconds(&self) -> Option<f64> {
+        self.began.map(|_| self.worked)
     }
 
     /// The last step that was reported.

@@ -173,26 +173,26 @@ fn settings_that_do_not_go_together_are_refused() {
     let two = || vec![Objective::minimize("loss"), Objective::maximize("accuracy")];
     for (error, message) in [
         (with(&|settings| settings.objectives.clear()), "study `exact`: it looks for no figure"),
-        (with(&|settings| settings.objectives = two()), "study `exact`: tpe looks for one figure, got 2; nsga_ii,"),
+        (with(&|settings| settings.objectives = two()), "search.proposer: tpe looks for one figure, got 2; nsga_ii,"),
         (
             with(&|settings| {
                 settings.objectives = two();
                 settings.proposer = Choice::named("nsga_ii");
                 settings.stopping = vec![Choice::named("median")];
             }),
-            "study `exact`: stopping rules look at one figure, got 2",
+            "search.stopping: rules look at one figure, got 2",
         ),
         (
             with(&|settings| settings.stopping = vec![Choice::named("medain")]),
             "search.stopping[0]: unknown stopping rule `medain`",
         ),
-        (with(&|settings| settings.proposer = Choice::named("grid")), "study `exact`: grid needs `points`"),
+        (with(&|settings| settings.proposer = Choice::named("grid")), "search.proposer: grid needs `points`"),
         (
             with(&|settings| {
                 settings.space = Space::extract(&json!({"a": {"choose": [1, 2]}})).unwrap().0;
                 settings.proposer = Choice::named("cma_es");
             }),
-            "study `exact`: cma_es needs a number",
+            "search.proposer: cma_es needs a number",
         ),
     ] {
         assert!(error.starts_with(message), "{error}");

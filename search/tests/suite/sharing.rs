@@ -86,8 +86,39 @@ fn a_trial_of_a_silent_worker_is_had_by_another_with_the_same_settings() {
     let failed = &other.study().trials()[1];
     assert_eq!(
         (failed.state, failed.reason.as_deref()),
-        (TrialState::Failed, Some("who worked on it was lost 3 times"))
+        (TrialState::Failed, Some("the process that worked on it was lost 3 times"))
     );
+    assert!(failed.is_given_up);
+    // Queued again it waits as one that was never lost, with what was reported.
+    let mut third = open(&path, patient);
+    assert!(third.requeue(&[1, 0]).unwrap_err().to_string().contains("it has not failed"));
+    assert!(third.requeue(&[1, 1]).unwrap_err().to_string().contains("it has not failed"), "named twice");
+    assert_eq!(third.study().trials()[1].state, TrialState::Failed, "all of them or none");
+    assert_eq!(open(&path, patient).study().trials()[1].state, TrialState::Failed, "nothing was written");
+    third.requeue(&[1]).unwrap();
+    // Who was only silent hears that it was lost, not that there was never anything.
+    let error = other.report(1, 3, 0.5).unwrap_err();
+    assert!(matches!(error, SearchError::Taken { number: 1, by: None, .. }), "{error}");
+    assert_eq!(trial(&mut third).number, 1);
+    third.tell(1, Outcome::complete(0.7)).unwrap();
+    let known = &third.study().trials()[1];
+    assert_eq!((known.state, known.losses, known.is_given_up), (TrialState::Complete, 0, false));
+}
+
+#[test]
+fn seconds_of_work_are_without_those_in_which_a_trial_waited() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("study.jsonl");
+    let mut study = open(&path, Sharing::default());
+    let asked = trial(&mut study);
+    std::thread::sleep(Duration::from_millis(40));
+    study.release(asked.number).unwrap();
+    std::thread::sleep(Duration::from_millis(400));
+    let again = trial(&mut study);
+    assert_eq!(again.number, asked.number);
+    study.tell(again.number, Outcome::complete(0.5)).unwrap();
+    let worked = study.study().trials()[0].worked_seconds().unwrap();
+    assert!((0.03..0.4).contains(&worked), "{worked}");
 }
 
 #[test]

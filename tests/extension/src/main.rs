@@ -13,6 +13,7 @@ mod output_scale;
 mod short_trials;
 mod sign_sgd;
 mod soft_capped;
+mod squared_distance;
 mod swish;
 mod tally;
 mod two_valued;
@@ -58,7 +59,7 @@ fn extended() -> Catalogs {
         losses: ours.losses.with(brier::BRIER),
         methods: ours.methods.with(output_scale::OUTPUT_SCALE),
         metrics: ours.metrics.with(kappa::KAPPA),
-        operators: ours.operators.with_operator(swish::SWISH),
+        operators: ours.operators.with_operator(swish::SWISH).with_operator(squared_distance::SQUARED_DISTANCE),
         optimizers: ours.optimizers.with(sign_sgd::SIGN_SGD),
         proposers: ours.proposers.with(late_draws::LATE_DRAWS),
         schedules: ours.schedules.with(halving::HALVING),
@@ -206,6 +207,18 @@ fn compiles_an_operator_of_its_own() -> anyhow::Result<()> {
     let program = compile(&model, &all, &extended().operators)?;
     ensure!(program.manifest.parameters.len() == 3, "{:?}", program.manifest.parameters);
     ensure!(compile(&model, &all, &OperatorCatalog::standard()).is_err(), "nobody else knows the operator");
+    // one whose gradient is written here, and whose second input is a weight
+    let model = network(|graph, value| {
+        let values: Vec<f32> = (0..64 * 64).map(|at| (at * 37 % 101) as f32 / 101.0 - 0.5).collect();
+        let prototypes = graph.constant("prototypes", Constant::f32([64, 64], &values));
+        let metric = [("metric", Attribute::from("sqeuclidean"))];
+        Ok(graph.add_in("com.microsoft", "CDist", &[Some(value), Some(prototypes)], &metric, 1)?[0])
+    })?;
+    let model = Model::from_bytes(model)?;
+    let program = compile(&model, &all, &extended().operators)?;
+    let trained: Vec<&str> = program.manifest.parameters.iter().map(|entry| entry.name.as_str()).collect();
+    ensure!(trained.contains(&"prototypes") && trained.contains(&"hidden.weight"), "{trained:?}");
+    ensure!(compile(&model, &all, &OperatorCatalog::standard()).is_err(), "nobody else knows its gradient");
     Ok(())
 }
 

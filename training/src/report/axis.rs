@@ -81,6 +81,9 @@ impl Axis {
         match self.scale {
             Scale::Counts => grouped(value as u64),
             Scale::Shares => format!("{:.1$} %", value * 100.0, digits(self.step * 100.0 * (1.0 + 1e-9))),
+            Scale::Numbers if self.step >= 1.0 && (1e4..1e6).contains(&largest) => {
+                format!("{}{}", if value < 0.0 { "−" } else { "" }, grouped(value.abs().round() as u64))
+            }
             // Enough digits that no two ticks read the same.
             Scale::Numbers if self.step < 1e-4 || largest >= 1e5 => {
                 let precision = value.abs().log10().floor() - (self.step * (1.0 + 1e-9)).log10().floor();
@@ -109,6 +112,7 @@ mod tests {
             (Numbers, vec![2.0], vec!["1.0", "1.5", "2.0", "2.5", "3.0"]),
             (Numbers, vec![0.0, 3e-5], vec!["0", "1e-5", "2e-5", "3e-5"]),
             (Numbers, vec![1.0e-3, 1.05e-3], vec!["1.00e-3", "1.01e-3", "1.02e-3", "1.03e-3", "1.04e-3", "1.05e-3"]),
+            (Numbers, vec![-5e4, 1e5], vec!["−50,000", "0", "50,000", "100,000"]),
             (Numbers, vec![0.0, 3e30], vec!["0", "1e30", "2e30", "3e30"]),
             (Shares, vec![0.5, 0.848], vec!["50 %", "60 %", "70 %", "80 %", "90 %"]),
             (Shares, vec![1.0], vec!["95 %", "96 %", "97 %", "98 %", "99 %", "100 %"]),

@@ -76,7 +76,7 @@ fn charts(runs: &[RunRecord]) -> Vec<Chart> {
         let one = |(index, run): (usize, &RunRecord)| Series {
             name: shown(&run.title),
             colour: index % COLOURS,
-            dash: index / COLOURS % DASHES,
+            dash: dash(index),
             points: points(run),
             steps_per_point: run.history.curve.steps_per_point,
             best: best.then(|| place_of_best(run)).flatten(),
@@ -158,8 +158,14 @@ fn capitalized(name: &str) -> String {
 /// Colours that the page's style sheet has.
 const COLOURS: usize = 6;
 
-/// With more runs than colours, lines are dashed; style sheet as well.
+/// Dashes beside the colours, which not everybody tells apart; style sheet as well.
 const DASHES: usize = 3;
+
+/// Of a run, so that neighbours differ and no two of the first eighteen are alike.
+fn dash(index: usize) -> usize {
+    (index + index / COLOURS) % DASHES
+}
+
 /// Letters that a setting or a note is cut to.
 const LONGEST: usize = 2000;
 
@@ -231,7 +237,7 @@ impl Run {
         Self {
             title: shown(&run.title),
             colour: index % COLOURS,
-            dash: index / COLOURS % DASHES,
+            dash: dash(index),
             figures: figures(run, evaluation),
             settings: run.settings.iter().map(|(name, value)| (shown(name), long(&plain(value)))).collect(),
             notes: run.notes.iter().map(long).collect(),
@@ -405,7 +411,10 @@ fn figures(run: &RunRecord, evaluation: Option<&Evaluation>) -> Vec<(String, Str
         figures.push(("training loss of the last epoch".into(), decimal(last.training_loss)));
     }
     figures.push(("epochs, steps".into(), format!("{}, {}", history.epochs.len(), grouped(history.steps))));
-    figures.push(("numbers trained, frozen".into(), format!("{}, {}", grouped(run.trained), grouped(run.frozen))));
+    // the log of a run that goes on does not say it
+    if run.trained + run.frozen > 0 {
+        figures.push(("numbers trained, frozen".into(), format!("{}, {}", grouped(run.trained), grouped(run.frozen))));
+    }
     let seconds: f64 = history.epochs.iter().map(|epoch| epoch.seconds).sum();
     let rows: u64 = history.epochs.iter().map(|epoch| epoch.rows).sum();
     if seconds > 0.0 {

@@ -59,6 +59,11 @@ impl OwnedTensor {
                 let tensor = Tensor::new(allocator, shape).map_err(TrainingError::session(doing))?;
                 Ok(Self { data: Data::I64(tensor), shape: shape.to_vec() })
             }
+            "uint8" => {
+                let doing = format!("allocating `{}`", entry.name);
+                let tensor = Tensor::new(allocator, shape).map_err(TrainingError::session(doing))?;
+                Ok(Self { data: Data::U8(tensor), shape: shape.to_vec() })
+            }
             _ => Err(TrainingError::Input {
                 name: entry.name.clone(),
                 wanted: format!("{} {:?}", entry.dtype, entry.shape),
@@ -124,8 +129,13 @@ impl OwnedTensor {
             (Data::I64(tensor), TensorData::I64(values)) if fits => {
                 tensor.extract_tensor_mut().1.copy_from_slice(values)
             }
+            (Data::U8(tensor), TensorData::U8(values)) if fits => tensor.extract_tensor_mut().1.copy_from_slice(values),
             (data, _) => {
-                let dtype = if matches!(data, Data::F32(_)) { "float32" } else { "int64" };
+                let dtype = match data {
+                    Data::F32(_) => "float32",
+                    Data::I64(_) => "int64",
+                    Data::U8(_) => "uint8",
+                };
                 return Err(TrainingError::Input {
                     name: entry.name.clone(),
                     wanted: format!("{dtype} {:?}", entry.shape),

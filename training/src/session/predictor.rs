@@ -124,6 +124,7 @@ impl Predictor {
                 let value = match &tensor.data {
                     TensorData::F32(values) => TensorRef::from_array_view((shape, &**values)).map(Into::into),
                     TensorData::I64(values) => TensorRef::from_array_view((shape, &**values)).map(Into::into),
+                    TensorData::U8(values) => TensorRef::from_array_view((shape, &**values)).map(Into::into),
                     _ => unreachable!("the batch was checked before it was sent here"),
                 };
                 inputs.push((name.into(), value.map_err(fail())?));
@@ -151,6 +152,6 @@ fn check_input(name: &str, shape: &[i64], batch: &Batch) -> Result<(), TrainingE
     };
     let fits = tensor.shape.len() == shape.len()
         && tensor.shape.iter().zip(shape).all(|(have, want)| *want < 0 || i64::try_from(*have) == Ok(*want));
-    let numbers = matches!(tensor.data, TensorData::F32(_) | TensorData::I64(_));
+    let numbers = matches!(tensor.data, TensorData::F32(_) | TensorData::I64(_) | TensorData::U8(_));
     if fits && numbers { Ok(()) } else { Err(wrong(format!("{} {:?}", tensor.element_type().name(), tensor.shape))) }
 }

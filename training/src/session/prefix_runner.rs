@@ -66,6 +66,7 @@ impl PrefixRunner {
                 let value = match &tensor.data {
                     TensorData::F32(values) => TensorRef::from_array_view((shape, &**values)).map(Into::into),
                     TensorData::I64(values) => TensorRef::from_array_view((shape, &**values)).map(Into::into),
+                    TensorData::U8(values) => TensorRef::from_array_view((shape, &**values)).map(Into::into),
                     _ => unreachable!("the batch was checked before it was sent here"),
                 };
                 given.push((name.into(), value.map_err(fail())?));

@@ -2,6 +2,7 @@
 //! cache.
 
 use super::legs::Points;
+use super::packed::ImageTensor;
 use super::plan::Stage;
 use super::resample::{Resample, Rows};
 use super::warp;
@@ -11,24 +12,52 @@ use crate::steps::point::{PointStep, RowPlace};
 
 /// Fills `out` (channel, row, column) with the window of a stage's run, row by row.
 pub(super) fn finish<S: Resample>(rows: &Rows<'_, S>, stage: &Stage<'_>, points: &[&dyn PointStep], out: &mut [f32]) {
+    let mut way = Points::default();
+    each_row(out, stage.run.window, &stage.image, |place, row| one_row(rows, stage, points, &mut way, place, row));
+}
+
+/// The same, each row put into the tensor of a model's input while it is in the cache.
+pub(super) fn finish_by_rows<S: Resample>(
+    rows: &Rows<'_, S>,
+    stage: &Stage<'_>,
+    points: &[&dyn PointStep],
+    buffer: &mut Vec<f32>,
+    out: &mut ImageTensor<'_>,
+) {
     let [left, top, width, height] = stage.run.window;
     let mut way = Points::default();
-    each_row(out, stage.run.window, &stage.image, |place, row| {
-        let y = (place.y - top) as usize;
-        match rows {
-            Rows::Straight { pixels, mirror_x, mirror_y } => {
-                let from = if *mirror_y { height as usize - 1 - y } else { y };
-                S::spread(pixels.row(from, width as usize), *mirror_x, row);
-            }
-            Rows::Warped { image, matrix, nearest } => {
-                warp::row(image, matrix, *nearest, &stage.run.clips, y, row);
-            }
-            Rows::Bent { image, legs, fields, matrix, nearest } => {
-                warp::bent_row(image, legs, fields, matrix, *nearest, [left, place.y], &mut way, row);
-            }
+    buffer.resize(width as usize * stage.image.channels as usize, 0.0);
+    let mut row: Vec<&mut [f32]> = buffer.chunks_exact_mut(width as usize).collect();
+    for y in top..top + height {
+        let place = RowPlace { left, y, width: stage.image.width, height: stage.image.height };
+        one_row(rows, stage, points, &mut way, &place, &mut row);
+        out.put_row((y - top) as usize, height as usize, &row);
+    }
+}
+
+fn one_row<S: Resample>(
+    rows: &Rows<'_, S>,
+    stage: &Stage<'_>,
+    points: &[&dyn PointStep],
+    way: &mut Points,
+    place: &RowPlace,
+    row: &mut [&mut [f32]],
+) {
+    let [left, top, width, height] = stage.run.window;
+    let y = (place.y - top) as usize;
+    match rows {
+        Rows::Straight { pixels, mirror_x, mirror_y } => {
+            let from = if *mirror_y { height as usize - 1 - y } else { y };
+            S::spread(pixels.row(from, width as usize), *mirror_x, row);
         }
-        points.iter().for_each(|step| step.apply(place, row));
-    });
+        Rows::Warped { image, matrix, nearest } => {
+            warp::row(image, matrix, *nearest, &stage.run.clips, y, row);
+        }
+        Rows::Bent { image, legs, fields, matrix, nearest } => {
+            warp::bent_row(image, legs, fields, matrix, *nearest, [left, place.y], way, row);
+        }
+    }
+    points.iter().for_each(|step| step.apply(place, row));
 }
 
 /// Carries steps on points out, on a window of an image.

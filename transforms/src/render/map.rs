@@ -141,6 +141,22 @@ pub(crate) fn seen_beyond(source: &ImageFacts, steps: &[DrawnStep]) -> Vec<bool>
     seen
 }
 
+/// The steps that are to show the picture around their input, where a part of it was cut off, and cannot, since a stage begins with
+/// them: each with the step before it.
+pub(crate) fn ended_pictures(source: &ImageFacts, steps: &[DrawnStep]) -> Vec<(usize, usize)> {
+    let (mut seen, mut ended) = (Matrix::IDENTITY, Vec::new());
+    for map in unchecked_maps(source, steps) {
+        let [left, top, right, bottom] = seen.bounds(map.input.width, map.input.height);
+        let is_cut =
+            left > 1.0 || top > 1.0 || right < f64::from(source.width) - 1.0 || bottom < f64::from(source.height) - 1.0;
+        if map.begins && is_cut && map.step.border() == Border::Picture && !map.step.stays_inside(&map.input) {
+            ended.push((map.index, map.index - 1));
+        }
+        seen = seen.after(&map.matrix());
+    }
+    ended
+}
+
 /// How coarse a run of maps has made an image.
 pub(super) struct Detail {
     composed: Matrix,

@@ -14,6 +14,7 @@ mod map;
 mod map_run;
 mod nearest;
 pub(crate) mod noise;
+mod packed;
 mod pixels;
 mod plan;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod weighted;
 mod windows;
 
 use fast_image_resize::Resizer;
+use millstream_schemas::ImageLayout;
 
 use crate::error::TransformError;
 use crate::image_drawing::{DecodeRequest, ImageDrawing};
@@ -36,9 +38,10 @@ use crate::image_limits::check_size;
 use crate::raster::{RgbImage, SampleSlice, SourceImage};
 use crate::steps::filter::Neighbours;
 use crate::steps::point::PointStep;
-pub(crate) use map::seen_beyond;
+pub(crate) use map::{ended_pictures, seen_beyond};
 use map_run::MapRun;
 pub(crate) use nearest::nearest;
+pub use packed::{ImageTensor, PixelValues};
 use pixels::Pixels;
 pub use plan::ImagePlan;
 use plan::{Effect, Stage, Wide};
@@ -148,7 +151,7 @@ impl ImageDrawing {
     ) -> Result<RgbImage, TransformError> {
         let plan = self.plan(&source.facts)?;
         let mut values = vec![0.0; plan.output.value_count()];
-        plan.carry_out(source, scratch, &mut values, true)?;
+        plan.carry_out(source, scratch, &mut Output::Planes(&mut values), true)?;
         Ok(finish::to_rgb8(&values, &plan.output))
     }
 }
@@ -167,20 +170,39 @@ impl ImagePlan<'_> {
         scratch: &mut Scratch,
         out: &mut [f32],
     ) -> Result<(), TransformError> {
-        self.carry_out(source, scratch, out, false)
+        self.carry_out(source, scratch, &mut Output::Planes(out), false)
+    }
+
+    /// As [`render`](Self::render), in the order of axes and as the values that a model takes. Normalized values have no place in
+    /// bytes: they are cut off at 0 and 255.
+    ///
+    /// # Errors
+    /// As [`render`](Self::render).
+    pub fn render_tensor(
+        &self,
+        source: &SourceImage<'_>,
+        scratch: &mut Scratch,
+        out: &mut ImageTensor<'_>,
+    ) -> Result<(), TransformError> {
+        match out {
+            ImageTensor { layout: ImageLayout::ChannelsFirst, values: PixelValues::F32(out) } => {
+                self.render(source, scratch, out)
+            }
+            out => self.carry_out(source, scratch, &mut Output::Packed(out), false),
+        }
     }
 
     fn carry_out(
         &self,
         source: &SourceImage<'_>,
         scratch: &mut Scratch,
-        out: &mut [f32],
+        out: &mut Output<'_, '_>,
         for_people: bool,
     ) -> Result<(), TransformError> {
-        let wanted = self.output.value_count();
-        if out.len() != wanted {
+        let (wanted, got) = (self.output.value_count(), out.len());
+        if got != wanted {
             let ImageFacts { width, height, channels, .. } = self.output;
-            return Err(TransformError::OutputLength { width, height, channels, wanted, got: out.len() });
+            return Err(TransformError::OutputLength { width, height, channels, wanted, got });
         }
         if source.facts != self.source {
             return Err(TransformError::OtherImage { wanted: self.source, got: source.facts });
@@ -221,7 +243,7 @@ impl ImagePlan<'_> {
         source: Pixels<'_, S>,
         samples: &mut Samples<S>,
         scratch: &mut Scratch,
-        out: &mut [f32],
+        out: &mut Output<'_, '_>,
         for_people: bool,
     ) -> Result<(), TransformError> {
         let Samples { pixels, between } = samples;
@@ -234,13 +256,39 @@ impl ImagePlan<'_> {
             let rows = resample::prepare(&stage.run, before, &mut scratch.resizer, pixels)?;
             let Some(next) = self.stages.get(index + 1) else {
                 let (first, rest) = (&mut scratch.values, &mut scratch.filtered);
-                render_stage(&rows, stage, for_people, Some(out), first, rest);
+                match out {
+                    Output::Planes(out) => render_stage(&rows, stage, for_people, Some(out), first, rest),
+                    Output::Packed(out) if stage.effects.is_empty() => {
+                        finish::finish_by_rows(&rows, stage, &shown(&stage.points, for_people), first, out);
+                    }
+                    Output::Packed(out) => {
+                        render_stage(&rows, stage, for_people, None, first, rest);
+                        out.put_planes(first, channels, self.output.height as usize);
+                    }
+                }
                 break;
             };
             render_stage(&rows, stage, for_people, None, &mut scratch.values, &mut scratch.filtered);
             finish::interleave(&scratch.values, stage.made(), next.run.region, between);
         }
         Ok(())
+    }
+}
+
+/// Where an image is rendered into.
+enum Output<'a, 'b> {
+    /// Floats: channel, row, column.
+    Planes(&'a mut [f32]),
+    /// Anything else.
+    Packed(&'a mut ImageTensor<'b>),
+}
+
+impl Output<'_, '_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Planes(values) => values.len(),
+            Self::Packed(tensor) => tensor.len(),
+        }
     }
 }
 

@@ -8,6 +8,8 @@
 //! What the end needs is passed back from stage to stage: a step on points needs the pixels it makes, a filter as many
 //! more as its radius, a step on the whole image all of them, a run of maps its region of what was before it.
 
+use millstream_schemas::ImageLayout;
+
 use super::map::{Map, unchecked_maps};
 use super::map_run::MapRun;
 use crate::image_limits::check_size;
@@ -135,6 +137,14 @@ impl<'a> ImagePlan<'a> {
             own = std::cmp::max(own, 4 * held);
         }
         [converted, own, spare, between].iter().fold(resized.unwrap_or(0), |sum, bytes| sum.saturating_add(*bytes))
+    }
+
+    /// The most bytes that rendering into a model's input holds beyond [`memory`](Self::memory): what is not made row by row is made as
+    /// planes first.
+    pub fn tensor_memory(&self, layout: ImageLayout, is_bytes: bool) -> u64 {
+        let is_direct = layout == ImageLayout::ChannelsFirst && !is_bytes;
+        let by_rows = self.stages.last().is_none_or(|stage| stage.effects.is_empty());
+        if is_direct || by_rows { 0 } else { self.output.value_count() as u64 * 4 * 2 }
     }
 }
 

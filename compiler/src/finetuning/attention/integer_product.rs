@@ -66,9 +66,11 @@ fn scaled(graph: &Graph, (producers, readers): Neighbours<'_>, product: &Node, s
     };
     let made = |at: usize| graph.nodes()[at].outputs.first().copied().flatten();
     let mut at = only(product.outputs.first().copied().flatten()?)?;
-    let is_cast = graph.nodes()[at].is("Cast") && graph.tensor_type(made(at)?)?.dtype == ElementType::F32;
+    if !graph.nodes()[at].is("Cast") || graph.tensor_type(made(at)?)?.dtype != ElementType::F32 {
+        return None;
+    }
     let (mut by_input, mut by_matrix) = (false, false);
-    while is_cast {
+    loop {
         let value = made(at)?;
         at = only(value)?;
         let node = &graph.nodes()[at];
@@ -88,5 +90,4 @@ fn scaled(graph: &Graph, (producers, readers): Neighbours<'_>, product: &Node, s
             return Some(at);
         }
     }
-    None
 }

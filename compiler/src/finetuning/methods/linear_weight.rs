@@ -75,10 +75,15 @@ impl LinearWeight {
     }
 
     /// What the node `at`, one of its readers, multiplies with it, in floats.
-    pub(crate) fn read_at(graph: &Graph, at: usize) -> Option<ValueId> {
+    pub(crate) fn float_input_at(graph: &Graph, at: usize) -> Option<ValueId> {
+        let node = &graph.nodes()[at];
+        // these multiply floats themselves
+        if ["MatMul", "Gemm", "Conv", "Gather"].iter().any(|operator| node.is(operator)) {
+            return node.input(0);
+        }
         let edges = Edges::new(graph);
         let whole = edges.integers().find(|product| product.end == at).map(|product| product.input);
-        whole.or_else(|| graph.nodes()[at].input(0))
+        whole.or_else(|| node.input(0))
     }
 }
 

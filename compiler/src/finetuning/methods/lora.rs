@@ -405,7 +405,7 @@ impl Lora {
         added.adapted.push(weight.layer.clone());
         let magnitude = magnitude.map(|(value, _)| value);
         let trained: Vec<ValueId> = [Some(a), Some(b), magnitude, bias_value].into_iter().flatten().collect();
-        let taken = is_pissa.then(|| first.map(|values| Arc::<[f32]>::from(values)));
+        let taken = is_pissa.then(|| first.map(Arc::<[f32]>::from));
         let parts =
             FileParts { alpha, taken, has_magnitude: magnitude.is_some(), is_rank_stabilized: self.rank_stabilized };
         added.file.modules.push(in_file(adapted, trained.clone(), parts));

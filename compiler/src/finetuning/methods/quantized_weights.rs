@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::linear_weight::{LinearMap, LinearWeight, linear_map};
 use crate::finetuning::attention::Edges;
@@ -13,13 +13,14 @@ const ENDINGS: [&str; 7] = ["_quantized", "_quant", "_Q2", "_Q4", "_Q8", "_Bnb4"
 pub(crate) fn quantized_weights(base: &Graph, prediction: Option<ValueId>) -> Vec<LinearWeight> {
     let is_integer = |value: ValueId| base.constant_of(value).is_some_and(|constant| !constant.dtype.is_float());
     let edges = Edges::new(base);
+    let products: HashMap<usize, _> = edges.integers().map(|product| (product.multiplies, product)).collect();
     let leads = prediction.map(|prediction| behind(base, &edges, prediction));
     let mut found: Vec<LinearWeight> = Vec::new();
     for (index, node) in base.nodes().iter().enumerate() {
         if leads.as_ref().is_some_and(|leads| !leads.contains(&index)) {
             continue;
         }
-        let product = edges.integers().find(|product| product.multiplies == index);
+        let product = products.get(&index).copied();
         let (value, shape, read, map) = if let Some(own) = product {
             let (inputs, outputs) = (own.inputs, own.outputs);
             let map = LinearMap::Dense { inputs, outputs, is_transposed: false, factor: 1.0 };

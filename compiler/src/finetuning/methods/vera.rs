@@ -181,7 +181,7 @@ impl Vera {
         // from the last on, so that the places of the others stay
         for at in weight.readers(graph).into_iter().rev() {
             let node = graph.nodes()[at].clone();
-            let x = LinearWeight::read_at(graph, at).expect("what reads a weight reads an input beside it");
+            let x = LinearWeight::float_input_at(graph, at).expect("what reads a weight reads an input beside it");
             graph.replace_result(at, &named("base_output"), |graph, own| {
                 let is_turned = node.is("Gemm") && node.int("transA").unwrap_or(0) != 0;
                 let x = if is_turned {

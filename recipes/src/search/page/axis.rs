@@ -6,7 +6,7 @@ use millstream_training::metrics::{FigureKind, Unit};
 
 use serde_json::Value;
 
-use crate::search::shown_figure;
+use crate::search::{alternative_in_words, shown_figure};
 
 /// Letters of a tick at most.
 const LONGEST: usize = 14;
@@ -47,13 +47,13 @@ impl Axis {
         let ticks = match distribution.alternatives() {
             Some(values) => {
                 let named = |at: &usize| values.len() <= MOST_NAMED || *at == 0 || at + 1 == values.len();
-                let tick = |at: usize| (distribution.unit(at as f64), setting(&values[at]));
+                let tick = |at: usize| (distribution.unit(at as f64), setting(values, &values[at], LONGEST));
                 (0..values.len()).filter(named).map(tick).collect()
             }
             None => {
                 let mut settings: Vec<f64> = [0.0, 0.5, 1.0].map(|unit| distribution.at(unit)).to_vec();
                 settings.dedup();
-                let tick = |value: f64| (distribution.unit(value), setting(&distribution.value(value)));
+                let tick = |value: f64| (distribution.unit(value), setting(&[], &distribution.value(value), LONGEST));
                 settings.into_iter().map(tick).collect()
             }
         };
@@ -88,18 +88,13 @@ impl Axis {
     }
 }
 
-/// A value of a recipe, short.
-pub(super) fn setting(value: &Value) -> String {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Number(one) => match one.as_f64() {
-            Some(float) if !one.is_i64() && !one.is_u64() => number(float),
-            _ => one.to_string(),
-        },
-        Value::Object(map) if map.len() == 1 => map.keys().next().cloned().unwrap_or_default(),
-        value => value.to_string(),
-    };
-    shown_up_to(text, LONGEST)
+/// A value of a recipe in so many letters, among these alternatives where there are any.
+pub(super) fn setting(alternatives: &[Value], value: &Value, most: usize) -> String {
+    if let Value::Number(one) = value {
+        let float = one.as_f64().filter(|_| !one.is_i64() && !one.is_u64());
+        return float.map_or_else(|| one.to_string(), number);
+    }
+    alternative_in_words(alternatives, value, most).unwrap_or_else(|| shown_up_to(value.to_string(), most))
 }
 
 /// Four digits that count.

@@ -5,6 +5,9 @@ use super::marks::{class, complete, told, value};
 use super::plot::{Plot, panel};
 use crate::search::{StudyReport, shown_figure};
 
+/// Values on the way that have a mark of their own; of more one in several has.
+const MOST_MARKS: usize = 5_000;
+
 /// The first figure of each trial, and the best so far.
 pub(super) fn history(study: &StudyReport) -> Option<String> {
     let kind = study.figures.first()?;
@@ -50,17 +53,32 @@ pub(super) fn intermediate(study: &StudyReport) -> Option<String> {
     let mut trials: Vec<_> = study.trials.iter().collect();
     // The best lies above the others.
     trials.sort_by_key(|trial| study.best == Some(trial.number));
-    for trial in trials {
-        let place = |(step, value): &(u64, f64)| Some((x.place(*step as f64)?, y.place(*value)?));
-        let places: Vec<(f64, f64)> = trial.reports.iter().filter_map(place).collect();
+    let every = reports().count().div_ceil(MOST_MARKS).max(1);
+    for trial in &trials {
+        let places: Vec<(f64, f64)> =
+            trial.reports.iter().filter_map(|(step, value)| place(&x, &y, *step, *value)).collect();
         let is_best = study.best == Some(trial.number);
         let colour = if is_best { "stroke: var(--best); stroke-width: 2.5" } else { "stroke: var(--faint)" };
-        match places.as_slice() {
-            [] => {}
-            [one] => plot.dot(class(study, trial), *one, &told(study, trial)),
-            several => plot.line("thin", colour, several, &told(study, trial)),
+        if places.len() > 1 {
+            plot.line("thin", colour, &places, &told(study, trial));
+        }
+    }
+    for trial in trials {
+        // The last one always has a mark.
+        for (step, value) in trial.reports.iter().rev().step_by(every) {
+            if let Some(place) = place(&x, &y, *step, *value) {
+                let figure = shown_figure(kind, Some(*value));
+                // its values are told by the line and in the table: a page has thousands of marks
+                let words = format!("trial {} after {step}: {} {figure}", trial.number, kind.label());
+                plot.point(class(study, trial), place, &words);
+            }
         }
     }
     let title = format!("On the way: {} by {step}", kind.label());
-    Some(panel(&title, &plot.render(&title), ""))
+    let note = if every > 1 { format!("one in {every} values has a mark") } else { String::new() };
+    Some(panel(&title, &plot.render(&title), &note))
+}
+
+fn place(x: &Axis, y: &Axis, step: u64, value: f64) -> Option<(f64, f64)> {
+    Some((x.place(step as f64)?, y.place(value)?))
 }

@@ -4,7 +4,7 @@ use millstream_schemas::shown;
 use millstream_search::TrialState;
 
 use super::axis::setting;
-use crate::search::{StudyReport, TrialReport, shown_figure};
+use crate::search::{LONGEST_SETTING, StudyReport, TrialReport, shown_figure};
 
 /// `trial 3: accuracy 91.2 %, rate 0.01, optimizer sgd`.
 pub(super) fn told(study: &StudyReport, trial: &TrialReport) -> String {
@@ -26,7 +26,8 @@ pub(super) fn told(study: &StudyReport, trial: &TrialReport) -> String {
         let value = Some(*value).filter(|value| value.is_finite());
         parts.push(format!("{} {} after {step}", kind.label(), shown_figure(kind, value)));
     }
-    parts.extend(trial.settings.iter().map(|(name, value)| format!("{} {}", shown(name), setting(value))));
+    let setting = |name: &str, value| setting(study.alternatives(name), value, LONGEST_SETTING);
+    parts.extend(trial.settings.iter().map(|(name, value)| format!("{} {}", shown(name), setting(name, value))));
     format!("trial {}: {}", trial.number, parts.join(", "))
 }
 

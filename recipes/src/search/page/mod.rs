@@ -44,9 +44,10 @@ pub(crate) fn render(study: &StudyReport) -> String {
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{name}</title>\n<style>\n{STYLE}</style></head>\n<body>\n<h1>{name}</h1>\n<p class=\"soft\">{}</p>\n\
-         {}<div class=\"grid\">\n{panels}</div>\n{}</body></html>\n",
+         {}{}<div class=\"grid\">\n{panels}</div>\n{}</body></html>\n",
         escaped(&said),
         table::best(study),
+        table::given_up(study),
         table::trials(study),
     )
 }
@@ -90,6 +91,7 @@ mod tests {
                 reports: vec![(1, 0.3), (2, if number == 2 { f64::NAN } else { value })],
                 violation: 0.0,
                 reason: (state == TrialState::Failed).then(|| "<script>alert(1)</script>".into()),
+                is_given_up: number == 4,
                 seconds: Some(1.5),
             }
         };
@@ -121,6 +123,10 @@ mod tests {
         assert!(render(&study(2, 20)).contains("no other beats"));
         assert!(page.matches("<title>").count() > 100, "{}", page.matches("<title>").count());
         assert!(page.contains("<title>trial 0: loss"), "{page}");
+        let mark = page.split("<title>trial 0 after 1: ").nth(1).and_then(|rest| rest.split('<').next());
+        let mark = mark.unwrap_or_else(|| panic!("a value on the way has no mark: {page}"));
+        assert!(mark.starts_with("loss 0.3") && !mark.contains("rate"), "a mark repeats the trial's values: {mark}");
+        assert!(page.contains("trial 4 was given up") && page.contains("search retry"), "{page}");
     }
 
     #[test]

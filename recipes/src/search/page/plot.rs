@@ -27,10 +27,19 @@ impl Plot {
     }
 
     /// A mark of a class at a place, with what it stands for.
-    pub(super) fn dot(&mut self, class: &str, (x, y): (f64, f64), told: &str) {
+    pub(super) fn dot(&mut self, class: &str, place: (f64, f64), told: &str) {
+        self.circle(class, place, 4.0, told);
+    }
+
+    /// A small one, of several on one line.
+    pub(super) fn point(&mut self, class: &str, place: (f64, f64), told: &str) {
+        self.circle(class, place, 2.2, told);
+    }
+
+    fn circle(&mut self, class: &str, (x, y): (f64, f64), radius: f64, told: &str) {
         let (x, y) = Self::at(x, y);
         self.body.push_str(&format!(
-            "<circle class=\"{class}\" cx=\"{x}\" cy=\"{y}\" r=\"4\"><title>{}</title></circle>\n",
+            "<circle class=\"{class}\" cx=\"{x}\" cy=\"{y}\" r=\"{radius}\"><title>{}</title></circle>\n",
             escaped(told)
         ));
     }

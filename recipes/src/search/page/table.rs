@@ -5,7 +5,7 @@ use millstream_schemas::shown;
 use super::axis::setting;
 use super::marks::told;
 use super::plot::escaped;
-use crate::search::{StudyReport, TrialReport, shown_figure};
+use crate::search::{LONGEST_SETTING, StudyReport, TrialReport, shown_figure};
 
 /// What the best trial is, or that there is none.
 pub(super) fn best(study: &StudyReport) -> String {
@@ -19,6 +19,11 @@ pub(super) fn best(study: &StudyReport) -> String {
     format!("<p><b>Best: {}</b>{}</p>\n", escaped(&told(study, best)), escaped(&interval))
 }
 
+/// What is to be known of trials that were given up.
+pub(super) fn given_up(study: &StudyReport) -> String {
+    study.given_up_in_words().map_or_else(String::new, |said| format!("<p>{}</p>\n", escaped(&said)))
+}
+
 /// All trials.
 pub(super) fn trials(study: &StudyReport) -> String {
     let head = ["trial".to_owned(), "state".to_owned()].into_iter();
@@ -27,7 +32,7 @@ pub(super) fn trials(study: &StudyReport) -> String {
     let head: String = head
         .chain(figures)
         .chain(parameters)
-        .chain(["seconds".to_owned()])
+        .chain(["seconds of work".to_owned()])
         .map(|name| format!("<th>{}</th>", escaped(&name)))
         .collect();
     let rows: String = study.trials.iter().map(|trial| row(study, trial)).collect();
@@ -50,6 +55,7 @@ fn row(study: &StudyReport, trial: &TrialReport) -> String {
     }
     for parameter in &study.parameters {
         let value = trial.settings.iter().find(|(name, _)| *name == parameter.name);
+        let setting = |value| setting(study.alternatives(&parameter.name), value, LONGEST_SETTING);
         cells.push_str(&text(value.map_or_else(String::new, |(_, value)| setting(value))));
     }
     cells.push_str(&number(trial.seconds.map_or_else(String::new, |seconds| format!("{seconds:.1}"))));

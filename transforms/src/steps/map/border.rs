@@ -10,8 +10,8 @@ pub enum Border {
     /// The colour `fill`.
     #[default]
     Fill,
-    /// The picture that the input was cropped, turned or resized from, further out; where that ends, or a transform of
-    /// pixels stands in between, `fill`.
+    /// The picture that the input was cropped, turned or resized from, further out; where that ends, `fill`. It ends too where
+    /// a transform of pixels (colours, noise, blur) stands in between, and at one that enlarges again what was shrunk before.
     Picture,
     /// The input, mirrored at its edges (`d c b a | a b c d | d c b a`).
     Reflect,

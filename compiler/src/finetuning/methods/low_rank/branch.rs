@@ -25,7 +25,7 @@ impl Branch<'_> {
     /// the result of its `Dropout`, where it has one.
     pub(in super::super) fn add(&self, graph: &mut Graph, at: usize) -> Result<Option<ValueId>, CompilerError> {
         let node = graph.nodes()[at].clone();
-        let x = LinearWeight::read_at(graph, at).expect("what reads a weight reads an input beside it");
+        let x = LinearWeight::float_input_at(graph, at).expect("what reads a weight reads an input beside it");
         let named = |part: &str| format!("{}.{part}", self.name);
         let mut dropped = None;
         graph.replace_result(at, &named("base_output"), |graph, own| {

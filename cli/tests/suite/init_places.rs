@@ -1,0 +1,153 @@
+//! Recipes that are made of pictures with masks or boxes, as their folders are.
+
+use std::fs;
+
+use image::{GrayImage, Luma, Rgb, RgbImage};
+
+use crate::learning::noise;
+use crate::onnx::{model, node, tensor, weight};
+use crate::workplace::{Workplace, has_runtime};
+
+const SIDE: u32 = 16;
+
+/// A bright square on a dark picture: left, top and side.
+fn square(row: usize) -> [u32; 3] {
+    let drawn = |at: usize| noise(3 * row + at) + 1.0;
+    [(drawn(0) * 4.0) as u32, (drawn(1) * 4.0) as u32, 4 + (drawn(2) * 2.0) as u32]
+}
+
+fn is_inside([left, top, side]: [u32; 3], x: u32, y: u32) -> bool {
+    x.wrapping_sub(left) < side && y.wrapping_sub(top) < side
+}
+
+fn picture(place: &Workplace, name: &str, row: usize) {
+    let square = square(row);
+    let pixel = |x, y| Rgb([if is_inside(square, x, y) { 220 } else { 30 }; 3]);
+    let path = place.path(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    RgbImage::from_fn(SIDE, SIDE, pixel).save(path).unwrap();
+}
+
+/// Pictures and masks, the square of the value `bright`.
+fn masks(place: &Workplace, folder: &str, bright: u8) {
+    fs::create_dir_all(place.path(&format!("{folder}/masks"))).unwrap();
+    for row in 0..40 {
+        picture(place, &format!("{folder}/images/{row}.png"), row);
+        let square = square(row);
+        let mask = GrayImage::from_fn(SIDE, SIDE, |x, y| Luma([if is_inside(square, x, y) { bright } else { 0 }]));
+        mask.save(place.path(&format!("{folder}/masks/{row}.png"))).unwrap();
+    }
+}
+
+/// One convolution with so many scores for each pixel, which says how large its maps are.
+fn of_pixels(place: &Workplace, name: &str, scores: u64, side: &str) {
+    let nodes = vec![node("Conv", &["image", "w", "b"], "scores", &[])];
+    let weights = vec![weight("w", &[scores, 3, 1, 1]), weight("b", &[scores])];
+    let (count, own) = (scores.to_string(), SIDE.to_string());
+    let inputs = vec![tensor("image", false, &["batch", "3", &own, &own])];
+    let network = model(nodes, weights, inputs, vec![tensor("scores", false, &["batch", &count, side, side])]);
+    fs::write(place.path(name), network).unwrap();
+}
+
+/// A dense layer on the pixels with so many numbers.
+fn of_numbers(place: &Workplace, name: &str, numbers: u64) {
+    let pixels = u64::from(SIDE * SIDE * 3);
+    let nodes = vec![
+        node("Flatten", &["image"], "pixels", &[("axis", &[1])]),
+        node("Gemm", &["pixels", "w", "b"], "numbers", &[("transB", &[1])]),
+    ];
+    let weights = vec![weight("w", &[numbers, pixels]), weight("b", &[numbers])];
+    let (count, own) = (numbers.to_string(), SIDE.to_string());
+    let inputs = vec![tensor("image", false, &["batch", "3", &own, &own])];
+    let network = model(nodes, weights, inputs, vec![tensor("numbers", false, &["batch", &count])]);
+    fs::write(place.path(name), network).unwrap();
+}
+
+/// Pictures with the boxes of their squares as YOLO has them, `of` of them each.
+fn yolo(place: &Workplace, folder: &str, of: usize) {
+    fs::create_dir_all(place.path(&format!("{folder}/labels"))).unwrap();
+    for row in 0..40 {
+        picture(place, &format!("{folder}/images/{row}.png"), row);
+        let [left, top, side] = square(row).map(|pixels| f64::from(pixels) / f64::from(SIDE));
+        let line = format!("0 {} {} {side} {side}\n", left + side / 2.0, top + side / 2.0);
+        fs::write(place.path(&format!("{folder}/labels/{row}.txt")), line.repeat(of)).unwrap();
+    }
+    place.write(&format!("{folder}/data.yaml"), "names: [square]\n");
+}
+
+fn made(place: &Workplace, data: &str, model: &str) -> (String, String) {
+    let said = place.run(&["init", data, model, "-o", "made.yaml", "--overwrite"]).done();
+    (said, String::from_utf8(place.read("made.yaml")).unwrap())
+}
+
+fn contains(text: &str, parts: &[&str]) {
+    parts.iter().for_each(|part| assert!(text.contains(part), "wanted {part} in {text}"));
+}
+
+#[test]
+fn pictures_and_masks_become_a_recipe_that_learns_them() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::bare();
+    masks(&place, "squares", 1);
+    of_pixels(&place, "two.onnx", 2, &SIDE.to_string());
+    let (said, recipe) = made(&place, "squares", "two.onnx");
+    contains(&said, &["the class of each pixel in `mask`, one of 2", "name them in the recipe", "its own last layer"]);
+    contains(
+        &recipe,
+        &["head: keep", "classes: [\"class 0\", \"class 1\"]}", "loss: sparse_cross_entropy", "metrics: [mean_iou,"],
+    );
+    let set = ["--set", "training.epochs=30", "--set", "training.optimizer.adamw.learning_rate=0.1"];
+    place.run(&[&["train", "made.yaml"][..], &set].concat()).done();
+    let metrics: serde_json::Value = serde_json::from_slice(&place.read("runs/made/metrics.json")).unwrap();
+    assert!(metrics["evaluation"]["mean_iou"].as_f64().unwrap() > 0.9, "{}", metrics["evaluation"]);
+    place.run(&["predict", "runs/made", "squares/images", "--masks", "found"]).done();
+
+    // black and white, and a model of other classes
+    masks(&place, "white", 255);
+    of_pixels(&place, "five.onnx", 5, &SIDE.to_string());
+    let (said, recipe) = made(&place, "white", "five.onnx");
+    contains(&said, &["(pixels of [0, 255])", "a new last layer"]);
+    contains(&recipe, &["head: {new_with: zeros}", "classes: [background, foreground], values: [0, 255]}"]);
+    place.run(&["train", "white", "five.onnx", "--set", "training.epochs=1"]).done();
+}
+
+#[test]
+fn masks_that_a_model_cannot_tell_are_told() {
+    let place = Workplace::bare();
+    masks(&place, "squares", 1);
+    of_pixels(&place, "coarse.onnx", 2, "4");
+    of_numbers(&place, "classes.onnx", 3);
+    let init = |model: &str| place.run(&["init", "squares", model, "-o", "made.yaml"]);
+    init("coarse.onnx").failed_with(&["4×4 places of an image of 16×16 pixels", "interpolate"]);
+    init("classes.onnx").failed_with(&["`mask` holds masks", "the model gives [?, 3]"]);
+    assert!(!place.path("made.yaml").exists());
+}
+
+#[test]
+fn pictures_of_one_thing_with_its_box_become_a_recipe_that_finds_it() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::bare();
+    yolo(&place, "squares", 1);
+    of_numbers(&place, "classes.onnx", 10);
+    let (said, recipe) = made(&place, "squares", "classes.onnx");
+    contains(&said, &["where the thing in a picture is", "a new last layer", "`millstream preview`"]);
+    contains(&recipe, &["convention: coco, most: 1, as: flat", "huber", "no turns"]);
+    place.run(&["train", "made.yaml"]).done();
+    let metrics: serde_json::Value = serde_json::from_slice(&place.read("runs/made/metrics.json")).unwrap();
+    let away = metrics["evaluation"]["mae"].as_f64().unwrap();
+    assert!(away < 0.12, "{}", metrics["evaluation"]);
+
+    yolo(&place, "several", 3);
+    place.run(&["init", "several", "classes.onnx", "-o", "other.yaml"]).failed_with(&[
+        "`objects` holds boxes",
+        "rows have several",
+        "no loss that assigns boxes",
+    ]);
+    of_pixels(&place, "maps.onnx", 2, "16");
+    place.run(&["init", "several", "maps.onnx", "-o", "other.yaml"]).failed_with(&["first output is [?, 2, 16, 16]"]);
+    assert!(!place.path("other.yaml").exists());
+}

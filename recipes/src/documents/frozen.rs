@@ -1,0 +1,80 @@
+//! Which layers stayed as they were, and why.
+
+use millstream_compiler::ModelReport;
+use millstream_schemas::{Recipe, count, shown};
+use serde::Serialize;
+use serde_json::json;
+
+/// Layers that are named; of more the first and the last.
+const MOST_NAMED: usize = 4;
+
+/// Layers that stayed as they were for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FrozenLayers {
+    /// Their names, from the input to the output.
+    pub layers: Vec<String>,
+    /// Numbers in them, those that several of them share counted for each.
+    pub parameters: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// Layers of a model in which not all is trained, by the reason, as a recipe says it.
+pub(super) fn frozen(model: &ModelReport, recipe: &Recipe) -> Vec<FrozenLayers> {
+    let methods = recipe.model.iter().flat_map(|model| &model.methods);
+    let methods: Vec<String> = methods.map(|method| shown(&method.name)).collect();
+    let train = recipe.model.as_ref().map(|model| json!(model.train)).unwrap_or_default();
+    let train = train.as_str().map_or_else(|| train.to_string(), str::to_owned);
+    let reached = model.trainable.map_or(0, |(last, layers)| layers.saturating_sub(last));
+    let leads = model.trainable.map_or(model.layers.len(), |(_, layers)| layers);
+    let mut found: Vec<FrozenLayers> = Vec::new();
+    let mut add = |layer: &str, parameters: usize, reason: String| {
+        let at = found.iter().position(|other| other.reason == reason).unwrap_or_else(|| {
+            found.push(FrozenLayers { layers: Vec::new(), parameters: 0, reason });
+            found.len() - 1
+        });
+        found[at].layers.push(shown(layer));
+        found[at].parameters += parameters as u64;
+    };
+    for (at, layer) in model.layers.iter().enumerate() {
+        let rest = layer.parameters.saturating_sub(layer.trained_parameters);
+        if rest == 0 {
+            continue;
+        }
+        let reason = if layer.trained {
+            format!("model.train ({train}) means a part of them alone")
+        } else if at < reached && leads == model.layers.len() {
+            "operators behind them have no gradient".to_owned()
+        } else if methods.is_empty() {
+            format!("model.train ({train}) does not mean them")
+        } else {
+            format!(
+                "{} trains weights of its own, and model.train ({train}) does not mean them",
+                methods.join(" with ")
+            )
+        };
+        add(&layer.name, rest, reason);
+    }
+    if model.other_weights > 0 {
+        found.push(FrozenLayers {
+            layers: Vec::new(),
+            parameters: model.other_weights as u64,
+            reason: "they belong to no layer that could be trained".into(),
+        });
+    }
+    found
+}
+
+impl FrozenLayers {
+    /// `12 layers, conv1 … conv12, 3,400 numbers: why`.
+    pub(super) fn in_words(&self) -> String {
+        let names = match self.layers.as_slice() {
+            [] => String::new(),
+            few if few.len() <= MOST_NAMED => format!("{}, ", few.join(", ")),
+            many => format!("{}, {} … {}, ", many[0], many[1], many[many.len() - 1]),
+        };
+        let layers =
+            if self.layers.is_empty() { String::new() } else { count(self.layers.len() as u64, "layer") + ", " };
+        format!("{layers}{names}{}: {}", count(self.parameters, "number"), self.reason)
+    }
+}

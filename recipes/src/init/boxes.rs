@@ -1,0 +1,211 @@
+//! What the boxes of a column are.
+
+use millstream_pipeline::arrow_schema::{DataType, Field};
+use millstream_pipeline::{Dataset, List, Value};
+use millstream_schemas::shown;
+
+use crate::RecipeError;
+use crate::model_inputs::shown_shape;
+
+/// Rows that are looked at, at most.
+const MOST_ROWS: usize = 2000;
+/// Names of columns and fields with boxes.
+const NAMES: [&str; 4] = ["bbox", "bboxes", "box", "boxes"];
+/// Boxes from where on it is no chance that all of them could be corners.
+const ENOUGH: usize = 20;
+/// Of the rows with boxes, those that may have several and still be taken for pictures of one thing.
+const FEW: f64 = 0.1;
+
+/// Boxes of rows.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Boxes {
+    /// The field of structs, where it is not the usual one.
+    pub(super) field: Option<String>,
+    /// What their four numbers seem to be.
+    pub(super) convention: &'static str,
+    /// As many of a row are told.
+    pub(super) most: usize,
+    /// Whether they are told as one row of numbers.
+    pub(super) is_flat: bool,
+}
+
+/// Where in a column boxes lie.
+enum Place<'a> {
+    Column,
+    /// In a field of structs.
+    Field(&'a str),
+}
+
+/// Where boxes lie in a column of this name and type; none where it holds none.
+fn place<'a>(name: &str, kind: &'a DataType) -> Option<Place<'a>> {
+    let element = |kind: &'a DataType| match kind {
+        DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _) => {
+            Some(field.data_type())
+        }
+        _ => None,
+    };
+    let are_numbers = |kind: &DataType| kind.is_numeric();
+    let is_known = |name: &str| NAMES.iter().any(|known| name.eq_ignore_ascii_case(known));
+    let of_lists = |field: &'a Field| element(field.data_type()).and_then(element).is_some_and(are_numbers);
+    let of_box = |field: &'a Field| element(field.data_type()).is_some_and(are_numbers);
+    let first = |fields: &'a millstream_pipeline::arrow_schema::Fields, fits: &dyn Fn(&'a Field) -> bool| {
+        let mut found = fields.iter().filter(|field| is_known(field.name()));
+        found.find(|field| fits(field)).map(|field| Place::Field(field.name()))
+    };
+    match kind {
+        DataType::Struct(fields) => first(fields, &of_lists),
+        list => match element(list)? {
+            DataType::Struct(fields) => first(fields, &of_box),
+            inner if is_known(name) && element(inner).is_some_and(are_numbers) => Some(Place::Column),
+            _ => None,
+        },
+    }
+}
+
+/// The first column of a dataset that holds boxes.
+pub(super) fn column_of_boxes(dataset: &Dataset) -> Option<&str> {
+    let mut columns = dataset.features().columns.iter().map(|(name, _)| name.as_str());
+    columns.find(|name| has_boxes(dataset, name))
+}
+
+/// Whether a column holds boxes.
+pub(super) fn has_boxes(dataset: &Dataset, column: &str) -> bool {
+    let field = dataset.arrow_schema().field_with_name(column);
+    field.is_ok_and(|field| place(column, field.data_type()).is_some())
+}
+
+impl Boxes {
+    /// Looks at the boxes of a column that has some; `scores` is the shape of what the model gives.
+    ///
+    /// # Errors
+    /// They cannot be read, or cannot be learned by a model that gives this.
+    pub(super) fn of(dataset: &Dataset, column: &str, scores: &[Option<usize>]) -> Result<Self, RecipeError> {
+        let schema = dataset.arrow_schema();
+        let kind = schema.field_with_name(column).map(|field| field.data_type().clone()).ok();
+        let field = match kind.as_ref().and_then(|kind| place(column, kind)) {
+            Some(Place::Field(field)) => Some(field.to_owned()),
+            _ => None,
+        };
+        let (mut rows, mut with_one, mut with_several, mut seen) = (0, 0_u64, 0_u64, Vec::new());
+        dataset.find_row(&[column.to_owned()], |row| {
+            rows += 1;
+            let before = seen.len();
+            each_box(row.get(0), field.as_deref(), &mut seen);
+            match seen.len() - before {
+                0 => {}
+                1 => with_one += 1,
+                _ => with_several += 1,
+            }
+            (rows >= MOST_ROWS).then_some(())
+        })?;
+        let refused = |why: String| {
+            let message = format!(
+                "`{}` holds boxes, and {why}; there is no loss that assigns boxes to a detector's anchors or queries. What can be trained: a \
+                 model whose first output is [batch, boxes, 4], on boxes in their order; a model of classes with a new last layer, on pictures \
+                 of one thing each; a loss of your own (`loss: {{onnx: {{file: …}}}}`) from such an output and the boxes; a loop of your own, to \
+                 which the batches give the boxes and their classes",
+                shown(column)
+            );
+            Err(RecipeError::mismatch("MODEL", message))
+        };
+        let convention = convention(&seen);
+        let field = field.filter(|field| field != "bbox");
+        match scores {
+            [_, Some(most), Some(4)] if *most > 0 => Ok(Self { field, convention, most: *most, is_flat: false }),
+            [_, _] if with_several as f64 > FEW * (with_one + with_several) as f64 => {
+                refused(format!("{with_several} of {} rows have several", with_one + with_several))
+            }
+            [_, _] => Ok(Self { field, convention, most: 1, is_flat: true }),
+            other => refused(format!("the model's first output is {}", shown_shape(other))),
+        }
+    }
+}
+
+/// Adds the numbers of each box of a row.
+fn each_box(value: Value<'_>, field: Option<&str>, seen: &mut Vec<[f64; 4]>) {
+    let mut add = |numbers: List<'_>| {
+        let numbers: Vec<f64> = numbers.iter().filter_map(Value::number).collect();
+        seen.extend(<[f64; 4]>::try_from(numbers));
+    };
+    match (value, field) {
+        (Value::Struct(fields), Some(field)) => {
+            if let Some(Value::List(boxes)) = fields.get(field) {
+                boxes.iter().for_each(|one| {
+                    if let Value::List(numbers) = one {
+                        add(numbers)
+                    }
+                });
+            }
+        }
+        (Value::List(objects), Some(field)) => objects.iter().for_each(|object| {
+            if let Value::Struct(fields) = object
+                && let Some(Value::List(numbers)) = fields.get(field)
+            {
+                add(numbers);
+            }
+        }),
+        (Value::List(boxes), None) => {
+            boxes.iter().for_each(|one| {
+                if let Value::List(numbers) = one {
+                    add(numbers)
+                }
+            });
+        }
+        _ => {}
+    }
+}
+
+/// What the four numbers of boxes seem to be.
+fn convention(boxes: &[[f64; 4]]) -> &'static str {
+    let are_shares = !boxes.is_empty() && boxes.iter().flatten().all(|number| (-0.01..=1.01).contains(number));
+    let are_corners = boxes.iter().all(|[left, top, right, bottom]| right > left && bottom > top);
+    match (are_shares, are_corners && boxes.len() >= ENOUGH) {
+        (true, true) => "albumentations",
+        (true, false) => "yolo",
+        (false, true) => "pascal_voc",
+        (false, false) => "coco",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn what_the_numbers_of_boxes_are_follows_from_them() {
+        let many = |one: [f64; 4]| vec![one; ENOUGH];
+        for (boxes, wanted) in [
+            (many([10.0, 20.0, 5.0, 60.0]), "coco"),
+            (many([10.0, 20.0, 50.0, 60.0]), "pascal_voc"),
+            (vec![[10.0, 20.0, 50.0, 60.0]], "coco"),
+            (many([0.1, 0.2, 0.5, 0.6]), "albumentations"),
+            (many([0.5, 0.5, 0.2, 0.2]), "yolo"),
+            (vec![], "coco"),
+        ] {
+            assert_eq!(convention(&boxes), wanted, "{boxes:?}");
+        }
+    }
+
+    #[test]
+    fn boxes_are_found_in_columns_and_fields() {
+        let list = |of: DataType| DataType::List(Arc::new(Field::new_list_field(of, true)));
+        let structs = |name: &str, kind: DataType| DataType::Struct(vec![Field::new(name, kind, true)].into());
+        let boxes = || list(list(DataType::Float64));
+        for (name, kind, wanted) in [
+            ("objects", structs("bbox", boxes()), Some(Some("bbox"))),
+            ("objects", list(structs("box", list(DataType::Float32))), Some(Some("box"))),
+            ("bbox", boxes(), Some(None)),
+            ("vectors", boxes(), None),
+            ("objects", structs("points", boxes()), None),
+            ("label", DataType::Int64, None),
+        ] {
+            let found = place(name, &kind).map(|place| match place {
+                Place::Column => None,
+                Place::Field(field) => Some(field),
+            });
+            assert_eq!(found, wanted, "{name} {kind}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+use millstream_pipeline::Dataset;
+use millstream_pipeline::arrow_schema::DataType;
+use millstream_schemas::{Feature, count, shown};
+
+use super::boxes::{Boxes, column_of_boxes, has_boxes};
+use super::masks::Masks;
+use crate::RecipeError;
+use crate::import::LABELS;
+use crate::model_inputs::shown_shape;
+
+/// Names of columns with masks.
+const MASKS: [&str; 11] = [
+    "mask",
+    "masks",
+    "annotation",
+    "annotations",
+    "gt",
+    "label",
+    "labels",
+    "seg",
+    "segmentation",
+    "segmentation_mask",
+    "semantic",
+];
+
+/// What is to be told of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Told {
+    /// One of several classes.
+    Class { column: String },
+    /// Labels that may hold together.
+    Labels { column: String },
+    /// A number.
+    Number { column: String },
+    /// The class of each pixel.
+    Mask { column: String, masks: Masks },
+    /// Where things are.
+    Boxes { column: String, boxes: Boxes },
+}
+
+/// What a column is looked for.
+pub(super) struct Asked<'a> {
+    /// The column, where it was named.
+    pub(super) label: Option<&'a str>,
+    /// The shape of what the model gives.
+    pub(super) scores: &'a [Option<usize>],
+    /// What the model's classes are called, where it says so.
+    pub(super) names: &'a [String],
+    /// Whether the model takes images and nothing else.
+    pub(super) takes_images: bool,
+}
+
+impl Told {
+    /// # Errors
+    /// It is not clear which column is to be told, or the model cannot tell it.
+    pub(super) fn of(dataset: &Dataset, asked: &Asked<'_>) -> Result<Self, RecipeError> {
+        let (name, feature) = column(dataset, asked)?;
+        let kind = dataset.arrow_schema().field_with_name(name).map(|field| field.data_type().clone());
+        let name = name.clone();
+        if has_boxes(dataset, &name) {
+            let boxes = Boxes::of(dataset, &name, asked.scores)?;
+            return Ok(Self::Boxes { column: name, boxes });
+        }
+        Ok(match (feature, kind) {
+            (Feature::Image(_), _) => {
+                let &[_, classes, _, _] = asked.scores else {
+                    let message = format!(
+                        "`{}` holds masks, and the model gives {}, not scores for each pixel, [batch, classes, height, width]; another \
+                         column is named by `--label`",
+                        shown(&name),
+                        shown_shape(asked.scores)
+                    );
+                    return Err(RecipeError::mismatch("MODEL", message));
+                };
+                let masks = Masks::of(dataset, &name, classes, asked.names)?;
+                Self::Mask { column: name, masks }
+            }
+            (Feature::ClassLabel { .. } | Feature::Text, _) => Self::Class { column: name },
+            (_, Ok(DataType::List(_) | DataType::LargeList(_))) => Self::Labels { column: name },
+            (_, Ok(kind)) if kind.is_floating() => Self::Number { column: name },
+            (_, Ok(kind)) if kind.is_integer() || kind == DataType::Boolean => Self::Class { column: name },
+            _ => {
+                let message = format!(
+                    "the column `{}` is neither a class, a list of labels, a number, a mask nor boxes; say by `--label` what is to be told",
+                    shown(&name)
+                );
+                return Err(RecipeError::mismatch("DATA", message));
+            }
+        })
+    }
+
+    pub(super) fn column(&self) -> &str {
+        match self {
+            Self::Class { column }
+            | Self::Labels { column }
+            | Self::Number { column }
+            | Self::Mask { column, .. }
+            | Self::Boxes { column, .. } => column,
+        }
+    }
+
+    /// Names of the classes in the order of the scores, where the data have them.
+    pub(super) fn classes(&self, dataset: &Dataset) -> Vec<String> {
+        match (self, dataset.features().get(self.column())) {
+            (Self::Mask { masks, .. }, _) => masks.classes.clone(),
+            (_, Some(Feature::ClassLabel { names })) => names.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn in_words(&self, classes: usize) -> String {
+        let column = shown(self.column());
+        match self {
+            Self::Class { .. } if classes == 0 => format!("it tells the class in `{column}`"),
+            Self::Class { .. } => format!("it tells the class in `{column}`, one of {classes}"),
+            Self::Labels { .. } => format!("it tells the labels in `{column}`, which may hold together"),
+            Self::Number { .. } => format!("it tells the number in `{column}`"),
+            Self::Mask { masks, .. } => {
+                let values = match masks.values.as_slice() {
+                    [] => String::new(),
+                    values => format!(" (pixels of {values:?})"),
+                };
+                let seen = count(masks.looked_at, "mask");
+                format!("it tells the class of each pixel in `{column}`, one of {classes}{values}, by {seen}")
+            }
+            Self::Boxes { boxes: Boxes { is_flat: true, .. }, .. } => format!(
+                "it tells where the thing in a picture is, four numbers, by the first box in `{column}`; a detector of several needs a \
+                 loss that there is not"
+            ),
+            Self::Boxes { boxes, .. } => format!(
+                "it tells up to {} in `{column}`, in their order; nothing assigns them to what the model gives",
+                count(boxes.most, "box")
+            ),
+        }
+    }
+
+    /// What is to be looked at in the recipe.
+    pub(super) fn to_look_at(&self) -> Option<String> {
+        match self {
+            Self::Mask { masks, .. } if !masks.is_named => {
+                Some("nothing says what the classes of the masks are called: name them in the recipe".into())
+            }
+            Self::Boxes { boxes, .. } => Some(format!(
+                "the numbers of the boxes look like those of `{}`: see them on the pictures by `millstream preview`",
+                boxes.convention
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// The column that is to be told.
+fn column<'a>(dataset: &'a Dataset, asked: &Asked<'_>) -> Result<&'a (String, Feature), RecipeError> {
+    let features = &dataset.features().columns;
+    let names = || {
+        let names: Vec<String> = features.iter().take(20).map(|(name, _)| format!("`{}`", shown(name))).collect();
+        names.join(", ")
+    };
+    let find = |wanted: &str| features.iter().find(|(name, _)| name == wanted);
+    if let Some(named) = asked.label {
+        return find(named).ok_or_else(|| {
+            RecipeError::mismatch("--label", format!("there is no column `{}`, there are {}", shown(named), names()))
+        });
+    }
+    let mask = || if asked.takes_images { column_of_masks(features) } else { None };
+    let of_pixels = if asked.scores.len() == 4 { mask() } else { None };
+    let by_name = || LABELS.iter().find_map(|label| find(label));
+    let mut of_classes = features.iter().filter(|(_, feature)| matches!(feature, Feature::ClassLabel { .. }));
+    let only = of_classes.next().filter(|_| of_classes.next().is_none());
+    let boxes = || column_of_boxes(dataset).filter(|_| asked.takes_images).and_then(find);
+    of_pixels.or(only).or_else(by_name).or_else(mask).or_else(boxes).ok_or_else(|| {
+        let message = format!("which column is to be told is not clear; name it by `--label`, one of {}", names());
+        RecipeError::mismatch("DATA", message)
+    })
+}
+
+/// The column of images that holds masks of another: by its name, or the second of two.
+fn column_of_masks(features: &[(String, Feature)]) -> Option<&(String, Feature)> {
+    let images: Vec<&(String, Feature)> =
+        features.iter().filter(|(_, feature)| matches!(feature, Feature::Image(_))).collect();
+    let mut named = images.iter().filter(|(name, _)| MASKS.iter().any(|mask| name.eq_ignore_ascii_case(mask)));
+    match images.as_slice() {
+        [] | [_] => None,
+        [_, second] => named.next().or(Some(second)).copied(),
+        _ => named.next().copied(),
+    }
+}

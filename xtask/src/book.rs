@@ -1,0 +1,193 @@
+//! `cargo xtask book`: the commands on the pages of the book, carried out in the order of the summary, as a reader would.
+//!
+//! A line `<!-- not run: REASON -->` right above commands leaves them out, `<!-- file: NAME -->` above another block writes it into a
+//! file, and `<!-- page not run: REASON -->` leaves out a page. Everything else that stands behind a `$` is run, and has to succeed.
+
+mod page;
+mod stand_ins;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use page::{Block, Page};
+
+use crate::command::{built, cargo, program, root, run};
+use crate::runtime;
+use crate::stages::Stages;
+
+/// What is written by `cargo xtask docs` from what the program says.
+const GENERATED: [&str; 3] = ["docs/catalogs.md", "docs/commands.md", "docs/recipe.md"];
+/// Packages that Python code on the pages imports before a page installs any.
+const PACKAGES: [&str; 1] = ["pyarrow"];
+
+/// Where the pages are carried out, and with what.
+struct Reader {
+    folder: PathBuf,
+    /// In front of all others of the `PATH`.
+    tools: PathBuf,
+    /// A folder with `examples` in it.
+    builds: PathBuf,
+}
+
+/// Builds the program and its examples for release and runs the book. `--program FILE` and `--builds FOLDER` take what is built
+/// already, `--venv FOLDER` a Python environment with the packages; names of pages run these alone, `--list` only says what is left out.
+pub(crate) fn book(arguments: &[&str]) -> Result<(), String> {
+    let (mut millstream, mut builds, mut venv, mut wanted, mut is_list) = (None, None, None, BTreeSet::new(), false);
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let mut value = || rest.next().map(PathBuf::from).ok_or(format!("{argument} wants a path"));
+        match *argument {
+            "--program" => millstream = Some(value()?),
+            "--builds" => builds = Some(value()?),
+            "--venv" => venv = Some(value()?),
+            "--list" => is_list = true,
+            page if page.ends_with(".md") => drop(wanted.insert(page)),
+            _ => {
+                return Err(
+                    "usage: cargo xtask book [--list] [--program FILE] [--builds FOLDER] [--venv FOLDER] [PAGE.md …]"
+                        .into(),
+                );
+            }
+        }
+    }
+    let pages = pages(&wanted)?;
+    if is_list {
+        pages.iter().flat_map(Page::left_out).for_each(|(place, reason)| println!("{place}: {reason}"));
+        return Ok(());
+    }
+    let mut stages = Stages::new(pages.len() + 1);
+    let made = stages.run("what the pages need", || Ok((Reader::new(millstream, builds, venv)?, String::new())));
+    let Some(reader) = made else { return stages.sum_up() };
+    for page in &pages {
+        stages.run(&page.name, || Ok(((), reader.read(page)?)));
+    }
+    stages.sum_up()
+}
+
+/// The pages in the order of the summary, and in front of them the one that everybody sees first.
+fn pages(wanted: &BTreeSet<&str>) -> Result<Vec<Page>, String> {
+    let read = |name: &str| fs::read_to_string(root().join(name)).map_err(|error| format!("{name}: {error}"));
+    let summary = read("docs/SUMMARY.md")?;
+    let links = summary.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let mut names: Vec<String> = links.map(|link| format!("docs/{link}")).collect();
+    names.push("README.md".into());
+    names.retain(|name| !GENERATED.contains(&name.as_str()));
+    if let Some(unknown) = wanted.iter().find(|wanted| !names.iter().any(|name| name == *wanted)) {
+        return Err(format!("no page `{unknown}` with commands; there are {}", names.join(", ")));
+    }
+    names.retain(|name| wanted.is_empty() || wanted.contains(name.as_str()));
+    names.iter().map(|name| Page::of(name, &read(name)?)).collect()
+}
+
+impl Reader {
+    fn new(millstream: Option<PathBuf>, builds: Option<PathBuf>, venv: Option<PathBuf>) -> Result<Self, String> {
+        if millstream.is_none() || builds.is_none() {
+            run(&mut cargo(&["build", "--release", "--locked", "--workspace", "--bin", "millstream", "--examples"]))?;
+        }
+        let own = built("release", "millstream")?;
+        let builds = builds.unwrap_or_else(|| own.parent().unwrap_or(Path::new(".")).to_owned());
+        let millstream = millstream.unwrap_or(own);
+        runtime::get(&millstream)?;
+        let folder = crate::command::target()?.join("book-run");
+        let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+        if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(failed)?;
+        }
+        let tools = folder.join(".tools");
+        fs::create_dir_all(&tools).map_err(failed)?;
+        fs::copy(&millstream, tools.join("millstream")).map_err(failed)?;
+        let venv = match venv {
+            Some(venv) => venv,
+            None => {
+                let venv = folder.join(".venv");
+                run(program("python3", &["-m", "venv"]).arg(&venv))?;
+                run(program(venv.join("bin/python"), &["-m", "pip", "install", "--quiet"]).args(PACKAGES))?;
+                venv
+            }
+        };
+        for tool in ["python", "python3", "pip"] {
+            let script = format!("#!/bin/sh\nexec '{}' \"$@\"\n", venv.join("bin").join(tool).display());
+            fs::write(tools.join(tool), script).map_err(failed)?;
+        }
+        run(program("chmod", &["+x"]).args(["python", "python3", "pip"].map(|tool| tools.join(tool))))?;
+        run(program("cp", &["-R", "examples"]).arg(folder.join("examples")))?;
+        let reader = Self { folder, tools, builds };
+        reader.carry_out("cargo run --release --example digits_network -- .digits.onnx")?;
+        stand_ins::make(&reader.folder, &reader.folder.join(".digits.onnx"))?;
+        Ok(reader)
+    }
+
+    /// Carries out a page; what is to be said of it.
+    fn read(&self, page: &Page) -> Result<String, String> {
+        let (mut done, mut left) = (0, 0);
+        for (place, block) in &page.blocks {
+            match block {
+                Block::File { name, text } => {
+                    let path = self.folder.join(name);
+                    path.parent().map_or(Ok(()), fs::create_dir_all).map_err(|error| format!("{name}: {error}"))?;
+                    fs::write(&path, text).map_err(|error| format!("{name}: {error}"))?;
+                }
+                Block::NotRun(_) => left += 1,
+                Block::Commands(commands) => {
+                    self.make_room(commands)?;
+                    for command in commands {
+                        self.carry_out(command).map_err(|problem| format!("{place}: {problem}"))?;
+                        done += 1;
+                    }
+                }
+                Block::Python(code) => {
+                    let file = self.folder.join(".page.py");
+                    fs::write(&file, code).map_err(|error| format!("{place}: {error}"))?;
+                    self.carry_out("python .page.py").map_err(|problem| format!("{place}: {problem}"))?;
+                    done += 1;
+                }
+            }
+        }
+        Ok(match left {
+            0 => format!("{done} run"),
+            _ => format!("{done} run; blocks that are not, with a reason: {left}"),
+        })
+    }
+
+    /// A page may make anew what an earlier one has made.
+    fn make_room(&self, commands: &[String]) -> Result<(), String> {
+        for made in commands.iter().filter_map(|command| page::made_by(command)) {
+            let path = self.folder.join(&made);
+            let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            match gone {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(format!("{made}: {error}")),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out a line as a shell does.
+    fn carry_out(&self, line: &str) -> Result<(), String> {
+        let line = page::runnable(line, &self.builds);
+        let old = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(std::iter::once(self.tools.clone()).chain(std::env::split_paths(&old)));
+        let path = path.map_err(|error| error.to_string())?;
+        let mut shell = program("bash", &["-o", "pipefail", "-c", &line]);
+        run(shell.current_dir(&self.folder).env("PATH", path).env_remove("MILLSTREAM_CORPUS"))
+    }
+}
+
+/// Whether every block of the book is run or says why it is not.
+pub(crate) fn check() -> Result<(), String> {
+    pages(&BTreeSet::new()).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_there_is_not_is_told_and_not_passed_over() {
+        let message = pages(&BTreeSet::from(["README.md", "docs/typo.md"])).unwrap_err();
+        assert!(message.starts_with("no page `docs/typo.md`") && message.contains("docs/search.md"), "{message}");
+        let one = pages(&BTreeSet::from(["docs/search.md"])).unwrap();
+        assert_eq!(one.iter().map(|page| page.name.as_str()).collect::<Vec<_>>(), ["docs/search.md"]);
+    }
+}

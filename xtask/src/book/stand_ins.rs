@@ -1,0 +1,90 @@
+//! What the pages name and readers have of their own: folders of pictures, boxes, a pretrained model. Small ones take their place.
+
+use std::fs;
+use std::path::Path;
+
+const CLASSES: [&str; 5] = ["daisy", "dandelion", "roses", "sunflowers", "tulips"];
+/// Pictures of each class.
+const PICTURES: usize = 12;
+const SIDE: usize = 48;
+
+/// Puts them into the folder; `network` is a model of small pictures of five classes.
+///
+/// # Errors
+/// They cannot be written.
+pub(super) fn make(folder: &Path, network: &Path) -> Result<(), String> {
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        path.parent().map_or(Ok(()), fs::create_dir_all).map_err(|error| format!("{name}: {error}"))?;
+        fs::write(&path, bytes).map_err(|error| format!("{name}: {error}"))
+    };
+    for (class, name) in CLASSES.iter().enumerate() {
+        for picture in 0..PICTURES {
+            write(&format!("flowers/{name}/{picture:04}.bmp"), &bitmap(class, picture))?;
+        }
+    }
+    for (at, name) in ["photos/1.bmp", "photos/2.bmp", "photo.png", "a.jpg", "b.png"].iter().enumerate() {
+        write(name, &bitmap(at, 100 + at))?;
+    }
+    let network = fs::read(network).map_err(|error| format!("{}: {error}", network.display()))?;
+    for name in ["mobilenet_v2.onnx", "mobilenet_v1_0.25_128/model.onnx", "model.onnx"] {
+        write(name, &network)?;
+    }
+    let (mut images, mut boxes) = (Vec::new(), Vec::new());
+    for at in 0..20 {
+        write(&format!("coco/train2017/{at}.bmp"), &bitmap(at % CLASSES.len(), at))?;
+        images.push(format!("{{\"id\": {at}, \"file_name\": \"{at}.bmp\", \"width\": {SIDE}, \"height\": {SIDE}}}"));
+        let [left, top, side] = square(at);
+        boxes.push(format!(
+            "{{\"id\": {at}, \"image_id\": {at}, \"category_id\": 1, \"bbox\": [{left}, {top}, {side}, {side}]}}"
+        ));
+    }
+    let annotations = format!(
+        "{{\"images\": [{}], \"annotations\": [{}], \"categories\": [{{\"id\": 1, \"name\": \"square\"}}]}}",
+        images.join(", "),
+        boxes.join(", ")
+    );
+    write("coco/annotations/instances_train2017.json", annotations.as_bytes())
+}
+
+/// Where the bright square of a picture is: left, top and side.
+fn square(picture: usize) -> [usize; 3] {
+    [4 + picture * 7 % 18, 4 + picture * 5 % 18, 12 + picture * 3 % 10]
+}
+
+/// A square on a ground of the class's colour, as an uncompressed bitmap of 24 bits.
+fn bitmap(class: usize, picture: usize) -> Vec<u8> {
+    const HEADER: usize = 54;
+    let length = HEADER + SIDE * SIDE * 3;
+    let mut bytes = b"BM".to_vec();
+    for number in [length as u32, 0, HEADER as u32, 40, SIDE as u32, SIDE as u32, 1 | 24 << 16, 0, 0, 2835, 2835, 0, 0]
+    {
+        bytes.extend(number.to_le_bytes());
+    }
+    let [left, top, side] = square(picture);
+    for y in 0..SIDE {
+        for x in 0..SIDE {
+            // rows stand from the lowest up
+            let is_inside = (left..left + side).contains(&x) && (top..top + side).contains(&(SIDE - 1 - y));
+            let grain = (x * 7 + y * 13 + picture * 29) % 23;
+            let channel = |channel: usize| match is_inside {
+                true => 230,
+                false => (40 + (class * 53 + channel * 91) % 150 + grain) as u8,
+            };
+            bytes.extend([channel(0), channel(1), channel(2)]);
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bitmaps_are_as_long_as_they_say() {
+        let bytes = bitmap(2, 7);
+        assert_eq!(bytes.len() as u32, u32::from_le_bytes([bytes[2], bytes[3], bytes[4], bytes[5]]));
+        assert_ne!(bitmap(1, 7), bytes);
+    }
+}
