@@ -1,7 +1,5 @@
 //! Adam that remembers a quarter as much: both moments in eight bits.
 
-use millstream_compiler::CompilerError;
-use millstream_compiler::graph::{Graph, ValueId};
 use millstream_schemas::choice::Options;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,8 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::adam::Adam;
 use super::eight_bits::EightBits;
 use super::optimizer_kind::{Build, OptimizerKind};
-use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
-use super::state_values::StateValues;
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "adam_8bit",
@@ -20,7 +16,7 @@ pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
         new moments anew. Parameters of fewer than `min_8bit_size` numbers are trained by Adam. Biases and other vectors do not decay.",
     samples: &["{}", r#"{"min_8bit_size": 1}"#, r#"{"min_8bit_size": 40, "weight_decay": 0.1, "beta1": 0.8}"#],
     learning_rate: 1e-3,
-    build: Build::of::<Adam8Bit>(),
+    build: Build::made::<Adam8Bit, EightBits<Adam>>(),
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -62,29 +58,66 @@ impl Adam8Bit {
     }
 }
 
-impl UpdateRule for Adam8Bit {
-    fn state(&self, facts: ParameterFacts<'_>) -> Vec<StateTensor> {
-        EightBits { rule: &self.plain(), least: self.min_8bit_size }.state(facts)
+impl From<Adam8Bit> for EightBits<Adam> {
+    fn from(options: Adam8Bit) -> Self {
+        Self { rule: options.plain(), least: options.min_8bit_size }
     }
+}
 
-    fn coefficients(&self, step: u64, learning_rate: f32) -> Vec<f32> {
-        self.plain().coefficients(step, learning_rate)
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimizers::trajectory::assert_trajectory;
 
-    fn update(
-        &self,
-        coefficients: &[f32],
-        facts: ParameterFacts<'_>,
-        scale: f32,
-        parameter: &mut [f32],
-        gradient: &[f32],
-        state: &mut [StateValues],
-    ) {
-        let eight_bits = EightBits { rule: &self.plain(), least: self.min_8bit_size };
-        eight_bits.update(coefficients, facts, scale, parameter, gradient, state);
-    }
-
-    fn nodes(&self, graph: &mut Graph, inputs: &NodeInputs<'_>) -> Result<(ValueId, Vec<ValueId>), CompilerError> {
-        EightBits { rule: &self.plain(), least: self.min_8bit_size }.nodes(graph, inputs)
+    /// The formula of `adam` in doubles, written down in Python by itself, whose memory is the nearest of the 256 numbers of
+    /// `bitsandbytes.functional.create_dynamic_map` after each step.
+    #[test]
+    fn fifty_steps_are_those_of_the_formula_with_what_is_remembered_in_codes() {
+        let options = Adam8Bit { min_8bit_size: 1, weight_decay: 0.1, ..Adam8Bit::default() };
+        assert_trajectory(
+            &EightBits::from(options),
+            0.05,
+            [
+                0.3321406,
+                0.029063781,
+                -0.60162019,
+                -0.86423292,
+                -0.29462887,
+                0.67849763,
+                1.1615302,
+                0.82544337,
+                -0.18886662,
+                -1.1493756,
+                -1.1745613,
+                -0.29916926,
+                0.74465132,
+                1.1644026,
+                0.65023212,
+                -0.36278117,
+            ],
+        );
+        let options = Adam8Bit { min_8bit_size: 1, weight_decay: 0.0, beta1: 0.8, beta2: 0.9, ..Adam8Bit::default() };
+        assert_trajectory(
+            &EightBits::from(options),
+            0.02,
+            [
+                0.85847872,
+                0.37488779,
+                -0.54873168,
+                -1.0426984,
+                -0.59142838,
+                0.45657075,
+                1.1113705,
+                0.85529909,
+                -0.14753507,
+                -1.0780898,
+                -1.0059443,
+                -0.12975908,
+                0.79031928,
+                0.97483961,
+                0.306655,
+                -0.61328113,
+            ],
+        );
     }
 }

@@ -8,9 +8,9 @@ use super::state_values::{StateStart, StateValues};
 /// What is remembered by a rule of single elements, as codes of a byte with a scale for each block: an update decodes it, goes
 /// as the rule does, in floats, and codes what is new.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct EightBits<'a> {
+pub(super) struct EightBits<R> {
     /// The rule; its state is of the parameter's shape and zero at first.
-    pub(super) rule: &'a dyn UpdateRule,
+    pub(super) rule: R,
     /// Parameters of fewer numbers go as the rule says, with a state of floats.
     pub(super) least: usize,
 }
@@ -25,7 +25,8 @@ fn coded(name: &'static str) -> ([&'static str; 2], &'static DynamicMap) {
     }
 }
 
-impl EightBits<'_> {
+impl<R: UpdateRule> EightBits<R> {
+    /// Blocks of a parameter whose state is codes; nothing of one that goes as the rule says.
     fn blocks(&self, facts: ParameterFacts<'_>) -> Option<usize> {
         let elements = facts.shape.iter().product::<usize>();
         (elements >= self.least.max(1)).then(|| elements.div_ceil(BLOCK))
@@ -34,8 +35,10 @@ impl EightBits<'_> {
     fn maps(&self, facts: ParameterFacts<'_>) -> Vec<&'static DynamicMap> {
         self.rule.state(facts).iter().map(|tensor| coded(tensor.name).1).collect()
     }
+}
 
-    pub(super) fn state(&self, facts: ParameterFacts<'_>) -> Vec<StateTensor> {
+impl<R: UpdateRule> UpdateRule for EightBits<R> {
+    fn state(&self, facts: ParameterFacts<'_>) -> Vec<StateTensor> {
         let plain = self.rule.state(facts);
         let Some(blocks) = self.blocks(facts) else { return plain };
         let codes = |tensor: &StateTensor| {
@@ -48,7 +51,12 @@ impl EightBits<'_> {
         plain.iter().flat_map(codes).collect()
     }
 
-    pub(super) fn update(
+    /// Those of the rule.
+    fn coefficients(&self, step: u64, learning_rate: f32) -> Vec<f32> {
+        self.rule.coefficients(step, learning_rate)
+    }
+
+    fn update(
         &self,
         coefficients: &[f32],
         facts: ParameterFacts<'_>,
@@ -80,11 +88,7 @@ impl EightBits<'_> {
         }
     }
 
-    pub(super) fn nodes(
-        &self,
-        graph: &mut Graph,
-        inputs: &NodeInputs<'_>,
-    ) -> Result<(ValueId, Vec<ValueId>), CompilerError> {
+    fn nodes(&self, graph: &mut Graph, inputs: &NodeInputs<'_>) -> Result<(ValueId, Vec<ValueId>), CompilerError> {
         let Some(blocks) = self.blocks(inputs.facts) else { return self.rule.nodes(graph, inputs) };
         let (maps, shape) = (self.maps(inputs.facts), inputs.facts.shape);
         let elements = shape.iter().product::<usize>();

@@ -1,7 +1,5 @@
 //! Lion that remembers a quarter as much: its momentum in eight bits.
 
-use millstream_compiler::CompilerError;
-use millstream_compiler::graph::{Graph, ValueId};
 use millstream_schemas::choice::Options;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,8 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::eight_bits::EightBits;
 use super::lion::Lion;
 use super::optimizer_kind::{Build, OptimizerKind};
-use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
-use super::state_values::StateValues;
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "lion_8bit",
@@ -20,7 +16,7 @@ pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
         momentum anew. Parameters of fewer than `min_8bit_size` numbers are trained by Lion. Biases and other vectors do not decay.",
     samples: &["{}", r#"{"min_8bit_size": 1}"#, r#"{"min_8bit_size": 40, "weight_decay": 0.1, "beta1": 0.95}"#],
     learning_rate: 1e-4,
-    build: Build::of::<Lion8Bit>(),
+    build: Build::made::<Lion8Bit, EightBits<Lion>>(),
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -59,29 +55,66 @@ impl Lion8Bit {
     }
 }
 
-impl UpdateRule for Lion8Bit {
-    fn state(&self, facts: ParameterFacts<'_>) -> Vec<StateTensor> {
-        EightBits { rule: &self.plain(), least: self.min_8bit_size }.state(facts)
+impl From<Lion8Bit> for EightBits<Lion> {
+    fn from(options: Lion8Bit) -> Self {
+        Self { rule: options.plain(), least: options.min_8bit_size }
     }
+}
 
-    fn coefficients(&self, step: u64, learning_rate: f32) -> Vec<f32> {
-        self.plain().coefficients(step, learning_rate)
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimizers::trajectory::assert_trajectory;
 
-    fn update(
-        &self,
-        coefficients: &[f32],
-        facts: ParameterFacts<'_>,
-        scale: f32,
-        parameter: &mut [f32],
-        gradient: &[f32],
-        state: &mut [StateValues],
-    ) {
-        let eight_bits = EightBits { rule: &self.plain(), least: self.min_8bit_size };
-        eight_bits.update(coefficients, facts, scale, parameter, gradient, state);
-    }
-
-    fn nodes(&self, graph: &mut Graph, inputs: &NodeInputs<'_>) -> Result<(ValueId, Vec<ValueId>), CompilerError> {
-        EightBits { rule: &self.plain(), least: self.min_8bit_size }.nodes(graph, inputs)
+    /// The formula of `lion` in doubles, written down in Python by itself, whose memory is the nearest of the 256 numbers of
+    /// `bitsandbytes.functional.create_dynamic_map` after each step.
+    #[test]
+    fn fifty_steps_are_those_of_the_formula_with_what_is_remembered_in_codes() {
+        let options = Lion8Bit { min_8bit_size: 1, weight_decay: 0.1, ..Lion8Bit::default() };
+        assert_trajectory(
+            &EightBits::from(options),
+            0.01,
+            [
+                0.82514293,
+                0.39711901,
+                -0.45444868,
+                -0.94203348,
+                -0.5246233,
+                0.40552305,
+                1.050311,
+                0.73699505,
+                -0.21609228,
+                -1.0022565,
+                -0.93476986,
+                -0.093548633,
+                0.84385396,
+                1.0074468,
+                0.27673722,
+                -0.61968791,
+            ],
+        );
+        let options = Lion8Bit { min_8bit_size: 1, beta1: 0.8, beta2: 0.9, ..Lion8Bit::default() };
+        assert_trajectory(
+            &EightBits::from(options),
+            0.02,
+            [
+                0.82,
+                0.38030231,
+                -0.57614684,
+                -1.1099925,
+                -0.53364362,
+                0.44366219,
+                1.0801703,
+                0.91390225,
+                -0.18550003,
+                -1.1111303,
+                -0.99907153,
+                -0.1955743,
+                0.80385396,
+                1.0274468,
+                0.29673722,
+                -0.55968791,
+            ],
+        );
     }
 }

@@ -155,6 +155,11 @@ mod tests {
                 json!({"min_8bit_size": -1}),
                 "adamw_8bit: min_8bit_size: wanted a whole number of 0 or more, got -1",
             ),
+            (
+                "sgd_8bit",
+                json!({"momentum": 0}),
+                "sgd_8bit: momentum is above 0, since nothing is remembered without it, got 0; use `sgd`",
+            ),
             ("muon", json!({"newton_schulz_steps": 0}), "muon: newton_schulz_steps is between 1 and 99, got 0"),
             (
                 "muon",

@@ -1,16 +1,12 @@
 //! Stochastic gradient descent whose momentum is remembered in eight bits.
 
-use millstream_compiler::CompilerError;
-use millstream_compiler::graph::{Graph, ValueId};
 use millstream_schemas::choice::Options;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::eight_bits::EightBits;
 use super::optimizer_kind::{Build, OptimizerKind};
-use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
 use super::sgd::Sgd;
-use super::state_values::StateValues;
 
 pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
     name: "sgd_8bit",
@@ -20,7 +16,7 @@ pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
         momentum anew. Parameters of fewer than `min_8bit_size` numbers are trained by SGD. Biases and other vectors do not decay.",
     samples: &["{}", r#"{"min_8bit_size": 1}"#, r#"{"min_8bit_size": 40, "weight_decay": 0.1, "nesterov": true}"#],
     learning_rate: 1e-2,
-    build: Build::of::<Sgd8Bit>(),
+    build: Build::made::<Sgd8Bit, EightBits<Sgd>>(),
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -61,29 +57,66 @@ impl Sgd8Bit {
     }
 }
 
-impl UpdateRule for Sgd8Bit {
-    fn state(&self, facts: ParameterFacts<'_>) -> Vec<StateTensor> {
-        EightBits { rule: &self.plain(), least: self.min_8bit_size }.state(facts)
+impl From<Sgd8Bit> for EightBits<Sgd> {
+    fn from(options: Sgd8Bit) -> Self {
+        Self { rule: options.plain(), least: options.min_8bit_size }
     }
+}
 
-    fn coefficients(&self, step: u64, learning_rate: f32) -> Vec<f32> {
-        self.plain().coefficients(step, learning_rate)
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimizers::trajectory::assert_trajectory;
 
-    fn update(
-        &self,
-        coefficients: &[f32],
-        facts: ParameterFacts<'_>,
-        scale: f32,
-        parameter: &mut [f32],
-        gradient: &[f32],
-        state: &mut [StateValues],
-    ) {
-        let eight_bits = EightBits { rule: &self.plain(), least: self.min_8bit_size };
-        eight_bits.update(coefficients, facts, scale, parameter, gradient, state);
-    }
-
-    fn nodes(&self, graph: &mut Graph, inputs: &NodeInputs<'_>) -> Result<(ValueId, Vec<ValueId>), CompilerError> {
-        EightBits { rule: &self.plain(), least: self.min_8bit_size }.nodes(graph, inputs)
+    /// The formula of `sgd` in doubles, written down in Python by itself, whose memory is the nearest of the 256 numbers of
+    /// `bitsandbytes.functional.create_dynamic_map` after each step.
+    #[test]
+    fn fifty_steps_are_those_of_the_formula_with_what_is_remembered_in_codes() {
+        let options = Sgd8Bit { min_8bit_size: 1, weight_decay: 0.1, ..Sgd8Bit::default() };
+        assert_trajectory(
+            &EightBits::from(options),
+            0.01,
+            [
+                0.45543205,
+                0.083775099,
+                -0.4543194,
+                -0.64264564,
+                -0.23454049,
+                0.54161281,
+                0.95662996,
+                0.64650014,
+                -0.211638,
+                -0.99458115,
+                -1.0506184,
+                -0.3672298,
+                0.86493447,
+                1.4074601,
+                0.90616323,
+                -0.1226746,
+            ],
+        );
+        let options = Sgd8Bit { min_8bit_size: 1, momentum: 0.8, nesterov: true, ..Sgd8Bit::default() };
+        assert_trajectory(
+            &EightBits::from(options),
+            0.02,
+            [
+                0.65327146,
+                0.050285591,
+                -0.797256,
+                -1.0329306,
+                -0.31068385,
+                0.93026581,
+                1.6028415,
+                1.0884568,
+                -0.3579285,
+                -1.604853,
+                -1.7335917,
+                -0.67686872,
+                0.76902687,
+                1.491244,
+                1.158146,
+                0.20896249,
+            ],
+        );
     }
 }

@@ -100,6 +100,9 @@ impl MethodFunction for PrefixTuning {
             }
             places.push((attention, layer));
         }
+        if places.is_empty() {
+            return refuse("no attention leads to the prediction, so a prefix would do nothing".into());
+        }
         let made = self.projection.then(|| self.project(model, &places)).transpose()?;
         let mut start = 0;
         for (attention, layer) in &places {
@@ -122,9 +125,6 @@ impl MethodFunction for PrefixTuning {
             added.layers.extend(encoder.layers(model.graph, &own, first));
             added.folded.push(encoder.folded(&own, all));
             added.notes.push("merged, what the network of the prefix makes is a constant of the model".into());
-        }
-        if added.layers.is_empty() {
-            return refuse("no attention leads to the prediction, so a prefix would do nothing".into());
         }
         let length = self.length;
         added.notes.push(format!(
