@@ -21,6 +21,7 @@ pub(super) const TABLES: &[(&str, &str, &[&str])] = &[
             "method",
             "method_function",
             "method_kind",
+            "prefix_encoder",
             "prompts",
             "quantized_weights",
             "rotation",
@@ -144,6 +145,7 @@ pub(super) const TABLES: &[(&str, &str, &[&str])] = &[
         &[
             "averaged",
             "dynamic_map",
+            "eight_bits",
             "graph",
             "lookahead",
             "moments",

@@ -62,6 +62,8 @@ mod speed;
 #[path = "../tests/suite/support.rs"]
 mod support;
 mod trainer;
+#[cfg(test)]
+mod trajectories;
 mod until;
 mod views;
 

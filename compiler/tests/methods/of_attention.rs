@@ -75,6 +75,8 @@ fn a_prefix_computes_what_keys_and_values_in_front_of_the_models_own_do() {
     for (options, wanted) in [
         (json!({"length": 0}), "length is 1 or more, got 0"),
         (json!({"standard_deviation": 0}), "standard_deviation is a finite number above 0, got 0"),
+        (json!({"projection": true, "hidden_size": 0}), "hidden_size is 1 or more, got 0"),
+        (json!({"hidden_size": 5}), "hidden_size is that of `projection: true`"),
     ] {
         let choice = Choice::new("prefix_tuning", options);
         let error = Method::choose(methods::standard(), &choice, "model.methods[0]").unwrap_err().to_string();

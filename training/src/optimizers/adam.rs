@@ -25,21 +25,21 @@ pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Adam {
+pub(super) struct Adam {
     /// Decay of the mean of gradients, 0 to below 1.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
-    beta1: f64,
+    pub(super) beta1: f64,
     /// Decay of the mean of squared gradients, 0 to below 1.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
-    beta2: f64,
+    pub(super) beta2: f64,
     /// Added to the root of the second moment.
     #[schemars(extend("exclusiveMinimum" = 0))]
-    epsilon: f64,
+    pub(super) epsilon: f64,
     /// Added to the gradient, times the weight, on weights, not on norms and biases.
     #[schemars(range(min = 0))]
-    weight_decay: f64,
+    pub(super) weight_decay: f64,
     /// Divide by the root of the largest second moment so far; one more number is remembered of each weight.
-    amsgrad: bool,
+    pub(super) amsgrad: bool,
 }
 
 impl Default for Adam {

@@ -113,8 +113,9 @@ impl UpdateRule for AdamW {
         let change = graph.times(difference, one_minus_beta1)?;
         let new_mean = graph.plus(mean, change)?;
         let kept = graph.times(squares, beta2_value)?;
-        let square = graph.times(gradient, gradient)?;
-        let added = graph.times(square, one_minus_beta2)?;
+        // in this order as in `update`: a code of eight bits is to be the same
+        let added = graph.times(gradient, one_minus_beta2)?;
+        let added = graph.times(added, gradient)?;
         let new_squares = graph.plus(kept, added)?;
 
         let mut parameter = inputs.parameter;

@@ -23,16 +23,16 @@ pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Lion {
+pub(super) struct Lion {
     /// Share of the momentum in the direction of a step, 0 to below 1.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
-    beta1: f64,
+    pub(super) beta1: f64,
     /// Decay of the momentum, 0 to below 1.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
-    beta2: f64,
+    pub(super) beta2: f64,
     /// Pull towards zero, times the learning rate, on weights, not on norms and biases.
     #[schemars(range(min = 0))]
-    weight_decay: f64,
+    pub(super) weight_decay: f64,
 }
 
 impl Default for Lion {

@@ -3,13 +3,16 @@
 mod adafactor;
 mod adagrad;
 mod adam;
+mod adam_8bit;
 mod adamw;
 mod adamw_8bit;
 mod averaged;
 mod dynamic_map;
+mod eight_bits;
 mod graph;
 mod lamb;
 mod lion;
+mod lion_8bit;
 mod lookahead;
 mod moments;
 mod muon;
@@ -24,6 +27,7 @@ mod rmsprop;
 mod rule;
 mod schedule_free_adamw;
 mod sgd;
+mod sgd_8bit;
 mod sharpness_aware;
 mod state_values;
 #[cfg(test)]
@@ -59,16 +63,19 @@ pub fn standard() -> &'static Catalog<OptimizerKind> {
             adafactor::OPTIMIZER,
             adagrad::OPTIMIZER,
             adam::OPTIMIZER,
+            adam_8bit::OPTIMIZER,
             adamw::OPTIMIZER,
             adamw_8bit::OPTIMIZER,
             lamb::OPTIMIZER,
             lion::OPTIMIZER,
+            lion_8bit::OPTIMIZER,
             muon::OPTIMIZER,
             nadam::OPTIMIZER,
             radam::OPTIMIZER,
             rmsprop::OPTIMIZER,
             schedule_free_adamw::OPTIMIZER,
             sgd::OPTIMIZER,
+            sgd_8bit::OPTIMIZER,
         ])
     })
 }
@@ -147,6 +154,11 @@ mod tests {
                 "adamw_8bit",
                 json!({"min_8bit_size": -1}),
                 "adamw_8bit: min_8bit_size: wanted a whole number of 0 or more, got -1",
+            ),
+            (
+                "sgd_8bit",
+                json!({"momentum": 0}),
+                "sgd_8bit: momentum is above 0, since nothing is remembered without it, got 0; use `sgd`",
             ),
             ("muon", json!({"newton_schulz_steps": 0}), "muon: newton_schulz_steps is between 1 and 99, got 0"),
             (

@@ -63,11 +63,16 @@ pub(super) type Made = Shared<Rate, Arc<dyn UpdateRule>>;
 impl Build {
     /// A rule with the options `T`.
     pub const fn of<T: Options + UpdateRule + 'static>() -> Self {
+        Self::made::<T, T>()
+    }
+
+    /// A rule that is made of the options `T`.
+    pub const fn made<T: Options, R: UpdateRule + From<T> + 'static>() -> Self {
         Self {
             schema: schema_of_shared::<Rate, T>,
             make: |options, place, defaults| {
                 let Shared { shared, own, whole } = read_shared::<Rate, T>(options, place, defaults)?;
-                Ok(Shared { shared, own: Arc::new(own), whole })
+                Ok(Shared { shared, own: Arc::new(R::from(own)), whole })
             },
         }
     }

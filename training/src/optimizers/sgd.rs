@@ -22,15 +22,15 @@ pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Sgd {
+pub(super) struct Sgd {
     /// Share of the last step that is kept, 0 to below 1.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
-    momentum: f64,
+    pub(super) momentum: f64,
     /// Look ahead by the momentum (Nesterov).
-    nesterov: bool,
+    pub(super) nesterov: bool,
     /// Added to the gradient, times the weight, on weights, not on norms and biases.
     #[schemars(range(min = 0))]
-    weight_decay: f64,
+    pub(super) weight_decay: f64,
 }
 
 impl Default for Sgd {

@@ -16,6 +16,7 @@ mod method_kind;
 mod oft;
 mod p_tuning;
 mod peft;
+mod prefix_encoder;
 mod prefix_tuning;
 mod prompt_tuning;
 mod prompts;

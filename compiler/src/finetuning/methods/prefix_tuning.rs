@@ -7,22 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use super::method_function::{Added, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
+use super::prefix_encoder::PrefixEncoder;
 use super::quantized_weights::quantized_weights;
 use crate::CompilerError;
 use crate::finetuning::attention::Attention;
 use crate::finetuning::{Layer, Weight, find_attentions};
 use crate::graph::{Constant, Graph, ValueId};
 use crate::initializers::WeightRandom;
+use crate::model_file::MOST_ENCODED;
 
 pub(super) const METHOD: MethodKind = MethodKind {
     name: "prefix_tuning",
     summary: "Learned keys and values in every attention; the model's own weights stay frozen.",
-    documentation: "X. L. Li and P. Liang, \"Prefix-Tuning: Optimizing Continuous Prompts for Generation\" (2021), without the layers that make the \
-        prefix there: each attention is softmax([q·P_k, scores])·[P_v, V], P_k `[heads, size, length]` and P_v `[heads, length, size]` of \
-        the keys' heads, normal with `standard_deviation`. All tokens see the prefix whatever the mask. The scores of P_k are not scaled by \
+    documentation: "X. L. Li and P. Liang, \"Prefix-Tuning: Optimizing Continuous Prompts for Generation\" (2021): each attention is softmax([q·P_k, scores])·[P_v, V], P_k `[heads, size, length]` and P_v `[heads, length, size]` of \
+        the keys' heads, normal with `standard_deviation`. With `projection: true`, as in the paper and in PEFT's `prefix_projection`, one network makes all of \
+        them of E `[length, width]`, normal with a standard deviation of 1: linear, tanh, linear, weights and biases uniform in ±1/√inputs; it \
+        is computed once and left out of the exported file, unless adapters are exported unmerged. All tokens see the prefix whatever the mask. The scores of P_k are not scaled by \
         1/√size as those of keys are, since P_k learns that itself. The first step is not that of the model itself: the prefix takes its part of the \
         softmax. The prefix stays beside the model in the exported file. Not for attention that is one node, or whose heads lie in the axis of rows.",
-    samples: &["{}", r#"{"length": 3, "standard_deviation": 0.5}"#],
+    samples: &[
+        "{}",
+        r#"{"length": 3, "standard_deviation": 0.5}"#,
+        r#"{"length": 3, "projection": true, "hidden_size": 5}"#,
+    ],
     build: Build::of::<PrefixTuning>(),
 };
 
@@ -32,14 +39,20 @@ struct PrefixTuning {
     /// Keys and values in each attention.
     #[schemars(range(min = 1))]
     length: usize,
-    /// Standard deviation of their first values, above 0.
+    /// Standard deviation of their first values, above 0, without `projection`.
     #[schemars(extend("exclusiveMinimum" = 0))]
     standard_deviation: f64,
+    /// Whether a network makes them of trained vectors.
+    projection: bool,
+    /// Numbers between its layers, 1 or more; as many as the first attention reads where it is not said.
+    #[schemars(range(min = 1))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hidden_size: Option<usize>,
 }
 
 impl Default for PrefixTuning {
     fn default() -> Self {
-        Self { length: 20, standard_deviation: 0.02 }
+        Self { length: 20, standard_deviation: 0.02, projection: false, hidden_size: None }
     }
 }
 
@@ -54,6 +67,13 @@ impl Options for PrefixTuning {
         if self.length > MOST_LENGTH {
             return Err(format!("length is at most {MOST_LENGTH}, got {}", self.length));
         }
+        match (self.hidden_size, self.projection) {
+            (Some(0), _) => return Err("hidden_size is 1 or more, got 0".into()),
+            (Some(_), false) => {
+                return Err("hidden_size is that of `projection: true`; leave it out, or say that".into());
+            }
+            _ => {}
+        }
         above("standard_deviation", self.standard_deviation)
     }
 }
@@ -67,6 +87,7 @@ impl MethodFunction for PrefixTuning {
         }
         let mut added = Added { is_apart: true, ..Added::default() };
         let quantized = quantized_weights(model.base, model.prediction);
+        let mut places: Vec<(&Attention, String)> = Vec::new();
         for attention in &attentions.found {
             let weight = attention.query.linear.weight;
             let of = |layer: &&Layer| layer.weights.iter().any(|own| own.value == weight);
@@ -77,10 +98,33 @@ impl MethodFunction for PrefixTuning {
                 let node = model.base.label(&model.base.nodes()[attention.node]);
                 return refuse(format!("no prefix can go into the attention of `{node}`: {obstacle}"));
             }
-            self.place(model, attention, layer, &mut added)?;
+            places.push((attention, layer));
         }
-        if added.layers.is_empty() {
+        if places.is_empty() {
             return refuse("no attention leads to the prediction, so a prefix would do nothing".into());
+        }
+        let made = self.projection.then(|| self.project(model, &places)).transpose()?;
+        let mut start = 0;
+        for (attention, layer) in &places {
+            let own = match &made {
+                None => self.draw(model, attention, layer),
+                Some((_, _, all)) => {
+                    let own = part_of(model.graph, (*all, start), attention, layer)?;
+                    start += numbers_of(attention).iter().sum::<usize>();
+                    own
+                }
+            };
+            self.place(model, attention, layer, own)?;
+            if made.is_none() {
+                let of_layer = own.into_iter().map(|value| trained(model.graph, value, layer));
+                added.layers.extend(of_layer);
+            }
+            added.adapted.push(layer.clone());
+        }
+        if let (Some((encoder, own, all)), Some((_, first))) = (made, places.first()) {
+            added.layers.extend(encoder.layers(model.graph, &own, first));
+            added.folded.push(encoder.folded(&own, all));
+            added.notes.push("merged, what the network of the prefix makes is a constant of the model".into());
         }
         let length = self.length;
         added.notes.push(format!(
@@ -91,28 +135,55 @@ impl MethodFunction for PrefixTuning {
     }
 }
 
+/// A network of all prefixes, its weights, and what it makes.
+type Projected = (PrefixEncoder, Vec<ValueId>, ValueId);
+
 impl PrefixTuning {
+    /// Keys and values of an attention.
+    fn draw(&self, model: &mut MethodModel<'_>, attention: &Attention, layer: &str) -> [ValueId; 2] {
+        let [keys, values] = shapes(attention, self.length);
+        [("prefix_keys", keys), ("prefix_values", values)].map(|(part, shape)| {
+            let name = model.graph.free_name(&format!("{layer}.{part}"));
+            let values = WeightRandom::new(model.seed, &name).normals(shape.iter().product(), self.standard_deviation);
+            model.graph.constant(&name, Constant::f32(shape, &values))
+        })
+    }
+
+    /// The network that makes those of all attentions.
+    fn project(
+        &self,
+        model: &mut MethodModel<'_>,
+        places: &[(&Attention, String)],
+    ) -> Result<Projected, CompilerError> {
+        let width = places.first().map_or(1, |(attention, _)| attention.query.linear.inputs);
+        let made = places.iter().flat_map(|(attention, _)| numbers_of(attention)).sum();
+        let hidden = self.hidden_size.unwrap_or(width);
+        let encoder = PrefixEncoder { length: self.length, width, hidden, made };
+        let bytes = encoder.numbers().saturating_mul(size_of::<f32>());
+        if bytes > MOST_ENCODED {
+            let message = format!(
+                "a network with a hidden_size of {hidden} holds {bytes} bytes, at most {MOST_ENCODED}; take a smaller one"
+            );
+            return Err(CompilerError::setting("", message));
+        }
+        let (own, all) = encoder.add(model.graph, model.seed)?;
+        Ok((encoder, own, all))
+    }
+
     fn place(
         &self,
         model: &mut MethodModel<'_>,
         attention: &Attention,
-        layer: String,
-        added: &mut Added,
+        layer: &str,
+        own: [ValueId; 2],
     ) -> Result<(), CompilerError> {
-        let (base, graph) = (model.base, &mut *model.graph);
+        let (base, graph, length) = (model.base, &mut *model.graph, self.length);
         let scores = base.nodes()[attention.node].input(0).expect("a softmax reads scores");
         let reads = |node: &crate::graph::Node| node.is("Softmax") && node.input(0) == Some(scores);
         let Some(at) = graph.nodes().iter().position(reads) else {
             return Err(CompilerError::setting("", "prefix_tuning goes into a model once; take a longer one"));
         };
-        let (of_keys, length) = (attention.key_heads(), self.length);
-        let shapes = [[of_keys, attention.head_size, length], [of_keys, length, attention.value_size()]];
-        let mut draw = |part: &str, shape: [usize; 3]| {
-            let name = graph.free_name(&format!("{layer}.{part}"));
-            let values = WeightRandom::new(model.seed, &name).normals(shape.iter().product(), self.standard_deviation);
-            graph.constant(&name, Constant::f32(shape, &values))
-        };
-        let own = [draw("prefix_keys", shapes[0]), draw("prefix_values", shapes[1])];
+        let shapes = shapes(attention, length);
         let part = |part: &str| format!("{layer}.{part}");
 
         let before = graph.nodes().len();
@@ -140,19 +211,52 @@ impl PrefixTuning {
             let made = graph.append("MatMul", &[weights, values], &[], &part("prefix_heads"))?;
             graph.append("Add", &[mixed, made], &[], &part("heads"))
         })?;
-        for (value, shape) in own.into_iter().zip(shapes) {
-            let reader = graph.nodes().iter().enumerate().find_map(|(node, reader)| {
-                let input = reader.inputs.iter().position(|input| *input == Some(value))?;
-                Some((node, input, reader.operator.clone()))
-            });
-            let (node, input, operator) = reader.unwrap_or_default();
-            let weights = vec![Weight { value, shape: shape.to_vec(), node, input }];
-            let (name, beside) = (graph.name(value).to_owned(), Some(layer.clone()));
-            added.layers.push(Layer { name, operator, weights, learning_rate_multiplier: 1.0, beside });
-        }
-        added.adapted.push(layer);
         Ok(())
     }
+}
+
+/// Lengths of the axes of its keys and values.
+fn shapes(attention: &Attention, length: usize) -> [[usize; 3]; 2] {
+    let heads = attention.key_heads();
+    [[heads, attention.head_size, length], [heads, length, attention.value_size()]]
+}
+
+/// Numbers of a key and of a value of all heads.
+fn numbers_of(attention: &Attention) -> [usize; 2] {
+    let heads = attention.key_heads();
+    [heads * attention.head_size, heads * attention.value_size()]
+}
+
+/// The keys and values of an attention, of what a network makes for all.
+fn part_of(
+    graph: &mut Graph,
+    (all, start): (ValueId, usize),
+    attention: &Attention,
+    layer: &str,
+) -> Result<[ValueId; 2], CompilerError> {
+    let makes = |node: &crate::graph::Node| node.outputs.first().copied().flatten() == Some(all);
+    let behind = graph.nodes().iter().position(makes).map_or(0, |at| at + 1);
+    let (heads, keys) = (attention.key_heads(), numbers_of(attention)[0]);
+    let names = ["prefix_keys", "prefix_values"].map(|part| format!("{layer}.{part}"));
+    let of_keys = [heads, attention.head_size];
+    let of_values = [heads, attention.value_size()];
+    Ok([
+        PrefixEncoder::part(graph, (all, start), of_keys, true, (behind, &names[0]))?,
+        PrefixEncoder::part(graph, (all, start + keys), of_values, false, (behind, &names[1]))?,
+    ])
+}
+
+/// A layer of a constant that is trained.
+fn trained(graph: &Graph, value: ValueId, beside: &str) -> Layer {
+    let reader = graph.nodes().iter().enumerate().find_map(|(node, reader)| {
+        let input = reader.inputs.iter().position(|input| *input == Some(value))?;
+        Some((node, input, reader.operator.clone()))
+    });
+    let (node, input, operator) = reader.unwrap_or_default();
+    let shape = graph.constant_of(value).map(|constant| constant.shape.clone()).unwrap_or_default();
+    let weights = vec![Weight { value, shape, node, input }];
+    let (name, beside) = (graph.name(value).to_owned(), Some(beside.to_owned()));
+    Layer { name, operator, weights, learning_rate_multiplier: 1.0, beside }
 }
 
 /// Why no prefix can go into an attention.

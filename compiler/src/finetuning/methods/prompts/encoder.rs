@@ -37,12 +37,64 @@ const RECURRENT_LAYERS: usize = 2;
 const GATES: usize = 4;
 
 /// A weight of an encoder.
-struct Part {
-    module: String,
-    name: &'static str,
-    shape: Vec<usize>,
+pub(in super::super) struct Part {
+    /// The layer.
+    pub(in super::super) module: String,
+    /// Which of its weights.
+    pub(in super::super) name: &'static str,
+    /// Lengths of its axes.
+    pub(in super::super) shape: Vec<usize>,
     /// Evenly in ±this; normal with a standard deviation of 1 where it is nothing.
-    bound: Option<f64>,
+    pub(in super::super) bound: Option<f64>,
+}
+
+impl Part {
+    /// ±1/√inputs, as PyTorch draws those of linear layers.
+    pub(in super::super) fn one_over_root(inputs: usize) -> Option<f64> {
+        Some(1.0 / (inputs.max(1) as f64).sqrt())
+    }
+
+    /// How many numbers they have.
+    pub(in super::super) fn numbers(parts: &[Self]) -> usize {
+        let of = |part: &Self| part.shape.iter().fold(1, |product: usize, length| product.saturating_mul(*length));
+        parts.iter().map(of).fold(0, usize::saturating_add)
+    }
+
+    /// Adds them, in order.
+    pub(in super::super) fn draw(parts: Vec<Self>, graph: &mut Graph, seed: u64) -> Vec<ValueId> {
+        let draw = |part: Self| {
+            let name = graph.free_name(&format!("{}.{}", part.module, part.name));
+            let (count, mut random) = (part.shape.iter().product(), WeightRandom::new(seed, &name));
+            let values = match part.bound {
+                Some(bound) => random.uniforms(count, bound),
+                None => random.normals(count, 1.0),
+            };
+            graph.constant(&name, Constant::f32(part.shape, &values))
+        };
+        parts.into_iter().map(draw).collect()
+    }
+
+    /// Their layers in a graph where they are `own`, all beside a layer of the model.
+    pub(in super::super) fn layers(parts: Vec<Self>, graph: &Graph, own: &[ValueId], beside: &str) -> Vec<Layer> {
+        let mut layers: Vec<Layer> = Vec::new();
+        for (part, value) in parts.into_iter().zip(own.iter().copied()) {
+            let reads = |node: &Node| node.inputs.iter().position(|input| *input == Some(value));
+            let reader = graph.nodes().iter().enumerate().find_map(|(at, node)| Some((at, reads(node)?)));
+            let (node, input) = reader.unwrap_or_default();
+            let weight = Weight { value, shape: part.shape, node, input };
+            match layers.last_mut().filter(|layer| layer.name == part.module) {
+                Some(layer) => layer.weights.push(weight),
+                None => layers.push(Layer {
+                    name: part.module,
+                    operator: graph.nodes().get(node).map_or_else(String::new, |node| node.operator.clone()),
+                    weights: vec![weight],
+                    learning_rate_multiplier: 1.0,
+                    beside: Some(beside.to_owned()),
+                }),
+            }
+        }
+        layers
+    }
 }
 
 impl PromptEncoder {
@@ -67,18 +119,19 @@ impl PromptEncoder {
 
     /// How many numbers it has.
     pub(in super::super) fn numbers(&self) -> usize {
-        let of = |part: &Part| part.shape.iter().fold(1, |product: usize, length| product.saturating_mul(*length));
-        self.parts().iter().map(of).fold(0, usize::saturating_add)
+        Part::numbers(&self.parts())
     }
 
     /// Its weights in order, drawn as PyTorch draws those of such layers.
     fn parts(&self) -> Vec<Part> {
-        let one_over_root = |count: usize| Some(1.0 / (count.max(1) as f64).sqrt());
-        let part = |module: String, name, shape: Vec<usize>, bound| Part { module, name, shape, bound };
+        let part = |module: String, name, shape: Vec<usize>, bound| {
+            let module = format!("prompt_encoder.{module}");
+            Part { module, name, shape, bound }
+        };
         let mut parts = vec![part("embedding".into(), "weight", vec![self.length, self.width], None)];
         let hidden = self.hidden;
         for (at, read) in self.recurrent().into_iter().enumerate() {
-            let bound = one_over_root(hidden);
+            let bound = Part::one_over_root(hidden);
             for (name, shape) in [
                 ("weight", vec![2, GATES * hidden, read]),
                 ("recurrence", vec![2, GATES * hidden, hidden]),
@@ -90,24 +143,15 @@ impl PromptEncoder {
         for (at, [read, made]) in self.linear().into_iter().enumerate() {
             // activations are counted in between, as in PEFT's names
             let module = format!("mlp_head.{}", 2 * at);
-            parts.push(part(module.clone(), "weight", vec![read, made], one_over_root(read)));
-            parts.push(part(module, "bias", vec![made], one_over_root(read)));
+            parts.push(part(module.clone(), "weight", vec![read, made], Part::one_over_root(read)));
+            parts.push(part(module, "bias", vec![made], Part::one_over_root(read)));
         }
         parts
     }
 
     /// Adds its weights, in order.
     pub(in super::super) fn draw(&self, graph: &mut Graph, seed: u64) -> Vec<ValueId> {
-        let draw = |part: Part| {
-            let name = graph.free_name(&format!("prompt_encoder.{}.{}", part.module, part.name));
-            let (count, mut random) = (part.shape.iter().product(), WeightRandom::new(seed, &name));
-            let values = match part.bound {
-                Some(bound) => random.uniforms(count, bound),
-                None => random.normals(count, 1.0),
-            };
-            graph.constant(&name, Constant::f32(part.shape, &values))
-        };
-        self.parts().into_iter().map(draw).collect()
+        Part::draw(self.parts(), graph, seed)
     }
 
     /// The virtual tokens, `[length, width]`, under a name.
@@ -154,25 +198,7 @@ impl PromptEncoder {
 
     /// Its layers in a graph, all beside a layer of the model.
     pub(in super::super) fn layers(&self, graph: &Graph, own: &[ValueId], beside: &str) -> Vec<Layer> {
-        let mut layers: Vec<Layer> = Vec::new();
-        for (part, value) in self.parts().into_iter().zip(own.iter().copied()) {
-            let name = format!("prompt_encoder.{}", part.module);
-            let reads = |node: &Node| node.inputs.iter().position(|input| *input == Some(value));
-            let reader = graph.nodes().iter().enumerate().find_map(|(at, node)| Some((at, reads(node)?)));
-            let (node, input) = reader.unwrap_or_default();
-            let weight = Weight { value, shape: part.shape, node, input };
-            match layers.last_mut().filter(|layer| layer.name == name) {
-                Some(layer) => layer.weights.push(weight),
-                None => layers.push(Layer {
-                    name,
-                    operator: graph.nodes().get(node).map_or_else(String::new, |node| node.operator.clone()),
-                    weights: vec![weight],
-                    learning_rate_multiplier: 1.0,
-                    beside: Some(beside.to_owned()),
-                }),
-            }
-        }
-        layers
+        Part::layers(self.parts(), graph, own, beside)
     }
 
     /// The virtual tokens that it makes with these weights, in order.

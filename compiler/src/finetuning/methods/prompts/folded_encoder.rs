@@ -1,19 +1,23 @@
 //! The layers of an encoder, computed once, where nodes do not have to.
 
 /// Numbers as 64-bit floats.
-pub(super) fn wide(row: &[f32]) -> Vec<f64> {
+pub(in super::super) fn wide(row: &[f32]) -> Vec<f64> {
     row.iter().map(|value| f64::from(*value)).collect()
 }
 
 /// x·W + b, W `[inputs, made]`.
-pub(super) struct Linear {
-    pub(super) weight: Vec<f32>,
-    pub(super) bias: Vec<f32>,
-    pub(super) made: usize,
+pub(in super::super) struct Linear {
+    /// W.
+    pub(in super::super) weight: Vec<f32>,
+    /// b.
+    pub(in super::super) bias: Vec<f32>,
+    /// Numbers that it makes.
+    pub(in super::super) made: usize,
 }
 
 impl Linear {
-    pub(super) fn of(&self, row: &[f64]) -> Vec<f64> {
+    /// Of a row.
+    pub(in super::super) fn of(&self, row: &[f64]) -> Vec<f64> {
         let mut made = wide(&self.bias);
         for (value, weights) in row.iter().zip(self.weight.chunks(self.made)) {
             made.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += value * f64::from(*weight));

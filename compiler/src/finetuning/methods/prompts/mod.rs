@@ -11,7 +11,8 @@ mod start;
 mod virtual_tokens;
 mod word_embeddings;
 
-pub(super) use encoder::{EncoderKind, PromptEncoder};
+pub(super) use encoder::{EncoderKind, Part, PromptEncoder};
+pub(super) use folded_encoder::{Linear, wide};
 pub(super) use place::Place;
 pub(super) use start::Start;
 pub(super) use virtual_tokens::VirtualTokens;
