@@ -64,9 +64,9 @@ mod tests {
 
     #[test]
     fn a_container_is_told_its_own_limit_and_not_the_machines_memory() {
-        /// What the groups' file says, which limits there are, and the least of them.
+        // a case, files and what they say, and the limit
         type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<u64>);
-        let rows: [Row; 12] = [
+        let rows: [Row<'_>; 12] = [
             ("no Linux", &[], None),
             ("no limit", &[("/proc/meminfo", MEMINFO)], Some(24 << 20)),
             ("damaged", &[("/proc/meminfo", "MemTotal: many kB\n")], None),
