@@ -324,7 +324,7 @@ mod tests {
         };
         let interleaved = |row: f64, column: usize| {
             let angle = row / 10000f64.powf((column / 2) as f64 / 4.0);
-            if column % 2 == 0 { angle.sin() } else { angle.cos() }
+            if column.is_multiple_of(2) { angle.sin() } else { angle.cos() }
         };
         let in_32_bits = |row: f64, column: usize| {
             let angle = row as f32 * 10000f32.powf(-((column % 4) as f32) / 4.0);
@@ -334,7 +334,8 @@ mod tests {
         // a first row of zeros and ones, and anything below
         let random = |row: f64, column: usize| ((row * 8.0 + column as f64) * 12.9898).sin();
         let begun = |row: f64, column: usize| if row > 0.0 { random(row, column) } else { halves(row, column) };
-        let rows: [(&str, usize, &dyn Fn(f64, usize) -> f64, bool); 9] = [
+        type Case<'a> = (&'a str, usize, &'a dyn Fn(f64, usize) -> f64, bool);
+        let rows: [Case<'_>; 9] = [
             ("RoFormer's", 512, &halves, false),
             ("interleaved", 64, &interleaved, false),
             ("angles in 32 bits", 1536, &in_32_bits, false),
