@@ -1,6 +1,6 @@
 """PyTorch's side of "On CUDA" in performance.md.
 
-python3 cuda_steps.py export FOLDER                      writes resnet50.onnx and vit.onnx with random weights, and a recipe for each
+python3 cuda_steps.py export FOLDER                      writes mobilenet.onnx, resnet50.onnx and vit.onnx with random weights, and a recipe for each
 python3 cuda_steps.py [--device cpu] MODEL:BATCH:PRECISION …   times training steps, for example resnet50:32:bfloat16
 """
 
@@ -46,7 +46,7 @@ output: {{folder: runs/{name}}}
 
 
 def export(folder):
-    for name in ("resnet50", "vit"):
+    for name in MODELS:
         torch.manual_seed(1)
         model = MODELS[name](num_classes=1000).eval()
         axes = {"image": {0: "batch"}, "logits": {0: "batch"}}

@@ -334,7 +334,7 @@ fn read(path: &Path, skip: &[String]) -> Result<Adapter, RecipeError> {
             return Err(refused(path, format!("`--skip {}` matches no module of it", shown(pattern))));
         }
     }
-    match adapter.modules.is_empty() {
+    match adapter.modules.is_empty() && adapter.prompt.is_none() {
         true => Err(refused(path, "`--skip` leaves nothing of it")),
         false => Ok(adapter),
     }

@@ -1,5 +1,7 @@
 //! Files of adapters: written by a run, listed, extracted, merged, converted, and trained on.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::workplace::{Workplace, has_runtime, millstream};
@@ -108,6 +110,20 @@ fn what_a_run_has_trained_goes_from_file_to_file_and_is_trained_on() {
     std::fs::write(place.path("run/adapter/adapter_model.safetensors"), other).unwrap();
     let resumed = [&["train", "recipe.yaml", "--resume"][..], &on.map(|change| ["--set", change]).concat()].concat();
     place.run(&resumed).failed_with(&["`model.methods` changed since that run began"]);
+}
+
+#[test]
+fn a_folder_of_virtual_tokens_alone_is_merged_into_its_model() {
+    let place = Workplace::bare();
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../compiler/tests");
+    let model = files.join("architectures/bert.script.onnx");
+    for method in ["prompt_tuning", "p_tuning"] {
+        let folder = files.join("adapter_files").join(method);
+        let (model, folder) = (model.to_str().unwrap(), folder.to_str().unwrap());
+        place.run(&["adapter", "merge", model, "--adapter", folder, "-o", "merged.onnx"]).done();
+        assert!(place.path("merged.onnx").exists(), "{method}");
+        std::fs::remove_file(place.path("merged.onnx")).unwrap();
+    }
 }
 
 #[test]
