@@ -11,7 +11,7 @@ use millstream_training::check_kernels;
 use serde::Serialize;
 
 use crate::class_count::empty_classes;
-use crate::data_report::{DataReport, DataReports, data_report};
+use crate::data_report::{DataReport, data_report};
 use crate::error::with_causes;
 use crate::frozen_prefix::planned;
 use crate::machine_memory::machine_memory;
@@ -252,7 +252,7 @@ pub(crate) struct Findings {
 
 pub(crate) fn findings(opened: &Opened) -> Result<Findings, RecipeError> {
     let data = &opened.recipe.data;
-    let DataReports { train, evaluate } = opened.reports()?.clone();
+    let (train, evaluate) = (opened.train_report()?.clone(), opened.evaluate_report()?.cloned());
     let (mut warnings, mut problems) = (warnings(opened, &train, evaluate.as_ref()), Vec::new());
     for (split, place, report) in
         [("training", "data.train", Some(&train)), ("evaluation", "data.evaluate", evaluate.as_ref())]
