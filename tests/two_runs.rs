@@ -294,12 +294,14 @@ fn labels_are_not_counted_again_for_another_learning_rate_or_balanced_factors() 
         recipe.data.evaluate = Some(serde_json::from_value(patterns("test").into()).unwrap());
         recipe
     });
-    let opened = Opened::open(&first, &Catalogs::default()).unwrap();
-    opened.compile().unwrap();
-    std::fs::remove_dir_all(&data).unwrap();
-    opened.with(&second).unwrap().compile().unwrap();
     let mut balanced = second.clone();
     balanced.training.loss = Some(Choice::new("cross_entropy", serde_json::json!({"class_weights": "balanced"})));
+    let opened = Opened::open(&first, &Catalogs::default()).unwrap();
+    opened.compile().unwrap();
+    let counted = Opened::open(&balanced, &Catalogs::default()).unwrap();
+    std::fs::remove_dir_all(&data).unwrap();
+    counted.with(&balanced).expect("the factors were told when it was opened, and nothing is left to count");
+    opened.with(&second).unwrap().compile().unwrap();
     let (once, told) = (opened.with(&balanced).unwrap(), opened.notes.len() + 1);
     for opened in [once.with(&balanced).unwrap(), once] {
         assert_eq!(opened.notes.len(), told, "{:?}", opened.notes);

@@ -1,17 +1,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use millstream_compiler::{CompilerError, MixedPrecision, ModelReport, TrainingProgram, describe};
+use millstream_compiler::{CompilerError, MixedPrecision, ModelReport, describe};
 use millstream_pipeline::encodings::View;
 use millstream_pipeline::{SharedRows, check_quarantine};
 use millstream_runtime::{Device, DeviceKind, DeviceRequest};
-use millstream_schemas::recipe::{DamagedPolicy, Precision};
+use millstream_schemas::recipe::{DamagedPolicy, MemoryCheck, Precision};
 use millstream_schemas::{Choice, Recipe, TensorRole, TensorSpec, count, shown, shown_path};
 use millstream_training::check_kernels;
 use serde::Serialize;
 
 use crate::class_count::empty_classes;
-use crate::data_report::{DataReport, DataReports, data_report};
+use crate::data_report::{DataReport, data_report};
 use crate::error::with_causes;
 use crate::frozen_prefix::planned;
 use crate::machine_memory::machine_memory;
@@ -102,18 +102,18 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
     let (wanted, catalog) = (opened.fine_tuning(), &opened.catalogs.operators);
     let mut model = describe(&opened.model, Some(&wanted), catalog)?;
     let mut problems = Vec::new();
-    let estimated = |program: TrainingProgram| Ok((MemoryEstimate::of(opened, &program)?, Some(program)));
-    let (memory, program) = match opened.program().and_then(estimated) {
-        Ok(memory) => memory,
+    let program = match opened.program() {
+        Ok(program) => Some(program),
         Err(error @ RecipeError::Mismatch { .. })
         | Err(error @ RecipeError::Compiler(CompilerError::Selection(_) | CompilerError::Setting { .. })) => {
             return Err(error);
         }
         Err(error) => {
             problems.push(error.to_string());
-            (MemoryEstimate::default(), None)
+            None
         }
     };
+    let memory = program.as_ref().map(|program| MemoryEstimate::of(opened, program));
     let training = &recipe.training;
     let (mut groups, mut stages, mut prefix_note) = (Vec::new(), Vec::new(), None);
     if let Some(program) = &program {
@@ -144,7 +144,12 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
         Some(device) => device.kind == DeviceKind::Cpu,
         None => !training.device.starts_with("cuda"),
     };
-    let of_memory = on_cpu.then(|| memory_finding(&memory, machine_memory(), training.memory_check)).flatten();
+    let of_memory = match &memory {
+        Some(memory) if on_cpu => memory_finding(memory.as_ref(), machine_memory(), training.memory_check),
+        // the figures are of the CPU, and nothing is refused by them elsewhere
+        Some(Err(error)) => memory_finding(Err(error), None, MemoryCheck::Warn),
+        _ => None,
+    };
     let has_room = !matches!(of_memory, Some(MemoryFinding::Problem(_)));
     match of_memory {
         Some(MemoryFinding::Problem(problem)) => problems.push(problem),
@@ -205,7 +210,7 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
         total_steps: opened.total_steps(),
         sets: opened.sets.iter().map(|(name, source)| (name.clone(), source.dataset.rows())).collect(),
         evaluations: opened.evaluations(),
-        memory,
+        memory: memory.and_then(Result::ok).unwrap_or_default(),
         train,
         evaluate,
         model,
@@ -247,7 +252,7 @@ pub(crate) struct Findings {
 
 pub(crate) fn findings(opened: &Opened) -> Result<Findings, RecipeError> {
     let data = &opened.recipe.data;
-    let DataReports { train, evaluate } = opened.reports()?.clone();
+    let (train, evaluate) = (opened.train_report()?.clone(), opened.evaluate_report()?.cloned());
     let (mut warnings, mut problems) = (warnings(opened, &train, evaluate.as_ref()), Vec::new());
     for (split, place, report) in
         [("training", "data.train", Some(&train)), ("evaluation", "data.evaluate", evaluate.as_ref())]

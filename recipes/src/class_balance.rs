@@ -6,8 +6,8 @@ use millstream_schemas::recipe::SamplingRecipe;
 use millstream_schemas::{Choice, Recipe, shown};
 use serde_json::{Value, json};
 
+use crate::RecipeError;
 use crate::class_count::ClassCount;
-use crate::{RecipeError, RowSource};
 
 /// Options of losses that may say `balanced`.
 const FACTORS: [&str; 2] = ["class_weights", "alpha"];
@@ -25,12 +25,6 @@ pub(crate) fn balanced_options(recipe: &Recipe) -> Vec<&'static str> {
 /// Where the recipe says an option of its loss.
 pub(crate) fn place_of(recipe: &Recipe, option: &str) -> String {
     format!("training.loss.{}.{option}", recipe.training.loss.as_ref().map_or("", |loss| loss.name.as_str()))
-}
-
-/// The rows of each class; nothing where the target is no column of classes.
-pub(crate) fn class_counts(source: &RowSource) -> Result<Vec<ClassCount>, RecipeError> {
-    let counts = source.dataset.class_histogram(&source.encoders)?.counts;
-    Ok(source.classes().iter().zip(counts).map(|(name, rows)| ClassCount { name: name.clone(), rows }).collect())
 }
 
 /// The recipe with numbers in the place of `balanced` in its loss, and what that and `data.sampling` come to, in words. The rows of
@@ -59,16 +53,18 @@ pub(crate) fn balanced(
 /// # Errors
 /// There are no classes, or none has rows.
 pub(crate) fn with_factors(recipe: &Recipe, classes: &[ClassCount]) -> Result<(Recipe, Vec<String>), RecipeError> {
+    let options = balanced_options(recipe);
+    let Some(first) = options.first() else { return Ok((recipe.clone(), Vec::new())) };
+    if !have_rows(classes) {
+        let message = format!(
+            "`{BALANCED}` counts the rows of each class, and the target is no column of classes; write the factors"
+        );
+        return Err(RecipeError::mismatch(place_of(recipe, first), message));
+    }
     let factors = balanced_class_weights(&rows_of(classes));
     let (mut resolved, mut notes) = (recipe.clone(), Vec::new());
-    for option in balanced_options(recipe) {
+    for option in options {
         let place = place_of(recipe, option);
-        if !have_rows(classes) {
-            let message = format!(
-                "`{BALANCED}` counts the rows of each class, and the target is no column of classes; write the factors"
-            );
-            return Err(RecipeError::mismatch(place, message));
-        }
         let values = factors.iter().map(|factor| format!("{factor:.4}"));
         notes.push(format!("{place}: `{BALANCED}` by the rows of training is {}", told(classes, values)));
         set_option(&mut resolved, option, json!(factors));

@@ -1,11 +1,11 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use millstream_compiler::TrainingProgram;
+use millstream_compiler::{CompilerError, TrainingProgram};
 
 use crate::check::{Findings, findings};
 use crate::frozen_prefix::{PrefixPlan, planned};
-use crate::{Opened, RecipeError};
+use crate::{MemoryEstimate, Opened, RecipeError};
 
 /// An opened recipe with its training step. Clones share it; no run changes it.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ struct Parts {
     prefix: Option<Arc<PrefixPlan>>,
     prefix_note: Option<String>,
     took: Duration,
+    /// Told when it is first asked for: that lays out the graphs.
+    memory: OnceLock<MemoryEstimate>,
 }
 
 impl Opened {
@@ -48,7 +50,8 @@ impl Compiled {
         let program = program(opened)?;
         let (prefix, prefix_note) = planned(opened, &program)?;
         let (prefix, took) = (prefix.map(Arc::new), opened.took + began.elapsed());
-        Ok(Self(Arc::new(Parts { opened: opened.clone(), findings, program, prefix, prefix_note, took })))
+        let (opened, memory) = (opened.clone(), OnceLock::new());
+        Ok(Self(Arc::new(Parts { opened, findings, program, prefix, prefix_note, took, memory })))
     }
 
     /// The recipe, the data and the model.
@@ -73,6 +76,15 @@ impl Compiled {
     /// What is to be told of the frozen prefix.
     pub(crate) fn prefix_note(&self) -> Option<&String> {
         self.0.prefix_note.as_ref()
+    }
+
+    /// What a run of it holds on the CPU.
+    pub(crate) fn memory(&self) -> Result<&MemoryEstimate, CompilerError> {
+        if let Some(memory) = self.0.memory.get() {
+            return Ok(memory);
+        }
+        let memory = MemoryEstimate::of(&self.0.opened, &self.0.program)?;
+        Ok(self.0.memory.get_or_init(|| memory))
     }
 
     pub(crate) fn findings(&self) -> &Findings {

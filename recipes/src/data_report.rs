@@ -1,3 +1,5 @@
+use std::sync::OnceLock;
+
 use millstream_pipeline::encodings::View;
 use millstream_schemas::TensorRole;
 use millstream_schemas::recipe::Patterns;
@@ -37,11 +39,33 @@ pub struct DataReport {
     pub transforms: Vec<String>,
 }
 
-/// Both splits.
-#[derive(Clone, Debug)]
+/// Both splits, each counted when it is first asked for: that reads all labels.
+#[derive(Debug, Default)]
 pub(crate) struct DataReports {
-    pub(crate) train: DataReport,
-    pub(crate) evaluate: Option<DataReport>,
+    train: OnceLock<DataReport>,
+    evaluate: OnceLock<DataReport>,
+}
+
+impl DataReports {
+    pub(crate) fn train(&self, path: &Patterns, source: &RowSource) -> Result<&DataReport, RecipeError> {
+        once(&self.train, || data_report(path, source))
+    }
+
+    pub(crate) fn evaluate(&self, path: &Patterns, source: &RowSource) -> Result<&DataReport, RecipeError> {
+        once(&self.evaluate, || data_report(path, source))
+    }
+}
+
+/// What is known, or is made; what fails is tried again.
+fn once(
+    known: &OnceLock<DataReport>,
+    make: impl FnOnce() -> Result<DataReport, RecipeError>,
+) -> Result<&DataReport, RecipeError> {
+    if let Some(report) = known.get() {
+        return Ok(report);
+    }
+    let report = make()?;
+    Ok(known.get_or_init(|| report))
 }
 
 pub(crate) fn data_report(path: &Patterns, source: &RowSource) -> Result<DataReport, RecipeError> {

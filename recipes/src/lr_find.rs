@@ -80,7 +80,7 @@ pub fn lr_find(
     let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, runtime)?;
     let device = in_precision(device, recipe.training.precision)?;
     let compiled = Compiled::new(&opened, found)?;
-    require_memory(&opened, compiled.program(), &device, events)?;
+    require_memory(recipe.training.memory_check, device.kind, || compiled.memory(), events)?;
     let settings = StepSettings { averaging: None, ..step_settings(&opened.recipe, &opened.optimizer) };
     let mut runner = StepRunner::open(compiled.program(), &device, &settings)?;
     let mut stream = Stream::open(None, &opened.train.dataset, stream_of(&opened, options.steps)?, None)?;

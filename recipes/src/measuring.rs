@@ -107,8 +107,9 @@ impl Measuring {
         notes.extend(overlap::copies(&source.dataset)?);
         // Rows to train on need not be there any more; where they are, measuring them is told.
         let train = NamedRows::of(&recipe.data, &recipe.data.train, &recipe.output.folder);
-        if let Ok((train, _)) = train.open(SplitRole::Train) {
-            notes.extend(overlap::of_files(&train, &source.dataset, place, true)?);
+        let train = train.open(SplitRole::Train).map(|(train, _)| train);
+        if let Ok(train) = &train {
+            notes.extend(overlap::of_files(train, &source.dataset, place, true)?);
         }
         require_inputs(model, &source.spec("transforms.evaluate", recipe.seed, 1)?, "transforms.evaluate")?;
         let mut warnings = Preprocessing::differences(model, &recipe.data, &recipe.transforms.evaluate);
@@ -134,7 +135,7 @@ impl Measuring {
         let loss = match balanced_options(recipe).is_empty() {
             true => loss,
             false => {
-                let (loss, of_classes) = balanced_loss(recipe, &of_rows, &source)?;
+                let (loss, of_classes) = balanced_loss(recipe, &of_rows, &source, &train)?;
                 notes.extend(of_classes);
                 loss
             }

@@ -1,11 +1,12 @@
 //! Whether a run on the CPU has room on this machine.
 
-use millstream_compiler::TrainingProgram;
-use millstream_runtime::{Device, DeviceKind};
+use millstream_compiler::CompilerError;
+use millstream_runtime::DeviceKind;
 use millstream_schemas::recipe::{ByteSize, MemoryCheck};
 
+use crate::error::with_causes;
 use crate::machine_memory::machine_memory;
-use crate::{Event, Events, MemoryEstimate, Opened, RecipeError};
+use crate::{Event, Events, MemoryEstimate, RecipeError};
 
 /// What is told before is off by some tens of percent either way, and what lies untouched may be swapped out: only what is beyond the
 /// machine by more than that, as a numerator and a denominator, is certain not to go well.
@@ -20,13 +21,29 @@ pub(crate) enum MemoryFinding {
     Problem(String),
 }
 
+impl MemoryFinding {
+    fn by(policy: MemoryCheck, said: String) -> Self {
+        match policy {
+            MemoryCheck::Refuse => Self::Problem(format!("{said}. `training.memory_check: warn` goes on all the same")),
+            MemoryCheck::Warn => Self::Warning(said),
+        }
+    }
+}
+
 /// What is to be said of a run that holds so much on a machine that lends it so many bytes; nothing where it has room, or where the
-/// system does not tell.
+/// system does not tell. An estimate that cannot be had is no room.
 pub(crate) fn memory_finding(
-    estimate: &MemoryEstimate,
+    estimate: Result<&MemoryEstimate, &CompilerError>,
     machine: Option<u64>,
     policy: MemoryCheck,
 ) -> Option<MemoryFinding> {
+    let estimate = match estimate {
+        Ok(estimate) => estimate,
+        Err(error) => {
+            let said = format!("what a run would hold on the CPU cannot be told: {}", with_causes(error));
+            return Some(MemoryFinding::by(policy, said));
+        }
+    };
     let machine = machine?;
     if estimate.total <= machine {
         return None;
@@ -40,17 +57,13 @@ pub(crate) fn memory_finding(
     );
     let [numerator, denominator] = BEYOND;
     let is_beyond = u128::from(estimate.total) * denominator > u128::from(machine) * numerator;
-    Some(match (is_beyond, policy) {
-        (true, MemoryCheck::Refuse) => {
-            MemoryFinding::Problem(format!("{said}. `training.memory_check: warn` goes on all the same"))
-        }
-        (true, MemoryCheck::Warn) | (false, _) => MemoryFinding::Warning(said),
-    })
+    Some(if is_beyond { MemoryFinding::by(policy, said) } else { MemoryFinding::Warning(said) })
 }
 
 /// The largest part with its name, its bytes, and what makes it smaller.
 fn largest(estimate: &MemoryEstimate) -> (&'static str, u64, &'static str) {
-    let fewer = "train fewer layers (`model.train`) or by LoRA (`model.methods`), or take the optimizer `adamw_8bit`";
+    let fewer = "train fewer layers (`model.train`) or by LoRA (`model.methods`), or take an optimizer in eight bits (`adamw_8bit`, \
+                 `lion_8bit`, …)";
     let parts = [
         (
             "computed values",
@@ -70,24 +83,17 @@ fn largest(estimate: &MemoryEstimate) -> (&'static str, u64, &'static str) {
 /// Refuses a run that has no room, before anything of it is opened or written. What a CUDA device has is not known here.
 ///
 /// # Errors
-/// It would hold far more than the machine has, and the recipe does not say to go on.
-pub(crate) fn require_memory(
-    opened: &Opened,
-    program: &TrainingProgram,
-    device: &Device,
+/// It would hold far more than the machine has, or that cannot be told, and the recipe does not say to go on.
+pub(crate) fn require_memory<'a>(
+    policy: MemoryCheck,
+    device: DeviceKind,
+    estimate: impl FnOnce() -> Result<&'a MemoryEstimate, CompilerError>,
     events: &mut dyn Events,
 ) -> Result<(), RecipeError> {
-    if device.kind != DeviceKind::Cpu {
+    if device != DeviceKind::Cpu {
         return Ok(());
     }
-    let policy = opened.recipe.training.memory_check;
-    let estimate = match MemoryEstimate::of(opened, program) {
-        Ok(estimate) => estimate,
-        // more than can be counted, which `check` says too
-        Err(error) if policy.is_refuse() => return Err(error.into()),
-        Err(_) => return Ok(()),
-    };
-    match memory_finding(&estimate, machine_memory(), policy) {
+    match memory_finding(estimate().as_ref().copied(), machine_memory(), policy) {
         None => {}
         Some(MemoryFinding::Warning(message)) => events.event(&Event::Warning { message }),
         Some(MemoryFinding::Problem(message)) => {
@@ -117,7 +123,7 @@ mod tests {
         ] {
             let activations = gibibytes(needed);
             let estimate = MemoryEstimate { activations, total: activations, ..MemoryEstimate::default() };
-            let found = memory_finding(&estimate, machine.map(gibibytes), policy);
+            let found = memory_finding(Ok(&estimate), machine.map(gibibytes), policy);
             let refuses = found.as_ref().map(|found| matches!(found, MemoryFinding::Problem(_)));
             assert_eq!(refuses, wanted, "{needed} of {machine:?}: {found:?}");
         }
@@ -130,15 +136,41 @@ mod tests {
         for (estimate, wanted) in [
             (MemoryEstimate { activations: part, ..usual }, ["computed values (4.00 GiB)", "`data.batch`"]),
             (MemoryEstimate { weights: part, ..usual }, ["weights (4.00 GiB)", "a smaller model"]),
-            (MemoryEstimate { training_state: part, ..usual }, ["optimizer (4.00 GiB)", "`adamw_8bit`"]),
+            (
+                MemoryEstimate { training_state: part, ..usual },
+                ["optimizer (4.00 GiB)", "in eight bits (`adamw_8bit`, `lion_8bit`, …)"],
+            ),
             (MemoryEstimate { saving: part, ..usual }, ["saving (4.00 GiB)", "LoRA"]),
             (MemoryEstimate { stream: part, ..usual }, ["data (4.00 GiB)", "`data.memory`"]),
         ] {
-            let found = memory_finding(&estimate, Some(1 << 30), MemoryCheck::Refuse);
+            let found = memory_finding(Ok(&estimate), Some(1 << 30), MemoryCheck::Refuse);
             let Some(MemoryFinding::Problem(message)) = found else { panic!("{found:?}") };
             for part in wanted.into_iter().chain(["about 4.00 GiB", "there are 1.00 GiB", "memory_check: warn"]) {
                 assert!(message.contains(part), "wanted: {part}\n   got: {message}");
             }
+        }
+    }
+
+    #[test]
+    fn a_run_whose_memory_cannot_be_told_does_not_go_on_without_a_word() {
+        let error = || CompilerError::Selection("too large to be counted".into());
+        for policy in [MemoryCheck::Refuse, MemoryCheck::Warn] {
+            let mut warnings = Vec::new();
+            let mut events = |event: &Event| {
+                if let Event::Warning { message } = event {
+                    warnings.push(message.clone());
+                }
+            };
+            require_memory(policy, DeviceKind::Cuda(0), || Err(error()), &mut events).unwrap();
+            let ran = require_memory(policy, DeviceKind::Cpu, || Err(error()), &mut events);
+            let refused = ran.err().map(|error| error.to_string());
+            let (said, wanted) = match policy {
+                MemoryCheck::Refuse => (refused.as_slice(), "`training.memory_check: warn` goes on"),
+                MemoryCheck::Warn => (warnings.as_slice(), "cannot be told"),
+            };
+            let [said] = said else { panic!("{policy:?}: {said:?}") };
+            assert!(said.contains("cannot be told: too large to be counted") && said.contains(wanted), "{said}");
+            assert_eq!(warnings.len(), usize::from(policy == MemoryCheck::Warn), "{warnings:?}");
         }
     }
 }

@@ -1,5 +1,5 @@
 use std::ops::Deref;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use millstream_compiler::{FineTuning, HeadChoice, LayerInitializer, Loss, Method, Model, TrainingProgram, compile};
@@ -15,9 +15,9 @@ use millstream_training::schedules::Schedule;
 use millstream_transforms::Chain;
 
 use crate::choices::{Choices, chosen_loss};
-use crate::class_balance::{balanced, class_counts};
+use crate::class_balance::balanced;
 use crate::classes::align;
-use crate::data_report::{DataReports, data_report};
+use crate::data_report::{DataReport, DataReports};
 use crate::evaluation_plan::{EvaluationPlan, of_view};
 use crate::first_difference::first_difference;
 use crate::image_inputs::ImageInputs;
@@ -83,8 +83,7 @@ pub struct OpenedParts {
     pub(crate) plan: EvaluationPlan,
     /// Which rows statistics of normalizations are computed anew from, where they are.
     pub(crate) statistics: Option<StatisticsRows>,
-    /// Counted when they are first asked for: that reads all labels.
-    reports: Arc<OnceLock<DataReports>>,
+    reports: Arc<DataReports>,
 }
 
 impl Deref for Opened {
@@ -162,7 +161,9 @@ impl Opened {
         metrics.check(train.classes()).map_err(RecipeError::at("training.metrics"))?;
         let mut notes = places(&train, "data.train")?;
         notes.extend(images.notes(&recipe.data, &train.encoders));
-        let (recipe, class_notes) = balanced(recipe, train.dataset.rows(), || class_counts(&train))?;
+        let reports = Arc::new(DataReports::default());
+        let counted = || reports.train(&recipe.data.train, &train).map(|report| report.classes.clone());
+        let (recipe, class_notes) = balanced(recipe, train.dataset.rows(), counted)?;
         let loss = if class_notes.is_empty() { loss } else { chosen_loss(&recipe.training, catalogs)? };
         notes.extend(class_notes.iter().cloned());
         let evaluate = match &recipe.data.evaluate {
@@ -215,7 +216,7 @@ impl Opened {
             took: began.elapsed(),
             plan,
             statistics,
-            reports: Arc::default(),
+            reports,
         };
         if parts.steps_per_epoch() == 0 {
             let rows = parts.train.dataset.rows();
@@ -246,7 +247,7 @@ impl Opened {
         metrics.check(self.train.classes()).map_err(RecipeError::at("training.metrics"))?;
         let plan = EvaluationPlan::of(recipe, loss.reads(), None, &self.catalogs)?;
         let (recipe, class_notes) =
-            balanced(recipe, self.train.dataset.rows(), || Ok(self.reports()?.train.classes.clone()))?;
+            balanced(recipe, self.train.dataset.rows(), || Ok(self.train_report()?.classes.clone()))?;
         let loss = if class_notes.is_empty() { loss } else { chosen_loss(&recipe.training, &self.catalogs)? };
         let took = began.elapsed();
         let mut of_self = OpenedParts::clone(self);
@@ -319,18 +320,15 @@ impl OpenedParts {
         self.evaluate.iter().chain(self.sets.iter().map(|(_, source)| source))
     }
 
-    /// What the data hold.
-    pub(crate) fn reports(&self) -> Result<&DataReports, RecipeError> {
-        if let Some(reports) = self.reports.get() {
-            return Ok(reports);
-        }
-        let data = &self.recipe.data;
-        let evaluate = data.evaluate.as_ref().zip(self.evaluate.as_ref());
-        let reports = DataReports {
-            train: data_report(&data.train, &self.train)?,
-            evaluate: evaluate.map(|(path, source)| data_report(path, source)).transpose()?,
-        };
-        Ok(self.reports.get_or_init(|| reports))
+    /// What the rows to train on hold.
+    pub(crate) fn train_report(&self) -> Result<&DataReport, RecipeError> {
+        self.reports.train(&self.recipe.data.train, &self.train)
+    }
+
+    /// What the rows to evaluate on hold, if there are any.
+    pub(crate) fn evaluate_report(&self) -> Result<Option<&DataReport>, RecipeError> {
+        let rows = self.recipe.data.evaluate.as_ref().zip(self.evaluate.as_ref());
+        rows.map(|(path, source)| self.reports.evaluate(path, source)).transpose()
     }
 
     /// Training steps in one pass over the rows.

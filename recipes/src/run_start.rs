@@ -125,7 +125,7 @@ impl Reserved {
         let Self { folder, locked, made_of, start } = self;
         let (opened, program, run_program) = (compiled.opened(), compiled.program(), compiled.run_program());
         let recipe = &opened.recipe;
-        require_memory(opened, program, &device, events)?;
+        require_memory(recipe.training.memory_check, device.kind, || compiled.memory(), events)?;
         let checkpoint = match start {
             StartMode::Resume => newest_checkpoint(&folder, events)?,
             StartMode::New | StartMode::Overwrite => None,

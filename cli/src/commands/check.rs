@@ -205,13 +205,8 @@ fn takes(input: &TensorSpec) -> String {
     match ImageLayout::of_row(&input.shape) {
         Some((_, [_, height, width])) => format!("input `{name}` takes {width}×{height} pixels"),
         None => {
-            let lengths: Vec<_> =
-                input.shape.iter().map(|length| length.map_or("?".into(), |n| n.to_string())).collect();
-            format!(
-                "input `{name}` takes {} [{}]",
-                input.element_type.name(),
-                [&["batch".to_owned()], &lengths[..]].concat().join(", ")
-            )
+            let axes = std::iter::once("batch".to_owned()).chain(lengths(&input.shape));
+            format!("input `{name}` takes {} {}", input.element_type.name(), bracketed(axes))
         }
     }
 }
@@ -332,8 +327,8 @@ fn frozen(model: &ModelReport) -> String {
         let (tensors, own) = (count(constants.len() as u64, "tensor"), count(all as u64, "number"));
         constants.sort_by_key(|constant| std::cmp::Reverse(numbers(constant)));
         let shown_one = |constant: &&FrozenConstant| {
-            let lengths: Vec<String> = constant.shape.iter().map(usize::to_string).collect();
-            format!("`{}` [{}] in {}", shown(&constant.name), lengths.join(", "), shown(&constant.read_by))
+            let axes = bracketed(constant.shape.iter().map(usize::to_string));
+            format!("`{}` {axes} in {}", shown(&constant.name), shown(&constant.read_by))
         };
         let mut named: Vec<String> = constants.iter().take(MOST).map(shown_one).collect();
         if constants.len() > MOST {
@@ -371,8 +366,15 @@ fn dimensions(shape: &[usize]) -> String {
     shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("×")
 }
 
-/// `[batch, 3, 224, 224]`, with `?` for any length.
+/// `[?, 3, 224, 224]`, with `?` for any length.
 pub(crate) fn shape(axes: &[Option<usize>]) -> String {
-    let axes: Vec<_> = axes.iter().map(|axis| axis.map_or("?".into(), |length| length.to_string())).collect();
-    format!("[{}]", axes.join(", "))
+    bracketed(lengths(axes))
+}
+
+fn lengths(axes: &[Option<usize>]) -> impl Iterator<Item = String> {
+    axes.iter().map(|axis| axis.map_or("?".into(), |length| length.to_string()))
+}
+
+fn bracketed(axes: impl Iterator<Item = String>) -> String {
+    format!("[{}]", axes.collect::<Vec<_>>().join(", "))
 }

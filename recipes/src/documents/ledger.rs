@@ -311,12 +311,20 @@ fn first_file(dataset: &Dataset) -> PathBuf {
     path.canonicalize().unwrap_or(path)
 }
 
-/// What data are called that nobody has named: the folder that their first file lies in, or that file. Folders above may be of people.
+/// What data are called that nobody has named: the folder that their first file lies in, or that file. Folders above may be of people,
+/// and one that is itself says nothing.
 fn name_of_data(path: &Path) -> String {
-    let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).map(without_key);
+    let folder = path.parent().filter(|folder| !is_of_a_person(folder)).and_then(Path::file_name);
+    let folder = folder.and_then(|name| name.to_str()).map(without_key);
     let named = folder.filter(|name| !GENERIC.contains(name)).map(str::to_owned);
     let stem = || path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     named.or_else(stem).unwrap_or_else(|| "data".into())
+}
+
+/// Whether a folder is the home of a person, whose name it has.
+fn is_of_a_person(folder: &Path) -> bool {
+    let above = folder.parent().and_then(Path::file_name);
+    above.is_some_and(|above| above == "home" || above == "Users") || folder == Path::new("/root")
 }
 
 /// The name of a folder without the key that tells an import from others.
@@ -399,6 +407,10 @@ mod tests {
     fn data_without_a_name_are_not_called_after_the_person_whose_folder_they_lie_in() {
         for (path, wanted) in [
             ("/home/alice/flowers/train-0.parquet", "flowers"),
+            ("/home/alice/tulips.parquet", "tulips"),
+            ("/Users/alice/tulips.parquet", "tulips"),
+            ("/root/tulips.parquet", "tulips"),
+            ("/root/flowers/tulips.parquet", "flowers"),
             ("/home/alice/data/tulips.parquet", "tulips"),
             ("/home/alice/data/train/tulips.parquet", "tulips"),
             ("/runs/imported/photos-0123456789abcdef/train-00000-of-00001.parquet", "photos"),

@@ -105,7 +105,7 @@ impl StudyReport {
         ))
     }
 
-    /// What a parameter may be, where it is a choice.
+    /// What a parameter may be, where it is a choice; empty where it is none or there is no such parameter.
     pub fn alternatives(&self, name: &str) -> &[Value] {
         let parameter = self.parameters.iter().find(|parameter| parameter.name == name);
         parameter.and_then(|parameter| parameter.distribution.alternatives()).unwrap_or_default()

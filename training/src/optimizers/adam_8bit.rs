@@ -16,7 +16,7 @@ pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
         new moments anew. Parameters of fewer than `min_8bit_size` numbers are trained by Adam. Biases and other vectors do not decay.",
     samples: &["{}", r#"{"min_8bit_size": 1}"#, r#"{"min_8bit_size": 40, "weight_decay": 0.1, "beta1": 0.8}"#],
     learning_rate: 1e-3,
-    build: Build::made::<Adam8Bit, EightBits<Adam>>(),
+    build: Build::from_options::<Adam8Bit, EightBits<Adam>>(),
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -60,7 +60,7 @@ impl Adam8Bit {
 
 impl From<Adam8Bit> for EightBits<Adam> {
     fn from(options: Adam8Bit) -> Self {
-        Self { rule: options.plain(), least: options.min_8bit_size }
+        Self { rule: options.plain(), min_8bit_size: options.min_8bit_size }
     }
 }
 

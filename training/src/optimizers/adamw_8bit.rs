@@ -18,7 +18,7 @@ pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
         Biases and other vectors do not decay.",
     samples: &["{}", r#"{"min_8bit_size": 1}"#, r#"{"min_8bit_size": 40, "weight_decay": 0.1, "beta1": 0.8}"#],
     learning_rate: 1e-3,
-    build: Build::made::<AdamW8Bit, EightBits<AdamW>>(),
+    build: Build::from_options::<AdamW8Bit, EightBits<AdamW>>(),
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -62,7 +62,7 @@ impl AdamW8Bit {
 
 impl From<AdamW8Bit> for EightBits<AdamW> {
     fn from(options: AdamW8Bit) -> Self {
-        Self { rule: options.adamw(), least: options.min_8bit_size }
+        Self { rule: options.adamw(), min_8bit_size: options.min_8bit_size }
     }
 }
 

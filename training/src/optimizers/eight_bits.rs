@@ -12,15 +12,15 @@ pub(super) struct EightBits<R> {
     /// The rule; its state is of the parameter's shape and zero at first.
     pub(super) rule: R,
     /// Parameters of fewer numbers go as the rule says, with a state of floats.
-    pub(super) least: usize,
+    pub(super) min_8bit_size: usize,
 }
 
-/// Names of a tensor of codes and of its scales, and whether its numbers have signs.
-fn coded(name: &'static str) -> ([&'static str; 2], &'static DynamicMap) {
+/// The name of the scales of a state tensor, and the map of its codes.
+fn coded(name: &str) -> (&'static str, &'static DynamicMap) {
     match name {
-        "mean" => (["mean", "mean_scale"], DynamicMap::signed()),
-        "mean_of_squares" => (["mean_of_squares", "mean_of_squares_scale"], DynamicMap::unsigned()),
-        "momentum" => (["momentum", "momentum_scale"], DynamicMap::signed()),
+        "mean" => ("mean_scale", DynamicMap::signed()),
+        "mean_of_squares" => ("mean_of_squares_scale", DynamicMap::unsigned()),
+        "momentum" => ("momentum_scale", DynamicMap::signed()),
         other => unreachable!("no rule in eight bits remembers `{other}`"),
     }
 }
@@ -29,7 +29,7 @@ impl<R: UpdateRule> EightBits<R> {
     /// Blocks of a parameter whose state is codes; nothing of one that goes as the rule says.
     fn blocks(&self, facts: ParameterFacts<'_>) -> Option<usize> {
         let elements = facts.shape.iter().product::<usize>();
-        (elements >= self.least.max(1)).then(|| elements.div_ceil(BLOCK))
+        (elements >= self.min_8bit_size.max(1)).then(|| elements.div_ceil(BLOCK))
     }
 
     fn maps(&self, facts: ParameterFacts<'_>) -> Vec<&'static DynamicMap> {
@@ -42,9 +42,9 @@ impl<R: UpdateRule> UpdateRule for EightBits<R> {
         let plain = self.rule.state(facts);
         let Some(blocks) = self.blocks(facts) else { return plain };
         let codes = |tensor: &StateTensor| {
-            let ([name, scale], map) = coded(tensor.name);
+            let (scale, map) = coded(tensor.name);
             [
-                StateTensor { name, shape: vec![blocks, BLOCK], start: StateStart::U8(map.zero()) },
+                StateTensor { name: tensor.name, shape: vec![blocks, BLOCK], start: StateStart::U8(map.zero()) },
                 StateTensor { name: scale, shape: vec![blocks, 1], start: StateStart::F32(0.0) },
             ]
         };

@@ -16,7 +16,7 @@ pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
         momentum anew. Parameters of fewer than `min_8bit_size` numbers are trained by Lion. Biases and other vectors do not decay.",
     samples: &["{}", r#"{"min_8bit_size": 1}"#, r#"{"min_8bit_size": 40, "weight_decay": 0.1, "beta1": 0.95}"#],
     learning_rate: 1e-4,
-    build: Build::made::<Lion8Bit, EightBits<Lion>>(),
+    build: Build::from_options::<Lion8Bit, EightBits<Lion>>(),
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,7 +57,7 @@ impl Lion8Bit {
 
 impl From<Lion8Bit> for EightBits<Lion> {
     fn from(options: Lion8Bit) -> Self {
-        Self { rule: options.plain(), least: options.min_8bit_size }
+        Self { rule: options.plain(), min_8bit_size: options.min_8bit_size }
     }
 }
 

@@ -31,7 +31,7 @@ mod sgd_8bit;
 mod sharpness_aware;
 mod state_values;
 #[cfg(test)]
-mod trajectory;
+pub(crate) mod trajectory;
 mod update_parts;
 
 use std::sync::OnceLock;

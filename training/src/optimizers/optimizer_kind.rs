@@ -63,11 +63,11 @@ pub(super) type Made = Shared<Rate, Arc<dyn UpdateRule>>;
 impl Build {
     /// A rule with the options `T`.
     pub const fn of<T: Options + UpdateRule + 'static>() -> Self {
-        Self::made::<T, T>()
+        Self::from_options::<T, T>()
     }
 
-    /// A rule that is made of the options `T`.
-    pub const fn made<T: Options, R: UpdateRule + From<T> + 'static>() -> Self {
+    /// The rule `R`, made of the options `T`.
+    pub const fn from_options<T: Options, R: UpdateRule + From<T> + 'static>() -> Self {
         Self {
             schema: schema_of_shared::<Rate, T>,
             make: |options, place, defaults| {

@@ -16,7 +16,7 @@ pub(super) const OPTIMIZER: OptimizerKind = OptimizerKind {
         momentum anew. Parameters of fewer than `min_8bit_size` numbers are trained by SGD. Biases and other vectors do not decay.",
     samples: &["{}", r#"{"min_8bit_size": 1}"#, r#"{"min_8bit_size": 40, "weight_decay": 0.1, "nesterov": true}"#],
     learning_rate: 1e-2,
-    build: Build::made::<Sgd8Bit, EightBits<Sgd>>(),
+    build: Build::from_options::<Sgd8Bit, EightBits<Sgd>>(),
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -59,7 +59,7 @@ impl Sgd8Bit {
 
 impl From<Sgd8Bit> for EightBits<Sgd> {
     fn from(options: Sgd8Bit) -> Self {
-        Self { rule: options.plain(), least: options.min_8bit_size }
+        Self { rule: options.plain(), min_8bit_size: options.min_8bit_size }
     }
 }
 

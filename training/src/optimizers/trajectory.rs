@@ -8,11 +8,33 @@
 //! gradient = (1 + 0.1 * i) * math.sin(0.7 * i + 0.3 * t)
 //! ```
 
+use std::ops::Range;
+
 use super::rule::{ParameterFacts, UpdateRule};
 use super::state_values::StateValues;
 
+pub(crate) const STEPS: u64 = 50;
+/// How far a number may be from PyTorch's.
+pub(crate) const FURTHEST: f64 = 1e-5;
+
+/// A parameter on its way.
+pub(crate) struct Moving {
+    pub(crate) facts: ParameterFacts<'static>,
+    places: Range<usize>,
+    pub(crate) values: Vec<f32>,
+    pub(crate) state: Vec<StateValues>,
+}
+
+impl Moving {
+    /// At a step, counted from 0; wherever the weights are.
+    pub(crate) fn gradient(&self, step: u64) -> Vec<f32> {
+        let gradient = |i| ((1.0 + 0.1 * i as f64) * (0.7 * i as f64 + 0.3 * step as f64).sin()) as f32;
+        self.places.clone().map(gradient).collect()
+    }
+}
+
 /// A weight of shape [3, 4] that decays.
-pub(super) fn facts_of_matrix() -> ParameterFacts<'static> {
+pub(crate) fn facts_of_matrix() -> ParameterFacts<'static> {
     ParameterFacts {
         shape: &[3, 4],
         layer: "matrix",
@@ -23,13 +45,25 @@ pub(super) fn facts_of_matrix() -> ParameterFacts<'static> {
     }
 }
 
+/// That matrix, and a vector of four that does not decay, before the first step.
+pub(crate) fn start(rule: &dyn UpdateRule) -> [Moving; 2] {
+    let matrix = facts_of_matrix();
+    let vector = ParameterFacts { shape: &[4], layer: "vector", decays: false, ..matrix };
+    [(matrix, 0..12), (vector, 12..16)].map(|(facts, places)| Moving {
+        facts,
+        values: places.clone().map(|i| (i as f64).cos() as f32).collect(),
+        state: rule.state(facts).iter().map(|tensor| tensor.start_values()).collect(),
+        places,
+    })
+}
+
 /// Makes fifty steps, whose ends are to be `wanted`: the elements of the matrix, then those of the vector.
-pub(super) fn assert_trajectory(rule: &dyn UpdateRule, rate: f32, wanted: [f64; 16]) {
+pub(crate) fn assert_trajectory(rule: &dyn UpdateRule, rate: f32, wanted: [f64; 16]) {
     assert_close(rule, "weights", &ends(rule, &|_| rate)[0], wanted);
 }
 
 /// As [`assert_trajectory`], with a rate for each step, counted from 0; then what is evaluated in the place of the weights.
-pub(super) fn assert_averaged_trajectory(rule: &dyn UpdateRule, rate: &dyn Fn(u64) -> f32, wanted: [[f64; 16]; 2]) {
+pub(crate) fn assert_averaged_trajectory(rule: &dyn UpdateRule, rate: &dyn Fn(u64) -> f32, wanted: [[f64; 16]; 2]) {
     let [weights, averages] = ends(rule, rate);
     assert_close(rule, "weights", &weights, wanted[0]);
     assert_close(rule, "averages", &averages, wanted[1]);
@@ -37,27 +71,22 @@ pub(super) fn assert_averaged_trajectory(rule: &dyn UpdateRule, rate: &dyn Fn(u6
 
 /// The weights after fifty steps, and the averages of them where the rule has such.
 fn ends(rule: &dyn UpdateRule, rate: &dyn Fn(u64) -> f32) -> [Vec<f32>; 2] {
-    let matrix = facts_of_matrix();
-    let vector = ParameterFacts { shape: &[4], layer: "vector", decays: false, ..matrix };
     let mut ends = [Vec::new(), Vec::new()];
-    for (facts, places) in [(matrix, 0..12), (vector, 12..16)] {
-        let mut parameter: Vec<f32> = places.clone().map(|i| (i as f64).cos() as f32).collect();
-        let mut state: Vec<StateValues> = rule.state(facts).iter().map(|tensor| tensor.start_values()).collect();
-        for step in 0..50 {
-            let gradient = |i| ((1.0 + 0.1 * i as f64) * (0.7 * i as f64 + 0.3 * step as f64).sin()) as f32;
-            let gradient: Vec<f32> = places.clone().map(gradient).collect();
-            rule.update(&rule.coefficients(step, rate(step)), facts, 1.0, &mut parameter, &gradient, &mut state);
+    for mut one in start(rule) {
+        for step in 0..STEPS {
+            let (coefficients, gradient) = (rule.coefficients(step, rate(step)), one.gradient(step));
+            rule.update(&coefficients, one.facts, 1.0, &mut one.values, &gradient, &mut one.state);
         }
-        ends[0].extend(&parameter);
-        ends[1].extend(rule.average(facts, parameter, &state));
+        ends[0].extend(&one.values);
+        ends[1].extend(rule.average(one.facts, one.values, &one.state));
     }
     ends
 }
 
-fn assert_close(rule: &dyn UpdateRule, what: &str, got: &[f32], wanted: [f64; 16]) {
+pub(crate) fn assert_close(rule: &dyn UpdateRule, what: &str, got: &[f32], wanted: [f64; 16]) {
     for (at, (got, wanted)) in got.iter().zip(wanted).enumerate() {
         assert!(
-            (f64::from(*got) - wanted).abs() < 1e-5,
+            (f64::from(*got) - wanted).abs() < FURTHEST,
             "{rule:?}: element {at} of the {what} is {got}, wanted {wanted}"
         );
     }
