@@ -275,6 +275,52 @@ fn factors_that_do_not_fit_are_refused_before_as_many_numbers_are_drawn() {
 }
 
 #[test]
+fn a_file_holds_no_other_options_than_a_recipe_may_say() {
+    let refused =
+        |adapter: &Adapter| merge_adapters(&bert(), &[(adapter, 1.0)], &OperatorCatalog::standard()).unwrap_err();
+    let boft = |factors: usize, size: usize| {
+        let mut adapter = folder("boft");
+        for own in adapter.modules.values_mut() {
+            let ModuleAdapter::Butterflies { blocks, .. } = own else { panic!("{own:?}") };
+            let shape = [factors, blocks.shape()[1] * blocks.shape()[2] / size, size, size];
+            *blocks = Tensor::new(shape, vec![0.0; shape.iter().product()]).unwrap();
+        }
+        adapter
+    };
+    let lora = |change: &dyn Fn(&mut AdapterMethod, &mut f64)| {
+        let mut adapter = folder("lora");
+        let Some(ModuleAdapter::LowRank { alpha, .. }) = adapter.modules.values_mut().next() else { panic!("no A") };
+        change(&mut adapter.method, alpha);
+        adapter
+    };
+    let mut prompt = folder("prompt_tuning");
+    let width = prompt.prompt.unwrap().shape()[1];
+    prompt.prompt = Tensor::new([100_000, width], vec![0.0; 100_000 * width]);
+    let dropped = AdapterMethod::Lora { is_rank_stabilized: false, dropout: 1.5, is_principal: false };
+    for (adapter, words) in [
+        (boft(1, 8), "the adapter: block_size is 2 or 4, got 8"),
+        // so many that the inputs which they turn together have no number
+        (boft(63, 4), "the adapter: factors is between 1 and 16, got 63"),
+        (boft(64, 2), "the adapter: factors is between 1 and 16, got 64"),
+        (boft(65, 2), "the adapter: factors is between 1 and 16, got 65"),
+        (prompt, "the adapter: length is at most 16384, got 100000"),
+        (lora(&|_, alpha| *alpha = -2.0), "is a finite number above 0, got -2"),
+    ] {
+        let error = refused(&adapter).to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    let place = std::env::temp_dir().join(format!("millstream-bounds-{}", std::process::id()));
+    let files = PeftFolder::of(&lora(&|method, _| *method = dropped));
+    fs::create_dir_all(&place).unwrap();
+    fs::write(place.join(PeftFolder::CONFIG), &files.config).unwrap();
+    fs::write(place.join(PeftFolder::TENSORS), &files.tensors).unwrap();
+    let from = Choice::new("peft", json!({"folder": place}));
+    let error = try_compiled(&[from], TrainSelection::Nothing).unwrap_err().to_string();
+    fs::remove_dir_all(place).unwrap();
+    assert!(error.contains("the adapter: dropout is"), "{error}");
+}
+
+#[test]
 fn a_dropout_that_nothing_reads_is_refused_or_told() {
     let from = |folder: PathBuf, dropout: Option<f32>| {
         let options = match dropout {
