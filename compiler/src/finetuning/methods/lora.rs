@@ -36,8 +36,9 @@ pub(super) const METHOD: MethodKind = MethodKind {
         \"PiSSA\", 2024): s·A·B begins as the part of W with the `rank` largest singular values, A and B with a root of those each, \
         and the frozen weight becomes what is left, so that the first step is the model's own within rounding. Merged, \
         nothing of that is seen. Unmerged, the model holds the weight that is left; files of PEFT are for the model as it was, and have \
-        twice the rank, `[A, A₀]` and `[B, −B₀]`. The values are found by one-sided \
-        Jacobi where the shorter side is 128 or less, else in the range of random vectors after 8 iterations.\n\n\
+        twice the rank, `[A, A₀]` and `[B, −B₀]`. The values are exact within \
+        rounding, by one-sided Jacobi; where both sides are longer than 128, in the range of random vectors that go through the weight as \
+        often as that takes.\n\n\
         `lora_bias: true` adds s·b behind B, b `[outputs]`, to linear layers; merged, the layer's bias becomes its own and s·b, and \
         where a layer has none of its own, what is added stays beside the model.\n\n\
         `dora: true` (S. Liu et al., \"DoRA: Weight-Decomposed Low-Rank Adaptation\", 2024): y = (x·W + s·(x·A)·B)·m/‖W + s·A·B‖ + b, the \
