@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::CompilerError;
-use crate::adapter_files::{Adapter, AdapterMethod, ModuleAdapter, ModuleNames, OnnxAdapter, PeftFolder, Tensor};
+use crate::adapter_files::{Adapter, ModuleAdapter, ModuleNames, OnnxAdapter, PeftFolder, Tensor};
 use crate::finetuning::methods::{Added, FromAdapter, MethodModel};
 use crate::finetuning::{Layer, layers, normalize, untie};
 use crate::graph::{Constant, Graph, ValueId};
@@ -119,19 +119,15 @@ pub fn merge_adapters(
 /// adapter holds whole is written into the model.
 ///
 /// # Errors
-/// The adapter does not fit the model, is VeRA, whose matrices are no part of such a file, or holds something whole that the
-/// model has no place for.
+/// The adapter does not fit the model, is of a method that no model takes as inputs, or holds something whole that the model has no
+/// place for.
 pub fn taking_adapter(
     model: &Model,
     adapter: &Adapter,
     catalog: &OperatorCatalog,
 ) -> Result<AdaptableModel, CompilerError> {
     if let Some(reason) = adapter.not_as_inputs() {
-        return Err(CompilerError::Selection(reason.into()));
-    }
-    if adapter.method == AdapterMethod::Vera {
-        let message = "VeRA reads matrices that all layers share, for which an .onnx_adapter has no place; merge it, or keep PEFT's folder";
-        return Err(CompilerError::Selection(message.into()));
+        return Err(CompilerError::Selection(format!("{reason}; merge it, or keep PEFT's folder")));
     }
     let (base, layers) = opened(model, catalog)?;
     if base.narrow_type().is_some() {
@@ -194,8 +190,8 @@ pub fn wrapper(model: &Model, catalog: &OperatorCatalog) -> Result<Option<String
 pub fn adapters_in(model: &Model) -> Result<Vec<Adapter>, CompilerError> {
     let wrong = |message: String| CompilerError::AdapterFile { path: model.path().to_owned(), message };
     let Some(text) = model.metadata(METADATA) else {
-        let message = "it does not say where in it an adapter is; a run with `output.adapters: unmerged` and `lora`, `ia3` or `oft` \
-                       exports such a model";
+        let message = "it does not say where in it an adapter is; a run with `output.adapters: unmerged` and `lora` (without \
+                       `start: pissa`), `ia3`, `oft` or `boft` exports such a model";
         return Err(wrong(message.into()));
     };
     let damaged = || wrong(format!("what its metadata `{METADATA}` says is damaged"));

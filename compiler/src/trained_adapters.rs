@@ -95,15 +95,8 @@ impl TrainedAdapters {
         if adapters.len() > 1 {
             return refuse("an .onnx_adapter is of one method, and `model.methods` has several; write `peft`".into());
         }
-        if adapters.iter().any(|adapter| adapter.method == AdapterMethod::Vera) {
-            let message =
-                "`vera` reads matrices that all layers share, for which an .onnx_adapter has no place; write `peft`";
-            return refuse(message.into());
-        }
-        if adapters.iter().any(|adapter| adapter.method.has_prompt()) {
-            let message = "rows with virtual tokens are longer than without, so that no model takes them as an .onnx_adapter and is itself \
-                           without; write `peft`";
-            return refuse(message.into());
+        if let Some(reason) = adapters.iter().find_map(Adapter::not_as_inputs) {
+            return refuse(format!("{reason}; write `peft`"));
         }
         let is_principal =
             |form: &AdapterForm| matches!(form.method, Some(AdapterMethod::Lora { is_principal: true, .. }));

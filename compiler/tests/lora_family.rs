@@ -202,6 +202,41 @@ fn pissa_begins_with_the_factors_that_peft_does_and_merges_into_the_weight_as_it
     assert!(merged.iter().zip(BASE).any(|(left, whole)| (left - whole).abs() > 0.5), "{merged:?}");
 }
 
+/// One layer that is used twice, the second time with its bias or without, and a head.
+fn used_twice(has_bias_again: bool) -> Model {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let x = graph.input("x", TensorType::f32([ROWS, INPUTS]));
+    let values = scaled(numbers(INPUTS * INPUTS, 1), 0.3);
+    let weight = graph.constant("twice.weight", Constant::f32([INPUTS, INPUTS], &values));
+    let bias = graph.constant("twice.bias", Constant::f32([INPUTS], &numbers(INPUTS, 2)));
+    let once = graph.add("Gemm", &[x, weight, bias], &[]).unwrap();
+    let once = graph.add("Tanh", &[once], &[]).unwrap();
+    let operands = [once, weight, bias];
+    let twice = graph.add("Gemm", if has_bias_again { &operands } else { &operands[..2] }, &[]).unwrap();
+    let head = graph.constant("head.weight", Constant::f32([INPUTS, OUTPUTS], &numbers(INPUTS * OUTPUTS, 3)));
+    let scores = graph.add("MatMul", &[twice, head], &[]).unwrap();
+    graph.set_outputs(&[scores]);
+    Model::from_bytes(graph.to_onnx("twice")).unwrap()
+}
+
+#[test]
+fn a_bias_behind_b_is_written_once_into_one_that_is_read_twice_and_not_where_one_use_has_none() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let options = json!({"rank": 2, "alpha": 6, "lora_bias": true, "layers": {"match": ["twice"]}});
+    for (has_bias_again, stays_beside) in [(true, false), (false, true)] {
+        let program = tuned(&used_twice(has_bias_again), &[Choice::new("lora", options.clone())], OUTPUTS).unwrap();
+        let said = program.notes.iter().any(|note| note.contains("`twice` is also used without a bias"));
+        assert_eq!(said, stays_beside, "{:?}", program.notes);
+        let learned = program.parameters.iter().enumerate();
+        let learned: Vec<Vec<f32>> = learned.map(|(at, first)| scaled(numbers(first.len(), 10 + at), 0.3)).collect();
+        let [merged, unmerged] =
+            [AdaptersOutput::Merged, AdaptersOutput::Unmerged].map(|adapters| scores(&program, &learned, adapters));
+        assert_close(&merged, &unmerged, 1e-4, &format!("bias again: {has_bias_again}"));
+    }
+}
+
 /// Ids, a table of embeddings, and a head that hands on what it reads.
 fn embedded(is_tied: bool) -> Model {
     let mut graph = Graph::new(17, OperatorCatalog::standard());

@@ -280,16 +280,20 @@ impl Adapter {
         self.modules.values().any(|own| matches!(own, ModuleAdapter::LowRank { magnitude: Some(_), .. }))
     }
 
-    /// Why it is no adapter that a model takes as inputs and is itself without, if it is none.
+    /// Why it is no adapter that a model takes as inputs and is itself without, if it is none: a sentence without its end.
     pub(crate) fn not_as_inputs(&self) -> Option<&'static str> {
-        if self.method.has_prompt() {
-            return Some(
-                "rows with virtual tokens are longer than without, so that no model takes them and is itself without; merge it, or keep PEFT's folder",
-            );
+        match self.method {
+            AdapterMethod::Vera => {
+                Some("VeRA reads matrices that all layers share, for which an .onnx_adapter has no place")
+            }
+            AdapterMethod::PromptTuning | AdapterMethod::PTuning => Some(
+                "rows with virtual tokens are longer than without, so that no model takes them and is itself without",
+            ),
+            AdapterMethod::Lora { is_principal: true, .. } => Some(
+                "PiSSA is for weights that are others than the model's own, so that no model takes it and is itself without",
+            ),
+            _ => None,
         }
-        let reason = "PiSSA is for weights that are others than the model's own, so that no model takes it and is itself without; merge it, or \
-                      keep PEFT's folder";
-        self.is_principal().then_some(reason)
     }
 
     /// Whether something is added behind B.
@@ -325,10 +329,17 @@ impl Adapter {
             return Ok(self.clone());
         }
         let refused = || {
-            let name = if self.has_magnitudes() { "DoRA" } else { self.method.peft_type() };
-            Err(format!(
-                "{name} multiplies what the model has, so that it has no part of {weight}; give it the weight 1"
-            ))
+            let does: String = match self.method {
+                AdapterMethod::Lora { is_principal: true, .. } => {
+                    "PiSSA is for weights without a part of theirs".into()
+                }
+                AdapterMethod::PromptTuning | AdapterMethod::PTuning => {
+                    format!("{} puts virtual tokens in front of rows", self.method.peft_type())
+                }
+                _ if self.has_magnitudes() => "DoRA multiplies what the model has".into(),
+                _ => format!("{} multiplies what the model has", self.method.peft_type()),
+            };
+            Err(format!("{does}, so that it has no part of {weight}; give it the weight 1"))
         };
         if self.method.has_prompt() {
             return refused();

@@ -30,11 +30,8 @@ impl OnnxAdapter {
     /// # Errors
     /// The method reads something that the file has no place for.
     pub fn of(adapter: &Adapter) -> Result<Self, String> {
-        if adapter.method == AdapterMethod::Vera {
-            return Err("VeRA reads matrices that all layers share, for which an .onnx_adapter has no place".into());
-        }
         if let Some(reason) = adapter.not_as_inputs() {
-            return Err(reason.into());
+            return Err(format!("{reason}; merge it, or keep PEFT's folder"));
         }
         let tensors = adapter.modules.iter().flat_map(|(module, own)| {
             let parts = own.in_graphs(adapter.factor(own)).into_iter();

@@ -220,9 +220,8 @@ impl PeftConfig {
                 say("bias", only("boft"));
             }
             AdapterMethod::PromptTuning | AdapterMethod::PTuning => {
-                let [count, width] = *adapter.prompt.as_ref().map_or(&[0, 0][..], |prompt| prompt.shape()) else {
-                    unreachable!("`check` knows of two axes")
-                };
+                let shape = adapter.prompt.as_ref().map_or(&[][..], |prompt| prompt.shape());
+                let [count, width] = [0, 1].map(|axis| shape.get(axis).copied().unwrap_or(0));
                 say("num_virtual_tokens", count.into());
                 say("token_dim", width.into());
                 say("num_transformer_submodules", 1.into());

@@ -36,7 +36,7 @@ impl Graph {
         self.constant("integers", Constant::i64([values.len()], values))
     }
 
-    /// Sums over `axes`.
+    /// Sums over `axes`. `keep`: the axes stay, with length one.
     pub fn reduce_sum(&mut self, value: ValueId, axes: &[i64], keep: bool) -> Emitted {
         let axes = self.integers(axes);
         self.add("ReduceSum", &[value, axes], &[("keepdims", i64::from(keep).into())])
@@ -51,7 +51,7 @@ impl Graph {
         self.add("ReduceMean", &[value, axes], &[])
     }
 
-    /// The largest over `axes`.
+    /// The largest over `axes`. `keep`: the axes stay, with length one.
     pub fn reduce_max(&mut self, value: ValueId, axes: &[i64], keep: bool) -> Emitted {
         let keep = ("keepdims", i64::from(keep).into());
         if self.opset < 18 {

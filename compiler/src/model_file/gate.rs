@@ -20,7 +20,7 @@ const NEWEST_IR_VERSION: i64 = 13;
 
 pub(super) enum Problem {
     Malformed(String),
-    Unsupported(String, &'static str),
+    Unsupported(String, String),
 }
 
 impl Problem {
@@ -46,8 +46,10 @@ pub(super) fn check(proto: &ModelProto) -> Result<(), Problem> {
         version if version > NEWEST_IR_VERSION => {
             return Err(Problem::Unsupported(
                 format!("a file of version {version} of ONNX's format (`ir_version`)"),
-                "versions up to 13 are read, as by ONNX Runtime 1.31; export the model with an older release of onnx, or let onnx store it \
-                 as version 13 (`model.ir_version = 13`)",
+                format!(
+                    "versions up to {NEWEST_IR_VERSION} are read, as by ONNX Runtime 1.31; export the model with an older release of onnx, or \
+                     let onnx store it as version {NEWEST_IR_VERSION} (`model.ir_version = {NEWEST_IR_VERSION}`)"
+                ),
             ));
         }
         ..=0 => {
@@ -64,7 +66,11 @@ pub(super) fn check(proto: &ModelProto) -> Result<(), Problem> {
         Some(version) if !OPSETS.contains(&version) => {
             return Err(Problem::Unsupported(
                 format!("opset {version}"),
-                "opsets 7 to 25 are read; convert the model with onnx's version converter",
+                format!(
+                    "opsets {} to {} are read; convert the model with onnx's version converter",
+                    OPSETS.start(),
+                    OPSETS.end()
+                ),
             ));
         }
         Some(_) => {}
@@ -108,7 +114,7 @@ impl Seen<'_, '_> {
 fn check_graph<'a>(graph: &'a GraphProto, outer: Option<&Seen<'a, '_>>) -> Result<(), Problem> {
     let malformed = |message: String| Err(Problem::Malformed(message));
     if !graph.sparse_initializer.is_empty() {
-        return Err(Problem::Unsupported("a sparse initializer".into(), "store the weights as dense tensors"));
+        return Err(Problem::Unsupported("a sparse initializer".into(), "store the weights as dense tensors".into()));
     }
     let mut seen = Seen { outer, made: HashSet::new() };
     for tensor in &graph.initializer {
@@ -200,7 +206,7 @@ fn check_node<'a>(node: &'a NodeProto, seen: &mut Seen<'a, '_>) -> Result<(), Pr
         if !may_hold && (nested || attribute.g.is_some()) || !attribute.graphs.is_empty() {
             return Err(Problem::Unsupported(
                 format!("node `{}` ({}) with a nested graph", label(), shown(node.op_type())),
-                "export the model without control flow",
+                "export the model without control flow".into(),
             ));
         }
         if let Some(graph) = &attribute.g {

@@ -29,7 +29,7 @@ pub struct Linear {
 
 /// Where the values of a graph come from and go to.
 pub(crate) struct Edges<'a> {
-    pub(super) graph: &'a Graph,
+    pub(crate) graph: &'a Graph,
     pub(crate) producers: HashMap<ValueId, usize>,
     pub(crate) readers: HashMap<ValueId, Vec<usize>>,
     /// Products with matrices of integers, by the node that gives the floats.

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::adapted::AdaptedLayers;
 use super::adapter_form::{AdapterForm, ModuleForm};
-use super::layer_biases::biases;
+use super::layer_biases::{biases, distinct};
 use super::linear_weight::{LinearMap, LinearPart, LinearWeight};
 use super::method_function::{Added, MergedWeight, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
 use crate::CompilerError;
 use crate::adapter_files::{AdapterMethod, ModuleAdapter, Tensor};
-use crate::finetuning::attention::Role;
+use crate::finetuning::attention::{Edges, Role};
 use crate::finetuning::{Layer, Weight};
 use crate::graph::{Constant, Graph, ValueId};
 
@@ -70,10 +70,11 @@ impl MethodFunction for Ia3 {
         let file = AdapterForm { method: Some(AdapterMethod::Ia3), ..AdapterForm::default() };
         let mut added = Added { merged: Some(Vec::new()), file, ..Added::default() };
         let (mut apart, mut parts) = (Vec::new(), Vec::new());
+        let edges = Edges::new(model.base);
         if let Some(layers) = &self.layers {
             for LinearPart { weight, columns } in layers.parts(model)? {
                 parts.extend(columns.is_some().then(|| weight.layer.clone()));
-                apart.extend(scale_outputs(model, &weight, columns, &mut added)?);
+                apart.extend(scale_outputs(model, &edges, (&weight, columns), &mut added)?);
             }
         }
         if let Some(layers) = &self.feed_forward {
@@ -99,14 +100,14 @@ impl MethodFunction for Ia3 {
 /// Multiplies what a layer makes. Returns why that cannot be written into its weights, where it cannot.
 fn scale_outputs(
     model: &mut MethodModel<'_>,
-    weight: &LinearWeight,
-    columns: Option<Vec<usize>>,
+    edges: &Edges<'_>,
+    (weight, columns): (&LinearWeight, Option<Vec<usize>>),
     added: &mut Added,
 ) -> Result<Option<String>, CompilerError> {
     let outputs = match weight.map {
         LinearMap::Dense { outputs, .. } | LinearMap::Convolution { outputs, .. } => outputs,
     };
-    let biases = biases(model.base, weight);
+    let biases = biases(edges, weight);
     let (scale, wide) = scale(model, weight, outputs, columns.as_deref())?;
     let shape = match &weight.map {
         LinearMap::Dense { .. } => None,
@@ -142,10 +143,7 @@ fn scale_outputs(
     let rule = Arc::new(move |own: &Constant, trained: &[&Constant]| scaled_outputs(&map, own, &of_rows(trained[0])));
     let merged = added.merged.get_or_insert_default();
     merged.push(MergedWeight { weight: weight.value, trained: vec![scale], rule });
-    let mut values: Vec<ValueId> = biases.iter().map(|bias| bias.value).collect();
-    values.sort();
-    values.dedup();
-    for value in values {
+    for value in distinct(&biases) {
         let full = full.clone();
         let rule = Arc::new(move |own: &Constant, trained: &[&Constant]| {
             let scales = full(trained[0]);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::adapted::AdaptedLayers;
 use super::adapter_form::{AdapterForm, ModuleForm, tensor};
-use super::layer_biases::biases;
+use super::layer_biases::{Bias, biases, distinct, obstacle_to_sums};
 use super::linear_weight::{LinearMap, LinearWeight};
 use super::low_rank::{
     Branch, Factors, GAIN_FLOOR, Magnitude, TrainedBiases, floats, principal, table_readers, tables,
@@ -19,6 +19,7 @@ use super::method_function::{Added, MergeRule, MergedWeight, MethodFunction, Met
 use super::method_kind::{Build, MethodKind};
 use crate::CompilerError;
 use crate::adapter_files::{AdapterMethod, Biases, ModuleAdapter, Tensor};
+use crate::finetuning::attention::Edges;
 use crate::finetuning::{Layer, Weight, pattern_matches};
 use crate::graph::{Constant, Graph, ValueId};
 use crate::initializers::WeightRandom;
@@ -36,8 +37,9 @@ pub(super) const METHOD: MethodKind = MethodKind {
         \"PiSSA\", 2024): s·A·B begins as the part of W with the `rank` largest singular values, A and B with a root of those each, \
         and the frozen weight becomes what is left, so that the first step is the model's own within rounding. Merged, \
         nothing of that is seen. Unmerged, the model holds the weight that is left; files of PEFT are for the model as it was, and have \
-        twice the rank, `[A, A₀]` and `[B, −B₀]`. The values are found by one-sided \
-        Jacobi where the shorter side is 128 or less, else in the range of random vectors after 8 iterations.\n\n\
+        twice the rank, `[A, A₀]` and `[B, −B₀]`. The values are exact within \
+        rounding, by one-sided Jacobi; where both sides are longer than 128, in the range of random vectors that go through the weight as \
+        often as that takes.\n\n\
         `lora_bias: true` adds s·b behind B, b `[outputs]`, to linear layers; merged, the layer's bias becomes its own and s·b, and \
         where a layer has none of its own, what is added stays beside the model.\n\n\
         `dora: true` (S. Liu et al., \"DoRA: Weight-Decomposed Low-Rank Adaptation\", 2024): y = (x·W + s·(x·A)·B)·m/‖W + s·A·B‖ + b, the \
@@ -180,6 +182,8 @@ impl MethodFunction for Lora {
         let (mut left_out, mut shared, mut quantized) = (Vec::new(), Vec::new(), Vec::new());
         let (mut scales, mut apart) = (HashMap::new(), None);
         let chosen = self.chosen(model)?;
+        let base = model.base;
+        let edges = self.lora_bias.then(|| Edges::new(base));
         let names: Vec<&str> = chosen.iter().map(|adapted| adapted.weight.layer.as_str()).collect();
         require_matches("rank_patterns", self.rank_patterns.keys(), &names)?;
         require_matches("alpha_patterns", self.alpha_patterns.keys(), &names)?;
@@ -197,9 +201,10 @@ impl MethodFunction for Lora {
                 left_out.push((weight.layer.clone(), rank));
                 continue;
             }
-            self.add_beside(model, adapted, (factors, alpha), &mut scales, &mut added)?;
+            let biases = edges.as_ref().map(|edges| biases(edges, weight)).unwrap_or_default();
+            self.add_beside(model, adapted, (factors, alpha), &biases, (&mut scales, &mut added))?;
             if self.lora_bias && !weight.is_quantized && apart.is_none() {
-                apart = self.bias_obstacle(model, weight);
+                apart = obstacle_to_sums(base, weight, &biases);
             }
             shared.extend(weight.is_shared.then(|| weight.layer.clone()));
             quantized.extend(weight.is_quantized.then(|| weight.layer.clone()));
@@ -332,8 +337,8 @@ impl Lora {
         model: &mut MethodModel<'_>,
         adapted: &Adapted,
         (factors, alpha): (Factors, f64),
-        scales: &mut HashMap<u32, ValueId>,
-        added: &mut Added,
+        biases: &[Bias],
+        (scales, added): (&mut HashMap<u32, ValueId>, &mut Added),
     ) -> Result<(), CompilerError> {
         let weight = &adapted.weight;
         let graph = &mut *model.graph;
@@ -421,13 +426,13 @@ impl Lora {
         let merged = added.merged.get_or_insert_default();
         merged.push(MergedWeight { weight: weight.value, trained: of_weight, rule });
         if let Some(bias) = bias_value {
-            for own in biases(model.base, weight) {
+            for own in distinct(biases) {
                 let rule = Arc::new(move |own: &Constant, trained: &[&Constant]| {
                     let sums = floats(own).into_iter().zip(floats(trained[0]));
                     let sums = sums.map(|(own, bias)| (f64::from(own) + scale * f64::from(bias)) as f32);
                     Constant::f32(own.shape.clone(), &sums.collect::<Vec<f32>>())
                 });
-                merged.push(MergedWeight { weight: own.value, trained: vec![bias], rule });
+                merged.push(MergedWeight { weight: own, trained: vec![bias], rule });
             }
         }
         Ok(())
@@ -446,21 +451,6 @@ impl Lora {
                 ),
             )),
         }
-    }
-
-    /// Why the bias behind B cannot be written into that of a layer, where it cannot.
-    fn bias_obstacle(&self, model: &MethodModel<'_>, weight: &LinearWeight) -> Option<String> {
-        let found = biases(model.base, weight);
-        let layer = shown(&weight.layer);
-        let is_scaled = |at: usize| model.base.nodes()[at].float("beta").unwrap_or(1.0) != 1.0;
-        if found.is_empty() {
-            return Some(format!("`{layer}` has no bias that the one behind B could be added to"));
-        }
-        if weight.readers(model.base).into_iter().any(is_scaled) {
-            return Some(format!("the bias of `{layer}` is multiplied where it is added"));
-        }
-        let obstacle = found.iter().find_map(|bias| bias.obstacle);
-        obstacle.map(|obstacle| format!("the bias of `{layer}` {obstacle}"))
     }
 
     /// What A and B begin with.

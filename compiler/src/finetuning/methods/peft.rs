@@ -200,10 +200,7 @@ impl FromAdapter<'_> {
                     given,
                     ..Lora::default()
                 };
-                if lora.alpha_patterns.values().any(|alpha| *alpha <= 0.0) {
-                    return Err(CompilerError::setting("", "the adapter has an alpha that is not above 0"));
-                }
-                lora.add(model)
+                checked(&lora, model)
             }
             AdapterMethod::Ia3 => {
                 let of = |inputs: bool| {
@@ -212,7 +209,7 @@ impl FromAdapter<'_> {
                     );
                     (!names.is_empty()).then_some(AdaptedLayers::Match(names))
                 };
-                Ia3 { layers: of(false), feed_forward: of(true) }.add(model)
+                checked(&Ia3 { layers: of(false), feed_forward: of(true) }, model)
             }
             AdapterMethod::Vera => {
                 let get = |name: &str| self.adapter.shared.get(name).map(Tensor::turned);
@@ -220,7 +217,7 @@ impl FromAdapter<'_> {
                     return Err(CompilerError::setting("", "the adapter lacks vera_A and vera_B"));
                 };
                 let rank = a.shape()[1];
-                Vera { rank, layers: all, projections: Some([a, b]), ..Vera::default() }.add(model)
+                checked(&Vera { rank, layers: all, projections: Some([a, b]), ..Vera::default() }, model)
             }
             AdapterMethod::Oft => {
                 let mut sizes: Vec<usize> = modules.values().filter_map(|own| own.block_size()).collect();
@@ -232,7 +229,7 @@ impl FromAdapter<'_> {
                         format!("the adapter has blocks of several sizes: {sizes:?}"),
                     ));
                 };
-                Oft { block_size, layers: all }.add(model)
+                checked(&Oft { block_size, layers: all }, model)
             }
             AdapterMethod::Boft => {
                 let shape = |own: &ModuleAdapter| match own {
@@ -246,11 +243,11 @@ impl FromAdapter<'_> {
                     let message = format!("the adapter has factors and blocks of several sizes: {shapes:?}");
                     return Err(CompilerError::setting("", message));
                 };
-                Boft { block_size, factors, layers: all }.add(model)
+                checked(&Boft { block_size, factors, layers: all }, model)
             }
             AdapterMethod::PromptTuning | AdapterMethod::PTuning => {
                 let prompt = self.adapter.prompt.as_ref().expect("`check` has seen it");
-                PromptTuning::of_length(prompt.shape()[0]).add(model)
+                checked(&PromptTuning::of_length(prompt.shape()[0]), model)
             }
         }
     }
@@ -344,6 +341,12 @@ impl FromAdapter<'_> {
         }
         Ok(())
     }
+}
+
+/// Adds what a method does with options that a file says, which are held against the same bounds as those of a recipe.
+fn checked<O: Options + MethodFunction>(options: &O, model: &mut MethodModel<'_>) -> Result<Added, CompilerError> {
+    options.validate().map_err(|message| CompilerError::setting("", format!("the adapter: {message}")))?;
+    options.add(model)
 }
 
 fn own_alpha(own: &ModuleAdapter) -> f64 {

@@ -55,29 +55,6 @@ impl PrefixEncoder {
         Ok((own, all))
     }
 
-    /// A part of what it makes, the numbers from `start` on, as `[heads, …]`: keys with the length last, values with it before
-    /// their numbers. `at`: behind which nodes.
-    pub(super) fn part(
-        graph: &mut Graph,
-        (all, start): (ValueId, usize),
-        [heads, size]: [usize; 2],
-        are_keys: bool,
-        (at, name): (usize, &str),
-    ) -> Result<ValueId, CompilerError> {
-        let numbers = |graph: &mut Graph, values: &[i64]| {
-            graph.named_constant(&format!("{name}.place"), Constant::i64([values.len()], values))
-        };
-        let [from, until, axis] =
-            [start as i64, (start + heads * size) as i64, 1].map(|number| numbers(graph, &[number]));
-        let shape = numbers(graph, &[-1, heads as i64, size as i64]);
-        let order: Attribute = if are_keys { vec![1, 2, 0].into() } else { vec![1, 0, 2].into() };
-        graph.in_front_of(at, |graph| {
-            let own = graph.append("Slice", &[all, from, until, axis], &[], &format!("{name}.flat"))?;
-            let own = graph.append("Reshape", &[own, shape], &[], &format!("{name}.of_heads"))?;
-            graph.append("Transpose", &[own], &[("perm", order)], name)
-        })
-    }
-
     /// Its layers in a graph, all beside a layer of the model.
     pub(super) fn layers(&self, graph: &Graph, own: &[ValueId], beside: &str) -> Vec<Layer> {
         Part::layers(self.parts(), graph, own, beside)
@@ -103,4 +80,26 @@ impl PrefixEncoder {
         let values: Vec<f32> = values.map(|value| value as f32).collect();
         Constant::f32([self.length, self.made], &values)
     }
+}
+
+/// A part of what an encoder makes, the numbers from `start` on, as `[heads, …]`: keys with the length last, values with it before
+/// their numbers. `at`: behind which nodes.
+pub(super) fn keys_or_values_of(
+    graph: &mut Graph,
+    (all, start): (ValueId, usize),
+    [heads, size]: [usize; 2],
+    are_keys: bool,
+    (at, name): (usize, &str),
+) -> Result<ValueId, CompilerError> {
+    let numbers = |graph: &mut Graph, values: &[i64]| {
+        graph.named_constant(&format!("{name}.place"), Constant::i64([values.len()], values))
+    };
+    let [from, until, axis] = [start as i64, (start + heads * size) as i64, 1].map(|number| numbers(graph, &[number]));
+    let shape = numbers(graph, &[-1, heads as i64, size as i64]);
+    let order: Attribute = if are_keys { vec![1, 2, 0].into() } else { vec![1, 0, 2].into() };
+    graph.in_front_of(at, |graph| {
+        let own = graph.append("Slice", &[all, from, until, axis], &[], &format!("{name}.flat"))?;
+        let own = graph.append("Reshape", &[own, shape], &[], &format!("{name}.of_heads"))?;
+        graph.append("Transpose", &[own], &[("perm", order)], name)
+    })
 }

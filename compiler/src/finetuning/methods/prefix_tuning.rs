@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::method_function::{Added, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
-use super::prefix_encoder::PrefixEncoder;
+use super::prefix_encoder::{PrefixEncoder, keys_or_values_of};
 use super::quantized_weights::quantized_weights;
 use crate::CompilerError;
 use crate::finetuning::attention::Attention;
@@ -241,8 +241,8 @@ fn part_of(
     let of_keys = [heads, attention.head_size];
     let of_values = [heads, attention.value_size()];
     Ok([
-        PrefixEncoder::part(graph, (all, start), of_keys, true, (behind, &names[0]))?,
-        PrefixEncoder::part(graph, (all, start + keys), of_values, false, (behind, &names[1]))?,
+        keys_or_values_of(graph, (all, start), of_keys, true, (behind, &names[0]))?,
+        keys_or_values_of(graph, (all, start + keys), of_values, false, (behind, &names[1]))?,
     ])
 }
 
