@@ -286,7 +286,8 @@ mod tests {
         };
         let (left, right) = (frame(rows), frame(columns));
         let slowly = |at: usize| 1.0 - at as f64 / columns as f64;
-        let cases: [(&str, Box<dyn Fn(usize) -> f64>); 5] = [
+        type Spectrum = Box<dyn Fn(usize) -> f64>;
+        let cases: [(&str, Spectrum); 5] = [
             ("fast", Box::new(|at| 0.9_f64.powi(at as i32))),
             ("slowly, as those of a matrix that was drawn", Box::new(slowly)),
             ("three and three alike", Box::new(move |at| slowly(at / 3 * 3 + usize::from(at >= count)))),
