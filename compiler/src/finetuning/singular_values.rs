@@ -285,14 +285,14 @@ mod tests {
             vectors
         };
         let (left, right) = (frame(rows), frame(columns));
-        let slowly = |at: usize| 1.0 - at as f64 / columns as f64;
+        let slowly = move |at: usize| 1.0 - at as f64 / columns as f64;
         type Spectrum = Box<dyn Fn(usize) -> f64>;
         let cases: [(&str, Spectrum); 5] = [
             ("fast", Box::new(|at| 0.9_f64.powi(at as i32))),
             ("slowly, as those of a matrix that was drawn", Box::new(slowly)),
             ("three and three alike", Box::new(move |at| slowly(at / 3 * 3 + usize::from(at >= count)))),
             ("fewer than wanted", Box::new(|at| f64::from(u8::from(at < 9)))),
-            ("in steps", Box::new(|at| if at < count { 2.0 } else { 1.0 })),
+            ("in steps", Box::new(move |at| if at < count { 2.0 } else { 1.0 })),
         ];
         for (name, value) in cases {
             let known =
