@@ -181,8 +181,8 @@ def compare(architecture, exporter, file, run, step, known, result):
     gradients = {name: (before[name].astype(numpy.float64) - exact[name].reshape(before[name].shape)) / rate for name in names}
 
     reference = differentiated(architecture, tuned, before, by_batch, torch.float64, exporter)
-    output = onnxruntime.InferenceSession(str(file), quiet(), providers=["CPUExecutionProvider"])
     if not by_batch and not is_new:
+        output = onnxruntime.InferenceSession(by_statistics(file) if exporter == exporters.TRAINING else str(file), quiet(), providers=["CPUExecutionProvider"])
         same_output(architecture, output, reference["scores"], result)
     if abs(reference["loss"] - loss) > 1e-4 * max(1.0, abs(loss)) * (20 if exporter == exporters.HALF else 1):
         raise Wrong(f"the loss is {loss}, and in float64 {reference['loss']}")
@@ -194,7 +194,7 @@ def compare(architecture, exporter, file, run, step, known, result):
         result.update(unsteady=unsteady, unsteady_worst=of_one)
         if not error <= min(max(allowed, 10 * unsteady), SURELY_WRONG) or not worst <= max(OF_A_PARAMETER, 10 * of_one):
             raise Wrong(f"gradients are {error:.1e} off as a whole, {worst:.1e} in `{name}`; what float32 does to weights makes {unsteady:.1e}")
-    of_torch(known, before, gradients, by_batch, result, exporter)
+    of_torch(known, before, gradients, result, exporter)
 
 
 def unsteadiness(architecture, tuned, before, by_batch, exporter, wanted):
@@ -210,9 +210,9 @@ def unsteadiness(architecture, tuned, before, by_batch, exporter, wanted):
     return tuple(max(column) for column in zip(*apart))
 
 
-def of_torch(known, before, gradients, by_batch, result, exporter):
-    """Parameters that have the module's own names and values, held against the module's own gradients."""
-    if not known or by_batch or exporter == exporters.HALF or exporter in exporters.QUANTIZED:
+def of_torch(known, before, gradients, result, exporter):
+    """Parameters that have the module's own names and values, held against the module's own gradients, which are those of the statistics that it holds."""
+    if not known or exporter in (exporters.HALF, exporters.TRAINING) or exporter in exporters.QUANTIZED:
         return
     # what was folded into a layer has changed its weights, and kept its name
     wanted = {name: known["gradients"][name] for name in gradients if name in known["gradients"] and numpy.array_equal(before[name], known["values"][name])}
@@ -286,6 +286,17 @@ def behind_integers(graph, tuned, before, values):
     taken = {entry.name for entry in session.get_inputs()}
     made = session.run([border], {name: value.numpy() for name, value in values.items() if name in taken})[0]
     return {border: torch.from_numpy(made)}
+
+
+def by_statistics(file):
+    """The file with every BatchNormalization by the statistics that it holds, which is what Millstream makes of one that it does not train."""
+    model = onnx.load(file)
+    for node in model.graph.node:
+        if node.op_type == "BatchNormalization":
+            kept = [attribute for attribute in node.attribute if attribute.name != "training_mode"]
+            del node.attribute[:], node.output[1:]
+            node.attribute.extend(kept)
+    return model.SerializeToString()
 
 
 def same_output(architecture, session, scores, result):
