@@ -235,10 +235,10 @@ def far_apart(found, wanted):
     return error, *max(shares)
 
 
-def quiet():
+def quiet(level=onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL):
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.graph_optimization_level = level
     return options
 
 
@@ -282,7 +282,9 @@ def behind_integers(graph, tuned, before, values):
     del graph.graph.node[:]
     graph.graph.node.extend(kept)
     whole.graph.output.append(onnx.helper.make_tensor_value_info(border, onnx.TensorProto.FLOAT, None))
-    session = onnxruntime.InferenceSession(whole.SerializeToString(), quiet(), providers=["CPUExecutionProvider"])
+    # optimized as in training: kernels of integers round otherwise than the nodes that they stand for
+    level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    session = onnxruntime.InferenceSession(whole.SerializeToString(), quiet(level), providers=["CPUExecutionProvider"])
     taken = {entry.name for entry in session.get_inputs()}
     made = session.run([border], {name: value.numpy() for name, value in values.items() if name in taken})[0]
     return {border: torch.from_numpy(made)}

@@ -91,30 +91,38 @@ def held(known, trained, model, in_halves=False):
         same = by_key.get(key(left[name]))
         if same:
             pair(name, same.pop(0))
-    # several in one, as query, key and value; or one in several, or some rows of it
-    whole = set()
-    for name in list(left):
-        seen = numpy.zeros(left[name].shape, bool)
-        for found, value in trained.items():
-            if found not in free:
-                continue
-            inside = among(left[name], value)
-            if inside is not None and (inside.all() or among(value, left[name]) is not None and numpy.isin(value, left[name]).all()):
-                seen |= inside
-                whole.add(found)
-        if seen[live[name]].all() and seen.any():
-            left.pop(name)
-    for found in whole:
-        free.pop(found)
-    # folded into a layer: what has its shape and is not in the file as it was; biases of layers before those of normalizations, which go with them
     norms, there = known["norms"], {key(value) for value in stored(model)}
-    for name in sorted(left, key=lambda name: name in norms):
-        if key(left[name]) in there:
-            continue
-        same = [found for found, value in free.items() if form(value) == form(left[name])]
-        if same:
-            changed[name] = values[name]
-            pair(name, same[0])
+
+    def in_parts():
+        # several in one, as query, key and value; or one in several, or some rows of it
+        whole = set()
+        for name in list(left):
+            seen = numpy.zeros(left[name].shape, bool)
+            for found, value in trained.items():
+                if found not in free:
+                    continue
+                inside = among(left[name], value)
+                if inside is not None and (inside.all() or among(value, left[name]) is not None and numpy.isin(value, left[name]).all()):
+                    seen |= inside
+                    whole.add(found)
+            if seen[live[name]].all() and seen.any():
+                left.pop(name)
+        for found in whole:
+            free.pop(found)
+
+    def by_shape():
+        # folded into a layer: what has its shape and is not in the file as it was; biases of layers before those of normalizations, which go with them
+        for name in sorted(left, key=lambda name: name in norms):
+            if key(left[name]) in there:
+                continue
+            same = [found for found, value in free.items() if form(value) == form(left[name])]
+            if same:
+                changed[name] = values[name]
+                pair(name, same[0])
+
+    # there are so few numbers of 16 bits that those of small tensors are all in a large one
+    for step in (by_shape, in_parts) if in_halves else (in_parts, by_shape):
+        step()
     copies = {key(value): name for name, value in values.items()}
     buffers = {key(rounded(numpy.asarray(value, numpy.float32))): name for name, value in known["buffers"].items() if not is_plain(value)}
     missing = {}
