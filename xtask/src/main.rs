@@ -1,5 +1,5 @@
 //! Tasks around the code: `cargo xtask book`, `cargo demo`, `cargo check-all`, `cargo xtask docs`, `cargo xtask examples`,
-//! `cargo xtask exports`, `cargo xtask release`, `cargo xtask sbom`, `cargo xtask setup`.
+//! `cargo xtask exports`, `cargo xtask pages`, `cargo xtask release`, `cargo xtask sbom`, `cargo xtask setup`.
 //!
 //! The standard library and a JSON parser, so that it starts in seconds on a fresh clone. What the product can do is left to its
 //! command line; here commands are only put in order, timed and summed up.
@@ -14,6 +14,7 @@ mod demo;
 mod docs;
 mod examples;
 mod exports;
+mod pages;
 mod release;
 mod runtime;
 mod stages;
@@ -36,6 +37,7 @@ cargo xtask TASK
   exports     write some 200 public architectures as ONNX by several exporters, train each by one step and compare its
               gradients with float64 autograd; an hour or so on two cores, and 5 GB of Python packages. `exports --help`
               says how to do a part (tests/exports/README.md)
+  pages       the book as web pages in target/book, built by mdBook, every link followed
   release     one archive for this platform in target/release/archives: the program, completions, manual pages, licences,
               a bill of its crates, and its checksum; on Linux also what it needs, and a run in a folder with nothing around it
   sbom        the crates that the program is made of, with licences and checksums, as CycloneDX 1.6; `sbom FILE` writes it
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         ["docs", ref rest @ ..] => docs::docs(rest),
         ["examples", ref rest @ ..] => examples::examples(rest),
         ["exports", ref rest @ ..] => exports::exports(rest),
+        ["pages", ref rest @ ..] => pages::pages(rest),
         ["release"] => release::release(),
         ["sbom", ref rest @ ..] => release::host().and_then(|host| bill::sbom(rest, &host)),
         ["setup"] => runtime::setup(),
