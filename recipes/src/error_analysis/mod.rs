@@ -23,6 +23,7 @@ pub use report::{Bin, ErrorPart, ErrorReport, FactorOf, FactorReport, Rate, Seen
 
 use crate::answers::is_right;
 use crate::calibrated::thresholds_of;
+use crate::imported::import_rows;
 use crate::kept_predictions::KeptPredictions;
 use crate::measuring::{Measuring, ToMeasure};
 use crate::pages::page;
@@ -79,6 +80,12 @@ pub fn errors(
     let data = options.data.clone().or_else(|| recipe.data.evaluate.clone());
     let data = data.ok_or_else(|| RecipeError::mismatch(place, "missing; name rows by `--data`"))?;
     let model = Model::read(&path)?;
+    import_rows(&recipe, &data, events, stop).map_err(RecipeError::at(place))?;
+    // those that were trained on need not be there any more
+    let _ = import_rows(&recipe, &recipe.data.train, events, stop);
+    if stop.is_requested() {
+        return Ok(None);
+    }
     let wanted = ToMeasure {
         recipe: &recipe,
         model: &model,

@@ -13,6 +13,7 @@ use millstream_training::metrics::FigureKind;
 
 pub use report::{ComparedFile, CourseDifference, FigureDifference, ReproductionReport, Surrounding};
 
+use crate::imported::import_rows_of;
 use crate::origin::{self, Origin};
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
@@ -59,6 +60,10 @@ pub fn reproduce(
         return Err(RecipeError::mismatch("output", "it is the run itself; choose another folder"));
     }
     let mut recipe = load(&RecipeText::read(&then.recipe(), &options.overrides)?, &options.catalogs)?;
+    import_rows_of(&recipe, events, stop)?;
+    if stop.is_requested() {
+        return Ok(None);
+    }
     let opened = Opened::open(&recipe, &options.catalogs)?;
     then.require_same(&recipe, &made_of(&opened)?).map_err(|error| match error {
         RecipeError::ResumeChanged { folder, what, then, now } => {
@@ -74,6 +79,8 @@ pub fn reproduce(
         ));
     }
     recipe.output.folder.clone_from(&now.0);
+    // what was imported lies beside the results
+    import_rows_of(&recipe, events, stop)?;
     let start = if options.overwrite { StartMode::Overwrite } else { StartMode::New };
     let settings =
         TrainOptions { start, library: options.library.clone(), keep_graph: false, catalogs: options.catalogs.clone() };
