@@ -139,6 +139,7 @@ pub fn describe(
                 branches: Vec::new(),
                 files: Vec::new(),
                 whole: Vec::new(),
+                held: Vec::new(),
                 wrapper: None,
                 notes,
             };
