@@ -39,6 +39,8 @@ pub(crate) struct Applied {
     pub(crate) dropped: Vec<ValueId>,
     /// By the names of methods, what files of adapters hold of each.
     pub(crate) files: Vec<(String, AdapterForm)>,
+    /// The attentions of the model before any method; none where no method is added.
+    pub(crate) attentions: Option<Attentions>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -77,6 +79,7 @@ impl Applied {
             layers: Vec::new(),
             dropped: Vec::new(),
             files: Vec::new(),
+            attentions: None,
             notes: Vec::new(),
         };
         // what a method takes out of a weight at its start is not in the merged model either, until it is merged
@@ -109,6 +112,7 @@ impl Applied {
             let earlier = std::mem::take(&mut applied.merges);
             applied.merges.extend(added.merged.into_iter().flatten().chain(earlier));
         }
+        applied.attentions = Some(attentions).filter(|_| !methods.is_empty());
         Ok(applied)
     }
 }
