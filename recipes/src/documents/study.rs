@@ -265,6 +265,9 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
         true => ".".into(),
         false => format!("; the command line changed {} of it.", changes.join(", ")),
     };
+    let folder = ledger.study.folder.file_name().unwrap_or_default().to_string_lossy();
+    let again = format!("millstream search run {folder} -o {folder}-again");
+    out += &format!(" {} makes all trials again, with those changes.", code(&again));
     out += " Trials that end in the same order are proposed the same again; each trial is a run of its own, which `millstream reproduce` \
             makes again.\n";
     if !ledger.decisions.is_empty() {

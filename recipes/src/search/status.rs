@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use millstream_schemas::recipe::FoldsRecipe;
 use millstream_schemas::shown_path;
 use millstream_search::spaces::Parameter;
-use millstream_search::{SharedStudy, Study, Trial, TrialState};
+use millstream_search::{Asked, SharedStudy, Study, Trial, TrialState};
 use millstream_training::metrics::FigureKind;
 use serde::Serialize;
 use serde_json::Value;
@@ -37,6 +37,8 @@ pub struct StudyReport {
     pub runs: usize,
     /// The folds, where there are any.
     pub folds: Option<FoldsRecipe>,
+    /// Whether nothing is left to do in it: trials that a rule set aside are not gone on with.
+    pub is_over: bool,
     /// All trials, by number.
     pub trials: Vec<TrialReport>,
     /// The number of the best one by the first figure.
@@ -155,11 +157,20 @@ pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe, sought: &Sought,
         wanted: search.trials,
         runs: names.len(),
         folds: search.folds.clone(),
+        is_over: is_over(study, search.trials),
         trials: study.trials().iter().map(|trial| of_trial(folder, open, sought, trial, &names)).collect(),
         best: study.best().map(|best| best.number),
         front: study.front().iter().map(|trial| trial.number).collect(),
         importance: importance.into_iter().map(|one| (one.parameter, one.share)).collect(),
     }
+}
+
+/// Whether whoever asks for work in a study of so many trials gets none, now and later.
+fn is_over(study: &Study, wanted: u64) -> bool {
+    let ends_early = study.settings().proposer.name == "grid";
+    // a proposal costs milliseconds, which is spared where it is known that there is one
+    let may_be = ends_early || study.trials().len() as u64 >= wanted;
+    may_be && matches!(study.plan_ask("", 0.0, Some(wanted)), Ok((Asked::Done, _)))
 }
 
 fn of_trial(

@@ -106,6 +106,7 @@ mod tests {
             wanted: 50,
             runs: 1,
             folds: None,
+            is_over: trials >= 50,
             trials: (0..trials as u64).map(trial).collect(),
             best: (trials > 0).then_some(0),
             front: if trials > 0 { vec![0] } else { Vec::new() },
