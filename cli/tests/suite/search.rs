@@ -152,6 +152,42 @@ fn check_refuses_a_search_that_cannot_begin_as_the_search_itself_does() {
 }
 
 #[test]
+fn an_alternative_that_cannot_be_trained_is_told_with_its_values_before_a_study_begins() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let methods = "model.methods={choose: [[], [{lora: {rank: 2, layers: {match: ['nowhere.*']}}}]]}";
+    let search = "search={objective: loss, proposer: grid, trials: 2}";
+    let wanted = ["with `model.methods` ", "nowhere"];
+    place.run_with("check", &[methods, search]).failed_with(&wanted);
+    place.run(&arguments("run", &[methods, search, "output.folder=study"])).failed_with(&wanted);
+    let missing = ["model.path=nothing.onnx", search, OPEN[0], "output.folder=study"];
+    place.run(&arguments("run", &missing)).failed_with(&["nothing.onnx"]);
+    assert!(!place.path("study").exists());
+}
+
+#[test]
+fn a_study_that_is_run_again_is_the_same_study_with_what_the_command_line_changed_of_it() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    place.run(&arguments("run", &OPEN)).done();
+    place.run(&["search", "run", "study", "-o", "again"]).done();
+    place.run(&["search", "run", "study/recipe.yaml", "-o", "third", "--set", "search.trials=2"]).done();
+    assert_eq!(outcome(&status(&place, "again")), outcome(&status(&place, "study")));
+    assert_eq!(outcome(&status(&place, "third"))[..], outcome(&status(&place, "study"))[..2]);
+    place.run(&["search", "run", "study"]).failed_with(&["holds a study already"]);
+    place.run(&["reproduce", "study"]).failed_with(&["is a study", "search run", "trials/0000"]);
+    let said = place.run(&["reproduce", "study/trials/0001"]).done();
+    assert!(said.contains("same") && place.path("study-0001-again/model.onnx").exists(), "{said}");
+    assert!(!place.path("study/trials/0001-again").exists());
+    let listed = place.run(&["runs", "study"]).done();
+    assert!(listed.contains("learning_rate 0.003") && listed.contains("learning_rate 0.03"), "{listed}");
+}
+
+#[test]
 fn a_trial_that_was_killed_too_often_is_told_and_can_be_queued_again() {
     if !has_runtime() {
         return;
@@ -182,7 +218,7 @@ fn a_trial_that_was_killed_too_often_is_told_and_can_be_queued_again() {
     // It went on from its checkpoint, to the same bits.
     assert_eq!(outcome(&status(&place, "study")), outcome(&status(&place, "whole")));
     let again = place.run(&["search", "retry", "study"]).done();
-    assert!(again.contains("no trial was given up"), "{again}");
+    assert!(again.contains("no trial has failed"), "{again}");
 }
 
 fn spawn(place: &Workplace, arguments: &[&str]) -> Child {
@@ -370,6 +406,10 @@ fn rules_end_trials_and_pause_them_and_promote_those_that_turn_out_well() {
     let said = place.run(&[&arguments("run", &paused)[..], &["--json"]].concat()).done();
     let study = status(&place, "asha");
     assert!(states(&study, "paused") > 0 && states(&study, "complete") > 0, "{study}");
+    let told = place.run(&["search", "status", "asha"]).done();
+    assert!(told.contains("done; ") && told.contains("set aside"), "{told}");
+    let listed = place.run(&["runs", "asha"]).done();
+    assert!(!listed.contains("under way") && !listed.contains("interrupted"), "{listed}");
     // One that was set aside was taken up again, where it stood.
     assert!(said.contains("\"event\":\"trial_paused\"") && said.contains("\"resumed\":true"), "{said}");
 }
@@ -536,7 +576,15 @@ fn trials_that_all_fail_alike_end_the_study_with_the_reason_and_others_do_not() 
         "search={objective: loss, proposer: random, trials: 8}",
         "output.folder=study",
     ];
-    place.run(&arguments("run", &diverges)).failed_with(&["all 3 trials so far have failed for the same reason"]);
+    place
+        .run(&arguments("run", &diverges))
+        .failed_with(&["all 3 trials so far have failed for the same reason", "search retry"]);
+    // what failed before says nothing of now: it is tried again, and ends as it did
+    let ran = place.run(&["search", "resume", "study"]);
+    ran.failed_with(&["all 3 trials so far have failed"]);
+    assert_eq!(status(&place, "study")["trials"].as_array().unwrap().len(), 6);
+    let said = place.run(&["search", "retry", "study"]).done();
+    assert!(said.contains("trials 0, 1, 2, 3, 4, 5 are queued"), "{said}");
     let one_diverges = [
         "training.optimizer={choose: [{sgd: {learning_rate: 1.0e+30}}, {sgd: {learning_rate: 0.01}}]}",
         "search={objective: loss, proposer: grid, trials: 2}",
