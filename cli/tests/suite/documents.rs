@@ -56,6 +56,33 @@ fn the_card_says_which_layers_stayed_as_they_were_and_why() {
 }
 
 #[test]
+fn layers_that_a_method_adapts_are_not_said_to_have_stayed_as_they_were() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let lora = "model.methods=[{lora: {rank: 2, layers: convolution}}]";
+    for (adapters, wanted, merged) in [
+        ("merged", "adapted by lora, merged into the exported weights", true),
+        ("unmerged", "adapted by lora, which stands beside the model; their own weights stayed", false),
+    ] {
+        let adapters = format!("output.adapters={adapters}");
+        let settings = ["output.folder=run", "model.train=head", "training.epochs=1", lora, &adapters];
+        place.run_with("train", &settings).done();
+        place.run(&["document", "run"]).done();
+        let (card, ledger) = (words(&place, "README.md"), json(&place, "ledger.json"));
+        assert!(card.contains("What methods adapt") && card.contains(wanted), "{card}");
+        let adapted = &ledger["training"]["adapted_layers"][0];
+        assert_eq!((&adapted["layers"][0], &adapted["is_merged"]), (&"conv".into(), &merged.into()), "{ledger}");
+        let frozen = ledger["training"]["frozen_layers"].as_array().unwrap();
+        let names = frozen.iter().flat_map(|one| one["layers"].as_array().unwrap());
+        assert!(names.into_iter().all(|name| name != "conv"), "{ledger}");
+        assert!(words(&place, "model.cdx.json").contains(wanted), "{adapters}");
+        std::fs::remove_dir_all(place.path("run")).unwrap();
+    }
+}
+
+#[test]
 fn documents_of_a_run_agree_with_its_record_and_its_files() {
     let Some(place) = documented() else { return };
     let (ledger, bill, croissant) =

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::frozen::AdaptedLayers;
 use super::ledger::{DataFacts, Ledger, ModelFacts};
 use super::statements::Statements;
 use crate::model_inputs::shown_shape;
@@ -132,6 +133,7 @@ fn model_card(ledger: &Ledger, subject: &ModelFacts) -> Value {
 fn properties(ledger: &Ledger) -> Value {
     let facts = &ledger.training;
     let made_by = ledger.origin.as_ref().map(|origin| (&origin.software, &origin.commit));
+    let adapted: Vec<String> = facts.adapted_layers.iter().map(AdaptedLayers::in_words).collect();
     let rows = [
         ("millstream:software", made_by.map_or_else(String::new, |(software, _)| software.clone())),
         ("millstream:commit", made_by.and_then(|(_, commit)| commit.clone()).unwrap_or_default()),
@@ -140,6 +142,7 @@ fn properties(ledger: &Ledger) -> Value {
         ("millstream:onnx_runtime", facts.onnx_runtime.clone()),
         ("millstream:trained_parameters", facts.trained.to_string()),
         ("millstream:frozen_parameters", facts.frozen.to_string()),
+        ("millstream:adapted_layers", adapted.join("; ")),
         ("millstream:steps", facts.steps.to_string()),
         ("millstream:recipe", facts.recipe.to_string()),
         ("millstream:selection", ledger.results.selection.clone()),

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::front_matter::task;
-use super::frozen::{FrozenLayers, frozen};
+use super::frozen::{AdaptedLayers, FrozenLayers, adapted, frozen};
 use super::input_facts::InputFacts;
 use super::statements::Statements;
 use crate::check::CheckReport;
@@ -107,10 +107,12 @@ pub struct TrainingFacts {
     pub onnx_runtime: String,
     /// Numbers that were trained.
     pub trained: u64,
-    /// Numbers that stayed as they were.
+    /// Numbers of the model itself that were not trained.
     pub frozen: u64,
     /// Names of the layers that were trained.
     pub trained_layers: Vec<String>,
+    /// Those that methods adapt, by the method.
+    pub adapted_layers: Vec<AdaptedLayers>,
     /// The others by why they stayed as they were.
     pub frozen_layers: Vec<FrozenLayers>,
     /// What was trained from when on; nothing where it was the same all the time.
@@ -382,6 +384,7 @@ fn training_facts(record: RunRecord, checked: &CheckReport, recipe: &Recipe) -> 
     let mut decisions: Vec<String> = checked.model.notes.iter().chain(&checked.notes).cloned().chain(tied).collect();
     decisions.extend(record.notes);
     TrainingFacts {
+        adapted_layers: adapted(&checked.model, recipe),
         frozen_layers: frozen(&checked.model, recipe),
         stages: checked.stages.clone(),
         recipe: serde_json::to_value(recipe).unwrap_or_default(),

@@ -21,7 +21,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use ensemble::{EnsembleLedger, MemberFacts};
-pub use frozen::FrozenLayers;
+pub use frozen::{AdaptedLayers, FrozenLayers};
 pub use input_facts::{InputFacts, Quantity};
 pub use ledger::{DataFacts, DataFile, Ledger, ModelFacts, Results, TrainingFacts};
 pub use statements::Statements;

@@ -177,6 +177,10 @@ fn training(ledger: &Ledger) -> String {
             ),
         ),
     ]);
+    if !facts.adapted_layers.is_empty() {
+        out += "\nWhat methods adapt:\n\n";
+        out += &facts.adapted_layers.iter().map(|one| format!("- {}\n", prose(&one.in_words()))).collect::<String>();
+    }
     if !facts.frozen_layers.is_empty() {
         out += "\nWhat stayed as it was, and why:\n\n";
         out += &facts.frozen_layers.iter().map(|one| format!("- {}\n", prose(&one.in_words()))).collect::<String>();
