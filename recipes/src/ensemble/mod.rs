@@ -1,5 +1,6 @@
 //! One model of several: fitted to saved predictions, exported as one ONNX file, measured on rows that it was not fitted to.
 
+mod chosen_by;
 mod evaluate;
 mod export;
 mod files;

@@ -290,8 +290,7 @@ fn report(
         flips: false,
         metadata: metadata(&opened, &Choice::named("probability"), &classes),
     };
-    let fused: Vec<Member<'_>> =
-        opened.iter().map(|own| Member { model: &own.model, output: own.output.as_deref() }).collect();
+    let fused: Vec<Member<'_>> = opened.iter().map(members::Opened::as_member).collect();
     let own = RunFolder(options.folder.clone());
     let model = own.model();
     let file = fuse(&fused, &wanted, &options.catalogs.operators)?.file;
