@@ -212,7 +212,26 @@ fn an_ensemble_has_documents_with_its_members_as_ancestors() {
         assert_eq!(model["pedigree"]["ancestors"][at]["hashes"][0]["content"], hash);
         assert_eq!((&ledger["members"][at]["run"], &ledger["members"][at]["unchanged"]), (&name.into(), &true.into()));
     }
+    for (at, seed) in [1, 2].into_iter().enumerate() {
+        let made = &ledger["members"][at]["made"];
+        assert_eq!((&made["base_sha256"], &made["recipe"]["seed"]), (&sha256("model.onnx").into(), &seed.into()));
+        assert!(made["origin"]["device"].is_string() && made["origin"]["software"].is_string(), "{made}");
+        let ancestor = &model["pedigree"]["ancestors"][at]["pedigree"]["ancestors"][0];
+        assert_eq!(ancestor["hashes"][0]["content"], sha256("model.onnx"));
+    }
+    let data = ledger["data"].as_array().unwrap();
+    assert_eq!(data.len(), 2, "what both members have in common is told once: {ledger}");
+    assert_eq!((&data[0]["split"], &data[0]["is_of_ensemble"]), (&"train".into(), &false.into()));
+    assert_eq!((&data[1]["split"], &data[1]["is_of_ensemble"]), (&"evaluate".into(), &true.into()));
+    assert_eq!(data[1]["files"][0]["sha256"], sha256("test.parquet"));
+    assert_eq!(bill["components"][1]["components"][0]["hashes"][0]["content"], sha256("test.parquet"));
+    let metrics = model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"].as_array().unwrap();
+    assert!(metrics.iter().any(|metric| metric["type"] == "accuracy"), "{bill}");
     let card = of("README.md");
+    for hash in [sha256("model.onnx"), sha256("test.parquet"), sha256("train-1.parquet")] {
+        assert!(card.contains(&hash), "{hash} is not in\n{card}");
+    }
+    assert!(card.contains("in test.parquet, the split evaluate of a, b"), "{card}");
     for part in
         ["two seeds of one recipe", "Each member on the same rows, their mean", "mean of the members", "| weight |"]
     {

@@ -335,7 +335,8 @@ fn without_key(name: &str) -> &str {
     name.rsplit_once('-').filter(|(_, key)| is_key(key)).map_or(name, |(name, _)| name)
 }
 
-fn files_of(dataset: &Dataset) -> Result<Vec<DataFile>, RecipeError> {
+/// With their hashes, where they lie on this machine.
+pub(super) fn files_of(dataset: &Dataset) -> Result<Vec<DataFile>, RecipeError> {
     let of = |file: &pipeline::DataFile| {
         let is_here = file.path.is_file();
         let sha256 =
@@ -361,7 +362,8 @@ fn kind_of(feature: &Feature) -> String {
     }
 }
 
-fn selection(record: &RunRecord) -> String {
+/// How the exported state was chosen, in words.
+pub(super) fn selection(record: &RunRecord) -> String {
     let history = &record.history;
     match (&history.averaged, history.place_of_best()) {
         (Some(averaged), _) => {
