@@ -520,9 +520,28 @@ fn a_study_has_documents_and_stands_among_runs_with_its_winner() {
     let said = place.run(&["runs", "team"]).done();
     assert!(said.contains("(search)") && said.contains("grid, 6 of"), "{said}");
     assert!(String::from_utf8(place.read("team/runs.html")).unwrap().contains("1 search"));
-    place.run(&["document", &format!("team/flowers/trials/{best:04}")]).done();
-    let card = place.read(&format!("team/flowers/trials/{best:04}/documents/README.md"));
-    assert!(String::from_utf8(card).unwrap().contains(&format!("trial {best} of the study flowers")));
+    let documents = |run: &str| {
+        let run = format!("team/flowers/{run}");
+        place.run(&["document", &run]).done();
+        let of = |name: &str| String::from_utf8(place.read(&format!("{run}/documents/{name}"))).unwrap();
+        ["README.md", "ledger.json", "model.cdx.json"].map(of)
+    };
+    // that it was chosen among others by the rows that its figures are of
+    let [card, ledger, bill] = documents(&format!("trials/{best:04}"));
+    assert!(card.contains(&format!("trial {best} of the study flowers")), "{card}");
+    for text in [&card, &bill] {
+        assert!(
+            text.contains("Chosen as the best of 6 trials of the search flowers by accuracy on the same rows"),
+            "{text}"
+        );
+    }
+    let ledger: Value = serde_json::from_str(&ledger).unwrap();
+    assert_eq!((&ledger["chosen"]["trial"], &ledger["chosen"]["among"]), (&best.into(), &6.into()));
+    let [card, ..] = documents(&format!("trials/{:04}", (best + 1) % 6));
+    assert!(!card.contains("Chosen as the best") && card.contains(&format!("the best is trial {best}")), "{card}");
+    let [card, ledger, _] = documents("refit");
+    assert!(card.contains(&format!("those of trial {best} of the search flowers, the best of 6 trials")), "{card}");
+    assert!(serde_json::from_str::<Value>(&ledger).unwrap()["chosen"]["value"].is_f64(), "{ledger}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use millstream_training::Evaluation;
 use millstream_training::metrics::FigureKind;
 use serde_json::{Map, Value, json};
 
+use super::chosen::ChosenTrial;
 use super::frozen::AdaptedLayers;
 use super::ledger::{DataFacts, DataFile, Ledger, ModelFacts};
 use super::statements::Statements;
@@ -154,6 +155,7 @@ fn properties(ledger: &Ledger) -> Value {
         ("millstream:steps", facts.steps.to_string()),
         ("millstream:recipe", facts.recipe.to_string()),
         ("millstream:selection", ledger.results.selection.clone()),
+        ("millstream:search", ledger.chosen.as_ref().map(ChosenTrial::in_words).unwrap_or_default()),
     ];
     stated(rows)
 }

@@ -11,6 +11,7 @@ use millstream_training::{Evaluation, RunRecord, SetEvaluation};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::chosen::ChosenTrial;
 use super::front_matter::task;
 use super::frozen::{AdaptedLayers, FrozenLayers, adapted, frozen};
 use super::input_facts::InputFacts;
@@ -53,6 +54,9 @@ pub struct Ledger {
     /// The search that the run is a part of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub study: Option<StudyPart>,
+    /// The trial of it that the run's values are of, and among how many that was chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<ChosenTrial>,
     /// How the run began; none of a run of an older build.
     pub origin: Option<Origin>,
     /// What people noted of it, in order.
@@ -204,7 +208,7 @@ impl Ledger {
         if let (Some(source), Some(report)) = (&opened.evaluate, &checked.evaluate) {
             data.push(facts_of("evaluate", source, report, transparency)?);
         }
-        let base_file = opened.model.path().to_owned();
+        let (base_file, study) = (opened.model.path().to_owned(), StudyPart::of(run));
         let exported = match folder.model().exists() {
             true => Some(ModelFacts::of(&Model::read(&folder.model())?, &folder.model())?),
             false => None,
@@ -223,7 +227,8 @@ impl Ledger {
             base: ModelFacts::of(&opened.model, &base_file)?,
             lineage: lineage::ancestors(&folder, opened.model.fingerprint())?,
             origin: Origin::of_run(&folder)?,
-            study: StudyPart::of(run),
+            chosen: study.as_ref().and_then(|part| ChosenTrial::of(part, &recipe, catalogs)),
+            study,
             decisions: decisions(run)?,
             exported,
             results: Results {

@@ -1,6 +1,7 @@
 //! What is written about a run for people and for registries: a model card, a datasheet, a CycloneDX bill of materials and a
 //! Croissant description, all from one ledger.
 
+mod chosen;
 mod croissant;
 mod cyclonedx;
 mod datasheet;
@@ -21,6 +22,7 @@ use millstream_schemas::files;
 use serde::Serialize;
 use serde_json::Value;
 
+pub use chosen::ChosenTrial;
 pub use ensemble::EnsembleLedger;
 pub use frozen::{AdaptedLayers, FrozenLayers};
 pub use input_facts::{InputFacts, Quantity};
