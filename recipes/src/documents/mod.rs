@@ -14,6 +14,7 @@ mod members;
 mod model_card;
 mod statements;
 mod study;
+mod told_apart;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ pub use ledger::{DataFacts, DataFile, Ledger, ModelFacts, Results, TrainingFacts
 pub use members::{MemberData, MemberFacts, MemberRun};
 pub use statements::Statements;
 pub use study::{Machine, Selection, StudyLedger, Winner};
+pub use told_apart::{ToldApart, TrialTest};
 
 use crate::ensemble::EnsembleFolder;
 use crate::pages::page;
