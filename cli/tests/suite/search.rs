@@ -531,6 +531,12 @@ fn a_study_has_documents_and_stands_among_runs_with_its_winner() {
     assert_eq!(ledger["settings"]["proposer"]["grid"]["shuffle"], false);
     assert_eq!(ledger["selection"]["among"], 6);
     assert_eq!(ledger["machines"].as_array().unwrap().len(), 1);
+    // nothing is kept yet that the best could be told apart by
+    assert_eq!(ledger["told_apart"]["untested"].as_array().unwrap().len(), 5);
+    assert!(
+        ledger["study"]["trials"][0]["interval"][0].is_f64() && ledger["study"]["about"]["epochs"] == 3,
+        "{ledger}"
+    );
     assert_eq!(ledger["winner"]["ledger"]["study"]["role"], serde_json::json!({"trial": best}));
     assert!(ledger["winner"]["refit"].is_string() && ledger["changes"].as_array().unwrap().len() == 8, "{ledger}");
     let hash = ledger["winner"]["ledger"]["base"]["sha256"].as_str().unwrap();
@@ -543,6 +549,9 @@ fn a_study_has_documents_and_stands_among_runs_with_its_winner() {
         "grid, since there are few",
         "## Trials",
         "*not stated*",
+        "## What it is of",
+        "- **Epochs:** 3",
+        "is told by a test on the same rows: millstream compare",
     ] {
         assert!(card.contains(part), "wanted {part} in\n{card}");
     }
@@ -560,9 +569,41 @@ fn a_study_has_documents_and_stands_among_runs_with_its_winner() {
     let said = place.run(&["runs", "team"]).done();
     assert!(said.contains("(search)") && said.contains("grid, 6 of"), "{said}");
     assert!(String::from_utf8(place.read("team/runs.html")).unwrap().contains("1 search"));
-    place.run(&["document", &format!("team/flowers/trials/{best:04}")]).done();
-    let card = place.read(&format!("team/flowers/trials/{best:04}/documents/README.md"));
-    assert!(String::from_utf8(card).unwrap().contains(&format!("trial {best} of the study flowers")));
+    let page = String::from_utf8(place.read("team/flowers/search.html")).unwrap();
+    assert!(page.contains("<th>Base model</th>") && page.contains("millstream compare"), "{page}");
+    let other = (best + 1) % 6;
+    for trial in [best, other] {
+        let run = format!("team/flowers/trials/{trial:04}");
+        place
+            .run(&["evaluate", &format!("{run}/recipe.yaml"), "--predictions", &format!("{run}/predictions.parquet")])
+            .done();
+    }
+    place.run(&["document", "team/flowers"]).done();
+    let ledger: Value = serde_json::from_slice(&place.read("team/flowers/documents/ledger.json")).unwrap();
+    let tests = ledger["told_apart"]["tests"].as_array().unwrap();
+    assert_eq!((tests.len(), &tests[0]["trial"], &tests[0]["rows"]), (1, &other.into(), &18.into()), "{ledger}");
+    let documents = |run: &str| {
+        let run = format!("team/flowers/{run}");
+        place.run(&["document", &run]).done();
+        let of = |name: &str| String::from_utf8(place.read(&format!("{run}/documents/{name}"))).unwrap();
+        ["README.md", "ledger.json", "model.cdx.json"].map(of)
+    };
+    // that it was chosen among others by the rows that its figures are of
+    let [card, ledger, bill] = documents(&format!("trials/{best:04}"));
+    assert!(card.contains(&format!("trial {best} of the study flowers")), "{card}");
+    for text in [&card, &bill] {
+        assert!(
+            text.contains("Chosen as the best of 6 trials of the search flowers by accuracy on the same rows"),
+            "{text}"
+        );
+    }
+    let ledger: Value = serde_json::from_str(&ledger).unwrap();
+    assert_eq!((&ledger["chosen"]["trial"], &ledger["chosen"]["among"]), (&best.into(), &6.into()));
+    let [card, ..] = documents(&format!("trials/{:04}", (best + 1) % 6));
+    assert!(!card.contains("Chosen as the best") && card.contains(&format!("the best is trial {best}")), "{card}");
+    let [card, ledger, _] = documents("refit");
+    assert!(card.contains(&format!("those of trial {best} of the search flowers, the best of 6 trials")), "{card}");
+    assert!(serde_json::from_str::<Value>(&ledger).unwrap()["chosen"]["value"].is_f64(), "{ledger}");
 }
 
 #[test]
@@ -632,4 +673,12 @@ fn folds_and_seeds_make_several_runs_of_a_trial_and_their_mean_counts() {
         assert!(low <= mean && mean <= high, "{trial}");
         assert!(trial["values"][1].as_f64().unwrap() > 0.0);
     }
+    place.run(&["document", "study"]).done();
+    let card = String::from_utf8(place.read("study/documents/README.md")).unwrap();
+    let best = study["best"].as_u64().unwrap() as usize;
+    let mean = study["trials"][best]["values"][0].as_f64().unwrap();
+    let said = format!("| accuracy | {:.1} % |", 100.0 * mean);
+    let (_, of_mean) =
+        card.split_once("The mean of its 6 runs, by which it was chosen").unwrap_or_else(|| panic!("{card}"));
+    assert!(of_mean.contains(&said) && card.contains("parts of the training data, 16 rows in the first run"), "{card}");
 }
