@@ -154,8 +154,12 @@ def trained(program, architecture, exporter, file, folder, data, known, train, f
 
 
 def require_everything(found):
-    """Where everything is trained, the parameters of the module are."""
+    """Where everything is trained, the parameters of the module are, and what it only keeps is not."""
     of_module = found.get("of_module")
+    kept = {name: entry["buffer"] for name, entry in of_module["extra"].items() if entry["buffer"]} if of_module else {}
+    if kept:
+        raise Wrong(f"{len(kept)} tensors are trained that are no parameters of the module but buffers: "
+                    + ", ".join(f"{name} ({buffer})" for name, buffer in kept.items()))
     if of_module and of_module["share"] < parameters.ENOUGH:
         told = (f"{name} {entry['shape']}{'' if entry['in_file'] else ' (not in the file)'}" for name, entry in of_module["missing"].items())
         raise Partly(f"{of_module['share']:.4f} of what the loss reaches in the module are trained; without {', '.join(told)}")
