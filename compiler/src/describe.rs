@@ -144,6 +144,7 @@ pub fn describe(
                 files: Vec::new(),
                 adapted: Vec::new(),
                 whole: Vec::new(),
+                held: Vec::new(),
                 wrapper: None,
                 notes,
             };

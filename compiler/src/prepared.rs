@@ -56,17 +56,23 @@ pub(crate) struct Prepared {
     pub(crate) adapted: Vec<MethodReport>,
     /// Weights of the model itself that are trained.
     pub(crate) whole: Vec<WholeWeight>,
+    /// All weights of the model's own layers.
+    pub(crate) held: Vec<WholeWeight>,
     /// What the names of all layers of the file begin with, in front of the paths of the source's modules.
     pub(crate) wrapper: Option<String>,
     /// What is not as the file says, in words.
     pub(crate) notes: Vec<String>,
 }
 
-/// A weight of the model itself that is trained.
+/// A weight of the model itself.
 #[derive(Clone, Debug)]
 pub(crate) struct WholeWeight {
     pub(crate) layer: String,
     pub(crate) value: ValueId,
+    /// Whether it is one of the head's.
+    pub(crate) is_of_head: bool,
+    /// Whether its layer is written as Transformers' `Conv1D` is: a linear layer with a weight `[inputs, outputs]`, as GPT-2 has.
+    pub(crate) is_conv1d: bool,
     /// What parameter of its layer it is, where that can be told.
     pub(crate) form: Option<StoredForm>,
 }
@@ -221,7 +227,9 @@ pub(crate) fn prepare(
     let applied = Applied::of(&wanted.methods, unadapted)?;
     layers.extend(applied.layers);
     selected.extend((own..layers.len()).map(|index| TrainedLayer::whole(&layers, index)));
-    let whole = whole_weights(&graph, &layers, &selected);
+    let whole = whole_weights(&graph, &layers, head.as_ref(), &selected);
+    let all: Vec<TrainedLayer> = (0..own).map(|index| TrainedLayer::whole(&layers, index)).collect();
+    let held = whole_weights(&graph, &layers, head.as_ref(), &all);
     notes.extend(applied.notes);
     let mut dropped = applied.dropped;
     dropped.extend(head.iter().flat_map(|head| &head.dropped));
@@ -245,6 +253,7 @@ pub(crate) fn prepare(
         files,
         adapted,
         whole,
+        held,
         wrapper,
         own,
         facts,
@@ -269,13 +278,17 @@ pub(crate) fn prepare(
     Ok(prepared)
 }
 
-/// The trained weights that a graph has by itself.
-fn whole_weights(base: &Graph, layers: &[Layer], selected: &[TrainedLayer]) -> Vec<WholeWeight> {
+/// The weights of these layers that a graph has by itself.
+fn whole_weights(base: &Graph, layers: &[Layer], head: Option<&Head>, selected: &[TrainedLayer]) -> Vec<WholeWeight> {
     let own = selected.iter().flat_map(|own| own.weights.iter().map(|weight| (&layers[own.index], weight)));
     let own = own.filter(|(_, weight)| base.contains(weight.value));
     own.map(|(layer, weight)| WholeWeight {
         layer: layer.beside.clone().unwrap_or_else(|| layer.name.clone()),
         value: weight.value,
+        is_of_head: head.is_some_and(|head| head.has(weight.value)),
+        is_conv1d: base.nodes().get(weight.node).is_some_and(|node| {
+            node.is("Gemm") && node.int("transB").unwrap_or(0) == 0 && node.input(1) == Some(weight.value)
+        }),
         form: StoredForm::of(base, weight),
     })
     .collect()

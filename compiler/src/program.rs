@@ -210,6 +210,7 @@ fn compile_selected(
     let adapters = TrainedAdapters {
         files: prepared.files,
         whole: prepared.whole,
+        held: prepared.held,
         wrapper: prepared.wrapper,
         has_statistics: manifest.parameters.iter().any(|entry| entry.is_statistic),
     };

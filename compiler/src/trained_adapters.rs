@@ -1,13 +1,15 @@
 //! What a program trains, as files of adapters hold it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use millstream_schemas::shown;
 use serde_json::{Value, json};
 
 use crate::CompilerError;
-use crate::adapter_files::{Adapter, AdapterMethod, ModuleNames, PeftFolder, Tensor};
-use crate::finetuning::methods::AdapterForm;
+use crate::adapter_files::{
+    Adapter, AdapterMethod, Biases, ModuleNames, PeftFolder, Tensor, is_taken_for, saved_modules, whole_module,
+};
+use crate::finetuning::methods::{AdapterForm, MergedWeight};
 use crate::graph::{Constant, Graph, ValueId};
 use crate::prepared::WholeWeight;
 
@@ -17,6 +19,9 @@ pub(crate) const METADATA: &str = "millstream.adapters";
 /// Trained parameters as constants of the model.
 pub(crate) type Trained = HashMap<ValueId, Constant>;
 
+/// A model without what methods have added and can be merged, and how that is merged.
+pub(crate) type Mergeable<'a> = (&'a Graph, &'a [MergedWeight]);
+
 /// What of a program files of adapters hold.
 #[derive(Clone, Debug)]
 pub(crate) struct TrainedAdapters {
@@ -24,6 +29,8 @@ pub(crate) struct TrainedAdapters {
     pub(crate) files: Vec<(String, AdapterForm)>,
     /// Weights of the model itself that are trained.
     pub(crate) whole: Vec<WholeWeight>,
+    /// All weights of the model's own layers.
+    pub(crate) held: Vec<WholeWeight>,
     /// What stands in front of the paths of modules in the names of all layers.
     pub(crate) wrapper: Option<String>,
     /// Whether statistics of normalizations are trained.
@@ -31,7 +38,7 @@ pub(crate) struct TrainedAdapters {
 }
 
 impl TrainedAdapters {
-    /// One for each method.
+    /// One for each method; where there is none, one of the normalizations that are trained.
     pub(crate) fn adapters(&self, trained: &Trained) -> Result<Vec<Adapter>, CompilerError> {
         let mut adapters = Vec::new();
         for (name, form) in &self.files {
@@ -42,6 +49,9 @@ impl TrainedAdapters {
                     AdapterMethod::Lora { is_rank_stabilized, dropout, is_principal: false }
                 }
                 (Some(method), None) if !form.modules.is_empty() || form.prompt.is_some() => method,
+                // beside other methods its normalizations are held whole by the first of those
+                (Some(AdapterMethod::LnTuning), None) if self.files.len() > 1 => continue,
+                (Some(AdapterMethod::LnTuning), None) => AdapterMethod::LnTuning,
                 _ => {
                     return refuse(format!(
                         "`{name}` has no form in files of adapters; use `lora`, `ia3`, `vera`, `oft`, `boft`, `prompt_tuning` or `p_tuning`"
@@ -59,19 +69,28 @@ impl TrainedAdapters {
             });
             adapters.push(Adapter { method, modules, prompt, shared, whole, biases: form.biases });
         }
+        if self.files.is_empty() && self.trains_norms(trained) {
+            adapters.push(Adapter {
+                method: AdapterMethod::LnTuning,
+                modules: BTreeMap::new(),
+                prompt: None,
+                shared: BTreeMap::new(),
+                whole: BTreeMap::new(),
+                biases: Biases::None,
+            });
+        }
         let Some(first) = adapters.first_mut() else {
-            return refuse("`model.methods` adds nothing, so there is no adapter to write".into());
+            let message = "`model.methods` adds nothing, and what is trained is not normalizations alone (with or without the head), so \
+                           there is no adapter to write";
+            return refuse(message.into());
         };
         for own in &self.whole {
             let Some(form) = &own.form else {
                 let layer = shown(&own.layer);
                 return refuse(format!("layer `{layer}` is trained, and files of adapters cannot hold it"));
             };
-            let constant = &trained[&own.value];
-            let values = constant.to_f32().expect("parameters are 32-bit floats");
-            let tensor = Tensor::new(constant.shape.clone(), values).expect("parameters fit their shapes");
-            let tensor = if form.is_turned { tensor.turned() } else { tensor };
-            first.whole.insert(format!("{}.{}", self.module(&own.layer), form.part), tensor);
+            let tensor = tensor_of(&trained[&own.value]).expect("parameters are 32-bit floats");
+            first.whole.insert(format!("{}.{}", self.module(&own.layer), form.part), form.stored(tensor));
         }
         if self.has_statistics {
             return refuse(
@@ -81,17 +100,122 @@ impl TrainedAdapters {
         Ok(adapters)
     }
 
-    /// Whether they can be written; `as_inputs`: as an `.onnx_adapter`. `merged`: the graph without what can be merged.
-    pub(crate) fn require(
+    /// Whether normalizations are trained, and nothing else but the head.
+    fn trains_norms(&self, trained: &Trained) -> bool {
+        let is_scale = |own: &&WholeWeight| {
+            own.form.as_ref().is_some_and(|form| form.part == "weight") && trained[&own.value].shape.len() == 1
+        };
+        let norms: BTreeSet<&str> = self.whole.iter().filter(is_scale).map(|own| own.layer.as_str()).collect();
+        !norms.is_empty() && self.whole.iter().all(|own| own.is_of_head || norms.contains(own.layer.as_str()))
+    }
+
+    /// As [`TrainedAdapters::adapters`], so that PEFT loads them, and what is other in them, in words: what PEFT takes for a module that
+    /// is held whole is held whole too, with all of its parameters, and what was added to it is merged.
+    pub(crate) fn for_peft(
+        &self,
+        trained: &Trained,
+        model: Mergeable<'_>,
+    ) -> Result<(Vec<Adapter>, Vec<String>), CompilerError> {
+        let (mut adapters, mut notes) = (self.adapters(trained)?, Vec::new());
+        let adapted: BTreeSet<String> = adapters.iter().flat_map(|adapter| adapter.modules.keys().cloned()).collect();
+        let own: BTreeSet<String> = self.held.iter().map(|own| self.module(&own.layer)).collect();
+        let Some(first) = adapters.first_mut() else { return Ok((Vec::new(), notes)) };
+        // with that PEFT keeps a bias that is trained by itself when it saves the adapter again
+        let has_option = matches!(
+            first.method,
+            AdapterMethod::Lora { .. } | AdapterMethod::Vera | AdapterMethod::Oft | AdapterMethod::Boft
+        );
+        if has_option
+            && first.biases == Biases::None
+            && first.whole.keys().any(|name| whole_module(first, name).is_none())
+        {
+            first.biases = Biases::All;
+        }
+        // each with the one that it is taken for
+        let mut saved: BTreeMap<String, String> =
+            saved_modules(first).into_iter().map(|module| (module.to_owned(), module.to_owned())).collect();
+        loop {
+            let taken = |module: &&String| {
+                let for_one = saved.keys().find(|one| is_taken_for(one, module));
+                for_one.filter(|_| !saved.contains_key(*module)).map(|one| ((*module).clone(), one.clone()))
+            };
+            let more: Vec<(String, String)> = own.union(&adapted).filter_map(|module| taken(&module)).collect();
+            if more.is_empty() {
+                break;
+            }
+            saved.extend(more);
+        }
+        for (module, other) in &saved {
+            let held: Vec<&WholeWeight> = self.held.iter().filter(|own| self.module(&own.layer) == *module).collect();
+            let is_adapted = adapted.contains(module);
+            let is_merged = |own: &&WholeWeight| model.1.iter().any(|merge| merge.weight == own.value);
+            if is_adapted && !held.iter().any(is_merged) {
+                return refuse(format!(
+                    "PEFT takes `{}`, to which something is added, for `{}`, which is held whole, and that cannot be merged into the \
+                     weights; leave that layer out of the method's `layers`",
+                    shown(module),
+                    shown(other)
+                ));
+            }
+            for own in held {
+                let Some(form) = &own.form else { continue };
+                let name = format!("{module}.{}", form.part);
+                if is_adapted || !first.whole.contains_key(&name) {
+                    first.whole.extend(merged(own.value, trained, model).map(|tensor| (name, form.stored(tensor))));
+                }
+            }
+            if is_adapted {
+                notes.push(format!(
+                    "PEFT takes `{}` for `{}`, which is held whole, since it compares the ends of names: its folder holds both whole, \
+                     with what methods add merged",
+                    shown(module),
+                    shown(other)
+                ));
+            }
+        }
+        for adapter in &mut adapters {
+            let was_empty = adapter.modules.is_empty();
+            let removed = adapter.modules.keys().find(|module| saved.contains_key(*module)).cloned();
+            adapter.modules.retain(|module, _| !saved.contains_key(module));
+            if let (true, false, Some(module)) = (adapter.modules.is_empty(), was_empty, removed) {
+                return refuse(format!(
+                    "PEFT takes `{}`, which alone has something added, for `{}`, which is held whole; train one of both, or let the \
+                     method go to other layers too",
+                    shown(&module),
+                    shown(&saved[&module])
+                ));
+            }
+            if let Some((module, saved)) = adapter.clash() {
+                let message = format!("PEFT takes `{}` for `{}`, which is held whole", shown(module), shown(saved));
+                return refuse(format!("{message}; train one of both"));
+            }
+        }
+        notes.extend(adapters.iter().filter_map(|adapter| self.of_conv1d(adapter)));
+        Ok((adapters, notes))
+    }
+
+    /// That PEFT does not load an adapter, where it is for layers that PEFT turns nothing in front of.
+    fn of_conv1d(&self, adapter: &Adapter) -> Option<String> {
+        if !matches!(adapter.method, AdapterMethod::Oft | AdapterMethod::Boft) {
+            return None;
+        }
+        let kind = adapter.method.peft_type();
+        let is_adapted = |own: &&WholeWeight| own.is_conv1d && adapter.modules.contains_key(&self.module(&own.layer));
+        let first = self.held.iter().find(is_adapted)?;
+        Some(format!(
+            "layer `{}` is written as Transformers' `Conv1D` is (GPT-2); PEFT has no {kind} for such a layer and refuses the folder, which \
+             `peft` and `adapter merge` read",
+            shown(&first.layer)
+        ))
+    }
+
+    /// Whether an `.onnx_adapter` can be written. `merged`: the graph without what can be merged.
+    pub(crate) fn require_inputs(
         &self,
         trained: &Trained,
         (graph, merged): (&Graph, &Graph),
-        as_inputs: bool,
     ) -> Result<(), CompilerError> {
         let adapters = self.adapters(trained)?;
-        if !as_inputs {
-            return Ok(());
-        }
         if adapters.len() > 1 {
             return refuse("an .onnx_adapter is of one method, and `model.methods` has several; write `peft`".into());
         }
@@ -127,7 +251,7 @@ impl TrainedAdapters {
         if !values.all(|value| graph.contains(*value)) {
             return None;
         }
-        let adapters = self.adapters(trained).ok()?;
+        let adapters = self.adapters(trained).ok().filter(|adapters| adapters.len() == self.files.len())?;
         let mut entries: Vec<Value> = Vec::new();
         for (at, ((_, form), adapter)) in self.files.iter().zip(&adapters).enumerate() {
             let mut places = BTreeMap::new();
@@ -163,6 +287,20 @@ impl TrainedAdapters {
     fn module(&self, layer: &str) -> String {
         ModuleNames::module_of(layer, self.wrapper.as_deref())
     }
+}
+
+/// A weight of the model as it was trained, with what was added to it.
+fn merged(value: ValueId, trained: &Trained, (graph, merges): Mergeable<'_>) -> Option<Tensor> {
+    let mut own = trained.get(&value).or_else(|| graph.constant_of(value))?.clone();
+    for merge in merges.iter().filter(|merge| merge.weight == value) {
+        let beside: Vec<&Constant> = merge.trained.iter().map(|value| &trained[value]).collect();
+        own = (merge.rule)(&own, &beside);
+    }
+    tensor_of(&own)
+}
+
+fn tensor_of(constant: &Constant) -> Option<Tensor> {
+    Tensor::new(constant.shape.clone(), constant.to_f32()?)
 }
 
 fn refuse<T>(message: String) -> Result<T, CompilerError> {

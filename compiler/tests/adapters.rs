@@ -26,8 +26,8 @@ use onnx_runtime::{floats, run, session};
 use ort::value::{DynValue, Tensor as OrtTensor};
 use serde_json::json;
 
-const FOLDERS: [&str; 10] =
-    ["lora", "dora", "ia3", "vera", "oft", "boft", "lora_bias", "pissa", "prompt_tuning", "p_tuning"];
+const FOLDERS: [&str; 11] =
+    ["lora", "dora", "ia3", "vera", "oft", "boft", "lora_bias", "pissa", "ln_tuning", "prompt_tuning", "p_tuning"];
 const CLASSES: usize = 3;
 
 fn place(name: &str) -> PathBuf {
@@ -131,6 +131,10 @@ fn compiled(methods: &[Choice], train: TrainSelection) -> TrainingProgram {
 }
 
 fn try_compiled(methods: &[Choice], train: TrainSelection) -> Result<TrainingProgram, CompilerError> {
+    try_compiled_of(&bert(), methods, train)
+}
+
+fn try_compiled_of(model: &Model, methods: &[Choice], train: TrainSelection) -> Result<TrainingProgram, CompilerError> {
     let chosen = methods.iter().map(|choice| Method::choose(methods::standard(), choice, "model.methods[0]").unwrap());
     let batch = AxisLength::Named("batch".into());
     let inputs = ["input_ids", "attention_mask"].map(|name| (name.to_owned(), vec![batch.clone(), "sequence".into()]));
@@ -142,7 +146,7 @@ fn try_compiled(methods: &[Choice], train: TrainSelection) -> Result<TrainingPro
         inputs,
         ..FineTuning::head(batch, CLASSES)
     };
-    compile(&bert(), &wanted, &OperatorCatalog::standard())
+    compile(model, &wanted, &OperatorCatalog::standard())
 }
 
 /// Whatever was learned.
@@ -238,6 +242,91 @@ fn what_a_run_has_trained_is_in_its_files() {
         }
         fs::remove_dir_all(place).unwrap();
     }
+}
+
+/// The same model, whose pooler is called so that the name of the head is the end of its.
+fn bert_with_a_layer_before_the_classifier() -> Model {
+    let mut bytes = fs::read(place("architectures/bert.script.onnx")).unwrap();
+    for (from, to) in [("bert/pooler/dense", "prepre_classifier"), ("bert.pooler.dense", "prepre_classifier")] {
+        let places: Vec<usize> =
+            (0..bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from.as_bytes())).collect();
+        assert!(!places.is_empty(), "{from}");
+        places.into_iter().for_each(|at| bytes[at..at + to.len()].copy_from_slice(to.as_bytes()));
+    }
+    Model::from_bytes(bytes).unwrap()
+}
+
+#[test]
+fn an_adapted_layer_whose_name_ends_as_that_of_the_head_is_held_whole_for_peft() {
+    const TAKEN: &str = "prepre_classifier";
+    let (catalog, model) = (OperatorCatalog::standard(), bert_with_a_layer_before_the_classifier());
+    let lora = |layers| [Choice::new("lora", json!({"rank": 2, "layers": layers}))];
+    let program = try_compiled_of(&model, &lora(json!("linear")), TrainSelection::Head).unwrap();
+    let parameters = learned(&program);
+    let plain = program.adapters(&parameters).unwrap().remove(0);
+    assert_eq!(plain.clash(), Some((TAKEN, "classifier")));
+    let (adapters, notes) = program.peft_adapters(&parameters).unwrap();
+    assert!(notes[0].starts_with("PEFT takes `prepre_classifier` for `classifier`"), "{notes:?}");
+    let files = PeftFolder::of(&adapters[0]);
+    let config: serde_json::Value = serde_json::from_slice(&files.config).unwrap();
+    assert_eq!(config["modules_to_save"], json!(["classifier", TAKEN]));
+    assert!(!config["target_modules"].as_array().unwrap().contains(&json!(TAKEN)), "{config}");
+    let read = files.adapter().unwrap();
+    assert_eq!((read.clash(), read.whole.len()), (None, 4), "{:?}", read.whole.keys());
+    // PEFT takes it for the head where nothing is added to it too
+    let roles = lora(json!({"roles": ["query"]}));
+    let other = try_compiled_of(&model, &roles, TrainSelection::Head).unwrap();
+    let (adapters, notes) = other.peft_adapters(&other.parameters).unwrap();
+    assert_eq!((adapters[0].whole.len(), notes.len()), (4, 0), "{:?}", adapters[0].whole.keys());
+    // all that is added cannot be merged away
+    let only = try_compiled_of(&model, &lora(json!({"match": ["*prepre_classifier"]})), TrainSelection::Head).unwrap();
+    let refused = only.require_adapters(false).unwrap_err().to_string();
+    assert!(refused.contains("`prepre_classifier`") && refused.contains("`classifier`"), "{refused}");
+    assert!(only.require_adapters(true).is_ok());
+    if onnx_runtime::available() {
+        let wanted = scores(&program.export(&parameters, &[]).unwrap().to_vec(), Vec::new());
+        let (merged, _) = merge_adapters(&model, &[(&read, 1.0)], &catalog).unwrap();
+        assert_near(&scores(&merged.to_vec(), Vec::new()), &wanted, "merged");
+    }
+}
+
+#[test]
+fn a_bias_that_is_trained_by_itself_is_in_no_module_that_peft_would_look_for_whole() {
+    let program = compiled(&[Choice::new("lora", json!({"rank": 2}))], TrainSelection::Biases);
+    let (adapters, _) = program.peft_adapters(&program.parameters).unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&PeftFolder::of(&adapters[0]).config).unwrap();
+    assert_eq!((&config["bias"], &config["modules_to_save"]), (&json!("all"), &json!(["classifier"])));
+}
+
+#[test]
+fn normalizations_that_are_trained_alone_are_a_folder_of_ln_tuning() {
+    let program = compiled(&[], TrainSelection::Norms);
+    let parameters = learned(&program);
+    let adapter = program.peft_adapters(&parameters).unwrap().0.remove(0);
+    assert_eq!(adapter.in_words(), "LN tuning of 5 normalizations; 419 numbers whole");
+    let files = PeftFolder::of(&adapter);
+    let config: serde_json::Value = serde_json::from_slice(&files.config).unwrap();
+    assert_eq!((&config["peft_type"], &config["modules_to_save"]), (&json!("LN_TUNING"), &json!(["classifier"])));
+    assert_eq!(config["target_modules"].as_array().unwrap().len(), 5, "{config}");
+    let key = b"base_model.model.bert.embeddings.LayerNorm.ln_tuning_layers.weight";
+    assert!(files.tensors.windows(key.len()).any(|part| part == key));
+    assert_eq!(files.adapter().unwrap(), adapter);
+    let refused = program.require_adapters(true).unwrap_err().to_string();
+    assert!(refused.contains("LN_TUNING holds other numbers"), "{refused}");
+    // what a folder holds is trained on, and written again
+    let from = Choice::new("peft", json!({"folder": place("adapter_files/ln_tuning")}));
+    let again = compiled(&[from], TrainSelection::Nothing);
+    assert_eq!(again.adapters(&again.parameters).unwrap()[0].whole.len(), 10);
+    assert_eq!(again.trained, 5 * 64);
+    if onnx_runtime::available() {
+        let wanted = scores(&program.export(&parameters, &[]).unwrap().to_vec(), Vec::new());
+        let (merged, _) = merge_adapters(&bert(), &[(&adapter, 1.0)], &OperatorCatalog::standard()).unwrap();
+        assert_near(&scores(&merged.to_vec(), Vec::new()), &wanted, "merged");
+        let first = again.export(&again.parameters, &[]).unwrap();
+        assert_near(&scores(&first.to_vec(), Vec::new()), &scores_of_peft()["ln_tuning"], "trained on");
+    }
+    // full fine-tuning is no adapter
+    assert!(compiled(&[], TrainSelection::All).require_adapters(false).is_err());
 }
 
 #[test]

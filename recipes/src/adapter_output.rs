@@ -19,15 +19,14 @@ pub(crate) fn write(
     (parameters, metadata): (&[Vec<f32>], &[(String, String)]),
     format: AdapterFormat,
 ) -> Result<(), RecipeError> {
-    let adapters = program.adapters(parameters)?;
     match format {
         AdapterFormat::Peft => {
-            for (at, adapter) in adapters.iter().enumerate() {
+            for (at, adapter) in program.peft_adapters(parameters)?.0.iter().enumerate() {
                 write_peft(&folder.adapter(at), adapter)?;
             }
         }
         AdapterFormat::OnnxAdapter => {
-            for adapter in adapters {
+            for adapter in program.adapters(parameters)? {
                 let (file, base) = with_base(program, adapter, (parameters, metadata), &opened.catalogs.operators)?;
                 folder.write_model(&folder.base_model(), &base)?;
                 write_file(&folder.onnx_adapter(), &file)?;
@@ -35,6 +34,14 @@ pub(crate) fn write(
         }
     }
     Ok(())
+}
+
+/// What is worth knowing of these files before they are written.
+pub(crate) fn notes(program: &TrainingProgram, formats: &[AdapterFormat]) -> Vec<String> {
+    let named = named_by(program).filter(|_| !formats.is_empty());
+    // what cannot be written has been refused
+    let of_peft = formats.contains(&AdapterFormat::Peft).then(|| program.peft_notes().unwrap_or_default());
+    named.into_iter().chain(of_peft.into_iter().flatten()).collect()
 }
 
 /// How the files of adapters name modules, where that is not as the model does.
@@ -61,6 +68,14 @@ pub(crate) fn with_base(
 }
 
 pub(crate) fn write_peft(folder: &Path, adapter: &Adapter) -> Result<(), RecipeError> {
+    if let Some((module, saved)) = adapter.clash() {
+        let (module, saved) = (shown(module), shown(saved));
+        let message = format!(
+            "PEFT takes `{module}`, which it adapts, for `{saved}`, which it holds whole, and would not load the folder; leave one of \
+             both out, or let `adapter extract` write it from the run's folder"
+        );
+        return Err(refused(folder, message));
+    }
     fs::create_dir_all(folder).map_err(RecipeError::io("make", folder))?;
     let PeftFolder { config, tensors } = PeftFolder::of(adapter);
     // with the configuration the folder is one of PEFT, so it comes last

@@ -215,7 +215,14 @@ pub fn extract(
         ));
     }
     let parameters = begun.best_parameters()?;
-    let adapters = program.adapters(&parameters)?;
+    let adapters = match as_inputs {
+        true => program.adapters(&parameters)?,
+        false => {
+            let (adapters, of_peft) = program.peft_adapters(&parameters)?;
+            notes.extend(of_peft);
+            adapters
+        }
+    };
     let mut written = WrittenAdapters { written: Vec::new(), summaries: Vec::new(), notes };
     for (at, adapter) in adapters.into_iter().enumerate() {
         let place = if at == 0 { to.to_owned() } else { numbered(to, at) };
@@ -334,7 +341,7 @@ fn read(path: &Path, skip: &[String]) -> Result<Adapter, RecipeError> {
             return Err(refused(path, format!("`--skip {}` matches no module of it", shown(pattern))));
         }
     }
-    match adapter.modules.is_empty() && adapter.prompt.is_none() {
+    match adapter.modules.is_empty() && adapter.prompt.is_none() && adapter.norms().is_empty() {
         true => Err(refused(path, "`--skip` leaves nothing of it")),
         false => Ok(adapter),
     }

@@ -10,6 +10,7 @@ use millstream_schemas::{Choice, Recipe, TensorRole, TensorSpec, count, shown, s
 use millstream_training::check_kernels;
 use serde::Serialize;
 
+use crate::adapter_output;
 use crate::class_count::empty_classes;
 use crate::data_report::{DataReport, data_report};
 use crate::error::with_causes;
@@ -156,6 +157,7 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
         Some(MemoryFinding::Warning(warning)) => warnings.push(warning),
         None => {}
     }
+    let of_adapters = program.as_ref().map(|program| adapter_output::notes(program, &recipe.output.adapter_files));
     // What has no room is not opened.
     if let (Some(program), Some(device), true) = (program, resolved, has_room) {
         match check_kernels(&program, &device) {
@@ -219,7 +221,14 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
         mixed_precision,
         shared_rows,
         logs: opened.logs.iter().map(|log| log.choice().clone()).collect(),
-        notes: opened.notes.iter().cloned().chain(opened.statistics_note()).chain(prefix_note).collect(),
+        notes: opened
+            .notes
+            .iter()
+            .cloned()
+            .chain(opened.statistics_note())
+            .chain(prefix_note)
+            .chain(of_adapters.into_iter().flatten())
+            .collect(),
         warnings,
         problems,
     })

@@ -416,7 +416,9 @@ impl OpenedParts {
                 let message = format!("of {methods} methods; files are written of at most {MOST_METHODS}");
                 return Err(RecipeError::mismatch("output.adapter_files", message));
             }
-            program.require_adapters(files.contains(&AdapterFormat::OnnxAdapter))?;
+            for format in files {
+                program.require_adapters(*format == AdapterFormat::OnnxAdapter)?;
+            }
         }
         parameter_groups::apply(&mut program, &self.recipe.training, &self.optimizer)?;
         // what is wrong with these is told before a run begins

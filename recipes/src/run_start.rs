@@ -9,7 +9,7 @@ use millstream_schemas::{Fingerprint, TensorRole, shown_path};
 use millstream_training::checkpoint::{self, Checkpoint};
 use millstream_training::{CheckpointSettings, EarlyStopping, StepSettings, Trainer, TrainerSettings};
 
-use crate::adapter_output::named_by;
+use crate::adapter_output;
 use crate::check::Findings;
 use crate::frozen_prefix::{PrefixStore, RunPrefix};
 use crate::locked_folder::LockedFolder;
@@ -179,8 +179,7 @@ impl Reserved {
             epochs: recipe.training.epochs,
             steps_done: trainer.history().steps,
         });
-        let has_files = !recipe.output.adapter_files.is_empty();
-        let of_adapters = named_by(program).filter(|_| has_files);
+        let of_adapters = adapter_output::notes(program, &recipe.output.adapter_files);
         let of_statistics = opened.statistics_note();
         let notes = opened.notes.iter().chain(&of_statistics).chain(&program.notes).chain(&of_adapters);
         for message in notes.chain(compiled.prefix_note()) {

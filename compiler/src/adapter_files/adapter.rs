@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_schemas::{count, shown};
 
@@ -46,6 +46,8 @@ pub enum AdapterMethod {
     Vera,
     /// Rotations of blocks of what modules read.
     Oft,
+    /// Normalizations, which are held whole.
+    LnTuning,
 }
 
 /// Which biases of the model are trained beside the modules.
@@ -115,6 +117,7 @@ impl AdapterMethod {
             Self::Vera => "VERA",
             Self::Oft => "OFT",
             Self::Boft => "BOFT",
+            Self::LnTuning => "LN_TUNING",
             Self::PromptTuning => "PROMPT_TUNING",
             Self::PTuning => "P_TUNING",
         }
@@ -207,6 +210,10 @@ impl Adapter {
                 None => Err("its prompt_embeddings are missing".into()),
             };
         }
+        if self.method == AdapterMethod::LnTuning {
+            let fits = self.modules.is_empty() && !self.norms().is_empty();
+            return if fits { Ok(()) } else { Err("it holds no normalization".into()) };
+        }
         if self.modules.is_empty() {
             return Err("it holds nothing for any module".into());
         }
@@ -275,6 +282,18 @@ impl Adapter {
         }
     }
 
+    /// Whether a module is a normalization that LN_TUNING has trained: one whose weight is a vector.
+    pub fn is_norm(&self, module: &str) -> bool {
+        let weight = self.whole.get(&format!("{module}.weight"));
+        self.method == AdapterMethod::LnTuning && weight.is_some_and(|weight| weight.shape().len() == 1)
+    }
+
+    /// The normalizations that LN_TUNING has trained; of another method none.
+    pub fn norms(&self) -> BTreeSet<&str> {
+        let modules = self.whole.keys().filter_map(|name| Some(name.rsplit_once('.')?.0));
+        modules.filter(|module| self.is_norm(module)).collect()
+    }
+
     /// Whether it has magnitudes, that is, is DoRA.
     pub fn has_magnitudes(&self) -> bool {
         self.modules.values().any(|own| matches!(own, ModuleAdapter::LowRank { magnitude: Some(_), .. }))
@@ -286,6 +305,9 @@ impl Adapter {
             AdapterMethod::Vera => {
                 Some("VeRA reads matrices that all layers share, for which an .onnx_adapter has no place")
             }
+            AdapterMethod::LnTuning => Some(
+                "LN_TUNING holds other numbers in the place of the model's own, for which an .onnx_adapter has no place",
+            ),
             AdapterMethod::PromptTuning | AdapterMethod::PTuning => Some(
                 "rows with virtual tokens are longer than without, so that no model takes them and is itself without",
             ),
@@ -390,6 +412,7 @@ impl Adapter {
             AdapterMethod::Vera => "VeRA",
             AdapterMethod::Oft => "OFT",
             AdapterMethod::Boft => "BOFT",
+            AdapterMethod::LnTuning => "LN tuning",
             AdapterMethod::PromptTuning => "prompt tuning",
             AdapterMethod::PTuning => "P-tuning",
         };
@@ -400,6 +423,9 @@ impl Adapter {
         if let Some([tokens, _]) = self.prompt.as_ref().map(Tensor::shape) {
             let tokens = count(*tokens as u64, "virtual token");
             return format!("{name} of {tokens}, {}{beside}", count(numbers as u64, "number"));
+        }
+        if self.method == AdapterMethod::LnTuning {
+            return format!("{name} of {}{beside}", count(self.norms().len() as u64, "normalization"));
         }
         let modules = count(self.modules.len() as u64, "module");
         format!("{name}{of} at {modules}, {}{beside}", count(numbers as u64, "number"))

@@ -8,6 +8,7 @@ mod onnx_adapter;
 mod peft_config;
 mod peft_folder;
 mod read;
+mod saved_modules;
 mod tensor;
 
 pub use adapter::{Adapter, AdapterMethod, Biases, ModuleAdapter};
@@ -15,4 +16,5 @@ pub use module_names::ModuleNames;
 pub use onnx_adapter::OnnxAdapter;
 pub use peft_folder::PeftFolder;
 pub use read::read;
+pub(crate) use saved_modules::{is_taken_for, saved_modules, whole_module};
 pub use tensor::Tensor;

@@ -1,11 +1,12 @@
 //! `adapter_config.json` of PEFT: the keys that change what an adapter computes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use millstream_schemas::shown;
 use serde_json::{Map, Value, json};
 
 use super::adapter::{Adapter, AdapterMethod, Biases, ModuleAdapter};
+use super::saved_modules::{adapted_modules, saved_modules};
 
 /// What of the file matters to the numbers beside it.
 #[derive(Clone, Debug)]
@@ -91,18 +92,19 @@ impl PeftConfig {
             }
             Some("IA3") => AdapterMethod::Ia3,
             Some("VERA") => AdapterMethod::Vera,
+            Some("LN_TUNING") => AdapterMethod::LnTuning,
             Some("OFT") => {
                 let terms = number("num_cayley_neumann_terms")?.unwrap_or(5.0);
                 if !is_true("use_cayley_neumann")? || terms != 5.0 {
-                    return Err(
-                        "rotations are read where `use_cayley_neumann` is true and `num_cayley_neumann_terms` 5".into(),
-                    );
+                    return Err("rotations are read where `use_cayley_neumann` is true and `num_cayley_neumann_terms` 5: `oft` \
+                                turns by that series, and a graph has no node for the exact inverse of other adapters"
+                        .into());
                 }
                 AdapterMethod::Oft
             }
             Some(other) => {
                 return Err(format!(
-                    "`peft_type` is `{}`; LORA, IA3, VERA, OFT, BOFT, PROMPT_TUNING and P_TUNING are read",
+                    "`peft_type` is `{}`; LORA, IA3, VERA, OFT, BOFT, LN_TUNING, PROMPT_TUNING and P_TUNING are read",
                     shown(other)
                 ));
             }
@@ -141,7 +143,6 @@ impl PeftConfig {
 
     /// The file for an adapter.
     pub(super) fn text_of(adapter: &Adapter) -> Vec<u8> {
-        let names: Vec<&String> = adapter.modules.keys().collect();
         let mut keys = Map::new();
         let mut say = |key: &str, value: Value| keys.insert(key.to_owned(), value);
         say("peft_type", adapter.method.peft_type().into());
@@ -157,9 +158,9 @@ impl PeftConfig {
         say("base_model_name_or_path", Value::Null);
         say("inference_mode", true.into());
         if !adapter.method.has_prompt() {
-            say("target_modules", json!(names));
+            say("target_modules", json!(adapted_modules(adapter)));
         }
-        let whole: BTreeSet<&str> = adapter.whole.keys().filter_map(|name| whole_module(adapter, name)).collect();
+        let whole = saved_modules(adapter);
         say("modules_to_save", if whole.is_empty() { Value::Null } else { json!(whole) });
         let only = |word: &str| match adapter.biases {
             Biases::None => Value::from("none"),
@@ -219,6 +220,7 @@ impl PeftConfig {
                 say("fan_in_fan_out", false.into());
                 say("bias", only("boft"));
             }
+            AdapterMethod::LnTuning => {}
             AdapterMethod::PromptTuning | AdapterMethod::PTuning => {
                 let shape = adapter.prompt.as_ref().map_or(&[][..], |prompt| prompt.shape());
                 let [count, width] = [0, 1].map(|axis| shape.get(axis).copied().unwrap_or(0));
@@ -248,13 +250,6 @@ impl PeftConfig {
         }
         serde_json::to_vec_pretty(&keys).expect("maps of strings serialize")
     }
-}
-
-/// The module that is held whole for a parameter; none of a bias that is trained by itself.
-pub(super) fn whole_module<'a>(adapter: &Adapter, name: &'a str) -> Option<&'a str> {
-    let (module, part) = name.rsplit_once('.')?;
-    let is_bias = part == "bias" && adapter.biases != Biases::None;
-    (!is_bias || adapter.whole.contains_key(&format!("{module}.weight"))).then_some(module)
 }
 
 fn alpha_of(own: &ModuleAdapter) -> Option<f64> {

@@ -9,7 +9,8 @@ use safetensors::{Dtype, SafeTensors, View};
 use super::Tensor;
 use super::adapter::{Adapter, AdapterMethod, ModuleAdapter};
 use super::numbers::Stored;
-use super::peft_config::{PeftConfig, whole_module};
+use super::peft_config::PeftConfig;
+use super::saved_modules::whole_module;
 use crate::CompilerError;
 
 /// The files of a folder as PEFT (Hugging Face's library of adapters) writes them: `adapter_config.json` and
@@ -28,6 +29,8 @@ const FRONT: &str = "base_model.model.";
 const SHARED: &str = "base_model.";
 /// The vectors of virtual tokens.
 const PROMPT: &str = "prompt_embeddings";
+/// In front of the numbers of a normalization that was trained.
+const OF_NORM: &str = ".ln_tuning_layers.";
 
 impl PeftFolder {
     /// Name of the first file.
@@ -50,9 +53,13 @@ impl PeftFolder {
             named.insert(format!("{SHARED}{name}"), tensor.clone());
         }
         for (name, tensor) in &adapter.whole {
-            let of_module = name.rsplit_once('.').filter(|(module, _)| adapter.modules.contains_key(*module));
-            let name = match of_module {
-                Some((module, part)) if whole_module(adapter, name).is_none() => format!("{module}.base_layer.{part}"),
+            let name = match name.rsplit_once('.') {
+                Some((module, part)) if adapter.is_norm(module) => format!("{module}{OF_NORM}{part}"),
+                Some((module, part))
+                    if adapter.modules.contains_key(module) && whole_module(adapter, name).is_none() =>
+                {
+                    format!("{module}.base_layer.{part}")
+                }
                 _ => name.clone(),
             };
             named.insert(format!("{front}{name}"), tensor.clone());
@@ -146,7 +153,9 @@ impl PeftFolder {
                 };
                 continue;
             };
-            match place(path) {
+            let is_of_norms = config.method == AdapterMethod::LnTuning;
+            let path = if is_of_norms { path.replace(OF_NORM, ".") } else { path.to_owned() };
+            match place(&path) {
                 Place::Part(module, part) => {
                     if found.entry(module.to_owned()).or_default().insert(part, tensor).is_some() {
                         return Err(format!("two of its keys are of `{part}` of module `{}`", shown(module)));
@@ -229,7 +238,7 @@ fn place(path: &str) -> Place<'_> {
     }
     let name = path.replace(".base_layer.", ".").replace(SAVED, ".");
     let part = name.rsplit_once('.').map_or("", |(_, part)| part);
-    let is_of_a_method = ["lora_", "ia3_", "vera_", "oft_", "hada_", "lokr_", "boft_"]
+    let is_of_a_method = ["lora_", "ia3_", "vera_", "oft_", "hada_", "lokr_", "boft_", "ln_tuning_"]
         .iter()
         .any(|word| name.rsplit('.').take(2).any(|part| part.starts_with(word)));
     match part {
@@ -283,7 +292,7 @@ fn of_parts(
             };
             ModuleAdapter::Butterflies { blocks, scales: scales.flat() }
         }
-        AdapterMethod::PromptTuning | AdapterMethod::PTuning => {
+        AdapterMethod::LnTuning | AdapterMethod::PromptTuning | AdapterMethod::PTuning => {
             return Err(format!("{} holds nothing for modules", config.method.peft_type()));
         }
     };
@@ -385,7 +394,7 @@ mod tests {
             ("{}", "`peft_type` is missing"),
             (
                 r#"{"peft_type": "LOHA"}"#,
-                "`peft_type` is `LOHA`; LORA, IA3, VERA, OFT, BOFT, PROMPT_TUNING and P_TUNING are read",
+                "`peft_type` is `LOHA`; LORA, IA3, VERA, OFT, BOFT, LN_TUNING, PROMPT_TUNING and P_TUNING are read",
             ),
             (r#"{"peft_type": "LORA", "use_qalora": true}"#, "`use_qalora` is set"),
             (r#"{"peft_type": "LORA", "layer_replication": [[0, 1]]}"#, "`layer_replication` is set"),

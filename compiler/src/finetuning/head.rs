@@ -90,6 +90,7 @@ impl Search<'_> {
     fn from(&self, start: ValueId, depth: usize) -> Result<Head, CompilerError> {
         let graph = self.graph;
         let (mut value, mut logits, mut bias, mut reshaped, mut averaged) = (start, start, None, false, false);
+        let mut picked = false;
         loop {
             // In a sum, what something else reads as well is more than a part of the scores.
             if depth > 0 && self.readers.get(&value).copied().unwrap_or(0) > 1 {
@@ -122,6 +123,10 @@ impl Search<'_> {
                     averaged |= makes_means(node);
                     (value, reshaped) = (first()?, true);
                 }
+                // of the places of a row one or some, as where a decoder answers with its last token
+                "Gather" | "GatherND" | "Slice" if self.leaves_last_axis(node) => {
+                    (value, reshaped, picked) = (first()?, true, true);
+                }
                 "Relu" if averaged && is_behind_linear_map(graph, &self.producers, node) => value = first()?,
                 // of the largest over the places, as large as it is said
                 "Mul" | "Div" | "ReduceMax" if depth > 0 => {
@@ -141,9 +146,34 @@ impl Search<'_> {
                     value = computed;
                 }
                 "Gemm" | "MatMul" => return self.dense(index, bias, logits, reshaped),
-                "Conv" => return self.convolution(index, bias, logits),
+                "Conv" if !picked => return self.convolution(index, bias, logits),
                 _ => return Err(self.none_here(&format!("{} is no dense layer", named(graph, node)))),
             }
+        }
+    }
+
+    /// Whether what a node takes of a value it takes with all of its last axis, on which a linear layer has its classes.
+    fn leaves_last_axis(&self, node: &Node) -> bool {
+        let shape =
+            |at: usize| node.input(at).and_then(|value| self.graph.tensor_type(value)).map(|known| &known.shape);
+        let Some(axes) = shape(0).map(|shape| shape.len() as i64) else { return false };
+        let is_before_last = |axis: i64| (if axis < 0 { axis + axes } else { axis }) < axes - 1;
+        match node.operator.as_str() {
+            "Gather" => is_before_last(node.int("axis").unwrap_or(0)),
+            "GatherND" => {
+                let taken = shape(1).and_then(|shape| shape.last()?.fixed());
+                taken.is_some_and(|taken| node.int("batch_dims").unwrap_or(0) + (taken as i64) < axes)
+            }
+            "Slice" => {
+                let numbers = |at: usize| self.graph.constant_of(node.input(at)?)?.to_i64();
+                let sliced = match (node.ints("axes"), node.input(3)) {
+                    (Some(axes), _) => Some(axes.to_vec()),
+                    (None, Some(_)) => numbers(3),
+                    (None, None) => shape(1).and_then(|shape| Some((0..shape.first()?.fixed()? as i64).collect())),
+                };
+                sliced.is_some_and(|sliced| sliced.into_iter().all(is_before_last))
+            }
+            _ => false,
         }
     }
 
@@ -335,7 +365,7 @@ fn list(names: &[&str]) -> String {
 mod tests {
     use super::*;
     use crate::finetuning::replacement::replace_head;
-    use crate::handmade::{constant_node, graph, model, node, read, value, weight, with};
+    use crate::handmade::{constant_node, graph, model, node, read, untyped, value, weight, whole, with};
     use crate::initializers::Initializer;
     use crate::model_file::onnx::{ModelProto, NodeProto, ValueInfoProto, type_proto};
     use crate::operators::OperatorCatalog;
@@ -415,6 +445,43 @@ mod tests {
                 }
                 (Err(error), Err(wanted)) => assert!(error.to_string().contains(wanted), "{error}"),
                 (found, wanted) => panic!("wanted {wanted:?}, found {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_head_of_a_decoder_that_answers_with_one_token_is_found() {
+        let taken = |operator: &str, indices: &str, axis: i64| {
+            let node = node(operator, &["m", indices], &["y"]);
+            if operator == "Gather" { with(node, "axis", &[axis]) } else { node }
+        };
+        let sliced = |axes: &str| node("Slice", &["m", "zero", "one", axes], &["y"]);
+        // rows, tokens, classes: which node, whether it leaves the classes as they are
+        for (picks, is_found) in [
+            (taken("Gather", "one", 0), true),
+            (taken("Gather", "one", 1), true),
+            (taken("Gather", "one", 2), false),
+            (taken("Gather", "one", -1), false),
+            (taken("GatherND", "pair", 0), true),
+            (taken("GatherND", "triple", 0), false),
+            (sliced("one"), true),
+            (sliced("two"), false),
+            (node("Slice", &["m", "zero", "one"], &["y"]), true),
+        ] {
+            let told = format!("{picks:?}");
+            let nodes = vec![node("MatMul", &["x", "w"], &["m"]), picks];
+            let indices = [("zero", 0), ("one", 1), ("two", 2)].map(|(name, at)| whole(name, &[1], &[at]));
+            let lists = [whole("pair", &[1, 2], &[0, 1]), whole("triple", &[1, 3], &[0, 1, 2])];
+            let weights = [weight("w", &[4, 3])].into_iter().chain(indices).chain(lists).collect();
+            let graph = read(graph(nodes, weights, vec![value("x", &[6, 4])], vec![untyped("y")]));
+            match find_head(&graph, None, PredictionKind::ClassScores) {
+                Ok(head) => {
+                    let found = (graph.name(head.weight), graph.name(head.logits), head.reads_matrix, is_found);
+                    assert_eq!(found, ("w", "y", false, true), "{told}");
+                }
+                Err(error) => {
+                    assert!(!is_found && error.to_string().contains("is no dense layer"), "{told}: {error}");
+                }
             }
         }
     }

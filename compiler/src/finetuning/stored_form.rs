@@ -1,5 +1,6 @@
 //! Which parameter of a module in the source a weight of a graph is, as PyTorch would hold it.
 
+use crate::adapter_files::Tensor;
 use crate::finetuning::{Layer, Weight};
 use crate::graph::{Graph, ValueId};
 
@@ -34,6 +35,10 @@ impl StoredForm {
             ("Conv" | "ConvTranspose", 1) | ("Gather", 0) if !is_behind => form("weight", false),
             ("Gemm" | "Conv" | "ConvTranspose", 2) => form("bias", false),
             ("Add", _) if !is_matrix => form("bias", false),
+            // a normalization that is written in parts; scales of other layers have names of their own
+            ("Mul", _) if weight.shape.len() == 1 && base.name(weight.value).ends_with(".weight") => {
+                form("weight", false)
+            }
             ("SkipLayerNormalization" | "SkipSimplifiedLayerNormalization", 2) => form("weight", false),
             ("SkipLayerNormalization", 3) => form("bias", false),
             // other inputs are sums, tables, or not what files of adapters have
@@ -42,6 +47,11 @@ impl StoredForm {
             (operator, 2) if operator.ends_with("Normalization") => form("bias", false),
             _ => None,
         }
+    }
+
+    /// A tensor of the graph as PyTorch holds it, or the other way round.
+    pub(crate) fn stored(&self, tensor: Tensor) -> Tensor {
+        if self.is_turned { tensor.turned() } else { tensor }
     }
 
     /// The weight of a layer that is this parameter of it.

@@ -63,14 +63,35 @@ impl TrainingProgram {
         self.adapters.adapters(&self.trained(parameters)?)
     }
 
-    /// Says before a run whether [`TrainingProgram::adapters`] will give something, and [`taking_adapter`] where `as_inputs`.
+    /// As [`TrainingProgram::adapters`], for folders of PEFT, and what is other in them, in words. PEFT takes a module for one that is
+    /// held whole where its path ends like that one's; it is held whole then too, with all of its parameters, and what was
+    /// added to it is merged.
+    ///
+    /// # Errors
+    /// As of [`TrainingProgram::adapters`]; what was added to such a module cannot be merged, or was all that was added.
+    pub fn peft_adapters(&self, parameters: &[Vec<f32>]) -> Result<(Vec<Adapter>, Vec<String>), CompilerError> {
+        self.adapters.for_peft(&self.trained(parameters)?, (&self.merged, &self.merges))
+    }
+
+    /// What folders of PEFT hold otherwise than it was trained, in words.
+    ///
+    /// # Errors
+    /// As of [`TrainingProgram::peft_adapters`].
+    pub fn peft_notes(&self) -> Result<Vec<String>, CompilerError> {
+        Ok(self.peft_adapters(&self.parameters)?.1)
+    }
+
+    /// Says before a run whether [`TrainingProgram::peft_adapters`] will give something, or else [`taking_adapter`] where `as_inputs`.
     ///
     /// [`taking_adapter`]: crate::taking_adapter
     ///
     /// # Errors
     /// As of those.
     pub fn require_adapters(&self, as_inputs: bool) -> Result<(), CompilerError> {
-        self.adapters.require(&self.trained(&self.parameters)?, (&self.deployed, &self.merged), as_inputs)
+        if !as_inputs {
+            return self.peft_notes().map(drop);
+        }
+        self.adapters.require_inputs(&self.trained(&self.parameters)?, (&self.deployed, &self.merged))
     }
 
     /// What stands in front of the paths of modules in the names of all layers of the file, where something does.

@@ -17,7 +17,7 @@ import torch
 import transformers as t
 from onnx import numpy_helper
 from peft import (
-    BOFTConfig, IA3Config, LoraConfig, OFTConfig, PromptEncoderConfig, PromptTuningConfig, VeraConfig, get_peft_model,
+    BOFTConfig, IA3Config, LNTuningConfig, LoraConfig, OFTConfig, PromptEncoderConfig, PromptTuningConfig, VeraConfig, get_peft_model,
 )
 
 warnings.filterwarnings("ignore")
@@ -38,6 +38,7 @@ CONFIGS = {
     "boft": BOFTConfig(boft_block_size=4, boft_n_butterfly_factor=2, target_modules=PART),
     "lora_bias": LoraConfig(r=2, lora_alpha=6, lora_bias=True, target_modules=PART),
     "pissa": LoraConfig(r=2, lora_alpha=3, init_lora_weights="pissa", target_modules=PART),
+    "ln_tuning": LNTuningConfig(target_modules=["LayerNorm"], modules_to_save=["classifier"]),
     "prompt_tuning": PromptTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=4),
     "p_tuning": PromptEncoderConfig(task_type="SEQ_CLS", num_virtual_tokens=3, encoder_hidden_size=6),
 }

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::adapted::AdaptedLayers;
+use super::adapter_form::AdapterForm;
 use super::boft::Boft;
 use super::ia3::Ia3;
 use super::lora::{Lora, Start};
@@ -22,6 +23,7 @@ use super::quantized_weights::quantized_weights;
 use super::vera::Vera;
 use crate::CompilerError;
 use crate::adapter_files::{self, Adapter, AdapterMethod, Biases, ModuleAdapter, ModuleNames, Tensor};
+use crate::finetuning::Layer;
 use crate::finetuning::stored_form::StoredForm;
 use crate::graph::{Constant, ValueId};
 
@@ -29,8 +31,8 @@ pub(super) const METHOD: MethodKind = MethodKind {
     name: "peft",
     summary: "What an adapter made before has added, trained on: a PEFT folder or an .onnx_adapter file.",
     documentation: "Reads `adapter_config.json` and `adapter_model.safetensors` as Hugging Face's PEFT 0.21 writes them (`LORA` with rsLoRA, DoRA, \
-        patterns of ranks and alphas, PiSSA, `lora_bias`, `IA3`, `VERA`, `OFT`, `BOFT`, `PROMPT_TUNING`, `P_TUNING`), or ONNX Runtime's \
-        `.onnx_adapter`, and adds what `lora`, `ia3`, `vera`, `oft`, `boft` or `prompt_tuning` would add, with the numbers that the file holds. Ranks, scales and layers are the file's. Modules are found by name: one part at the front \
+        patterns of ranks and alphas, PiSSA, `lora_bias`, `IA3`, `VERA`, `OFT`, `BOFT`, `LN_TUNING`, `PROMPT_TUNING`, `P_TUNING`), or ONNX Runtime's \
+        `.onnx_adapter`, and adds what `lora`, `ia3`, `vera`, `oft`, `boft` or `prompt_tuning` would add, with the numbers that the file holds; normalizations of `LN_TUNING` are trained with its numbers. Ranks, scales and layers are the file's. Modules are found by name: one part at the front \
         of all paths may be cut and another put there (`bert.encoder…` for `m.encoder…`), so that each is a layer of the model; where no \
         such part makes all of them layers, or two do, both lists are told. Biases and modules that the file holds whole take the place of \
         the model's own where the model has such a layer of that shape; those of a new head are left out and told. `dropout` is the file's \
@@ -95,6 +97,9 @@ impl FromAdapter<'_> {
         let names = model.layers.iter().map(|layer| layer.name.as_str()).chain(quantized);
         let found = match self.adapter.modules.is_empty() {
             false => ModuleNames::between(self.adapter.modules.keys().map(String::as_str), names.clone()),
+            true if self.adapter.method == AdapterMethod::LnTuning => {
+                ModuleNames::between(self.adapter.norms(), names.clone())
+            }
             // beside virtual tokens only what is held whole has names
             true => {
                 let whole = self.adapter.whole.keys().filter_map(|name| Some(name.rsplit_once('.')?.0));
@@ -108,7 +113,7 @@ impl FromAdapter<'_> {
             modules.insert(layer.to_owned(), own);
         }
         self.require_dropout()?;
-        let mut added = self.method(&modules, model)?;
+        let mut added = self.method(&modules, &found, model)?;
         let trained = added.file.modules.iter().flat_map(|form| &form.trained);
         let starts = trained.filter_map(|value| Some((*value, model.graph.constant_of(*value)?.clone()))).collect();
         self.set(&modules, &added, model)?;
@@ -151,6 +156,7 @@ impl FromAdapter<'_> {
     fn method(
         &self,
         modules: &BTreeMap<String, &ModuleAdapter>,
+        names: &ModuleNames,
         model: &mut MethodModel<'_>,
     ) -> Result<Added, CompilerError> {
         let named = |wanted: &dyn Fn(&ModuleAdapter) -> bool| -> Vec<String> {
@@ -245,11 +251,35 @@ impl FromAdapter<'_> {
                 };
                 checked(&Boft { block_size, factors, layers: all }, model)
             }
+            AdapterMethod::LnTuning => self.norms(names, model),
             AdapterMethod::PromptTuning | AdapterMethod::PTuning => {
                 let prompt = self.adapter.prompt.as_ref().expect("`check` has seen it");
                 checked(&PromptTuning::of_length(prompt.shape()[0]), model)
             }
         }
+    }
+
+    /// The normalizations of the model that the adapter holds others for: nothing is added, and they are trained.
+    fn norms(&self, names: &ModuleNames, model: &MethodModel<'_>) -> Result<Added, CompilerError> {
+        let (file, merged) =
+            (AdapterForm { method: Some(AdapterMethod::LnTuning), ..AdapterForm::default() }, Vec::new());
+        let mut added = Added { merged: Some(merged), is_apart: true, file, ..Added::default() };
+        for module in self.adapter.norms() {
+            let name = names.find(module, model.layers.iter().map(|layer| layer.name.as_str()));
+            let Some(own) = name.and_then(|name| model.layers.iter().find(|layer| layer.name == name)) else {
+                let message = format!("the adapter: the normalization `{}` has no weights to train", shown(module));
+                return Err(CompilerError::setting("", message));
+            };
+            added.adapted.push(own.name.clone());
+            added.layers.push(Layer {
+                name: format!("{}.norm", own.name),
+                operator: own.operator.clone(),
+                weights: own.weights.clone(),
+                learning_rate_multiplier: 1.0,
+                beside: Some(own.name.clone()),
+            });
+        }
+        Ok(added)
     }
 
     /// Gives what was added the numbers of the adapter.
