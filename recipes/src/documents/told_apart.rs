@@ -44,13 +44,14 @@ pub struct TrialTest {
 }
 
 impl ToldApart {
-    /// Of the complete trials of a study; none where there are no two, or each is the mean of several runs.
+    /// Of the complete trials of a study; none where there are no two, each is the mean of several runs, or the first figure
+    /// is a cost.
     ///
     /// # Errors
     /// What was kept of answers is damaged.
     pub(super) fn of(study: &StudyReport, catalogs: &Catalogs) -> Result<Option<Self>, RecipeError> {
         let trials: Vec<u64> = study.ranked().into_iter().map(|trial| trial.number).collect();
-        let (Some(best), true) = (study.best, trials.len() > 1 && study.runs == 1) else { return Ok(None) };
+        let (Some(best), Some(command)) = (study.best, study.comparing_command()) else { return Ok(None) };
         let folder = StudyFolder::new(&study.folder);
         let others: Vec<u64> = trials.into_iter().filter(|trial| *trial != best).collect();
         let has_answers = |trial: u64| {
@@ -86,7 +87,7 @@ impl ToldApart {
         }
         let untested: Vec<u64> =
             others.into_iter().filter(|trial| !tests.iter().any(|test| test.trial == *trial)).collect();
-        let command = if untested.is_empty() { None } else { study.comparing_command() };
+        let command = (!untested.is_empty()).then_some(command);
         Ok(Some(Self { best, tests, untested, command }))
     }
 

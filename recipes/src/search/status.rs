@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::about::StudyAbout;
-use super::figures::{Sought, shown_figure};
+use super::figures::{Sought, is_cost, shown_figure};
 use super::open_recipe::OpenRecipe;
 use super::parts;
 use super::study_folder::StudyFolder;
@@ -146,10 +146,10 @@ impl StudyReport {
     }
 
     /// The command that tells whether the lead of the best trial over the next ones could be chance; none where there is nothing to compare, or
-    /// where each trial is the mean of several runs.
+    /// where each trial is the mean of several runs or the first figure a cost.
     pub(crate) fn comparing_command(&self) -> Option<String> {
         let trials = self.ranked();
-        if trials.len() < 2 || self.runs > 1 {
+        if trials.len() < 2 || self.runs > 1 || self.figures.first().is_none_or(is_cost) {
             return None;
         }
         let folder = StudyFolder::new(&self.folder);
