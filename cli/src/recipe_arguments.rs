@@ -6,7 +6,7 @@ use millstream::schemas::recipe::ByteSize;
 /// A recipe, and what is changed of it.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RecipeArguments {
-    /// The recipe, a YAML or JSON file; or the folder of a run, whose recipe it is
+    /// The recipe, a YAML or JSON file; or the folder of a run or a study, whose recipe it is
     #[arg(value_name = "RECIPE")]
     pub(crate) recipe: PathBuf,
     /// Change a value of the recipe, for example `training.epochs=3`; may be given several times. Paths count from the

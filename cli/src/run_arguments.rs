@@ -45,7 +45,7 @@ pub(crate) struct Watch {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  millstream document runs/head")]
 pub(crate) struct Document {
-    /// Output folder of a run
+    /// Output folder of a run, a study or an ensemble
     #[arg(value_name = "FOLDER")]
     pub(crate) run: PathBuf,
     /// The folder to write into, instead of the run's `documents`
@@ -121,7 +121,7 @@ pub(crate) struct Errors {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  millstream note runs/head \"kept 5 epochs: the sixth was better by one row\"")]
 pub(crate) struct Note {
-    /// Output folder of a run or an ensemble
+    /// Output folder of a run, a study or an ensemble
     #[arg(value_name = "FOLDER")]
     pub(crate) run: PathBuf,
     /// What is to be noted
@@ -143,7 +143,7 @@ pub(crate) struct Reproduce {
     /// Output folder of a finished run
     #[arg(value_name = "FOLDER")]
     pub(crate) run: PathBuf,
-    /// The folder to make it again in; the run's name with `-again` where it is not given
+    /// The folder to make it again in; beside the run, or the study that it is of, with `-again` behind the name where it is not given
     #[arg(short, long, value_name = "FOLDER")]
     pub(crate) output: Option<PathBuf>,
     /// Where things lie now, for example `model.path=model.onnx`; may be given several times

@@ -79,7 +79,8 @@ pub(crate) enum SearchCommand {
     },
     /// Queue trials that have failed, to be tried again
     ///
-    /// Without numbers those that were given up since their processes were lost again and again. A trial goes on from what it saved last,
+    /// Without numbers those that were given up since their processes were lost again and again, and where none was, all that have failed.
+    /// A trial goes on from what it saved last,
     /// as often as a new one may; whoever works on the study has it next, `millstream search resume` for example.
     #[command(
         after_help = "Examples:\n  millstream search retry runs/rates\n  millstream search retry runs/rates 7 12"

@@ -107,7 +107,10 @@ pub(crate) fn describe(study: &StudyReport) -> String {
     text.push('\n');
     if study.figures.len() > 1 {
         let numbers: Vec<String> = study.front.iter().map(ToString::to_string).collect();
-        text.push_str(&output::prose(&format!("no other trial beats in all figures: {}", numbers.join(", "))));
+        text.push_str(&output::prose(&match numbers.is_empty() {
+            true => "no trial is complete and within the constraints".to_owned(),
+            false => format!("no other trial beats in all figures: {}", numbers.join(", ")),
+        }));
     } else if let Some(best) = study.best_trial() {
         text.push_str(&trial(study, best));
     } else {
@@ -128,7 +131,8 @@ fn tally(study: &StudyReport) -> String {
     let of = |state: TrialState| study.trials.iter().filter(|trial| trial.state == state).count();
     let finished =
         [(TrialState::Complete, "complete"), (TrialState::Stopped, "stopped early"), (TrialState::Failed, "failed")];
-    let others = [(TrialState::Running, "running"), (TrialState::Paused, "paused"), (TrialState::Waiting, "waiting")];
+    let paused = if study.is_over { "set aside" } else { "paused" };
+    let others = [(TrialState::Running, "running"), (TrialState::Paused, paused), (TrialState::Waiting, "waiting")];
     let said = |rows: &[(TrialState, &str)]| {
         let rows = rows.iter().map(|(state, what)| (of(*state), *what)).filter(|(count, _)| *count > 0);
         rows.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
@@ -137,7 +141,8 @@ fn tally(study: &StudyReport) -> String {
     let (ended, open) = (said(&finished), said(&others));
     let ended = if ended.is_empty() { String::new() } else { format!(" ({ended})") };
     let open = if open.is_empty() { String::new() } else { format!("; {open}") };
-    format!("{} of {} finished{ended}{open}", study.finished(), count(wanted, "trial"))
+    let over = if study.is_over && !open.is_empty() { "done; " } else { "" };
+    format!("{over}{} of {} finished{ended}{open}", study.finished(), count(wanted, "trial"))
 }
 
 /// The best trial in words.

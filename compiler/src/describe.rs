@@ -6,8 +6,8 @@ use crate::backward::TrainedPath;
 use crate::binding::bind;
 use crate::finetuning::attention::Role;
 use crate::finetuning::{
-    self, FineTuning, FrozenConstant, Layer, LayerFacts, SelectedPart, TrainedLayer, find_attentions, frozen_constants,
-    normalize, untie,
+    self, FineTuning, FrozenConstant, Layer, LayerFacts, MethodReport, SelectedPart, TrainedLayer, find_attentions,
+    frozen_constants, normalize, untie,
 };
 use crate::graph::ValueId;
 use crate::model_file::Model;
@@ -36,6 +36,9 @@ pub struct ModelReport {
     /// What each part of `model.train` trains that no part before it does; nothing where it means whole layers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub selection: Vec<SelectedPart>,
+    /// What each of `model.methods` is added to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub adapted: Vec<MethodReport>,
     /// Numbers in float tensors that belong to no layer, for example a position table. The statistics of a
     /// normalization and single numbers are not counted.
     pub other_weights: usize,
@@ -143,6 +146,7 @@ pub fn describe(
                 dropped,
                 branches: Vec::new(),
                 files: Vec::new(),
+                adapted: Vec::new(),
                 whole: Vec::new(),
                 held: Vec::new(),
                 wrapper: None,
@@ -200,6 +204,7 @@ fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>, catalog: &
         parameters: unique_parameters(&prepared.layers),
         trained: unique_numbers(prepared.selected.iter().flat_map(|layer| &layer.weights)),
         selection: prepared.parts.clone(),
+        adapted: prepared.adapted.clone(),
         other_weights: prepared.other_weights(),
         trainable: prepared
             .prediction

@@ -45,7 +45,9 @@ mod weights_file;
 pub use adapted_model::{AdaptableModel, adapters_in, merge_adapters, taking_adapter, wrapper};
 pub use describe::{LayerReport, ModelReport, OperatorCoverage, SharedWeight, describe};
 pub use error::CompilerError;
-pub use finetuning::{FeatureHead, FineTuning, FrozenConstant, HeadChoice, LayerInitializer, Method, SelectedPart};
+pub use finetuning::{
+    FeatureHead, FineTuning, FrozenConstant, HeadChoice, LayerInitializer, Method, MethodReport, SelectedPart,
+};
 pub use frozen_prefix::{FrozenPrefix, NoFrozenPrefix};
 pub use initializers::Initializer;
 pub use losses::Loss;

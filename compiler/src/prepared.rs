@@ -13,10 +13,10 @@ use crate::finetuning::methods::{AdapterForm, FoldedValue, MergedWeight};
 use crate::finetuning::residual::{self, Branch};
 use crate::finetuning::stored_form::StoredForm;
 use crate::finetuning::{
-    self, Applied, FineTuning, Head, Layer, LayerFacts, ParameterFinder, Selected, SelectedPart, TrainedLayer,
-    Unadapted, Weight, batch_statistics, check_factors, chosen_output, dropout, initialize, layers_before, normalize,
-    pattern_matches, places, require_finite, select, standardize_input, stochastic_depth, training_mode, undo_output,
-    untie,
+    self, Applied, FineTuning, Head, Layer, LayerFacts, MethodReport, ParameterFinder, Selected, SelectedPart,
+    TrainedLayer, Unadapted, Weight, batch_statistics, check_factors, chosen_output, dropout, initialize,
+    layers_before, normalize, pattern_matches, places, require_finite, select, standardize_input, stochastic_depth,
+    training_mode, undo_output, untie,
 };
 use crate::graph::{Graph, TensorType, ValueId};
 use crate::model_file::Model;
@@ -53,6 +53,8 @@ pub(crate) struct Prepared {
     pub(crate) branches: Vec<Branch>,
     /// By the names of methods, what files of adapters hold of each.
     pub(crate) files: Vec<(String, AdapterForm)>,
+    /// What each method was added to.
+    pub(crate) adapted: Vec<MethodReport>,
     /// Weights of the model itself that are trained.
     pub(crate) whole: Vec<WholeWeight>,
     /// All weights of the model's own layers.
@@ -234,7 +236,7 @@ pub(crate) fn prepare(
     notes.extend(applied.notes);
     let mut dropped = applied.dropped;
     dropped.extend(head.iter().flat_map(|head| &head.dropped));
-    let Applied { graph, merged, merges, folded, files, attentions, .. } = applied;
+    let Applied { graph, merged, merges, folded, files, attentions, adapted, .. } = applied;
     notes.extend(dropout::note(&graph, prediction, &dropped, wanted.dropout)?);
     let prediction = Some(prediction);
     let mut prepared = Prepared {
@@ -252,6 +254,7 @@ pub(crate) fn prepare(
         dropped,
         branches,
         files,
+        adapted,
         whole,
         held,
         wrapper,

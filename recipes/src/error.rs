@@ -60,9 +60,20 @@ pub enum RecipeError {
         /// The file.
         path: PathBuf,
     },
+    /// One of the alternatives that a recipe leaves open cannot be trained.
+    #[error("with {values}: {}", with_causes(.error))]
+    OpenValues {
+        /// Which, in words.
+        values: String,
+        /// Why not.
+        error: Box<RecipeError>,
+    },
     /// A study of which nothing can come.
-    #[error("all {trials} trials so far have failed for the same reason, so the study stops: {}", shown(.reason))]
+    #[error("all {trials} trials so far have failed for the same reason, so the study stops; once that is mended, `millstream search retry {0}` \
+        queues them again and `millstream search resume {0}` goes on: {1}", shown_path(.folder), shown(.reason))]
     StudyFails {
+        /// The study.
+        folder: PathBuf,
         /// How many.
         trials: usize,
         /// The reason of the first.

@@ -33,7 +33,7 @@ pub enum StudyRole {
 
 impl StudyPart {
     /// Of a run by its folder; none where it lies in no study.
-    pub(crate) fn of(run: &Path) -> Option<Self> {
+    pub fn of(run: &Path) -> Option<Self> {
         let run = run.canonicalize().unwrap_or_else(|_| run.to_owned());
         let study = run.ancestors().skip(1).take(DEEPEST).find(|folder| StudyFolder::new(*folder).holds_study())?;
         let within: Vec<&str> = run.strip_prefix(study).ok()?.iter().filter_map(|part| part.to_str()).collect();

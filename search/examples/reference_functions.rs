@@ -27,6 +27,8 @@ fn main() {
         .filter(|row| row.name != "grid")
         .map(|row| (row.name.to_owned(), Choice::named(row.name)))
         .collect();
+    let of_optuna = json!({"startup": "random", "startup_trials": 10, "better_share": 0.1, "candidates": 24});
+    rows.push(("tpe as Optuna's".into(), Choice::new("tpe", of_optuna)));
     rows.push(("tpe, one by one".into(), Choice::new("tpe", json!({"multivariate": false}))));
     rows.push(("gaussian_process without noise".into(), Choice::new("gaussian_process", json!({"noise": false}))));
     rows.retain(|(name, _)| wanted.is_empty() || wanted.contains(name));

@@ -11,6 +11,8 @@ use crate::{Random, Space};
 /// How the estimator is used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ParzenSearch {
+    /// Share of the trials that count as the better ones, rounded up; 25 of them at most.
+    pub(crate) better_share: f64,
     /// Settings that are drawn from the better trials' kernels, and of which the best is taken.
     pub(crate) candidates: usize,
     /// Whether parameters that are there together are looked at together.
@@ -21,7 +23,7 @@ pub(crate) struct ParzenSearch {
 
 impl Default for ParzenSearch {
     fn default() -> Self {
-        Self { candidates: 24, multivariate: true, constant_liar: true }
+        Self { better_share: 0.15, candidates: 32, multivariate: true, constant_liar: true }
     }
 }
 
@@ -61,10 +63,12 @@ impl ParzenSearch {
         }
     }
 
-    /// The better tenth of the trials, at most 25, and the others, each by number.
+    /// The better trials, at most 25, and the others, each by number.
     fn split<'a>(&self, history: &History<'a>) -> (Vec<&'a Trial>, Vec<&'a Trial>) {
         let ranked = ranking(history);
-        let count = ranked.len().div_ceil(10).min(25);
+        // What rounding puts above a whole number is not one more.
+        let count = (self.better_share * ranked.len() as f64 - 1e-9).ceil().max(0.0) as usize;
+        let count = count.min(25).min(ranked.len());
         let trials = |ranked: &[Ranked<'a>]| -> Vec<&'a Trial> { ranked.iter().map(|ranked| ranked.trial).collect() };
         let (mut better, mut worse) = (trials(&ranked[..count]), trials(&ranked[count..]));
         if self.constant_liar {
@@ -332,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn the_better_are_a_tenth_and_the_unfinished_are_among_the_worse() {
+    fn the_better_are_a_share_and_the_unfinished_are_among_the_worse() {
         let trials: Vec<Trial> = (0..30)
             .map(|number| {
                 let state = if number % 10 == 9 { TrialState::Running } else { TrialState::Complete };
@@ -340,13 +344,17 @@ mod tests {
             })
             .collect();
         let history = History { trials: &trials, finished: &[], objectives: &[Objective::minimize("loss")] };
-        let numbers = |liar: bool| {
-            let search = ParzenSearch { constant_liar: liar, ..ParzenSearch::default() };
+        let numbers = |liar: bool, better_share: f64| {
+            let search = ParzenSearch { constant_liar: liar, better_share, ..ParzenSearch::default() };
             let (better, worse) = search.split(&history);
             let better: Vec<u64> = better.iter().map(|trial| trial.number).collect();
             (better, worse.len())
         };
-        assert_eq!(numbers(true), (vec![26, 27, 28], 27));
-        assert_eq!(numbers(false), (vec![26, 27, 28], 24));
+        assert_eq!(numbers(true, 0.1), (vec![26, 27, 28], 27));
+        assert_eq!(numbers(false, 0.1), (vec![26, 27, 28], 24));
+        assert_eq!(numbers(false, 0.15), (vec![24, 25, 26, 27, 28], 22));
+        // a third of 27 is 9, whichever way it is rounded
+        assert_eq!(numbers(false, 1.0 / 3.0).0.len(), 9);
+        assert_eq!(numbers(false, 1.0).0.len(), 25);
     }
 }

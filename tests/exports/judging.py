@@ -154,11 +154,15 @@ def trained(program, architecture, exporter, file, folder, data, known, train, f
 
 
 def require_everything(found):
-    """Where everything is trained, the parameters of the module are."""
+    """Where everything is trained, the parameters of the module are, and what it only keeps is not."""
     of_module = found.get("of_module")
+    kept = {name: entry["buffer"] for name, entry in of_module["extra"].items() if entry["buffer"]} if of_module else {}
+    if kept:
+        raise Wrong(f"{len(kept)} tensors are trained that are no parameters of the module but buffers: "
+                    + ", ".join(f"{name} ({buffer})" for name, buffer in kept.items()))
     if of_module and of_module["share"] < parameters.ENOUGH:
         told = (f"{name} {entry['shape']}{'' if entry['in_file'] else ' (not in the file)'}" for name, entry in of_module["missing"].items())
-        raise Partly(f"{of_module['share']:.4f} of what the loss reaches in the module are trained; without {', '.join(told)}")
+        raise Partly(f"{of_module['share']:.4f} of what the loss reaches in the module and the file has are trained; without {', '.join(told)}")
 
 
 def initializers(model):
@@ -267,27 +271,30 @@ def differentiated(architecture, tuned, before, by_batch, dtype, exporter):
 
 
 def behind_integers(graph, tuned, before, values):
-    """Leaves of a graph what is behind its frozen part, and gives what that makes, by ONNX Runtime: what rounds to integers rounds otherwise in
+    """Leaves of a graph what follows from its trained tensors, and gives what that reads, by ONNX Runtime: what rounds to integers rounds otherwise in
     float64."""
     whole, known = onnx.ModelProto(), initializers(tuned)
     # the graph is that of the file itself
     whole.CopyFrom(tuned)
-    first = next(node for node in tuned.graph.node if any(name in before for name in node.input))
-    border = next(name for name in first.input if name and name not in known)
-    needed, kept = {entry.name for entry in graph.graph.output}, []
-    for node in reversed(graph.graph.node):
-        if border not in node.output and any(name in needed for name in node.output):
-            kept.insert(0, node)
-            needed.update(node.input)
+    follows, kept, constants = set(before), [], []
+    for node in graph.graph.node:
+        if node.op_type == "Constant":
+            constants.append(node)
+        elif any(name in follows for name in node.input):
+            kept.append(node)
+            follows.update(node.output)
+    there = {*known, *follows, *values, *(node.output[0] for node in constants)}
+    borders = list(dict.fromkeys(name for node in kept for name in node.input if name and name not in there))
     del graph.graph.node[:]
-    graph.graph.node.extend(kept)
-    whole.graph.output.append(onnx.helper.make_tensor_value_info(border, onnx.TensorProto.FLOAT, None))
+    graph.graph.node.extend(constants + kept)
+    del whole.graph.output[:]
+    whole.graph.output.extend(onnx.ValueInfoProto(name=name) for name in borders)
     # optimized as in training: kernels of integers round otherwise than the nodes that they stand for
     level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     session = onnxruntime.InferenceSession(whole.SerializeToString(), quiet(level), providers=["CPUExecutionProvider"])
     taken = {entry.name for entry in session.get_inputs()}
-    made = session.run([border], {name: value.numpy() for name, value in values.items() if name in taken})[0]
-    return {border: torch.from_numpy(made)}
+    made = session.run(borders, {name: value.numpy() for name, value in values.items() if name in taken})
+    return {**values, **{name: torch.from_numpy(numpy.asarray(value)) for name, value in zip(borders, made)}}
 
 
 def by_statistics(file):

@@ -134,7 +134,10 @@ def held(known, trained, model, in_halves=False):
             continue
         missing[name] = dict(numbers=int(live[name].sum()), shape=list(value.shape), in_file=is_there)
     missing = {name: entry for name, entry in missing.items() if entry["numbers"]}
-    extra = {name: dict(shape=list(value.shape), of=buffers.get(key(value)) or (None if is_plain(value) else copies.get(key(value)))) for name, value in free.items()}
+    extra = {}
+    for name, value in free.items():
+        of = None if is_plain(value) else copies.get(key(value))
+        extra[name] = dict(shape=list(value.shape), of=of, buffer=None if of else buffers.get(key(value)))
     folded = sum(int(live[name].sum()) for name in left if name not in missing)
     total = sum(int(of.sum()) for of in live.values()) - folded
     lost = sum(entry["numbers"] for entry in missing.values())

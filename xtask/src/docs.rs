@@ -4,6 +4,7 @@ mod asked;
 mod catalogs_page;
 mod commands_page;
 mod documentation;
+mod gallery_page;
 mod recipe_page;
 mod schema_text;
 
@@ -31,20 +32,25 @@ pub(crate) fn docs(arguments: &[&str]) -> Result<(), String> {
             built("debug", "millstream")?
         }
     };
-    let pages = pages(&Asked::new(program))?;
+    let asked = Asked::new(program);
+    let pages = pages(&asked)?;
     if !is_check {
+        gallery_page::pictures(&asked)?;
         for (path, text) in &pages {
             let path = root().join(path);
             fs::write(&path, text).map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
         }
         return Ok(());
     }
-    current(&pages)
+    current(&pages)?;
+    gallery_page::check(&asked)
 }
 
 /// Whether the pages are those that a program of this build would make.
 pub(crate) fn check(program: PathBuf) -> Result<(), String> {
-    current(&pages(&Asked::new(program))?)
+    let asked = Asked::new(program);
+    current(&pages(&asked)?)?;
+    gallery_page::check(&asked)
 }
 
 fn current(pages: &[(&str, String)]) -> Result<(), String> {
@@ -63,5 +69,6 @@ fn pages(asked: &Asked) -> Result<Vec<(&'static str, String)>, String> {
         ("docs/recipe.md", recipe_page::page(&schema)?),
         ("docs/catalogs.md", catalogs_page::page(&schema, asked)?),
         ("docs/commands.md", commands_page::page(asked)?),
+        ("docs/gallery.md", gallery_page::page(asked)?),
     ])
 }

@@ -32,6 +32,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use millstream::recipes::search::StudyFolder;
 use millstream::recipes::{self, Catalogs, RecipeError};
 use millstream::schemas::recipe::{PlacedFault, RecipeText, local_path};
 use millstream::schemas::{Recipe, SchemaError, shown_path};
@@ -69,6 +70,13 @@ pub(crate) fn with_text<T>(
 
 /// The recipe with what the command line changes; of the folder of a run its recipe, wherever the folder was moved to.
 pub(crate) fn text_of(arguments: &RecipeArguments) -> anyhow::Result<RecipeText> {
+    let recipe = &arguments.recipe;
+    let is_study = |folder: &Path| StudyFolder::new(folder).holds_study();
+    let kept = recipe.file_name().is_some_and(|name| name == "recipe.yaml").then(|| recipe.parent()).flatten();
+    if let Some(study) = [Some(recipe.as_path()), kept].into_iter().flatten().find(|folder| is_study(folder)) {
+        // with what the command line changed of it when the study began
+        return Ok(StudyFolder::new(study).text_with(&arguments.overrides)?);
+    }
     if !arguments.recipe.is_dir() {
         return Ok(RecipeText::read(&arguments.recipe, &arguments.overrides)?);
     }

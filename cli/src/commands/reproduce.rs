@@ -1,7 +1,7 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use millstream::recipes::reproduction::{ReproduceOptions, ReproductionReport, reproduce};
-use millstream::recipes::{Catalogs, Stop};
+use millstream::recipes::{Catalogs, Stop, StudyPart};
 use millstream::schemas::{count, decimal, grouped, shown, shown_path};
 
 use crate::arguments::{self, Global};
@@ -14,8 +14,12 @@ const MOST: usize = 12;
 pub(crate) fn run(global: &Global, arguments: &arguments::Reproduce) -> anyhow::Result<Outcome> {
     let again = || {
         let run = std::path::absolute(&arguments.run).unwrap_or_else(|_| arguments.run.clone());
-        let name = run.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        run.with_file_name(format!("{name}-again"))
+        let name = |folder: &Path| folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // what lies in a study is taken for a part of it
+        match StudyPart::of(&run).map(|part| std::path::absolute(&part.study).unwrap_or(part.study)) {
+            Some(study) => study.with_file_name(format!("{}-{}-again", name(&study), name(&run))),
+            None => run.with_file_name(format!("{}-again", name(&run))),
+        }
     };
     let output: PathBuf = match &arguments.output {
         Some(folder) => super::argument_path(folder.as_os_str())?,

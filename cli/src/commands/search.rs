@@ -17,7 +17,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Search) -> anyhow::Res
             let elsewhere: &[&str] = if folder.is_some() { &["output.folder"] } else { &[] };
             commands::with_text(&commands::text_of(recipe)?, elsewhere, |text| {
                 work(global, how, |options, events, stop| {
-                    search::run(text, &recipe.overrides, folder.as_deref(), options, events, stop)
+                    search::run(text, &text.arguments(), folder.as_deref(), options, events, stop)
                 })
             })
         }
@@ -58,7 +58,7 @@ fn retry(global: &Global, folder: &StudyFolder, trials: &[u64]) -> anyhow::Resul
     let numbers: Vec<String> = queued.iter().map(ToString::to_string).collect();
     let folder = shown_path(folder.path());
     let said = match numbers.as_slice() {
-        [] => "no trial was given up; to try one again that has failed otherwise, name it".to_owned(),
+        [] => "no trial has failed".to_owned(),
         [one] => format!("trial {one} is queued; to go on:  millstream search resume {folder}"),
         _ => format!("trials {} are queued; to go on:  millstream search resume {folder}", numbers.join(", ")),
     };

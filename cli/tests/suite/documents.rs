@@ -56,6 +56,33 @@ fn the_card_says_which_layers_stayed_as_they_were_and_why() {
 }
 
 #[test]
+fn layers_that_a_method_adapts_are_not_said_to_have_stayed_as_they_were() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let lora = "model.methods=[{lora: {rank: 2, layers: convolution}}]";
+    for (adapters, wanted, merged) in [
+        ("merged", "adapted by lora, merged into the exported weights", true),
+        ("unmerged", "adapted by lora, which stands beside the model; their own weights stayed", false),
+    ] {
+        let adapters = format!("output.adapters={adapters}");
+        let settings = ["output.folder=run", "model.train=head", "training.epochs=1", lora, &adapters];
+        place.run_with("train", &settings).done();
+        place.run(&["document", "run"]).done();
+        let (card, ledger) = (words(&place, "README.md"), json(&place, "ledger.json"));
+        assert!(card.contains("What methods adapt") && card.contains(wanted), "{card}");
+        let adapted = &ledger["training"]["adapted_layers"][0];
+        assert_eq!((&adapted["layers"][0], &adapted["is_merged"]), (&"conv".into(), &merged.into()), "{ledger}");
+        let frozen = ledger["training"]["frozen_layers"].as_array().unwrap();
+        let names = frozen.iter().flat_map(|one| one["layers"].as_array().unwrap());
+        assert!(names.into_iter().all(|name| name != "conv"), "{ledger}");
+        assert!(words(&place, "model.cdx.json").contains(wanted), "{adapters}");
+        std::fs::remove_dir_all(place.path("run")).unwrap();
+    }
+}
+
+#[test]
 fn documents_of_a_run_agree_with_its_record_and_its_files() {
     let Some(place) = documented() else { return };
     let (ledger, bill, croissant) =
@@ -185,7 +212,26 @@ fn an_ensemble_has_documents_with_its_members_as_ancestors() {
         assert_eq!(model["pedigree"]["ancestors"][at]["hashes"][0]["content"], hash);
         assert_eq!((&ledger["members"][at]["run"], &ledger["members"][at]["unchanged"]), (&name.into(), &true.into()));
     }
+    for (at, seed) in [1, 2].into_iter().enumerate() {
+        let made = &ledger["members"][at]["made"];
+        assert_eq!((&made["base_sha256"], &made["recipe"]["seed"]), (&sha256("model.onnx").into(), &seed.into()));
+        assert!(made["origin"]["device"].is_string() && made["origin"]["software"].is_string(), "{made}");
+        let ancestor = &model["pedigree"]["ancestors"][at]["pedigree"]["ancestors"][0];
+        assert_eq!(ancestor["hashes"][0]["content"], sha256("model.onnx"));
+    }
+    let data = ledger["data"].as_array().unwrap();
+    assert_eq!(data.len(), 2, "what both members have in common is told once: {ledger}");
+    assert_eq!((&data[0]["split"], &data[0]["is_of_ensemble"]), (&"train".into(), &false.into()));
+    assert_eq!((&data[1]["split"], &data[1]["is_of_ensemble"]), (&"evaluate".into(), &true.into()));
+    assert_eq!(data[1]["files"][0]["sha256"], sha256("test.parquet"));
+    assert_eq!(bill["components"][1]["components"][0]["hashes"][0]["content"], sha256("test.parquet"));
+    let metrics = model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"].as_array().unwrap();
+    assert!(metrics.iter().any(|metric| metric["type"] == "accuracy"), "{bill}");
     let card = of("README.md");
+    for hash in [sha256("model.onnx"), sha256("test.parquet"), sha256("train-1.parquet")] {
+        assert!(card.contains(&hash), "{hash} is not in\n{card}");
+    }
+    assert!(card.contains("in test.parquet, the split evaluate of a, b"), "{card}");
     for part in
         ["two seeds of one recipe", "Each member on the same rows, their mean", "mean of the members", "| weight |"]
     {

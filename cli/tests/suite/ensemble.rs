@@ -52,6 +52,22 @@ fn assert_near(a: &Value, b: &Value, what: &str) {
 }
 
 #[test]
+fn rows_that_chose_the_epochs_of_members_are_told() {
+    if !has_runtime() {
+        return;
+    }
+    let place = runs();
+    let found = fit(&place, "weighted", &[]);
+    let notes: Vec<&str> =
+        found["ensemble"]["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap()).collect();
+    // the two others have one epoch each, and nothing to choose among
+    assert!(notes.iter().any(|note| note.starts_with("b: which state is exported was chosen")), "{notes:?}");
+    assert_eq!(found["ensemble"]["files"], serde_json::json!(["test.parquet"]));
+    let page = String::from_utf8(place.read("both/weighted/report.html")).unwrap();
+    assert!(page.contains("b: which state is exported was chosen") && page.contains("The rows lie in test.parquet"));
+}
+
+#[test]
 fn what_was_measured_of_predictions_is_what_the_model_does() {
     if !has_runtime() {
         return;

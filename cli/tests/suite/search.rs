@@ -152,6 +152,42 @@ fn check_refuses_a_search_that_cannot_begin_as_the_search_itself_does() {
 }
 
 #[test]
+fn an_alternative_that_cannot_be_trained_is_told_with_its_values_before_a_study_begins() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let methods = "model.methods={choose: [[], [{lora: {rank: 2, layers: {match: ['nowhere.*']}}}]]}";
+    let search = "search={objective: loss, proposer: grid, trials: 2}";
+    let wanted = ["with `model.methods` ", "nowhere"];
+    place.run_with("check", &[methods, search]).failed_with(&wanted);
+    place.run(&arguments("run", &[methods, search, "output.folder=study"])).failed_with(&wanted);
+    let missing = ["model.path=nothing.onnx", search, OPEN[0], "output.folder=study"];
+    place.run(&arguments("run", &missing)).failed_with(&["nothing.onnx"]);
+    assert!(!place.path("study").exists());
+}
+
+#[test]
+fn a_study_that_is_run_again_is_the_same_study_with_what_the_command_line_changed_of_it() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    place.run(&arguments("run", &OPEN)).done();
+    place.run(&["search", "run", "study", "-o", "again"]).done();
+    place.run(&["search", "run", "study/recipe.yaml", "-o", "third", "--set", "search.trials=2"]).done();
+    assert_eq!(outcome(&status(&place, "again")), outcome(&status(&place, "study")));
+    assert_eq!(outcome(&status(&place, "third"))[..], outcome(&status(&place, "study"))[..2]);
+    place.run(&["search", "run", "study"]).failed_with(&["holds a study already"]);
+    place.run(&["reproduce", "study"]).failed_with(&["is a study", "search run", "trials/0000"]);
+    let said = place.run(&["reproduce", "study/trials/0001"]).done();
+    assert!(said.contains("same") && place.path("study-0001-again/model.onnx").exists(), "{said}");
+    assert!(!place.path("study/trials/0001-again").exists());
+    let listed = place.run(&["runs", "study"]).done();
+    assert!(listed.contains("learning_rate 0.003") && listed.contains("learning_rate 0.03"), "{listed}");
+}
+
+#[test]
 fn a_trial_that_was_killed_too_often_is_told_and_can_be_queued_again() {
     if !has_runtime() {
         return;
@@ -182,7 +218,7 @@ fn a_trial_that_was_killed_too_often_is_told_and_can_be_queued_again() {
     // It went on from its checkpoint, to the same bits.
     assert_eq!(outcome(&status(&place, "study")), outcome(&status(&place, "whole")));
     let again = place.run(&["search", "retry", "study"]).done();
-    assert!(again.contains("no trial was given up"), "{again}");
+    assert!(again.contains("no trial has failed"), "{again}");
 }
 
 fn spawn(place: &Workplace, arguments: &[&str]) -> Child {
@@ -370,6 +406,10 @@ fn rules_end_trials_and_pause_them_and_promote_those_that_turn_out_well() {
     let said = place.run(&[&arguments("run", &paused)[..], &["--json"]].concat()).done();
     let study = status(&place, "asha");
     assert!(states(&study, "paused") > 0 && states(&study, "complete") > 0, "{study}");
+    let told = place.run(&["search", "status", "asha"]).done();
+    assert!(told.contains("done; ") && told.contains("set aside"), "{told}");
+    let listed = place.run(&["runs", "asha"]).done();
+    assert!(!listed.contains("under way") && !listed.contains("interrupted"), "{listed}");
     // One that was set aside was taken up again, where it stood.
     assert!(said.contains("\"event\":\"trial_paused\"") && said.contains("\"resumed\":true"), "{said}");
 }
@@ -491,6 +531,12 @@ fn a_study_has_documents_and_stands_among_runs_with_its_winner() {
     assert_eq!(ledger["settings"]["proposer"]["grid"]["shuffle"], false);
     assert_eq!(ledger["selection"]["among"], 6);
     assert_eq!(ledger["machines"].as_array().unwrap().len(), 1);
+    // nothing is kept yet that the best could be told apart by
+    assert_eq!(ledger["told_apart"]["untested"].as_array().unwrap().len(), 5);
+    assert!(
+        ledger["study"]["trials"][0]["interval"][0].is_f64() && ledger["study"]["about"]["epochs"] == 3,
+        "{ledger}"
+    );
     assert_eq!(ledger["winner"]["ledger"]["study"]["role"], serde_json::json!({"trial": best}));
     assert!(ledger["winner"]["refit"].is_string() && ledger["changes"].as_array().unwrap().len() == 8, "{ledger}");
     let hash = ledger["winner"]["ledger"]["base"]["sha256"].as_str().unwrap();
@@ -503,6 +549,9 @@ fn a_study_has_documents_and_stands_among_runs_with_its_winner() {
         "grid, since there are few",
         "## Trials",
         "*not stated*",
+        "## What it is of",
+        "- **Epochs:** 3",
+        "is told by a test on the same rows: millstream compare",
     ] {
         assert!(card.contains(part), "wanted {part} in\n{card}");
     }
@@ -520,9 +569,41 @@ fn a_study_has_documents_and_stands_among_runs_with_its_winner() {
     let said = place.run(&["runs", "team"]).done();
     assert!(said.contains("(search)") && said.contains("grid, 6 of"), "{said}");
     assert!(String::from_utf8(place.read("team/runs.html")).unwrap().contains("1 search"));
-    place.run(&["document", &format!("team/flowers/trials/{best:04}")]).done();
-    let card = place.read(&format!("team/flowers/trials/{best:04}/documents/README.md"));
-    assert!(String::from_utf8(card).unwrap().contains(&format!("trial {best} of the study flowers")));
+    let page = String::from_utf8(place.read("team/flowers/search.html")).unwrap();
+    assert!(page.contains("<th>Base model</th>") && page.contains("millstream compare"), "{page}");
+    let other = (best + 1) % 6;
+    for trial in [best, other] {
+        let run = format!("team/flowers/trials/{trial:04}");
+        place
+            .run(&["evaluate", &format!("{run}/recipe.yaml"), "--predictions", &format!("{run}/predictions.parquet")])
+            .done();
+    }
+    place.run(&["document", "team/flowers"]).done();
+    let ledger: Value = serde_json::from_slice(&place.read("team/flowers/documents/ledger.json")).unwrap();
+    let tests = ledger["told_apart"]["tests"].as_array().unwrap();
+    assert_eq!((tests.len(), &tests[0]["trial"], &tests[0]["rows"]), (1, &other.into(), &18.into()), "{ledger}");
+    let documents = |run: &str| {
+        let run = format!("team/flowers/{run}");
+        place.run(&["document", &run]).done();
+        let of = |name: &str| String::from_utf8(place.read(&format!("{run}/documents/{name}"))).unwrap();
+        ["README.md", "ledger.json", "model.cdx.json"].map(of)
+    };
+    // that it was chosen among others by the rows that its figures are of
+    let [card, ledger, bill] = documents(&format!("trials/{best:04}"));
+    assert!(card.contains(&format!("trial {best} of the study flowers")), "{card}");
+    for text in [&card, &bill] {
+        assert!(
+            text.contains("Chosen as the best of 6 trials of the search flowers by accuracy on the same rows"),
+            "{text}"
+        );
+    }
+    let ledger: Value = serde_json::from_str(&ledger).unwrap();
+    assert_eq!((&ledger["chosen"]["trial"], &ledger["chosen"]["among"]), (&best.into(), &6.into()));
+    let [card, ..] = documents(&format!("trials/{:04}", (best + 1) % 6));
+    assert!(!card.contains("Chosen as the best") && card.contains(&format!("the best is trial {best}")), "{card}");
+    let [card, ledger, _] = documents("refit");
+    assert!(card.contains(&format!("those of trial {best} of the search flowers, the best of 6 trials")), "{card}");
+    assert!(serde_json::from_str::<Value>(&ledger).unwrap()["chosen"]["value"].is_f64(), "{ledger}");
 }
 
 #[test]
@@ -536,7 +617,15 @@ fn trials_that_all_fail_alike_end_the_study_with_the_reason_and_others_do_not() 
         "search={objective: loss, proposer: random, trials: 8}",
         "output.folder=study",
     ];
-    place.run(&arguments("run", &diverges)).failed_with(&["all 3 trials so far have failed for the same reason"]);
+    place
+        .run(&arguments("run", &diverges))
+        .failed_with(&["all 3 trials so far have failed for the same reason", "search retry"]);
+    // what failed before says nothing of now: it is tried again, and ends as it did
+    let ran = place.run(&["search", "resume", "study"]);
+    ran.failed_with(&["all 3 trials so far have failed"]);
+    assert_eq!(status(&place, "study")["trials"].as_array().unwrap().len(), 6);
+    let said = place.run(&["search", "retry", "study"]).done();
+    assert!(said.contains("trials 0, 1, 2, 3, 4, 5 are queued"), "{said}");
     let one_diverges = [
         "training.optimizer={choose: [{sgd: {learning_rate: 1.0e+30}}, {sgd: {learning_rate: 0.01}}]}",
         "search={objective: loss, proposer: grid, trials: 2}",
@@ -584,4 +673,12 @@ fn folds_and_seeds_make_several_runs_of_a_trial_and_their_mean_counts() {
         assert!(low <= mean && mean <= high, "{trial}");
         assert!(trial["values"][1].as_f64().unwrap() > 0.0);
     }
+    place.run(&["document", "study"]).done();
+    let card = String::from_utf8(place.read("study/documents/README.md")).unwrap();
+    let best = study["best"].as_u64().unwrap() as usize;
+    let mean = study["trials"][best]["values"][0].as_f64().unwrap();
+    let said = format!("| accuracy | {:.1} % |", 100.0 * mean);
+    let (_, of_mean) =
+        card.split_once("The mean of its 6 runs, by which it was chosen").unwrap_or_else(|| panic!("{card}"));
+    assert!(of_mean.contains(&said) && card.contains("parts of the training data, 16 rows in the first run"), "{card}");
 }

@@ -4,7 +4,7 @@ use super::attention::{Attentions, Role};
 use super::methods::{
     AdapterForm, Added, FoldedValue, LinearWeight, MergedWeight, Method, MethodModel, quantized_weights,
 };
-use super::{Head, Layer, find_attentions};
+use super::{Head, Layer, MethodReport, find_attentions};
 use crate::CompilerError;
 use crate::graph::{Graph, ValueId};
 use crate::operators::OperatorCatalog;
@@ -41,6 +41,8 @@ pub(crate) struct Applied {
     pub(crate) files: Vec<(String, AdapterForm)>,
     /// The attentions of the model before any method; none where no method is added.
     pub(crate) attentions: Option<Attentions>,
+    /// What each was added to.
+    pub(crate) adapted: Vec<MethodReport>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -80,6 +82,7 @@ impl Applied {
             dropped: Vec::new(),
             files: Vec::new(),
             attentions: None,
+            adapted: Vec::new(),
             notes: Vec::new(),
         };
         // what a method takes out of a weight at its start is not in the merged model either, until it is merged
@@ -105,6 +108,11 @@ impl Applied {
             ));
             applied.notes.extend(of_roles(method, &added.adapted, (layers, &quantized), &attentions));
             applied.notes.extend(added.notes);
+            applied.adapted.push(MethodReport {
+                method: method.choice().name.clone(),
+                layers: added.adapted,
+                can_be_merged: added.merged.is_some(),
+            });
             applied.folded.extend(added.folded);
             applied.layers.extend(added.layers);
             applied.dropped.extend(added.dropped);

@@ -25,8 +25,17 @@ const MOST_NODES: usize = 1 << 18;
 pub struct Member<'a> {
     /// The model.
     pub model: &'a Model,
+    /// What notes and errors call it; its number, from 1, where it has no name.
+    pub name: Option<&'a str>,
     /// The output that its scores lead to; needed when it has several.
     pub output: Option<&'a str>,
+}
+
+impl Member<'_> {
+    /// As notes and errors call the member at a place.
+    pub(super) fn called(&self, at: usize) -> String {
+        self.name.map_or_else(|| format!("member {}", at + 1), |name| format!("member `{}`", shown(name)))
+    }
 }
 
 /// How members become one model.
@@ -77,8 +86,10 @@ pub fn fuse(
     let mut notes = Vec::new();
     let mut opened = Vec::with_capacity(members.len());
     for (at, member) in members.iter().enumerate() {
-        let one = Opened::open(member, options.reads, opset, catalog).map_err(|error| of_member(at, error))?;
-        notes.extend(one.notes.iter().map(|note| format!("member {}: {note}", at + 1)));
+        let called = member.called(at);
+        let one = Opened::open(member, called.clone(), options.reads, opset, catalog)
+            .map_err(|error| of_member(&called, error))?;
+        notes.extend(one.notes.iter().map(|note| format!("{called}: {note}")));
         opened.push(one);
     }
     let columns = same_columns(&opened, options)?;
@@ -90,7 +101,7 @@ pub fn fuse(
     }
     for (at, weight) in options.combination.weights().unwrap_or_default().iter().enumerate() {
         if *weight == 0.0 {
-            notes.push(format!("member {} has no weight, and is left out of the model", at + 1));
+            notes.push(format!("{} has no weight, and is left out of the model", members[at].called(at)));
         }
     }
     let header =
@@ -105,6 +116,8 @@ pub fn fuse(
 
 /// A member, read in the opset of all.
 struct Opened {
+    /// What notes and errors call it.
+    called: String,
     graph: Graph,
     scores: ValueId,
     /// What its output is called.
@@ -115,6 +128,7 @@ struct Opened {
 impl Opened {
     fn open(
         member: &Member<'_>,
+        called: String,
         reads: PredictionKind,
         opset: i64,
         catalog: &OperatorCatalog,
@@ -152,14 +166,14 @@ impl Opened {
         }
         let output = graph.name(output).to_owned();
         graph.set_outputs(&[scores]);
-        Ok(Self { graph, scores, output, notes })
+        Ok(Self { called, graph, scores, output, notes })
     }
 }
 
-fn of_member(at: usize, error: CompilerError) -> CompilerError {
+fn of_member(called: &str, error: CompilerError) -> CompilerError {
     match error {
         CompilerError::Selection(message) | CompilerError::Setting { message, .. } => {
-            CompilerError::Selection(format!("member {}: {message}", at + 1))
+            CompilerError::Selection(format!("{called}: {message}"))
         }
         error => error,
     }
@@ -168,26 +182,25 @@ fn of_member(at: usize, error: CompilerError) -> CompilerError {
 /// How many classes, labels or numbers all members give.
 fn same_columns(opened: &[Opened], options: &FuseOptions) -> Result<usize, CompilerError> {
     let mut columns = None;
-    for (at, member) in opened.iter().enumerate() {
-        let known = member.graph.known_type(member.scores)?;
+    for member in opened {
+        let (known, called) = (member.graph.known_type(member.scores)?, &member.called);
         let Some(own) = known.shape[1].fixed() else {
-            let message = format!("member {}: how many scores it gives is not known before the run ({known})", at + 1);
+            let message = format!("{called}: how many scores it gives is not known before the run ({known})");
             return Err(CompilerError::Selection(message));
         };
         if *columns.get_or_insert(own) != own {
-            let message = format!("member {} gives {own} scores, and the first {}", at + 1, columns.unwrap_or(0));
+            let message = format!("{called} gives {own} scores, and the first {}", columns.unwrap_or(0));
             return Err(CompilerError::Selection(message));
         }
         let first = opened[0].graph.known_type(opened[0].scores)?;
         let fits = |(a, b): (&Length, &Length)| a.as_number().zip(b.as_number()).is_none_or(|(a, b)| a == b);
         if known.shape.len() != first.shape.len() || !known.shape.iter().zip(&first.shape).all(fits) {
-            let message = format!("member {} gives {known}, and the first {first}", at + 1);
+            let message = format!("{called} gives {known}, and the first {first}");
             return Err(CompilerError::Selection(message));
         }
         let is_of_rows = matches!(options.combination, Combination::Linear { .. } | Combination::Ranks { .. });
         if is_of_rows && known.shape.len() != 2 {
-            let message =
-                format!("member {} gives {known}, and ranks and linear functions are of one answer a row", at + 1);
+            let message = format!("{called} gives {known}, and ranks and linear functions are of one answer a row");
             return Err(CompilerError::Selection(message));
         }
     }
@@ -204,7 +217,8 @@ fn joined(
     let graphs: Vec<Graph> = opened.iter().map(|member| member.graph.clone()).collect();
     let mut graph = Graph::new(opened[0].graph.opset, catalog.clone());
     graph.other_opsets = other_opsets(&graphs, catalog)?;
-    let shared = share(&graphs, &mut graph)?;
+    let called: Vec<&str> = opened.iter().map(|member| member.called.as_str()).collect();
+    let shared = share(&graphs, &called, &mut graph)?;
     notes.extend(shared.notes);
     let has_weight = |at: usize| options.combination.weights().is_none_or(|weights| weights[at] > 0.0);
     let mirrored = match options.flips {

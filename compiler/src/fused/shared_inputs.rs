@@ -26,11 +26,11 @@ struct Group {
 }
 
 /// Adds an input for those of one name and type; where names of lengths differ, the first one's stands. One whose type is another than that
-/// of an earlier one of its name becomes an input of its own.
+/// of an earlier one of its name becomes an input of its own. Notes call the graphs as `called` does.
 ///
 /// # Errors
 /// What is as long by one input is longer by another.
-pub(super) fn share(graphs: &[Graph], joined: &mut Graph) -> Result<SharedInputs, CompilerError> {
+pub(super) fn share(graphs: &[Graph], called: &[&str], joined: &mut Graph) -> Result<SharedInputs, CompilerError> {
     let (mut groups, mut notes): (Vec<Group>, Vec<String>) = (Vec::new(), Vec::new());
     for (at, graph) in graphs.iter().enumerate() {
         for input in graph.inputs() {
@@ -48,9 +48,9 @@ pub(super) fn share(graphs: &[Graph], joined: &mut Graph) -> Result<SharedInputs
             let is_taken = groups.iter().any(|group| group.name == name);
             if is_taken {
                 notes.push(format!(
-                    "input `{0}` of member {1} is of another type than that of an earlier one, and is called `m{at}/{0}`",
+                    "input `{0}` of {1} is of another type than that of an earlier one, and is called `m{at}/{0}`",
                     shown(name),
-                    at + 1
+                    called[at]
                 ));
             }
             let called = if is_taken { format!("m{at}/{name}") } else { name.to_owned() };
@@ -180,6 +180,8 @@ mod tests {
     use crate::graph::ElementType;
     use crate::operators::OperatorCatalog;
 
+    const NAMES: [&str; 4] = ["member a", "member b", "member c", "member d"];
+
     fn of(inputs: &[(&str, TensorType)]) -> Graph {
         let mut graph = Graph::new(17, OperatorCatalog::standard());
         for (name, known) in inputs {
@@ -190,7 +192,7 @@ mod tests {
 
     fn shared(graphs: &[Graph]) -> Result<(Vec<String>, SharedInputs), CompilerError> {
         let mut joined = Graph::new(17, OperatorCatalog::standard());
-        let shared = share(graphs, &mut joined)?;
+        let shared = share(graphs, &NAMES[..graphs.len()], &mut joined)?;
         let told = |input: &ValueId| format!("{} {}", joined.name(*input), joined.tensor_type(*input).unwrap());
         Ok((joined.inputs().iter().map(told).collect(), shared))
     }
@@ -229,7 +231,7 @@ mod tests {
         let mut untyped = of(&[]);
         untyped.untyped_input("x", None);
         let mut joined = Graph::new(17, OperatorCatalog::standard());
-        share(&[untyped, ranks[1].clone(), ranks[0].clone()], &mut joined).unwrap();
+        share(&[untyped, ranks[1].clone(), ranks[0].clone()], &NAMES[..3], &mut joined).unwrap();
         assert_eq!(joined.inputs().len(), 2);
     }
 
@@ -242,7 +244,7 @@ mod tests {
         ];
         let (inputs, shared) = shared(&graphs).unwrap();
         assert_eq!(inputs, ["x int64 [n]", "m1/x float32 [n.2]", "y int64 [n.3]"]);
-        assert!(shared.notes[0].contains("`x` of member 2 is of another type"), "{:?}", shared.notes);
+        assert!(shared.notes[0].contains("`x` of member b is of another type"), "{:?}", shared.notes);
         let one_length = of(&[("a", open(&["n"])), ("b", open(&["n"]))]);
         let two_lengths = of(&[("a", open(&["3"])), ("b", open(&["4"]))]);
         let message = self::shared(&[one_length, two_lengths]).err().unwrap().to_string();

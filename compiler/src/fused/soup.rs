@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use millstream_schemas::{count, shown};
 
+use super::fuse::Member;
 use crate::CompilerError;
 use crate::graph::{Attribute, Constant, ElementType, Graph, Node, ValueId};
-use crate::model_file::{Header, Model, OnnxFile};
+use crate::model_file::{Header, OnnxFile};
 use crate::operators::OperatorCatalog;
 use crate::trained_adapters::METADATA as ADAPTERS;
 
@@ -31,28 +32,33 @@ pub struct AveragedWeights {
 /// The models differ in more than the numbers of their float weights: nodes, shapes, heads, integers; or one holds adapters beside its
 /// weights, whose product is not the mean of their products.
 pub fn average_weights(
-    models: &[&Model],
+    members: &[Member<'_>],
     metadata: &[(String, String)],
     catalog: &OperatorCatalog,
 ) -> Result<AveragedWeights, CompilerError> {
     let refused = |message: String| Err(CompilerError::Selection(message));
-    let [first, others @ ..] = models else { return refused("a mean of weights is of models; name some".into()) };
-    for (at, model) in models.iter().enumerate() {
-        if model.metadata(ADAPTERS).is_some() {
+    let [first, others @ ..] = members else { return refused("a mean of weights is of models; name some".into()) };
+    for (at, member) in members.iter().enumerate() {
+        if member.model.metadata(ADAPTERS).is_some() {
             return refused(format!(
-                "member {} holds adapters beside its weights, and the mean of factors is not that of what they add; export it with \
+                "{} holds adapters beside its weights, and the mean of factors is not that of what they add; export it with \
                  `output.adapters: merged`",
-                at + 1
+                member.called(at)
             ));
         }
     }
-    let graphs =
-        models.iter().map(|model| model.graph(&BTreeMap::new(), catalog)).collect::<Result<Vec<Graph>, _>>()?;
+    let graphs = members
+        .iter()
+        .map(|member| member.model.graph(&BTreeMap::new(), catalog))
+        .collect::<Result<Vec<Graph>, _>>()?;
     let mut mean = graphs[0].clone();
     let mut same: Vec<HashMap<ValueId, ValueId>> = Vec::with_capacity(others.len());
     for (at, graph) in graphs.iter().enumerate().skip(1) {
         same.push(same_values(&graphs[0], graph).map_err(|what| {
-            CompilerError::Selection(format!("member {} is not the first one with other weights: {what}", at + 1))
+            CompilerError::Selection(format!(
+                "{} is not the first one with other weights: {what}",
+                members[at].called(at)
+            ))
         })?);
     }
     let (mut averaged, mut statistics) = (0, 0);
@@ -99,7 +105,8 @@ pub fn average_weights(
             count(statistics as u64, "tensor")
         ));
     }
-    let header = Header::of_several(&first.proto, &others.iter().map(|other| &other.proto).collect::<Vec<_>>());
+    let header =
+        Header::of_several(&first.model.proto, &others.iter().map(|other| &other.model.proto).collect::<Vec<_>>());
     let file = OnnxFile::new(header.signed(metadata).with(&mean.as_stored()?))?;
     Ok(AveragedWeights { file, averaged, notes })
 }
@@ -216,6 +223,11 @@ fn mean_of(all: &[&Constant]) -> Result<Option<Constant>, String> {
 mod tests {
     use super::*;
     use crate::handmade::{graph, model, node, value, weight};
+    use crate::model_file::Model;
+
+    fn unnamed(model: &Model) -> Member<'_> {
+        Member { model, name: None, output: None }
+    }
 
     fn linear(scale: f32, classes: usize) -> Model {
         let nodes = vec![node("Gemm", &["x", "w", "b"], &["h"]), node("Relu", &["h"], &["y"])];
@@ -234,10 +246,12 @@ mod tests {
     fn weights_are_means_and_nothing_else_changes() {
         let catalog = OperatorCatalog::standard();
         let models = [linear(1.0, 3), linear(2.0, 3), linear(6.0, 3)];
-        let found = average_weights(&models.each_ref(), &[], &catalog).unwrap();
-        let three = average_weights(&[&linear(3.0, 3)], &[], &catalog).unwrap();
+        let found = average_weights(&models.each_ref().map(unnamed), &[], &catalog).unwrap();
+        let three = average_weights(&[unnamed(&linear(3.0, 3))], &[], &catalog).unwrap();
         assert_eq!((weights(&found.file), found.averaged, found.notes.len()), (weights(&three.file), 15, 0));
-        let same = average_weights(&[&models[0], &models[0]], &[("key".into(), "value".into())], &catalog).unwrap();
+        let same =
+            average_weights(&[unnamed(&models[0]), unnamed(&models[0])], &[("key".into(), "value".into())], &catalog)
+                .unwrap();
         assert_eq!((same.averaged, same.notes[0].as_str()), (0, "all members have the same weights"));
         assert_eq!(Model::from_bytes(same.file.to_vec()).unwrap().metadata("key"), Some("value"));
     }
@@ -254,10 +268,12 @@ mod tests {
             (linear(1.0, 5), "`w` is float32 [4, 3] in the first and float32 [4, 5] in another"),
             (
                 tanh("Tanh"),
-                "member 2 is not the first one with other weights: node `y` (Tanh) is not `y` (Relu) of the first",
+                "member `other` is not the first one with other weights: node `y` (Tanh) is not `y` (Relu) of the first",
             ),
         ] {
-            let message = average_weights(&[&linear(1.0, 3), &other], &[], &catalog).unwrap_err().to_string();
+            let first = linear(1.0, 3);
+            let members = [unnamed(&first), Member { name: Some("other"), ..unnamed(&other) }];
+            let message = average_weights(&members, &[], &catalog).unwrap_err().to_string();
             assert!(message.contains(wanted), "{message}");
         }
         assert!(average_weights(&[], &[], &catalog).is_err());

@@ -79,7 +79,7 @@ fn options(reads: PredictionKind, combination: Combination) -> FuseOptions {
 
 fn fused(files: &[ModelProto], options: &FuseOptions) -> Result<FusedModel, CompilerError> {
     let models: Vec<Model> = files.iter().map(read).collect();
-    let members: Vec<Member<'_>> = models.iter().map(|model| Member { model, output: None }).collect();
+    let members: Vec<Member<'_>> = models.iter().map(|model| Member { model, name: None, output: None }).collect();
     fuse(&members, options, &OperatorCatalog::standard())
 }
 
@@ -372,9 +372,26 @@ fn what_does_not_fit_together_is_refused_with_the_member() {
     let again = Model::from_bytes(found.file.to_vec()).unwrap();
     assert_eq!(again.inputs().into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ["x", "m1/x"]);
     let models: Vec<Model> = [wide(3), wide(3)].iter().map(read).collect();
-    let named: Vec<Member<'_>> = models.iter().map(|model| Member { model, output: Some("z") }).collect();
-    let message = fuse(&named, &probabilities(2), &catalog).unwrap_err().to_string();
-    assert!(message.contains("member 1: the model has no output `z`"), "{message}");
+    for (name, wanted) in
+        [(None, "member 1: the model has no output `z`"), (Some("0000"), "member `0000`: the model has no output `z`")]
+    {
+        let named: Vec<Member<'_>> = models.iter().map(|model| Member { model, name, output: Some("z") }).collect();
+        let message = fuse(&named, &probabilities(2), &catalog).unwrap_err().to_string();
+        assert!(message.contains(wanted), "{message}");
+    }
+}
+
+#[test]
+fn a_member_that_is_left_out_is_told_by_its_name() {
+    let models = [features(4), features(4)].map(|file| read(&file));
+    let named = [("0000", &models[0]), ("0001", &models[1])].map(|(name, model)| Member {
+        model,
+        name: Some(name),
+        output: None,
+    });
+    let first = Combination::Probabilities { weights: vec![0.0, 1.0] };
+    let found = fuse(&named, &options(ClassScores, first), &OperatorCatalog::standard()).unwrap();
+    assert!(found.notes.iter().any(|note| note.starts_with("member `0000` has no weight")), "{:?}", found.notes);
 }
 
 /// Names that a file may have on purpose.
@@ -442,7 +459,8 @@ fn a_mean_of_weights_of_linear_models_is_the_mean_of_their_answers() {
     };
     let files = [scaled(1.0), scaled(-0.5), scaled(4.0)];
     let models: Vec<Model> = files.iter().map(read).collect();
-    let found = average_weights(&models.iter().collect::<Vec<_>>(), &[], &OperatorCatalog::standard()).unwrap();
+    let members: Vec<Member<'_>> = models.iter().map(|model| Member { model, name: None, output: None }).collect();
+    let found = average_weights(&members, &[], &OperatorCatalog::standard()).unwrap();
     let scores: Vec<Vec<f32>> = files.iter().map(|file| run_of(&file.encode_to_vec())).collect();
     let wanted = Combination::Scores { weights: equal(3) };
     let wanted = wanted.apply(Numbers, CLASSES, &scores.iter().map(Vec::as_slice).collect::<Vec<_>>()).unwrap();
@@ -476,7 +494,7 @@ fn real_models_are_fused() {
         let scores = files.each_ref().map(|file| run_of(file));
         let combination = Combination::Probabilities { weights: vec![0.25, 0.75] };
         let wanted = combination.apply(ClassScores, classes, &[&scores[0], &scores[1]]).unwrap();
-        let members = models.each_ref().map(|model| Member { model, output: None });
+        let members = models.each_ref().map(|model| Member { model, name: None, output: None });
         let found = fuse(&members, &options(ClassScores, combination), &OperatorCatalog::standard()).unwrap();
         let off = run_of(&found.file.to_vec())
             .iter()

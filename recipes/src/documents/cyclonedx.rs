@@ -1,8 +1,12 @@
 //! A bill of materials of a model, CycloneDX 1.6 (<https://cyclonedx.org/docs/1.6/json/>).
 
+use millstream_training::Evaluation;
+use millstream_training::metrics::FigureKind;
 use serde_json::{Map, Value, json};
 
-use super::ledger::{DataFacts, Ledger, ModelFacts};
+use super::chosen::ChosenTrial;
+use super::frozen::AdaptedLayers;
+use super::ledger::{DataFacts, DataFile, Ledger, ModelFacts};
 use super::statements::Statements;
 use crate::model_inputs::shown_shape;
 use crate::origin::commit;
@@ -27,7 +31,8 @@ pub(super) fn bill(ledger: &Ledger) -> Value {
     model.insert("modelCard".into(), model_card(ledger, subject));
     model.insert("pedigree".into(), json!({"ancestors": [component("base", &ledger.base.file, &ledger.base.sha256)]}));
     model.insert("properties".into(), properties(ledger));
-    let data: Vec<Value> = ledger.data.iter().map(data_component).collect();
+    let of_split = |data: &DataFacts| data_component(&reference(data), &data.split, &data.files);
+    let data: Vec<Value> = ledger.data.iter().map(of_split).collect();
     let of_data: Vec<String> = ledger.data.iter().map(reference).collect();
     json!({
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -75,39 +80,14 @@ pub(super) fn component(reference: &str, name: &str, sha256: &str) -> Map<String
 
 fn model_card(ledger: &Ledger, subject: &ModelFacts) -> Value {
     let said = &ledger.statements;
-    let format_of = |values: &[(String, Vec<Option<usize>>)]| -> Vec<Value> {
-        values.iter().map(|(name, shape)| json!({"format": format!("tensor {name} {}", shown_shape(shape))})).collect()
-    };
-    let datasets: Vec<Value> = ledger.data.iter().map(|data| json!({"ref": reference(data)})).collect();
-    let mut card = json!({
-        "modelParameters": {
-            "approach": {"type": "supervised"},
-            "task": ledger.task.as_deref().unwrap_or("not stated"),
-            "datasets": datasets,
-            "inputs": format_of(&subject.inputs),
-            "outputs": format_of(&subject.outputs),
-        },
-    });
-    let measured = |evaluation: &millstream_training::Evaluation, slice: Option<&str>| -> Vec<Value> {
-        let kinds = ledger.results.figures.iter();
-        let of = |kind: &millstream_training::metrics::FigureKind| {
-            let mut metric = json!({"type": kind.name, "value": evaluation.figure(&kind.name)?.to_string()});
-            if let Some([low, high]) = evaluation.interval(&kind.name) {
-                metric["confidenceInterval"] = json!({"lowerBound": low.to_string(), "upperBound": high.to_string()});
-            }
-            if let Some(slice) = slice {
-                metric["slice"] = json!(slice);
-            }
-            Some(metric)
-        };
-        kinds.filter_map(of).collect()
-    };
+    let datasets: Vec<String> = ledger.data.iter().map(reference).collect();
+    let mut card = json!({"modelParameters": parameters(ledger.task.as_deref(), &datasets, subject)});
     let mut metrics = Vec::new();
     if let Some(evaluation) = &ledger.results.evaluation {
-        metrics.extend(measured(evaluation, None));
+        metrics.extend(measured(evaluation, &ledger.results.figures, None));
     }
     for set in &ledger.results.others {
-        metrics.extend(measured(&set.evaluation, Some(&set.name)));
+        metrics.extend(measured(&set.evaluation, &ledger.results.figures, Some(&set.name)));
     }
     if !metrics.is_empty() {
         card["quantitativeAnalysis"] = json!({"performanceMetrics": metrics});
@@ -129,9 +109,40 @@ fn model_card(ledger: &Ledger, subject: &ModelFacts) -> Value {
     card
 }
 
+/// What a model does, the data by their references, and its inputs and outputs.
+pub(super) fn parameters(task: Option<&str>, datasets: &[String], subject: &ModelFacts) -> Value {
+    let format_of = |values: &[(String, Vec<Option<usize>>)]| -> Vec<Value> {
+        values.iter().map(|(name, shape)| json!({"format": format!("tensor {name} {}", shown_shape(shape))})).collect()
+    };
+    let datasets: Vec<Value> = datasets.iter().map(|data| json!({"ref": data})).collect();
+    json!({
+        "approach": {"type": "supervised"},
+        "task": task.unwrap_or("not stated"),
+        "datasets": datasets,
+        "inputs": format_of(&subject.inputs),
+        "outputs": format_of(&subject.outputs),
+    })
+}
+
+/// The figures of an evaluation with their intervals; `slice` says of which rows, where there are several.
+pub(super) fn measured(evaluation: &Evaluation, kinds: &[FigureKind], slice: Option<&str>) -> Vec<Value> {
+    let of = |kind: &FigureKind| {
+        let mut metric = json!({"type": kind.name, "value": evaluation.figure(&kind.name)?.to_string()});
+        if let Some([low, high]) = evaluation.interval(&kind.name) {
+            metric["confidenceInterval"] = json!({"lowerBound": low.to_string(), "upperBound": high.to_string()});
+        }
+        if let Some(slice) = slice {
+            metric["slice"] = json!(slice);
+        }
+        Some(metric)
+    };
+    kinds.iter().filter_map(of).collect()
+}
+
 fn properties(ledger: &Ledger) -> Value {
     let facts = &ledger.training;
     let made_by = ledger.origin.as_ref().map(|origin| (&origin.software, &origin.commit));
+    let adapted: Vec<String> = facts.adapted_layers.iter().map(AdaptedLayers::in_words).collect();
     let rows = [
         ("millstream:software", made_by.map_or_else(String::new, |(software, _)| software.clone())),
         ("millstream:commit", made_by.and_then(|(_, commit)| commit.clone()).unwrap_or_default()),
@@ -140,10 +151,17 @@ fn properties(ledger: &Ledger) -> Value {
         ("millstream:onnx_runtime", facts.onnx_runtime.clone()),
         ("millstream:trained_parameters", facts.trained.to_string()),
         ("millstream:frozen_parameters", facts.frozen.to_string()),
+        ("millstream:adapted_layers", adapted.join("; ")),
         ("millstream:steps", facts.steps.to_string()),
         ("millstream:recipe", facts.recipe.to_string()),
         ("millstream:selection", ledger.results.selection.clone()),
+        ("millstream:search", ledger.chosen.as_ref().map(ChosenTrial::in_words).unwrap_or_default()),
     ];
+    stated(rows)
+}
+
+/// Properties by their names; those without a value are left out.
+pub(super) fn stated(rows: impl IntoIterator<Item = (&'static str, String)>) -> Value {
     let known = rows.into_iter().filter(|(_, value)| !value.is_empty());
     known.map(|(name, value)| json!({"name": name, "value": value})).collect()
 }
@@ -152,8 +170,9 @@ fn reference(data: &DataFacts) -> String {
     format!("data-{}", data.split)
 }
 
-fn data_component(data: &DataFacts) -> Value {
-    let files = data.files.iter().map(|file| {
+/// Data with their files by their hashes.
+pub(super) fn data_component(reference: &str, name: &str, files: &[DataFile]) -> Value {
+    let files = files.iter().map(|file| {
         let mut properties = vec![
             json!({"name": "millstream:rows", "value": file.rows.to_string()}),
             json!({"name": "millstream:bytes", "value": file.bytes.to_string()}),
@@ -167,9 +186,9 @@ fn data_component(data: &DataFacts) -> Value {
     });
     json!({
         "type": "data",
-        "bom-ref": reference(data),
-        "name": data.split,
-        "data": [{"type": "dataset", "name": data.split}],
+        "bom-ref": reference,
+        "name": name,
+        "data": [{"type": "dataset", "name": name}],
         "components": files.collect::<Vec<_>>(),
     })
 }

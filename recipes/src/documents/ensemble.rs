@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use millstream_compiler::Model;
-use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::{count, decimal, grouped};
 use millstream_training::Evaluation;
 use millstream_training::ensembles::FittedEnsemble;
@@ -11,17 +10,18 @@ use millstream_training::metrics::FigureKind;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::cyclonedx::{component, serial_number, tools};
+use super::cyclonedx::{self, component, data_component, parameters, serial_number, stated, tools};
 use super::front_matter::{FrontMatter, measured};
-use super::ledger::ModelFacts;
+use super::ledger::{DataFile, ModelFacts};
+use super::members::{FoundMembers, MemberData, MemberFacts};
 use super::model_card::{figures, file};
 use super::statements::Statements;
 use crate::decisions::{Decision, decisions};
 use crate::ensemble::EnsembleFolder;
-use crate::origin::{Parent, built, commit, software};
+use crate::origin::{Origin, built, commit, software};
 use crate::pages::markdown::{code, list, prose, table, text};
-use crate::run_folder::{RunFolder, folder_name};
-use crate::{RecipeError, lineage};
+use crate::run_folder::folder_name;
+use crate::{Catalogs, RecipeError};
 
 /// All that is known of an ensemble.
 #[derive(Clone, Debug, Serialize)]
@@ -44,6 +44,8 @@ pub struct EnsembleLedger {
     pub exported: Option<ModelFacts>,
     /// The members, in order.
     pub members: Vec<MemberFacts>,
+    /// The data that they were trained and evaluated on, each once, with the rows of the ensemble among them.
+    pub data: Vec<MemberData>,
     /// How it was made, what was fitted to which rows, and what was measured on which.
     pub fitted: FittedEnsemble,
     /// What was noticed while the ledger was written: members that are others now.
@@ -54,51 +56,15 @@ pub struct EnsembleLedger {
     pub statements: Statements,
 }
 
-/// A member.
-#[derive(Clone, Debug, Serialize)]
-pub struct MemberFacts {
-    /// What it is called.
-    pub name: String,
-    /// SHA-256 of its file when the ensemble was fitted.
-    pub sha256: String,
-    /// Whether the file is there and the same.
-    pub unchanged: bool,
-    /// The run that it came from, where it lies in the folder of one.
-    pub run: Option<String>,
-    /// The runs that this run's base model goes back to, the nearest first.
-    pub lineage: Vec<Parent>,
-}
-
 impl EnsembleLedger {
-    /// Of the ensemble in a folder. Members are read, for their hashes.
+    /// Of the ensemble in a folder. Members and their data are read, for their hashes.
     ///
     /// # Errors
     /// The folder holds no ensemble, or a file of it cannot be read.
-    pub(super) fn gather(folder: &Path, statements: Statements) -> Result<Self, RecipeError> {
+    pub(super) fn gather(folder: &Path, statements: Statements, catalogs: &Catalogs) -> Result<Self, RecipeError> {
         let own = EnsembleFolder(folder.to_owned());
         let fitted = own.read()?;
-        let (mut members, mut notes) = (Vec::new(), Vec::new());
-        for member in &fitted.members {
-            let path = folder.join(&member.model);
-            let unchanged = path.is_file()
-                && sha256_of_file(&path).map_err(RecipeError::io("read", &path))? == member.fingerprint.0;
-            if !unchanged {
-                notes.push(format!("the member `{}` is not there any more, or is another file now", member.name));
-            }
-            let run = path.parent().map(|parent| RunFolder(parent.to_owned())).filter(|run| run.metrics().exists());
-            let made_of = run.as_ref().map(RunFolder::made_of).transpose()?.flatten();
-            let lineage = match (&run, made_of) {
-                (Some(run), Some(made_of)) => lineage::ancestors(run, &made_of.model)?,
-                _ => Vec::new(),
-            };
-            members.push(MemberFacts {
-                name: member.name.clone(),
-                sha256: member.fingerprint.0.clone(),
-                unchanged,
-                run: run.as_ref().map(|run| folder_name(&run.0)),
-                lineage,
-            });
-        }
+        let FoundMembers { members, data, notes } = FoundMembers::gather(folder, &fitted, catalogs)?;
         let exported = match own.model().exists() {
             true => Some(ModelFacts::of(&Model::read(&own.model())?, &own.model())?),
             false => None,
@@ -114,6 +80,7 @@ impl EnsembleLedger {
             data_name: Statements::answer(&statements.data_name).map(str::to_owned),
             exported,
             members,
+            data,
             fitted,
             notes,
             decisions: decisions(folder)?,
@@ -158,15 +125,7 @@ pub(super) fn markdown(ledger: &EnsembleLedger) -> String {
         ("File", ledger.exported.as_ref().map_or_else(|| "none: it was not exported".into(), file)),
         ("Described by", built(&ledger.software, ledger.commit.as_deref())),
         ("Method", code(&serde_json::to_string(&fitted.method).unwrap_or_default())),
-        (
-            "Rows",
-            format!(
-                "fitted to {}, measured on {}, drawn by the seed {}",
-                grouped(fitted.split.fitted),
-                count(fitted.split.measured, "row"),
-                fitted.split.seed
-            ),
-        ),
+        ("Rows", prose(&rows_in_words(ledger))),
     ]);
     let rows = ledger.members.iter().enumerate().map(|(at, member)| {
         let weight = fitted.share(at).map_or_else(|| "–".into(), decimal);
@@ -178,6 +137,7 @@ pub(super) fn markdown(ledger: &EnsembleLedger) -> String {
     if (0..fitted.members.len()).all(|at| fitted.share(at).is_none()) {
         out += "\nNo member has one single weight in this method.\n";
     }
+    out += &made_of(ledger);
     out += "\n## Intended use\n\n";
     out += &list(&[
         ("Intended for", open(&said.intended_use)),
@@ -222,17 +182,107 @@ pub(super) fn markdown(ledger: &EnsembleLedger) -> String {
     out + &list(&[("Limitations", open(&said.limitations)), ("Recommendations", open(&said.recommendations))])
 }
 
-/// `model.cdx.json`: the ensemble with its members as ancestors. None where it was not exported.
+/// `fitted to 70 rows, measured on 70 others, …, of test.parquet (evaluate)`.
+fn rows_in_words(ledger: &EnsembleLedger) -> String {
+    let fitted = &ledger.fitted;
+    let files = fitted.files_in_words().map(|files| match ledger.data.iter().find(|data| data.is_of_ensemble) {
+        Some(data) => format!("{files}, the split {} of {}", data.split, data.members.join(", ")),
+        None => files,
+    });
+    match files {
+        Some(files) => format!("{}, in {files}", fitted.split_in_words()),
+        None => format!("{}; of which file is not noted", fitted.split_in_words()),
+    }
+}
+
+/// What the members were made of, and the data.
+fn made_of(ledger: &EnsembleLedger) -> String {
+    let rows =
+        ledger.members.iter().filter_map(|member| Some((member, member.made.as_ref()?))).map(|(member, made)| {
+            let hash = made.base_sha256.as_ref().map_or_else(String::new, |hash| code(&hash.0));
+            let ran = made.origin.as_ref().map_or_else(
+                || "not noted".into(),
+                |origin| {
+                    let processor = origin.processor.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
+                    let software = built(&origin.software, origin.commit.as_deref());
+                    text(&format!("{software}, ONNX Runtime {} on {}{processor}", origin.onnx_runtime, origin.device))
+                },
+            );
+            vec![text(&member.name), code(&made.base), hash, ran, prose(&made.selection)]
+        });
+    let rows: Vec<Vec<String>> = rows.collect();
+    if rows.is_empty() {
+        return "\nNo member lies in the folder of a run, so that nothing is known of what they were made of.\n".into();
+    }
+    let mut out = format!(
+        "\n### What the members were made of\n\n{}\nThe recipe of each, with every default, is in `ledger.json`.\n",
+        table(&["member", "base model", "its SHA-256", "trained by", "what is exported"], &rows)
+    );
+    let rows = ledger.data.iter().flat_map(|data| {
+        let members = text(&data.members.join(", "));
+        let row = move |file: &DataFile| {
+            let hash = file.sha256.as_ref().map_or_else(String::new, |hash| code(hash));
+            vec![text(&data.split), code(&file.name), grouped(file.rows), hash, members.clone()]
+        };
+        data.files.iter().map(row)
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    if !rows.is_empty() {
+        out += &format!("\nData:\n\n{}", table(&["split", "file", ">rows", "SHA-256", "of the members"], &rows));
+    }
+    out
+}
+
+/// `model.cdx.json`: the ensemble with its members and their base models as ancestors, their data and its figures. None where it was not
+/// exported.
 pub(super) fn bill(ledger: &EnsembleLedger) -> Option<Value> {
     let exported = ledger.exported.as_ref()?;
     let mut model = component("model", &ledger.name, &exported.sha256);
-    let members = ledger.members.iter().enumerate();
-    let members: Vec<Map<String, Value>> =
-        members.map(|(at, member)| component(&format!("member-{at}"), &member.name, &member.sha256)).collect();
+    let members = ledger.members.iter().enumerate().map(|(at, member)| {
+        let mut own = component(&format!("member-{at}"), &member.name, &member.sha256);
+        if let Some((made, hash)) = member.made.as_ref().and_then(|made| Some((made, made.base_sha256.as_ref()?))) {
+            let base = component(&format!("member-{at}-base"), &made.base, &hash.0);
+            own.insert("pedigree".into(), json!({"ancestors": [base]}));
+        }
+        if let Some(made) = &member.made {
+            let origin = made.origin.as_ref();
+            let of = |read: fn(&Origin) -> String| origin.map(read).unwrap_or_default();
+            let rows = [
+                ("millstream:software", of(|origin| origin.software.clone())),
+                ("millstream:commit", of(|origin| origin.commit.clone().unwrap_or_default())),
+                ("millstream:device", of(|origin| origin.device.clone())),
+                ("millstream:onnx_runtime", of(|origin| origin.onnx_runtime.clone())),
+                ("millstream:recipe", made.recipe.to_string()),
+                ("millstream:selection", made.selection.clone()),
+            ];
+            own.insert("properties".into(), stated(rows));
+        }
+        own
+    });
+    let members: Vec<Map<String, Value>> = members.collect();
     model.insert("pedigree".into(), json!({"ancestors": members}));
     if let Some(license) = Statements::answer(&ledger.statements.license) {
         model.insert("licenses".into(), json!([{"license": {"name": license}}]));
     }
+    let reference = |at: usize| format!("data-{at}");
+    let references: Vec<String> = (0..ledger.data.len()).map(reference).collect();
+    let report = &ledger.fitted.report;
+    model.insert(
+        "modelCard".into(),
+        json!({
+            "modelParameters": parameters(ledger.task.as_deref(), &references, exported),
+            "quantitativeAnalysis": {"performanceMetrics": cyclonedx::measured(&report.ensemble, &report.figures, None)},
+        }),
+    );
+    let rows = [
+        ("millstream:method", serde_json::to_string(&ledger.fitted.method).unwrap_or_default()),
+        ("millstream:rows", rows_in_words(ledger)),
+    ];
+    model.insert("properties".into(), stated(rows));
+    let data = ledger.data.iter().enumerate().map(|(at, data)| {
+        let name = format!("{} of {}", data.split, data.members.join(", "));
+        data_component(&reference(at), &name, &data.files)
+    });
     Some(json!({
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -240,5 +290,7 @@ pub(super) fn bill(ledger: &EnsembleLedger) -> Option<Value> {
         "serialNumber": serial_number(exported),
         "version": 1,
         "metadata": {"tools": tools(), "component": model},
+        "components": data.collect::<Vec<_>>(),
+        "dependencies": [{"ref": "model", "dependsOn": references}],
     }))
 }

@@ -1,6 +1,7 @@
-//! Which layers stayed as they were, and why.
+//! Which layers stayed as they were and why, and which are adapted by what a method has added.
 
-use millstream_compiler::ModelReport;
+use millstream_compiler::{MethodReport, ModelReport};
+use millstream_schemas::recipe::AdaptersOutput;
 use millstream_schemas::{Recipe, count, shown};
 use serde::Serialize;
 use serde_json::json;
@@ -19,7 +20,37 @@ pub struct FrozenLayers {
     pub reason: String,
 }
 
-/// Layers of a model in which not all is trained, by the reason, as a recipe says it.
+/// Layers that one method adapts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AdaptedLayers {
+    /// The method's name.
+    pub method: String,
+    /// Names of the layers, from the input to the output.
+    pub layers: Vec<String>,
+    /// Numbers in them, without those that the method adds.
+    pub parameters: u64,
+    /// Whether the exported model has what was trained within the weights of these layers, which so are others than before; otherwise it
+    /// stands beside them.
+    pub is_merged: bool,
+}
+
+/// Layers that methods adapt, by the method.
+pub(super) fn adapted(model: &ModelReport, recipe: &Recipe) -> Vec<AdaptedLayers> {
+    let merges = recipe.output.adapters == AdaptersOutput::Merged;
+    let parameters = |name: &String| {
+        let layer = model.layers.iter().find(|layer| layer.name == *name);
+        layer.map_or(0, |layer| layer.parameters as u64)
+    };
+    let of = |report: &MethodReport| AdaptedLayers {
+        method: report.method.clone(),
+        layers: report.layers.iter().map(shown).collect(),
+        parameters: report.layers.iter().map(parameters).sum(),
+        is_merged: merges && report.can_be_merged,
+    };
+    model.adapted.iter().filter(|report| !report.layers.is_empty()).map(of).collect()
+}
+
+/// Layers of a model in which not all is trained and that no method adapts, by the reason, as a recipe says it.
 pub(super) fn frozen(model: &ModelReport, recipe: &Recipe) -> Vec<FrozenLayers> {
     let methods = recipe.model.iter().flat_map(|model| &model.methods);
     let methods: Vec<String> = methods.map(|method| shown(&method.name)).collect();
@@ -38,7 +69,7 @@ pub(super) fn frozen(model: &ModelReport, recipe: &Recipe) -> Vec<FrozenLayers> 
     };
     for (at, layer) in model.layers.iter().enumerate() {
         let rest = layer.parameters.saturating_sub(layer.trained_parameters);
-        if rest == 0 {
+        if rest == 0 || model.adapted.iter().any(|method| method.layers.contains(&layer.name)) {
             continue;
         }
         let reason = if layer.trained {
@@ -48,10 +79,7 @@ pub(super) fn frozen(model: &ModelReport, recipe: &Recipe) -> Vec<FrozenLayers> 
         } else if methods.is_empty() {
             format!("model.train ({train}) does not mean them")
         } else {
-            format!(
-                "{} trains weights of its own, and model.train ({train}) does not mean them",
-                methods.join(" with ")
-            )
+            format!("{} does not adapt them, and model.train ({train}) does not mean them", methods.join(" with "))
         };
         add(&layer.name, rest, reason);
     }
@@ -68,13 +96,27 @@ pub(super) fn frozen(model: &ModelReport, recipe: &Recipe) -> Vec<FrozenLayers> 
 impl FrozenLayers {
     /// `12 layers, conv1 … conv12, 3,400 numbers: why`.
     pub(super) fn in_words(&self) -> String {
-        let names = match self.layers.as_slice() {
-            [] => String::new(),
-            few if few.len() <= MOST_NAMED => format!("{}, ", few.join(", ")),
-            many => format!("{}, {} … {}, ", many[0], many[1], many[many.len() - 1]),
-        };
-        let layers =
-            if self.layers.is_empty() { String::new() } else { count(self.layers.len() as u64, "layer") + ", " };
-        format!("{layers}{names}{}: {}", count(self.parameters, "number"), self.reason)
+        format!("{}: {}", named(&self.layers, self.parameters), self.reason)
     }
+}
+
+impl AdaptedLayers {
+    /// `12 layers, conv1 … conv12, 3,400 numbers: adapted by lora, merged into the exported weights`.
+    pub(super) fn in_words(&self) -> String {
+        let is_where = match self.is_merged {
+            true => "merged into the exported weights",
+            false => "which stands beside the model; their own weights stayed as they were",
+        };
+        format!("{}: adapted by {}, {is_where}", named(&self.layers, self.parameters), shown(&self.method))
+    }
+}
+
+fn named(layers: &[String], parameters: u64) -> String {
+    let names = match layers {
+        [] => String::new(),
+        few if few.len() <= MOST_NAMED => format!("{}, ", few.join(", ")),
+        many => format!("{}, {} … {}, ", many[0], many[1], many[many.len() - 1]),
+    };
+    let of_layers = if layers.is_empty() { String::new() } else { count(layers.len() as u64, "layer") + ", " };
+    format!("{of_layers}{names}{}", count(parameters, "number"))
 }

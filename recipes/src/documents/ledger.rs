@@ -11,8 +11,9 @@ use millstream_training::{Evaluation, RunRecord, SetEvaluation};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::chosen::ChosenTrial;
 use super::front_matter::task;
-use super::frozen::{FrozenLayers, frozen};
+use super::frozen::{AdaptedLayers, FrozenLayers, adapted, frozen};
 use super::input_facts::InputFacts;
 use super::statements::Statements;
 use crate::check::CheckReport;
@@ -53,6 +54,9 @@ pub struct Ledger {
     /// The search that the run is a part of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub study: Option<StudyPart>,
+    /// The trial of it that the run's values are of, and among how many that was chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<ChosenTrial>,
     /// How the run began; none of a run of an older build.
     pub origin: Option<Origin>,
     /// What people noted of it, in order.
@@ -107,10 +111,12 @@ pub struct TrainingFacts {
     pub onnx_runtime: String,
     /// Numbers that were trained.
     pub trained: u64,
-    /// Numbers that stayed as they were.
+    /// Numbers of the model itself that were not trained.
     pub frozen: u64,
     /// Names of the layers that were trained.
     pub trained_layers: Vec<String>,
+    /// Those that methods adapt, by the method.
+    pub adapted_layers: Vec<AdaptedLayers>,
     /// The others by why they stayed as they were.
     pub frozen_layers: Vec<FrozenLayers>,
     /// What was trained from when on; nothing where it was the same all the time.
@@ -202,7 +208,7 @@ impl Ledger {
         if let (Some(source), Some(report)) = (&opened.evaluate, &checked.evaluate) {
             data.push(facts_of("evaluate", source, report, transparency)?);
         }
-        let base_file = opened.model.path().to_owned();
+        let (base_file, study) = (opened.model.path().to_owned(), StudyPart::of(run));
         let exported = match folder.model().exists() {
             true => Some(ModelFacts::of(&Model::read(&folder.model())?, &folder.model())?),
             false => None,
@@ -221,7 +227,8 @@ impl Ledger {
             base: ModelFacts::of(&opened.model, &base_file)?,
             lineage: lineage::ancestors(&folder, opened.model.fingerprint())?,
             origin: Origin::of_run(&folder)?,
-            study: StudyPart::of(run),
+            chosen: study.as_ref().and_then(|part| ChosenTrial::of(part, &recipe, catalogs)),
+            study,
             decisions: decisions(run)?,
             exported,
             results: Results {
@@ -333,7 +340,8 @@ fn without_key(name: &str) -> &str {
     name.rsplit_once('-').filter(|(_, key)| is_key(key)).map_or(name, |(name, _)| name)
 }
 
-fn files_of(dataset: &Dataset) -> Result<Vec<DataFile>, RecipeError> {
+/// With their hashes, where they lie on this machine.
+pub(super) fn files_of(dataset: &Dataset) -> Result<Vec<DataFile>, RecipeError> {
     let of = |file: &pipeline::DataFile| {
         let is_here = file.path.is_file();
         let sha256 =
@@ -359,7 +367,8 @@ fn kind_of(feature: &Feature) -> String {
     }
 }
 
-fn selection(record: &RunRecord) -> String {
+/// How the exported state was chosen, in words.
+pub(super) fn selection(record: &RunRecord) -> String {
     let history = &record.history;
     match (&history.averaged, history.place_of_best()) {
         (Some(averaged), _) => {
@@ -382,6 +391,7 @@ fn training_facts(record: RunRecord, checked: &CheckReport, recipe: &Recipe) -> 
     let mut decisions: Vec<String> = checked.model.notes.iter().chain(&checked.notes).cloned().chain(tied).collect();
     decisions.extend(record.notes);
     TrainingFacts {
+        adapted_layers: adapted(&checked.model, recipe),
         frozen_layers: frozen(&checked.model, recipe),
         stages: checked.stages.clone(),
         recipe: serde_json::to_value(recipe).unwrap_or_default(),

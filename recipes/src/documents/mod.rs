@@ -1,6 +1,7 @@
 //! What is written about a run for people and for registries: a model card, a datasheet, a CycloneDX bill of materials and a
 //! Croissant description, all from one ledger.
 
+mod chosen;
 mod croissant;
 mod cyclonedx;
 mod datasheet;
@@ -9,9 +10,11 @@ mod front_matter;
 mod frozen;
 mod input_facts;
 mod ledger;
+mod members;
 mod model_card;
 mod statements;
 mod study;
+mod told_apart;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,12 +23,15 @@ use millstream_schemas::files;
 use serde::Serialize;
 use serde_json::Value;
 
-pub use ensemble::{EnsembleLedger, MemberFacts};
-pub use frozen::FrozenLayers;
+pub use chosen::ChosenTrial;
+pub use ensemble::EnsembleLedger;
+pub use frozen::{AdaptedLayers, FrozenLayers};
 pub use input_facts::{InputFacts, Quantity};
 pub use ledger::{DataFacts, DataFile, Ledger, ModelFacts, Results, TrainingFacts};
+pub use members::{MemberData, MemberFacts, MemberRun};
 pub use statements::Statements;
 pub use study::{Machine, Selection, StudyLedger, Winner};
+pub use told_apart::{ToldApart, TrialTest};
 
 use crate::ensemble::EnsembleFolder;
 use crate::pages::page;
@@ -58,7 +64,7 @@ pub struct DocumentReport {
 pub fn document(run: &Path, output: Option<&Path>, catalogs: &Catalogs) -> Result<DocumentReport, RecipeError> {
     let folder = output.map_or_else(|| run.join("documents"), Path::to_owned);
     if EnsembleFolder(run.to_owned()).description().exists() {
-        return of_ensemble(run, folder);
+        return of_ensemble(run, folder, catalogs);
     }
     if StudyFolder::new(run).holds_study() {
         return of_study(run, folder, catalogs);
@@ -86,10 +92,10 @@ fn of_pages(card: &str) -> String {
     card.replace("(datasheet.md)", "(datasheet.html)")
 }
 
-fn of_ensemble(run: &Path, folder: PathBuf) -> Result<DocumentReport, RecipeError> {
+fn of_ensemble(run: &Path, folder: PathBuf, catalogs: &Catalogs) -> Result<DocumentReport, RecipeError> {
     EnsembleFolder(run.to_owned()).read()?;
     let (statements, file) = Statements::of_run(run)?;
-    let ledger = EnsembleLedger::gather(run, statements)?;
+    let ledger = EnsembleLedger::gather(run, statements, catalogs)?;
     let card = ensemble::markdown(&ledger);
     let mut documents = vec![
         ("README.md", card.clone().into_bytes()),

@@ -42,6 +42,7 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
             ),
         ),
     ];
+    details.extend(ledger.origin.as_ref().map(|origin| ("Began", text(&origin.began))));
     details.extend(ledger.study.as_ref().map(|part| ("Part of", text(&part.in_words()))));
     out += &list(&details);
     if let Some(model) = &ledger.exported {
@@ -177,6 +178,10 @@ fn training(ledger: &Ledger) -> String {
             ),
         ),
     ]);
+    if !facts.adapted_layers.is_empty() {
+        out += "\nWhat methods adapt:\n\n";
+        out += &facts.adapted_layers.iter().map(|one| format!("- {}\n", prose(&one.in_words()))).collect::<String>();
+    }
     if !facts.frozen_layers.is_empty() {
         out += "\nWhat stayed as it was, and why:\n\n";
         out += &facts.frozen_layers.iter().map(|one| format!("- {}\n", prose(&one.in_words()))).collect::<String>();
@@ -208,8 +213,10 @@ fn training(ledger: &Ledger) -> String {
 }
 
 fn results(ledger: &Ledger) -> String {
+    let chosen = ledger.chosen.as_ref();
+    let chosen = chosen.map_or_else(String::new, |chosen| format!("\n{}\n", prose(&chosen.in_words())));
     let Some(evaluation) = &ledger.results.evaluation else {
-        return "Nothing was evaluated.\n".to_owned();
+        return format!("Nothing was evaluated.\n{chosen}");
     };
     let kinds = &ledger.results.figures;
     let mut out = format!("On {}", count(evaluation.rows, "row"));
@@ -218,6 +225,7 @@ fn results(ledger: &Ledger) -> String {
         some => format!(", of which {some} had scores that are no numbers and count as wrong:\n\n"),
     };
     out += &figures(evaluation, kinds);
+    out += &chosen;
     for (name, found) in &evaluation.tables {
         let Table::Classes(records) = found else { continue };
         let Some(first) = records.first() else { continue };

@@ -14,6 +14,7 @@ use super::front_matter::FrontMatter;
 use super::ledger::Ledger;
 use super::model_card::{figures, front_matter};
 use super::statements::Statements;
+use super::told_apart::ToldApart;
 use crate::decisions::{Decision, decisions};
 use crate::origin::{Origin, built, commit, software};
 use crate::pages::markdown::{code, list, prose, table, text};
@@ -57,6 +58,8 @@ pub struct StudyLedger {
     pub study: StudyReport,
     /// How the winner was chosen.
     pub selection: Selection,
+    /// Whether the lead of the best one could be chance; none where there are no two, or each is the mean of several runs.
+    pub told_apart: Option<ToldApart>,
     /// The winner; none where no trial is complete and within the constraints.
     pub winner: Option<Winner>,
     /// What was noticed while the ledger was written.
@@ -155,6 +158,13 @@ impl StudyLedger {
                 })
             }
         };
+        let told_apart = match ToldApart::of(&report, catalogs) {
+            Ok(found) => found,
+            Err(error) => {
+                notes.push(format!("whether the best trial's lead is chance is not told: {error}"));
+                None
+            }
+        };
         let title = folder_name(folder);
         Ok(Self {
             version: 1,
@@ -166,6 +176,7 @@ impl StudyLedger {
             recipe,
             changes,
             selection: selection(&report, &search, winner.as_ref()),
+            told_apart,
             search,
             settings,
             study: report,
@@ -196,7 +207,8 @@ fn selection(study: &StudyReport, search: &SearchRecipe, winner: Option<&Winner>
         ),
         (None, Some(winner)) => {
             let sets = winner.ledger.data.iter().filter(|data| data.split != "train");
-            let first = sets.map(|data| format!("the {} of the split {}", count(data.rows, "row"), data.split)).next();
+            let measured = winner.ledger.results.evaluation.as_ref().map(|evaluation| evaluation.rows);
+            let first = sets.map(|data| rows_of(&data.split, data.rows, measured)).next();
             first.unwrap_or_else(|| "no rows beside those of training".into())
         }
         (None, None) => "those that the recipe evaluates on".into(),
@@ -206,6 +218,18 @@ fn selection(study: &StudyReport, search: &SearchRecipe, winner: Option<&Winner>
         rule: format!("the complete trial with the {way} {label}{of}{bounds}; of equals the earliest"),
         among: study.trials.iter().filter(feasible).count() as u64,
         rows,
+    }
+}
+
+/// `the 140 rows of the split evaluate`, or how many of them were measured.
+fn rows_of(split: &str, rows: u64, measured: Option<u64>) -> String {
+    let all = count(rows, "row");
+    match measured.filter(|measured| *measured != rows) {
+        None => format!("the {all} of the split {split}"),
+        Some(some) => format!(
+            "{} of the {all} of the split {split}: the others have no usable target, or could not be read",
+            grouped(some)
+        ),
     }
 }
 
@@ -219,6 +243,9 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
     };
     out += &format!("\n# {}\n\n{}\n", text(&ledger.name), Statements::or_open(&said.description));
     out += &ledger.notes.iter().map(|note| format!("\n> {}\n", prose(note))).collect::<String>();
+    out += "\n## What it is of\n\n";
+    let about = study.about.entries().into_iter().map(|(name, said)| (name, prose(&said)));
+    out += &list(&about.collect::<Vec<_>>());
     let json = |choice: &Choice| code(&serde_json::to_string(choice).unwrap_or_default());
     let machines: Vec<String> = ledger.machines.iter().map(machine).collect();
     out += "\n## What was looked for\n\n";
@@ -265,6 +292,9 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
         true => ".".into(),
         false => format!("; the command line changed {} of it.", changes.join(", ")),
     };
+    let folder = ledger.study.folder.file_name().unwrap_or_default().to_string_lossy();
+    let again = format!("millstream search run {folder} -o {folder}-again");
+    out += &format!(" {} makes all trials again, with those changes.", code(&again));
     out += " Trials that end in the same order are proposed the same again; each trial is a run of its own, which `millstream reproduce` \
             makes again.\n";
     if !ledger.decisions.is_empty() {
@@ -320,6 +350,21 @@ fn winner(ledger: &StudyLedger) -> String {
     }
     if let Some(evaluation) = &own_ledger.results.evaluation {
         let which = if own.runs.len() > 1 { " of its first run" } else { "" };
+        let study = &ledger.study;
+        if let Some(trial) = study.best_trial().filter(|_| own.runs.len() > 1) {
+            let rows = study.figures.iter().zip(&trial.values).enumerate().map(|(at, (kind, value))| {
+                let interval = trial.interval.filter(|_| at == 0);
+                let interval = interval.map_or_else(String::new, |[low, high]| {
+                    format!("{} to {}", shown_figure(kind, Some(low)), shown_figure(kind, Some(high)))
+                });
+                vec![text(&kind.label()), shown_figure(kind, Some(*value)), interval]
+            });
+            out += &format!(
+                "\nThe mean of its {}, by which it was chosen:\n\n{}",
+                count(own.runs.len() as u64, "run"),
+                table(&["", ">mean", "interval of 95 %"], &rows.collect::<Vec<_>>())
+            );
+        }
         out += &format!("\nFigures{which}, on {}:\n\n", count(evaluation.rows, "row"));
         out += &figures(evaluation, &own_ledger.results.figures);
     }
@@ -334,6 +379,7 @@ fn winner(ledger: &StudyLedger) -> String {
         if own.runs.len() > 1 { " of its first run" } else { "" },
         table(&["split", "file", ">rows", "SHA-256"], &rows.collect::<Vec<_>>())
     );
+    out += &ledger.told_apart.as_ref().map_or_else(String::new, |told| format!("\n{}\n", prose(&told.in_words())));
     out + "\nThe best of many trials is the best partly by chance on the rows that it was chosen by; what it is worth is told by rows that \
            nothing was chosen by.\n"
 }
@@ -348,6 +394,7 @@ fn trials(study: &StudyReport) -> String {
         let mut row = vec![trial.number.to_string(), state.unwrap_or_default()];
         let figures = study.figures.iter().enumerate();
         row.extend(figures.map(|(at, kind)| match trial.values.get(at) {
+            Some(value) if at == 0 => shown_figure(kind, Some(*value)) + &study.interval_in_words(trial),
             Some(value) => shown_figure(kind, Some(*value)),
             None => String::new(),
         }));
@@ -366,4 +413,17 @@ fn trials(study: &StudyReport) -> String {
         out += &format!("\n{} more are in `ledger.json`.\n", count((study.trials.len() - MOST) as u64, "trial"));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_were_not_measured_do_not_make_the_card_contradict_itself() {
+        assert_eq!(rows_of("evaluate", 84, Some(84)), "the 84 rows of the split evaluate");
+        assert_eq!(rows_of("evaluate", 84, None), "the 84 rows of the split evaluate");
+        let said = rows_of("evaluate", 84, Some(83));
+        assert!(said.starts_with("83 of the 84 rows of the split evaluate: the others"), "{said}");
+    }
 }

@@ -90,8 +90,7 @@ pub(super) fn write_model(
     }
     let (file, member_nodes, nodes, mut notes) = match &fitted.model {
         FittedModel::Combination(combination) => {
-            let members: Vec<Member<'_>> =
-                opened.iter().map(|member| Member { model: &member.model, output: member.output.as_deref() }).collect();
+            let members: Vec<Member<'_>> = opened.iter().map(Opened::as_member).collect();
             let reads = match fitted.scores_of {
                 ScoresOf::Classes => PredictionKind::ClassScores,
                 ScoresOf::Labels => PredictionKind::LabelScores,

@@ -9,6 +9,11 @@ use serde_json::Value;
 use crate::RecipeError;
 use crate::run_folder::folder_name;
 
+/// The file that says what a folder of members is.
+pub(crate) const MEMBERS: &str = "members.json";
+/// In the folder of a member: what it gives for the rows that it has not seen, where it is evaluated on others.
+pub(super) const HELD_OUT: &str = "held-out.parquet";
+
 /// Where the files of an ensemble lie.
 #[derive(Clone, Debug)]
 pub struct EnsembleFolder(pub PathBuf);

@@ -7,6 +7,7 @@ use millstream_training::ensembles::{self, Ensemble, FittedEnsemble, MemberScore
 use millstream_training::metrics::Bootstrap;
 use serde::Serialize;
 
+use super::chosen_by;
 use super::export::{ExportReport, metadata, write_model};
 use super::files::EnsembleFolder;
 use super::members::{self, Opened, read_recipe};
@@ -99,6 +100,7 @@ pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result
         None => FittedEnsemble::fit(described, &scores, &fit_options, &mut NoSoups)?,
     };
     fitted.notes.extend(alike);
+    fitted.notes.extend(chosen_by::notes(&opened, &scores)?);
     let exported = write_model(&fitted, &opened, options.flips, &metadata, &options.folder.model(), &options.catalogs)?;
     fitted.notes.extend(exported.notes.iter().cloned());
     if !fitted.classes.is_empty() {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use millstream_compiler::Model;
+use millstream_compiler::fused::Member;
 use millstream_pipeline::read_predictions;
 use millstream_schemas::recipe::{ByteSize, RecipeText};
 use millstream_schemas::{Predictions, Recipe, shown, shown_path};
@@ -97,6 +98,11 @@ impl Opened {
             return Err(RecipeError::ensemble(path, message));
         }
         Ok(found)
+    }
+
+    /// As it becomes a part of one model.
+    pub(super) fn as_member(&self) -> Member<'_> {
+        Member { model: &self.model, name: Some(&self.name), output: self.output.as_deref() }
     }
 
     pub(super) fn described(&self, folder: &EnsembleFolder) -> EnsembleMember {

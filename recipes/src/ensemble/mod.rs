@@ -1,5 +1,6 @@
 //! One model of several: fitted to saved predictions, exported as one ONNX file, measured on rows that it was not fitted to.
 
+mod chosen_by;
 mod evaluate;
 mod export;
 mod files;
@@ -14,8 +15,8 @@ mod train_members;
 pub use evaluate::{EvaluateOptions, evaluate};
 pub use export::{ExportOptions, ExportReport, export};
 pub use files::EnsembleFolder;
+pub(crate) use files::MEMBERS;
 pub use fit::{FitOptions, FitReport, fit};
-pub(crate) use train_members::MEMBERS;
 
 pub use member_rows::Sampling;
 pub use snapshots::snapshots;

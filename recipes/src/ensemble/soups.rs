@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use millstream_compiler::Model;
-use millstream_compiler::fused::{AveragedWeights, average_weights};
+use millstream_compiler::fused::{AveragedWeights, Member, average_weights};
 use millstream_pipeline::Beside;
 use millstream_runtime::{Device, DeviceRequest};
 use millstream_schemas::recipe::ByteSize;
@@ -38,8 +38,8 @@ pub(super) fn averaged(
     metadata: &[(String, String)],
     catalogs: &Catalogs,
 ) -> Result<AveragedWeights, RecipeError> {
-    let models: Vec<&Model> = chosen.iter().map(|at| &members[*at].model).collect();
-    Ok(average_weights(&models, metadata, &catalogs.operators)?)
+    let chosen: Vec<Member<'_>> = chosen.iter().map(|at| members[*at].as_member()).collect();
+    Ok(average_weights(&chosen, metadata, &catalogs.operators)?)
 }
 
 impl RecipeSoups<'_> {

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::export::metadata;
+use super::files::{HELD_OUT, MEMBERS};
 use super::fit::{each, metric_set};
 use super::member_rows::{MemberRows, Sampling};
 use super::members;
@@ -81,11 +82,6 @@ pub struct TrainedMember {
     /// On these.
     pub evaluation: Evaluation,
 }
-
-/// The file that says what a folder of members is.
-pub(crate) const MEMBERS: &str = "members.json";
-/// In the folder of a member: what it gives for the rows that it has not seen, where it is evaluated on others.
-const HELD_OUT: &str = "held-out.parquet";
 
 /// Trains a member on each part of the training rows, and lets each answer for the rows that it has not seen: the folder takes part in an
 /// ensemble as the mean of its members, with answers that none of them has learned. A member whose run is finished is left as it is, one
@@ -290,8 +286,7 @@ fn report(
         flips: false,
         metadata: metadata(&opened, &Choice::named("probability"), &classes),
     };
-    let fused: Vec<Member<'_>> =
-        opened.iter().map(|own| Member { model: &own.model, output: own.output.as_deref() }).collect();
+    let fused: Vec<Member<'_>> = opened.iter().map(members::Opened::as_member).collect();
     let own = RunFolder(options.folder.clone());
     let model = own.model();
     let file = fuse(&fused, &wanted, &options.catalogs.operators)?.file;

@@ -18,6 +18,7 @@ use crate::origin::{self, Origin};
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
 use crate::run_start::made_of;
+use crate::search::StudyFolder;
 use crate::train::{TrainOptions, train};
 use crate::{Catalogs, Events, Opened, RecipeError, StartMode, Stop, load};
 
@@ -48,6 +49,14 @@ pub fn reproduce(
     events: &mut dyn Events,
     stop: &Stop,
 ) -> Result<Option<ReproductionReport>, RecipeError> {
+    if StudyFolder::new(&options.run).holds_study() {
+        let study = shown_path(&options.run);
+        let message = format!(
+            "{study} is a study: `millstream search run {study} -o NEW` makes all its trials again, and `millstream reproduce \
+             {study}/trials/0000` one of them"
+        );
+        return Err(RecipeError::mismatch("run", message));
+    }
     let then = RunFolder(options.run.clone());
     let record = read_record(&then)?;
     if record.ending != "finished" {

@@ -16,7 +16,7 @@ use crate::error::with_causes;
 use crate::origin::Origin;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
-use crate::search::{StudyFolder, TrialReport, status};
+use crate::search::{StudyFolder, StudyReport, TrialReport, alternative_in_words, status};
 use crate::study_part::{StudyPart, StudyRole};
 use crate::{Catalogs, RecipeError, decisions, moment};
 
@@ -24,6 +24,10 @@ use crate::{Catalogs, RecipeError, decisions, moment};
 const DEEPEST: usize = 6;
 /// How a run ends that has not ended.
 const UNDER_WAY: &str = "under way";
+/// How one ends that has done all that it was to do.
+const FINISHED: &str = "finished";
+/// Letters of a trial's value at most.
+const LONGEST: usize = 40;
 /// A folder with more is no folder of runs.
 const MOST: usize = 10_000;
 
@@ -50,8 +54,8 @@ pub(super) struct FoundStudy {
     pub(super) folder: PathBuf,
     /// The number of its best trial.
     pub(super) best: Option<u64>,
-    /// What became of trials that do not run and are not complete, in words, by number.
-    endings: Vec<(u64, String)>,
+    /// What became of trials that do not run and are not complete, and what each trial's own values are, in words, by number.
+    trials: Vec<(u64, Option<String>, String)>,
 }
 
 /// All runs, ensembles and searches below a folder, the newest first, and what could not be read.
@@ -81,7 +85,7 @@ pub(super) fn all(folder: &Path) -> Result<(Vec<Found>, Vec<String>), RecipeErro
             Err(error) => notes.push(format!("{} is left out: {}", shown_path(&place), with_causes(&error))),
         }
     }
-    tell_endings(&mut found);
+    tell_trials(&mut found);
     found.sort_by(|a, b| {
         let when = |found: &Found| found.entry.ended.clone().or_else(|| found.entry.began.clone());
         when(b).cmp(&when(a)).then_with(|| a.entry.name.cmp(&b.entry.name))
@@ -89,21 +93,38 @@ pub(super) fn all(folder: &Path) -> Result<(Vec<Found>, Vec<String>), RecipeErro
     Ok((found, notes))
 }
 
-/// A run of a trial that says nothing of its end may be over all the same: its study knows.
-fn tell_endings(found: &mut [Found]) {
-    let studies: Vec<(PathBuf, Vec<(u64, String)>)> = found
+/// What a study knows of its trials: by which values one differs from the others, and what became of a run that says nothing of its end, or that
+/// it was interrupted, which is what a search does to those that it sets aside.
+fn tell_trials(found: &mut [Found]) {
+    let studies: Vec<_> = found
         .iter_mut()
         .filter_map(|found| found.study.as_mut())
-        .map(|study| (study.folder.clone(), std::mem::take(&mut study.endings)))
+        .map(|study| (study.folder.clone(), std::mem::take(&mut study.trials)))
         .collect();
-    for run in found.iter_mut().filter(|found| found.entry.ending == UNDER_WAY) {
+    for run in found {
         let Some(StudyPart { study, role: StudyRole::Trial(number) }) = &run.part else { continue };
-        let endings = studies.iter().find(|(folder, _)| folder == study).map(|(_, endings)| endings);
-        let ending = endings.and_then(|endings| endings.iter().find(|(trial, _)| trial == number));
-        if let Some((_, ending)) = ending {
+        let trials = studies.iter().find(|(folder, _)| folder == study).map(|(_, trials)| trials);
+        let Some((_, ending, values)) = trials.and_then(|trials| trials.iter().find(|(trial, ..)| trial == number))
+        else {
+            continue;
+        };
+        if let Some(ending) = ending.as_ref().filter(|_| run.entry.ending != FINISHED) {
             run.entry.ending.clone_from(ending);
         }
+        if !values.is_empty() {
+            run.entry.how += &format!("; {values}");
+        }
     }
+}
+
+/// The values of a trial, each by the last part of its place: `learning_rate 0.003, rank 8`.
+fn values(study: &StudyReport, trial: &TrialReport) -> String {
+    let told = trial.settings.iter().map(|(place, value)| {
+        let name = place.rsplit('.').next().unwrap_or(place);
+        let words = alternative_in_words(study.alternatives(place), value, LONGEST);
+        format!("{name} {}", words.unwrap_or_else(|| value.to_string()))
+    });
+    told.collect::<Vec<_>>().join(", ")
 }
 
 fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
@@ -282,7 +303,7 @@ fn study(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
         entry: RunEntry {
             name: relative(folder, place),
             kind: EntryKind::Study,
-            ending: if study.finished() >= study.wanted { "finished".into() } else { UNDER_WAY.into() },
+            ending: if study.is_over { FINISHED.into() } else { UNDER_WAY.into() },
             began: None,
             ended: when(&own.journal()),
             decides: figure,
@@ -315,7 +336,7 @@ fn study(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
         study: Some(FoundStudy {
             folder: place.canonicalize().unwrap_or_else(|_| place.to_owned()),
             best: study.best,
-            endings: study.trials.iter().filter_map(|trial| Some((trial.number, ending(trial)?))).collect(),
+            trials: study.trials.iter().map(|one| (one.number, ending(one), values(&study, one))).collect(),
         }),
     })
 }

@@ -151,6 +151,11 @@ fn mean(figure: &SoughtFigure, runs: &[(RunRecord, RunFolder)]) -> f64 {
     values.sum::<f64>() / runs.len() as f64
 }
 
+/// Whether a figure is what a run costs, which no rows tell.
+pub(crate) fn is_cost(kind: &FigureKind) -> bool {
+    COSTS.iter().any(|(name, _)| *name == kind.name)
+}
+
 /// A value of a figure as people read it; costs are counted.
 pub fn shown_figure(kind: &FigureKind, value: Option<f64>) -> String {
     match (COSTS.iter().find(|(name, _)| *name == kind.name), value.filter(|value| value.is_finite())) {

@@ -3,6 +3,7 @@
 //! [`OpenRecipe`] is such a recipe, [`run()`] begins a study of it in a [`StudyFolder`], [`resume`] goes on with one, alone or beside
 //! other processes. [`status`] says how far it is, [`retry`] lets what has failed be tried again, [`best`] writes the recipe of the winner, [`refit`] trains it on all rows.
 
+mod about;
 mod best;
 mod figures;
 pub(crate) mod folds;
@@ -24,6 +25,7 @@ pub(crate) use pool::Pool;
 pub(crate) use setting_words::LONGEST_SETTING;
 pub(crate) use trial::finished;
 
+pub use about::StudyAbout;
 pub use best::{BestReport, best, refit};
 pub use figures::shown_figure;
 pub use millstream_search::journal::{csv, optuna};

@@ -1,15 +1,19 @@
+use std::path::Path;
+
 use millstream_schemas::Recipe;
 use millstream_schemas::recipe::{Fault, RecipeText, SearchRecipe};
 use millstream_search::spaces::{Condition, Distribution};
 use millstream_search::{Assignment, Space, Template};
 use serde_json::Value;
 
-use super::setting_words::is_named_once;
+use super::setting_words::{LONGEST_SETTING, alternative_in_words, is_named_once};
 use crate::open_places::without_search;
-use crate::{Catalogs, RecipeError, load};
+use crate::{Catalogs, Opened, RecipeError, load};
 
 /// Recipes that are made to see whether all that is left open can be.
 const MOST_CHECKED: usize = 400;
+/// Training steps that are compiled to see whether what is left open of the model can be.
+const MOST_COMPILED: usize = 32;
 
 /// A recipe that may leave values open, with what a search does with them.
 #[derive(Clone, Debug)]
@@ -99,6 +103,46 @@ impl OpenRecipe {
     /// The values do not go together.
     pub fn recipe(&self, assignment: &Assignment) -> Result<Recipe, RecipeError> {
         load(&self.text.with_value(self.template.filled(assignment)?), &self.catalogs)
+    }
+
+    /// Opens the model and the rows, and compiles the training step with each alternative, and the least and the largest of each number,
+    /// of what is left open in `model`: up to 32 of these. `output` is where the results go, where it is not what the recipe says.
+    ///
+    /// # Errors
+    /// The first that cannot be trained, with its values, and why.
+    pub fn check_models(&self, output: Option<&Path>) -> Result<(), RecipeError> {
+        let (mut seen, mut known) = (Vec::new(), None::<Opened>);
+        for assignment in corners(&self.space) {
+            let model = self.template.filled(&assignment)?.get("model").cloned();
+            if seen.contains(&model) || seen.len() == MOST_COMPILED {
+                continue;
+            }
+            seen.push(model);
+            let mut recipe = self.recipe(&assignment)?;
+            if let Some(output) = output {
+                output.clone_into(&mut recipe.output.folder);
+            }
+            let opened = Opened::open_beside(&recipe, &self.catalogs, known.as_ref());
+            match opened.and_then(|opened| opened.program().map(|_| opened)) {
+                Ok(opened) => drop(known.get_or_insert(opened)),
+                Err(error) => return Err(self.with_values_of("model", &assignment, error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// An error of an assignment, with its values below a place where there are any.
+    fn with_values_of(&self, place: &str, assignment: &Assignment, error: RecipeError) -> RecipeError {
+        let told = self.settings(assignment).into_iter().filter(|(name, _)| name.starts_with(place));
+        let told = told.map(|(name, value)| {
+            let alternatives = self.space.get(&name).and_then(|one| one.distribution.alternatives());
+            let words = alternative_in_words(alternatives.unwrap_or_default(), &value, LONGEST_SETTING);
+            format!("`{name}` {}", words.unwrap_or_else(|| value.to_string()))
+        });
+        match told.collect::<Vec<_>>().join(", ") {
+            values if values.is_empty() => error,
+            values => RecipeError::OpenValues { values, error: Box::new(error) },
+        }
     }
 
     /// The values of an assignment by the places where they stand, as a recipe writes them.

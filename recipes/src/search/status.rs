@@ -3,18 +3,22 @@ use std::path::PathBuf;
 use millstream_schemas::recipe::FoldsRecipe;
 use millstream_schemas::shown_path;
 use millstream_search::spaces::Parameter;
-use millstream_search::{SharedStudy, Study, Trial, TrialState};
-use millstream_training::metrics::FigureKind;
+use millstream_search::{Asked, SharedStudy, Study, Trial, TrialState};
+use millstream_training::metrics::{Better, FigureKind};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::figures::Sought;
+use super::about::StudyAbout;
+use super::figures::{Sought, is_cost, shown_figure};
 use super::open_recipe::OpenRecipe;
 use super::parts;
 use super::study_folder::StudyFolder;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
 use crate::{Catalogs, RecipeError};
+
+/// Trials that a command for people names.
+const MOST_COMPARED: usize = 6;
 
 /// How far a study is.
 #[derive(Clone, Debug, Serialize)]
@@ -23,6 +27,8 @@ pub struct StudyReport {
     pub name: String,
     /// Its folder.
     pub folder: PathBuf,
+    /// Of which model and rows it is, and when it began.
+    pub about: StudyAbout,
     /// The figures that it looks for, the one that decides first.
     pub figures: Vec<FigureKind>,
     /// What is left open, and what each may be.
@@ -37,6 +43,8 @@ pub struct StudyReport {
     pub runs: usize,
     /// The folds, where there are any.
     pub folds: Option<FoldsRecipe>,
+    /// Whether nothing is left to do in it: trials that a rule set aside are not gone on with.
+    pub is_over: bool,
     /// All trials, by number.
     pub trials: Vec<TrialReport>,
     /// The number of the best one by the first figure.
@@ -56,7 +64,8 @@ pub struct TrialReport {
     pub state: TrialState,
     /// Its figures, in the order of those that are looked for; none unless it is complete.
     pub values: Vec<f64>,
-    /// Where the mean of the first figure over many such runs lies, in 95 of 100 cases; of a trial of several runs.
+    /// Where the first figure lies in 95 of 100 cases: of a trial of several runs its mean over many such, by Student's distribution; of
+    /// one run the figure on other rows of the kind, as its evaluation has it. None where that is not known.
     pub interval: Option<[f64; 2]>,
     /// Its values, by the places where they stand.
     pub settings: Vec<(String, Value)>,
@@ -111,6 +120,44 @@ impl StudyReport {
         parameter.and_then(|parameter| parameter.distribution.alternatives()).unwrap_or_default()
     }
 
+    /// ` (70.3 % to 83.9 %)` behind a trial's first figure; nothing where its interval is not known.
+    pub(crate) fn interval_in_words(&self, trial: &TrialReport) -> String {
+        match (trial.interval, self.figures.first()) {
+            (Some([low, high]), Some(kind)) => {
+                format!(" ({} to {})", shown_figure(kind, Some(low)), shown_figure(kind, Some(high)))
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// Complete trials within the constraints, the best first, of equals the earliest.
+    pub(crate) fn ranked(&self) -> Vec<&TrialReport> {
+        let feasible = |trial: &&TrialReport| {
+            let value = trial.values.first().copied();
+            trial.state == TrialState::Complete && trial.violation == 0.0 && value.is_some_and(f64::is_finite)
+        };
+        let mut trials: Vec<&TrialReport> = self.trials.iter().filter(feasible).collect();
+        let lower = self.figures.first().is_some_and(|kind| kind.better == Better::Lower);
+        trials.sort_by(|a, b| {
+            let order = a.values[0].total_cmp(&b.values[0]);
+            if lower { order } else { order.reverse() }
+        });
+        trials
+    }
+
+    /// The command that tells whether the lead of the best trial over the next ones could be chance; none where there is nothing to compare, or
+    /// where each trial is the mean of several runs or the first figure a cost.
+    pub(crate) fn comparing_command(&self) -> Option<String> {
+        let trials = self.ranked();
+        if trials.len() < 2 || self.runs > 1 || self.figures.first().is_none_or(is_cost) {
+            return None;
+        }
+        let folder = StudyFolder::new(&self.folder);
+        let folders: Vec<String> =
+            trials.iter().take(MOST_COMPARED).map(|trial| shown_path(folder.trial(trial.number))).collect();
+        Some(format!("millstream compare {} --predict", folders.join(" ")))
+    }
+
     /// The best trial.
     pub fn best_trial(&self) -> Option<&TrialReport> {
         self.best.and_then(|best| self.trials.get(best as usize))
@@ -148,6 +195,7 @@ pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe, sought: &Sought,
     StudyReport {
         name: settings.name.clone(),
         folder: folder.path().to_owned(),
+        about: StudyAbout::of(folder, open, study.trials().len() as u64, &names),
         figures: sought.kinds(),
         parameters: settings.space.parameters().to_vec(),
         size: settings.space.size().to_string(),
@@ -155,11 +203,20 @@ pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe, sought: &Sought,
         wanted: search.trials,
         runs: names.len(),
         folds: search.folds.clone(),
+        is_over: is_over(study, search.trials),
         trials: study.trials().iter().map(|trial| of_trial(folder, open, sought, trial, &names)).collect(),
         best: study.best().map(|best| best.number),
         front: study.front().iter().map(|trial| trial.number).collect(),
         importance: importance.into_iter().map(|one| (one.parameter, one.share)).collect(),
     }
+}
+
+/// Whether whoever asks for work in a study of so many trials gets none, now and later.
+fn is_over(study: &Study, wanted: u64) -> bool {
+    let ends_early = study.settings().proposer.name == "grid";
+    // a proposal costs milliseconds, which is spared where it is known that there is one
+    let may_be = ends_early || study.trials().len() as u64 >= wanted;
+    may_be && matches!(study.plan_ask("", 0.0, Some(wanted)), Ok((Asked::Done, _)))
 }
 
 fn of_trial(
@@ -172,12 +229,13 @@ fn of_trial(
     let place = |parameter: &Parameter| {
         trial.assignment.get(&parameter.name).map(|setting| parameter.distribution.unit(setting))
     };
-    let several = names.len() > 1 && trial.state == TrialState::Complete;
     TrialReport {
         number: trial.number,
         state: trial.state,
         values: trial.values.clone(),
-        interval: several.then(|| interval(folder, sought, trial.number, names)).flatten(),
+        interval: (trial.state == TrialState::Complete)
+            .then(|| interval(folder, sought, trial.number, names))
+            .flatten(),
         settings: open.settings(&trial.assignment),
         places: open.space().parameters().iter().map(place).collect(),
         reports: trial.reports.iter().map(|(step, value)| (*step, *value)).collect(),
@@ -188,10 +246,16 @@ fn of_trial(
     }
 }
 
-/// Student's interval of the mean over a trial's runs.
+/// Student's interval of the mean over a trial's runs, or that of the evaluation of its only one.
 fn interval(folder: &StudyFolder, sought: &Sought, number: u64, names: &[Option<String>]) -> Option<[f64; 2]> {
+    let run = |name: &Option<String>| {
+        RunFolder(name.as_ref().map_or_else(|| folder.trial(number), |name| folder.trial(number).join(name)))
+    };
+    if let [name] = names {
+        return read_record(&run(name)).ok()?.evaluation?.interval(&sought.first().kind.name);
+    }
     let values = names.iter().map(|name| {
-        let run = RunFolder(name.as_ref().map_or_else(|| folder.trial(number), |name| folder.trial(number).join(name)));
+        let run = run(name);
         sought.first().value(&read_record(&run).ok()?, &run)
     });
     mean_interval(&values.collect::<Option<Vec<f64>>>()?)

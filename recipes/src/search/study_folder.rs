@@ -88,14 +88,21 @@ impl StudyFolder {
         self.origin().exists()
     }
 
+    /// # Errors
+    /// A study has begun here.
+    pub(crate) fn require_none(&self) -> Result<(), RecipeError> {
+        match self.journal().exists() {
+            true => Err(RecipeError::StudyInTheWay { folder: self.0.clone() }),
+            false => Ok(()),
+        }
+    }
+
     /// Notes how a study begins: the recipe as it was given, and what the command line says beside it.
     ///
     /// # Errors
     /// There is one already, another file is in the way, or nothing can be written.
     pub(crate) fn begin(&self, text: &RecipeText, changes: &[String]) -> Result<(), RecipeError> {
-        if self.journal().exists() {
-            return Err(RecipeError::StudyInTheWay { folder: self.0.clone() });
-        }
+        self.require_none()?;
         if let (false, true) = (self.holds_study(), self.recipe().exists()) {
             return Err(RecipeError::ForeignFile { path: self.recipe() });
         }
@@ -104,7 +111,10 @@ impl StudyFolder {
             version: VERSION,
             recipe: text.name().to_owned(),
             folder: text.folder().to_owned(),
-            working_directory: std::env::current_dir().unwrap_or_default(),
+            working_directory: match text.working_directory() {
+                Some(working) => working.to_owned(),
+                None => std::env::current_dir().unwrap_or_default(),
+            },
             changes: changes.to_vec(),
         };
         let json = serde_json::to_vec_pretty(&origin).expect("our own types have string keys");
@@ -129,6 +139,15 @@ impl StudyFolder {
     /// # Errors
     /// There is no study, or what was noted of it cannot be read.
     pub fn text(&self) -> Result<RecipeText, RecipeError> {
+        self.text_with(&[])
+    }
+
+    /// As [`StudyFolder::text`], with more that replaces some of it.
+    ///
+    /// # Errors
+    /// As there; or more is given in another directory than that in which the study began with changes of its own: relative paths of
+    /// both would have to start in one.
+    pub fn text_with(&self, more: &[String]) -> Result<RecipeText, RecipeError> {
         for file in [self.origin(), self.recipe()] {
             if !file.exists() {
                 let missing = file.strip_prefix(&self.0).unwrap_or(&file).to_owned();
@@ -143,7 +162,19 @@ impl StudyFolder {
             .ok_or(RecipeError::StudyDamaged { path })?;
         let path = self.recipe();
         let text = std::fs::read_to_string(&path).map_err(RecipeError::io("read", &path))?;
-        let text = RecipeText::new(&text, &path, &origin.folder, &origin.changes)?;
+        let is_elsewhere = std::env::current_dir().is_ok_and(|current| current != origin.working_directory);
+        if is_elsewhere && !more.is_empty() && !origin.changes.is_empty() {
+            let message = format!(
+                "the study began in {}, where relative paths of its own `--set` start; change it from there",
+                shown_path(&origin.working_directory)
+            );
+            return Err(RecipeError::mismatch("--set", message));
+        }
+        if is_elsewhere && origin.changes.is_empty() {
+            return Ok(RecipeText::new(&text, &path, &origin.folder, more)?);
+        }
+        let changes = [&origin.changes, more].concat();
+        let text = RecipeText::new(&text, &path, &origin.folder, &changes)?;
         Ok(text.in_working_directory(origin.working_directory))
     }
 }

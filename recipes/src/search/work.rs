@@ -3,7 +3,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use millstream_schemas::recipe::RecipeText;
-use millstream_search::{Asked, SharedStudy, Sharing, Study, StudySettings, TrialState};
+use millstream_search::{Asked, SharedStudy, Sharing, Study, StudySettings, Trial, TrialState};
 use serde::Serialize;
 
 use super::figures::Sought;
@@ -73,6 +73,14 @@ pub fn run(
     let settings = settings(&open, &folder)?;
     // What cannot be a study leaves nothing.
     Study::new(settings.clone(), &catalogs(&options.catalogs))?;
+    folder.require_none()?;
+    if !leaves_rows_open(&open) {
+        let output = absolute(folder.path())?;
+        let mut opening = |of: &Event| events.event(&SearchEvent::Opening { of: of.clone() });
+        if Imports::beside(&output).named_in(open.first(), &mut opening, stop)?.is_some() {
+            open.check_models(Some(&output))?;
+        }
+    }
     folder.begin(text, changes)?;
     work(&folder, &open, settings, options, events, stop)
 }
@@ -188,12 +196,17 @@ fn work(
         events: &events,
         stop,
     };
+    let failed_before: Vec<u64> = {
+        let study = worker.study();
+        let failed = study.study().trials().iter().filter(|trial| trial.state == TrialState::Failed);
+        failed.map(|trial| trial.number).collect()
+    };
     // One thread's error ends the others as if somebody had asked for it.
     let failed: Mutex<Option<RecipeError>> = Mutex::new(None);
     let paged = Mutex::new(Instant::now());
     std::thread::scope(|scope| {
         let one = || {
-            if let Err(error) = one_after_another(&worker, &failed, &paged) {
+            if let Err(error) = one_after_another(&worker, &failed_before, &failed, &paged) {
                 failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             }
         };
@@ -238,6 +251,7 @@ fn resources(open: &OpenRecipe, parallel: usize, options: &SearchOptions) -> Res
 /// Asks for work and does it, until there is none, somebody asks for an end, or another thread has failed.
 fn one_after_another(
     worker: &Worker<'_, '_>,
+    failed_before: &[u64],
     failed: &Mutex<Option<RecipeError>>,
     paged: &Mutex<Instant>,
 ) -> Result<(), RecipeError> {
@@ -246,7 +260,7 @@ fn one_after_another(
         let asked = {
             let mut study = worker.study();
             study.give_up(|other| is_dead(worker.folder, other))?;
-            require_hope(study.study())?;
+            require_hope(study.study(), failed_before, worker.folder)?;
             study.ask()?
         };
         match asked {
@@ -261,9 +275,10 @@ fn one_after_another(
     Ok(())
 }
 
-/// Ends a study whose first trials have all failed for one reason.
-fn require_hope(study: &Study) -> Result<(), RecipeError> {
-    let mut failures = study.trials().iter().filter(|trial| trial.state == TrialState::Failed).peekable();
+/// Ends a study whose first trials have all failed for one reason; those that had failed when this process began say nothing of now.
+fn require_hope(study: &Study, failed_before: &[u64], folder: &StudyFolder) -> Result<(), RecipeError> {
+    let is_new = |trial: &&Trial| trial.state == TrialState::Failed && !failed_before.contains(&trial.number);
+    let mut failures = study.trials().iter().filter(is_new).peekable();
     let others = [TrialState::Complete, TrialState::Stopped, TrialState::Paused];
     let has_others = study.trials().iter().any(|trial| others.contains(&trial.state) || !trial.reports.is_empty());
     let Some(first) = failures.peek().and_then(|trial| trial.reason.clone()) else { return Ok(()) };
@@ -273,7 +288,7 @@ fn require_hope(study: &Study) -> Result<(), RecipeError> {
         same &= trial.reason.as_deref().map(kind_of_reason) == Some(kind_of_reason(&first));
     }
     match !has_others && same && count >= MOST_FAILURES {
-        true => Err(RecipeError::StudyFails { trials: count, reason: first }),
+        true => Err(RecipeError::StudyFails { folder: folder.path().to_owned(), trials: count, reason: first }),
         false => Ok(()),
     }
 }

@@ -108,6 +108,16 @@ impl RecipeText {
         Self { working: Some(working), ..self }
     }
 
+    /// Where relative paths of arguments start, if that was said.
+    pub fn working_directory(&self) -> Option<&Path> {
+        self.working.as_deref()
+    }
+
+    /// What replaces some of the text, `training.epochs=3`, in the order in which it was given.
+    pub fn arguments(&self) -> Vec<String> {
+        self.overrides.iter().map(|(_, argument)| argument.clone()).collect()
+    }
+
     /// Where each fault is written, in the order of the file.
     pub fn place(&self, faults: Vec<Fault>) -> Vec<PlacedFault> {
         let place = |fault: Fault| PlacedFault { at: self.written_at(&fault), fault };

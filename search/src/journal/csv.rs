@@ -28,11 +28,26 @@ pub fn csv(study: &Study) -> String {
         let values = settings.space.values(&trial.assignment);
         cells.extend(settings.space.parameters().iter().map(|parameter| {
             let value = values.iter().find(|(name, _)| *name == parameter.name);
-            value.map_or_else(String::new, |(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            value.map_or_else(String::new, |(_, value)| told(parameter.distribution.alternatives(), value))
         }));
         text.push_str(&row(cells.iter().map(String::as_str)));
     }
     text
+}
+
+/// A text as it is, an alternative with options by its name where no other has that name: what is open in it has columns of its own.
+fn told(alternatives: Option<&[Value]>, value: &Value) -> String {
+    let name = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Object(map) if map.len() == 1 => map.keys().next().cloned(),
+        _ => None,
+    };
+    let own = name(value);
+    let others = alternatives.unwrap_or_default().iter().filter(|other| *other != value);
+    match own {
+        Some(own) if value.is_string() || !others.into_iter().any(|other| name(other).as_ref() == Some(&own)) => own,
+        _ => value.to_string(),
+    }
 }
 
 fn row<'a>(cells: impl Iterator<Item = &'a str>) -> String {
@@ -67,7 +82,7 @@ mod tests {
         study.tell(0, Outcome::Complete { values: vec![0.5], constraints: vec![2.0, -1.0] }).unwrap();
         let wanted = "number,state,began,ended,last_step,violation,reason,loss,a,a.b\r\n\
                       0,complete,0,0,4,2,,0.5,\"x, \"\"y\"\"\",\r\n\
-                      1,waiting,,,,,,,\"{\"\"b\"\":{\"\"integer\"\":[1,3]}}\",2\r\n";
+                      1,waiting,,,,,,,b,2\r\n";
         assert_eq!(csv(&study), wanted);
     }
 }

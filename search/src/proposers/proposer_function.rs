@@ -2,6 +2,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::numerics::SobolSequence;
 use crate::{Assignment, History, Objective, Random, Space};
 
 /// What a proposer is asked with. Nothing else may decide what it proposes: the same request gives the same proposal.
@@ -26,6 +27,15 @@ impl Request<'_> {
     /// Settings that are drawn at random.
     pub fn drawn(&self) -> Assignment {
         self.space.drawn(self.seed, self.number)
+    }
+
+    /// Settings that fill the space evenly with those of the other trials: the trial's point of a scrambled Sobol sequence.
+    pub fn spread(&self) -> Assignment {
+        let parameters = self.space.parameters();
+        let seed = Random::of(self.seed, 0, "sobol").next_u64();
+        let point = SobolSequence::new(parameters.len(), seed).point(self.number);
+        let setting = |member: &usize| parameters[*member].distribution.at(point[*member]);
+        self.space.filled_by(|group, _| group.members.iter().map(setting).collect())
     }
 }
 

@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::proposer_function::{Proposal, ProposerFunction, Request};
 use super::proposer_kind::{Build, ProposerKind};
-use crate::numerics::SobolSequence;
-use crate::{Objective, Random, Space};
+use crate::{Objective, Space};
 
 pub(super) const PROPOSER: ProposerKind = ProposerKind {
     name: "sobol",
@@ -35,11 +34,7 @@ impl ProposerFunction for Sobol {
     }
 
     fn propose(&self, request: &Request<'_>) -> Option<Proposal> {
-        let parameters = request.space.parameters();
-        let seed = Random::of(request.seed, 0, "sobol").next_u64();
-        let point = SobolSequence::new(parameters.len(), seed).point(request.number);
-        let setting = |member: &usize| parameters[*member].distribution.at(point[*member]);
-        Some(request.space.filled_by(|group, _| group.members.iter().map(setting).collect()).into())
+        Some(request.spread().into())
     }
 }
 

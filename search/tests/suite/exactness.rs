@@ -155,6 +155,7 @@ fn values_that_make_no_sense_are_refused_by_name() {
         ("nsga_ii", json!({"crossover": 2}), "crossover is between 0 and 1, got 2"),
         ("nsga_ii", json!({"mutation": -1}), "mutation is between 0 and 1, got -1"),
         ("tpe", json!({"candidates": 0}), "candidates is between 1 and 10000, got 0"),
+        ("tpe", json!({"better_share": 0}), "better_share is above 0 and at most 1, got 0"),
     ] {
         let error = Proposer::choose(standard(), &Choice::new(name, options), "search.proposer").unwrap_err();
         assert_eq!(error.to_string(), format!("search.proposer.{name}: {message}"));

@@ -185,7 +185,7 @@ fn another_study_is_refused_and_what_differs_is_named() {
         SharedStudy::open(&path, settings, &Catalogs::default(), Sharing::default()).map(drop)
     };
     // What means the same is the same.
-    with(&|settings| settings.proposer = Choice::new("tpe", json!({"candidates": 24}))).unwrap();
+    with(&|settings| settings.proposer = Choice::new("tpe", json!({"candidates": 32}))).unwrap();
     for (error, message) in [
         (with(&|settings| settings.name = "other".into()), "its study has the name `shared`, not `other`"),
         (with(&|settings| settings.seed = 3), "its study has the seed 0, not 3"),
@@ -195,7 +195,7 @@ fn another_study_is_refused_and_what_differs_is_named() {
         ),
         (
             with(&|settings| settings.proposer = Choice::named("random")),
-            "its study has the proposer {\"tpe\":{\"startup_trials\":10,",
+            "its study has the proposer {\"tpe\":{\"startup\":\"sobol\",\"startup_trials\":8,",
         ),
         (
             with(&|settings| settings.stopping = vec![Choice::named("median")]),

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use millstream_compiler::fused::Combination;
 use millstream_schemas::{Choice, Fingerprint, RowId, ScoresOf};
 use serde::{Deserialize, Serialize};
@@ -45,6 +47,12 @@ pub struct FittedEnsemble {
     pub model: FittedModel,
     /// Which rows it was fitted to, and which it was measured on.
     pub split: RowSplit,
+    /// The data that these rows are of, with their labels; none where the members' predictions are of several, or from an older build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Fingerprint>,
+    /// The files that these rows lie in, by their names among the data; none from an older build.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub files: BTreeSet<String>,
     /// What was measured on the latter.
     pub report: EnsembleReport,
     /// What is worth knowing, in words.
@@ -103,6 +111,8 @@ impl FittedEnsemble {
             members,
             model,
             split,
+            data: scores.data().cloned(),
+            files: scores.rows().iter().map(|row| row.file.to_string()).collect(),
             report,
             notes,
         })

@@ -1,6 +1,6 @@
 use millstream_compiler::fused::Combination;
 use millstream_schemas::choice::Options;
-use millstream_schemas::{PredictionTargets, ScoresOf, decimal};
+use millstream_schemas::{PredictionTargets, ScoresOf, decimal, shown};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -79,12 +79,15 @@ impl EnsembleFunction for Logit {
                     Some(fitted) => {
                         *weight /= f64::from(fitted.temperature);
                         notes.push(format!(
-                            "the scores of member {} are divided by {}",
-                            at + 1,
+                            "the scores of member `{}` are divided by {}",
+                            shown(members.name(at)),
                             decimal(f64::from(fitted.temperature))
                         ));
                     }
-                    None => notes.push(format!("no temperature fits member {}, whose scores stay as they are", at + 1)),
+                    None => notes.push(format!(
+                        "no temperature fits member `{}`, whose scores stay as they are",
+                        shown(members.name(at))
+                    )),
                 }
             }
         }

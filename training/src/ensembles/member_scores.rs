@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use millstream_compiler::losses::PredictionKind;
-use millstream_schemas::{PredictionTargets, Predictions, RowId, ScoresOf, Tensor, count, shown};
+use millstream_schemas::{Fingerprint, PredictionTargets, Predictions, RowId, ScoresOf, Tensor, count, shown};
 
 use super::log_space::{log_sigmoid, negative_log_likelihood};
 use crate::TrainingError;
@@ -10,6 +10,10 @@ use crate::metrics::{Evaluation, MeasuredBatch, Measurement, MetricSet};
 /// What the members of an ensemble gave for the same rows, in the same order, and what is true of these.
 #[derive(Clone, Debug)]
 pub struct MemberScores {
+    /// What the members are called.
+    names: Vec<String>,
+    /// The data that the rows are of, with their labels; none where members name others.
+    data: Option<Fingerprint>,
     scores_of: ScoresOf,
     columns: usize,
     classes: Vec<String>,
@@ -42,7 +46,8 @@ impl MemberScores {
         if places.len() != first.rows.len() {
             return Err(refused(&first_name, "a row is in it twice".into()));
         }
-        let mut scores = Vec::new();
+        let (mut scores, mut names) = (Vec::new(), vec![first_name.clone()]);
+        let mut data = Some(first.header.data.clone());
         for (name, own) in members {
             require_whole(&name, &own)?;
             require_same_classes((&first_name, &first), (&name, &own))?;
@@ -78,11 +83,15 @@ impl MemberScores {
                     .copy_from_slice(&own.scores[at * columns..(at + 1) * columns]);
             }
             scores.push(ordered);
+            data = data.filter(|data| *data == own.header.data);
+            names.push(name);
         }
         drop(places);
         let Predictions { header, rows, scores: own, targets } = first;
         scores.insert(0, own);
         Ok(Self {
+            names,
+            data,
             scores_of: header.scores_of,
             columns: header.columns,
             classes: header.classes,
@@ -95,6 +104,16 @@ impl MemberScores {
     /// How many members there are.
     pub fn members(&self) -> usize {
         self.scores.len()
+    }
+
+    /// What a member is called.
+    pub fn name(&self, member: usize) -> &str {
+        &self.names[member]
+    }
+
+    /// The data that the rows are of, with their labels; none where the members' predictions are of several.
+    pub fn data(&self) -> Option<&Fingerprint> {
+        self.data.as_ref()
     }
 
     /// Scores of a row.
@@ -155,6 +174,8 @@ impl MemberScores {
             PredictionTargets::Numbers(numbers) => PredictionTargets::Numbers(scores(numbers)),
         };
         Self {
+            names: self.names.clone(),
+            data: self.data.clone(),
             scores_of: self.scores_of,
             columns,
             classes: self.classes.clone(),
@@ -168,6 +189,8 @@ impl MemberScores {
     #[must_use]
     pub(super) fn of_member(&self, member: usize) -> Self {
         Self {
+            names: vec![self.names[member].clone()],
+            data: self.data.clone(),
             scores_of: self.scores_of,
             columns: self.columns,
             classes: self.classes.clone(),
@@ -180,6 +203,7 @@ impl MemberScores {
     /// With one more, row-major `[rows, columns]`.
     #[must_use]
     pub(super) fn with_scores(mut self, scores: &[f32]) -> Self {
+        self.names.push("ensemble".into());
         self.scores.push(scores.to_vec());
         self
     }
@@ -355,7 +379,7 @@ fn same_target(a: &PredictionTargets, at: usize, b: &PredictionTargets, other: u
 
 #[cfg(test)]
 pub(super) mod tests {
-    use millstream_schemas::{Fingerprint, PredictionsHeader};
+    use millstream_schemas::PredictionsHeader;
 
     use super::*;
 

@@ -129,6 +129,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn notes_call_members_by_their_names_and_not_by_their_numbers() {
+        let members = three_members();
+        let (metrics, mut soups) = (MetricSet::usual(members.reads()), MeanScores(&members));
+        let method = chosen("logit", json!({"calibrate": true})).unwrap();
+        let mut fitting = Fitting { members: &members, metrics: &metrics, seed: 0, soups: &mut soups };
+        let fitted = method.fit(&mut fitting).unwrap();
+        // members are called by numbers from 0 here, and counted from 1
+        for (note, name) in fitted.notes.iter().zip(["member 0", "member 1", "member 2"]) {
+            assert!(note.contains(&format!("member `{name}`")), "{note}");
+        }
+        assert_eq!(fitted.notes.len(), 3);
+    }
+
     /// Rows of three classes; each of three members is wrong about another third of them.
     fn three_members() -> MemberScores {
         let classes: Vec<u32> = (0..90).map(|row| row % 3).collect();
@@ -175,6 +189,7 @@ mod tests {
                 assert!(low > 0.0 && report.gain.difference.unwrap() > 0.1, "{}: {:?}", row.name, report.gain);
             }
             let page = fitted.page("three <b>").unwrap();
+            assert!(page.contains("The rows lie in a.parquet."), "{page}");
             assert!(page.contains("three &lt;b&gt;") && page.contains("mean of the members"), "{page}");
             let text = serde_json::to_string(&fitted).unwrap();
             let read: FittedEnsemble = serde_json::from_str(&text).unwrap();

@@ -11,6 +11,9 @@ use super::fitted_ensemble::FittedEnsemble;
 use crate::TrainingError;
 use crate::metrics::{Evaluation, FigureKind};
 
+/// Files that are named; the file `ensemble.json` has all.
+const MOST_FILES: usize = 4;
+
 const TEMPLATE: &str = include_str!("page.html");
 
 #[derive(Serialize)]
@@ -82,6 +85,7 @@ impl FittedEnsemble {
             title => shown(title),
             method => shown_up_to(serde_json::to_string(&self.method).unwrap_or_default(), 500),
             split => self.split_in_words(),
+            files => self.files_in_words(),
             gain => report.gain_in_words(),
             weighted => (0..self.members.len()).any(|at| self.share(at).is_some()),
             rows => Value::from(Serde(rows)),
@@ -97,6 +101,18 @@ impl FittedEnsemble {
                 Some(if chosen.contains(&member) { 1.0 / chosen.len() as f64 } else { 0.0 })
             }
         }
+    }
+
+    /// `a.parquet, b.parquet`: the files that its rows lie in; none where that is not noted.
+    pub fn files_in_words(&self) -> Option<String> {
+        let names: Vec<String> = self.files.iter().take(MOST_FILES).map(shown).collect();
+        let more = self.files.len() - names.len();
+        let others = if more == 0 {
+            String::new()
+        } else {
+            format!(" and {} more", millstream_schemas::count(more as u64, "file"))
+        };
+        (!names.is_empty()).then(|| names.join(", ") + &others)
     }
 
     /// `fitted to 500 rows, measured on 500 others (seed 0)`.

@@ -17,8 +17,9 @@ impl Asked {
     }
 
     /// What it prints, as on a terminal of 80 columns without colours.
-    pub(super) fn text(&self, arguments: &[&str]) -> Result<String, String> {
-        let mut command = program(&self.program, arguments);
+    pub(super) fn text(&self, arguments: &[impl AsRef<str>]) -> Result<String, String> {
+        let arguments: Vec<&str> = arguments.iter().map(AsRef::as_ref).collect();
+        let mut command = program(&self.program, &arguments);
         command.env("NO_COLOR", "1").env("COLUMNS", "80");
         ask(&mut command).ok_or_else(|| format!("`millstream {}` failed", arguments.join(" ")))
     }

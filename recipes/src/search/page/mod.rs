@@ -44,10 +44,12 @@ pub(crate) fn render(study: &StudyReport) -> String {
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{name}</title>\n<style>\n{STYLE}</style></head>\n<body>\n<h1>{name}</h1>\n<p class=\"soft\">{}</p>\n\
-         {}{}<div class=\"grid\">\n{panels}</div>\n{}</body></html>\n",
+         {}{}{}{}<div class=\"grid\">\n{panels}</div>\n{}</body></html>\n",
         escaped(&said),
         table::best(study),
+        table::lead(study),
         table::given_up(study),
+        table::about(study),
         table::trials(study),
     )
 }
@@ -59,7 +61,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::search::TrialReport;
+    use crate::search::{StudyAbout, TrialReport};
 
     /// A study of two figures, with trials of every kind.
     fn study(figures: usize, trials: usize) -> StudyReport {
@@ -81,7 +83,7 @@ mod tests {
                 } else {
                     Vec::new()
                 },
-                interval: None,
+                interval: (number == 1).then_some([0.25, 0.75]),
                 settings: space.values(&assignment).into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
                 places: space
                     .parameters()
@@ -99,6 +101,12 @@ mod tests {
         StudyReport {
             name: "a <study>".into(),
             folder: "/s".into(),
+            about: StudyAbout {
+                began: Some("2026-11-27T16:05:09Z".into()),
+                model: Some("/models/<i>.onnx".into()),
+                epochs: Some(3),
+                ..StudyAbout::default()
+            },
             figures: kinds[..figures].to_vec(),
             parameters: space.parameters().to_vec(),
             size: space.size().to_string(),
@@ -106,6 +114,7 @@ mod tests {
             wanted: 50,
             runs: 1,
             folds: None,
+            is_over: trials >= 50,
             trials: (0..trials as u64).map(trial).collect(),
             best: (trials > 0).then_some(0),
             front: if trials > 0 { vec![0] } else { Vec::new() },
@@ -127,6 +136,23 @@ mod tests {
         let mark = mark.unwrap_or_else(|| panic!("a value on the way has no mark: {page}"));
         assert!(mark.starts_with("loss 0.3") && !mark.contains("rate"), "a mark repeats the trial's values: {mark}");
         assert!(page.contains("trial 4 was given up") && page.contains("search retry"), "{page}");
+    }
+
+    #[test]
+    fn a_reader_who_was_not_there_sees_what_the_study_is_of_and_how_sure_its_figures_are() {
+        let page = render(&study(1, 20));
+        for wanted in [
+            "<th>Began</th><td>2026-11-27T16:05:09Z</td>",
+            "<th>Base model</th><td>/models/&lt;i&gt;.onnx</td>",
+            "<th>Epochs</th><td>3</td>",
+            "<th>Batch</th><td>left open</td>",
+            "(0.2500 to 0.7500)",
+            "is not told by whether they overlap",
+            "millstream compare /s/trials/",
+        ] {
+            assert!(page.contains(wanted), "{wanted} is not in {page}");
+        }
+        assert!(!render(&study(1, 1)).contains("millstream compare"), "one trial has nothing to be compared with");
     }
 
     #[test]

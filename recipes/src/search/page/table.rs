@@ -10,13 +10,33 @@ use crate::search::{LONGEST_SETTING, StudyReport, TrialReport, shown_figure};
 /// What the best trial is, or that there is none.
 pub(super) fn best(study: &StudyReport) -> String {
     let Some(best) = study.best_trial() else { return "<p>No trial is complete yet.</p>\n".into() };
-    let interval = match (best.interval, study.figures.first()) {
-        (Some([low, high]), Some(kind)) => {
-            format!(" ({} to {})", shown_figure(kind, Some(low)), shown_figure(kind, Some(high)))
-        }
-        _ => String::new(),
-    };
+    let interval = study.interval_in_words(best);
     format!("<p><b>Best: {}</b>{}</p>\n", escaped(&told(study, best)), escaped(&interval))
+}
+
+/// Of which model and rows it is, and when it began.
+pub(super) fn about(study: &StudyReport) -> String {
+    let rows = study.about.entries().into_iter();
+    let rows: String =
+        rows.map(|(name, said)| format!("<tr><th>{name}</th><td>{}</td></tr>\n", escaped(&said))).collect();
+    format!("<section class=\"panel about\"><h2>About</h2>\n<table>\n{rows}</table></section>\n")
+}
+
+/// How to tell whether the lead of the best is chance.
+pub(super) fn lead(study: &StudyReport) -> String {
+    let intervals = study.trials.iter().any(|trial| trial.interval.is_some());
+    let said = match (study.comparing_command(), intervals) {
+        (Some(command), true) => format!(
+            "Intervals are of each trial by itself, 95 %; whether the best one's lead is chance is not told by whether they overlap, but by a \
+             test on the same rows: {command}"
+        ),
+        (Some(command), false) => {
+            format!("Whether the best one's lead is chance is told by a test on the same rows: {command}")
+        }
+        (None, true) => "Intervals are of each trial by itself, 95 %.".into(),
+        (None, false) => return String::new(),
+    };
+    format!("<p class=\"soft\">{}</p>\n", escaped(&said))
 }
 
 /// What is to be known of trials that were given up.
@@ -51,7 +71,8 @@ fn row(study: &StudyReport, trial: &TrialReport) -> String {
     });
     for (at, kind) in study.figures.iter().enumerate() {
         let value = trial.values.get(at).copied().filter(|value| value.is_finite());
-        cells.push_str(&number(value.map_or_else(String::new, |value| shown_figure(kind, Some(value)))));
+        let interval = if at == 0 { study.interval_in_words(trial) } else { String::new() };
+        cells.push_str(&number(value.map_or_else(String::new, |value| shown_figure(kind, Some(value)) + &interval)));
     }
     for parameter in &study.parameters {
         let value = trial.settings.iter().find(|(name, _)| *name == parameter.name);

@@ -1,0 +1,190 @@
+//! What a search had to do with a run: which trial its values are of, and among how many that was chosen.
+
+use millstream_schemas::recipe::RecipeText;
+use millstream_schemas::{Recipe, count};
+use millstream_search::TrialState;
+use millstream_training::metrics::FigureKind;
+use serde::Serialize;
+
+use crate::run_folder::{RunFolder, folder_name};
+use crate::search::{OpenRecipe, StudyFolder, StudyReport, TrialReport, run_names, shown_figure, status};
+use crate::study_part::{StudyPart, StudyRole};
+use crate::{Catalogs, load};
+
+/// The trial that a run's values are of.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChosenTrial {
+    /// The name of the study's folder.
+    pub study: String,
+    /// As what the run lies in it.
+    pub role: StudyRole,
+    /// The trial's number.
+    pub trial: u64,
+    /// The number of the best one; none where no trial is complete and within the constraints.
+    pub best: Option<u64>,
+    /// Complete trials within the constraints, among which the best was chosen.
+    pub among: u64,
+    /// The figure that it was chosen by.
+    pub figure: FigureKind,
+    /// The trial's figure, a mean where it has several runs; none where it is not complete.
+    pub value: Option<f64>,
+    /// Its interval, where there is one.
+    pub interval: Option<[f64; 2]>,
+    /// Runs that a trial is the mean of.
+    pub runs: u64,
+    /// The folds that trials were measured by; none where all were measured on the same rows.
+    pub folds: Option<u64>,
+}
+
+impl ChosenTrial {
+    /// Of a run that is a part of a study, by its recipe; none where the study cannot be read, or no trial of it has the values of the recipe.
+    pub(super) fn of(part: &StudyPart, recipe: &Recipe, catalogs: &Catalogs) -> Option<Self> {
+        let folder = StudyFolder::new(&part.study);
+        let study = status(&folder, catalogs).ok()?;
+        let trial = match part.role {
+            StudyRole::Trial(number) => study.trials.iter().find(|trial| trial.number == number)?,
+            StudyRole::Best | StudyRole::Refit => trial_of(&study, &folder, recipe, catalogs)?,
+        };
+        Some(Self {
+            study: folder_name(&part.study),
+            role: part.role,
+            trial: trial.number,
+            best: study.best,
+            among: study.trials.iter().filter(|trial| is_feasible(trial)).count() as u64,
+            figure: study.figures.first()?.clone(),
+            value: trial.values.first().copied(),
+            interval: trial.interval,
+            runs: study.runs as u64,
+            folds: study.folds.as_ref().map(|folds| folds.count as u64),
+        })
+    }
+
+    /// In words, for what stands beside the run's own figures.
+    pub(super) fn in_words(&self) -> String {
+        let Self { trial, among, figure, .. } = self;
+        let trials = count(*among, "trial");
+        let rows = match self.folds {
+            Some(folds) => format!("by {folds}-fold cross-validation of the training rows"),
+            None => "on the same rows".into(),
+        };
+        let mean = if self.runs > 1 { format!(", the mean of {}", count(self.runs, "run")) } else { String::new() };
+        let of_trial = format!("{}{mean}", with_interval(figure, self.value, self.interval));
+        let by = format!("by {} {rows}", figure.label());
+        let by_chance = "The best of many is the best partly by chance, so what it is worth is told by rows that nothing was chosen by.";
+        match self.role {
+            StudyRole::Trial(_) if self.best == Some(*trial) => {
+                format!("Chosen as the best of {trials} of the search {} {by}: {of_trial}. {by_chance}", self.study)
+            }
+            StudyRole::Trial(_) => {
+                let best =
+                    self.best.map_or_else(|| "none is the best yet".into(), |best| format!("the best is trial {best}"));
+                format!(
+                    "One of the trials of the search {}, of which {among} were held against each other {by}; {best}.",
+                    self.study
+                )
+            }
+            StudyRole::Best | StudyRole::Refit => {
+                let rank = if self.best == Some(*trial) { "the best" } else { "one" };
+                let own = match self.role {
+                    StudyRole::Refit => {
+                        " That figure is of the trial; this model was trained on all rows, and has none of its own."
+                    }
+                    _ => "",
+                };
+                format!(
+                    "The values are those of trial {trial} of the search {}, {rank} of {trials} {by}: {of_trial}.{own} {by_chance}",
+                    self.study
+                )
+            }
+        }
+    }
+}
+
+fn is_feasible(trial: &TrialReport) -> bool {
+    trial.state == TrialState::Complete && trial.violation == 0.0
+}
+
+/// `77.9 % (70.3 % to 83.9 %)`.
+fn with_interval(kind: &FigureKind, value: Option<f64>, interval: Option<[f64; 2]>) -> String {
+    let interval = interval.map_or_else(String::new, |[low, high]| {
+        format!(" ({} to {})", shown_figure(kind, Some(low)), shown_figure(kind, Some(high)))
+    });
+    format!("{}{interval}", shown_figure(kind, value))
+}
+
+/// The trial with the values of a recipe, the best before others: a study may have gone on since the recipe was trained again.
+fn trial_of<'a>(
+    study: &'a StudyReport,
+    folder: &StudyFolder,
+    recipe: &Recipe,
+    catalogs: &Catalogs,
+) -> Option<&'a TrialReport> {
+    let open = OpenRecipe::load(&folder.text().ok()?, catalogs).ok()?;
+    let name = run_names(open.search()).into_iter().next().flatten();
+    let has_values = |trial: &&TrialReport| {
+        let own = folder.trial(trial.number);
+        let run = RunFolder(name.as_ref().map_or_else(|| own.clone(), |name| own.join(name)));
+        let read = RecipeText::read(&run.recipe(), &[]).ok().and_then(|text| load(&text, catalogs).ok());
+        read.is_some_and(|read| are_of_one_trial(&read, recipe))
+    };
+    let others = study.trials.iter().filter(|trial| is_feasible(trial));
+    study.best_trial().into_iter().chain(others).find(has_values)
+}
+
+/// By what a training on all rows leaves as it is.
+fn are_of_one_trial(one: &Recipe, other: &Recipe) -> bool {
+    one.model == other.model
+        && one.transforms == other.transforms
+        && one.training.optimizer == other.training.optimizer
+        && one.training.epochs == other.training.epochs
+        && one.data.batch == other.data.batch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_chosen_among_several_says_so() {
+        let figure = FigureKind {
+            name: "accuracy".into(),
+            unit: millstream_training::metrics::Unit::Share,
+            ..FigureKind::loss()
+        };
+        let of = |role, trial| ChosenTrial {
+            study: "flowers".into(),
+            role,
+            trial,
+            best: Some(0),
+            among: 6,
+            figure: figure.clone(),
+            value: Some(0.75),
+            interval: Some([0.5, 0.875]),
+            runs: 1,
+            folds: None,
+        };
+        let best = of(StudyRole::Trial(0), 0);
+        for (chosen, wanted) in [
+            (
+                best.clone(),
+                "Chosen as the best of 6 trials of the search flowers by accuracy on the same rows: 75.0 % (50.0 % to 87.5 %).",
+            ),
+            (
+                of(StudyRole::Trial(3), 3),
+                "One of the trials of the search flowers, of which 6 were held against each other by accuracy",
+            ),
+            (
+                of(StudyRole::Refit, 0),
+                "The values are those of trial 0 of the search flowers, the best of 6 trials by accuracy",
+            ),
+            (
+                ChosenTrial { folds: Some(5), runs: 5, ..best },
+                "by 5-fold cross-validation of the training rows: 75.0 % (50.0 % to 87.5 %), the mean of 5 runs.",
+            ),
+        ] {
+            assert!(chosen.in_words().contains(wanted), "{}", chosen.in_words());
+        }
+        assert!(of(StudyRole::Refit, 0).in_words().contains("has none of its own"));
+        assert!(!of(StudyRole::Trial(3), 3).in_words().contains("Chosen as the best"));
+    }
+}

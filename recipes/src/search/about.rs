@@ -1,0 +1,150 @@
+use millstream_schemas::{Fingerprint, count, shown_path};
+use serde::Serialize;
+
+use super::open_recipe::OpenRecipe;
+use super::study_folder::StudyFolder;
+use crate::origin::Origin;
+use crate::report::read_record;
+use crate::run_folder::RunFolder;
+
+/// What a reader who was not there asks first: of which model and which rows a study is, for how long each trial is trained, and when it
+/// began. What is left open is none.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct StudyAbout {
+    /// When the run of the first trial began, in UTC; none where that is not noted.
+    pub began: Option<String>,
+    /// Where the pretrained model lies, as the recipe says.
+    pub model: Option<String>,
+    /// SHA-256 of that file, as the first trial has noted it.
+    pub model_sha256: Option<Fingerprint>,
+    /// Where the training rows lie.
+    pub train: Option<String>,
+    /// How many of them the first run was trained on in an epoch.
+    pub training_rows: Option<u64>,
+    /// Where the evaluation rows lie; none where there are none, or parts of the training rows are.
+    pub evaluate: Option<String>,
+    /// How many rows the first run was measured on.
+    pub evaluation_rows: Option<u64>,
+    /// Epochs of a trial, at most.
+    pub epochs: Option<u64>,
+    /// Rows in a batch.
+    pub batch: Option<usize>,
+    /// The seed of the trials.
+    pub seed: Option<u64>,
+    /// The seed of the search.
+    pub search_seed: u64,
+}
+
+impl StudyAbout {
+    /// Of a study whose trials have runs of these names in their folders.
+    pub(super) fn of(folder: &StudyFolder, open: &OpenRecipe, trials: u64, names: &[Option<String>]) -> Self {
+        let recipe = open.first();
+        let is_open = |place: &str| {
+            let within = |outer: &str, inner: &str| {
+                inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            };
+            let mut names = open.space().parameters().iter().map(|parameter| parameter.name.as_str());
+            names.any(|name| within(place, name) || within(name, place))
+        };
+        let name = names.first().and_then(Option::as_ref);
+        let run = |trial: u64| {
+            let own = folder.trial(trial);
+            RunFolder(name.map_or_else(|| own.clone(), |name| own.join(name)))
+        };
+        // what cannot be read is not said
+        let began = (0..trials).find_map(|trial| Origin::of_run(&run(trial)).ok().flatten());
+        let made_of = (0..trials).find_map(|trial| run(trial).made_of().ok().flatten());
+        let record = (0..trials).map(run).filter(|run| run.metrics().exists()).find_map(|run| read_record(&run).ok());
+        let closed = |place: &str| !is_open(place);
+        let model = recipe.model.as_ref().filter(|_| closed("model.path"));
+        let rows_are_closed = closed("data.train") && closed("data.evaluate");
+        Self {
+            began: began.map(|origin| origin.began),
+            model: model.map(|model| shown_path(&model.path)),
+            model_sha256: model.and_then(|_| made_of).map(|made_of| made_of.model),
+            train: closed("data.train").then(|| recipe.data.train.to_string()),
+            training_rows: record
+                .as_ref()
+                .filter(|_| rows_are_closed)
+                .and_then(|record| Some(record.history.epochs.first()?.rows)),
+            evaluate: recipe
+                .data
+                .evaluate
+                .as_ref()
+                .filter(|_| closed("data.evaluate") && open.search().folds.is_none())
+                .map(ToString::to_string),
+            evaluation_rows: record
+                .as_ref()
+                .filter(|_| rows_are_closed)
+                .and_then(|record| Some(record.evaluation.as_ref()?.rows)),
+            epochs: closed("training.epochs").then_some(recipe.training.epochs),
+            batch: closed("data.batch").then_some(recipe.data.batch),
+            seed: closed("seed").then_some(recipe.seed),
+            search_seed: open.search().seed,
+        }
+    }
+
+    /// Each with its name, for people.
+    pub(crate) fn entries(&self) -> Vec<(&'static str, String)> {
+        let open = || "left open".to_owned();
+        let hash = self.model_sha256.as_ref().map_or_else(String::new, |hash| format!(", SHA-256 {hash}"));
+        let rows = |rows: Option<u64>, what: &str| {
+            rows.map_or_else(String::new, |rows| format!(", {} {what}", count(rows, "row")))
+        };
+        let mut all = vec![
+            ("Began", self.began.clone().unwrap_or_else(|| "not noted".into())),
+            ("Base model", self.model.clone().map_or_else(open, |model| model + &hash)),
+            (
+                "Training data",
+                self.train.clone().map_or_else(open, |train| train + &rows(self.training_rows, "in an epoch")),
+            ),
+        ];
+        let evaluated = rows(self.evaluation_rows, "in the first run");
+        match &self.evaluate {
+            Some(evaluate) => all.push(("Evaluation data", format!("{evaluate}{evaluated}"))),
+            None if self.evaluation_rows.is_some() => {
+                all.push(("Evaluation data", format!("parts of the training data{evaluated}")));
+            }
+            None => {}
+        }
+        all.extend([
+            ("Epochs", self.epochs.map_or_else(open, |epochs| epochs.to_string())),
+            ("Batch", self.batch.map_or_else(open, |batch| batch.to_string())),
+            (
+                "Seed",
+                self.seed.map_or_else(open, |seed| format!("{seed} of the trials, {} of the search", self.search_seed)),
+            ),
+        ]);
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use millstream_schemas::recipe::RecipeText;
+
+    use super::*;
+    use crate::Catalogs;
+
+    #[test]
+    fn what_is_left_open_is_said_to_be_and_the_rest_is_told() {
+        let text = "version: 1\nseed: 7\nmodel: {path: m.onnx}\ndata: {train: a.parquet, evaluate: b.parquet, batch: 16}\ntraining:\n  \
+                    epochs: {choose: [2, 3]}\nsearch: {seed: 5}\n";
+        let text = RecipeText::new(text, Path::new("r.yaml"), Path::new("/"), &[]).unwrap();
+        let open = OpenRecipe::load(&text, &Catalogs::default()).unwrap();
+        let about = StudyAbout::of(&StudyFolder::new("/nowhere"), &open, 3, &[None]);
+        assert_eq!((about.epochs, about.batch, about.seed, about.search_seed), (None, Some(16), Some(7), 5));
+        let entries = about.entries();
+        for wanted in [
+            ("Began", "not noted"),
+            ("Base model", "/m.onnx"),
+            ("Evaluation data", "/b.parquet"),
+            ("Epochs", "left open"),
+            ("Seed", "7 of the trials, 5 of the search"),
+        ] {
+            assert!(entries.iter().any(|(name, said)| (*name, said.as_str()) == wanted), "{wanted:?}: {entries:?}");
+        }
+    }
+}

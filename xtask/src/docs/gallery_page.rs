@@ -1,0 +1,129 @@
+//! `docs/gallery.md`: what each transform of rows does, seen. Pictures are written with the page; whether they are current is not asked, since
+//! JPEG files of one picture differ with the program that writes them.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::asked::Asked;
+use super::schema_text::anchor;
+use crate::command::root;
+
+const HEAD: &str = "\
+# Transform gallery
+
+<!-- Written by `cargo xtask docs` from `millstream transforms --json` and `millstream preview`. -->
+
+Each transform by itself: a row as it is, and as three epochs see it. The numbers that were drawn are below each picture; [`millstream preview`](commands.md#preview) makes such
+sheets of your own rows and chain. All options are in [Catalogs](catalogs.md#transforms).
+";
+
+/// How each transform is shown: what stands in a recipe.
+const SHOWN: &[(&str, &str)] = &[
+    ("center_crop", "{center_crop: {size: 96}}"),
+    ("color_jitter", "{color_jitter: {brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1}}"),
+    ("delete_characters", "{delete_characters: {fraction: 0.1}}"),
+    ("elastic", "{elastic: {alpha: 60, sigma: 6, border: reflect}}"),
+    ("equalize", "{equalize: {probability: 1}}"),
+    ("gaussian_blur", "{gaussian_blur: {sigma: [0.5, 4]}}"),
+    ("gaussian_noise", "{gaussian_noise: {sigma: 0.1}}"),
+    ("horizontal_flip", "horizontal_flip"),
+    ("keyboard_typos", "{keyboard_typos: {fraction: 0.1}}"),
+    ("normalize", "{normalize: {mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}}"),
+    ("one_of", "{one_of: [horizontal_flip, {rotate: {degrees: 30}}, {gaussian_noise: {sigma: 0.1}}]}"),
+    ("random_resized_crop", "{random_resized_crop: {size: 128, area: [0.2, 1.0]}}"),
+    ("resize", "{resize: {size: 32}}"),
+    ("rotate", "{rotate: {degrees: 30}}"),
+    ("sequence", "{sequence: [horizontal_flip, {rotate: {degrees: 30}}]}"),
+    ("sometimes", "{sometimes: {probability: 0.5, apply: {rotate: {degrees: 30}}}}"),
+    ("swap_words", "{swap_words: {count: 1}}"),
+    ("translate", "{translate: {fraction: [0.2, 0.2], border: wrap}}"),
+    ("vertical_flip", "vertical_flip"),
+];
+
+const RECIPE: &str = "docs/images/gallery/gallery.yaml";
+
+/// The transforms of rows with how each is shown.
+///
+/// # Errors
+/// `SHOWN` lacks one, or has one that there is not.
+fn shown(transforms: &Value) -> Result<Vec<(&Value, &'static str)>, String> {
+    let rows = transforms.as_array().into_iter().flatten();
+    // what works on whole batches is not in previews
+    let rows: Vec<&Value> = rows.filter(|row| row["kind"] != "batch").collect();
+    let known = |name: &str| rows.iter().any(|row| row["name"] == name);
+    if let Some((name, _)) = SHOWN.iter().find(|(name, _)| !known(name)) {
+        return Err(format!("SHOWN in xtask/src/docs/gallery_page.rs has `{name}`, which is no transform of rows"));
+    }
+    let example = |row: &Value| SHOWN.iter().find(|(name, _)| row["name"] == *name).map(|(_, chain)| *chain);
+    let lacks = |row: &Value| format!("SHOWN in xtask/src/docs/gallery_page.rs lacks {}", row["name"]);
+    rows.iter().map(|row| Ok((*row, example(row).ok_or_else(|| lacks(row))?))).collect()
+}
+
+/// The page. Texts are printed as they come, and pictures have to be there.
+pub(super) fn page(asked: &Asked) -> Result<String, String> {
+    let transforms = asked.json(&["transforms", "--json"])?;
+    let mut text = String::from(HEAD);
+    for (row, chain) in shown(&transforms)? {
+        let name = row["name"].as_str().unwrap_or_default();
+        let summary = row["summary"].as_str().unwrap_or_default();
+        text += &format!(
+            "\n## `{name}`\n\n{summary} [Options](catalogs.md#{}).\n\n```yaml\n- {}\n```\n",
+            anchor(name),
+            bare(chain)
+        );
+        text += &match row["kind"] == "text" {
+            true => format!("\n```text\n{}\n```\n", asked.text(&preview(chain, &texts()))?.trim_end()),
+            false => format!("\n![a cat as it is, and by `{name}` in three epochs]({})\n", picture(name)),
+        };
+    }
+    Ok(text)
+}
+
+/// Writes a picture for each transform of images.
+pub(super) fn pictures(asked: &Asked) -> Result<(), String> {
+    let transforms = asked.json(&["transforms", "--json"])?;
+    for (row, chain) in shown(&transforms)?.into_iter().filter(|(row, _)| row["kind"] != "text") {
+        let file = path(row["name"].as_str().unwrap_or_default());
+        asked.text(&preview(chain, &["-o".into(), file.to_string_lossy().into_owned()]))?;
+    }
+    Ok(())
+}
+
+/// Which transforms have no picture.
+pub(super) fn check(asked: &Asked) -> Result<(), String> {
+    let transforms = asked.json(&["transforms", "--json"])?;
+    let lost = |row: &Value| {
+        let file = path(row["name"].as_str().unwrap_or_default());
+        (row["kind"] != "text" && fs::metadata(&file).is_err()).then(|| file.display().to_string())
+    };
+    let lost: Vec<String> = shown(&transforms)?.into_iter().filter_map(|(row, _)| lost(row)).collect();
+    match lost.is_empty() {
+        true => Ok(()),
+        false => Err(format!("not there: {}; `cargo xtask docs` writes them", lost.join(", "))),
+    }
+}
+
+fn preview(chain: &str, more: &[String]) -> Vec<String> {
+    let chain = format!("transforms.train=[{chain}]");
+    let line = ["preview", RECIPE, "--quiet", "-n", "1", "-k", "3", "--set", &chain];
+    line.iter().map(ToString::to_string).chain(more.iter().cloned()).collect()
+}
+
+fn texts() -> [String; 2] {
+    ["--set".into(), "data.train=docs/images/gallery/reviews.jsonl".into()]
+}
+
+fn picture(name: &str) -> String {
+    format!("images/gallery/{name}.jpg")
+}
+
+fn path(name: &str) -> PathBuf {
+    root().join("docs").join(picture(name))
+}
+
+/// A step as it stands in a list of several lines.
+fn bare(chain: &str) -> &str {
+    chain.strip_prefix('{').and_then(|chain| chain.strip_suffix('}')).unwrap_or(chain)
+}
