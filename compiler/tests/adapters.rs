@@ -260,7 +260,7 @@ fn bert_with_a_layer_before_the_classifier() -> Model {
 fn an_adapted_layer_whose_name_ends_as_that_of_the_head_is_held_whole_for_peft() {
     const TAKEN: &str = "prepre_classifier";
     let (catalog, model) = (OperatorCatalog::standard(), bert_with_a_layer_before_the_classifier());
-    let lora = |layers| [Choice::new("lora", json!({"rank": 2, "layers": layers}))];
+    let lora = |layers: serde_json::Value| [Choice::new("lora", json!({"rank": 2, "layers": layers}))];
     let program = try_compiled_of(&model, &lora(json!("linear")), TrainSelection::Head).unwrap();
     let parameters = learned(&program);
     let plain = program.adapters(&parameters).unwrap().remove(0);
