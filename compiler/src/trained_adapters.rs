@@ -123,7 +123,7 @@ impl TrainedAdapters {
         // with that PEFT keeps a bias that is trained by itself when it saves the adapter again
         let has_option = matches!(
             first.method,
-            AdapterMethod::Lora { .. } | AdapterMethod::Vera | AdapterMethod::Oft | AdapterMethod::Boft
+            AdapterMethod::Lora { .. } | AdapterMethod::Vera | AdapterMethod::Oft { .. } | AdapterMethod::Boft
         );
         if has_option
             && first.biases == Biases::None
@@ -196,7 +196,7 @@ impl TrainedAdapters {
 
     /// That PEFT does not load an adapter, where it is for layers that PEFT turns nothing in front of.
     fn of_conv1d(&self, adapter: &Adapter) -> Option<String> {
-        if !matches!(adapter.method, AdapterMethod::Oft | AdapterMethod::Boft) {
+        if !matches!(adapter.method, AdapterMethod::Oft { .. } | AdapterMethod::Boft) {
             return None;
         }
         let kind = adapter.method.peft_type();

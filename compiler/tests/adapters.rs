@@ -26,8 +26,20 @@ use onnx_runtime::{floats, run, session};
 use ort::value::{DynValue, Tensor as OrtTensor};
 use serde_json::json;
 
-const FOLDERS: [&str; 11] =
-    ["lora", "dora", "ia3", "vera", "oft", "boft", "lora_bias", "pissa", "ln_tuning", "prompt_tuning", "p_tuning"];
+const FOLDERS: [&str; 12] = [
+    "lora",
+    "dora",
+    "ia3",
+    "vera",
+    "oft",
+    "boft",
+    "oft_exact",
+    "lora_bias",
+    "pissa",
+    "ln_tuning",
+    "prompt_tuning",
+    "p_tuning",
+];
 const CLASSES: usize = 3;
 
 fn place(name: &str) -> PathBuf {
@@ -178,6 +190,7 @@ fn what_a_run_has_trained_is_in_its_files() {
         ("ia3", json!({}), TrainSelection::Head),
         ("vera", json!({"rank": 6}), TrainSelection::Nothing),
         ("oft", json!({"block_size": 16, "layers": qv}), TrainSelection::Last(2)),
+        ("oft", json!({"block_size": 16, "exact": true, "layers": qv}), TrainSelection::Nothing),
         ("boft", json!({"block_size": 4, "factors": 2, "layers": qv}), TrainSelection::Nothing),
         ("lora", json!({"rank": 2, "alpha": 6, "lora_bias": true, "layers": qv}), TrainSelection::Nothing),
         ("lora", json!({"rank": 2, "alpha": 3, "start": "pissa"}), TrainSelection::Nothing),
@@ -205,7 +218,7 @@ fn what_a_run_has_trained_is_in_its_files() {
 
         let base = program.export_without_adapters(&parameters, &[]).unwrap().to_vec();
         let is_principal = choice.options["start"] == "pissa";
-        if has_prompt || is_principal || name == "vera" {
+        if has_prompt || is_principal || name == "vera" || choice.options["exact"] == true {
             assert!(program.require_adapters(false).is_ok());
             let refused = program.require_adapters(true).unwrap_err().to_string();
             assert!(refused.contains("write `peft`"), "{refused}");

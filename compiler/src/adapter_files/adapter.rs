@@ -45,7 +45,10 @@ pub enum AdapterMethod {
     /// Two random matrices for all modules, and two vectors for each.
     Vera,
     /// Rotations of blocks of what modules read.
-    Oft,
+    Oft {
+        /// Whether they are (I − Q)·(I + Q)⁻¹, and not a series of (I + Q)·(I − Q)⁻¹.
+        is_exact: bool,
+    },
     /// Normalizations, which are held whole.
     LnTuning,
 }
@@ -115,7 +118,7 @@ impl AdapterMethod {
             Self::Lora { .. } => "LORA",
             Self::Ia3 => "IA3",
             Self::Vera => "VERA",
-            Self::Oft => "OFT",
+            Self::Oft { .. } => "OFT",
             Self::Boft => "BOFT",
             Self::LnTuning => "LN_TUNING",
             Self::PromptTuning => "PROMPT_TUNING",
@@ -305,6 +308,9 @@ impl Adapter {
             AdapterMethod::Vera => {
                 Some("VeRA reads matrices that all layers share, for which an .onnx_adapter has no place")
             }
+            AdapterMethod::Oft { is_exact: true } => {
+                Some("an .onnx_adapter does not say that OFT turns by the exact inverse, and is read as if it did not")
+            }
             AdapterMethod::LnTuning => Some(
                 "LN_TUNING holds other numbers in the place of the model's own, for which an .onnx_adapter has no place",
             ),
@@ -410,7 +416,7 @@ impl Adapter {
             AdapterMethod::Lora { .. } => "LoRA",
             AdapterMethod::Ia3 => "IA³",
             AdapterMethod::Vera => "VeRA",
-            AdapterMethod::Oft => "OFT",
+            AdapterMethod::Oft { .. } => "OFT",
             AdapterMethod::Boft => "BOFT",
             AdapterMethod::LnTuning => "LN tuning",
             AdapterMethod::PromptTuning => "prompt tuning",

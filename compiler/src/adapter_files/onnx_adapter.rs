@@ -150,7 +150,7 @@ impl OnnxAdapter {
         }
         let is_turned = found.values().any(|parts| parts.contains_key("oft_R.weight"));
         let method = if is_turned {
-            AdapterMethod::Oft
+            AdapterMethod::Oft { is_exact: false }
         } else {
             AdapterMethod::Lora { is_rank_stabilized: false, dropout: 0.0, is_principal: false }
         };

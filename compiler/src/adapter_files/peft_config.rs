@@ -95,12 +95,16 @@ impl PeftConfig {
             Some("LN_TUNING") => AdapterMethod::LnTuning,
             Some("OFT") => {
                 let terms = number("num_cayley_neumann_terms")?.unwrap_or(5.0);
-                if !is_true("use_cayley_neumann")? || terms != 5.0 {
-                    return Err("rotations are read where `use_cayley_neumann` is true and `num_cayley_neumann_terms` 5: `oft` \
-                                turns by that series, and a graph has no node for the exact inverse of other adapters"
-                        .into());
+                let is_series = of_type(&keys, "use_cayley_neumann", "true or false", Value::as_bool)?;
+                match is_series {
+                    Some(true) if terms == 5.0 => AdapterMethod::Oft { is_exact: false },
+                    Some(false) => AdapterMethod::Oft { is_exact: true },
+                    _ => {
+                        return Err("rotations are read where `use_cayley_neumann` is false, or true and \
+                                    `num_cayley_neumann_terms` 5"
+                            .into());
+                    }
                 }
-                AdapterMethod::Oft
             }
             Some(other) => {
                 return Err(format!(
@@ -236,11 +240,11 @@ impl PeftConfig {
                     say("prompt_tuning_init", "RANDOM".into());
                 }
             }
-            AdapterMethod::Oft => {
+            AdapterMethod::Oft { is_exact } => {
                 let size = adapter.modules.values().find_map(ModuleAdapter::block_size);
                 say("r", 0.into());
                 say("oft_block_size", size.unwrap_or(32).into());
-                say("use_cayley_neumann", true.into());
+                say("use_cayley_neumann", (!is_exact).into());
                 say("num_cayley_neumann_terms", 5.into());
                 say("coft", false.into());
                 say("block_share", false.into());

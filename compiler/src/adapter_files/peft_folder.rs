@@ -282,7 +282,7 @@ fn of_parts(
             let (of_rank, of_outputs) = both(take("vera_lambda_d"), take("vera_lambda_b"))?;
             ModuleAdapter::Vectors { of_rank: of_rank.flat(), of_outputs: of_outputs.flat() }
         }
-        AdapterMethod::Oft => {
+        AdapterMethod::Oft { .. } => {
             ModuleAdapter::Rotations { triangles: take("oft_R.weight").ok_or("its rotations are missing")? }
         }
         AdapterMethod::Boft => {

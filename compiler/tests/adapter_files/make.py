@@ -35,6 +35,7 @@ CONFIGS = {
     "ia3": IA3Config(target_modules=["key", "value", "output.dense"], feedforward_modules=["output.dense"]),
     "vera": VeraConfig(r=4, target_modules=[*PART, "intermediate.dense"]),
     "oft": OFTConfig(r=0, oft_block_size=8, target_modules=PART),
+    "oft_exact": OFTConfig(r=0, oft_block_size=8, use_cayley_neumann=False, target_modules=PART),
     "boft": BOFTConfig(boft_block_size=4, boft_n_butterfly_factor=2, target_modules=PART),
     "lora_bias": LoraConfig(r=2, lora_alpha=6, lora_bias=True, target_modules=PART),
     "pissa": LoraConfig(r=2, lora_alpha=3, init_lora_weights="pissa", target_modules=PART),

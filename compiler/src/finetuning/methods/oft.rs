@@ -27,9 +27,15 @@ pub(super) const METHOD: MethodKind = MethodKind {
         Finetuning Made Scalable\" (2025): y = (x·R)·W, R of blocks of `block_size` on its diagonal, each by Cayley's formula \
         (I + Q)·(I − Q)⁻¹ of a skew matrix Q, whose upper triangle is trained: `[blocks, block_size·(block_size − 1)/2]`, zero at the \
         start, so that the first step is that of the model itself. The inverse is Neumann's series to five terms, as is PEFT's \
-        default: R = I + 2Q + 2Q² + 2Q³ + Q⁴, which is orthogonal as long as Q is small. Merged, W becomes R·W with the same R. For \
+        default: R = I + 2Q + 2Q² + 2Q³ + Q⁴, which is orthogonal as long as Q is small. `exact: true` turns by (I − Q)·(I + Q)⁻¹ instead, as PEFT does without its series \
+        (`use_cayley_neumann=False`), which is orthogonal for any Q: the inverse is found by Newton's iteration, to the precision of floats \
+        while ‖Q‖² is below some 200. Merged, W becomes R·W with the same R. For \
         linear layers, whose inputs `block_size` must divide. No other method goes to the same layers.",
-    samples: &[r#"{"block_size": 8}"#, r#"{"block_size": 20, "layers": {"match": ["columns", "tied"]}}"#],
+    samples: &[
+        r#"{"block_size": 8}"#,
+        r#"{"block_size": 8, "exact": true}"#,
+        r#"{"block_size": 20, "layers": {"match": ["columns", "tied"]}}"#,
+    ],
     build: Build::of::<Oft>(),
 };
 
@@ -39,13 +45,15 @@ pub(super) struct Oft {
     /// Inputs that are turned together.
     #[schemars(range(min = 2))]
     pub(super) block_size: usize,
+    /// Turns by the exact inverse in the place of its series.
+    pub(super) exact: bool,
     /// Which layers it goes to; linear ones.
     pub(super) layers: AdaptedLayers,
 }
 
 impl Default for Oft {
     fn default() -> Self {
-        Self { block_size: 32, layers: AdaptedLayers::default() }
+        Self { block_size: 32, exact: false, layers: AdaptedLayers::default() }
     }
 }
 
@@ -61,7 +69,7 @@ impl Options for Oft {
 
 impl MethodFunction for Oft {
     fn add(&self, model: &mut MethodModel<'_>) -> Result<Added, CompilerError> {
-        let file = AdapterForm { method: Some(AdapterMethod::Oft), ..AdapterForm::default() };
+        let file = AdapterForm { method: Some(AdapterMethod::Oft { is_exact: self.exact }), ..AdapterForm::default() };
         let mut added = Added { merged: Some(Vec::new()), is_alone: true, file, ..Added::default() };
         added.notes.extend(self.layers.note_of_fused(model, "oft"));
         let weights = self.layers.weights(model)?;
@@ -97,6 +105,9 @@ impl MethodFunction for Oft {
 fn common_divisor(a: usize, b: usize) -> usize {
     if b == 0 { a } else { common_divisor(b, a % b) }
 }
+
+/// Steps of Newton's iteration: as many as take 1 − 1/200 below the precision of 32-bit floats.
+const ITERATIONS: usize = 12;
 
 /// Constants that the nodes of all layers read.
 #[derive(Clone, Copy)]
@@ -140,7 +151,10 @@ impl Oft {
         let zeros = Constant::f32(shape.clone(), &vec![0.0; shape.iter().product()]);
         let trained = graph.named_constant(&named("oft_R.weight"), zeros);
         let Some(first) = weight.readers(graph).first().copied() else { return Ok(()) };
-        let rotation = graph.in_front_of(first, |graph| rotations(graph, trained, blocks, places, &named))?;
+        let rotation = graph.in_front_of(first, |graph| {
+            let skew = skew(graph, trained, blocks, places, &named)?;
+            if self.exact { exact_rotations(graph, skew, places, &named) } else { series(graph, skew, places, &named) }
+        })?;
         before_readers(graph, weight, |graph, x| in_blocks(graph, x, [blocks, size], rotation, &named))?;
         let node = graph.nodes().iter().position(|node| node.input(0) == Some(trained)).unwrap_or(0);
         added.layers.push(Layer {
@@ -154,14 +168,15 @@ impl Oft {
         let in_file = Arc::new(|trained: &[&Constant]| ModuleAdapter::Rotations { triangles: tensor(trained[0]) });
         let form = ModuleForm { layer: weight.layer.clone(), trained: vec![trained], rule: in_file };
         added.file.modules.push(form);
-        let rule = Arc::new(move |own: &Constant, trained: &[&Constant]| merged(dense, size, own, trained[0]));
+        let exact = self.exact;
+        let rule = Arc::new(move |own: &Constant, trained: &[&Constant]| merged(dense, (size, exact), own, trained[0]));
         added.merged.get_or_insert_default().push(MergedWeight { weight: weight.value, trained: vec![trained], rule });
         Ok(())
     }
 }
 
-/// R of each block, `[blocks, size, size]`, of the trained upper triangles.
-fn rotations(
+/// Q of each block, `[blocks, size, size]`, of the trained upper triangles.
+fn skew(
     graph: &mut Graph,
     trained: ValueId,
     blocks: usize,
@@ -172,7 +187,41 @@ fn rotations(
     let ended = graph.append("Concat", &[trained, zeros], &[("axis", 1.into())], &named("oft_R.ended"))?;
     let upper = graph.append("Gather", &[ended, places.upper], &[("axis", 1.into())], &named("oft_R.upper"))?;
     let lower = graph.append("Transpose", &[upper], &[("perm", vec![0, 2, 1].into())], &named("oft_R.lower"))?;
-    let skew = graph.append("Sub", &[upper, lower], &[], &named("oft_R.skew"))?;
+    graph.append("Sub", &[upper, lower], &[], &named("oft_R.skew"))
+}
+
+/// R = (I − Q)·(I + Q)⁻¹. The inverse is that of X ← X·(2I − (I + Q)·X), which begins as (I − Q)/(1 + ‖Q‖²): what is left of the
+/// product of both is squared each time.
+fn exact_rotations(
+    graph: &mut Graph,
+    skew: ValueId,
+    places: Places,
+    named: &dyn Fn(&str) -> String,
+) -> Result<ValueId, CompilerError> {
+    let twice = graph.append("Mul", &[places.identity, places.two], &[], &named("oft_R.twice"))?;
+    let one = graph.named_constant(&named("oft_R.one"), Constant::f32([], &[1.0]));
+    let axes = graph.named_constant(&named("oft_R.axes"), Constant::i64([2], &[1, 2]));
+    let plus = graph.append("Add", &[skew, places.identity], &[], &named("oft_R.plus"))?;
+    let minus = graph.append("Sub", &[places.identity, skew], &[], &named("oft_R.minus"))?;
+    let squares = graph.append("Mul", &[skew, skew], &[], &named("oft_R.squares"))?;
+    let norm = graph.append("ReduceSum", &[squares, axes], &[("keepdims", 1.into())], &named("oft_R.norm"))?;
+    let bound = graph.append("Add", &[norm, one], &[], &named("oft_R.bound"))?;
+    let mut inverse = graph.append("Div", &[minus, bound], &[], &named("oft_R.guess"))?;
+    for _ in 0..ITERATIONS {
+        let product = graph.append("MatMul", &[plus, inverse], &[], &named("oft_R.product"))?;
+        let rest = graph.append("Sub", &[twice, product], &[], &named("oft_R.rest"))?;
+        inverse = graph.append("MatMul", &[inverse, rest], &[], &named("oft_R.inverse"))?;
+    }
+    graph.append("MatMul", &[minus, inverse], &[], &named("oft_R.rotations"))
+}
+
+/// R = I + 2Q + 2Q² + 2Q³ + Q⁴.
+fn series(
+    graph: &mut Graph,
+    skew: ValueId,
+    places: Places,
+    named: &dyn Fn(&str) -> String,
+) -> Result<ValueId, CompilerError> {
     let square = graph.append("MatMul", &[skew, skew], &[], &named("oft_R.square"))?;
     let cube = graph.append("MatMul", &[square, skew], &[], &named("oft_R.cube"))?;
     let fourth = graph.append("MatMul", &[cube, skew], &[], &named("oft_R.fourth"))?;
@@ -184,12 +233,12 @@ fn rotations(
 }
 
 /// R·W, in float64, in the form that W is stored in.
-fn merged(dense: Dense, size: usize, own: &Constant, trained: &Constant) -> Constant {
+fn merged(dense: Dense, (size, is_exact): (usize, bool), own: &Constant, trained: &Constant) -> Constant {
     let (stored, trained) = (floats(own), floats(trained));
     let mut values = stored.clone();
     let numbers = size * (size - 1) / 2;
     for block in 0..dense.inputs / size {
-        let rotation = rotation(&trained[block * numbers..(block + 1) * numbers], size);
+        let rotation = rotation(&trained[block * numbers..(block + 1) * numbers], size, is_exact);
         for output in 0..dense.outputs {
             for row in 0..size {
                 let parts = (0..size).map(|column| {
@@ -202,11 +251,36 @@ fn merged(dense: Dense, size: usize, own: &Constant, trained: &Constant) -> Cons
     Constant::f32(own.shape.clone(), &values)
 }
 
+/// A⁻¹·B by elimination, of an A whose symmetric part is the identity: no pivot is below 1 then.
+fn solved(mut a: Vec<f64>, mut b: Vec<f64>, size: usize) -> Vec<f64> {
+    for pivot in 0..size {
+        let by = 1.0 / a[pivot * size + pivot];
+        for column in 0..size {
+            a[pivot * size + column] *= by;
+            b[pivot * size + column] *= by;
+        }
+        for row in (0..size).filter(|row| *row != pivot) {
+            let factor = a[row * size + pivot];
+            for column in 0..size {
+                a[row * size + column] -= factor * a[pivot * size + column];
+                b[row * size + column] -= factor * b[pivot * size + column];
+            }
+        }
+    }
+    b
+}
+
 /// R of one block, row by row.
-fn rotation(upper: &[f32], size: usize) -> Vec<f64> {
+fn rotation(upper: &[f32], size: usize, is_exact: bool) -> Vec<f64> {
     let number = |row, column| upper_at(row, column, size).map_or(0.0, |at| f64::from(upper[at]));
     let skew: Vec<f64> =
         (0..size * size).map(|at| number(at / size, at % size) - number(at % size, at / size)).collect();
+    if is_exact {
+        let signed =
+            |sign: f64| (0..size * size).map(|at| identity_at(at, size) + sign * skew[at]).collect::<Vec<f64>>();
+        // both factors are functions of Q, so that their order is of no matter
+        return solved(signed(1.0), signed(-1.0), size);
+    }
     let square = product(&skew, &skew, size);
     let cube = product(&square, &skew, size);
     let fourth = product(&cube, &skew, size);

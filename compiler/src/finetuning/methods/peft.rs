@@ -225,7 +225,7 @@ impl FromAdapter<'_> {
                 let rank = a.shape()[1];
                 checked(&Vera { rank, layers: all, projections: Some([a, b]), ..Vera::default() }, model)
             }
-            AdapterMethod::Oft => {
+            AdapterMethod::Oft { is_exact } => {
                 let mut sizes: Vec<usize> = modules.values().filter_map(|own| own.block_size()).collect();
                 sizes.sort_unstable();
                 sizes.dedup();
@@ -235,7 +235,7 @@ impl FromAdapter<'_> {
                         format!("the adapter has blocks of several sizes: {sizes:?}"),
                     ));
                 };
-                checked(&Oft { block_size, layers: all }, model)
+                checked(&Oft { block_size, exact: is_exact, layers: all }, model)
             }
             AdapterMethod::Boft => {
                 let shape = |own: &ModuleAdapter| match own {
