@@ -4,9 +4,10 @@ use serde::Serialize;
 
 use crate::backward::TrainedPath;
 use crate::binding::bind;
+use crate::finetuning::attention::Role;
 use crate::finetuning::{
-    self, FineTuning, FrozenConstant, Layer, LayerFacts, MethodReport, SelectedPart, TrainedLayer, frozen_constants,
-    normalize, untie,
+    self, FineTuning, FrozenConstant, Layer, LayerFacts, MethodReport, SelectedPart, TrainedLayer, find_attentions,
+    frozen_constants, normalize, untie,
 };
 use crate::graph::ValueId;
 use crate::model_file::Model;
@@ -70,6 +71,9 @@ pub struct LayerReport {
     pub name: String,
     /// Operator of its first node.
     pub operator: String,
+    /// What it does in an attention or in the feed-forward part behind one, as `roles` of a method name it; nothing for another layer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<Role>,
     /// Numbers in it.
     pub parameters: usize,
     /// Name and shape of each weight.
@@ -146,6 +150,7 @@ pub fn describe(
                 whole: Vec::new(),
                 held: Vec::new(),
                 wrapper: None,
+                attentions: None,
                 notes,
             };
             described_layers(&prepared, None, catalog)
@@ -162,6 +167,16 @@ pub fn describe(
 fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>, catalog: &OperatorCatalog) -> ModelReport {
     let trained = |index: usize| prepared.selected.iter().find(|layer| layer.index == index);
     let numbers = |layer: &TrainedLayer| unique_numbers(layer.weights.iter());
+    let found = prepared.attentions.clone().unwrap_or_else(|| find_attentions(&prepared.graph));
+    let mut of_weights: BTreeMap<ValueId, Vec<Role>> = BTreeMap::new();
+    for role in Role::ALL {
+        found.weights(role).into_iter().for_each(|weight| of_weights.entry(weight).or_default().push(role));
+    }
+    let roles = |layer: &Layer| {
+        // what is added beside a layer has no role of its own
+        let own = layer.weights.iter().filter(|_| layer.beside.is_none());
+        own.filter_map(|weight| of_weights.get(&weight.value)).flatten().copied().collect()
+    };
     let layers: Vec<LayerReport> = prepared
         .layers
         .iter()
@@ -169,6 +184,7 @@ fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>, catalog: &
         .map(|(index, layer)| LayerReport {
             name: layer.name.clone(),
             operator: layer.operator.clone(),
+            roles: roles(layer),
             parameters: layer.parameters(),
             weights: layer
                 .distinct_weights()

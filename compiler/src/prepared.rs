@@ -7,6 +7,7 @@ use millstream_schemas::{AxisLength, count, shown};
 
 use crate::adapter_files::ModuleNames;
 use crate::binding::{Bindings, length_of};
+use crate::finetuning::attention::Attentions;
 use crate::finetuning::heads::{HeadModel, PlacedHead};
 use crate::finetuning::methods::{AdapterForm, FoldedValue, MergedWeight};
 use crate::finetuning::residual::{self, Branch};
@@ -60,6 +61,8 @@ pub(crate) struct Prepared {
     pub(crate) held: Vec<WholeWeight>,
     /// What the names of all layers of the file begin with, in front of the paths of the source's modules.
     pub(crate) wrapper: Option<String>,
+    /// The attentions of the model before any method; none where no method is added.
+    pub(crate) attentions: Option<Attentions>,
     /// What is not as the file says, in words.
     pub(crate) notes: Vec<String>,
 }
@@ -233,7 +236,7 @@ pub(crate) fn prepare(
     notes.extend(applied.notes);
     let mut dropped = applied.dropped;
     dropped.extend(head.iter().flat_map(|head| &head.dropped));
-    let Applied { graph, merged, merges, folded, files, adapted, .. } = applied;
+    let Applied { graph, merged, merges, folded, files, adapted, attentions, .. } = applied;
     notes.extend(dropout::note(&graph, prediction, &dropped, wanted.dropout)?);
     let prediction = Some(prediction);
     let mut prepared = Prepared {
@@ -255,6 +258,7 @@ pub(crate) fn prepare(
         whole,
         held,
         wrapper,
+        attentions,
         own,
         facts,
         notes,

@@ -260,16 +260,18 @@ fn classes(report: &CheckReport) -> String {
 
 /// Layers in order; with `selection`, what is trained and how fast.
 pub(crate) fn layers(model: &ModelReport, selection: bool) -> String {
-    let headings: &[&str] = if selection {
-        &["layer", "operator", ">parameters", "weights", ">trained"]
-    } else {
-        &["layer", "operator", ">parameters", "weights"]
-    };
-    let mut table = Table::new(headings);
+    let has_roles = model.layers.iter().any(|layer| !layer.roles.is_empty());
+    let mut headings = vec!["layer", "operator", ">parameters", "weights"];
+    headings.extend(has_roles.then_some("role"));
+    headings.extend(selection.then_some(">trained"));
+    let mut table = Table::new(&headings);
     for layer in &model.layers {
         let weights: Vec<_> = layer.weights.iter().map(|(_, shape)| dimensions(shape)).collect();
         let mut cells =
             vec![layer.name.clone(), layer.operator.clone(), grouped(layer.parameters as u64), weights.join(" + ")];
+        if has_roles {
+            cells.push(layer.roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(" "));
+        }
         if selection {
             let rate = format!("×{:.3}", layer.learning_rate_multiplier);
             cells.push(match layer.trained_parameters {

@@ -41,6 +41,8 @@ pub(crate) struct Applied {
     pub(crate) files: Vec<(String, AdapterForm)>,
     /// What each was added to.
     pub(crate) adapted: Vec<MethodReport>,
+    /// The attentions of the model before any method; none where no method is added.
+    pub(crate) attentions: Option<Attentions>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -80,6 +82,7 @@ impl Applied {
             dropped: Vec::new(),
             files: Vec::new(),
             adapted: Vec::new(),
+            attentions: None,
             notes: Vec::new(),
         };
         // what a method takes out of a weight at its start is not in the merged model either, until it is merged
@@ -117,6 +120,7 @@ impl Applied {
             let earlier = std::mem::take(&mut applied.merges);
             applied.merges.extend(added.merged.into_iter().flatten().chain(earlier));
         }
+        applied.attentions = Some(attentions).filter(|_| !methods.is_empty());
         Ok(applied)
     }
 }

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use millstream_compiler::finetuning::methods;
 use millstream_compiler::graph::{ElementType, Graph, TensorType};
 use millstream_compiler::{
-    CompilerError, FineTuning, HeadChoice, Method, Model, OperatorCatalog, TrainingProgram, compile,
+    CompilerError, FineTuning, HeadChoice, Method, Model, OperatorCatalog, TrainingProgram, compile, describe,
 };
 use millstream_schemas::recipe::{AdaptersOutput, TrainSelection};
 use millstream_schemas::{Choice, MaskEntry};
@@ -286,6 +286,23 @@ fn layers_are_chosen_and_what_does_not_fit_is_told_at_its_place() {
 }
 
 #[test]
+fn each_layer_of_a_report_has_its_roles() {
+    let report = describe(&transformer().unwrap(), None, &OperatorCatalog::standard()).unwrap();
+    let roles = |name: &str| {
+        let layer = report.layers.iter().find(|layer| layer.name == name).unwrap();
+        layer.roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(" ")
+    };
+    for (layer, wanted) in [
+        ("encoder.0.qkv", "query key value"),
+        ("encoder.1.key", "key"),
+        ("encoder.0.up", "feed_forward_in"),
+        ("encoder.1.down", "feed_forward_out"),
+    ] {
+        assert_eq!(roles(layer), wanted, "{layer}");
+    }
+}
+
+#[test]
 fn layers_are_chosen_by_what_they_do_and_what_is_not_there_is_told_with_what_was_found() {
     let compiled = |name: &str, options: serde_json::Value, model: &Model| {
         compiled_in(model, &[Choice::new(name, options)], TrainSelection::Nothing)
@@ -298,6 +315,12 @@ fn layers_are_chosen_by_what_they_do_and_what_is_not_there_is_told_with_what_was
             json!({"rank": 1, "layers": {"roles": ["query", "value"]}}),
             "encoder.0.qkv encoder.1.query encoder.1.value",
             "`lora` is at query (2 layers in 2 blocks), key (1 layer in 1 of 2 blocks), value (2 layers in 2 blocks)",
+        ),
+        (
+            "lora",
+            json!({"rank": 1, "layers": {"roles": ["query", "value"]}}),
+            "encoder.0.qkv encoder.1.query encoder.1.value",
+            "`encoder.0.qkv` makes queries, keys and values in one: `lora` goes to all of that, not only to query, value",
         ),
         (
             "lora",

@@ -18,7 +18,8 @@ pub(super) const METRIC: MetricKind = MetricKind {
     documentation: "Σ (recall − recall before) · precision over all probabilities of a class as thresholds, from the highest down, \
         without interpolation, as scikit-learn's `average_precision_score`: the share of a class among the rows for guesses. Of \
         two classes it is that of the second; of more, or of labels that may hold together, `average` says how each against all \
-        others becomes one. Classes and labels without a row are left out. A score that is no number ranks as wrong as it \
+        others becomes one. Classes and labels without a row are left out, which scikit-learn counts as 0 in an average. Ranked by \
+        log-odds, which tells apart what a softmax rounds to 1. A score that is no number ranks as wrong as it \
         can. The figure is called `average_precision`, with `average_precision_micro` and `average_precision_weighted` for \
         other averages. It holds the scores of all rows until the evaluation ends: 4 bytes for each score and each row, and while it is \
         computed 32 more for each row, \

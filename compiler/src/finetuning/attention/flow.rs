@@ -186,7 +186,8 @@ impl<'a> Flow<'a> {
 
     /// Whether a node is the matrix product of two computed values.
     pub(super) fn is_product(&self, node: &Node) -> bool {
-        (node.is("MatMul") || node.operator == "FusedMatMul" && node.domain == "com.microsoft")
+        let is_einsum = || node.is("Einsum") && node.string("equation").is_some_and(is_product_of_heads);
+        (node.is("MatMul") || node.operator == "FusedMatMul" && node.domain == "com.microsoft" || is_einsum())
             && self.data(node).len() == 2
     }
 
@@ -245,10 +246,57 @@ impl<'a> Flow<'a> {
     }
 }
 
+/// Whether an equation multiplies the matrices of two operands, row by row and head by head: queries with keys as
+/// `bind,bjnd->bnij`, or weights with values as `bnij,bjnd->bind`.
+fn is_product_of_heads(equation: &str) -> bool {
+    let text: String = equation.split_whitespace().collect();
+    let Some((operands, made)) = text.split_once("->") else { return false };
+    let Some((first, second)) = operands.split_once(',') else { return false };
+    let is_plain = |labels: &str| {
+        labels.chars().enumerate().all(|(at, label)| label.is_ascii_alphabetic() && labels.find(label) == Some(at))
+    };
+    let Some((contracted, last)) = first.chars().next_back().zip(made.chars().next_back()) else { return false };
+    let is_batched = first.chars().any(|label| second.contains(label) && made.contains(label));
+    [first, second, made].into_iter().all(is_plain)
+        && second.contains(contracted)
+        && is_batched
+        && !first.contains(last)
+        && (second.ends_with(contracted) || second.ends_with(last))
+        && made.chars().all(|label| first.contains(label) || second.contains(label))
+        && first.chars().all(|label| (label == contracted) != made.contains(label))
+        && second.chars().all(|label| (label == contracted) != made.contains(label))
+}
+
 /// Where what a part of a block makes is added to what it has read.
 pub(super) struct Residual {
     /// The sum, and what else its node gives.
     pub(super) sums: Vec<ValueId>,
     /// What it is added to.
     pub(super) other: ValueId,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_equation_that_multiplies_heads_is_told_from_others() {
+        for (equation, wanted) in [
+            ("ibnd,jbnd->bnij", true),
+            ("bnij,jbnd->ibnd", true),
+            ("bind, bjnd -> bnij", true),
+            ("bnij,bjnd->bind", true),
+            ("bhqk,bhkd->bhqd", true),
+            ("bhqd,bhdk->bhqk", true),
+            ("ibh,hnd->ibnd", false),
+            ("td,dnh->tnh", false),
+            ("binh,tnh->bnit", true),
+            ("bij,bij->bij", false),
+            ("bij,bjd->bi", false),
+            ("...ij,...jk->...ik", false),
+            ("bnij->bnij", false),
+        ] {
+            assert_eq!(is_product_of_heads(equation), wanted, "{equation}");
+        }
+    }
 }

@@ -269,6 +269,25 @@ fn columns_that_alternate_by_head_and_a_feed_forward_part_beside_the_attention()
 }
 
 #[test]
+fn heads_that_equations_multiply() {
+    // Funnel: tokens in front of heads all the way, beside the scores others of a place
+    let (mut written, x) = Written::new(17);
+    let [q, k, v] = ["q", "k", "v"].map(|name| {
+        let made = written.linear(x, name, WIDTH, WIDTH);
+        written.reshape(made, &[ROWS, LENGTH, HEADS, SIZE])
+    });
+    let places = written.weight("places", &[LENGTH as usize, HEADS as usize, SIZE as usize]);
+    let scores = written.add("Einsum", &[q, k], &[("equation", "bind,bjnd->bnij".into())]);
+    let of_places = written.add("Einsum", &[q, places], &[("equation", "bind,jnd->bnij".into())]);
+    let scores = written.add("Add", &[scores, of_places], &[]);
+    let weights = written.softmax(scores);
+    let mixed = written.add("Einsum", &[weights, v], &[("equation", "bnij,bjnd->bind".into())]);
+    let mixed = written.reshape(mixed, &[ROWS, LENGTH, HEADS * SIZE]);
+    let y = written.block(x, mixed);
+    assert_eq!(only(&mut written, y), PLAIN);
+}
+
+#[test]
 fn rotated_and_grouped_heads_with_a_gated_feed_forward_part() {
     let (mut written, x) = Written::new(17);
     let (cos, sin) = (written.weight("cos", &[1, 1, 5, 4]), written.weight("sin", &[1, 1, 5, 4]));

@@ -1,6 +1,6 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use millstream_schemas::{nearest, shown};
+use millstream_schemas::{count, nearest, shown};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +85,23 @@ impl AdaptedLayers {
                 ),
             )),
         }
+    }
+
+    /// That layers make more than the roles that are asked for, of a method that goes to all that a layer makes; in words.
+    pub(super) fn note_of_fused(&self, model: &MethodModel<'_>, method: &str) -> Option<String> {
+        let Self::Roles(roles) = self else { return None };
+        let fused: Vec<LinearPart> =
+            self.found(model).ok()?.into_iter().filter(|part| part.columns.is_some()).collect();
+        let first = shown(&fused.first()?.weight.layer);
+        let roles: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+        let make = match fused.len() - 1 {
+            0 => " makes".to_owned(),
+            others => format!(" and {} make", count(others as u64, "other layer")),
+        };
+        Some(format!(
+            "`{first}`{make} queries, keys and values in one: `{method}` goes to all of that, not only to {}",
+            roles.join(", ")
+        ))
     }
 
     fn found(&self, model: &MethodModel<'_>) -> Result<Vec<LinearPart>, CompilerError> {

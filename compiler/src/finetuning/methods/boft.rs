@@ -69,6 +69,7 @@ impl MethodFunction for Boft {
     fn add(&self, model: &mut MethodModel<'_>) -> Result<Added, CompilerError> {
         let mut added = Added { merged: Some(Vec::new()), is_alone: true, ..Added::default() };
         added.file.method = Some(AdapterMethod::Boft);
+        added.notes.extend(self.layers.note_of_fused(model, "boft"));
         let weights = self.layers.weights(model)?;
         let lengths = weights.iter().map(|weight| Dense::of(weight, "boft")).collect::<Result<Vec<_>, _>>()?;
         let reach = self.block_size << (self.factors - 1);

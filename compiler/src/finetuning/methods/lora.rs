@@ -49,6 +49,8 @@ pub(super) const METHOD: MethodKind = MethodKind {
         `MatMulBnb4`) stay as they are to the byte: A and B go beside, read what is not rounded yet, and stay there when the model is \
         exported, since a sum would have to be rounded anew; `dora` and `pissa` are not for them. Gradients pass what is rounded \
         as if it was not.\n\n\
+        Where one layer makes queries, keys and values (GPT-2, GPT-NeoX, BLOOM, Falcon, Phi-3, ModernBERT), any of these roles means the whole \
+        layer, as `c_attn` does in PEFT: A and B go to all that it makes, and `check` says so.\n\n\
         A table of embeddings is adapted where `layers: {match: […]}` names it: A `[rows, rank]` is zero and B normal with a standard \
         deviation of 1; `start` leaves it so, and `dora` and `pissa` are not for tables.",
     samples: &[
@@ -179,6 +181,7 @@ struct Adapted {
 impl MethodFunction for Lora {
     fn add(&self, model: &mut MethodModel<'_>) -> Result<Added, CompilerError> {
         let mut added = Added { merged: Some(Vec::new()), is_alone: self.dora, file: self.file(), ..Added::default() };
+        added.notes.extend(self.layers.note_of_fused(model, "lora"));
         let (mut left_out, mut shared, mut quantized) = (Vec::new(), Vec::new(), Vec::new());
         let (mut scales, mut apart) = (HashMap::new(), None);
         let chosen = self.chosen(model)?;

@@ -63,6 +63,7 @@ impl MethodFunction for Oft {
     fn add(&self, model: &mut MethodModel<'_>) -> Result<Added, CompilerError> {
         let file = AdapterForm { method: Some(AdapterMethod::Oft), ..AdapterForm::default() };
         let mut added = Added { merged: Some(Vec::new()), is_alone: true, file, ..Added::default() };
+        added.notes.extend(self.layers.note_of_fused(model, "oft"));
         let weights = self.layers.weights(model)?;
         let lengths = weights.iter().map(|weight| Dense::of(weight, "oft")).collect::<Result<Vec<_>, _>>()?;
         let whole = lengths.iter().fold(0, |all, dense| common_divisor(all, dense.inputs));

@@ -265,6 +265,10 @@ fn fits(base: &Graph, attention: &Attention) -> Result<(), String> {
     if !node.is("Softmax") {
         return Err(format!("{} is one node", node.qualified_operator()));
     }
+    let makes = |node: &&crate::graph::Node| node.outputs.first().copied().flatten() == Some(attention.mixed);
+    if base.nodes().iter().find(makes).is_some_and(|node| node.is("Einsum")) {
+        return Err("its values are weighed by an Einsum, whose axes stand in an order of its own".into());
+    }
     let scores = node.input(0).and_then(|scores| base.tensor_type(scores));
     let queries = base.tensor_type(attention.queries);
     let (Some(scores), Some(queries)) = (scores, queries) else { return Err("its shapes are not known".into()) };

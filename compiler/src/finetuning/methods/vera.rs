@@ -101,6 +101,7 @@ impl MethodFunction for Vera {
         let (method, shared) = (Some(AdapterMethod::Vera), shared.collect());
         let file = AdapterForm { method, shared, ..AdapterForm::default() };
         let mut added = Added { merged: Some(Vec::new()), file, ..Added::default() };
+        added.notes.extend(self.layers.note_of_fused(model, "vera"));
         let (mut shared, mut quantized) = (None, Vec::new());
         for (weight, dense) in weights.into_iter().zip(lengths) {
             self.add_beside(model.graph, &weight, dense, &mut projections, &mut added)?;
