@@ -236,7 +236,7 @@ pub(crate) fn prepare(
     notes.extend(applied.notes);
     let mut dropped = applied.dropped;
     dropped.extend(head.iter().flat_map(|head| &head.dropped));
-    let Applied { graph, merged, merges, folded, files, attentions, adapted, .. } = applied;
+    let Applied { graph, merged, merges, folded, files, adapted, attentions, .. } = applied;
     notes.extend(dropout::note(&graph, prediction, &dropped, wanted.dropout)?);
     let prediction = Some(prediction);
     let mut prepared = Prepared {

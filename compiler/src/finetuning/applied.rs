@@ -39,10 +39,10 @@ pub(crate) struct Applied {
     pub(crate) dropped: Vec<ValueId>,
     /// By the names of methods, what files of adapters hold of each.
     pub(crate) files: Vec<(String, AdapterForm)>,
-    /// The attentions of the model before any method; none where no method is added.
-    pub(crate) attentions: Option<Attentions>,
     /// What each was added to.
     pub(crate) adapted: Vec<MethodReport>,
+    /// The attentions of the model before any method; none where no method is added.
+    pub(crate) attentions: Option<Attentions>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -81,8 +81,8 @@ impl Applied {
             layers: Vec::new(),
             dropped: Vec::new(),
             files: Vec::new(),
-            attentions: None,
             adapted: Vec::new(),
+            attentions: None,
             notes: Vec::new(),
         };
         // what a method takes out of a weight at its start is not in the merged model either, until it is merged

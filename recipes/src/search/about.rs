@@ -61,7 +61,7 @@ impl StudyAbout {
         Self {
             began: began.map(|origin| origin.began),
             model: model.map(|model| shown_path(&model.path)),
-            model_sha256: model.and_then(|_| made_of).map(|made_of| made_of.model),
+            model_sha256: model.and(made_of).map(|made_of| made_of.model),
             train: closed("data.train").then(|| recipe.data.train.to_string()),
             training_rows: record
                 .as_ref()
