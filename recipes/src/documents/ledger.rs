@@ -22,6 +22,7 @@ use crate::decisions::{Decision, decisions};
 use crate::freezing::FreezeStage;
 use crate::origin::{Origin, Parent, commit, software};
 use crate::run_folder::RunFolder;
+use crate::run_parts::{RunPart, RunParts};
 use crate::run_start::made_of;
 use crate::study_part::StudyPart;
 use crate::{Catalogs, Opened, RecipeError, RowSource, lineage, load};
@@ -55,6 +56,9 @@ pub struct Ledger {
     pub study: Option<StudyPart>,
     /// How the run began; none of a run of an older build.
     pub origin: Option<Origin>,
+    /// From which steps on other settings held than before; the recipe is the last one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<RunPart>,
     /// What people noted of it, in order.
     pub decisions: Vec<Decision>,
     /// What the run exported.
@@ -221,6 +225,7 @@ impl Ledger {
             base: ModelFacts::of(&opened.model, &base_file)?,
             lineage: lineage::ancestors(&folder, opened.model.fingerprint())?,
             origin: Origin::of_run(&folder)?,
+            parts: RunParts::of_run(&folder)?.parts().to_vec(),
             study: StudyPart::of(run),
             decisions: decisions(run)?,
             exported,
