@@ -151,6 +151,16 @@ pub enum RecipeError {
         /// A file of a run that has lost its recipe.
         found: Option<String>,
     },
+    /// A run is at its end, and nothing of it is left to go on with.
+    #[error(
+        "{} is at its end and has no checkpoint any more, so it cannot go on; train its model further in another folder by `--set \
+         model.path={}`, or begin anew by `--overwrite`",
+        shown_path(.folder), shown_path(.folder.join("model.onnx"))
+    )]
+    CheckpointsGone {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// None of a run's checkpoints is whole.
     #[error(
         "{} holds no whole checkpoint to resume from: {}: {reason}; begin anew by `--overwrite`",
@@ -187,8 +197,9 @@ pub enum RecipeError {
         folder: PathBuf,
     },
     /// The recipe or the data is not what the interrupted run used.
-    #[error("cannot resume {}: `{what}` changed since that run began (then {then}, now {now}); resume it \
-         as it was, or begin anew by `--overwrite`", shown_path(.folder))]
+    #[error("cannot resume {}: `{what}` changed since that run began (then {then}, now {now}), and what was done so far depends on \
+         it; resume it as it was, begin anew by `--overwrite`, or train a finished run's model further in another folder by `--set \
+         model.path={}`", shown_path(.folder), shown_path(.folder.join("model.onnx")))]
     ResumeChanged {
         /// The run's folder.
         folder: PathBuf,

@@ -2,20 +2,26 @@ use serde_json::Value;
 
 /// Dotted path and both values of the first place where two values differ.
 pub(crate) fn first_difference(then: &Value, now: &Value, place: &str) -> Option<(String, String, String)> {
+    differences(then, now, place).into_iter().next()
+}
+
+/// Dotted path and both values of each place where two values differ.
+pub(crate) fn differences(then: &Value, now: &Value, place: &str) -> Vec<(String, String, String)> {
     if let (Value::Object(a), Value::Object(b)) = (then, now) {
         let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
-        return keys.into_iter().find_map(|key| {
+        let of = |key: &String| {
             let inner = if place.is_empty() { key.clone() } else { format!("{place}.{key}") };
-            first_difference(a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null), &inner)
-        });
+            differences(a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null), &inner)
+        };
+        return keys.flat_map(of).collect();
     }
     if let (Value::Array(a), Value::Array(b)) = (then, now)
         && a.len() == b.len()
     {
-        let mut pairs = a.iter().zip(b).enumerate();
-        return pairs.find_map(|(index, (a, b))| first_difference(a, b, &format!("{place}[{index}]")));
+        let pairs = a.iter().zip(b).enumerate();
+        return pairs.flat_map(|(index, (a, b))| differences(a, b, &format!("{place}[{index}]"))).collect();
     }
-    (then != now).then(|| (place.to_owned(), show(then), show(now)))
+    if then == now { Vec::new() } else { vec![(place.to_owned(), show(then), show(now))] }
 }
 
 fn show(value: &Value) -> String {

@@ -20,6 +20,7 @@ use crate::results;
 use crate::run_end::{Ended, RunEnd};
 use crate::run_folder::RunFolder;
 use crate::run_logs;
+use crate::run_parts::RunParts;
 use crate::run_state::RunState;
 use crate::stream::{Stream, Watched, no_usable_row};
 use crate::{Compiled, Event, Events, RecipeError, Resources, RunSummary, Silent, StartMode, Stop};
@@ -36,6 +37,7 @@ pub struct Run {
     pub(crate) start: StartMode,
     pub(crate) resources: Option<Resources>,
     pub(crate) trainer: Trainer,
+    pub(crate) parts: RunParts,
     pub(crate) logs: Logs,
     pub(crate) stream: Stream,
     /// Where what the frozen part of the model gives is kept.
@@ -332,6 +334,7 @@ impl Run {
             events.event(&Event::Note { message: message.clone() });
             notes.push(message.clone());
         }
+        notes.extend(self.parts.told());
         let program = self.compiled.program();
         let mut record = results::record(opened, program, &self.device, &self.trainer, self.state, notes);
         if let Some(evaluation) = ended.and_then(|ended| ended.evaluation.as_ref()) {

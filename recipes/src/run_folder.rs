@@ -13,8 +13,9 @@ use serde_json::Value;
 
 use crate::first_difference::first_difference;
 use crate::locked_folder::LockedFolder;
-use crate::made_of::{MadeOf, fixed};
+use crate::made_of::MadeOf;
 use crate::opened::MOST_METHODS;
+use crate::setting_changes::{SettingChange, SettingChanges};
 use crate::{Opened, RecipeError, program_files};
 
 const NO_RECIPE: &str = "no recipe can be made of it";
@@ -102,6 +103,11 @@ impl RunFolder {
         self.0.join("origin.json")
     }
 
+    /// From which steps on other settings held.
+    pub(crate) fn parts(&self) -> PathBuf {
+        self.0.join("parts.json")
+    }
+
     fn fingerprints(&self) -> PathBuf {
         self.0.join("fingerprints.json")
     }
@@ -121,7 +127,7 @@ impl RunFolder {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        [self.fingerprints(), self.origin(), self.recipe()]
+        [self.fingerprints(), self.origin(), self.parts(), self.recipe()]
             .into_iter()
             .chain(self.results())
             .chain(self.graph_files())
@@ -246,7 +252,9 @@ impl RunFolder {
     /// [`note`]: Self::note
     pub(crate) fn clear(&self, logs: &[PathBuf]) -> Result<(), RecipeError> {
         checkpoint::clear(&self.checkpoints())?;
-        for file in self.results().into_iter().chain(self.graph_files()).filter(|file| file.exists()) {
+        // what is said of steps goes with them
+        let written = self.results().into_iter().chain(self.graph_files()).chain([self.parts()]);
+        for file in written.filter(|file| file.exists()) {
             fs::remove_file(&file).map_err(RecipeError::io("delete", &file))?;
         }
         for log in logs {
@@ -318,8 +326,17 @@ impl RunFolder {
         serde_json::from_slice(&text).map(Some).map_err(damaged)
     }
 
-    /// Refuses a model, data or a recipe other than those that the run in this folder began with.
+    /// Refuses a model, data or a recipe other than those that the run in this folder has.
     pub(crate) fn require_same(&self, recipe: &Recipe, made_of: &MadeOf) -> Result<(), RecipeError> {
+        let SettingChanges { changes, .. } = self.require_same_run(recipe, made_of)?;
+        match changes.iter().flat_map(SettingChange::leaves).next() {
+            None => Ok(()),
+            Some((what, then, now)) => Err(RecipeError::ResumeChanged { folder: self.0.clone(), what, then, now }),
+        }
+    }
+
+    /// Refuses a model, data or a recipe of another run than the one in this folder; what may be another while it goes on, and is.
+    pub(crate) fn require_same_run(&self, recipe: &Recipe, made_of: &MadeOf) -> Result<SettingChanges, RecipeError> {
         let file = self.recipe();
         if !file.exists() {
             return Err(RecipeError::NoRunToResume { folder: self.0.clone(), found: self.holds()? });
@@ -341,12 +358,11 @@ impl RunFolder {
         let file = self.fingerprints();
         let made_then: MadeOf =
             serde_json::from_slice(&read(&file)?).map_err(|_| damaged(&file, "it holds no fingerprints"))?;
-        let changed = first_difference(&fixed(&then), &fixed(recipe), "")
-            .or_else(|| first_difference(&made_then.as_value(), &made_of.as_value(), ""));
-        match changed {
-            None => Ok(()),
-            Some((what, then, now)) => Err(RecipeError::ResumeChanged { folder: self.0.clone(), what, then, now }),
-        }
+        let changed = SettingChanges::between(&then, recipe).and_then(|changed| {
+            let other = first_difference(&made_then.as_value(), &made_of.as_value(), "");
+            other.map_or(Ok(changed), Err)
+        });
+        changed.map_err(|(what, then, now)| RecipeError::ResumeChanged { folder: self.0.clone(), what, then, now })
     }
 
     pub(crate) fn write_model(&self, file: &Path, model: &OnnxFile) -> Result<(), RecipeError> {
@@ -383,6 +399,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::made_of::fixed;
 
     fn recipe(overrides: &[&str]) -> Recipe {
         let text = "version: 1\nmodel: {path: m.onnx}\ndata: {train: a}\ntransforms: {train: [horizontal_flip, {rotate: {degrees: 5}}]}";

@@ -21,7 +21,9 @@ use crate::results;
 use crate::run::Run;
 use crate::run_folder::{RunFolder, adapter_sources, make_place_for};
 use crate::run_logs;
+use crate::run_parts::{RunParts, require_ahead};
 use crate::run_state::RunState;
+use crate::setting_changes::SettingChanges;
 use crate::step_settings::{loop_settings, step_settings};
 use crate::stream::Stream;
 use crate::{Compiled, Event, Events, Opened, RecipeError, Resources, RowSource, StartMode, Stop, freezing};
@@ -45,6 +47,8 @@ pub(crate) struct Reserved {
     locked: LockedFolder,
     made_of: MadeOf,
     start: StartMode,
+    /// Of one that goes on.
+    changed: Option<SettingChanges>,
 }
 
 impl Compiled {
@@ -91,10 +95,11 @@ impl Reserved {
             StartMode::Resume => {}
         }
         let made_of = made_of(opened)?;
-        if start == StartMode::Resume {
-            folder.require_same(&opened.recipe, &made_of)?;
-        }
-        Ok(Self { folder, locked, made_of, start })
+        let changed = match start {
+            StartMode::Resume => Some(folder.require_same_run(&opened.recipe, &made_of)?),
+            StartMode::New | StartMode::Overwrite => None,
+        };
+        Ok(Self { folder, locked, made_of, start, changed })
     }
 
     /// Tells what deserves a look before anything is compiled.
@@ -122,13 +127,23 @@ impl Reserved {
         events: &mut dyn Events,
         began: Instant,
     ) -> Result<Run, RecipeError> {
-        let Self { folder, locked, made_of, start } = self;
+        let Self { folder, locked, made_of, start, changed } = self;
         let (opened, program, run_program) = (compiled.opened(), compiled.program(), compiled.run_program());
         let recipe = &opened.recipe;
         require_memory(recipe.training.memory_check, device.kind, || compiled.memory(), events)?;
         let checkpoint = match start {
             StartMode::Resume => newest_checkpoint(&folder, events)?,
             StartMode::New | StartMode::Overwrite => None,
+        };
+        let parts = match (&changed, &checkpoint) {
+            (Some(changed), Some(Checkpoint { manifest, .. })) => {
+                let parts = RunParts::of_run(&folder)?.going_on(changed, manifest.step, manifest);
+                if !parts.is_empty() {
+                    require_ahead(opened, manifest)?;
+                }
+                parts
+            }
+            _ => RunParts::default(),
         };
         let from = checkpoint.as_ref().map(|checkpoint| &checkpoint.manifest.resume);
         make_place_for(recipe)?;
@@ -143,6 +158,9 @@ impl Reserved {
         let stream = Stream::open(joint, &opened.train.dataset, of_rows, from)?.serving(serving);
         let settings = trainer_settings(compiled, &folder)?;
         let trainer = match (checkpoint, start) {
+            (Some(checkpoint), _) if !parts.is_empty() => {
+                Trainer::extend(run_program, &device, settings, checkpoint, &parts.earlier())?
+            }
             (Some(checkpoint), _) => Trainer::resume(run_program, &device, settings, checkpoint)?,
             (None, StartMode::Overwrite) => Trainer::open_replacing(run_program, &device, settings)?,
             (None, StartMode::New | StartMode::Resume) => Trainer::open(run_program, &device, settings)?,
@@ -151,6 +169,7 @@ impl Reserved {
         if start == StartMode::Overwrite {
             folder.clear(&run_logs::files(&folder, &opened.catalogs))?;
         }
+        parts.write(&folder)?;
         folder.note(recipe, &made_of)?;
         if start != StartMode::Resume {
             Origin::now(opened, &device).write(&folder)?;
@@ -182,7 +201,8 @@ impl Reserved {
         let of_adapters = adapter_output::notes(program, &recipe.output.adapter_files);
         let of_statistics = opened.statistics_note();
         let notes = opened.notes.iter().chain(&of_statistics).chain(&program.notes).chain(&of_adapters);
-        for message in notes.chain(compiled.prefix_note()) {
+        let of_change = changed.filter(|changed| !changed.changes.is_empty()).and_then(|_| of_change(&trainer, &parts));
+        for message in notes.chain(compiled.prefix_note()).chain(&of_change) {
             events.event(&Event::Note { message: message.clone() });
         }
         // One without a step fails when it is advanced.
@@ -194,6 +214,7 @@ impl Reserved {
             start,
             resources: options.resources.clone(),
             trainer,
+            parts,
             logs,
             stream,
             prefix,
@@ -203,6 +224,15 @@ impl Reserved {
             _locked: locked,
         })
     }
+}
+
+/// What is told of a run that goes on with other settings.
+fn of_change(trainer: &Trainer, parts: &RunParts) -> Option<String> {
+    let told = parts.parts().last()?.told();
+    Some(match trainer.is_finished() {
+        true => format!("{told}. By these it is at its end already"),
+        false => format!("{told}. The next step has the learning rate {}", trainer.learning_rate()),
+    })
 }
 
 /// Fingerprints of what a run is made of.
@@ -248,6 +278,7 @@ fn newest_checkpoint(folder: &RunFolder, events: &mut dyn Events) -> Result<Opti
             let (newest, reason) = (skipped.path.clone(), skipped.reason.clone());
             Err(RecipeError::NoWholeCheckpoint { folder: folder.0.clone(), newest, reason })
         }
+        (None, None) if folder.model().exists() => Err(RecipeError::CheckpointsGone { folder: folder.0.clone() }),
         (None, None) => {
             let message = "the run has no checkpoint yet; it starts from its first step".into();
             events.event(&Event::Warning { message });

@@ -34,6 +34,20 @@ pub fn train(
     events: &mut dyn Events,
     stop: &Stop,
 ) -> Result<RunSummary, RecipeError> {
+    train_until(Until::End, recipe, options, events, stop)
+}
+
+/// As [`train`], as far as is said: what is not at its end then is saved and counts as interrupted.
+///
+/// # Errors
+/// As [`train`].
+pub(crate) fn train_until(
+    until: Until,
+    recipe: &Recipe,
+    options: &TrainOptions,
+    events: &mut dyn Events,
+    stop: &Stop,
+) -> Result<RunSummary, RecipeError> {
     let began = Instant::now();
     let TrainOptions { start, library, keep_graph, catalogs } = options.clone();
     let options = RunOptions { start, keep_graph, resources: None, library };
@@ -46,6 +60,6 @@ pub fn train(
     let device = options.device(&opened)?;
     let compiled = Compiled::new(&opened, found)?;
     let mut run = reserved.start(&compiled, device, &options, events, began)?;
-    run.advance(Until::End, events, stop)?;
+    run.advance(until, events, stop)?;
     run.finish(events)
 }

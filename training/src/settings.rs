@@ -4,11 +4,12 @@ use millstream_schemas::{AxisLength, Fingerprint};
 use serde::Serialize;
 
 use crate::TrainingError;
-use crate::checkpoint::CheckpointSettings;
+use crate::checkpoint::{CheckpointManifest, CheckpointSettings};
 use crate::early_stopping::EarlyStopping;
 use crate::loop_settings::{EvaluationInterval, LoopSettings, NonFinite, Reestimation};
-use crate::metrics::MetricSet;
+use crate::metrics::{FigureKind, MetricSet};
 use crate::optimizers::Penalties;
+use crate::resume_check::{Differing, differing};
 use crate::schedules::{RunLength, Schedule};
 use crate::session::{StepRunner, StepSettings, average_of, has_statistics_of_last};
 
@@ -97,10 +98,10 @@ impl TrainerSettings {
     pub(crate) fn deciding(&self, runner: &StepRunner) -> Vec<(String, String)> {
         let rows = [
             ("the model or what of it is trained", runner.fingerprint().to_string()),
-            ("the recipe", self.fingerprint.to_string()),
+            (RECIPE, self.fingerprint.to_string()),
             ("the optimizer", as_json(&self.step.optimizer)),
             ("the clipping of gradients", as_json(&self.step.gradient_clip_norm)),
-            ("the schedule", as_json(&self.schedule)),
+            (SCHEDULE, as_json(&self.schedule)),
             ("the number of epochs", as_json(&self.epochs)),
             ("the number of batches in an epoch", as_json(&self.batches_per_epoch)),
             ("the list of classes", as_json(&self.classes)),
@@ -117,14 +118,14 @@ impl TrainerSettings {
             step.gradient_clip_value.map(|limit| ("the limit of each number of a gradient", as_json(&limit))),
             (step.penalties != Penalties::default()).then(|| ("the penalties", as_json(&step.penalties))),
             (!step.freezing.is_empty()).then(|| ("what is frozen when", as_json(&step.freezing))),
-            step.averaging.map(|averaging| ("the averaging of the weights", as_json(&averaging))),
+            step.averaging.map(|averaging| (AVERAGING, as_json(&averaging))),
             step.lookahead.map(|lookahead| ("the lookahead", as_json(&lookahead))),
             step.sharpness_aware.map(|sharpness| ("the way uphill of steps", as_json(&sharpness))),
             step.gradient_noise.map(|noise| ("the noise on gradients", as_json(&(noise, step.seed)))),
             course.max_steps.map(|steps| ("the most steps", as_json(&steps))),
             interval.map(|every| ("when the evaluation rows are gone through", as_json(&every))),
             non_finite.map(|policy| ("what is done about updates that are no numbers", as_json(&policy))),
-            course.average.map(|average| ("the states that are averaged", as_json(&average))),
+            course.average.map(|average| (AVERAGED_STATES, as_json(&average))),
             (course.reestimation != Reestimation::Nothing)
                 .then(|| ("where statistics come from", "computed anew".to_owned())),
             self.early_stopping.map(|rule| ("when it ends because it gets no better", as_json(&rule))),
@@ -132,7 +133,48 @@ impl TrainerSettings {
         ];
         rows.into_iter().chain(others.into_iter().flatten()).map(|(name, value)| (name.to_owned(), value)).collect()
     }
+
+    /// What of all that decides, and of what is measured, a checkpoint has otherwise.
+    pub(crate) fn differing(&self, runner: &StepRunner, checkpoint: &CheckpointManifest) -> Vec<Differing> {
+        let mut found = differing(&checkpoint.settings, &self.deciding(runner));
+        let names = |kinds: &[FigureKind], decides: &FigureKind| {
+            let names: Vec<&str> = kinds.iter().chain([decides]).map(|kind| kind.name.as_str()).collect();
+            names.join(", ")
+        };
+        let history = &checkpoint.history;
+        let saved = names(&history.figures, &history.decides);
+        let now = names(&self.metrics.figures(), self.metrics.decides());
+        if saved != now {
+            found.push(Differing { name: MEASURED.into(), saved, now });
+        }
+        found
+    }
 }
+
+/// What is measured, as messages have it.
+pub(crate) const MEASURED: &str = "what is measured, and what of it decides";
+pub(crate) const AVERAGED_STATES: &str = "the states that are averaged";
+pub(crate) const AVERAGING: &str = "the averaging of the weights";
+pub(crate) const RECIPE: &str = "the recipe";
+pub(crate) const SCHEDULE: &str = "the schedule";
+
+/// What of [`TrainerSettings::deciding`] may be another from a step on.
+pub(crate) const MAY_CHANGE: [&str; 14] = [
+    AVERAGED_STATES,
+    AVERAGING,
+    MEASURED,
+    SCHEDULE,
+    "the clipping of gradients",
+    "the limit of each number of a gradient",
+    "the most steps",
+    "the number of epochs",
+    "the optimizer",
+    "the penalties",
+    "what is done about updates that are no numbers",
+    "what is trained, and how fast",
+    "when it ends because it gets no better",
+    "when the evaluation rows are gone through",
+];
 
 /// A value as JSON where that is short enough for a message, or else its fingerprint.
 fn as_json<T: Serialize>(value: &T) -> String {

@@ -1,4 +1,5 @@
 mod evaluating;
+mod extending;
 mod reestimating;
 mod saving;
 mod stepping;
@@ -15,10 +16,9 @@ use crate::batches::BatchSource;
 use crate::checkpoint::{self, Checkpoint, Writer};
 use crate::evaluator::{EvaluationBatches, EvaluationSet, RunSources};
 use crate::kept_states::{Finals, KeptStates, SharedParameters};
-use crate::metrics::FigureKind;
 use crate::observers::{EndReason, Event, Observer};
 use crate::record::History;
-use crate::resume_check::require_same;
+use crate::resume_check::{Differing, require_same};
 use crate::session::StepRunner;
 use crate::settings::TrainerSettings;
 use crate::speed::Speed;
@@ -140,25 +140,16 @@ impl Trainer {
     ) -> Result<Self, TrainingError> {
         settings.check(program)?;
         let settings = settings.watching();
-        let mut runner = StepRunner::open(program, device, &settings.step)?;
+        let runner = StepRunner::open(program, device, &settings.step)?;
+        for Differing { name, saved, now } in settings.differing(&runner, &checkpoint.manifest) {
+            require_same(&checkpoint.path, &name, &saved, &now)?;
+        }
+        Self::at(runner, settings, checkpoint)
+    }
+
+    /// Where a checkpoint stands that these settings fit.
+    fn at(mut runner: StepRunner, settings: TrainerSettings, checkpoint: Checkpoint) -> Result<Self, TrainingError> {
         let mut manifest = checkpoint.manifest;
-        let deciding = settings.deciding(&runner);
-        for (name, now) in &deciding {
-            let saved = manifest.settings.iter().find(|(saved, _)| saved == name).map_or("nothing", |(_, value)| value);
-            require_same(&checkpoint.path, name, saved, now)?;
-        }
-        let is_gone = |name: &String| deciding.iter().all(|(now, _)| now != name);
-        for (name, saved) in manifest.settings.iter().filter(|(name, _)| is_gone(name)) {
-            require_same(&checkpoint.path, name, saved, "nothing")?;
-        }
-        let names = |kinds: &[FigureKind], decides: &FigureKind| {
-            let names: Vec<&str> = kinds.iter().chain([decides]).map(|kind| kind.name.as_str()).collect();
-            names.join(", ")
-        };
-        let (then, now) = (&manifest.history, &settings.metrics);
-        let saved = names(&then.figures, &then.decides);
-        let now = names(&now.figures(), now.decides());
-        require_same(&checkpoint.path, "what is measured, and what of it decides", &saved, &now)?;
         runner.set_parameters(checkpoint.parameters)?;
         runner.set_state(checkpoint.state)?;
         manifest.history.complete();

@@ -22,6 +22,7 @@ mod emulator;
 mod ensemble;
 mod errors;
 mod evaluation;
+mod extending;
 mod extension;
 mod frozen_prefix;
 mod image_layouts;

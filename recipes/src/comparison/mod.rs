@@ -23,6 +23,7 @@ use crate::choices::Choices;
 use crate::pages::page;
 use crate::report::{read_record, titles};
 use crate::run_folder::RunFolder;
+use crate::run_parts::RunParts;
 use crate::significance::holm;
 use crate::{Catalogs, Events, RecipeError, Stop, load, run_predictions};
 
@@ -79,7 +80,8 @@ pub fn compare(
     let records: Vec<RunRecord> = runs.iter().map(|run| run.record.clone()).collect();
     let names = titles(&records, &options.runs);
     let (mut kept, mut notes) = (Vec::new(), Vec::new());
-    for run in &runs {
+    for (run, name) in runs.iter().zip(&names) {
+        notes.extend(RunParts::of_run(&run.folder)?.told().into_iter().map(|told| format!("{}: {told}", shown(name))));
         let most = ByteSize(run.recipe.data.memory.0 / (2 * runs.len() as u64));
         let mut found = run_predictions::kept(&run.folder, most)?;
         if found.is_err() && options.predict && run.folder.model().exists() {

@@ -23,6 +23,7 @@ use crate::decisions::{Decision, decisions};
 use crate::freezing::FreezeStage;
 use crate::origin::{Origin, Parent, commit, software};
 use crate::run_folder::RunFolder;
+use crate::run_parts::{RunPart, RunParts};
 use crate::run_start::made_of;
 use crate::study_part::StudyPart;
 use crate::{Catalogs, Opened, RecipeError, RowSource, lineage, load};
@@ -59,6 +60,9 @@ pub struct Ledger {
     pub chosen: Option<ChosenTrial>,
     /// How the run began; none of a run of an older build.
     pub origin: Option<Origin>,
+    /// From which steps on other settings held than before; the recipe is the last one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<RunPart>,
     /// What people noted of it, in order.
     pub decisions: Vec<Decision>,
     /// What the run exported.
@@ -228,6 +232,7 @@ impl Ledger {
             lineage: lineage::ancestors(&folder, opened.model.fingerprint())?,
             origin: Origin::of_run(&folder)?,
             chosen: study.as_ref().and_then(|part| ChosenTrial::of(part, &recipe, catalogs)),
+            parts: RunParts::of_run(&folder)?.parts().to_vec(),
             study,
             decisions: decisions(run)?,
             exported,

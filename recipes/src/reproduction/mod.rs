@@ -8,8 +8,8 @@ use millstream_compiler::{Model, ModelDifferences};
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::recipe::RecipeText;
 use millstream_schemas::shown_path;
-use millstream_training::RunRecord;
 use millstream_training::metrics::FigureKind;
+use millstream_training::{RunRecord, Until};
 
 pub use report::{ComparedFile, CourseDifference, FigureDifference, ReproductionReport, Surrounding};
 
@@ -17,9 +17,10 @@ use crate::imported::import_rows_of;
 use crate::origin::{self, Origin};
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
+use crate::run_parts::RunParts;
 use crate::run_start::made_of;
 use crate::search::StudyFolder;
-use crate::train::{TrainOptions, train};
+use crate::train::{TrainOptions, train, train_until};
 use crate::{Catalogs, Events, Opened, RecipeError, StartMode, Stop, load};
 
 /// What to repeat, and where.
@@ -91,8 +92,15 @@ pub fn reproduce(
     // what was imported lies beside the results
     import_rows_of(&recipe, events, stop)?;
     let start = if options.overwrite { StartMode::Overwrite } else { StartMode::New };
-    let settings =
+    let mut settings =
         TrainOptions { start, library: options.library.clone(), keep_graph: false, catalogs: options.catalogs.clone() };
+    for (recipe, end) in RunParts::of_run(&then)?.recipes_before(&then, &recipe)? {
+        train_until(Until::Step(end), &recipe, &settings, events, stop)?;
+        if stop.is_requested() {
+            return Ok(None);
+        }
+        settings.start = StartMode::Resume;
+    }
     if train(&recipe, &settings, events, stop)?.interrupted {
         return Ok(None);
     }

@@ -55,6 +55,9 @@ impl Averaging {
     }
 }
 
+/// The average among what is remembered of a parameter.
+pub(crate) const WEIGHT_AVERAGE: &str = "weight_average";
+
 /// A rule with an average beside it, the last of its state tensors.
 #[derive(Debug)]
 pub(crate) struct Averaged {
@@ -65,7 +68,7 @@ pub(crate) struct Averaged {
 impl UpdateRule for Averaged {
     fn state(&self, facts: ParameterFacts<'_>) -> Vec<StateTensor> {
         let mut state = self.rule.state(facts);
-        state.push(facts.state_alike("weight_average"));
+        state.push(facts.state_alike(WEIGHT_AVERAGE));
         state
     }
 

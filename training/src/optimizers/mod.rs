@@ -38,8 +38,8 @@ use std::sync::OnceLock;
 
 use millstream_schemas::choice::{Catalog, Choice};
 
-pub(crate) use averaged::Averaged;
 pub use averaged::Averaging;
+pub(crate) use averaged::{Averaged, WEIGHT_AVERAGE};
 pub(crate) use graph::{UpdateGraph, UpdatePart};
 pub use lookahead::Lookahead;
 pub(crate) use lookahead::WithLookahead;

@@ -17,8 +17,8 @@ use crate::record::{EpochProgress, EpochRecord};
 use crate::session::StepOutcome;
 
 impl Trainer {
-    /// Of the next step.
-    pub(super) fn learning_rate(&self) -> f32 {
+    /// The learning rate of the next step, before multipliers.
+    pub fn learning_rate(&self) -> f32 {
         let base = f64::from(self.settings.step.optimizer.learning_rate());
         let factor = self.settings.schedule.factor(self.history.steps, self.settings.run_length());
         let of_evaluations = self.history.plateau.as_ref().map_or(1.0, |plateau| plateau.factor);
