@@ -72,7 +72,7 @@ pub(super) struct Series {
 
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 280.0;
-const PLOT: Plot = Plot { left: 64.0, right: 622.0, top: 12.0, bottom: 240.0 };
+const PLOT: Plot = Plot { left: 72.0, right: 622.0, top: 12.0, bottom: 240.0 };
 /// Lines with more points than this have a mean, where they may have one.
 const SMOOTHED_FROM: usize = 60;
 /// Lines with more points than this have no dots.
@@ -86,7 +86,8 @@ impl Chart {
         let x = Axis::new(Scale::Counts, all().map(|point| point.0), PLOT.left, PLOT.right)?;
         let y = Axis::new(subject.scale, all().map(|point| point.1), PLOT.bottom, PLOT.top)?;
         let place = |(px, py): (f64, f64)| (x.place(px), y.place(py));
-        let mut notes = Vec::new();
+        let cut_off = y.cut_off().map(|lowest| format!("the axis begins at {lowest}, not at 0"));
+        let mut notes = Vec::from_iter(cut_off);
         let mut lines = Vec::new();
         for one in series.iter().filter(|one| !one.points.is_empty()) {
             let of = if series.len() > 1 { format!("{}: ", one.name) } else { String::new() };

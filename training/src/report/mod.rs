@@ -4,8 +4,12 @@
 mod about;
 mod axis;
 mod chart;
+mod letters;
+mod matrix;
 mod page;
 mod rate_chart;
+mod setting;
+mod tables;
 
 use std::path::Path;
 

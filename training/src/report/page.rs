@@ -1,25 +1,24 @@
 use std::path::Path;
 
-use millstream_schemas::{decimal, files, grouped, percent, shown, shown_up_to};
+use millstream_schemas::{decimal, files, grouped, shown, shown_up_to};
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, context};
 use serde::Serialize;
-use serde_json::Value as Json;
 
 use super::about::{About, ShownAbout};
 use super::axis::Scale;
 use super::chart::{Chart, Series, Subject};
+use super::setting::in_yaml;
+use super::tables::{Shown, capitalized, tables};
 use crate::TrainingError;
 use crate::evaluation_record::EvaluationRecord;
-use crate::metrics::{Cell as TableCell, Evaluation, FigureKind, Record, Slice, SlicedColumn, Table, Unit};
+use crate::metrics::{Evaluation, FigureKind, Unit};
 use crate::pace::PacePoint;
 use crate::record::{EpochRecord, Point, RunRecord};
 
 const TEMPLATE: &str = include_str!("page.html");
-/// A larger confusion matrix is drawn without its numbers, which are told where a pointer rests.
-const LARGEST_MATRIX: usize = 30;
-/// A larger one would be a page of its own.
-const LARGEST_PICTURE: usize = 400;
+/// A word of so many letters is a path or a hash, which may be broken anywhere.
+const LONG_WORD: usize = 28;
 
 /// A file beside a page, by its name, and what it is.
 pub type Beside = (String, String);
@@ -61,6 +60,8 @@ impl Page<'_> {
         let mut environment = Environment::new();
         // The name ends in .html, so that everything put into the page is escaped.
         environment.add_template("page.html", TEMPLATE)?;
+        environment.add_filter("unbroken", unbroken);
+        environment.add_test("loose", is_loose);
         let about = |index: usize| about.get(index).map_or_else(ShownAbout::default, ShownAbout::new);
         let drawn: Vec<Run> = runs.iter().enumerate().map(|(index, run)| Run::new(index, run, about(index))).collect();
         let (runs, charts) = (Value::from(Serde(drawn)), Value::from(Serde(charts(runs))));
@@ -69,6 +70,16 @@ impl Page<'_> {
             .get_template("page.html")?
             .render(context! { title => shown(title), runs, charts, version, beside, is_live })
     }
+}
+
+/// With numbers that stay in one line with their unit.
+fn unbroken(text: &str) -> String {
+    text.replace(" %", "\u{a0}%")
+}
+
+/// Whether a text has a path, a hash or the like.
+fn is_loose(text: &str) -> bool {
+    text.split_whitespace().any(|word| word.chars().count() > LONG_WORD)
 }
 
 fn charts(runs: &[RunRecord]) -> Vec<Chart> {
@@ -112,9 +123,9 @@ fn charts(runs: &[RunRecord]) -> Vec<Chart> {
         let scale = if kind.unit == Unit::Share { Shares } else { Numbers };
         Chart::new(Subject { title: &title, x_name: "epoch", scale, smooth: false }, &by_epoch(kind))
     };
-    use Scale::{Numbers, Shares};
-    let of_steps = |title, smooth, value: fn(&Point) -> f64| {
-        Chart::new(Subject { title, x_name: "step", scale: Numbers, smooth }, &by_step(value))
+    use Scale::{Amounts, Numbers, Shares};
+    let of_steps = |title, scale, smooth, value: fn(&Point) -> f64| {
+        Chart::new(Subject { title, x_name: "step", scale, smooth }, &by_step(value))
     };
     // What decides, and the loss.
     let mut kinds: Vec<&FigureKind> = Vec::new();
@@ -125,9 +136,9 @@ fn charts(runs: &[RunRecord]) -> Vec<Chart> {
     }
     let loss = FigureKind::loss();
     kinds.push(&loss);
-    let mut charts = vec![of_steps("Training loss", true, |point| point.loss)];
+    let mut charts = vec![of_steps("Training loss", Numbers, true, |point| point.loss)];
     charts.extend(kinds.into_iter().map(of_evaluations));
-    charts.push(of_steps("Learning rate", false, |point| point.learning_rate));
+    charts.push(of_steps("Learning rate", Amounts, false, |point| point.learning_rate));
     let by_pace = |value: fn(&PacePoint) -> f64| {
         let points = move |run: &RunRecord| {
             run.history.pace.so_far().iter().map(|point| (point.step as f64, value(point))).collect()
@@ -137,7 +148,7 @@ fn charts(runs: &[RunRecord]) -> Vec<Chart> {
     let of_pace = |title, scale, value: fn(&PacePoint) -> f64| {
         Chart::new(Subject { title, x_name: "step", scale, smooth: false }, &by_pace(value))
     };
-    charts.push(of_pace("Rows a second", Numbers, |point| point.rows as f64 / point.seconds));
+    charts.push(of_pace("Rows a second", Amounts, |point| point.rows as f64 / point.seconds));
     charts.push(of_pace("Share of the time spent waiting for rows", Shares, |point| point.waiting / point.seconds));
     charts.into_iter().flatten().collect()
 }
@@ -146,13 +157,6 @@ fn charts(runs: &[RunRecord]) -> Vec<Chart> {
 fn place_of_best(run: &RunRecord) -> Option<f64> {
     let best = run.history.best.as_ref()?;
     Some(run.history.best_record().map_or((best.epoch + 1) as f64, |record| record.passes))
-}
-
-/// `Accuracy`, `Confusion matrix`.
-fn capitalized(name: &str) -> String {
-    let name = name.replace('_', " ");
-    let mut letters = name.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// Colours that the page's style sheet has.
@@ -182,54 +186,6 @@ struct Run {
     about: ShownAbout,
 }
 
-/// A table of one kind: lines of cells, a matrix, or words in its place.
-#[derive(Default, Serialize)]
-struct Shown {
-    title: String,
-    columns: Vec<Text>,
-    lines: Vec<Vec<Text>>,
-    matrix: Vec<MatrixRow>,
-    picture: Option<Picture>,
-    instead: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Text {
-    text: String,
-    is_number: bool,
-}
-
-#[derive(Serialize)]
-struct MatrixRow {
-    name: String,
-    cells: Vec<Cell>,
-}
-
-/// A matrix of many classes: a square for each cell that is not empty.
-#[derive(Serialize)]
-struct Picture {
-    side: usize,
-    squares: Vec<Square>,
-}
-
-#[derive(Serialize)]
-struct Square {
-    x: usize,
-    y: usize,
-    percent: f64,
-    about: String,
-    right: bool,
-}
-
-#[derive(Serialize)]
-struct Cell {
-    count: String,
-    /// Percent of the row's class, for the colour.
-    percent: f64,
-    about: String,
-    right: bool,
-}
-
 impl Run {
     fn new(index: usize, run: &RunRecord, about: ShownAbout) -> Self {
         let evaluation = run.evaluation.as_ref().or_else(|| run.history.exported_evaluation());
@@ -239,134 +195,12 @@ impl Run {
             colour: index % COLOURS,
             dash: dash(index),
             figures: figures(run, evaluation),
-            settings: run.settings.iter().map(|(name, value)| (shown(name), long(&plain(value)))).collect(),
+            settings: run.settings.iter().map(|(name, value)| (shown(name), in_yaml(value))).collect(),
             notes: run.notes.iter().map(long).collect(),
             about,
             tables: evaluation.map_or_else(Vec::new, |found| tables(found, &run.classes, &run.history.figures)),
         }
     }
-}
-
-/// A setting as a recipe writes it: `adamw: {learning_rate: 0.001}` where the record has JSON.
-fn plain(setting: &str) -> String {
-    match serde_json::from_str::<Json>(setting) {
-        Ok(Json::Object(fields)) if fields.len() == 1 => flow_fields(&fields),
-        Ok(value @ (Json::Object(_) | Json::String(_))) => flow(&value),
-        _ => setting.to_owned(),
-    }
-}
-
-fn flow(value: &Json) -> String {
-    match value {
-        Json::String(text) => text.clone(),
-        Json::Object(fields) => format!("{{{}}}", flow_fields(fields)),
-        Json::Array(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
-        other => other.to_string(),
-    }
-}
-
-fn flow_fields(fields: &serde_json::Map<String, Json>) -> String {
-    let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}: {}", flow(value))).collect();
-    fields.join(", ")
-}
-
-fn tables(evaluation: &Evaluation, classes: &[String], kinds: &[FigureKind]) -> Vec<Shown> {
-    let table = |(name, table): &(String, Table)| match table {
-        Table::Classes(records) => lines(name, records),
-        Table::Matrix(counts) => matrix(name, counts, classes, evaluation),
-    };
-    let is_matrix = |(_, table): &&(String, Table)| matches!(table, Table::Matrix(_));
-    let (matrices, lines): (Vec<_>, Vec<_>) = evaluation.tables.iter().partition(is_matrix);
-    let tables = lines.into_iter().chain(matrices).filter_map(table);
-    tables.chain(evaluation.slices.iter().map(|column| sliced(column, kinds))).collect()
-}
-
-/// The figures of each value of a column.
-fn sliced(column: &SlicedColumn, kinds: &[FigureKind]) -> Shown {
-    let number = |text: String| Text { text, is_number: true };
-    let is_there = |kind: &&FigureKind| column.slices.iter().any(|slice| slice.figures.get(&kind.name).is_some());
-    let kinds: Vec<&FigureKind> = kinds.iter().filter(is_there).collect();
-    let columns = [Text { text: shown(&column.column), is_number: false }, number("rows".into())];
-    let line = |slice: &Slice| {
-        let figure = |kind: &&FigureKind| {
-            let value = kind.shown(slice.figures.get(&kind.name));
-            number(match slice.interval(&kind.name) {
-                Some([low, high]) => format!("{value} ({} to {})", kind.shown(Some(low)), kind.shown(Some(high))),
-                None => value,
-            })
-        };
-        let name = Text { text: shown(slice.name.to_string()), is_number: false };
-        [name, number(grouped(slice.rows))].into_iter().chain(kinds.iter().map(figure)).collect()
-    };
-    Shown {
-        title: shown(format!("By {}", column.column)),
-        columns: columns.into_iter().chain(kinds.iter().map(|kind| number(shown(kind.label())))).collect(),
-        lines: column.slices.iter().map(line).collect(),
-        ..Shown::default()
-    }
-}
-
-fn lines(name: &str, records: &[Record]) -> Option<Shown> {
-    let text = |cell: &TableCell| match cell {
-        TableCell::Text(text) => Text { text: shown(text), is_number: false },
-        TableCell::Count(count) => Text { text: grouped(*count), is_number: true },
-        TableCell::Share(share) => Text { text: share.map_or_else(|| "–".to_owned(), percent), is_number: true },
-    };
-    let column = |(name, cell): &(String, TableCell)| {
-        let name = if name == "name" { "class" } else { name };
-        Text { text: shown(name), is_number: text(cell).is_number }
-    };
-    Some(Shown {
-        title: shown(capitalized(name)),
-        columns: records.first()?.0.iter().map(column).collect(),
-        lines: records.iter().map(|record| record.0.iter().map(|(_, cell)| text(cell)).collect()).collect(),
-        ..Shown::default()
-    })
-}
-
-/// None when a record counts other classes than it names; words where there are too many.
-fn matrix(name: &str, counts: &[Vec<u64>], classes: &[String], evaluation: &Evaluation) -> Option<Shown> {
-    let title = capitalized(name);
-    if classes.len() > LARGEST_PICTURE || (classes.len() > LARGEST_MATRIX && counts.len() != classes.len()) {
-        let whole = if counts.is_empty() { "" } else { "; metrics.json has it" };
-        let count = grouped(classes.len() as u64);
-        let what = name.replace('_', " ");
-        let instead = Some(shown(format!("{count} classes are too many to draw a {what} of{whole}")));
-        return Some(Shown { title: shown(title), instead, ..Shown::default() });
-    }
-    if counts.is_empty() || counts.len() != classes.len() {
-        return None;
-    }
-    let row = |(truth, counts): (usize, &Vec<u64>)| {
-        // Rows whose scores are no numbers are in no column, and yet of the class.
-        let whole = evaluation.rows_of_class(truth).unwrap_or(0).max(counts.iter().sum());
-        let cell = |(predicted, count): (usize, &u64)| {
-            let part = *count as f64 / whole.max(1) as f64;
-            let (truth_name, predicted_name) = (shown(&classes[truth]), shown(&classes[predicted]));
-            let (count_text, whole, percent) = (grouped(*count), grouped(whole), percent(part));
-            Cell {
-                about: format!("{count_text} of {whole} ({percent}) of {truth_name} taken for {predicted_name}"),
-                count: count_text,
-                percent: (part * 1000.0).round() / 10.0,
-                right: predicted == truth,
-            }
-        };
-        let cells = counts.iter().take(classes.len()).enumerate().map(cell).collect();
-        MatrixRow { name: shown(&classes[truth]), cells }
-    };
-    let title = format!("{title}: true class down, predicted class across");
-    if classes.len() > LARGEST_MATRIX {
-        let square = |(y, row): (usize, MatrixRow)| {
-            let occupied = row.cells.into_iter().enumerate().filter(|(_, cell)| cell.count != "0");
-            occupied
-                .map(move |(x, Cell { percent, about, right, .. })| Square { x, y, percent, about, right })
-                .collect::<Vec<_>>()
-        };
-        let squares = counts.iter().enumerate().map(row).enumerate().flat_map(square).collect();
-        let picture = Some(Picture { side: classes.len(), squares });
-        return Some(Shown { title: shown(title), picture, ..Shown::default() });
-    }
-    Some(Shown { title: shown(title), matrix: counts.iter().enumerate().map(row).collect(), ..Shown::default() })
 }
 
 fn figures(run: &RunRecord, evaluation: Option<&Evaluation>) -> Vec<(String, String)> {

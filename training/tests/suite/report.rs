@@ -108,14 +108,92 @@ fn the_page_says_how_a_run_came_about_and_what_it_was_wrong_about() {
         "  train: &lt;&#x2f;pre&gt;",
         "src=\"data:image/jpeg;base64,/9j/\"",
         "a &lt;u&gt;text",
-        "<b>&lt;i&gt;star</b> 5.0 %",
-        "<b>disc</b> 90.0 %",
+        "<b>&lt;i&gt;star</b> 5.0\u{a0}%",
+        "<b>disc</b> 90.0\u{a0}%",
     ] {
         assert!(page.contains(part), "{part} is missing in {page}");
     }
     assert!(!page.contains("EventSource"));
     let live = Page { title: "t", runs: &runs, is_live: true, ..Page::default() }.render().unwrap();
     assert!(live.contains("new EventSource(\"events\")") && live.matches("<script").count() == 1);
+}
+
+#[test]
+fn shares_have_the_whole_axis_and_a_loss_says_where_its_own_begins() {
+    let mut record = record("nearly");
+    for at in &mut record.history.evaluations {
+        at.figures.figures.set("accuracy", Some(0.4));
+        at.figures.loss = 3.5;
+    }
+    let start = record.history.start.as_mut().unwrap();
+    start.figures.set("accuracy", Some(0.42));
+    start.loss = 3.6;
+    let page = report::render("Shares", &[record]).unwrap();
+    let chart = |title: &str| {
+        let from = page.find(&format!("<h3>{title}</h3>")).unwrap();
+        &page[from..from + page[from..].find("</section>").unwrap()]
+    };
+    for title in ["Accuracy on the evaluation rows", "Share of the time spent waiting for rows"] {
+        assert!(chart(title).contains(">0 %</text>") && chart(title).contains(">100 %</text>"), "{}", chart(title));
+    }
+    assert!(chart("Rows a second").contains(">0</text>") && chart("Learning rate").contains("\">0."));
+    let loss = chart("Loss on the evaluation rows");
+    assert!(loss.contains("<p class=\"legend\">the axis begins at 3.50, not at 0</p>"), "{loss}");
+}
+
+#[test]
+fn names_and_numbers_of_tables_stay_in_one_line_and_only_paths_and_hashes_are_broken() {
+    let mut record = record("run");
+    record.settings = vec![
+        ("transforms in training".into(), "{\"resize\":{\"size\":64}}, \"horizontal_flip\"".into()),
+        ("model".into(), format!("/models/{}.onnx", "deep/".repeat(12))),
+    ];
+    let page = report::render("Tables", &[record]).unwrap();
+    let style = &page[..page.find("</style>").unwrap()];
+    let rule = |selector: &str| {
+        let from = style.find(&format!("{selector} {{")).unwrap_or_else(|| panic!("no rule for {selector}"));
+        &style[from..from + style[from..].find('}').unwrap()]
+    };
+    assert!(rule("th, td").contains("white-space: nowrap"));
+    for selector in ["th, td", "h1, h2", "figure", ".facts td"] {
+        assert!(!rule(selector).contains("anywhere"), "{selector}");
+    }
+    for part in ["<td>- resize: {size: 64}\n- horizontal_flip</td>", "<td class=\"loose\">&#x2f;models&#x2f;deep"] {
+        assert!(page.contains(part), "{part} is missing in {page}");
+    }
+    assert!(page.matches("<div class=\"wide\"").count() >= 2, "wide tables scroll by themselves");
+}
+
+#[test]
+fn many_classes_are_named_on_both_axes_and_what_is_confused_most_is_listed() {
+    let mut record = record("many");
+    let names: Vec<String> = (0..36).map(|index| format!("class {index:02}")).collect();
+    let counts: Vec<Vec<u64>> =
+        (0..36).map(|row| (0..36).map(|column| u64::from(row == column || column == 7)).collect()).collect();
+    for (_, table) in &mut record.evaluation.as_mut().unwrap().tables {
+        if let Table::Matrix(matrix) = table {
+            *matrix = counts.clone();
+        }
+    }
+    record.classes = names.clone();
+    let page = report::render("Many", &[record]).unwrap();
+    for name in &names {
+        assert_eq!(page.matches(&format!(">{name}<title>{name}</title></text>")).count(), 2, "{name}");
+    }
+    let from = page.find("<h3>Largest confusions</h3>").unwrap();
+    let list = &page[from..from + page[from..].find("</section>").unwrap()];
+    assert_eq!(list.matches("<td>class 07</td>").count(), 15, "{list}");
+    assert!(list.contains("<td>class 00</td><td>class 07</td><td class=\"number\">1</td>"), "{list}");
+}
+
+#[test]
+fn what_is_folded_is_unfolded_for_print() {
+    let record = record("run");
+    let about = [About { recipe: Some("version: 1\n".into()), ..About::default() }];
+    let page = Page { title: "t", runs: &[record], about: &about, ..Page::default() }.render().unwrap();
+    assert!(page.contains("<details") && page.contains("addEventListener(\"beforeprint\""));
+    let print = &page[page.find("@media print").unwrap()..page.find("</style>").unwrap()];
+    assert!(print.contains("details::details-content { content-visibility: visible;"), "{print}");
 }
 
 #[test]
@@ -179,7 +257,7 @@ fn shares_on_the_page_are_not_rounded_to_all_or_nothing() {
     evaluation.figures.set("accuracy", Some(0.9996));
     evaluation.loss = 0.000_012_3;
     let page = report::render("Nearly", &[record]).unwrap();
-    assert!(page.contains("<td>&gt;99.9 % (95 % interval ") && page.contains("<td>1.230e-5</td>"));
+    assert!(page.contains("<td>&gt;99.9\u{a0}% (95\u{a0}% interval ") && page.contains("<td>1.230e-5</td>"));
 }
 
 #[test]

@@ -1,0 +1,149 @@
+//! What a page tells in tables: figures of classes and of columns' values, and confusion matrices.
+
+use millstream_schemas::{grouped, percent, shown};
+use serde::Serialize;
+
+use super::letters::width_of;
+use super::matrix::{self, Confusion, Drawn, MatrixRow, Picture};
+use crate::metrics::{Cell, Evaluation, FigureKind, Record, Slice, SlicedColumn, Table};
+
+/// Letters of a line that have room in half the width of a wide window.
+const BROAD: usize = 92;
+/// The same of a sheet of paper.
+const BROAD_IN_PRINT: usize = 48;
+
+/// A table of one kind: lines of cells, a matrix, a picture, or words in its place.
+#[derive(Default, Serialize)]
+pub(super) struct Shown {
+    title: String,
+    columns: Vec<Text>,
+    lines: Vec<Vec<Text>>,
+    matrix: Vec<MatrixRow>,
+    picture: Option<Picture>,
+    instead: Option<String>,
+    /// Letters of its longest line, about: by that it is made small enough for paper.
+    letters: usize,
+    is_broad: bool,
+    is_broad_in_print: bool,
+}
+
+#[derive(Serialize)]
+struct Text {
+    text: String,
+    is_number: bool,
+}
+
+impl Text {
+    fn words(text: impl AsRef<str>) -> Self {
+        Self { text: shown(text), is_number: false }
+    }
+
+    fn number(text: String) -> Self {
+        Self { text, is_number: true }
+    }
+}
+
+/// All of an evaluation: first tables of lines, then matrices.
+pub(super) fn tables(evaluation: &Evaluation, classes: &[String], kinds: &[FigureKind]) -> Vec<Shown> {
+    let table = |(name, table): &(String, Table)| match table {
+        Table::Classes(records) => Vec::from_iter(lines(name, records)),
+        Table::Matrix(counts) => matrices(name, counts, classes, evaluation),
+    };
+    let is_matrix = |(_, table): &&(String, Table)| matches!(table, Table::Matrix(_));
+    let (matrices, lines): (Vec<_>, Vec<_>) = evaluation.tables.iter().partition(is_matrix);
+    let tables = lines.into_iter().chain(matrices).flat_map(table);
+    tables.chain(evaluation.slices.iter().map(|column| sliced(column, kinds))).map(Shown::measured).collect()
+}
+
+impl Shown {
+    fn measured(mut self) -> Self {
+        let lines = || std::iter::once(&self.columns).chain(&self.lines);
+        let widest = |column: usize| {
+            let cells = lines().filter_map(|line| line.get(column)).map(|cell| width_of(&cell.text));
+            // in letters, with the room between columns
+            cells.fold(0.0, f64::max) / 0.6 + 2.0
+        };
+        let of_lines: f64 = (0..self.columns.len()).map(widest).sum();
+        let of_matrix = matrix::letters(&self.matrix);
+        self.letters = of_lines.max(of_matrix).ceil() as usize;
+        self.is_broad = self.letters > BROAD || self.picture.as_ref().is_some_and(Picture::is_broad);
+        self.is_broad_in_print = self.letters > BROAD_IN_PRINT || self.picture.is_some();
+        self
+    }
+}
+
+/// The figures of each value of a column.
+fn sliced(column: &SlicedColumn, kinds: &[FigureKind]) -> Shown {
+    let is_there = |kind: &&FigureKind| column.slices.iter().any(|slice| slice.figures.get(&kind.name).is_some());
+    let kinds: Vec<&FigureKind> = kinds.iter().filter(is_there).collect();
+    let columns = [Text::words(&column.column), Text::number("rows".into())];
+    let line = |slice: &Slice| {
+        let figure = |kind: &&FigureKind| {
+            let value = kind.shown(slice.figures.get(&kind.name));
+            Text::number(match slice.interval(&kind.name) {
+                Some([low, high]) => format!("{value} ({} to {})", kind.shown(Some(low)), kind.shown(Some(high))),
+                None => value,
+            })
+        };
+        let first = [Text::words(slice.name.to_string()), Text::number(grouped(slice.rows))];
+        first.into_iter().chain(kinds.iter().map(figure)).collect()
+    };
+    Shown {
+        title: shown(format!("By {}", column.column)),
+        columns: columns.into_iter().chain(kinds.iter().map(|kind| Text::number(shown(kind.label())))).collect(),
+        lines: column.slices.iter().map(line).collect(),
+        ..Shown::default()
+    }
+}
+
+fn lines(name: &str, records: &[Record]) -> Option<Shown> {
+    let text = |cell: &Cell| match cell {
+        Cell::Text(text) => Text::words(text),
+        Cell::Count(count) => Text::number(grouped(*count)),
+        Cell::Share(share) => Text::number(share.map_or_else(|| "–".to_owned(), percent)),
+    };
+    let column = |(name, cell): &(String, Cell)| {
+        let name = if name == "name" { "class" } else { name };
+        Text { text: shown(name), is_number: text(cell).is_number }
+    };
+    Some(Shown {
+        title: shown(capitalized(name)),
+        columns: records.first()?.0.iter().map(column).collect(),
+        lines: records.iter().map(|record| record.0.iter().map(|(_, cell)| text(cell)).collect()).collect(),
+        ..Shown::default()
+    })
+}
+
+/// The matrix, and beside it what was confused most.
+fn matrices(name: &str, counts: &[Vec<u64>], classes: &[String], evaluation: &Evaluation) -> Vec<Shown> {
+    let title = capitalized(name);
+    let title_of_axes = shown(format!("{title}: true class down, predicted class across"));
+    let of_matrix = matrix::drawn(name, counts, classes, evaluation).map(|drawn| match drawn {
+        Drawn::Table(matrix) => Shown { title: title_of_axes, matrix, ..Shown::default() },
+        Drawn::Picture(picture) => Shown { title: title_of_axes, picture: Some(picture), ..Shown::default() },
+        Drawn::Words(instead) => Shown { title: shown(title), instead: Some(instead), ..Shown::default() },
+    });
+    let found = matrix::confusions(counts, classes, evaluation);
+    let line = |Confusion { truth, predicted, count, share }: Confusion| {
+        vec![Text::words(truth), Text::words(predicted), Text::number(grouped(count)), Text::number(percent(share))]
+    };
+    let of_confusions = (!found.is_empty()).then(|| Shown {
+        title: "Largest confusions".into(),
+        columns: vec![
+            Text::words("class"),
+            Text::words("taken for"),
+            Text::number("rows".into()),
+            Text::number("of its class".into()),
+        ],
+        lines: found.into_iter().map(line).collect(),
+        ..Shown::default()
+    });
+    of_matrix.into_iter().chain(of_confusions).collect()
+}
+
+/// `Accuracy`, `Confusion matrix`.
+pub(super) fn capitalized(name: &str) -> String {
+    let name = name.replace('_', " ");
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
