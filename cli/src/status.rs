@@ -144,8 +144,11 @@ impl Status {
                 parts.push(Part(3, format!("loss {}", decimal(loss))));
             }
         }
-        parts.push(Part(3, format!("{} rows/s", rate(self.rows_per_second))));
-        parts.push(Part(2, format!("{} left", duration(self.seconds_left))));
+        // before anything is done nobody knows
+        if self.progress().0 > 0 || self.seconds_left > 0.0 {
+            parts.push(Part(3, format!("{} rows/s", rate(self.rows_per_second))));
+            parts.push(Part(2, format!("{} left", duration(self.seconds_left))));
+        }
         parts
     }
 
@@ -154,14 +157,18 @@ impl Status {
         Some(format!("{} waiting", count(batches_waiting, "batch")))
     }
 
-    fn bar(&self, wide: usize) -> String {
-        let (done, total) = match self.doing {
-            Doing::Training { step, total, .. } => (step, total),
+    /// Steps or rows, and how many there will be.
+    fn progress(&self) -> (u64, u64) {
+        match self.doing {
+            Doing::Training { step, total, .. } | Doing::Trying { step, total, .. } => (step, total),
             Doing::Evaluating { rows, total }
             | Doing::Importing { rows, total, .. }
             | Doing::Reestimating { rows, total } => (rows, total),
-            Doing::Trying { step, total, .. } => (step, total),
-        };
+        }
+    }
+
+    fn bar(&self, wide: usize) -> String {
+        let (done, total) = self.progress();
         let inside = wide.saturating_sub(2);
         let full = (inside as f64 * done as f64 / total.max(1) as f64) as usize;
         // Plain letters: others are of two columns on some terminals.
@@ -227,6 +234,18 @@ mod tests {
             assert_eq!(line, wanted, "{most}");
             assert!(columns(&line) <= most, "{line}");
         }
+    }
+
+    #[test]
+    fn nothing_is_said_to_be_left_before_anything_is_done() {
+        let begun = |rows, seconds_left| Status {
+            epoch: None,
+            doing: Doing::Importing { doing: "writing", rows, total: 48 },
+            rows_per_second: 0.0,
+            seconds_left,
+        };
+        assert_eq!(begun(0, 0.0).sentence(), "writing 0/48 rows");
+        assert_eq!(begun(24, 1.0).sentence(), "writing 24/48 rows, 0.0 rows/s, 1 s left");
     }
 
     #[test]

@@ -11,8 +11,9 @@ use crate::finetuning::{
 };
 use crate::graph::ValueId;
 use crate::model_file::Model;
+use crate::operators::{Gradient, OperatorCatalog};
 use crate::prepared::{Prepared, prepare, unique_numbers, unique_parameters};
-use crate::{CompilerError, operators::OperatorCatalog, suffix};
+use crate::{CompilerError, suffix};
 
 /// What a model consists of, and what a fine-tuning would train.
 #[derive(Clone, Debug, Serialize)]
@@ -99,6 +100,9 @@ pub struct OperatorCoverage {
     pub on_trained_path: usize,
     /// Why there is no gradient.
     pub reason: Option<String>,
+    /// Why the gradient is zero: what stands in front of it learns nothing through it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zero: Option<&'static str>,
 }
 
 /// Describes a model, by the rules of a catalog. Without `wanted` all layers are taken as trained; with it, the layers and the path are those of
@@ -267,10 +271,16 @@ fn coverage(
     for node in graph.nodes() {
         let name = node.qualified_operator();
         let row = rows.entry(name.clone()).or_insert_with(|| {
-            let reason = catalog.gradient_of(&node.domain, &node.operator, graph.opset_of(&node.domain)).err();
+            let gradient = catalog.gradient_of(&node.domain, &node.operator, graph.opset_of(&node.domain));
+            let zero = match &gradient {
+                Ok(Gradient::Zero(reason)) => Some(*reason),
+                _ => None,
+            };
+            let reason = gradient.err();
             OperatorCoverage {
                 nodes: 0,
                 gradient: reason.is_none(),
+                zero,
                 on_trained_path: on_path.get(&name).copied().unwrap_or(0),
                 operator: name,
                 reason,

@@ -14,6 +14,7 @@ mod describe;
 mod error;
 mod even_padding;
 mod exact_scatters;
+mod export_advice;
 pub mod finetuning;
 mod frozen_prefix;
 pub mod fused;
@@ -45,6 +46,7 @@ mod weights_file;
 pub use adapted_model::{AdaptableModel, adapters_in, merge_adapters, taking_adapter, wrapper};
 pub use describe::{LayerReport, ModelReport, OperatorCoverage, SharedWeight, describe};
 pub use error::CompilerError;
+pub use export_advice::{ExportAdvice, export_advice};
 pub use finetuning::{
     FeatureHead, FineTuning, FrozenConstant, HeadChoice, LayerInitializer, Method, MethodReport, SelectedPart,
 };

@@ -353,7 +353,7 @@ pub(crate) fn operators(model: &ModelReport, selection: bool) -> String {
     for operator in &model.operators {
         let gradient = match &operator.reason {
             Some(reason) if !operator.gradient => format!("no: {reason}"),
-            _ => "yes".into(),
+            _ => operator.zero.map_or_else(|| "yes".into(), |reason| format!("zero: {reason}")),
         };
         let mut cells = vec![operator.operator.clone(), operator.nodes.to_string()];
         if selection {

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use millstream::OperatorCatalog;
+use millstream::compiler::ExportAdvice;
 use millstream::recipes::inspect::{DatasetReport, ModelInspection, inspect_dataset, inspect_model};
 use millstream::schemas::recipe::ByteSize;
 
@@ -128,6 +129,18 @@ fn describe_model(report: &ModelInspection) -> String {
     text.push_str(&structure(model));
     text.push_str("\noperators:\n");
     text.push_str(&operators(model, false));
+    for note in &model.notes {
+        text.push_str(&output::prose(&format!("\nnote: {}", harmless(note))));
+    }
+    if report.advice.is_empty() {
+        text.push_str("\nthe export has nothing that is known to train badly\n");
+    } else {
+        text.push_str("\nwhat to change in the export:\n");
+    }
+    for ExportAdvice { finding, change } in &report.advice {
+        text.push_str(&output::prose(&format!("  {}", harmless(finding))));
+        text.push_str(&output::prose(&format!("    → {}", harmless(change))));
+    }
     for found in &report.patterns {
         let hint =
             found.nearest.as_ref().map_or_else(String::new, |nearest| format!("; did you mean `{}`?", shown(nearest)));

@@ -160,6 +160,34 @@ fn an_operator_without_gradient_is_named_with_the_path_from_the_loss() {
 }
 
 #[test]
+fn inspect_says_what_to_change_in_an_export_and_that_the_gradient_of_an_index_is_zero() {
+    let place = Workplace::new();
+    let ending = |last| onnx::network_with("Relu", onnx::weight("conv.weight", &[8, 3, 3, 3]), Some(last));
+    for (bytes, wanted) in [
+        (onnx::network("Relu"), vec!["the export has nothing that is known to train badly"]),
+        (onnx::network("Round"), vec!["zero: constant between halves"]),
+        (
+            ending("ArgMax"),
+            vec![
+                "what to change in the export",
+                "ends in ArgMax, whose gradient is zero",
+                "zero: an index has no derivative",
+            ],
+        ),
+        (ending("Softmax"), vec!["output `probabilities` ends in Softmax", "→ return the scores themselves"]),
+        (onnx::fixed_batch(2, ""), vec!["the file fixes its batch at 2 rows", "{0: torch.export.Dim(\"batch\")}"]),
+    ] {
+        fs::write(place.path("other.onnx"), bytes).unwrap();
+        let said = place.run(&["inspect", "other.onnx"]).done();
+        for part in wanted {
+            assert!(said.contains(part), "{part} is missing in {said}");
+        }
+    }
+    let advice = place.run(&["inspect", "other.onnx", "--json"]).json()["advice"].take();
+    assert!(advice[0]["change"].as_str().is_some_and(|change| change.contains("dynamic_axes")), "{advice}");
+}
+
+#[test]
 fn a_pattern_that_matches_nothing_is_answered_with_the_nearest_layer() {
     let place = Workplace::new();
     let ran = place.run(&["inspect", "model.onnx", "--pattern", "conv*", "--pattern", "heat"]);

@@ -1,5 +1,6 @@
 use serde::Serialize;
 
+use super::constant_kind::FrozenReason;
 use super::layers::{Layer, weights_of};
 use super::module_path::of_node;
 use super::parameters::Parameters;
@@ -17,6 +18,13 @@ pub struct FrozenConstant {
     pub read_by: String,
     /// Why it is not taken for a parameter, in words.
     pub reason: String,
+}
+
+impl FrozenConstant {
+    /// Whether the exporter computed it, perhaps from parameters.
+    pub(crate) fn is_computed(&self) -> bool {
+        self.reason == FrozenReason::Computed.words()
+    }
 }
 
 /// Constants of more than one number that enter the computation and belong to no layer.

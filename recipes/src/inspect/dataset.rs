@@ -2,7 +2,7 @@ use std::path::Path;
 
 use millstream_pipeline::Dataset;
 use millstream_pipeline::encodings::{self, Encoders, WantedTensor};
-use millstream_schemas::{Choice, Feature, TensorRole, shown};
+use millstream_schemas::{Choice, Feature, TensorRole, count, shown};
 use serde::Serialize;
 
 use crate::RecipeError;
@@ -165,7 +165,7 @@ fn describe(feature: &Feature) -> String {
         Feature::Image(_) => "image".into(),
         Feature::Text => "text".into(),
         Feature::ClassLabel { names } if names.is_empty() => "class label".into(),
-        Feature::ClassLabel { names } => format!("class label, {} classes", names.len()),
+        Feature::ClassLabel { names } => format!("class label, {}", count(names.len(), "class")),
         _ => "value".into(),
     }
 }

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use millstream_compiler::finetuning::pattern_matches;
-use millstream_compiler::{Model, ModelReport, OperatorCatalog, describe};
+use millstream_compiler::{ExportAdvice, Model, ModelReport, OperatorCatalog, describe, export_advice};
 use millstream_schemas::nearest;
 use serde::Serialize;
 
@@ -13,6 +13,8 @@ pub struct ModelInspection {
     /// Layers in order, operators and their coverage.
     #[serde(flatten)]
     pub model: ModelReport,
+    /// What to change where the model was exported, so that it trains better; empty where nothing was found.
+    pub advice: Vec<ExportAdvice>,
     /// What each pattern matches.
     pub patterns: Vec<PatternMatch>,
 }
@@ -39,7 +41,9 @@ pub fn inspect_model(
     patterns: &[String],
     operators: &OperatorCatalog,
 ) -> Result<ModelInspection, RecipeError> {
-    let model = describe(&Model::read(path)?, None, operators)?;
+    let file = Model::read(path)?;
+    let model = describe(&file, None, operators)?;
+    let advice = export_advice(&file, &model, operators)?;
     let matched = |pattern: &String| {
         let layers: Vec<_> = model.layers.iter().filter(|layer| pattern_matches(pattern, &layer.name)).collect();
         let names = model.layers.iter().map(|layer| layer.name.as_str());
@@ -51,5 +55,5 @@ pub fn inspect_model(
         }
     };
     let patterns = patterns.iter().map(matched).collect();
-    Ok(ModelInspection { model, patterns })
+    Ok(ModelInspection { model, advice, patterns })
 }

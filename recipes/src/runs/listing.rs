@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use millstream_compiler::adapter_files::PeftFolder;
 use millstream_schemas::files::sha256_of_file;
-use millstream_schemas::{Fingerprint, shown_path};
+use millstream_schemas::{Fingerprint, count, shown_path};
 use millstream_search::TrialState;
 use millstream_training::metrics::FigureKind;
 use serde_json::Value;
@@ -266,7 +266,7 @@ fn how(recipe: &Value) -> String {
         parts.push(format!("trains {}", train.as_str().map_or_else(|| train.to_string(), str::to_owned)));
     }
     if let Some(epochs) = recipe.pointer("/training/epochs") {
-        parts.push(format!("{epochs} epochs"));
+        parts.push(epochs.as_u64().map_or_else(|| format!("{epochs} epochs"), |epochs| count(epochs, "epoch")));
     }
     parts.join(", ")
 }
@@ -313,7 +313,7 @@ fn study(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
             seconds: Some(seconds),
             device: None,
             trained: None,
-            how: format!("{}, {} of {} trials{given_up}", study.proposer, study.finished(), study.wanted),
+            how: format!("{}, {} of {}{given_up}", study.proposer, study.finished(), count(study.wanted, "trial")),
             base: None,
             model: None,
             note: noted.last().cloned(),
@@ -372,7 +372,11 @@ fn members(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
             seconds: None,
             device: None,
             trained: None,
-            how: format!("mean of {} members by {}", all.len(), way.map_or("parts of the rows", String::as_str)),
+            how: format!(
+                "mean of {} by {}",
+                count(all.len(), "member"),
+                way.map_or("parts of the rows", String::as_str)
+            ),
             base: None,
             model: model.as_ref().map(|model| model.0.clone()),
             note: None,
@@ -411,7 +415,7 @@ fn ensemble(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
             seconds: None,
             device: None,
             trained: None,
-            how: format!("{} of {} members", fitted.method.name, fitted.members.len()),
+            how: format!("{} of {}", fitted.method.name, count(fitted.members.len(), "member")),
             base: None,
             model: model.as_ref().map(|model| model.0.clone()),
             note: noted.last().cloned(),
