@@ -66,7 +66,11 @@ pub(crate) fn bind(open: &Graph, bindings: &Bindings, catalog: &OperatorCatalog)
         };
         graph.add_named(bound, &names, &by_name)?;
         let at = graph.nodes().len() - 1;
-        simplify::fold(&mut graph, at, catalog, &mut budget)?;
+        if let Err(error) = simplify::fold(&mut graph, at, catalog, &mut budget)
+            && !graph.fits_some_lengths(&graph.nodes()[at], names.len())
+        {
+            return Err(error);
+        }
         let made = graph.nodes()[at].outputs.clone();
         for (open_output, made) in node.outputs.iter().zip(made) {
             let (Some(open_output), Some(made)) = (*open_output, made) else { continue };

@@ -40,6 +40,7 @@ mod simplify;
 mod straight_through;
 mod suffix;
 mod tensor_entry;
+mod traced_lengths;
 mod trained_adapters;
 mod weights_file;
 
@@ -61,4 +62,5 @@ pub use program::{TrainingProgram, compile};
 pub use row_places::RowPlaces;
 pub use run_graph::{FrozenWeight, Provider, RunGraph};
 pub use scoring::Scoring;
+pub use traced_lengths::{TracedLength, traced_lengths};
 pub use weights_file::{ProgramFiles, WeightsFile};

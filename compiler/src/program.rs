@@ -25,8 +25,9 @@ use crate::row_places::RowPlaces;
 use crate::run_graph::{Provider, RunGraph};
 use crate::straight_through::let_gradients_pass;
 use crate::tensor_entry::tensor_entry;
+use crate::traced_lengths::TracedLength;
 use crate::trained_adapters::TrainedAdapters;
-use crate::{CompilerError, suffix};
+use crate::{CompilerError, suffix, traced_lengths};
 use millstream_schemas::shown;
 
 /// A model compiled for training: graphs in plain ONNX, with its parameters beside it.
@@ -47,6 +48,8 @@ pub struct TrainingProgram {
     pub notes: Vec<String>,
     /// Of a prediction at each place of a sequence, how many places are a row's.
     pub places: RowPlaces,
+    /// Lengths that nodes ask of axes of inputs which are left open: batches of others end in the run.
+    pub traced_lengths: Vec<TracedLength>,
     /// Length of each axis of the prediction, in the manifest's names.
     prediction_shape: Vec<Length>,
     /// The pretrained model with the new head and what methods add, before training.
@@ -129,6 +132,7 @@ fn compile_selected(
 
     let data_inputs = graph.inputs().to_vec();
     let places = RowPlaces::of(&graph, &data_inputs, prediction);
+    let traced_lengths = traced_lengths::of_fitting(&graph, prediction);
     let prediction_shape = graph.shape(prediction)?.to_vec();
     let inputs = wanted.loss.inputs(&mut graph, prediction)?;
     let layers = &prepared.layers;
@@ -224,6 +228,7 @@ fn compile_selected(
         selected,
         notes,
         places,
+        traced_lengths,
         prediction_shape,
         deployed: prepared.graph,
         merged: prepared.merged,

@@ -38,12 +38,11 @@ const OF_FIXED_LENGTHS: [&str; 11] = [
 /// Operators all of whose outputs have gradients.
 const THROUGH_ALL: [&str; 4] = ["GRU", "LSTM", "RNN", "Split"];
 /// What an open length leaves undecided, so that the model is to be exported with fixed lengths.
-const LEFT_TO_THE_CALLER: [&str; 9] = [
+const LEFT_TO_THE_CALLER: [&str; 8] = [
     "which rounds: export the model with fixed lengths", // a factor that is no fraction
     "an aspect ratio is kept over axis",                 // the smallest of several ratios
     "of open lengths: export the model with fixed lengths", // a kernel has a size
     "its padding by rule (auto_pad) depends on",         // an attribute, in numbers
-    "ceil_mode over axis",                               // one window more or not
     "; export the model with fixed lengths for what is open", // one, which broadcasts, or not; groups of channels
     "axes of length one go, on axis",                    // one or not
     "a part in steps of -2",                             // where it starts, counted from the end

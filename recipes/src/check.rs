@@ -17,6 +17,7 @@ use crate::error::with_causes;
 use crate::frozen_prefix::planned;
 use crate::machine_memory::machine_memory;
 use crate::memory_check::{MemoryFinding, memory_finding};
+use crate::one_length::advised;
 use crate::precision::in_precision;
 use crate::run_folder::RunFolder;
 use crate::slices::SlicedRows;
@@ -101,7 +102,8 @@ impl Opened {
 fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, RecipeError> {
     let recipe = &opened.recipe;
     let (wanted, catalog) = (opened.fine_tuning(), &opened.catalogs.operators);
-    let mut model = describe(&opened.model, Some(&wanted), catalog)?;
+    let mut model = describe(&opened.model, Some(&wanted), catalog)
+        .map_err(|error| advised(&opened.model, &opened.spec, &wanted, catalog, error))?;
     let mut problems = Vec::new();
     let program = match opened.program() {
         Ok(program) => Some(program),

@@ -135,11 +135,17 @@ pub(crate) fn shown_shape(shape: &[Option<usize>]) -> String {
 /// What the compiler calls the length of rows that have lengths of their own, in the first input that has such and those as long.
 pub(crate) const SEQUENCE: &str = "sequence";
 
-/// What the compiler calls the lengths of rows, by the tensors whose rows have lengths of their own. Those of one encoding are as
+/// The length that all batches have along the axis that is filled up, where that is always to the longest that rows can be.
+pub(crate) fn closed(tensor: &TensorSpec) -> Option<usize> {
+    tensor.longest().filter(|longest| tensor.multiple_of >= *longest)
+}
+
+/// What the compiler calls the lengths of rows, by the tensors whose batches have lengths of their own. Those of one encoding are as
 /// long; those of two are not.
 fn axes(spec: &BatchSpec) -> BTreeMap<String, String> {
     let first = |tensor: &TensorSpec| tensor.as_long_as.clone().unwrap_or_else(|| tensor.name.clone());
-    let of_inputs = spec.of_role(TensorRole::Input).filter(|tensor| tensor.shape.contains(&None));
+    let of_inputs =
+        spec.of_role(TensorRole::Input).filter(|tensor| tensor.shape.contains(&None) && closed(tensor).is_none());
     let mut named: Vec<String> = Vec::new();
     let mut axes = BTreeMap::new();
     for tensor in of_inputs {
@@ -157,8 +163,9 @@ fn axes(spec: &BatchSpec) -> BTreeMap<String, String> {
 pub(crate) fn shapes(spec: &BatchSpec, rows: &AxisLength) -> BTreeMap<String, Vec<AxisLength>> {
     let axes = axes(spec);
     let shape = |tensor: &TensorSpec| {
-        let own = axes.get(&tensor.name).map_or(SEQUENCE, String::as_str);
-        let length = |length: &Option<usize>| length.map_or_else(|| AxisLength::from(own), AxisLength::from);
+        let own = || AxisLength::from(axes.get(&tensor.name).map_or(SEQUENCE, String::as_str));
+        let open = || closed(tensor).map_or_else(own, AxisLength::from);
+        let length = |length: &Option<usize>| length.map_or_else(open, AxisLength::from);
         std::iter::once(rows.clone()).chain(tensor.shape.iter().map(length)).collect()
     };
     spec.of_role(TensorRole::Input).map(|tensor| (tensor.name.clone(), shape(tensor))).collect()
@@ -169,7 +176,7 @@ pub(crate) fn longest(spec: &BatchSpec, targets: &[TensorEntry]) -> BTreeMap<Str
     let axes = axes(spec);
     let mut longest = BTreeMap::new();
     for tensor in &spec.tensors {
-        let Some(most) = tensor.longest() else { continue };
+        let Some(most) = tensor.longest().filter(|_| closed(tensor).is_none()) else { continue };
         let of_target = || {
             let target = targets.iter().find(|target| target.name == tensor.name)?;
             let open = tensor.shape.iter().position(Option::is_none)?;
@@ -206,7 +213,9 @@ mod tests {
             most_elements: 400,
             ..TensorSpec::fixed("sound", ElementType::F32, &[])
         };
+        let full = TensorSpec { multiple_of: 16, ..any_length("title", None, input, 16) };
         let tensors = vec![
+            full,
             any_length("question", None, input, 64),
             any_length("question_mask", Some("question"), input, 64),
             TensorSpec::fixed("age", ElementType::F32, &[1]),
@@ -221,6 +230,7 @@ mod tests {
             ("question", "[2, sequence]"),
             ("question_mask", "[2, sequence]"),
             ("sound", "[2, sequence_of_sound, 4]"),
+            ("title", "[2, 16]"),
         ];
         assert_eq!(shapes, wanted.map(|(name, shape)| (name.to_owned(), shape.to_owned())));
         let entry =

@@ -2,7 +2,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use millstream_compiler::{FineTuning, HeadChoice, LayerInitializer, Loss, Method, Model, TrainingProgram, compile};
+use millstream_compiler::{FineTuning, HeadChoice, LayerInitializer, Loss, Method, Model, TrainingProgram};
 use millstream_pipeline::{Beside, PipelineError, SharedResources, SplitRole, StreamOptions};
 use millstream_schemas::recipe::{AdapterFormat, AverageRecipe, EvaluationInterval, EvaluationRecipe, OrderStrength};
 use millstream_schemas::{
@@ -30,7 +30,9 @@ use crate::row_source::Wanted;
 use crate::statistics::StatisticsRows;
 use crate::step_settings::step_settings;
 use crate::stream_options::stream_options;
-use crate::{Catalogs, RecipeError, RowSource, evaluation_sets, freezing, labels_file, overlap, parameter_groups};
+use crate::{
+    Catalogs, RecipeError, RowSource, evaluation_sets, freezing, labels_file, one_length, overlap, parameter_groups,
+};
 
 /// Methods whose adapters a run writes at most.
 pub(crate) const MOST_METHODS: usize = 8;
@@ -404,7 +406,7 @@ impl OpenedParts {
             let message = format!("the loss `{loss}` leaves open how many outputs a head has; use `head: keep`");
             return Err(RecipeError::mismatch("model.head", message));
         }
-        Ok(compile(&self.model, &self.fine_tuning_of(batch), &self.catalogs.operators)?)
+        one_length::compile_for(&self.model, &self.spec, &self.fine_tuning_of(batch), &self.catalogs.operators)
     }
 
     /// A program of this recipe, or of one that compiles to the same, with what follows from its rates.

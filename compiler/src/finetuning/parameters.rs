@@ -14,6 +14,9 @@ use crate::operators::OperatorCatalog;
 pub(super) const VIEWS: [&str; 8] =
     ["Expand", "Flatten", "Identity", "Reshape", "Squeeze", "Tile", "Transpose", "Unsqueeze"];
 
+/// Functions of single numbers that modules take of parameters, as of scales that are to be positive.
+const CURVES: [&str; 5] = ["Clip", "Exp", "Sigmoid", "Softplus", "Tanh"];
+
 /// Inputs that set how an operator computes: bounds, statistics, scales of a size, filling values; and quantized weights with
 /// their scales, which stay as they are. Of whatever domain.
 const SETTINGS: [(&str, &[usize]); 28] = [
@@ -161,6 +164,10 @@ impl<'a> Parameters<'a> {
             }
         } else if is_fed && row.weights.contains(&input) && numbers > 1 {
             no_learned_constant(operator, constant)
+        } else if input == 0 && CURVES.contains(&operator) {
+            // an exporter that folds constants leaves those of parameters, as the temperature of an attention
+            let makes_angles = node.outputs.iter().flatten().any(|made| self.angles.contains(made));
+            makes_angles.then_some(FrozenReason::Frequencies)
         } else {
             Some(FrozenReason::Computed)
         };
@@ -428,6 +435,15 @@ mod tests {
             (vec![layer("x", "val_1", "val_2")], vec![all("val_1", 2.0), all("val_2", 0.0)], vec!["val_1", "val_2"]),
             (depthwise(), vec![floats("val_1", &[4, 1, 3, 3], &same)], vec![]),
             (depthwise(), vec![weight("val_1", &[4, 1, 3, 3])], vec!["val_1"]),
+            (
+                vec![
+                    node("Clip", &["val_1"], &["h"]),
+                    node("Exp", &["h"], &["scale"]),
+                    node("Mul", &["x", "scale"], &["y"]),
+                ],
+                vec![weight("val_1", &[4, 1])],
+                vec!["val_1"],
+            ),
             (depthwise(), vec![floats("val_1", &[4, 1, 3, 3], &[f32::NAN; 36])], vec!["val_1"]),
             (
                 norm("kernel"),

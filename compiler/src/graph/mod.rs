@@ -16,6 +16,7 @@ mod node;
 mod patches;
 mod run_time_lengths;
 mod scan;
+mod some_lengths;
 mod stored_types;
 mod tensor_type;
 mod to_onnx;
@@ -218,10 +219,10 @@ impl Graph {
     }
 
     /// Adds a node with output names given; types come from the operator's rule, or from `stated` where the table has no
-    /// such operator or the rule cannot tell before the run.
+    /// such operator or the rule cannot tell before the run, also where that is up to the lengths that axes will have.
     ///
     /// # Errors
-    /// The inputs do not fit the operator.
+    /// The inputs do not fit the operator, whatever lengths their axes have.
     pub(crate) fn add_named(
         &mut self,
         node: Node,
@@ -230,6 +231,7 @@ impl Graph {
     ) -> Result<(), CompilerError> {
         let types = match self.types_of(&node, output_names.len()) {
             None | Some(Err(CompilerError::NotKnown { .. })) => Vec::new(),
+            Some(Err(_)) if self.fits_some_lengths(&node, output_names.len()) => Vec::new(),
             Some(types) => types?,
         };
         self.push_named(node, output_names, &|index, name| types.get(index).cloned().or_else(|| stated(name)));

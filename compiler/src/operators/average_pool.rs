@@ -148,15 +148,31 @@ fn shared(
 /// The same over axes of open length: the windows count ones.
 fn shared_by_counting(b: &mut Backward<'_>, dy: ValueId, window: &Window) -> Result<ValueId, CompilerError> {
     let padded = window.before.iter().chain(&window.after).any(|pad| *pad > 0);
-    if !padded || padding_counts(b) {
+    let padding_counts = padding_counts(b);
+    if !window.takes_rest && (!padded || padding_counts) {
         let taps = b.graph.scalar(1.0 / window.kernel.iter().product::<usize>() as f32);
         return b.graph.times(dy, taps);
     }
-    let shape = b.graph.lengths(&[&[1.into(), 1.into()], window.input.as_slice()].concat())?;
+    let (mut counted, mut before, mut after) = (window.input.clone(), window.before.clone(), window.after.clone());
+    if padding_counts {
+        let pads = before.iter().zip(&after).map(|(before, after)| before + after);
+        counted = counted.iter().zip(pads).map(|(length, pads)| length + pads).collect();
+        (before, after) = (vec![0; window.rank()], vec![0; window.rank()]);
+    }
+    if window.takes_rest {
+        // no further than a last window reaches that is not full
+        after.iter_mut().zip(&window.strides).for_each(|(after, stride)| *after += stride - 1);
+    }
+    let shape = b.graph.lengths(&[&[1.into(), 1.into()], counted.as_slice()].concat())?;
     let one = Attribute::Tensor(Constant::f32([1], &[1.0]));
     let ones = b.graph.add("ConstantOfShape", &[shape], &[("value", one)])?;
     let kernel = self::ones(b.graph, window);
-    let attributes = window.attributes(&window.strides, &window.dilations, &window.before, &window.after);
-    let counts = b.graph.add("Conv", &[ones, kernel], &attributes)?;
+    let attributes = window.attributes(&window.strides, &window.dilations, &before, &after);
+    let mut counts = b.graph.add("Conv", &[ones, kernel], &attributes)?;
+    if b.graph.shape(counts)?[2..] != window.output {
+        let axes: Vec<i64> = (2..window.rank() as i64 + 2).collect();
+        counts =
+            b.graph.part(counts, &axes, &vec![Length::from(0); axes.len()], &window.output, &vec![1; axes.len()])?;
+    }
     b.graph.divided_by(dy, counts)
 }

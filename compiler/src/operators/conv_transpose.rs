@@ -41,6 +41,7 @@ fn turned_around(node: &Node, x: &[Length], kernel: &[Length]) -> Result<(Window
         input: vec![0.into(); rank],
         output: spatial.to_vec(),
         open_padding: None,
+        takes_rest: false,
     };
     let beyond = windows::lengths(node, "output_padding", rank, 0, 0)?;
     let stated = node.ints("output_shape").map(|_| windows::lengths(node, "output_shape", rank, 1, 1)).transpose()?;

@@ -1,6 +1,6 @@
 //! What is known of expressions whatever their names stand for.
 
-use super::{ENDLESS, Factor, Form, Length, Term};
+use super::{DEEPEST, ENDLESS, Factor, Form, Length, Term};
 
 /// Bounds that are put into each other to compare two expressions.
 const MOST_ESTIMATES: usize = 4;
@@ -54,8 +54,45 @@ impl Length {
                 return b.clone();
             }
         }
-        let (first, second) = if self <= other { (self, other) } else { (other, self) };
-        Self::of_factor(Factor::Minimum(first.clone(), second.clone()), 1 + first.depth().max(second.depth()))
+        if let Some(simpler) = self.minimum_of_nested(other).or_else(|| other.minimum_of_nested(self)) {
+            return simpler;
+        }
+        let Some(shared) = self.shared_with(other) else { return Self(Form::Excessive) };
+        let (a, b) = (self - &shared, other - &shared);
+        if shared != Self::number(0) {
+            return shared + a.minimum(&b);
+        }
+        let (first, second) = if a <= b { (a, b) } else { (b, a) };
+        let depth = 1 + first.depth().max(second.depth());
+        Self::of_factor(Factor::Minimum(first, second), depth)
+    }
+
+    /// Where this is a minimum and something more, of which one side is never less than `other`: the smaller of the other side and `other`.
+    fn minimum_of_nested(&self, other: &Self) -> Option<Self> {
+        self.terms().iter().find_map(|term| {
+            let ([Factor::Minimum(a, b)], 1) = (term.factors.as_slice(), term.coefficient) else { return None };
+            let rest = self - Self::from_terms(vec![term.clone()]);
+            let sides = [a + &rest, b + &rest];
+            let beyond = sides.iter().position(|side| (side - other).is_at_least(0))?;
+            Some(sides[1 - beyond].minimum(other))
+        })
+    }
+
+    /// What is taken out of a minimum of two, so that neither side has less than none of anything: equal minima are one value then.
+    fn shared_with(&self, other: &Self) -> Option<Self> {
+        let (own, others) = (self.all_terms()?, other.all_terms()?);
+        let coefficient = |terms: &[Term], of: &Term| {
+            terms.iter().find(|term| term.factors == of.factors).map_or(0, |term| term.coefficient)
+        };
+        let mut shared: Vec<Term> = Vec::new();
+        for term in own.iter().chain(&others) {
+            let least = coefficient(&own, term).min(coefficient(&others, term));
+            let least = if term.factors.is_empty() { least.min(0) } else { least };
+            if least != 0 && shared.iter().all(|seen| seen.factors != term.factors) {
+                shared.push(Term { coefficient: least, ..term.clone() });
+            }
+        }
+        Some(Self::from_terms(shared))
     }
 
     /// Whether both are the same wherever a run gets by: they are equal, but for minima with a number above one. ONNX
@@ -66,7 +103,7 @@ impl Length {
 
     /// Whether a minimum with a number above one may make it less than it would be.
     pub(crate) fn is_cut(&self) -> bool {
-        self.cut_at().is_some()
+        self.uncut() != *self
     }
 
     /// The least of the numbers that such minima cut it at.
@@ -78,16 +115,29 @@ impl Length {
         self.terms().iter().flat_map(|term| &term.factors).filter_map(bound).min()
     }
 
-    /// Without the minima with numbers above one.
+    /// Without the minima with numbers above one, also those that appear where others are gone.
     fn uncut(&self) -> Self {
-        let is_bound = |side: &Self| side.fixed().is_some_and(|at| at > 1);
-        let cuts = |factor: &Factor| matches!(factor, Factor::Minimum(a, b) if is_bound(a) || is_bound(b));
-        if !self.terms().iter().any(|term| term.factors.iter().any(cuts)) {
+        let mut whole = self.clone();
+        for _ in 0..DEEPEST {
+            let next = whole.without_cuts();
+            if next == whole {
+                break;
+            }
+            whole = next;
+        }
+        whole
+    }
+
+    fn without_cuts(&self) -> Self {
+        if self.depth() == 0 {
             return self.clone();
         }
+        let is_bound = |side: &Self| side.fixed().is_some_and(|at| at > 1);
         let whole = |factor: &Factor| match factor {
-            Factor::Minimum(bound, whole) | Factor::Minimum(whole, bound) if is_bound(bound) => whole.clone(),
-            other => Self::of_factor(other.clone(), other.depth()),
+            Factor::Minimum(bound, whole) | Factor::Minimum(whole, bound) if is_bound(bound) => whole.without_cuts(),
+            Factor::Minimum(a, b) => a.without_cuts().minimum(&b.without_cuts()),
+            Factor::Quotient(a, b) => a.without_cuts().quotient(&b.without_cuts()),
+            Factor::Symbol(_) => Self::of_factor(factor.clone(), 0),
         };
         let term = |term: &Term| term.factors.iter().map(whole).product::<Self>() * Self::number(term.coefficient);
         self.terms().iter().map(term).sum()

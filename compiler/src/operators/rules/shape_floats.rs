@@ -194,6 +194,9 @@ fn numbers(graph: &Graph, value: ValueId, deepest: usize, nodes_left: &Cell<usiz
         let whole = graph.integers_of(value)?.elements;
         return whole.iter().map(|length| Element::Whole(length.clone()).as_number()).collect();
     }
+    if stated.dtype == ElementType::F64 {
+        return doubles(graph, value);
+    }
     if stated.dtype != ElementType::F32 {
         return None;
     }
@@ -237,6 +240,13 @@ fn numbers(graph: &Graph, value: ValueId, deepest: usize, nodes_left: &Cell<usiz
         }
         _ => None,
     }
+}
+
+/// The numbers of a constant of doubles, where single precision has all of them.
+fn doubles(graph: &Graph, value: ValueId) -> Option<Vec<f32>> {
+    let chunks = graph.constant_of(value)?.bytes.chunks_exact(8);
+    let numbers = chunks.map(|bytes| f64::from_le_bytes(bytes.try_into().expect("chunks of 8")));
+    numbers.map(|number| Some(number as f32).filter(|single| f64::from(*single) == number)).collect()
 }
 
 /// The first input's elements in the output's shape.

@@ -23,6 +23,8 @@ pub(crate) struct Window {
     pub(crate) output: Vec<Length>,
     /// An axis whose padding by rule depends on a length that is open.
     pub(crate) open_padding: Option<usize>,
+    /// Whether a last window counts that is not full.
+    pub(crate) takes_rest: bool,
 }
 
 /// Longer axes cannot be real, and sums of them would overflow.
@@ -88,16 +90,16 @@ impl Window {
             input: input.to_vec(),
             output: vec![0.into(); rank],
             open_padding: None,
+            takes_rest: node.int("ceil_mode").unwrap_or(0) != 0,
         };
-        let ceil = node.int("ceil_mode").unwrap_or(0) != 0;
         let auto_pad = node.string("auto_pad").unwrap_or("NOTSET");
         for axis in 0..rank {
-            window.place(axis, auto_pad, ceil)?;
+            window.place(axis, auto_pad)?;
         }
         Ok(window)
     }
 
-    fn place(&mut self, axis: usize, auto_pad: &str, ceil: bool) -> Result<(), String> {
+    fn place(&mut self, axis: usize, auto_pad: &str) -> Result<(), String> {
         let (input, stride, extent) = (self.input[axis].clone(), self.strides[axis], self.extent(axis));
         match auto_pad {
             "NOTSET" => {}
@@ -121,13 +123,13 @@ impl Window {
         }
         let padding = self.before[axis] + self.after[axis];
         let Some(input) = input.fixed() else {
-            if ceil && stride > 1 {
-                return Err(format!(
-                    "ceil_mode over axis {} of open length {input}: export the model with a fixed length there",
-                    axis + 2
-                ));
-            }
-            self.output[axis] = (input + padding - extent).quotient(&stride.into()) + 1;
+            let free = &input + padding - extent;
+            self.output[axis] = match self.takes_rest {
+                false => free.quotient(&stride.into()) + 1,
+                // it always starts before the padding at the end
+                true if stride + self.after[axis] <= extent => free.quotient_up(stride) + 1,
+                true => (free.quotient_up(stride) + 1).minimum(&(input + self.before[axis]).quotient_up(stride)),
+            };
             return Ok(());
         };
         let padded = input + padding;
@@ -136,7 +138,7 @@ impl Window {
         };
         let mut output = free / stride + 1;
         // a last window that is not full counts when it starts before the padding at the end
-        if ceil && free % stride != 0 && output * stride < input + self.before[axis] {
+        if self.takes_rest && free % stride != 0 && output * stride < input + self.before[axis] {
             output += 1;
         }
         self.output[axis] = output.into();
