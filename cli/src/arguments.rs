@@ -162,14 +162,15 @@ pub(crate) enum Command {
     'reviews-test-*.parquet' -o reviews.yaml"
 )]
 pub(crate) struct Init {
-    /// The rows to train on: a Parquet file, a folder of them, or a pattern
+    /// The rows to train on: Parquet (a file, a folder of them, or a pattern), or a folder of images, an archive or a table as `import` reads
+    /// it
     #[arg(value_name = "DATA")]
     pub(crate) data: PathBuf,
     /// The pretrained model
     #[arg(value_name = "MODEL.onnx")]
     pub(crate) model: PathBuf,
-    /// The rows to evaluate on; without it those of another split in the same folder
-    #[arg(long, value_name = "PARQUET")]
+    /// The rows to evaluate on; without it those of another split in the same folder, or a part of what is no Parquet
+    #[arg(long, value_name = "DATA")]
     pub(crate) evaluate: Vec<PathBuf>,
     /// The column that is to be told
     #[arg(long, value_name = "COLUMN")]
@@ -198,9 +199,13 @@ pub(crate) struct Init {
 pub(crate) struct Train {
     #[command(flatten)]
     pub(crate) recipe: RecipeArguments,
-    /// The pretrained model, where the argument before it is data (Parquet): a recipe is made of both, as `init` does
+    /// The pretrained model, where the argument before it is data (Parquet, or a folder, archive or table that `import` reads): a recipe is
+    /// made of both, as `init` does
     #[arg(value_name = "MODEL.onnx")]
     pub(crate) model: Option<PathBuf>,
+    /// With data and a model: the column that is to be told
+    #[arg(long, value_name = "COLUMN", requires = "model")]
+    pub(crate) label: Option<String>,
     /// Go on from the newest checkpoint in the output folder
     #[arg(long, conflicts_with = "overwrite")]
     pub(crate) resume: bool,
@@ -295,7 +300,7 @@ pub(crate) struct Predict {
     /// The model: an ONNX file, or the folder of a run or an ensemble
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
-    /// Images, folders of them, files of text (a row a line), CSV, JSON Lines or Parquet; `-` is the standard input. A table
+    /// Images, folders or archives of them, files of text (a row a line), CSV, JSON Lines or Parquet; `-` is the standard input. A table
     /// has the columns that the model was trained on; images in it are paths
     #[arg(value_name = "INPUT", required_unless_present = "texts")]
     pub(crate) inputs: Vec<PathBuf>,
@@ -312,7 +317,7 @@ pub(crate) struct Predict {
     /// Name so many of the most likely classes of each row; 0 names all
     #[arg(long, value_name = "CLASSES", default_value_t = 5)]
     pub(crate) top: usize,
-    /// The folder for masks, of a model that has a class for each pixel
+    /// The folder for masks as large as the pictures, of a model that has a class for each pixel; without it their shares are told
     #[arg(long, value_name = "FOLDER")]
     pub(crate) masks: Option<PathBuf>,
     /// Rows that are run together

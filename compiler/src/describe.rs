@@ -9,7 +9,7 @@ use crate::finetuning::{
     self, FineTuning, FrozenConstant, Layer, LayerFacts, MethodReport, SelectedPart, TrainedLayer, find_attentions,
     frozen_constants, normalize, untie,
 };
-use crate::graph::ValueId;
+use crate::graph::{Graph, Length, ValueId};
 use crate::model_file::Model;
 use crate::operators::{Gradient, OperatorCatalog};
 use crate::prepared::{Prepared, prepare, unique_numbers, unique_parameters};
@@ -24,7 +24,7 @@ pub struct ModelReport {
     pub producer: String,
     /// Inputs that come from data; `None` for a symbolic axis.
     pub inputs: Vec<(String, Vec<Option<usize>>)>,
-    /// Outputs; `None` for a symbolic axis.
+    /// Outputs; `None` for an axis that neither the file nor, without a fine-tuning, the graph gives a length.
     pub outputs: Vec<(String, Vec<Option<usize>>)>,
     /// Layers with weights, from the input to the output.
     pub layers: Vec<LayerReport>,
@@ -115,10 +115,12 @@ pub fn describe(
     wanted: Option<&FineTuning>,
     catalog: &OperatorCatalog,
 ) -> Result<ModelReport, CompilerError> {
+    let mut outputs = model.outputs();
     let mut report = match wanted {
         Some(wanted) => described_layers(&prepare(model, wanted, catalog)?, Some(wanted), catalog),
         None => {
             let mut graph = model.graph(&BTreeMap::new(), catalog)?;
+            outputs = inferred(outputs, &graph);
             let tied = finetuning::note_of_ties(&normalize(&mut graph));
             let untied = untie(&mut graph, catalog);
             let layers = finetuning::layers(&graph, catalog);
@@ -163,9 +165,24 @@ pub fn describe(
     report.opset = model.opset();
     report.producer = model.producer();
     report.inputs = model.inputs();
-    report.outputs = model.outputs();
+    report.outputs = outputs;
     report.operators = coverage(model, wanted, catalog)?;
     Ok(report)
+}
+
+/// Outputs with the lengths that follow from the graph where the file leaves them open.
+fn inferred(mut outputs: Vec<(String, Vec<Option<usize>>)>, graph: &Graph) -> Vec<(String, Vec<Option<usize>>)> {
+    for (name, shape) in &mut outputs {
+        let value = graph.outputs().iter().find(|value| graph.name(**value) == name);
+        let Some(stated) = value.and_then(|value| graph.tensor_type(*value)) else { continue };
+        let lengths = || stated.shape.iter().map(Length::fixed);
+        if shape.is_empty() {
+            shape.extend(lengths());
+        } else if shape.len() == stated.shape.len() {
+            shape.iter_mut().zip(lengths()).for_each(|(own, length)| *own = own.or(length));
+        }
+    }
+    outputs
 }
 
 fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>, catalog: &OperatorCatalog) -> ModelReport {

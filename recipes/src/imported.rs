@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
-use millstream_pipeline::{Dataset, Split, SplitRole};
+use millstream_pipeline::{Dataset, PipelineError, Split, SplitRole};
 use millstream_schemas::recipe::{DataRecipe, Patterns};
 use millstream_schemas::{FileLock, FingerprintWriter, Recipe, count, files, shown_path};
 use serde::{Deserialize, Serialize};
 
 use crate::folder_files::{FolderFiles, extension, is_image};
-use crate::import::{ImportOptions, SplitShare, archive_stem, expanded, import};
+use crate::import::{ImportOptions, SplitShare, archive_stem, expanded, images_beside, import};
 use crate::table_records::TableFormat;
 use crate::{Event, Events, RecipeError, Silent, Stop};
 
@@ -21,7 +21,7 @@ const FOLDER: &str = ".data";
 /// What a finished import leaves in its folder.
 const DONE: &str = ".import.json";
 /// Raised where the same sources become other rows.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// What is set aside to evaluate on of sources that have no splits.
 const SET_ASIDE: f64 = 0.2;
 
@@ -45,6 +45,9 @@ struct Done {
     left_out: u64,
     /// The first that was left out, and why.
     first: Option<(String, String)>,
+    /// What deserves a look.
+    #[serde(default)]
+    notes: Vec<String>,
 }
 
 /// Where rows are imported to.
@@ -155,7 +158,7 @@ impl<'a> NamedRows<'a> {
     /// They are not there, cannot be imported, or are no dataset.
     pub(crate) fn open(&self, role: SplitRole) -> Result<(Dataset, Vec<String>), RecipeError> {
         match self.imported(&mut Silent, &Stop::default())? {
-            None => Ok((Dataset::open_split(self.patterns, self.base, role)?, Vec::new())),
+            None => Ok((Dataset::open_split(self.patterns, self.base, role).map_err(what_is_taken)?, Vec::new())),
             Some((folder, note)) => Ok((Dataset::open_split(&[text_of(&folder)?], Path::new("/"), role)?, vec![note])),
         }
     }
@@ -184,7 +187,8 @@ impl<'a> NamedRows<'a> {
                 }
                 let first = report.left_out.first.first().map(|first| (first.name.clone(), first.reason.clone()));
                 let sources = options.sources.iter().map(shown_path).collect();
-                let known = Done { sources, rows: report.rows, left_out: report.left_out.count, first };
+                let known =
+                    Done { sources, rows: report.rows, left_out: report.left_out.count, first, notes: report.notes };
                 let text = serde_json::to_vec_pretty(&known).expect("our own types have string keys");
                 let done = options.output.join(DONE);
                 files::replace_file(&done, &text).map_err(RecipeError::io("write", &done))?;
@@ -241,7 +245,13 @@ impl<'a> NamedRows<'a> {
         tell(&VERSION.to_le_bytes());
         tell(&[u8::from(self.is_divided)]);
         for source in sources {
-            let files = if source.is_dir() { FolderFiles::below(source)?.files } else { vec![source.clone()] };
+            let files = match source.is_dir() {
+                true => FolderFiles::below(source)?.files,
+                false if TableFormat::of(source).is_some() => {
+                    std::iter::once(source.clone()).chain(images_beside(source)).collect()
+                }
+                false => vec![source.clone()],
+            };
             tell(&(files.len() as u64).to_le_bytes());
             for path in files {
                 let name = path.strip_prefix(source.parent().unwrap_or(source)).unwrap_or(&path);
@@ -306,6 +316,18 @@ pub(crate) fn with_imported_rows(
     Imports::beside(&recipe.output.folder).named_in(recipe, events, stop)
 }
 
+/// Of a folder that has nothing to be read, what it could have.
+fn what_is_taken(error: PipelineError) -> RecipeError {
+    match error {
+        PipelineError::NoFiles { pattern, base, .. } if base.join(&pattern).is_dir() => {
+            let message = "the folder holds no *.parquet file, and nothing that is imported either: images in a folder for each class or with a \
+                           table, boxes or masks beside them, tables (CSV, JSON Lines), archives of these";
+            RecipeError::mismatch(pattern, message)
+        }
+        other => other.into(),
+    }
+}
+
 fn text_of(folder: &Path) -> Result<String, RecipeError> {
     let message = "the name is no UTF-8; choose another folder for the results";
     folder.to_str().map(str::to_owned).ok_or_else(|| RecipeError::mismatch(shown_path(folder), message))
@@ -341,9 +363,10 @@ impl Done {
             }
         };
         let sources: Vec<&str> = self.sources.iter().take(3).map(String::as_str).collect();
+        let notes: String = self.notes.iter().take(3).map(|note| format!("; {note}")).collect();
         let more = if self.sources.len() > 3 { ", …" } else { "" };
         format!(
-            "{}{more}: imported into {}, {}{left_out}",
+            "{}{more}: imported into {}, {}{left_out}{notes}",
             sources.join(", "),
             shown_path(folder),
             count(self.rows, "row")

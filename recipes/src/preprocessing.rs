@@ -108,10 +108,15 @@ impl Preprocessing {
             images.state(&name, &mut encoding);
             (name, TensorEncoding { encoding, shape: Vec::new(), learned })
         };
+        let target = |(name, encoding): (&String, &Choice)| {
+            let encoding =
+                TensorEncoding { encoding: encoding.clone(), shape: Vec::new(), learned: serde_json::Value::Null };
+            (name.clone(), encoding)
+        };
         Ok(Self {
             version: 2,
             inputs: inputs.into_iter().map(entry).collect(),
-            targets: BTreeMap::new(),
+            targets: data.targets.iter().map(target).collect(),
             transparency: data.transparency,
             transforms: recipe.transforms.evaluate.clone(),
             reads: Some(Choices::of(&recipe.training, catalogs)?.loss.reads()),
@@ -160,6 +165,11 @@ impl Preprocessing {
     /// The model's inputs and what they are made of.
     pub(crate) fn encodings(&self) -> impl Iterator<Item = (&str, &Choice)> {
         self.inputs.iter().map(|(name, input)| (name.as_str(), &input.encoding))
+    }
+
+    /// What its output was held against, but for classes, and what that learned of the training rows.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = (&Choice, &serde_json::Value)> {
+        self.targets.values().map(|target| (&target.encoding, &target.learned))
     }
 
     /// The tensors of the inputs. A file that an encoding reads, and that has gone from its place, is taken from beside the model.

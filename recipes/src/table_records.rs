@@ -10,6 +10,9 @@ use crate::folder_files::extension;
 /// Bytes of a record at most: more are those of a quotation mark that nothing closes.
 const LONGEST_RECORD: u64 = 256 << 20;
 
+/// Bytes of a heading that are looked at for what lies between its fields.
+const LONGEST_HEADING: u64 = 1 << 16;
+
 /// Words that stand for a missing number.
 const MISSING: [&str; 7] = ["NA", "N/A", "NaN", "nan", "null", "NULL", "None"];
 
@@ -94,25 +97,29 @@ pub(crate) struct TableRecords<R> {
 }
 
 enum Rows<R> {
-    Delimited { reader: Box<csv::Reader<Bounded<R>>>, headings: Vec<String> },
+    Delimited { reader: Box<csv::Reader<Bounded<R>>>, headings: Vec<String>, delimiter: u8 },
     JsonLines { reader: BufReader<R>, next: RecordPlace },
 }
 
-impl<R: Read> TableRecords<R> {
-    /// Opens a table.
+impl<R: Read + Seek> TableRecords<R> {
+    /// Opens a table. Fields of one with commas by its name lie between semicolons or tabs where its heading has some and no comma.
     ///
     /// # Errors
     /// It has no heading that can be read.
-    pub(crate) fn open(name: &str, format: TableFormat, source: R) -> Result<Self, RecipeError> {
+    pub(crate) fn open(name: &str, format: TableFormat, mut source: R) -> Result<Self, RecipeError> {
         let rows = match format {
             TableFormat::Delimited(delimiter) => {
+                let delimiter = match delimiter {
+                    b',' => instead_of_commas(&mut source).map_err(RecipeError::io("read", name))?.unwrap_or(delimiter),
+                    other => other,
+                };
                 let source = Bounded { source, left: LONGEST_RECORD };
                 let mut reader =
                     csv::ReaderBuilder::new().delimiter(delimiter).buffer_capacity(1 << 16).from_reader(source);
                 let headings = reader.headers().map_err(|error| failed(name, &error))?.iter();
                 // a mark of the byte order is no part of a name
                 let headings = headings.map(|heading| heading.trim_start_matches('\u{feff}').to_owned()).collect();
-                Rows::Delimited { reader: Box::new(reader), headings }
+                Rows::Delimited { reader: Box::new(reader), headings, delimiter }
             }
             TableFormat::JsonLines => Rows::JsonLines {
                 reader: BufReader::with_capacity(1 << 16, source),
@@ -120,6 +127,16 @@ impl<R: Read> TableRecords<R> {
             },
         };
         Ok(Self { name: name.to_owned(), rows })
+    }
+
+    /// What lies between its fields, in words, where that is not what its name says.
+    pub(crate) fn delimiter_in_words(&self, format: TableFormat) -> Option<&'static str> {
+        match (&self.rows, format) {
+            (Rows::Delimited { delimiter, .. }, TableFormat::Delimited(named)) if *delimiter != named => {
+                Some(if *delimiter == b';' { "semicolons" } else { "tabs" })
+            }
+            _ => None,
+        }
     }
 
     /// The names over the fields; none where each record names its own.
@@ -178,9 +195,7 @@ impl<R: Read> TableRecords<R> {
             },
         }
     }
-}
 
-impl<R: Read + Seek> TableRecords<R> {
     /// Goes to where a record begins.
     ///
     /// # Errors
@@ -203,6 +218,19 @@ impl<R: Read + Seek> TableRecords<R> {
             }
         }
     }
+}
+
+/// Semicolons or tabs, where the heading has some, more of them than of the other, and no comma; and goes back to the beginning.
+fn instead_of_commas(source: &mut (impl Read + Seek)) -> io::Result<Option<u8>> {
+    let mut beginning = Vec::new();
+    source.by_ref().take(LONGEST_HEADING).read_to_end(&mut beginning)?;
+    source.seek(SeekFrom::Start(0))?;
+    let heading = beginning.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+    let count = |wanted: u8| heading.iter().filter(|byte| **byte == wanted).count();
+    Ok(match (count(b','), count(b';'), count(b'\t')) {
+        (1.., ..) | (0, 0, 0) => None,
+        (_, semicolons, tabs) => Some(if semicolons >= tabs { b';' } else { b'\t' }),
+    })
 }
 
 fn failed(name: &str, error: &csv::Error) -> RecipeError {
@@ -293,6 +321,26 @@ mod tests {
         assert_eq!(found.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [1, 3, 4, 5]);
         assert!(found[1].1.starts_with("bad: the line is no JSON object"), "{found:?}");
         assert_eq!((found[2].1.as_str(), found[3].1.as_str()), ("bad: the line is no UTF-8", "{\"a\":null}"));
+    }
+
+    #[test]
+    fn fields_lie_between_semicolons_or_tabs_where_the_heading_has_no_comma() {
+        for (text, headings, words) in [
+            ("a;b\n1,5;x\n", &["a", "b"][..], Some("semicolons")),
+            ("\u{feff}a\tb\r\n1\tx\r\n", &["a", "b"], Some("tabs")),
+            ("a;b;c\td\n", &["a", "b", "c\td"], Some("semicolons")),
+            ("a,b;c\n1,2\n", &["a", "b;c"], None),
+            ("a\n1;2\n", &["a"], None),
+            ("", &[], None),
+        ] {
+            let comma = TableFormat::Delimited(b',');
+            let mut records = open(comma, text.as_bytes());
+            assert_eq!(records.headings().unwrap(), headings, "{text:?}");
+            assert_eq!(records.delimiter_in_words(comma), words, "{text:?}");
+            assert!(read(&mut records).iter().all(|(line, cells)| *line == 2 && !cells.starts_with("bad")), "{text:?}");
+        }
+        let named = TableFormat::Delimited(b'\t');
+        assert_eq!(open(named, b"a;b\n").headings().unwrap(), ["a;b"]);
     }
 
     #[test]

@@ -63,13 +63,19 @@ pub(crate) fn of_data(global: &Global, arguments: &arguments::Train, model: &Pat
     let named = data.ancestors().find(|path| !is_pattern(path)).and_then(Path::file_stem);
     // of `x.tar.gz` too
     let named = named.map(|stem| stem.to_str().and_then(|stem| stem.strip_suffix(".tar")).map_or(stem, OsStr::new));
-    let stem = named.context("the data have no name; choose a folder for the results by `--output`")?;
+    // of a pattern without a folder what stands before it, or else the working directory
+    let beginning = data.to_string_lossy();
+    let beginning = beginning.split(['*', '?', '[', '{']).next().unwrap_or_default();
+    let beginning = beginning.trim_end_matches(['-', '_', '.']);
+    let beginning = (!beginning.is_empty()).then(|| OsStr::new(beginning));
+    let stem = named.or(beginning).or_else(|| here.file_name());
+    let stem = stem.context("the data have no name; choose a folder for the results by `--output`")?;
     let output = arguments.output.as_ref().map_or_else(|| here.join("runs").join(stem), |output| here.join(output));
     let wanted = arguments::Init {
         data: data.clone(),
         model: model.to_owned(),
         evaluate: Vec::new(),
-        label: None,
+        label: arguments.label.clone().or_else(|| in_overrides(&arguments.recipe.overrides)),
         output: PathBuf::from("-"),
         run: None,
         overwrite: false,
@@ -78,7 +84,22 @@ pub(crate) fn of_data(global: &Global, arguments: &arguments::Train, model: &Pat
     for decision in &report.decisions {
         messages::tell(&harmless(decision));
     }
-    Ok(RecipeText::new(&report.text, Path::new("the recipe of data and model"), &here, &arguments.recipe.overrides)?)
+    // a column of numbers, masks or boxes is told by another word of the recipe
+    let overrides = arguments.recipe.overrides.iter().filter(|change| label_of(change).is_none());
+    let overrides: Vec<String> = overrides.cloned().collect();
+    Ok(RecipeText::new(&report.text, Path::new("the recipe of data and model"), &here, &overrides)?)
+}
+
+/// The column that is to be told, where a change of the recipe names it.
+fn in_overrides(overrides: &[String]) -> Option<String> {
+    overrides.iter().rev().find_map(|change| label_of(change)).map(str::to_owned)
+}
+
+fn label_of(change: &str) -> Option<&str> {
+    let (key, value) = change.split_once('=')?;
+    let value = value.trim();
+    let quoted = |mark: char| value.strip_prefix(mark)?.strip_suffix(mark);
+    (key.trim() == "data.label").then(|| quoted('"').or_else(|| quoted('\'')).unwrap_or(value))
 }
 
 fn options(arguments: &arguments::Init, here: &Path, folder: PathBuf, output: PathBuf) -> anyhow::Result<InitOptions> {

@@ -124,16 +124,27 @@ fn shown(
 fn print_table(by: &PredictedBy, rows: Vec<PredictedRow>) -> anyhow::Result<()> {
     let is = |wanted: fn(&RowAnswer) -> bool| rows.iter().any(|row| wanted(&row.answer));
     let headings: &[&str] = match by.predicts {
-        PredictedAs::Classes if is(|answer| matches!(answer, RowAnswer::Mask { .. })) => &["input", "classes", "mask"],
+        PredictedAs::Classes if is(|answer| matches!(answer, RowAnswer::Mask { mask: Some(_), .. })) => {
+            &["input", "classes", "mask"]
+        }
+        PredictedAs::Classes if is(|answer| matches!(answer, RowAnswer::Mask { .. })) => &["input", "classes"],
         PredictedAs::Classes if is(|answer| matches!(answer, RowAnswer::Tokens { .. })) => &["input", "classes"],
         PredictedAs::Classes => &["input", "class", ">probability", "then"],
         PredictedAs::Labels => &["input", "labels", "most likely"],
         PredictedAs::Numbers => &["input", "values"],
+        PredictedAs::Box => &["input", ">left", ">top", ">right", ">bottom", "class"],
+        PredictedAs::Boxes => &["input", "boxes (left, top, right, bottom)", "class"],
+    };
+    // of models that tell one
+    let headings = match headings {
+        [others @ .., "class"] if by.classes.is_empty() && by.predicts != PredictedAs::Classes => others,
+        all => all,
     };
     let mut table = Table::new(headings);
     for PredictedRow { input, answer } in rows {
         let mut cells = vec![input];
         cells.extend(told(answer));
+        cells.truncate(headings.len());
         cells.resize(headings.len(), String::new());
         table.row(cells);
     }
@@ -159,11 +170,22 @@ fn told(answer: RowAnswer) -> Vec<String> {
             let more = if values.len() > 8 { format!(" … ({} values)", values.len()) } else { String::new() };
             vec![first.join(", ") + &more]
         }
+        RowAnswer::Box { r#box, class } => {
+            let sides = r#box.iter().map(|side| format!("{side:.1}"));
+            sides.chain(class).collect()
+        }
+        RowAnswer::Boxes { boxes, class } => {
+            let one = |own: &[f32; 4]| own.map(|side| format!("{side:.1}")).join(", ");
+            let first: Vec<String> = boxes.iter().take(4).map(one).collect();
+            let more = if boxes.len() > 4 { format!("; … ({} boxes)", boxes.len()) } else { String::new() };
+            std::iter::once(first.join("; ") + &more).chain(class).collect()
+        }
         RowAnswer::Tokens { classes } => vec![classes.join(" ")],
         RowAnswer::Mask { mask, shares, .. } => {
             let shares: Vec<String> =
                 shares.iter().take(3).map(|share| format!("{} {:.1} %", share.class, 100.0 * share.share)).collect();
-            vec![shares.join(", "), mask.display().to_string()]
+            let mask = mask.map(|mask| mask.display().to_string());
+            std::iter::once(shares.join(", ")).chain(mask).collect()
         }
         RowAnswer::Unusable { error } => vec![format!("not usable: {error}")],
     }

@@ -204,3 +204,55 @@ fn an_import_is_seen_in_every_command_that_makes_one() {
     assert!(ran.stderr.contains("trial 1: ") && ran.stderr.contains("/45 rows, "), "{}", ran.stderr);
     ran.done();
 }
+
+#[test]
+fn a_table_of_paths_and_labels_is_trained_on_with_the_pictures_that_it_names() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    class_folders(&place, "own/pics/all", 0, 45);
+    let class = |row: usize| dataset::CLASSES[dataset::rows(row, 1)[0].label as usize];
+    let table = |heading: &str, between: &str| -> String {
+        let rows = (0..45).map(|row| format!("pics/all/{0}/{row:03}.png{between}{0}\n", class(row)));
+        format!("{heading}\n{}", rows.collect::<String>())
+    };
+    place.write("own/labels.csv", &table("path,label", ","));
+    place.write("own/semicolons.csv", &table("filename;class", ";"));
+    for (file, input) in [("labels", "path"), ("semicolons", "filename")] {
+        let run = format!("runs/{file}");
+        let data = format!("own/{file}.csv");
+        let ran = place.run(&["train", &data, "model.onnx", "--set", "training.epochs=1"]);
+        assert!(ran.stderr.contains(&format!("the values of `{input}` are files of images")), "{}", ran.stderr);
+        assert_eq!(ran.stderr.contains("lie between semicolons"), file == "semicolons", "{}", ran.stderr);
+        // a fifth of each class
+        assert!(ran.done().contains("of 9 rows"));
+        let recipe = String::from_utf8(place.read(&format!("{run}/recipe.yaml"))).unwrap();
+        assert!(recipe.contains(input), "{recipe}");
+        place.run(&["predict", &run, "own/pics"]).done();
+        place.run(&["predict", &run, &data]).done();
+    }
+    let before = imports(&place, "runs/.data");
+    // a picture that is not any more what it was is imported anew
+    fs::write(place.path("own/pics/all/red/000.png"), dataset::rows(90, 1).remove(0).image.unwrap()).unwrap();
+    place.run(&["init", "own/labels.csv", "model.onnx", "-o", "a.yaml", "--run", "runs/other"]).done();
+    assert_eq!(imports(&place, "runs/.data").len(), before.len() + 1);
+
+    // a folder of pictures in one place with a table beside them is that table
+    fs::remove_file(place.path("own/semicolons.csv")).unwrap();
+    for row in 0..45 {
+        let name = format!("own/pics/all/{}/{row:03}.png", class(row));
+        fs::rename(place.path(&name), place.path(&format!("own/pics/{row:03}.png"))).unwrap();
+    }
+    let rows: String = (0..45).map(|row| format!("pics/{row:03}.png,{}\n", class(row))).collect();
+    place.write("own/labels.csv", &format!("path,label\n{rows}"));
+    let report = place.run(&["import", "own", "-o", "imported", "--json"]).json();
+    assert_eq!((&report["rows"], &report["read_as"]), (&45.into(), &"tables".into()));
+    // and one that names pictures which are not there says so
+    place.write("lost.csv", "path,label\nx/1.png,a\nx/2.png,b\n");
+    place.run(&["train", "lost.csv", "model.onnx"]).failed_with(&[
+        "lost.csv: the model takes images, and no column holds any",
+        "`path` has names of images (`x/1.png`)",
+        "--image path",
+    ]);
+}

@@ -4,6 +4,8 @@ use std::fs;
 
 use crate::corpus::corpus;
 use crate::dataset;
+use crate::import::class_folders;
+use crate::onnx::{model, node, tensor, weight};
 use crate::workplace::{Workplace, has_runtime, text};
 
 /// Rows of two splits in one folder beside the small network.
@@ -96,4 +98,66 @@ fn texts_and_a_known_model_are_guessed_on_real_data() {
     for part in ["head: {new_with: zeros}", "{match: classifier, multiplier: 10}", "resize: {shorter_side: 256}"] {
         assert!(flowers.contains(part), "wanted {part} in {flowers}");
     }
+}
+
+#[test]
+fn the_only_column_like_a_class_is_told_and_train_takes_a_label() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    class_folders(&place, "birds/pictures", 0, 45);
+    let table = |more: &dyn Fn(usize) -> String, heading: &str| {
+        let row = |row: usize| {
+            let class = dataset::CLASSES[dataset::rows(row, 1)[0].label as usize];
+            format!("pictures/{class}/{row:03}.png,{class},seen as number {row}{}\n", more(row))
+        };
+        let rows: String = (0..45).map(row).collect();
+        place.write("birds/metadata.csv", &format!("file_name,species,remark{heading}\n{rows}"));
+    };
+    table(&|_| String::new(), "");
+    let said = place.run(&["init", "birds", "model.onnx", "-o", "a.yaml"]).done();
+    assert!(said.contains("the class in `species`"), "{said}");
+    table(&|row| format!(",{}", ["north", "south"][row % 2]), ",place");
+    let train = |more: &[&str]| {
+        let line = ["train", "birds", "model.onnx", "--overwrite", "--set", "training.epochs=1"];
+        place.run(&[&line[..], more].concat())
+    };
+    train(&[]).failed_with(&["birds: ", "`species`, `place` may be", "`--label`"]);
+    for (more, told) in [(&["--label", "place"][..], "place"), (&["--set", "data.label=species"], "species")] {
+        let ran = train(more);
+        assert!(ran.stderr.contains(&format!("the class in `{told}`")), "{}", ran.stderr);
+        ran.done();
+    }
+    let ran = place.run(&["train", "recipe.yaml", "--label", "label"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+
+    // pictures with nothing to be told of them
+    fs::create_dir(place.path("flat")).unwrap();
+    for row in 0..3 {
+        fs::write(place.path(&format!("flat/{row}.png")), dataset::rows(row, 1).remove(0).image.unwrap()).unwrap();
+    }
+    place.run(&["train", "flat", "model.onnx"]).failed_with(&["flat: ", "a folder for each class"]);
+    fs::create_dir(place.path("one")).unwrap();
+    fs::rename(place.path("flat"), place.path("one/red")).unwrap();
+    place.run(&["train", "one", "model.onnx"]).failed_with(&["one: ", "all rows are of one class, `red`"]);
+    fs::create_dir(place.path("empty")).unwrap();
+    place.run(&["train", "empty", "model.onnx"]).failed_with(&[
+        "empty: ",
+        "no *.parquet file",
+        "a folder for each class",
+    ]);
+    // a model of texts, and two columns of them
+    let nodes = vec![
+        node("Gather", &["table", "input_ids"], "vectors", &[]),
+        node("Flatten", &["vectors"], "flat", &[("axis", &[1])]),
+        node("Gemm", &["flat", "w", "b"], "scores", &[("transB", &[1])]),
+    ];
+    let weights = vec![weight("table", &[10, 4]), weight("w", &[2, 32]), weight("b", &[2])];
+    let (inputs, outputs) =
+        (vec![tensor("input_ids", true, &["batch", "8"])], tensor("scores", false, &["batch", "2"]));
+    fs::write(place.path("texts.onnx"), model(nodes, weights, inputs, vec![outputs])).unwrap();
+    let rows = |row: usize| format!("{{\"title\": \"t {row}\", \"body\": \"b {row}\", \"label\": \"c{}\"}}\n", row % 2);
+    place.write("two.jsonl", &(0..20).map(rows).collect::<String>());
+    place.run(&["train", "two.jsonl", "texts.onnx"]).failed_with(&["two.jsonl: ", "`title`, `body` do", "`text`"]);
 }

@@ -5,7 +5,7 @@ use std::fs;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
 use crate::learning::noise;
-use crate::onnx::{model, node, tensor, weight};
+use crate::onnx::{model, node, tensor, weight, whole};
 use crate::workplace::{Workplace, has_runtime};
 
 const SIDE: u32 = 16;
@@ -26,6 +26,14 @@ fn picture(place: &Workplace, name: &str, row: usize) {
     let path = place.path(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     RgbImage::from_fn(SIDE, SIDE, pixel).save(path).unwrap();
+}
+
+/// The same picture twice as wide and three times as high.
+fn enlarged(place: &Workplace, name: &str, row: usize) {
+    picture(place, name, row);
+    let small = image::open(place.path(name)).unwrap();
+    let large = small.resize_exact(2 * SIDE, 3 * SIDE, image::imageops::FilterType::Nearest);
+    large.save(place.path(name)).unwrap();
 }
 
 /// Pictures and masks, the square of the value `bright`.
@@ -103,6 +111,17 @@ fn pictures_and_masks_become_a_recipe_that_learns_them() {
     let metrics: serde_json::Value = serde_json::from_slice(&place.read("runs/made/metrics.json")).unwrap();
     assert!(metrics["evaluation"]["mean_iou"].as_f64().unwrap() > 0.9, "{}", metrics["evaluation"]);
     place.run(&["predict", "runs/made", "squares/images", "--masks", "found"]).done();
+    // a mask is as large as its picture, whatever size the model sees
+    enlarged(&place, "large.png", 3);
+    let told = place.run(&["predict", "runs/made", "large.png", "--masks", "found", "--json"]).json();
+    assert_eq!(told["size"], serde_json::json!([2 * SIDE, 3 * SIDE]));
+    let mask = image::open(place.path("found/large.png")).unwrap().to_luma8();
+    let right = mask.enumerate_pixels().filter(|(x, y, class)| is_inside(square(3), x / 2, y / 3) == (class.0[0] == 1));
+    assert!(right.count() as f64 > 0.95 * f64::from(6 * SIDE * SIDE), "{told}");
+    // and without a folder for it the shares are told
+    let table = place.run(&["predict", "runs/made", "large.png"]).done();
+    contains(&table, &["large.png", "class 0", "class 1", "%"]);
+    place.run(&["predict", "runs/made", "large.png", "-o", "shares.parquet"]).done();
 
     // black and white, and a model of other classes
     masks(&place, "white", 255);
@@ -134,12 +153,40 @@ fn pictures_of_one_thing_with_its_box_become_a_recipe_that_finds_it() {
     yolo(&place, "squares", 1);
     of_numbers(&place, "classes.onnx", 10);
     let (said, recipe) = made(&place, "squares", "classes.onnx");
-    contains(&said, &["where the thing in a picture is", "a new last layer", "`millstream preview`"]);
+    contains(&said, &["where the thing in a picture is", "a new last layer", "are those of `coco`, as the data say"]);
     contains(&recipe, &["convention: coco, most: 1, as: flat", "huber", "no turns"]);
     place.run(&["train", "made.yaml"]).done();
     let metrics: serde_json::Value = serde_json::from_slice(&place.read("runs/made/metrics.json")).unwrap();
     let away = metrics["evaluation"]["mae"].as_f64().unwrap();
     assert!(away < 0.12, "{}", metrics["evaluation"]);
+    // boxes are those of the picture as it is, in pixels
+    enlarged(&place, "large.png", 3);
+    let told = place.run(&["predict", "runs/made", "large.png", "--json"]).json();
+    let [left, top, side] = square(3).map(f64::from);
+    let wanted = [2.0 * left, 3.0 * top, 2.0 * (left + side), 3.0 * (top + side)];
+    let found: Vec<f64> = told["box"].as_array().unwrap().iter().map(|side| side.as_f64().unwrap()).collect();
+    let away: f64 = found.iter().zip(wanted).map(|(a, b)| (a - b).abs()).sum::<f64>() / 4.0;
+    assert!(away < 0.2 * 2.5 * f64::from(SIDE), "{found:?} {wanted:?}");
+    let table = place.run(&["predict", "runs/made", "large.png"]).done();
+    contains(&table, &["left", "bottom", &format!("{:.1}", found[0])]);
+    place.run(&["predict", "runs/made", "large.png", "-o", "boxes.csv"]).done();
+    contains(&String::from_utf8(place.read("boxes.csv")).unwrap(), &["input,left,top,right,bottom,class,error"]);
+    place.run(&["predict", "runs/made", "squares/images", "-o", "boxes.parquet"]).done();
+
+    // what a file leaves open, as TorchScript's does, follows from its graph
+    let nodes = vec![
+        node("Flatten", &["image"], "pixels", &[("axis", &[1])]),
+        node("Gemm", &["pixels", "w", "b"], "numbers", &[("transB", &[1])]),
+        node("Reshape", &["numbers", "shape"], "boxes", &[]),
+    ];
+    let pixels = u64::from(SIDE * SIDE * 3);
+    let weights = vec![weight("w", &[4, pixels]), weight("b", &[4]), whole("shape", &[-1, 1, 4])];
+    let own = SIDE.to_string();
+    let inputs = vec![tensor("image", false, &["batch", "3", &own, &own])];
+    let outputs = vec![tensor("boxes", false, &["batch", "some", "more"])];
+    fs::write(place.path("reshaped.onnx"), model(nodes, weights, inputs, outputs)).unwrap();
+    let (_, recipe) = made(&place, "squares", "reshaped.onnx");
+    contains(&recipe, &["head: keep", "convention: coco, most: 1, beyond: cut"]);
 
     yolo(&place, "several", 3);
     place.run(&["init", "several", "classes.onnx", "-o", "other.yaml"]).failed_with(&[
@@ -150,4 +197,26 @@ fn pictures_of_one_thing_with_its_box_become_a_recipe_that_finds_it() {
     of_pixels(&place, "maps.onnx", 2, "16");
     place.run(&["init", "several", "maps.onnx", "-o", "other.yaml"]).failed_with(&["first output is [?, 2, 16, 16]"]);
     assert!(!place.path("other.yaml").exists());
+}
+
+#[test]
+fn boxes_of_an_import_that_look_like_corners_are_left_top_width_and_height() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::bare();
+    // wider than they are far from the edges, all of them
+    fs::create_dir_all(place.path("wide/labels")).unwrap();
+    for row in 0..40 {
+        picture(&place, &format!("wide/images/{row}.png"), row);
+        place.write(&format!("wide/labels/{row}.txt"), "0 0.5 0.5 0.6 0.6\n");
+    }
+    place.write("wide/data.yaml", "names: [square]\n");
+    of_numbers(&place, "classes.onnx", 10);
+    let (said, recipe) = made(&place, "wide", "classes.onnx");
+    contains(&said, &["are those of `coco`, as the data say"]);
+    contains(&recipe, &["convention: coco"]);
+    // the same as Parquet
+    place.run(&["import", "wide", "-o", "parquet"]).done();
+    contains(&made(&place, "parquet", "classes.onnx").1, &["convention: coco"]);
 }

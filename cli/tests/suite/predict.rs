@@ -227,3 +227,48 @@ fn a_table_of_one_row_may_lack_what_the_model_fills_in_and_a_typo_is_no_missing_
     let all = lines(&millstream(&["predict", text(&run), text(&pattern), "--json"]).done());
     assert!(all.len() == 84 && all.iter().all(|row| row["values"].is_array()), "{}", all.len());
 }
+
+#[test]
+fn an_archive_of_pictures_is_predicted_as_the_folder_that_it_holds() {
+    if !has_runtime() {
+        return;
+    }
+    let place = trained();
+    let rows = dataset::rows(200, 3);
+    let mut zip = zip::ZipWriter::new(fs::File::create(place.path("pics.zip")).unwrap());
+    fs::create_dir_all(place.path("in/a")).unwrap();
+    let packed = fs::File::create(place.path("pics.tar.gz")).unwrap();
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(packed, flate2::Compression::fast()));
+    for (at, row) in rows.iter().enumerate() {
+        let (name, image) = (format!("a/{at}.png"), row.image.as_ref().unwrap());
+        fs::write(place.path(&format!("in/{name}")), image).unwrap();
+        zip.start_file(&name, zip::write::SimpleFileOptions::default()).unwrap();
+        std::io::Write::write_all(&mut zip, image).unwrap();
+        let mut header = tar::Header::new_gnu();
+        header.set_size(image.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        tar.append_data(&mut header, &name, image.as_slice()).unwrap();
+    }
+    zip.start_file("a/notes.txt", zip::write::SimpleFileOptions::default()).unwrap();
+    zip.finish().unwrap();
+    tar.into_inner().unwrap().finish().unwrap();
+    let said = |input: &str| {
+        let ran = place.run(&["predict", "run", input, "--json"]);
+        let told = ran.stderr.clone();
+        (lines(&ran.done()), told)
+    };
+    let probabilities =
+        |all: &[Value]| all.iter().map(|row| row["probability"].as_f64().unwrap()).collect::<Vec<f64>>();
+    let (wanted, _) = said("in");
+    let (zipped, told) = said("pics.zip");
+    assert_eq!(zipped[0]["input"], "pics.zip/a/0.png");
+    assert_eq!((zipped.len(), probabilities(&zipped)), (3, probabilities(&wanted)));
+    assert!(told.contains("1 other file passed over"), "{told}");
+    assert_eq!(probabilities(&said("pics.tar.gz").0), probabilities(&wanted));
+    place.write("none.csv", "a\n1\n");
+    let mut empty = zip::ZipWriter::new(fs::File::create(place.path("none.zip")).unwrap());
+    empty.start_file("a.csv", zip::write::SimpleFileOptions::default()).unwrap();
+    empty.finish().unwrap();
+    place.run(&["predict", "run", "none.zip"]).failed_with(&["none.zip", "it takes an image"]);
+}

@@ -14,6 +14,20 @@ pub(super) fn has_images(files: &SourceFiles) -> bool {
     files.files().iter().any(|file| is_image(&file.name))
 }
 
+/// How many folders of classes there are.
+pub(super) fn classes(files: &SourceFiles) -> usize {
+    let images = files.files().iter().filter(|file| is_image(&file.name));
+    let folders: Vec<Vec<&str>> = images
+        .map(|file| {
+            let mut folders: Vec<&str> = file.inner_name().split('/').collect();
+            folders.pop();
+            folders
+        })
+        .collect();
+    let level = Levels::of(&folders.iter().map(Vec::as_slice).collect::<Vec<_>>()).class;
+    folders.iter().filter_map(|folders| folders.get(level)).collect::<BTreeSet<_>>().len()
+}
+
 /// Images in folders of their classes, which may lie in folders of splits.
 ///
 /// # Errors

@@ -12,6 +12,9 @@ const MOST_CLASSES: usize = 100_000;
 /// Classes of a column at most that is a label by its name alone.
 const FEW_CLASSES: usize = 1000;
 
+/// Rows of a class, on the average, in a column that is called like anything.
+const LEAST_ROWS_A_CLASS: u64 = 4;
+
 /// Names of columns that hold what is to be told, the likeliest first.
 pub(crate) const LABELS: [&str; 9] =
     ["label", "labels", "class", "category", "target", "y", "sentiment", "score", "fine_label"];
@@ -29,6 +32,11 @@ pub(super) fn class_of_json(value: &Json) -> Option<String> {
         Json::Number(_) | Json::Bool(_) => Some(value.to_string()),
         _ => None,
     }
+}
+
+/// Whether a column of so many values, of which so many differ, is one of classes.
+pub(crate) fn are_classes(values: u64, different: usize) -> bool {
+    (2..=FEW_CLASSES).contains(&different) && different as u64 * LEAST_ROWS_A_CLASS <= values
 }
 
 /// The classes of a label that were met.

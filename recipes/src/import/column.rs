@@ -104,6 +104,9 @@ pub(super) fn image_fields() -> Fields {
     vec![Field::new("bytes", DataType::Binary, true), Field::new("path", DataType::Utf8, true)].into()
 }
 
+/// The entry of a file's metadata that says what the numbers of boxes are, by the names of their columns, in JSON.
+pub(crate) const BOX_CONVENTIONS: &str = "millstream.boxes";
+
 /// The schema of files of these columns, with what `datasets` says of them.
 pub(super) fn schema(columns: &[Column]) -> SchemaRef {
     let fields: Vec<Field> =
@@ -111,7 +114,14 @@ pub(super) fn schema(columns: &[Column]) -> SchemaRef {
     let features: Map<String, Json> =
         columns.iter().map(|column| (column.name.clone(), column.kind.feature())).collect();
     let declared = json!({ "info": { "features": features } }).to_string();
-    Arc::new(Schema::new_with_metadata(fields, HashMap::from([("huggingface".to_owned(), declared)])))
+    let mut metadata = HashMap::from([("huggingface".to_owned(), declared)]);
+    let of_boxes = columns.iter().filter(|column| matches!(column.kind, Kind::Objects(_)));
+    // left, top, width and height, whatever the source had
+    let conventions: Map<String, Json> = of_boxes.map(|column| (column.name.clone(), "coco".into())).collect();
+    if !conventions.is_empty() {
+        metadata.insert(BOX_CONVENTIONS.to_owned(), Json::Object(conventions).to_string());
+    }
+    Arc::new(Schema::new_with_metadata(fields, metadata))
 }
 
 #[cfg(test)]

@@ -9,6 +9,12 @@ use super::source_files::SourceFiles;
 use super::{class_folders, coco, mask_folders, samples, tables, yolo};
 use crate::{RecipeError, Stop};
 
+/// Whether images lie beside tables that name them, and not in folders of classes.
+fn is_table_of_images(files: &SourceFiles, options: &ImportOptions, stop: &Stop) -> bool {
+    let is_named = || !options.images.is_empty() && tables::has_tables(files);
+    is_named() || (class_folders::classes(files) < 2 && tables::name_images(files, stop))
+}
+
 /// Finds out what a source is; `None` where it was stopped before.
 ///
 /// # Errors
@@ -31,7 +37,7 @@ pub(super) fn find(files: &SourceFiles, options: &ImportOptions, stop: &Stop) ->
         mask_folders::read(files, options)?
     } else if samples::has_samples(files) {
         samples::read(files, options, stop)?
-    } else if class_folders::has_images(files) {
+    } else if class_folders::has_images(files) && !is_table_of_images(files, options, stop) {
         class_folders::read(files, options)?
     } else if tables::has_tables(files) {
         tables::tables(files, options, stop)?

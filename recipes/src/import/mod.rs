@@ -1,6 +1,7 @@
 //! Folders, archives and tables made into Parquet, in the layout of the Hugging Face Hub.
 
 mod archive;
+mod archive_members;
 mod class_folders;
 mod class_values;
 mod coco;
@@ -10,6 +11,7 @@ mod columns_seen;
 mod division;
 mod duplicates;
 mod finding;
+mod image_columns;
 mod import_options;
 mod import_report;
 mod importing;
@@ -39,5 +41,8 @@ pub use import_report::{
 pub use importing::import;
 
 pub(crate) use archive::archive_stem;
-pub(crate) use class_values::LABELS;
+pub(crate) use archive_members::ArchiveMembers;
+pub(crate) use class_values::{LABELS, are_classes};
+pub(crate) use column::BOX_CONVENTIONS;
+pub(crate) use image_columns::images_beside;
 pub(crate) use source_patterns::expanded;

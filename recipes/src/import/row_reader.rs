@@ -8,7 +8,6 @@ use super::class_values::{class_of_json, class_of_text};
 use super::column::{Column, Kind};
 use super::layout::{Cell, Layout, RowSource, SourceRow};
 use super::source_files::{NamedFile, ReadSeek, SourceFiles};
-use super::tables::image_of;
 use super::values::Value;
 use super::yolo_lines::boxes_of_lines;
 use crate::RecipeError;
@@ -122,7 +121,7 @@ impl<'a> RowReader<'a> {
                 let place = self.tables[table as usize].as_ref().and_then(|opened| opened.places[at]);
                 let Some(text) = place.and_then(|place| cells.get(place)) else { return Ok(Value::Missing) };
                 match &column.kind {
-                    Kind::Image => Ok(image(self.files, &image_of(self.files, name, text)?)?.0),
+                    Kind::Image => Ok(image(self.files, &self.files.image(name, text)?)?.0),
                     Kind::Class(_) => Ok(self.class(at, class_of_text(text))),
                     kind => Ok(Value::of_text(text, kind)),
                 }
@@ -132,7 +131,7 @@ impl<'a> RowReader<'a> {
                 match &column.kind {
                     Kind::Image => {
                         let path = cell.as_str().ok_or_else(|| "it names no image".to_owned())?;
-                        Ok(image(self.files, &image_of(self.files, name, path)?)?.0)
+                        Ok(image(self.files, &self.files.image(name, path)?)?.0)
                     }
                     Kind::Class(_) => Ok(self.class(at, class_of_json(cell))),
                     kind => Ok(Value::of_json(cell, kind)),

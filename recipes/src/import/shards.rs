@@ -4,6 +4,7 @@ use millstream_pipeline::Split;
 use millstream_pipeline::arrow_schema::Schema;
 use millstream_schemas::FingerprintWriter;
 
+use super::column::BOX_CONVENTIONS;
 use super::division::drawn;
 use super::scan::ScannedRow;
 
@@ -94,6 +95,8 @@ fn fingerprint(
     let mut write = |bytes: &[u8]| all.write_all(bytes).expect("a hash can always be written to");
     write(&VERSION.to_le_bytes());
     write(schema.metadata().get("huggingface").map_or("", String::as_str).as_bytes());
+    // files without boxes stay what they were
+    write(schema.metadata().get(BOX_CONVENTIONS).map_or("", String::as_str).as_bytes());
     for at in members {
         let name = row_name(*at);
         write(&(name.len() as u64).to_le_bytes());

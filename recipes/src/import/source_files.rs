@@ -200,6 +200,17 @@ impl SourceFiles {
         }
     }
 
+    /// The image that a cell of a table names.
+    ///
+    /// # Errors
+    /// As [`Self::named`], or the cell is empty.
+    pub(super) fn image(&self, table: &str, path: &str) -> Result<NamedFile, String> {
+        if path.trim().is_empty() {
+            return Err("it names no image".into());
+        }
+        self.named(table, path)
+    }
+
     /// What a file is called.
     pub(super) fn name<'a>(&'a self, file: &'a NamedFile) -> &'a str {
         match file {

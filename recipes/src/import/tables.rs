@@ -7,6 +7,7 @@ use millstream_schemas::{count, nearest, shown};
 use super::class_values::{ClassesSeen, LABELS, class_of_json, class_of_text};
 use super::column::{Column, Kind};
 use super::columns_seen::Seen;
+use super::image_columns::ImageColumns;
 use super::import_options::ImportOptions;
 use super::layout::{Layout, RowSource, SourceRow, SourceTable};
 use super::source_files::{NamedFile, SourceFiles};
@@ -36,6 +37,16 @@ pub(super) fn has_tables(files: &SourceFiles) -> bool {
     files.files().iter().any(|file| TableFormat::of(Path::new(&file.name)).is_some())
 }
 
+/// Whether tables name images that are there.
+pub(super) fn name_images(files: &SourceFiles, stop: &Stop) -> bool {
+    has_tables(files) && image_columns(files, stop).is_ok_and(|columns| !columns.found.is_empty())
+}
+
+fn image_columns(files: &SourceFiles, stop: &Stop) -> Result<ImageColumns, RecipeError> {
+    let tables: Vec<u32> = table_splits(files, false).into_iter().map(|(file, _)| file).collect();
+    ImageColumns::of(files, &tables, stop)
+}
+
 /// Images that tables beside them name: `metadata.csv` or `metadata.jsonl` with `file_name` and further columns. What there is so far where it
 /// is stopped.
 ///
@@ -59,6 +70,10 @@ fn read(files: &SourceFiles, options: &ImportOptions, of_images: bool, stop: &St
     let mut images: Vec<String> = options.images.clone();
     if of_images {
         images.insert(0, FILE_NAME.to_owned());
+    } else if images.is_empty() {
+        let columns = image_columns(files, stop)?;
+        layout.notes.extend(columns.notes);
+        images = columns.found;
     }
     let finds_label = options.finds_label && options.label.is_none();
     let mut seen = SeenColumns { images, label: options.label.clone(), finds_label, ..SeenColumns::default() };
@@ -235,6 +250,9 @@ fn one_table(
     let table = layout.tables.len() as u32;
     layout.tables.push(SourceTable { file, format });
     let mut records = TableRecords::open(name, format, files.seekable(file)?)?;
+    if let Some(delimiter) = records.delimiter_in_words(format) {
+        layout.notes.push(format!("fields of `{}` lie between {delimiter}", shown(name)));
+    }
     let headings: Vec<String> = records.headings().map(<[String]>::to_vec).unwrap_or_default();
     let mut met = BTreeSet::new();
     let mut roles = Vec::with_capacity(headings.len());
@@ -299,7 +317,7 @@ fn one_table(
         let found: Result<Vec<NamedFile>, String> = if paths.len() < images {
             Err("it names no image".into())
         } else {
-            paths.iter().map(|path| image_of(files, name, path)).collect()
+            paths.iter().map(|path| files.image(name, path)).collect()
         };
         match found {
             Err(reason) => layout.leave_out(&format!("{name}:{line}"), reason),
@@ -319,15 +337,4 @@ fn one_table(
         return Err(RecipeError::mismatch(shown(name), format!("{} are too many", count(layout.rows.len(), "row"))));
     }
     Ok(())
-}
-
-/// The image that a cell names.
-///
-/// # Errors
-/// There is none; in words.
-pub(super) fn image_of(files: &SourceFiles, table: &str, path: &str) -> Result<NamedFile, String> {
-    if path.trim().is_empty() {
-        return Err("it names no image".into());
-    }
-    files.named(table, path)
 }

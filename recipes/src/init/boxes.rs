@@ -5,12 +5,15 @@ use millstream_pipeline::{Dataset, List, Value};
 use millstream_schemas::shown;
 
 use crate::RecipeError;
+use crate::import::BOX_CONVENTIONS;
 use crate::model_inputs::shown_shape;
 
 /// Rows that are looked at, at most.
 const MOST_ROWS: usize = 2000;
 /// Names of columns and fields with boxes.
 const NAMES: [&str; 4] = ["bbox", "bboxes", "box", "boxes"];
+/// What four numbers may be.
+const CONVENTIONS: [&str; 4] = ["albumentations", "coco", "pascal_voc", "yolo"];
 /// Boxes from where on it is no chance that all of them could be corners.
 const ENOUGH: usize = 20;
 /// Of the rows with boxes, those that may have several and still be taken for pictures of one thing.
@@ -21,8 +24,10 @@ const FEW: f64 = 0.1;
 pub(super) struct Boxes {
     /// The field of structs, where it is not the usual one.
     pub(super) field: Option<String>,
-    /// What their four numbers seem to be.
+    /// What their four numbers are.
     pub(super) convention: &'static str,
+    /// Whether the data say so; else they only seem to be.
+    pub(super) is_recorded: bool,
     /// As many of a row are told.
     pub(super) most: usize,
     /// Whether they are told as one row of numbers.
@@ -108,14 +113,17 @@ impl Boxes {
             );
             Err(RecipeError::mismatch("MODEL", message))
         };
-        let convention = convention(&seen);
+        let recorded = recorded(dataset, column);
+        let (convention, is_recorded) = (recorded.unwrap_or_else(|| convention(&seen)), recorded.is_some());
         let field = field.filter(|field| field != "bbox");
         match scores {
-            [_, Some(most), Some(4)] if *most > 0 => Ok(Self { field, convention, most: *most, is_flat: false }),
+            [_, Some(most), Some(4)] if *most > 0 => {
+                Ok(Self { field, convention, is_recorded, most: *most, is_flat: false })
+            }
             [_, _] if with_several as f64 > FEW * (with_one + with_several) as f64 => {
                 refused(format!("{with_several} of {} rows have several", with_one + with_several))
             }
-            [_, _] => Ok(Self { field, convention, most: 1, is_flat: true }),
+            [_, _] => Ok(Self { field, convention, is_recorded, most: 1, is_flat: true }),
             other => refused(format!("the model's first output is {}", shown_shape(other))),
         }
     }
@@ -153,6 +161,14 @@ fn each_box(value: Value<'_>, field: Option<&str>, seen: &mut Vec<[f64; 4]>) {
         }
         _ => {}
     }
+}
+
+/// What the four numbers of a column's boxes are, where its files say so, as those of imports do.
+fn recorded(dataset: &Dataset, column: &str) -> Option<&'static str> {
+    let text = dataset.arrow_schema().metadata().get(BOX_CONVENTIONS)?;
+    let all: serde_json::Value = serde_json::from_str(text).ok()?;
+    let own = all.get(column)?.as_str()?;
+    CONVENTIONS.into_iter().find(|convention| *convention == own)
 }
 
 /// What the four numbers of boxes seem to be.

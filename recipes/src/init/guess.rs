@@ -1,12 +1,13 @@
 use std::path::{Path, PathBuf};
 
 use millstream_compiler::{Model, OperatorCatalog, describe};
-use millstream_pipeline::{Dataset, SplitRole};
+use millstream_pipeline::{Dataset, SplitRole, Value};
 use millstream_schemas::{Feature, count, grouped, shown, shown_path};
 
 use super::image_preparation::ImagePreparation;
 use super::init_options::InitOptions;
 use super::told::{Asked, Told};
+use crate::folder_files::is_image;
 use crate::imported::NamedRows;
 use crate::preprocessing::Preprocessing;
 use crate::{RecipeError, labels_file};
@@ -41,8 +42,6 @@ pub(super) struct Guess {
     knows_classes: bool,
     /// How the data became Parquet, where they were none.
     imported: Vec<String>,
-    /// Numbers in its layers.
-    pub(super) parameters: usize,
     /// Its last layer, where it has layers.
     last_layer: Option<String>,
 }
@@ -82,8 +81,8 @@ impl Guess {
         };
         let model = Model::read(path)?;
         let known = labels_file::of_model(&model, path)?.unwrap_or_default();
-        let outputs = model.outputs();
-        let scores = outputs.first().map(|(_, shape)| shape.as_slice()).unwrap_or_default();
+        let report = describe(&model, None, &OperatorCatalog::standard())?;
+        let scores = report.outputs.first().map(|(_, shape)| shape.as_slice()).unwrap_or_default();
         let asked =
             Asked { label: options.label.as_deref(), scores, names: &known, takes_images: takes_images(&model) };
         let told = Told::of(&dataset, &asked)?;
@@ -98,7 +97,6 @@ impl Guess {
             Told::Boxes { boxes, .. } => !boxes.is_flat || gives == Some(4),
             Told::Labels { .. } | Told::Number { .. } => false,
         };
-        let report = describe(&model, None, &OperatorCatalog::standard())?;
         Ok(Self {
             model: options.named(path)?,
             train: data.clone(),
@@ -111,7 +109,6 @@ impl Guess {
             is_of_tokens,
             knows_classes,
             imported,
-            parameters: report.parameters,
             last_layer: report.layers.last().map(|layer| layer.name.clone()),
         })
     }
@@ -145,7 +142,7 @@ impl Guess {
     }
 
     /// What was decided, and why.
-    pub(super) fn decisions(&self, head: Head) -> Vec<String> {
+    pub(super) fn decisions(&self, head: Head, trained: usize) -> Vec<String> {
         let input = match &self.input {
             Input::Image { column, size, preparation } => {
                 let how = if preparation.mean.is_empty() { "" } else { "normalized " };
@@ -175,7 +172,7 @@ impl Guess {
             ),
             _ => format!("{} are trained on", count(self.rows, "row")),
         };
-        let all = format!("all {} parameters are trained", grouped(self.parameters as u64));
+        let all = format!("all {} parameters are trained", grouped(trained as u64));
         let decided = [input, told, format!("{head}; {all}"), rows];
         self.imported.iter().cloned().chain(decided).chain(self.told.to_look_at()).collect()
     }
@@ -217,7 +214,7 @@ fn input(dataset: &Dataset, model: &Model, told: &Told, options: &InitOptions) -
         let [channels, height, width] = image.layout.read(axes);
         let mut images = columns().filter(|(_, feature)| matches!(feature, Feature::Image(_)));
         let Some((column, _)) = images.next() else {
-            return Err(RecipeError::mismatch("DATA", "the model takes images, and no column holds any"));
+            return Err(RecipeError::mismatch("DATA", no_images(dataset)?));
         };
         let channels = channels.unwrap_or(3);
         if !matches!(channels, 1 | 3) {
@@ -240,15 +237,19 @@ fn input(dataset: &Dataset, model: &Model, told: &Told, options: &InitOptions) -
     if inputs.iter().all(is_of_text) && inputs.iter().any(|(name, _)| name == OF_TEXT[0]) {
         return text(dataset, told, &inputs[0], options);
     }
-    if let [(name, shape)] = inputs.as_slice()
+    if let [(input, shape)] = inputs.as_slice()
         && let [_, Some(width)] = shape.as_slice()
     {
         let is_number = |column: &str| {
             let kind = dataset.arrow_schema().field_with_name(column).map(|field| field.data_type().clone());
             kind.is_ok_and(|kind| kind.is_numeric())
         };
-        let numbers: Vec<String> =
-            columns().filter(|(name, _)| is_number(name)).map(|(name, _)| name.clone()).collect();
+        let is_class = |feature: &Feature| matches!(feature, Feature::ClassLabel { .. });
+        let of_numbers = || columns().filter(|(name, _)| is_number(name));
+        let name = |(name, _): &(String, Feature)| name.clone();
+        let plain: Vec<String> = of_numbers().filter(|(_, feature)| !is_class(feature)).map(name).collect();
+        // numbers of classes are taken where the model wants as many
+        let numbers: Vec<String> = if plain.len() == *width { plain } else { of_numbers().map(name).collect() };
         if numbers.len() != *width {
             let message = format!(
                 "the model takes {width} numbers a row, and the data have {} of numbers; write a recipe that says what its input is made of \
@@ -257,7 +258,7 @@ fn input(dataset: &Dataset, model: &Model, told: &Told, options: &InitOptions) -
             );
             return Err(RecipeError::mismatch("DATA", message));
         }
-        return Ok(Input::Numbers { input: name.clone(), columns: numbers });
+        return Ok(Input::Numbers { input: input.clone(), columns: numbers });
     }
     let names: Vec<String> = inputs.iter().take(8).map(|(name, _)| format!("`{}`", shown(name))).collect();
     let message = format!(
@@ -265,6 +266,33 @@ fn input(dataset: &Dataset, model: &Model, told: &Told, options: &InitOptions) -
         names.join(", ")
     );
     Err(RecipeError::mismatch("MODEL", message))
+}
+
+/// Why there is no image to take, and what to do.
+fn no_images(dataset: &Dataset) -> Result<String, RecipeError> {
+    let features = dataset.features().columns.iter();
+    let texts: Vec<String> =
+        features.filter(|(_, feature)| *feature == Feature::Text).map(|(name, _)| name.clone()).collect();
+    let named = match texts.is_empty() {
+        true => None,
+        false => dataset.find_row(&texts, |row| {
+            texts.iter().enumerate().find_map(|(at, name)| match row.get(at) {
+                Value::Text(text) if is_image(text) => Some((name.clone(), text.to_owned())),
+                _ => None,
+            })
+        })?,
+    };
+    let what = "the model takes images, and no column holds any";
+    Ok(match named {
+        None => what.to_owned(),
+        Some((column, path)) => {
+            let (column, path) = (shown(column), shown(path));
+            format!(
+                "{what}; `{column}` has names of images (`{path}`), which count from the folder of the table and lie below it: \
+                 `millstream import TABLE --image {column} -o FOLDER` embeds them, and says of each that is not there why"
+            )
+        }
+    })
 }
 
 fn text(
@@ -285,10 +313,14 @@ fn text(
         _ => by_name(),
     };
     let Some(column) = column else {
-        let message = format!(
-            "the model reads text, and which column holds it is not clear: {} do",
-            count(texts.len() as u64, "column")
-        );
+        let named: Vec<String> = texts.iter().take(20).map(|name| format!("`{}`", shown(name))).collect();
+        let message = match texts.as_slice() {
+            [] => "the model reads text, and no column beside the one that is to be told holds any; another is told by `--label`".into(),
+            _ => format!(
+                "the model reads text, and which column holds it is not clear: {} do; call the one that is read `text`, or take the others out",
+                named.join(", ")
+            ),
+        };
         return Err(RecipeError::mismatch("DATA", message));
     };
     let folder = options.model.parent().unwrap_or(Path::new(".")).to_owned();

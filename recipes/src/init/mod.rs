@@ -10,8 +10,8 @@ mod told;
 
 use std::path::Path;
 
-use millstream_schemas::Recipe;
 use millstream_schemas::recipe::RecipeText;
+use millstream_schemas::{Recipe, shown, shown_path};
 use serde::Serialize;
 
 use crate::error::with_causes;
@@ -40,13 +40,13 @@ pub struct InitReport {
 /// Data or model cannot be read, it cannot be told what is input and what is to be told, or no recipe was found with which the model
 /// trains: then the reason of the likeliest.
 pub fn init(options: &InitOptions) -> Result<InitReport, RecipeError> {
-    let guess = Guess::of(options)?;
+    let guess = Guess::of(options).map_err(|error| named(error, options))?;
     let mut reason: Option<RecipeError> = None;
     for head in guess.heads() {
         let text = recipe_lines::written(&guess, head);
         match trains(&text, &options.folder, &options.catalogs) {
-            Ok(recipe) => {
-                let mut decisions = guess.decisions(head);
+            Ok((recipe, trained)) => {
+                let mut decisions = guess.decisions(head, trained);
                 if let Some(reason) = reason {
                     decisions.push(format!("the usual last layer cannot be: {}", with_causes(&reason)));
                 }
@@ -58,6 +58,21 @@ pub fn init(options: &InitOptions) -> Result<InitReport, RecipeError> {
         }
     }
     Err(reason.expect("there is a likeliest last layer"))
+}
+
+/// What an error of data or model is about, called as it was named.
+fn named(error: RecipeError, options: &InitOptions) -> RecipeError {
+    match error {
+        RecipeError::Mismatch { place, message } => {
+            let place = match place.as_str() {
+                "DATA" => options.data.iter().map(shown).collect::<Vec<_>>().join(", "),
+                "MODEL" => shown(options.named(&options.model).unwrap_or_else(|_| shown_path(&options.model))),
+                _ => place,
+            };
+            RecipeError::Mismatch { place, message }
+        }
+        other => other,
+    }
 }
 
 /// Imports the data where they are no Parquet and were not imported yet, and says how far that is; [`init`] does it silently.
@@ -74,10 +89,10 @@ pub fn import_data(options: &InitOptions, events: &mut dyn Events, stop: &Stop) 
     Ok(())
 }
 
-/// The recipe that a text says, if a training step can be made of it.
-fn trains(text: &str, folder: &Path, catalogs: &Catalogs) -> Result<Recipe, RecipeError> {
+/// The recipe that a text says, if a training step can be made of it, and how many parameters that trains.
+fn trains(text: &str, folder: &Path, catalogs: &Catalogs) -> Result<(Recipe, usize), RecipeError> {
     let text = RecipeText::new(text, Path::new("recipe.yaml"), folder, &[])?;
     let recipe = load(&text, catalogs)?;
-    Opened::open(&recipe, catalogs)?.compile()?;
-    Ok(recipe)
+    let compiled = Opened::open(&recipe, catalogs)?.compile()?;
+    Ok((recipe, compiled.program().trained))
 }

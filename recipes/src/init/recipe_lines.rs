@@ -110,9 +110,14 @@ fn of_data(guess: &Guess) -> String {
             let field =
                 boxes.field.as_ref().map_or_else(String::new, |field| format!(", box_field: {}", quoted(field)));
             let form = if boxes.is_flat { ", as: flat, beyond: cut" } else { ", beyond: cut" };
+            let numbers = if boxes.is_recorded {
+                "what their four numbers are (`convention`) is said by the data"
+            } else {
+                "what their four numbers seem to be (`convention`) is seen by `millstream preview`"
+            };
             writeln!(
                 text,
-                "  targets:\n    # what their four numbers seem to be (`convention`) is seen by `millstream preview`\n    boxes:\n      \
+                "  targets:\n    # {numbers}\n    boxes:\n      \
                  boxes: {{column: {}{field}, convention: {}, most: {}{form}, class_field: '', without_boxes: no_weight, \
                  least_visible: 0.3}}",
                 quoted(column),

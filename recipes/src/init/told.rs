@@ -1,11 +1,13 @@
-use millstream_pipeline::Dataset;
+use std::collections::BTreeSet;
+
 use millstream_pipeline::arrow_schema::DataType;
+use millstream_pipeline::{Dataset, Value};
 use millstream_schemas::{Feature, count, shown};
 
 use super::boxes::{Boxes, column_of_boxes, has_boxes};
 use super::masks::Masks;
 use crate::RecipeError;
-use crate::import::LABELS;
+use crate::import::{LABELS, are_classes};
 use crate::model_inputs::shown_shape;
 
 /// Names of columns with masks.
@@ -22,6 +24,9 @@ const MASKS: [&str; 11] = [
     "segmentation_mask",
     "semantic",
 ];
+
+/// Rows that are looked at, at most.
+const MOST_ROWS: usize = 2000;
 
 /// What is to be told of a row.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +79,13 @@ impl Told {
                 };
                 let masks = Masks::of(dataset, &name, classes, asked.names)?;
                 Self::Mask { column: name, masks }
+            }
+            (Feature::ClassLabel { names }, _) if names.len() == 1 => {
+                let message = format!(
+                    "all rows are of one class, `{}`, and two are needed; of images, the folder above them is the class",
+                    shown(&names[0])
+                );
+                return Err(RecipeError::mismatch("DATA", message));
             }
             (Feature::ClassLabel { .. } | Feature::Text, _) => Self::Class { column: name },
             (_, Ok(DataType::List(_) | DataType::LargeList(_))) => Self::Labels { column: name },
@@ -140,6 +152,9 @@ impl Told {
             Self::Mask { masks, .. } if !masks.is_named => {
                 Some("nothing says what the classes of the masks are called: name them in the recipe".into())
             }
+            Self::Boxes { boxes: Boxes { convention, is_recorded: true, .. }, .. } => Some(format!(
+                "the numbers of the boxes are those of `{convention}`, as the data say; `millstream preview` shows them on the pictures"
+            )),
             Self::Boxes { boxes, .. } => Some(format!(
                 "the numbers of the boxes look like those of `{}`: see them on the pictures by `millstream preview`",
                 boxes.convention
@@ -168,10 +183,65 @@ fn column<'a>(dataset: &'a Dataset, asked: &Asked<'_>) -> Result<&'a (String, Fe
     let mut of_classes = features.iter().filter(|(_, feature)| matches!(feature, Feature::ClassLabel { .. }));
     let only = of_classes.next().filter(|_| of_classes.next().is_none());
     let boxes = || column_of_boxes(dataset).filter(|_| asked.takes_images).and_then(find);
-    of_pixels.or(only).or_else(by_name).or_else(mask).or_else(boxes).ok_or_else(|| {
-        let message = format!("which column is to be told is not clear; name it by `--label`, one of {}", names());
-        RecipeError::mismatch("DATA", message)
-    })
+    if let Some(found) = of_pixels.or(only).or_else(by_name).or_else(mask).or_else(boxes) {
+        return Ok(found);
+    }
+    let like_classes = like_classes(dataset)?;
+    if let [only] = like_classes.as_slice() {
+        return Ok(only);
+    }
+    // what is one of images alone has nothing to be told
+    let others = features.iter().filter(|(_, feature)| !matches!(feature, Feature::Image(_)));
+    let message = match (others.count(), like_classes.len()) {
+        (0, _) => format!(
+            "it has images ({}) and nothing that is to be told of them: put them into a folder for each class, or a table with a column \
+             of their paths and one of their classes beside them",
+            names()
+        ),
+        (_, 0) => format!("which column is to be told is not clear; name it by `--label`, one of {}", names()),
+        (..) => {
+            let several: Vec<String> = like_classes.iter().map(|(name, _)| format!("`{}`", shown(name))).collect();
+            format!("which column is to be told is not clear: {} may be; name one by `--label`", several.join(", "))
+        }
+    };
+    Err(RecipeError::mismatch("DATA", message))
+}
+
+/// Columns of a few texts that come again and again; without any, those of whole numbers.
+fn like_classes(dataset: &Dataset) -> Result<Vec<&(String, Feature)>, RecipeError> {
+    let schema = dataset.arrow_schema();
+    let features = dataset.features().columns.iter();
+    let kind =
+        |name: &str| schema.field_with_name(name).map(|field| field.data_type().clone()).unwrap_or(DataType::Null);
+    let is_whole = |name: &str| kind(name).is_integer() || kind(name) == DataType::Boolean;
+    let columns: Vec<&(String, Feature)> =
+        features.filter(|(name, feature)| *feature == Feature::Text || is_whole(name)).collect();
+    let names: Vec<String> = columns.iter().map(|(name, _)| name.clone()).collect();
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut seen: Vec<(u64, BTreeSet<String>)> = vec![(0, BTreeSet::new()); names.len()];
+    let mut rows = 0;
+    dataset.find_row(&names, |row| {
+        rows += 1;
+        for (at, (values, different)) in seen.iter_mut().enumerate() {
+            let value = match row.get(at) {
+                Value::Text(text) if !text.trim().is_empty() => text.to_owned(),
+                Value::Signed(number) => number.to_string(),
+                Value::Unsigned(number) => number.to_string(),
+                _ => continue,
+            };
+            *values += 1;
+            different.insert(value);
+        }
+        (rows >= MOST_ROWS).then_some(())
+    })?;
+    let are_classes = seen.iter().map(|(values, different)| are_classes(*values, different.len()));
+    let found: Vec<&(String, Feature)> =
+        columns.into_iter().zip(are_classes).filter(|(_, are)| *are).map(|(column, _)| column).collect();
+    let of_texts: Vec<&(String, Feature)> =
+        found.iter().copied().filter(|(_, feature)| *feature == Feature::Text).collect();
+    Ok(if of_texts.is_empty() { found } else { of_texts })
 }
 
 /// The column of images that holds masks of another: by its name, or the second of two.

@@ -3,7 +3,9 @@ use millstream_schemas::{Batch, RowId};
 use millstream_training::Prediction;
 use millstream_training::metrics::{sigmoid, softmax};
 
+use super::box_form::BoxForm;
 use super::mask_files::MaskFiles;
+use super::picture_space::PictureSpace;
 use super::predict_options::PredictOptions;
 use super::predicted_as::PredictedAs;
 use super::predicted_row::{ClassProbability, ClassShare, RowAnswer};
@@ -18,6 +20,8 @@ pub(super) struct Answers {
     /// Classes named of each row; 0 for all.
     top: usize,
     masks: Option<MaskFiles>,
+    /// How boxes stand in numbers, where these are boxes.
+    boxes: Option<BoxForm>,
 }
 
 impl Answers {
@@ -27,6 +31,7 @@ impl Answers {
         reads: PredictionKind,
         classes: Vec<String>,
         thresholds: Vec<f64>,
+        boxes: Option<BoxForm>,
         options: &PredictOptions,
     ) -> Result<Self, RecipeError> {
         if reads == PredictionKind::SequenceScores {
@@ -35,31 +40,43 @@ impl Answers {
             return Err(RecipeError::mismatch("model", message));
         }
         let masks = options.masks.as_deref().map(MaskFiles::new).transpose()?;
-        Ok(Self { reads, classes, thresholds, top: options.top, masks })
+        let boxes = boxes.filter(|_| reads == PredictionKind::Numbers);
+        Ok(Self { reads, classes, thresholds, top: options.top, masks, boxes })
     }
 
     pub(super) fn kind(&self) -> PredictedAs {
         match self.reads {
             PredictionKind::ClassScores | PredictionKind::SequenceScores => PredictedAs::Classes,
             PredictionKind::LabelScores => PredictedAs::Labels,
+            PredictionKind::Numbers if self.boxes.as_ref().is_some_and(|form| form.most == 1) => PredictedAs::Box,
+            PredictionKind::Numbers if self.boxes.is_some() => PredictedAs::Boxes,
             PredictionKind::Numbers | PredictionKind::Embeddings => PredictedAs::Numbers,
         }
     }
 
-    /// What the model says of each row of a batch.
+    /// Whether places of prepared pictures are to be told of the pictures as they were.
+    pub(super) fn are_of_places(&self) -> bool {
+        self.boxes.is_some() || self.reads == PredictionKind::ClassScores
+    }
+
+    /// What the model says of each row of a batch; `spaces` are those of its slots' pictures.
     ///
     /// # Errors
-    /// The prediction is of another shape than can be read, or of pixels, and there is no place for masks.
+    /// The prediction is of another shape than can be read.
     pub(super) fn of_batch(
         &self,
         batch: &Batch,
         prediction: &Prediction,
+        spaces: &[Option<PictureSpace>],
     ) -> Result<Vec<(RowId, RowAnswer)>, RecipeError> {
         let of_row: usize = prediction.shape.iter().skip(1).product();
         let rows = batch.rows.iter().zip(prediction.values.chunks(of_row.max(1))).enumerate();
         let rows = rows.filter_map(|(slot, (row, scores))| Some((slot, row.clone()?, scores)));
-        rows.map(|(slot, row, scores)| Ok((row, self.of_row(&prediction.shape, scores, || length(batch, slot))?)))
-            .collect()
+        rows.map(|(slot, row, scores)| {
+            let space = spaces.get(slot).and_then(Option::as_ref);
+            Ok((row, self.of_row(&prediction.shape, scores, || length(batch, slot), space)?))
+        })
+        .collect()
     }
 
     fn of_row(
@@ -67,6 +84,7 @@ impl Answers {
         shape: &[usize],
         scores: &[f32],
         length: impl Fn() -> Option<usize>,
+        space: Option<&PictureSpace>,
     ) -> Result<RowAnswer, RecipeError> {
         if scores.iter().any(|score| !score.is_finite()) {
             return Ok(RowAnswer::Unusable { error: "the model gives scores that are no numbers".into() });
@@ -79,9 +97,10 @@ impl Answers {
                 Ok(RowAnswer::Tokens { classes: best.map(|class| self.name(class)).collect() })
             }
             (PredictionKind::ClassScores, [_, classes, height, width]) => {
-                self.mask([*classes, *height, *width], scores)
+                Ok(self.mask([*classes, *height, *width], scores, space))
             }
             (PredictionKind::LabelScores, [_, _]) => Ok(self.labels(scores)),
+            (PredictionKind::Numbers, _) if self.boxes.is_some() => self.boxes(shape, scores, space),
             (PredictionKind::Numbers | PredictionKind::Embeddings, _) => {
                 Ok(RowAnswer::Numbers { values: scores.to_vec() })
             }
@@ -113,21 +132,39 @@ impl Answers {
         RowAnswer::Labels { labels, top: self.top(&probabilities), probabilities }
     }
 
-    fn mask(&self, [classes, height, width]: [usize; 3], scores: &[f32]) -> Result<RowAnswer, RecipeError> {
-        if self.masks.is_none() {
-            let message = "the model gives a class for each pixel; name a folder for the masks by `--masks`";
+    fn boxes(&self, shape: &[usize], scores: &[f32], space: Option<&PictureSpace>) -> Result<RowAnswer, RecipeError> {
+        let (numbers, rest) = scores.as_chunks::<4>();
+        let (Some(form), [first, ..], []) = (&self.boxes, numbers, rest) else {
+            let message = format!("it gives numbers of the shape {shape:?}, and boxes are told by four each");
             return Err(RecipeError::mismatch("model", message));
-        }
-        let pixels = height * width;
+        };
+        let Some(space) = space else {
+            return Ok(RowAnswer::Unusable { error: "how large its picture is cannot be read".into() });
+        };
+        let class = form.class.clone();
+        Ok(match form.most {
+            1 => RowAnswer::Box { r#box: form.read(*first, space), class },
+            _ => RowAnswer::Boxes { boxes: numbers.iter().map(|one| form.read(*one, space)).collect(), class },
+        })
+    }
+
+    fn mask(&self, [classes, height, width]: [usize; 3], scores: &[f32], space: Option<&PictureSpace>) -> RowAnswer {
+        let places = height * width;
         let best: Vec<u16> =
-            (0..pixels).map(|pixel| highest(classes, |class| scores[class * pixels + pixel]) as u16).collect();
+            (0..places).map(|place| highest(classes, |class| scores[class * places + place]) as u16).collect();
+        let (size, pixels) = match space {
+            Some(space) => space.classes([width, height], &best),
+            None => ([width, height], best.into_iter().map(Some).collect()),
+        };
         let mut counts = vec![0_u64; classes];
-        best.iter().for_each(|class| counts[usize::from(*class)] += 1);
+        pixels.iter().flatten().for_each(|class| counts[usize::from(*class)] += 1);
+        let seen: u64 = counts.iter().sum();
         let mut shares: Vec<(usize, u64)> = counts.into_iter().enumerate().filter(|(_, count)| *count > 0).collect();
         shares.sort_by_key(|(class, count)| (std::cmp::Reverse(*count), *class));
-        let share = |(class, count)| ClassShare { class: self.name(class), share: count as f64 / pixels.max(1) as f64 };
+        let share = |(class, count)| ClassShare { class: self.name(class), share: count as f64 / seen.max(1) as f64 };
         let shares = shares.into_iter().map(share).collect();
-        Ok(RowAnswer::Mask { mask: Default::default(), size: [width, height], shares, pixels: best })
+        let pixels = if self.masks.is_some() { pixels } else { Vec::new() };
+        RowAnswer::Mask { mask: None, size, shares, pixels }
     }
 
     /// An answer that was handed on, with what of it lies in files; `file` is what the row is called without its folder.
@@ -137,7 +174,7 @@ impl Answers {
     pub(super) fn finished(&mut self, answer: RowAnswer, file: &str) -> Result<RowAnswer, RecipeError> {
         match (answer, &mut self.masks) {
             (RowAnswer::Mask { size, shares, pixels, .. }, Some(masks)) => {
-                let mask = masks.write(file, size, &pixels)?;
+                let mask = Some(masks.write(file, size, &pixels)?);
                 Ok(RowAnswer::Mask { mask, size, shares, pixels: Vec::new() })
             }
             (answer, _) => Ok(answer),
@@ -175,7 +212,7 @@ mod tests {
 
     fn answers(reads: PredictionKind, thresholds: &[f64], options: &PredictOptions) -> Answers {
         let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
-        Answers::new(reads, classes, thresholds.to_vec(), options).unwrap()
+        Answers::new(reads, classes, thresholds.to_vec(), None, options).unwrap()
     }
 
     fn none() -> Option<usize> {
@@ -191,7 +228,7 @@ mod tests {
         };
         for (scores, wanted) in [([0.0, 0.5], "no"), ([0.0, 1.5], "yes")] {
             let RowAnswer::Class { class, probability, probabilities, index, .. } =
-                two.of_row(&[1, 2], &scores, none).unwrap()
+                two.of_row(&[1, 2], &scores, none, None).unwrap()
             else {
                 panic!("a class was wanted");
             };
@@ -199,7 +236,8 @@ mod tests {
             assert!((probabilities[1] - 1.0 / (1.0 + (-scores[1]).exp())).abs() < 1e-6);
         }
         let labels = answers(PredictionKind::LabelScores, &[0.0, 2.0, -1.0], &options);
-        let RowAnswer::Labels { labels, top, .. } = labels.of_row(&[1, 3], &[0.5, 1.0, -0.5], none).unwrap() else {
+        let RowAnswer::Labels { labels, top, .. } = labels.of_row(&[1, 3], &[0.5, 1.0, -0.5], none, None).unwrap()
+        else {
             panic!("labels were wanted");
         };
         assert_eq!(labels, ["a", "c"]);
@@ -212,11 +250,12 @@ mod tests {
         let of_classes = answers(PredictionKind::ClassScores, &[], &options);
         // three classes of four tokens, of which the row has three
         let scores = [9.0, 0.0, 1.0, 0.0, 0.0, 9.0, 2.0, 0.0, 0.0, 0.0, 3.0, 9.0];
-        let answer = of_classes.of_row(&[1, 3, 4], &scores, || Some(3)).unwrap();
+        let answer = of_classes.of_row(&[1, 3, 4], &scores, || Some(3), None).unwrap();
         assert_eq!(answer, RowAnswer::Tokens { classes: ["a", "b", "c"].map(str::to_owned).to_vec() });
-        let error = of_classes.of_row(&[1, 3, 2, 2], &scores, none).unwrap_err().to_string();
-        assert!(error.contains("--masks"), "{error}");
-        let infinite = of_classes.of_row(&[1, 3], &[0.0, f32::NAN, 1.0], none).unwrap();
+        // pixels without a folder for masks: the shares of the classes
+        let answer = of_classes.of_row(&[1, 3, 2, 2], &scores, none, None).unwrap();
+        assert!(matches!(answer, RowAnswer::Mask { mask: None, .. }), "{answer:?}");
+        let infinite = of_classes.of_row(&[1, 3], &[0.0, f32::NAN, 1.0], none, None).unwrap();
         assert!(matches!(infinite, RowAnswer::Unusable { .. }), "{infinite:?}");
     }
 
@@ -229,13 +268,14 @@ mod tests {
         let scores = [0.0, 9.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 9.0, 2.0];
         let mut written = Vec::new();
         for name in ["a/x.jpg", "b/x.png", "../x y.gif"] {
-            let answer = of_pixels.of_row(&[1, 3, 2, 2], &scores, none).unwrap();
+            let answer = of_pixels.of_row(&[1, 3, 2, 2], &scores, none, None).unwrap();
             let RowAnswer::Mask { mask, size, shares, .. } = of_pixels.finished(answer, name).unwrap() else {
                 panic!("a mask was wanted");
             };
             assert_eq!(size, [2, 2]);
             let shares: Vec<(&str, f64)> = shares.iter().map(|share| (share.class.as_str(), share.share)).collect();
             assert_eq!(shares, [("c", 0.5), ("a", 0.25), ("b", 0.25)]);
+            let mask = mask.unwrap();
             let image = ImageReader::open(&mask).unwrap().decode().unwrap().to_luma8();
             assert_eq!(image.into_raw(), [1, 0, 2, 2]);
             written.push(mask);
@@ -245,7 +285,8 @@ mod tests {
 
     #[test]
     fn scores_of_symbols_are_refused_with_the_command_that_reads_them() {
-        let error = Answers::new(PredictionKind::SequenceScores, Vec::new(), Vec::new(), &PredictOptions::new("m"));
+        let error =
+            Answers::new(PredictionKind::SequenceScores, Vec::new(), Vec::new(), None, &PredictOptions::new("m"));
         assert!(error.err().unwrap().to_string().contains("`evaluate`"));
     }
 }

@@ -1,16 +1,17 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs;
-use std::io::{BufRead, Read};
+use std::io::{BufRead, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use millstream_pipeline::{Dataset, arrow_array};
-use millstream_schemas::{RowId, shown_path};
+use millstream_schemas::{RowId, shown, shown_path};
 
 use super::input_columns::InputColumns;
 use super::table_rows::{Cell, ReadRow, TableRows, record_batch};
 use crate::RecipeError;
 use crate::folder_files::{FolderFiles, IMAGES, TEXTS, extension, read_bounded};
+use crate::import::{ArchiveMembers, archive_stem};
 use crate::table_records::TableFormat;
 
 /// Rows that are made one dataset of, unless they hold more than so many bytes.
@@ -21,8 +22,8 @@ const LONGEST_LINE: u64 = 16 << 20;
 
 /// Where rows come from.
 pub enum PredictInput {
-    /// A file: an image, a text (a row a line), CSV, JSON Lines, Parquet; a folder of images or of Parquet; or a pattern of
-    /// Parquet files.
+    /// A file: an image, a text (a row a line), CSV, JSON Lines, Parquet, an archive of images or texts; a folder of images or of
+    /// Parquet; or a pattern of Parquet files.
     Path(PathBuf),
     /// A text as it is.
     Text(String),
@@ -80,6 +81,8 @@ pub(super) struct InputFiles {
 
 enum Source {
     Image(PathBuf),
+    /// A file in an archive, and what it is called.
+    Member(Arc<ArchiveMembers>, u32, String),
     Text(String),
     Lines(PathBuf),
     Table(PathBuf),
@@ -160,6 +163,10 @@ impl InputFiles {
         if !path.exists() {
             return Err(RecipeError::mismatch(named, "there is no such file or folder"));
         }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if archive_stem(&name).is_some() {
+            return self.add_archive(path, columns);
+        }
         if TableFormat::of(path).is_some() {
             self.push(Source::Table(path.to_owned()), None);
             return Ok(());
@@ -174,6 +181,36 @@ impl InputFiles {
                 );
                 return Err(RecipeError::mismatch(named, message));
             }
+        }
+        Ok(())
+    }
+
+    /// The images or texts in an archive, as those of the folder that it holds.
+    fn add_archive(&mut self, path: &Path, columns: &InputColumns) -> Result<(), RecipeError> {
+        let members = Arc::new(ArchiveMembers::open(path)?);
+        self.passed_over += members.left_out as u64;
+        let before = self.left.len();
+        for (place, name) in members.names().enumerate() {
+            let kind = extension(Path::new(name));
+            let is_wanted = columns.only().is_some_and(|only| match only.is_image() {
+                true => IMAGES.contains(&kind.as_str()),
+                false => only.is_text() && TEXTS.contains(&kind.as_str()),
+            });
+            match is_wanted {
+                true => {
+                    let rows = columns.only().filter(|only| only.is_image()).map(|_| 1);
+                    let name = format!("{}/{name}", path.to_string_lossy());
+                    self.push(Source::Member(Arc::clone(&members), place as u32, name), rows);
+                }
+                false => self.passed_over += 1,
+            }
+        }
+        if self.left.len() == before {
+            let message = format!(
+                "it holds no file that the model can read: it takes {}; Parquet and tables are read outside of archives",
+                columns.in_words()
+            );
+            return Err(RecipeError::mismatch(shown_path(path), message));
         }
         Ok(())
     }
@@ -213,6 +250,18 @@ impl InputFiles {
                         let cells = vec![Cell::of_file(&path)];
                         ReadRow { name: path.to_string_lossy().into_owned(), cells }
                     }
+                    Some(Source::Member(members, place, name)) => match columns.only() {
+                        Some(only) if only.is_image() => {
+                            let cell = members.read(place).map_or_else(Cell::Unreadable, Cell::Bytes);
+                            ReadRow { name, cells: vec![cell] }
+                        }
+                        _ => {
+                            let read = members.read(place);
+                            let bytes = read.map_err(|reason| RecipeError::mismatch(shown(&name), reason))?;
+                            self.open = Some(Open::Lines { name, reader: Box::new(Cursor::new(bytes)), line: 0 });
+                            continue;
+                        }
+                    },
                     Some(Source::Text(text)) => ReadRow { name: text.clone(), cells: vec![Cell::Text(text)] },
                     Some(Source::Lines(path)) => {
                         let file = fs::File::open(&path).map_err(RecipeError::io("read", &path))?;

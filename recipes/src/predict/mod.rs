@@ -1,9 +1,11 @@
 //! What a model says of rows that nobody has labelled: files of images, texts, tables, Parquet.
 
 mod answers;
+mod box_form;
 mod input_columns;
 mod input_files;
 mod mask_files;
+mod picture_space;
 mod predict_options;
 mod predict_report;
 mod predicted_as;

@@ -10,4 +10,8 @@ pub enum PredictedAs {
     Labels,
     /// Numbers.
     Numbers,
+    /// Where the thing in a picture is.
+    Box,
+    /// Where things in a picture are.
+    Boxes,
 }

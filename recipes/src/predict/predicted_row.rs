@@ -45,6 +45,22 @@ pub enum RowAnswer {
         /// Row-major.
         values: Vec<f32>,
     },
+    /// Where the thing in a picture is.
+    Box {
+        /// Left, top, right and bottom in pixels of the picture, which is counted as it is seen; cut at its edges.
+        r#box: [f32; 4],
+        /// What it is, where the model has learned boxes of one class.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        class: Option<String>,
+    },
+    /// Where things in a picture are.
+    Boxes {
+        /// As [`Self::Box`] has one, in the order in which the model gives them.
+        boxes: Vec<[f32; 4]>,
+        /// What they are, where the model has learned boxes of one class.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        class: Option<String>,
+    },
     /// A class for each token.
     Tokens {
         /// In their order.
@@ -52,15 +68,17 @@ pub enum RowAnswer {
     },
     /// A class for each pixel.
     Mask {
-        /// A grey PNG file with the number of the class of each pixel, as large as what the model gives.
-        mask: PathBuf,
-        /// Width and height in pixels.
+        /// A grey PNG file with the number of the class of each pixel, where masks are written.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mask: Option<PathBuf>,
+        /// Width and height in pixels: those of the picture, or, where its preparation is no map of one point to one, those of what the model
+        /// gives.
         size: [usize; 2],
-        /// Which share of the pixels is of which class; those that occur, the largest first.
+        /// Which share of the pixels that the model has seen is of which class; those that occur, the largest first.
         shares: Vec<ClassShare>,
-        /// The class of each pixel, row by row, until it is written.
+        /// The class of each pixel, row by row, until it is written; none of what was cut off before the model saw it.
         #[serde(skip)]
-        pixels: Vec<u16>,
+        pixels: Vec<Option<u16>>,
     },
     /// The row cannot be used.
     Unusable {

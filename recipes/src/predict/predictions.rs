@@ -11,10 +11,13 @@ use millstream_training::Predictor;
 use millstream_transforms::Chain;
 
 use super::answers::Answers;
+use super::box_form::BoxForm;
 use super::input_columns::InputColumns;
 use super::input_files::{self, Piece, PredictInput, RowNames};
+use super::picture_space::{PictureSizes, PictureSpace};
 use super::predict_options::PredictOptions;
 use super::predict_report::{PredictReport, PredictedBy};
+use super::predicted_as::PredictedAs;
 use super::predicted_row::{PredictedRow, RowAnswer};
 use crate::calibrated::thresholds_of;
 use crate::model_inputs::{require_embeddings, require_inputs};
@@ -33,6 +36,8 @@ pub struct Predictions {
     chain: Chain,
     predictor: Predictor,
     answers: Answers,
+    /// Whether each row has one picture that is prepared without chance.
+    of_pictures: bool,
     batch: usize,
     /// Opened with the first rows, and used for all that have the same columns.
     encoders: Option<Encoders>,
@@ -70,9 +75,18 @@ impl Predictions {
         let mut warnings: Vec<String> = scoring.note.into_iter().collect();
         warnings.extend(predictor.warning().map(str::to_owned));
         let fixed = predictor.inputs().first().and_then(|(_, shape)| usize::try_from(*shape.first()?).ok());
-        let answers = Answers::new(reads, classes.clone(), thresholds_of(&model)?, options)?;
-        let by =
-            PredictedBy { model: path, predicts: answers.kind(), classes, device: device.kind.to_string(), warnings };
+        // places are told of a picture where it is the only one, and prepared without chance
+        let of_pictures = columns.0.iter().filter(|column| column.is_image()).count() == 1 && !chain.is_random();
+        let boxes = BoxForm::of(&preprocessing).filter(|_| of_pictures);
+        let class = boxes.as_ref().and_then(|form| form.class.clone());
+        let answers = Answers::new(reads, classes.clone(), thresholds_of(&model)?, boxes, options)?;
+        let predicts = answers.kind();
+        let classes = if matches!(predicts, PredictedAs::Box | PredictedAs::Boxes) {
+            class.into_iter().collect()
+        } else {
+            classes
+        };
+        let by = PredictedBy { model: path, predicts, classes, device: device.kind.to_string(), warnings };
         let inputs = model.inputs().into_iter().map(|(name, _)| name).collect();
         let batch = fixed.filter(|batch| *batch > 0).unwrap_or(options.batch.max(1));
         let options = options.clone();
@@ -86,6 +100,7 @@ impl Predictions {
             chain,
             predictor,
             answers,
+            of_pictures,
             batch,
             encoders: None,
         })
@@ -157,6 +172,7 @@ impl Predictions {
         };
         let mut batches = Batches::open(&piece.dataset, options, None)?.without_warnings();
         let places = input_files::places(&piece.dataset);
+        let mut sizes = PictureSizes::default();
         loop {
             if stop.is_requested() {
                 return Ok(false);
@@ -178,7 +194,12 @@ impl Predictions {
                     Some(error) => (row, RowAnswer::Unusable { error }),
                     None => (row, answer),
                 };
-                answered.extend(self.answers.of_batch(&batch, &prediction)?.into_iter().map(or_reason));
+                let spaces = match prediction.shape.len() == 4 || self.by.predicts != PredictedAs::Classes {
+                    true => self.spaces(&piece, &batch.rows, &mut sizes)?,
+                    false => Vec::new(),
+                };
+                let answers = self.answers.of_batch(&batch, &prediction, &spaces)?;
+                answered.extend(answers.into_iter().map(or_reason));
             }
             answered.sort_by_key(|(row, _)| (places.get(&row.file).copied(), row.row_group, row.row));
             for (row, answer) in answered {
@@ -194,6 +215,39 @@ impl Predictions {
                 return Ok(true);
             }
             told(report);
+        }
+    }
+
+    /// How the pictures of rows are prepared; nothing where that is not asked for.
+    fn spaces(
+        &self,
+        piece: &Piece,
+        rows: &[Option<RowId>],
+        sizes: &mut PictureSizes,
+    ) -> Result<Vec<Option<PictureSpace>>, RecipeError> {
+        let column = self.encoders.as_ref().and_then(|encoders| self.image_column(encoders));
+        let Some(column) = column.filter(|_| self.of_pictures && self.answers.are_of_places()) else {
+            return Ok(Vec::new());
+        };
+        let space = |row: &Option<RowId>| {
+            let Some(row) = row else { return Ok(None) };
+            match sizes.of(&piece.dataset, &column, row)? {
+                Some(facts) => PictureSpace::of(&self.chain, &facts),
+                None => Ok(None),
+            }
+        };
+        rows.iter().map(space).collect()
+    }
+
+    /// The column with the pictures.
+    fn image_column(&self, encoders: &Encoders) -> Option<String> {
+        let columns = encoders.columns();
+        match columns {
+            [only] => Some(only.clone()),
+            _ => {
+                let own = self.columns.0.iter().find(|column| column.is_image())?.name();
+                columns.iter().find(|column| *column == own).cloned()
+            }
         }
     }
 

@@ -18,6 +18,9 @@ use crate::folder_files::extension;
 /// Rows of a Parquet file that are gathered before they are written.
 const ROWS_A_BATCH: usize = 4096;
 
+/// Of a box, in pixels.
+const SIDES: [&str; 4] = ["left", "top", "right", "bottom"];
+
 /// How predictions are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PredictionFormat {
@@ -56,7 +59,7 @@ pub struct PredictionRows {
 enum To {
     JsonLines(NewFile),
     Csv { writer: Box<csv::Writer<NewFile>>, kind: PredictedAs, columns: usize },
-    Parquet { file: Box<TableFile>, kind: PredictedAs, schema: SchemaRef, waiting: Vec<PredictedRow> },
+    Parquet { file: Box<TableFile>, by: PredictedBy, schema: SchemaRef, waiting: Vec<PredictedRow> },
 }
 
 impl PredictionRows {
@@ -75,9 +78,13 @@ impl PredictionRows {
                     PredictedAs::Classes => &["input", "class", "probability", "error"],
                     PredictedAs::Labels => &["input", "labels", "error"],
                     PredictedAs::Numbers => &["input", "values", "error"],
+                    PredictedAs::Box => &["input", "left", "top", "right", "bottom", "class", "error"],
+                    PredictedAs::Boxes => &["input", "boxes", "class", "error"],
                 };
                 let all = headings.iter().map(|heading| (*heading).to_owned());
-                let of_classes = by.classes.iter().map(|class| format!("probability of {class}"));
+                let has_probabilities = matches!(by.predicts, PredictedAs::Classes | PredictedAs::Labels);
+                let of_classes = by.classes.iter().filter(|_| has_probabilities);
+                let of_classes = of_classes.map(|class| format!("probability of {class}"));
                 let headings: Vec<String> = all.chain(of_classes).collect();
                 writer.write_record(&headings).map_err(failed(path))?;
                 To::Csv { writer: Box::new(writer), kind: by.predicts, columns: headings.len() }
@@ -85,7 +92,7 @@ impl PredictionRows {
             PredictionFormat::Parquet => {
                 let schema = schema(by);
                 let file = Box::new(TableFile::create(path, Arc::clone(&schema))?);
-                To::Parquet { file, kind: by.predicts, schema, waiting: Vec::new() }
+                To::Parquet { file, by: by.clone(), schema, waiting: Vec::new() }
             }
         };
         Ok(Self { path: path.to_owned(), to })
@@ -106,10 +113,10 @@ impl PredictionRows {
                 cells.resize(*columns, String::new());
                 writer.write_record(cells).map_err(failed(&self.path))
             }
-            To::Parquet { file, kind, schema, waiting } => {
+            To::Parquet { file, by, schema, waiting } => {
                 waiting.push(row.clone());
                 if waiting.len() == ROWS_A_BATCH {
-                    file.add(&record_batch(&std::mem::take(waiting), *kind, schema, &self.path)?)?;
+                    file.add(&record_batch(&std::mem::take(waiting), by, schema, &self.path)?)?;
                 }
                 Ok(())
             }
@@ -128,9 +135,9 @@ impl PredictionRows {
                 let file = writer.into_inner().map_err(|error| RecipeError::io("write", &path)(error.into_error()))?;
                 file.commit().map_err(RecipeError::io("write", &path))
             }
-            To::Parquet { mut file, kind, schema, waiting } => {
+            To::Parquet { mut file, by, schema, waiting } => {
                 if !waiting.is_empty() {
-                    file.add(&record_batch(&waiting, kind, &schema, &path)?)?;
+                    file.add(&record_batch(&waiting, &by, &schema, &path)?)?;
                 }
                 Ok(file.finish()?)
             }
@@ -158,10 +165,29 @@ fn cells(row: &PredictedRow, kind: PredictedAs) -> Vec<String> {
             let values: Vec<String> = values.iter().map(f32::to_string).collect();
             cells.extend([values.join(" "), String::new()]);
         }
+        RowAnswer::Box { r#box, class } => {
+            cells.extend(r#box.iter().map(f32::to_string));
+            cells.extend([class.clone().unwrap_or_default(), String::new()]);
+        }
+        RowAnswer::Boxes { boxes, class } => {
+            let one = |own: &[f32; 4]| own.iter().map(f32::to_string).collect::<Vec<_>>().join(" ");
+            let all: Vec<String> = boxes.iter().map(one).collect();
+            cells.extend([all.join("; "), class.clone().unwrap_or_default(), String::new()]);
+        }
         RowAnswer::Tokens { classes } => cells.extend([classes.join(" "), String::new(), String::new()]),
-        RowAnswer::Mask { mask, .. } => cells.extend([mask.display().to_string(), String::new(), String::new()]),
+        RowAnswer::Mask { mask: Some(mask), .. } => {
+            cells.extend([mask.display().to_string(), String::new(), String::new()]);
+        }
+        RowAnswer::Mask { mask: None, shares, .. } => {
+            let shares: Vec<String> = shares.iter().map(|own| format!("{} {}", own.class, own.share)).collect();
+            cells.extend([shares.join("; "), String::new(), String::new()]);
+        }
         RowAnswer::Unusable { error } => {
-            let empty = if kind == PredictedAs::Classes { 2 } else { 1 };
+            let empty = match kind {
+                PredictedAs::Labels | PredictedAs::Numbers => 1,
+                PredictedAs::Classes | PredictedAs::Boxes => 2,
+                PredictedAs::Box => 5,
+            };
             cells.extend(std::iter::repeat_n(String::new(), empty));
             cells.push(error.clone());
         }
@@ -171,6 +197,10 @@ fn cells(row: &PredictedRow, kind: PredictedAs) -> Vec<String> {
 
 fn list() -> DataType {
     DataType::List(Arc::new(Field::new_list_field(DataType::Float32, true)))
+}
+
+fn boxes() -> DataType {
+    DataType::List(Arc::new(Field::new_list_field(list(), true)))
 }
 
 fn texts() -> DataType {
@@ -187,18 +217,46 @@ fn schema(by: &PredictedBy) -> SchemaRef {
             Field::new("probabilities", list(), true),
             Field::new("classes", texts(), true),
             Field::new("mask", DataType::Utf8, true),
+            Field::new("shares", list(), true),
         ],
         PredictedAs::Labels => vec![Field::new("labels", texts(), true), Field::new("probabilities", list(), true)],
         PredictedAs::Numbers => vec![Field::new("values", list(), true)],
+        PredictedAs::Box => {
+            let sides = SIDES.map(|side| Field::new(side, DataType::Float32, true));
+            sides.into_iter().chain([Field::new("class", DataType::Utf8, true)]).collect()
+        }
+        PredictedAs::Boxes => vec![Field::new("boxes", boxes(), true), Field::new("class", DataType::Utf8, true)],
     });
     fields.push(Field::new("error", DataType::Utf8, true));
     let classes = serde_json::to_string(&by.classes).expect("lists of strings always serialize");
     Arc::new(Schema::new(fields).with_metadata([("millstream.classes".to_owned(), classes)]))
 }
 
+/// Of each row with a class for each pixel the share of each class, in the order of the classes.
+fn shares(rows: &[PredictedRow], classes: &[String]) -> ArrayRef {
+    let mut array = ListBuilder::new(Float32Builder::new());
+    for row in rows {
+        let shares = if let RowAnswer::Mask { shares, .. } = &row.answer { Some(shares) } else { None };
+        if let Some(shares) = shares {
+            let share =
+                |class: &String| shares.iter().find(|own| own.class == *class).map_or(0.0, |own| own.share as f32);
+            array.values().append_slice(&classes.iter().map(share).collect::<Vec<_>>());
+        }
+        array.append(shares.is_some());
+    }
+    Arc::new(array.finish())
+}
+
+fn class_of_boxes(answer: &RowAnswer) -> Option<String> {
+    match answer {
+        RowAnswer::Box { class, .. } | RowAnswer::Boxes { class, .. } => class.clone(),
+        _ => None,
+    }
+}
+
 fn record_batch(
     rows: &[PredictedRow],
-    kind: PredictedAs,
+    by: &PredictedBy,
     schema: &SchemaRef,
     path: &Path,
 ) -> Result<RecordBatch, RecipeError> {
@@ -229,7 +287,7 @@ fn record_batch(
         RowAnswer::Class { probabilities, .. } | RowAnswer::Labels { probabilities, .. } => Some(probabilities),
         _ => None,
     });
-    match kind {
+    match by.predicts {
         PredictedAs::Classes => {
             let class = |answer: &RowAnswer| match answer {
                 RowAnswer::Class { class, .. } => Some(class.clone()),
@@ -244,7 +302,7 @@ fn record_batch(
                 _ => None,
             };
             let mask = |answer: &RowAnswer| match answer {
-                RowAnswer::Mask { mask, .. } => Some(mask.display().to_string()),
+                RowAnswer::Mask { mask: Some(mask), .. } => Some(mask.display().to_string()),
                 _ => None,
             };
             arrays.push(text(&class));
@@ -256,6 +314,7 @@ fn record_batch(
                 _ => None,
             }));
             arrays.push(text(&mask));
+            arrays.push(shares(rows, &by.classes));
         }
         PredictedAs::Labels => {
             arrays.push(names(&|answer| match answer {
@@ -268,6 +327,29 @@ fn record_batch(
             RowAnswer::Numbers { values } => Some(values),
             _ => None,
         })),
+        PredictedAs::Box => {
+            for side in 0..SIDES.len() {
+                let side = |row: &PredictedRow| match &row.answer {
+                    RowAnswer::Box { r#box, .. } => Some(r#box[side]),
+                    _ => None,
+                };
+                arrays.push(Arc::new(rows.iter().map(side).collect::<Float32Array>()));
+            }
+            arrays.push(text(&class_of_boxes));
+        }
+        PredictedAs::Boxes => {
+            let mut array = ListBuilder::new(ListBuilder::new(Float32Builder::new()));
+            for row in rows {
+                let boxes = if let RowAnswer::Boxes { boxes, .. } = &row.answer { Some(boxes) } else { None };
+                for own in boxes.into_iter().flatten() {
+                    array.values().values().append_slice(own);
+                    array.values().append(true);
+                }
+                array.append(boxes.is_some());
+            }
+            arrays.push(Arc::new(array.finish()));
+            arrays.push(text(&class_of_boxes));
+        }
     }
     arrays.push(text(&|answer| match answer {
         RowAnswer::Unusable { error } => Some(error.clone()),
