@@ -1,11 +1,11 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 
 use crate::backward::TrainedPath;
 use crate::binding::bind;
 use crate::finetuning::{
-    self, FineTuning, FrozenConstant, Layer, LayerFacts, SelectedPart, TrainedLayer, frozen_constants, normalize, untie,
+    self, FineTuning, FrozenConstant, LayerFacts, SelectedPart, TrainedLayer, frozen_constants, normalize, untie,
 };
 use crate::graph::ValueId;
 use crate::model_file::Model;
@@ -103,8 +103,14 @@ pub fn describe(
     wanted: Option<&FineTuning>,
     catalog: &OperatorCatalog,
 ) -> Result<ModelReport, CompilerError> {
+    let mut on_path = BTreeMap::new();
     let mut report = match wanted {
-        Some(wanted) => described_layers(&prepare(model, wanted, catalog)?, Some(wanted), catalog),
+        Some(wanted) => {
+            let prepared = prepare(model, wanted, catalog)?;
+            let report = described_layers(&prepared, Some(wanted), catalog);
+            on_path = nodes_on_path(&prepared, wanted, catalog)?;
+            report
+        }
         None => {
             let mut graph = model.graph(&BTreeMap::new(), catalog)?;
             let tied = finetuning::note_of_ties(&normalize(&mut graph));
@@ -149,12 +155,15 @@ pub fn describe(
     report.producer = model.producer();
     report.inputs = model.inputs();
     report.outputs = model.outputs();
-    report.operators = coverage(model, wanted, catalog)?;
+    report.operators = coverage(model, &on_path, catalog)?;
     Ok(report)
 }
 
 fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>, catalog: &OperatorCatalog) -> ModelReport {
-    let trained = |index: usize| prepared.selected.iter().find(|layer| layer.index == index);
+    let selected: HashMap<usize, &TrainedLayer> =
+        prepared.selected.iter().rev().map(|layer| (layer.index, layer)).collect();
+    let trained = |index: usize| selected.get(&index).copied();
+    let multipliers = wanted.map(|wanted| prepared.multipliers(wanted));
     let numbers = |layer: &TrainedLayer| unique_numbers(layer.weights.iter());
     let layers: Vec<LayerReport> = prepared
         .layers
@@ -170,7 +179,7 @@ fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>, catalog: &
                 .collect(),
             trained: trained(index).is_some(),
             trained_parameters: trained(index).map_or(0, numbers),
-            learning_rate_multiplier: wanted.map_or(1.0, |wanted| prepared.multiplier(index, wanted)),
+            learning_rate_multiplier: multipliers.as_ref().map_or(1.0, |of| of[index]),
         })
         .collect();
     ModelReport {
@@ -222,9 +231,14 @@ fn shared(prepared: &Prepared) -> Vec<SharedWeight> {
 }
 
 fn stored_once(prepared: &Prepared) -> Vec<SharedWeight> {
+    let mut readers: HashMap<ValueId, Vec<usize>> = HashMap::new();
+    for (index, layer) in prepared.layers.iter().enumerate() {
+        layer.weights.iter().for_each(|weight| readers.entry(weight.value).or_default().push(index));
+    }
     let of_layers = |values: &Vec<ValueId>| {
-        let has = |layer: &&Layer| layer.weights.iter().any(|weight| values.contains(&weight.value));
-        prepared.layers.iter().filter(has).map(|layer| layer.name.clone()).collect()
+        let indices: BTreeSet<usize> =
+            values.iter().filter_map(|value| readers.get(value)).flatten().copied().collect();
+        indices.into_iter().map(|index| prepared.layers[index].name.clone()).collect()
     };
     let all = prepared.untied.iter();
     all.map(|(name, values)| SharedWeight { name: name.clone(), layers: of_layers(values) }).collect()
@@ -232,13 +246,9 @@ fn stored_once(prepared: &Prepared) -> Vec<SharedWeight> {
 
 fn coverage(
     model: &Model,
-    wanted: Option<&FineTuning>,
+    on_path: &BTreeMap<String, usize>,
     catalog: &OperatorCatalog,
 ) -> Result<Vec<OperatorCoverage>, CompilerError> {
-    let on_path = match wanted {
-        Some(wanted) => nodes_on_path(&prepare(model, wanted, catalog)?, wanted, catalog)?,
-        None => BTreeMap::new(),
-    };
     let mut rows: BTreeMap<String, OperatorCoverage> = BTreeMap::new();
     let graph = model.graph(&BTreeMap::new(), catalog)?;
     for node in graph.nodes() {

@@ -24,6 +24,7 @@ use crate::run_logs;
 use crate::run_state::RunState;
 use crate::step_settings::{loop_settings, step_settings};
 use crate::stream::Stream;
+use crate::unless_stopped::unless_stopped;
 use crate::{Compiled, Event, Events, Opened, RecipeError, Resources, RowSource, StartMode, Stop, freezing};
 
 /// How a run is started, apart from the recipe.
@@ -54,13 +55,23 @@ impl Compiled {
     /// Another process or run writes in the output folder, it does not hold what `start` says, the device cannot be had, it would
     /// hold far more memory than there is, or what is shared does not suffice; nothing was written or replaced then.
     pub fn run(&self, options: &RunOptions, events: &mut dyn Events) -> Result<Run, RecipeError> {
+        self.run_unless(&Stop::default(), options, events)
+    }
+
+    /// As [`Compiled::run`]; [`RecipeError::Stopped`] when it was asked to stop before the run began.
+    pub(crate) fn run_unless(
+        &self,
+        stop: &Stop,
+        options: &RunOptions,
+        events: &mut dyn Events,
+    ) -> Result<Run, RecipeError> {
         let began = Instant::now();
         let reserved = Reserved::reserve(self.opened(), options.start)?;
         reserved.tell(self.opened(), self.findings(), options, events)?;
         let device = options.device(self.opened())?;
         // As if opening and compiling had been done just before.
         let began = began.checked_sub(self.took()).unwrap_or(began);
-        reserved.start(self, device, options, events, began)
+        reserved.start(self, device, options, events, (began, stop))
     }
 }
 
@@ -120,10 +131,10 @@ impl Reserved {
         device: Device,
         options: &RunOptions,
         events: &mut dyn Events,
-        began: Instant,
+        (began, stop): (Instant, &Stop),
     ) -> Result<Run, RecipeError> {
         let Self { folder, locked, made_of, start } = self;
-        let (opened, program, run_program) = (compiled.opened(), compiled.program(), compiled.run_program());
+        let (opened, program) = (compiled.opened(), compiled.program());
         let recipe = &opened.recipe;
         require_memory(recipe.training.memory_check, device.kind, || compiled.memory(), events)?;
         let checkpoint = match start {
@@ -142,11 +153,15 @@ impl Reserved {
         let serving = prefix.as_ref().map(|prefix| prefix.training(opened));
         let stream = Stream::open(joint, &opened.train.dataset, of_rows, from)?.serving(serving);
         let settings = trainer_settings(compiled, &folder)?;
-        let trainer = match (checkpoint, start) {
-            (Some(checkpoint), _) => Trainer::resume(run_program, &device, settings, checkpoint)?,
-            (None, StartMode::Overwrite) => Trainer::open_replacing(run_program, &device, settings)?,
-            (None, StartMode::New | StartMode::Resume) => Trainer::open(run_program, &device, settings)?,
-        };
+        let (of_program, on) = (compiled.clone(), device.clone());
+        let trainer = unless_stopped(stop, move || {
+            let run_program = of_program.run_program();
+            Ok(match (checkpoint, start) {
+                (Some(checkpoint), _) => Trainer::resume(run_program, &on, settings, checkpoint)?,
+                (None, StartMode::Overwrite) => Trainer::open_replacing(run_program, &on, settings)?,
+                (None, StartMode::New | StartMode::Resume) => Trainer::open(run_program, &on, settings)?,
+            })
+        })?;
         // Everything is opened: an earlier run is not given up for one that cannot begin.
         if start == StartMode::Overwrite {
             folder.clear(&run_logs::files(&folder, &opened.catalogs))?;

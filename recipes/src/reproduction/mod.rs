@@ -77,7 +77,11 @@ pub fn reproduce(
     let start = if options.overwrite { StartMode::Overwrite } else { StartMode::New };
     let settings =
         TrainOptions { start, library: options.library.clone(), keep_graph: false, catalogs: options.catalogs.clone() };
-    if train(&recipe, &settings, events, stop)?.interrupted {
+    let summary = match train(&recipe, &settings, events, stop) {
+        Err(RecipeError::Stopped) => return Ok(None),
+        summary => summary?,
+    };
+    if summary.interrupted {
         return Ok(None);
     }
     held_against((then, record), now, notes).map(Some)
