@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     match run(&global, command) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Refused) => ExitCode::from(1),
-        Ok(Outcome::Interrupted) => ExitCode::from(3),
+        Ok(Outcome::Interrupted) => signals::leave(3),
         Err(error) => {
             messages::print_error(&error, &global);
             ExitCode::from(1)

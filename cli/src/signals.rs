@@ -44,6 +44,14 @@ pub(crate) fn listen(stop: &Stop) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Ends the process at once: threads that were left to themselves may still be opening a model.
+pub(crate) fn leave(code: i32) -> ! {
+    use std::io::Write;
+    let _ = std::io::stdout().flush();
+    let _ = std::io::stderr().flush();
+    signal_hook::low_level::exit(code)
+}
+
 /// Says that the signal was heard, once: by the thread that waits for it, or before anything that follows from it.
 pub(crate) fn answer() {
     static ANSWERED: Once = Once::new();

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 
@@ -115,9 +115,14 @@ pub fn describe(
     wanted: Option<&FineTuning>,
     catalog: &OperatorCatalog,
 ) -> Result<ModelReport, CompilerError> {
-    let mut outputs = model.outputs();
+    let (mut outputs, mut on_path) = (model.outputs(), BTreeMap::new());
     let mut report = match wanted {
-        Some(wanted) => described_layers(&prepare(model, wanted, catalog)?, Some(wanted), catalog),
+        Some(wanted) => {
+            let prepared = prepare(model, wanted, catalog)?;
+            let report = described_layers(&prepared, Some(wanted), catalog);
+            on_path = nodes_on_path(&prepared, wanted, catalog)?;
+            report
+        }
         None => {
             let mut graph = model.graph(&BTreeMap::new(), catalog)?;
             outputs = inferred(outputs, &graph);
@@ -166,7 +171,7 @@ pub fn describe(
     report.producer = model.producer();
     report.inputs = model.inputs();
     report.outputs = outputs;
-    report.operators = coverage(model, wanted, catalog)?;
+    report.operators = coverage(model, &on_path, catalog)?;
     Ok(report)
 }
 
@@ -186,7 +191,10 @@ fn inferred(mut outputs: Vec<(String, Vec<Option<usize>>)>, graph: &Graph) -> Ve
 }
 
 fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>, catalog: &OperatorCatalog) -> ModelReport {
-    let trained = |index: usize| prepared.selected.iter().find(|layer| layer.index == index);
+    let selected: HashMap<usize, &TrainedLayer> =
+        prepared.selected.iter().rev().map(|layer| (layer.index, layer)).collect();
+    let trained = |index: usize| selected.get(&index).copied();
+    let multipliers = wanted.map(|wanted| prepared.multipliers(wanted));
     let numbers = |layer: &TrainedLayer| unique_numbers(layer.weights.iter());
     let found = prepared.attentions.clone().unwrap_or_else(|| find_attentions(&prepared.graph));
     let mut of_weights: BTreeMap<ValueId, Vec<Role>> = BTreeMap::new();
@@ -213,7 +221,7 @@ fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>, catalog: &
                 .collect(),
             trained: trained(index).is_some(),
             trained_parameters: trained(index).map_or(0, numbers),
-            learning_rate_multiplier: wanted.map_or(1.0, |wanted| prepared.multiplier(index, wanted)),
+            learning_rate_multiplier: multipliers.as_ref().map_or(1.0, |of| of[index]),
         })
         .collect();
     ModelReport {
@@ -266,9 +274,14 @@ fn shared(prepared: &Prepared) -> Vec<SharedWeight> {
 }
 
 fn stored_once(prepared: &Prepared) -> Vec<SharedWeight> {
+    let mut readers: HashMap<ValueId, Vec<usize>> = HashMap::new();
+    for (index, layer) in prepared.layers.iter().enumerate() {
+        layer.weights.iter().for_each(|weight| readers.entry(weight.value).or_default().push(index));
+    }
     let of_layers = |values: &Vec<ValueId>| {
-        let has = |layer: &&Layer| layer.weights.iter().any(|weight| values.contains(&weight.value));
-        prepared.layers.iter().filter(has).map(|layer| layer.name.clone()).collect()
+        let indices: BTreeSet<usize> =
+            values.iter().filter_map(|value| readers.get(value)).flatten().copied().collect();
+        indices.into_iter().map(|index| prepared.layers[index].name.clone()).collect()
     };
     let all = prepared.untied.iter();
     all.map(|(name, values)| SharedWeight { name: name.clone(), layers: of_layers(values) }).collect()
@@ -276,13 +289,9 @@ fn stored_once(prepared: &Prepared) -> Vec<SharedWeight> {
 
 fn coverage(
     model: &Model,
-    wanted: Option<&FineTuning>,
+    on_path: &BTreeMap<String, usize>,
     catalog: &OperatorCatalog,
 ) -> Result<Vec<OperatorCoverage>, CompilerError> {
-    let on_path = match wanted {
-        Some(wanted) => nodes_on_path(&prepare(model, wanted, catalog)?, wanted, catalog)?,
-        None => BTreeMap::new(),
-    };
     let mut rows: BTreeMap<String, OperatorCoverage> = BTreeMap::new();
     let graph = model.graph(&BTreeMap::new(), catalog)?;
     for node in graph.nodes() {

@@ -17,17 +17,7 @@ const LEAST_PEAK: f32 = 1e-25;
 /// # Errors
 /// None that a graph whose types are stated could cause.
 pub(crate) fn scatters_as_integers(graph: &mut Graph) -> Result<(), CompilerError> {
-    let mut at = 0;
-    while at < graph.nodes().len() {
-        let Some(scatter) = Scatter::of(graph, &graph.nodes()[at]) else {
-            at += 1;
-            continue;
-        };
-        let before = graph.nodes().len();
-        graph.replace_node(at, |graph, _| scatter.write(graph).map(|made| vec![made]))?;
-        at += 1 + graph.nodes().len() - before;
-    }
-    Ok(())
+    graph.replace_each(Scatter::of, |graph, _, scatter| scatter.write(graph).map(|made| vec![made]))
 }
 
 struct Scatter {

@@ -12,17 +12,7 @@ const MOST_GATHERED: usize = 1 << 28;
 /// # Errors
 /// None that a graph whose types are stated could cause.
 pub(crate) fn large_kernels_as_products(graph: &mut Graph) -> Result<(), CompilerError> {
-    let mut at = 0;
-    while at < graph.nodes().len() {
-        let Some(convolution) = Convolution::of(graph, &graph.nodes()[at]) else {
-            at += 1;
-            continue;
-        };
-        let before = graph.nodes().len();
-        graph.replace_node(at, |graph, _| convolution.write(graph).map(|made| vec![made]))?;
-        at += 1 + graph.nodes().len() - before;
-    }
-    Ok(())
+    graph.replace_each(Convolution::of, |graph, _, convolution| convolution.write(graph).map(|made| vec![made]))
 }
 
 /// A convolution over two axes in one group, without bias.

@@ -22,7 +22,9 @@ pub mod graph;
 #[cfg(test)]
 mod handmade;
 mod inference;
+mod inference_memory;
 pub mod initializers;
+mod kinds_of_nodes;
 mod large_kernels;
 pub mod losses;
 mod matrix_sums;
@@ -52,6 +54,7 @@ pub use finetuning::{
     FeatureHead, FineTuning, FrozenConstant, HeadChoice, LayerInitializer, Method, MethodReport, SelectedPart,
 };
 pub use frozen_prefix::{FrozenPrefix, NoFrozenPrefix};
+pub use inference_memory::InferenceMemory;
 pub use initializers::Initializer;
 pub use losses::Loss;
 pub use mixed_precision::{InFloat32, MixedPrecision};

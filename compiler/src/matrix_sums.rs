@@ -20,17 +20,7 @@ const MOST_ONES: usize = 1 << 20;
 /// None that a graph whose types are stated could cause.
 pub(crate) fn sums_as_products(graph: &mut Graph) -> Result<(), CompilerError> {
     let mut ones = HashMap::new();
-    let mut at = 0;
-    while at < graph.nodes().len() {
-        let Some(sum) = Sum::of(graph, &graph.nodes()[at]) else {
-            at += 1;
-            continue;
-        };
-        let before = graph.nodes().len();
-        graph.replace_node(at, |graph, _| sum.write(graph, &mut ones).map(|made| vec![made]))?;
-        at += 1 + graph.nodes().len() - before;
-    }
-    Ok(())
+    graph.replace_each(Sum::of, |graph, _, sum| sum.write(graph, &mut ones).map(|made| vec![made]))
 }
 
 struct Sum {

@@ -1,6 +1,6 @@
 //! A model rewritten for training: its head, its layers and what of them is trained, what methods add.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use millstream_schemas::recipe::TrainSelection;
 use millstream_schemas::{AxisLength, count, shown};
@@ -114,16 +114,23 @@ impl Prepared {
         weights.filter_map(|weight| graph.find(self.graph.name(weight.value))).collect()
     }
 
-    /// Factor on the learning rate of a layer: the first pattern that matches, or else decay by distance from the last
+    /// Factors on the learning rates of the layers: the first pattern that matches, or else decay by distance from the last
     /// layer before the scores.
-    pub(crate) fn multiplier(&self, index: usize, wanted: &FineTuning) -> f32 {
-        let name = &self.layers[index].name;
-        let named = wanted.learning_rate_multipliers.iter().find(|entry| pattern_matches(&entry.r#match, name));
-        let beside = self.layers[index].beside.as_ref();
-        let own = beside.and_then(|own| self.layers.iter().position(|layer| layer.name == *own)).unwrap_or(index);
-        let distance = self.trainable.iter().filter(|other| **other > own).count();
-        let decayed = || wanted.layer_decay.powi(i32::try_from(distance).unwrap_or(i32::MAX));
-        named.map_or_else(decayed, |entry| entry.multiplier) * self.layers[index].learning_rate_multiplier
+    pub(crate) fn multipliers(&self, wanted: &FineTuning) -> Vec<f32> {
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for (index, layer) in self.layers.iter().enumerate() {
+            places.entry(&layer.name).or_insert(index);
+        }
+        let factor = |(index, layer): (usize, &Layer)| {
+            let mut named = wanted.learning_rate_multipliers.iter();
+            let named = named.find(|entry| pattern_matches(&entry.r#match, &layer.name));
+            let own = layer.beside.as_ref().and_then(|own| places.get(own.as_str()).copied()).unwrap_or(index);
+            // they are in order
+            let distance = self.trainable.len() - self.trainable.partition_point(|other| *other <= own);
+            let decayed = || wanted.layer_decay.powi(i32::try_from(distance).unwrap_or(i32::MAX));
+            named.map_or_else(decayed, |entry| entry.multiplier) * layer.learning_rate_multiplier
+        };
+        self.layers.iter().enumerate().map(factor).collect()
     }
 
     /// For each selection that is asked for, which of these parameters it means: each a layer and a weight of it.
@@ -266,7 +273,8 @@ pub(crate) fn prepare(
     let weights = prepared.weights(&prepared.graph);
     let note = batch_statistics::note(&prepared.graph, &weights, wanted.batch_normalization)?;
     prepared.notes.extend(note);
-    let factor = |index| prepared.multiplier(index, wanted);
+    let factors = prepared.multipliers(wanted);
+    let factor = |index: usize| factors[index];
     let selected: Vec<usize> = prepared.selected.iter().map(|layer| layer.index).collect();
     check_factors(&prepared.layers, &selected, &wanted.learning_rate_multipliers, factor)?;
     let still: Vec<String> = selected

@@ -257,11 +257,12 @@ impl Trained {
     /// Makes the selected weights inputs of a graph of the prepared model.
     fn open(prepared: &Prepared, wanted: &FineTuning, graph: &mut Graph) -> Self {
         let mut this = Self { values: Vec::new(), places: Vec::new(), first: Vec::new(), entries: Vec::new() };
+        let (mut seen, multipliers) = (HashSet::new(), prepared.multipliers(wanted));
         for TrainedLayer { index, weights } in &prepared.selected {
             let layer = &prepared.layers[*index];
             for weight in weights {
                 let name = prepared.graph.name(weight.value);
-                if this.entries.iter().any(|entry| entry.name == name) {
+                if !seen.insert(name) {
                     continue; // tied: read by several nodes, trained once
                 }
                 let id = graph.find(name).expect("the bound graph has all constants");
@@ -275,7 +276,7 @@ impl Trained {
                     shape: weight.shape.clone(),
                     gradient: String::new(),
                     layer: layer.name.clone(),
-                    learning_rate_multiplier: prepared.multiplier(*index, wanted),
+                    learning_rate_multiplier: multipliers[*index],
                     weight_decay: is_matrix(prepared.operator(*index, weight), weight),
                     weight_decay_strength: None,
                     is_statistic: false,
@@ -293,10 +294,11 @@ impl Trained {
         next: &HashMap<ValueId, ValueId>,
     ) -> Vec<ValueId> {
         let mut outputs = Vec::new();
+        let places: HashMap<ValueId, usize> = self.values.iter().enumerate().map(|(at, value)| (*value, at)).collect();
         for statistic in opened {
             let (name, next) = (graph.name(statistic.value).to_owned(), next[&statistic.value]);
             call(graph, next, &format!("{name}.next"), 0);
-            let of_layer = self.values.iter().position(|value| *value == statistic.beside);
+            let of_layer = places.get(&statistic.beside).copied();
             self.entries.push(ParameterEntry {
                 shape: vec![statistic.first.len()],
                 gradient: graph.name(next).to_owned(),
@@ -466,8 +468,7 @@ fn check_prediction(
 
 /// Names an output that one of the nodes from `first` on computes.
 fn call(graph: &mut Graph, value: ValueId, name: &str, first: usize) {
-    let is_ours = graph.nodes()[first..].iter().any(|node| node.outputs.contains(&Some(value)));
-    if is_ours {
+    if graph.maker(value).is_some_and(|at| at >= first) {
         // where the model calls something else so, the output keeps the name that it has
         let _ = graph.rename(value, name);
     }
@@ -475,8 +476,7 @@ fn call(graph: &mut Graph, value: ValueId, name: &str, first: usize) {
 
 /// A value can be one output only: parameters that share a gradient get a copy each.
 fn distinct(graph: &mut Graph, values: Vec<ValueId>) -> Result<Vec<ValueId>, CompilerError> {
-    let mut seen = std::collections::HashSet::new();
-    let mut copies = Vec::with_capacity(values.len());
+    let (mut seen, mut copies) = (HashSet::new(), Vec::with_capacity(values.len()));
     for value in values {
         copies.push(if seen.insert(value) { value } else { graph.add("Identity", &[value], &[])? });
     }

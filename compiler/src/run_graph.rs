@@ -151,6 +151,7 @@ impl Beside {
 /// be inputs: a node that reads nothing else would be computed at each run instead of once.
 fn large_matrices(graph: &Graph, nodes: &[&Node]) -> Vec<(ValueId, bool)> {
     let made: HashSet<ValueId> = nodes.iter().flat_map(|node| node.outputs.iter().flatten().copied()).collect();
+    let outputs: HashSet<ValueId> = graph.outputs().iter().copied().collect();
     let mut found: Vec<(ValueId, bool)> = Vec::new();
     let mut places: HashMap<ValueId, usize> = HashMap::new();
     for node in nodes {
@@ -163,7 +164,7 @@ fn large_matrices(graph: &Graph, nodes: &[&Node]) -> Vec<(ValueId, bool)> {
                 continue;
             }
             let place = *places.entry(*input).or_insert_with(|| {
-                found.push((*input, !graph.outputs().contains(input) && !graph.is_overridable(*input)));
+                found.push((*input, !outputs.contains(input) && !graph.is_overridable(*input)));
                 found.len() - 1
             });
             found[place].1 &= reads_data;

@@ -2,7 +2,11 @@
 
 /// The largest count up to `most` that is possible, where all smaller ones than a possible one are.
 pub(crate) fn largest(most: usize, is_possible: impl Fn(usize) -> bool) -> usize {
-    let (mut possible, mut beyond) = (0, most + 1);
+    // as it is of most models
+    if is_possible(most) {
+        return most;
+    }
+    let (mut possible, mut beyond) = (0, most);
     while beyond - possible > 1 {
         let middle = usize::midpoint(possible, beyond);
         if is_possible(middle) {

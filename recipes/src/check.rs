@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use millstream_compiler::{CompilerError, MixedPrecision, ModelReport, describe};
@@ -123,10 +123,12 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
         prefix_note = planned(opened, program)?.1;
         groups = parameter_groups::reports(program, training, &opened.optimizer);
         stages = freezing::stages(program, training, opened.steps_per_epoch())?;
+        let entries = program.manifest.parameters.iter().rev();
+        let factors: HashMap<&str, f32> =
+            entries.map(|entry| (entry.layer.as_str(), entry.learning_rate_multiplier)).collect();
         for layer in model.layers.iter_mut().filter(|layer| layer.trained) {
-            let first = program.manifest.parameters.iter().find(|entry| entry.layer == layer.name);
             layer.learning_rate_multiplier =
-                first.map_or(layer.learning_rate_multiplier, |entry| entry.learning_rate_multiplier);
+                factors.get(layer.name.as_str()).copied().unwrap_or(layer.learning_rate_multiplier);
         }
     }
     let (device, resolved) = device(&recipe.training.device, library);

@@ -62,7 +62,10 @@ pub fn dry_run(
         events.event(event);
     };
     let RunSummary { model, timing, opening, peak_memory, evaluation, other_evaluations, classes, .. } =
-        train(&small, &options, &mut watching, stop)?;
+        match train(&small, &options, &mut watching, stop) {
+            Err(RecipeError::Stopped) => return Ok(None),
+            trained => trained?,
+        };
     let (Some(model), Some(loss)) = (model, loss) else { return Ok(None) };
     let model_bytes = fs::metadata(&model).map_err(RecipeError::io("read", &model))?.len();
     open_again(recipe, &options, &model, classes.len())?;

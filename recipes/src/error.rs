@@ -88,6 +88,9 @@ pub enum RecipeError {
         /// Whether it has constraints.
         constrained: bool,
     },
+    /// It was asked to stop before anything was begun; nothing was written.
+    #[error("stopped before anything was begun; nothing was written")]
+    Stopped,
     /// Two parts of the recipe, or the recipe and what it names, do not fit together.
     #[error("{place}: {message}")]
     Mismatch {

@@ -102,6 +102,7 @@ pub fn evaluate(
         views: options.views,
         catalogs: &options.catalogs,
         shared: None,
+        memory_check: Some(recipe.training.memory_check),
         beside: Beside::Nothing,
     };
     let mut on = None;

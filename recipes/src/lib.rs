@@ -103,6 +103,7 @@ mod stream_options;
 mod study_part;
 mod table_records;
 mod train;
+mod unless_stopped;
 pub mod watch;
 
 pub use calibrated::Calibrated;

@@ -6,8 +6,8 @@ use std::time::Instant;
 use millstream_compiler::Model;
 use millstream_compiler::losses::PredictionKind;
 use millstream_pipeline::{Beside, SharedResources, SplitRole, StreamOptions};
-use millstream_runtime::Device;
-use millstream_schemas::recipe::{OrderStrength, Patterns};
+use millstream_runtime::{Device, DeviceKind};
+use millstream_schemas::recipe::{MemoryCheck, OrderStrength, Patterns};
 use millstream_schemas::{Fingerprint, Recipe, TensorRole, count, shown_path};
 use millstream_training::calibration::Outcomes;
 use millstream_training::{
@@ -27,7 +27,9 @@ use crate::evaluation_plan::{EvaluationPlan, of_view, with_intervals};
 use crate::image_inputs::ImageInputs;
 use crate::imported::NamedRows;
 use crate::loss_targets::require_targets;
-use crate::model_inputs::{input_names, require_inputs};
+use crate::machine_memory::machine_memory;
+use crate::memory_check::{MemoryFinding, inference_finding};
+use crate::model_inputs::{fixed_batch, input_names, require_inputs};
 use crate::opened::refuse_random;
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::{RowSource, Wanted};
@@ -35,7 +37,7 @@ use crate::run_folder::make_place_for;
 use crate::slices::SlicedRows;
 use crate::stream::{Stream, no_usable_row};
 use crate::stream_options::stream_options;
-use crate::{Catalogs, Event, Events, RecipeError, Stop, labels_file, overlap};
+use crate::{Catalogs, Event, Events, MemoryEstimate, RecipeError, Stop, labels_file, overlap};
 
 /// What is measured, where it is not all in the recipe.
 pub(crate) struct ToMeasure<'a> {
@@ -50,6 +52,8 @@ pub(crate) struct ToMeasure<'a> {
     pub(crate) views: Option<u64>,
     pub(crate) catalogs: &'a Catalogs,
     pub(crate) shared: Option<&'a SharedResources>,
+    /// What is done where the machine has too little memory for it; nothing where that is known to suffice.
+    pub(crate) memory_check: Option<MemoryCheck>,
     /// Whether its streams have the ceiling on memory to themselves.
     pub(crate) beside: Beside,
 }
@@ -127,6 +131,21 @@ impl Measuring {
         let classes = Some(source.classes().len()).filter(|classes| *classes > 0);
         let scoring = model.evaluated(output, loss.reads(), classes, &catalogs.operators)?;
         warnings.extend(scoring.note);
+        if let (Some(policy), DeviceKind::Cpu) = (wanted.memory_check, device.kind) {
+            let rows = fixed_batch(model).unwrap_or(recipe.data.batch);
+            let spec = source.spec("transforms.evaluate", recipe.seed, rows)?;
+            let estimate = MemoryEstimate::of_inference(model, &spec, rows, &catalogs.operators);
+            let finding =
+                estimate.and_then(|held| inference_finding(&held, machine_memory(), policy, (rows, "`data.batch`")));
+            match finding {
+                Some(MemoryFinding::Problem(message)) => {
+                    let message = format!("{message}. `training.memory_check: warn` goes on all the same");
+                    return Err(RecipeError::mismatch("training.memory_check", message));
+                }
+                Some(MemoryFinding::Warning(message)) => warnings.push(message),
+                None => {}
+            }
+        }
         let predictor = Predictor::open_graph(&scoring.model, &device, recipe.training.threads, Some(&scoring.scores))?;
         warnings.extend(predictor.warning().map(str::to_owned));
         if let Some(labels) = labels_file::of_model(model, path)? {

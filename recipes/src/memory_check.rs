@@ -2,6 +2,7 @@
 
 use millstream_compiler::CompilerError;
 use millstream_runtime::DeviceKind;
+use millstream_schemas::count;
 use millstream_schemas::recipe::{ByteSize, MemoryCheck};
 
 use crate::error::with_causes;
@@ -55,9 +56,38 @@ pub(crate) fn memory_finding(
         ByteSize(bytes),
         ByteSize(machine)
     );
-    let [numerator, denominator] = BEYOND;
-    let is_beyond = u128::from(estimate.total) * denominator > u128::from(machine) * numerator;
+    let is_beyond = is_beyond(estimate.total, machine);
     Some(if is_beyond { MemoryFinding::by(policy, said) } else { MemoryFinding::Warning(said) })
+}
+
+/// What is to be said of batches of so many rows that a model answers on a machine that lends so many bytes; nothing where there is
+/// room, or where the system does not tell. `fewer`: how fewer rows are asked for. No smaller batch than one row can be asked for, so that
+/// one is only warned of.
+pub(crate) fn inference_finding(
+    estimate: &MemoryEstimate,
+    machine: Option<u64>,
+    policy: MemoryCheck,
+    (rows, fewer): (usize, &str),
+) -> Option<MemoryFinding> {
+    let machine = machine.filter(|machine| estimate.total > *machine)?;
+    let said = format!(
+        "a batch of {} would hold about {} on the CPU, {} of it computed values, and there are {}",
+        count(rows as u64, "row"),
+        ByteSize(estimate.total),
+        ByteSize(estimate.activations),
+        ByteSize(machine)
+    );
+    let is_refused = policy == MemoryCheck::Refuse && rows > 1 && is_beyond(estimate.total, machine);
+    Some(match (is_refused, rows) {
+        (true, _) => MemoryFinding::Problem(format!("{said}; take a smaller {fewer}")),
+        (false, 1) => MemoryFinding::Warning(said),
+        (false, _) => MemoryFinding::Warning(format!("{said}; a smaller {fewer} takes less")),
+    })
+}
+
+fn is_beyond(bytes: u64, machine: u64) -> bool {
+    let [numerator, denominator] = BEYOND;
+    u128::from(bytes) * denominator > u128::from(machine) * numerator
 }
 
 /// The largest part with its name, its bytes, and what makes it smaller.
@@ -126,6 +156,32 @@ mod tests {
             let found = memory_finding(Ok(&estimate), machine.map(gibibytes), policy);
             let refuses = found.as_ref().map(|found| matches!(found, MemoryFinding::Problem(_)));
             assert_eq!(refuses, wanted, "{needed} of {machine:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn batches_that_no_machine_answers_are_refused_and_a_single_row_is_not() {
+        let gibibytes = |count: u64| count << 30;
+        let (refuse, warn) = (MemoryCheck::Refuse, MemoryCheck::Warn);
+        for (needed, rows, policy, wanted) in [
+            (23, 4096, refuse, None),
+            (24, 4096, refuse, Some(false)),
+            (64, 4096, refuse, Some(true)),
+            (64, 4096, warn, Some(false)),
+            (64, 1, refuse, Some(false)),
+        ] {
+            let activations = gibibytes(needed);
+            let estimate = MemoryEstimate { activations, total: activations, ..MemoryEstimate::default() };
+            let found = inference_finding(&estimate, Some(gibibytes(23)), policy, (rows, "`data.batch`"));
+            assert_eq!(inference_finding(&estimate, None, policy, (rows, "`data.batch`")), None);
+            let refuses = found.as_ref().map(|found| matches!(found, MemoryFinding::Problem(_)));
+            assert_eq!(refuses, wanted, "{needed}: {found:?}");
+            if let Some(MemoryFinding::Problem(message)) = found {
+                assert!(
+                    message.contains("4,096 rows") && message.ends_with("take a smaller `data.batch`"),
+                    "{message}"
+                );
+            }
         }
     }
 

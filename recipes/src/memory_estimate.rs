@@ -1,10 +1,11 @@
 use std::collections::HashMap;
 
-use millstream_compiler::{CompilerError, Provider, TrainingProgram};
+use millstream_compiler::{CompilerError, Model, OperatorCatalog, Provider, TrainingProgram};
+use millstream_schemas::{BatchSpec, TensorSpec};
 use serde::Serialize;
 
 use crate::Opened;
-use crate::model_inputs::longest;
+use crate::model_inputs::{longest, shapes};
 use crate::step_settings::{loop_settings, step_settings};
 
 /// The process itself with ONNX Runtime loaded, as measured on Linux.
@@ -89,14 +90,41 @@ impl MemoryEstimate {
     }
 }
 
+impl MemoryEstimate {
+    /// Of a model that answers batches of these rows, and is not trained; nothing where its shapes do not follow from theirs.
+    pub(crate) fn of_inference(
+        model: &Model,
+        spec: &BatchSpec,
+        rows: usize,
+        catalog: &OperatorCatalog,
+    ) -> Option<Self> {
+        let lengths = longest(spec, &[]);
+        let held = model.inference_memory(&shapes(spec, &rows.into()), &lengths, catalog)?;
+        // the model as it was read, and what the session makes of it
+        let weights = held.weights.saturating_mul(1 + SESSION_COPIES);
+        let graphs = (MODEL_NODE + RUN_NODE) * held.nodes as u64;
+        let stream = row_bytes(spec).saturating_mul(rows as u64).saturating_mul(BATCHES);
+        let total = [weights, held.activations, stream, graphs].into_iter().fold(PROCESS, u64::saturating_add);
+        Some(Self {
+            weights,
+            activations: held.activations,
+            stream,
+            graphs,
+            process: PROCESS,
+            total,
+            ..Self::default()
+        })
+    }
+}
+
+fn row_bytes(spec: &BatchSpec) -> u64 {
+    let of = |tensor: &TensorSpec| tensor.most_elements.saturating_mul(tensor.element_type.bytes()) as u64;
+    spec.tensors.iter().map(of).fold(0, u64::saturating_add)
+}
+
 /// What rows and batches take: no more than the ceiling.
 fn stream(opened: &Opened) -> u64 {
-    let row: u64 = opened
-        .spec
-        .tensors
-        .iter()
-        .map(|tensor| tensor.most_elements.saturating_mul(tensor.element_type.bytes()) as u64)
-        .fold(0, u64::saturating_add);
+    let row = row_bytes(&opened.spec);
     let batches = row.saturating_mul(opened.spec.capacity as u64).saturating_mul(BATCHES);
     let sources = std::iter::once(&opened.train).chain(opened.evaluation_sources());
     let mut files = HashMap::new();

@@ -159,6 +159,13 @@ fn axes(spec: &BatchSpec) -> BTreeMap<String, String> {
     axes
 }
 
+/// The number of rows that a model's file fixes, if it does.
+pub(crate) fn fixed_batch(model: &Model) -> Option<usize> {
+    let inputs = model.inputs();
+    let first = inputs.first().and_then(|(_, shape)| shape.first().copied().flatten());
+    first.filter(|rows| *rows > 0)
+}
+
 /// Shapes of the inputs that the data decide, with so many rows, for the compiler.
 pub(crate) fn shapes(spec: &BatchSpec, rows: &AxisLength) -> BTreeMap<String, Vec<AxisLength>> {
     let axes = axes(spec);

@@ -97,6 +97,7 @@ impl RunEnd<'_> {
             views: None,
             catalogs: &self.opened.catalogs,
             shared: self.resources.map(Resources::streams),
+            memory_check: None,
             // Training is over: both streams have one ceiling.
             beside: Beside::Stream(self.stream.0.monitor()),
         };

@@ -26,6 +26,7 @@ use crate::run_state::RunState;
 use crate::setting_changes::SettingChanges;
 use crate::step_settings::{loop_settings, step_settings};
 use crate::stream::Stream;
+use crate::unless_stopped::unless_stopped;
 use crate::{Compiled, Event, Events, Opened, RecipeError, Resources, RowSource, StartMode, Stop, freezing};
 
 /// How a run is started, apart from the recipe.
@@ -58,13 +59,23 @@ impl Compiled {
     /// Another process or run writes in the output folder, it does not hold what `start` says, the device cannot be had, it would
     /// hold far more memory than there is, or what is shared does not suffice; nothing was written or replaced then.
     pub fn run(&self, options: &RunOptions, events: &mut dyn Events) -> Result<Run, RecipeError> {
+        self.run_unless(&Stop::default(), options, events)
+    }
+
+    /// As [`Compiled::run`]; [`RecipeError::Stopped`] when it was asked to stop before the run began.
+    pub(crate) fn run_unless(
+        &self,
+        stop: &Stop,
+        options: &RunOptions,
+        events: &mut dyn Events,
+    ) -> Result<Run, RecipeError> {
         let began = Instant::now();
         let reserved = Reserved::reserve(self.opened(), options.start)?;
         reserved.tell(self.opened(), self.findings(), options, events)?;
         let device = options.device(self.opened())?;
         // As if opening and compiling had been done just before.
         let began = began.checked_sub(self.took()).unwrap_or(began);
-        reserved.start(self, device, options, events, began)
+        reserved.start(self, device, options, events, (began, stop))
     }
 }
 
@@ -125,10 +136,10 @@ impl Reserved {
         device: Device,
         options: &RunOptions,
         events: &mut dyn Events,
-        began: Instant,
+        (began, stop): (Instant, &Stop),
     ) -> Result<Run, RecipeError> {
         let Self { folder, locked, made_of, start, changed } = self;
-        let (opened, program, run_program) = (compiled.opened(), compiled.program(), compiled.run_program());
+        let (opened, program) = (compiled.opened(), compiled.program());
         let recipe = &opened.recipe;
         require_memory(recipe.training.memory_check, device.kind, || compiled.memory(), events)?;
         let checkpoint = match start {
@@ -157,14 +168,19 @@ impl Reserved {
         let serving = prefix.as_ref().map(|prefix| prefix.training(opened));
         let stream = Stream::open(joint, &opened.train.dataset, of_rows, from)?.serving(serving);
         let settings = trainer_settings(compiled, &folder)?;
-        let trainer = match (checkpoint, start) {
-            (Some(checkpoint), _) if !parts.is_empty() => {
-                Trainer::extend(run_program, &device, settings, checkpoint, &parts.earlier())?
-            }
-            (Some(checkpoint), _) => Trainer::resume(run_program, &device, settings, checkpoint)?,
-            (None, StartMode::Overwrite) => Trainer::open_replacing(run_program, &device, settings)?,
-            (None, StartMode::New | StartMode::Resume) => Trainer::open(run_program, &device, settings)?,
-        };
+        let (of_program, on) = (compiled.clone(), device.clone());
+        let earlier = (!parts.is_empty()).then(|| parts.earlier());
+        let trainer = unless_stopped(stop, move || {
+            let run_program = of_program.run_program();
+            Ok(match (checkpoint, earlier, start) {
+                (Some(checkpoint), Some(earlier), _) => {
+                    Trainer::extend(run_program, &on, settings, checkpoint, &earlier)?
+                }
+                (Some(checkpoint), None, _) => Trainer::resume(run_program, &on, settings, checkpoint)?,
+                (None, _, StartMode::Overwrite) => Trainer::open_replacing(run_program, &on, settings)?,
+                (None, _, StartMode::New | StartMode::Resume) => Trainer::open(run_program, &on, settings)?,
+            })
+        })?;
         // Everything is opened: an earlier run is not given up for one that cannot begin.
         if start == StartMode::Overwrite {
             folder.clear(&run_logs::files(&folder, &opened.catalogs))?;

@@ -7,6 +7,7 @@ use millstream_training::Until;
 use crate::check::findings;
 use crate::compiled::refuse_problems;
 use crate::run_start::{Reserved, RunOptions};
+use crate::unless_stopped::unless_stopped;
 use crate::{Catalogs, Compiled, Events, Opened, RecipeError, RunSummary, StartMode, Stop};
 
 /// How to train, apart from the recipe.
@@ -27,7 +28,8 @@ pub struct TrainOptions {
 /// # Errors
 /// Something is missing or does not fit, the data cannot be trained on, it would hold far more memory than there is, or another
 /// process writes in the folder (before anything is written or replaced); a row is damaged under the policy `fail`, the loss is
-/// not finite, or no evaluation was: then the newest checkpoint and the curves so far are there.
+/// not finite, or no evaluation was: then the newest checkpoint and the curves so far are there. [`RecipeError::Stopped`] when it was
+/// asked to stop before the run began: what is being opened or compiled is left to a thread of its own then.
 pub fn train(
     recipe: &Recipe,
     options: &TrainOptions,
@@ -51,15 +53,19 @@ pub(crate) fn train_until(
     let began = Instant::now();
     let TrainOptions { start, library, keep_graph, catalogs } = options.clone();
     let options = RunOptions { start, keep_graph, resources: None, library };
-    let opened = Opened::open(recipe, &catalogs)?;
+    let wanted = recipe.clone();
+    let opened = unless_stopped(stop, move || Opened::open(&wanted, &catalogs))?;
     // Before anything is compiled, which takes its time.
     let reserved = Reserved::reserve(&opened, start)?;
-    let found = findings(&opened)?;
+    let found = {
+        let opened = opened.clone();
+        unless_stopped(stop, move || findings(&opened))?
+    };
     reserved.tell(&opened, &found, &options, events)?;
     refuse_problems(&found)?;
     let device = options.device(&opened)?;
-    let compiled = Compiled::new(&opened, found)?;
-    let mut run = reserved.start(&compiled, device, &options, events, began)?;
+    let compiled = unless_stopped(stop, move || Compiled::new(&opened, found))?;
+    let mut run = reserved.start(&compiled, device, &options, events, (began, stop))?;
     run.advance(until, events, stop)?;
     run.finish(events)
 }

@@ -1,5 +1,5 @@
 use millstream::recipes::{
-    Catalogs, DryRunReport, RunSummary, StartMode, Stop, TrainOptions, dry_run, import_rows_of, train,
+    Catalogs, DryRunReport, RecipeError, RunSummary, StartMode, Stop, TrainOptions, dry_run, import_rows_of, train,
 };
 use millstream::schemas::recipe::ByteSize;
 
@@ -46,7 +46,19 @@ pub(crate) fn run(global: &Global, arguments: &Train, mut recipe: Recipe) -> any
     if stop.is_requested() {
         signals::answer();
     }
-    let summary = summary?;
+    let summary = match summary {
+        Err(RecipeError::Stopped) => {
+            messages::tell(
+                "interrupted before the first step was done; there is nothing to save yet\nto go on, give the same command again",
+            );
+            if global.json {
+                let event = serde_json::json!({ "event": "interrupted", "steps": 0, "interrupted": true });
+                output::print_json_line(&event)?;
+            }
+            return Ok(Outcome::Interrupted);
+        }
+        summary => summary?,
+    };
     if summary.interrupted {
         // First: whoever reads our output may have been interrupted too.
         messages::tell(&how_to_go_on(global, arguments, &summary));

@@ -170,3 +170,25 @@ fn a_damaged_checkpoint_is_passed_over() {
     assert!(stderr.contains("is not whole and is passed over"), "{stderr}");
     assert!(place.read("run/model.onnx") == undisturbed(&place), "the tuned models differ");
 }
+
+#[test]
+fn terminated_while_the_model_is_opened_ends_at_once_and_leaves_nothing() {
+    let place = Workplace::new();
+    // a model that is never read to its end
+    let pipe = place.path("slow.onnx");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for command in [&["train", "recipe.yaml"][..], &["train", "recipe.yaml", "--dry-run"]] {
+        let arguments = [command, &["--set", "model.path=slow.onnx"]].concat();
+        let child = place.command(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        // opened for writing as soon as the program reads it
+        let _writer = std::fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+        assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+        let ended = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(3), "{stderr}");
+        let wanted =
+            if command.len() == 2 { "interrupted before the first step was done" } else { "a dry run leaves nothing" };
+        assert!(stderr.contains(wanted), "{stderr}");
+        assert!(!place.path("run").exists());
+    }
+}

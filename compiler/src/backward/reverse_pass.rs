@@ -193,11 +193,12 @@ fn expand(graph: &mut Graph, path: &TrainedPath, catalog: &OperatorCatalog) -> R
         _ => None,
     };
     let found: Vec<(usize, ExpandRule)> = path.nodes.iter().filter_map(rule).collect();
-    // from the last on, so that the places of the others stay
-    for (index, rule) in found.iter().rev() {
-        let expanded = graph.replace_node(*index, |graph, node| rule(&mut Expansion { graph, node }));
-        expanded.map_err(|error| (*index, error))?;
-    }
+    let mut rules = found.iter().rev().map(|(_, rule)| rule);
+    let places = found.iter().map(|(index, _)| *index);
+    graph.replace_from_last(places, |graph, node| {
+        let rule = rules.next().expect("there is one for each place");
+        rule(&mut Expansion { graph, node })
+    })?;
     Ok(!found.is_empty())
 }
 

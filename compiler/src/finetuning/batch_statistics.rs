@@ -109,11 +109,12 @@ pub(crate) fn open_statistics(
     weights: &[ValueId],
 ) -> Result<Vec<OpenedStatistic>, CompilerError> {
     let mut opened: Vec<OpenedStatistic> = Vec::new();
+    let (mut known, weights) = (HashSet::new(), weights.iter().copied().collect::<HashSet<ValueId>>());
     for at in places {
         for input in [3, 4] {
             let node = &graph.nodes()[*at];
             let value = node.input(input);
-            if opened.iter().any(|known| Some(known.value) == value) {
+            if value.is_some_and(|value| known.contains(&value)) {
                 continue;
             }
             let beside = [1, 2].iter().find_map(|input| node.input(*input).filter(|id| weights.contains(id)));
@@ -127,6 +128,7 @@ pub(crate) fn open_statistics(
                 });
             };
             graph.constant_to_input(value);
+            known.insert(value);
             opened.push(OpenedStatistic { value, beside, first });
         }
     }
@@ -160,29 +162,28 @@ pub(crate) fn take_from_batch(
     if places.is_empty() {
         return Ok(HashMap::new());
     }
-    let before = graph.nodes().len();
+    let results: HashSet<ValueId> =
+        places.iter().filter_map(|at| graph.nodes()[*at].outputs.first().copied()?).collect();
     let present = graph.in_front_of(0, |graph| present_rows(graph, rows))?;
-    let mut shift = graph.nodes().len() - before;
     let (mut next, mut alone) = (HashMap::new(), BTreeMap::<ValueId, Vec<ValueId>>::new());
-    for at in places {
-        let length = graph.nodes().len();
-        graph.replace_node(at + shift, |graph, node| {
-            let (made, statistics) = normalized(graph, &node, present)?;
-            for (running, of_batch) in statistics {
-                match wanted {
-                    Use::Followed => {
-                        let momentum = node.float("momentum").unwrap_or(MOMENTUM);
-                        // a module that is used twice has followed the batch once already
-                        let last = next.get(&running).copied().unwrap_or(running);
-                        next.insert(running, followed(graph, momentum, last, of_batch)?);
-                    }
-                    Use::Alone => alone.entry(running).or_default().push(of_batch),
+    let chosen = |_: &Graph, node: &Node| {
+        node.outputs.first().copied().flatten().filter(|made| results.contains(made)).map(drop)
+    };
+    graph.replace_each(chosen, |graph, node, ()| {
+        let (made, statistics) = normalized(graph, &node, present)?;
+        for (running, of_batch) in statistics {
+            match wanted {
+                Use::Followed => {
+                    let momentum = node.float("momentum").unwrap_or(MOMENTUM);
+                    // a module that is used twice has followed the batch once already
+                    let last = next.get(&running).copied().unwrap_or(running);
+                    next.insert(running, followed(graph, momentum, last, of_batch)?);
                 }
+                Use::Alone => alone.entry(running).or_default().push(of_batch),
             }
-            Ok(vec![made])
-        })?;
-        shift += graph.nodes().len() - length;
-    }
+        }
+        Ok(vec![made])
+    })?;
     for (running, of_uses) in alone {
         next.insert(running, mean_of(graph, &of_uses)?);
     }

@@ -99,14 +99,12 @@ pub(crate) fn make_live(graph: &mut Graph, results: &HashSet<ValueId>) -> Result
         let output = node.outputs.first().copied().flatten();
         is_dropout(node) && output.is_some_and(|output| results.contains(&output)) && drops(node, graph)
     };
-    // each becomes nodes of other names
-    while let Some(at) = graph.nodes().iter().position(|node| is_one(node, graph)) {
-        graph.replace_node(at, |graph, node| {
-            let (made, mask) = dropped(graph, &node)?;
-            masks.push(mask);
-            Ok(made)
-        })?;
-    }
+    let chosen = |graph: &Graph, node: &Node| is_one(node, graph).then_some(());
+    graph.replace_each(chosen, |graph, node, ()| {
+        let (made, mask) = dropped(graph, &node)?;
+        masks.push(mask);
+        Ok(made)
+    })?;
     Ok(masks)
 }
 

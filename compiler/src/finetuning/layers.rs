@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::module_path;
 use super::parameters::{Parameters, Weight};
@@ -38,6 +38,7 @@ impl Layer {
 /// The layers of a graph by the rows of a catalog, from the input to the output.
 pub fn layers(graph: &Graph, catalog: &OperatorCatalog) -> Vec<Layer> {
     let mut layers: Vec<Layer> = Vec::new();
+    let (mut taken, mut numbers) = (HashSet::new(), HashMap::new());
     let mut parameters = Parameters::new(graph, catalog);
     for (index, node) in graph.nodes().iter().enumerate() {
         let found = parameters.of(index);
@@ -47,7 +48,7 @@ pub fn layers(graph: &Graph, catalog: &OperatorCatalog) -> Vec<Layer> {
         match layers.iter_mut().rev().take(4).find(|layer| layer.name == name) {
             Some(layer) => layer.weights.extend(found),
             None => {
-                let name = unique(&layers, name);
+                let name = unique(&mut taken, &mut numbers, name);
                 let operator = node.operator.clone();
                 layers.push(Layer { name, operator, weights: found, learning_rate_multiplier: 1.0, beside: None });
             }
@@ -83,15 +84,19 @@ fn layer_name(node: &Node, weight: &str) -> String {
     path.or_else(|| named().map(str::to_owned)).unwrap_or_else(|| weight.to_owned())
 }
 
-fn unique(layers: &[Layer], name: String) -> String {
-    let taken = |name: &str| layers.iter().any(|layer| layer.name == name);
-    let mut number = 2;
-    let mut free = name.clone();
-    while taken(&free) {
-        free = format!("{name}#{number}");
-        number += 1;
+/// The name, or with a number behind it where another layer has it. `numbers`: of each name the last that was given.
+fn unique(taken: &mut HashSet<String>, numbers: &mut HashMap<String, usize>, name: String) -> String {
+    if taken.insert(name.clone()) {
+        return name;
     }
-    free
+    let number = numbers.entry(name.clone()).or_insert(1);
+    loop {
+        *number += 1;
+        let free = format!("{name}#{number}");
+        if taken.insert(free.clone()) {
+            return free;
+        }
+    }
 }
 
 #[cfg(test)]

@@ -79,9 +79,12 @@ impl ParameterFinder<'_> {
         let named = |pattern: &String| {
             pattern_matches(pattern, &layer.name) || pattern_matches(pattern, self.graph.name(weight.value))
         };
-        let at = self.trainable.iter().position(|own| self.layers[*own].name == place);
-        let is_among_first = |count: &usize| at.is_some_and(|at| at < *count);
-        let is_among_last = |count: &usize| at.is_some_and(|at| at + count >= self.trainable.len());
+        let at = || match layer.beside {
+            None => self.trainable.binary_search(&index).ok(),
+            Some(_) => self.trainable.iter().position(|own| self.layers[*own].name == place),
+        };
+        let is_among_first = |count: &usize| at().is_some_and(|at| at < *count);
+        let is_among_last = |count: &usize| at().is_some_and(|at| at + count >= self.trainable.len());
         (r#match.is_empty() || r#match.iter().any(named))
             && (roles.is_empty() || roles.iter().any(|role| self.facts.has(*role, place)))
             && (kind.is_empty() || kind.iter().any(|kind| self.is(*kind, index, weight)))

@@ -151,7 +151,7 @@ pub(crate) fn check_factors(
 fn check_pattern(layers: &[Layer], trainable: &[usize], pattern: &str) -> Result<(), CompilerError> {
     let matched: Vec<usize> =
         (0..layers.len()).filter(|index| pattern_matches(pattern, &layers[*index].name)).collect();
-    if matched.iter().any(|index| trainable.contains(index)) {
+    if matched.iter().any(|index| trainable.binary_search(index).is_ok()) {
         return Ok(());
     }
     Err(CompilerError::setting(

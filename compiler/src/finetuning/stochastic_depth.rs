@@ -4,7 +4,7 @@
 //! y = x + f(x)·m / (1 − p), m = 1 with probability 1 − p and 0 otherwise, for each row or for all rows of a batch together. The masks come
 //! from outside, as those of dropout.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use millstream_schemas::recipe::{DepthMode, DepthSchedule, StochasticDepthRecipe};
 use millstream_schemas::{AxisLength, MaskEntry, count};
@@ -85,14 +85,19 @@ pub(crate) fn make_live(
 ) -> Result<Vec<MaskEntry>, CompilerError> {
     let branches = fitting(found, wanted);
     let (mut masks, mut taken) = (Vec::new(), HashSet::new());
+    let mut sums: HashMap<ValueId, Vec<(ValueId, HashSet<ValueId>)>> = HashMap::new();
+    for node in graph.nodes().iter().filter(|node| node.is("Add") || node.is("Sum")) {
+        let read: HashSet<ValueId> = node.inputs.iter().flatten().copied().collect();
+        for (value, sum) in read.iter().filter_map(|value| Some((*value, node.outputs[0]?))) {
+            sums.entry(value).or_default().push((sum, read.clone()));
+        }
+    }
+    let (first, mut places) = (graph.nodes().len(), Vec::new());
     for (index, branch) in branches.iter().enumerate() {
         let [start, end] = [branch.start, branch.end].map(|value| graph.find(&name(value)));
-        let joins = |(_, node): &(usize, &crate::graph::Node)| {
-            let reads = |value: Option<ValueId>| value.is_some() && node.inputs.contains(&value);
-            (node.is("Add") || node.is("Sum")) && reads(start) && reads(end)
-        };
-        let sum = graph.nodes().iter().enumerate().filter(joins);
-        let sum = sum.filter_map(|(_, node)| node.outputs[0]).find(|sum| taken.insert(*sum));
+        let of_end = end.and_then(|end| sums.get(&end)).into_iter().flatten();
+        let mut of_both = of_end.filter(|(_, read)| start.is_some_and(|start| read.contains(&start)));
+        let sum = of_both.find(|(sum, _)| taken.insert(*sum)).map(|(sum, _)| *sum);
         let (Some(end), Some(sum)) = (end, sum) else {
             let message = format!(
                 "the addition of the branch that ends with `{}` has been rewritten; leave it out, or the method that does it",
@@ -105,15 +110,15 @@ pub(crate) fn make_live(
         if share == 0.0 {
             continue;
         }
-        let at = graph.nodes().iter().position(|node| node.outputs.contains(&Some(sum)));
-        let at = at.expect("a node makes the sum");
+        let at = graph.maker(sum).expect("a node makes the sum");
         let before = graph.nodes().len();
-        let (kept, mask) = graph.in_front_of(at, |graph| masked(graph, end, share, wanted.mode, batch))?;
-        let at = at + graph.nodes().len() - before;
+        let (kept, mask) = masked(graph, end, share, wanted.mode, batch)?;
+        places.push((graph.nodes().len() - before, at));
         let operand = graph.nodes()[at].inputs.iter().position(|input| *input == Some(end));
         graph.set_input(at, operand.expect("the addition reads the branch"), kept);
         masks.push(mask);
     }
+    graph.move_added(first, &places);
     Ok(masks)
 }
 

@@ -16,7 +16,9 @@ use crate::graph::{Constant, Graph, ValueId};
 pub(crate) fn tie(graph: &mut Graph) -> Vec<(String, String)> {
     let mut groups: BTreeMap<(&[usize], &[u8]), Vec<ValueId>> = BTreeMap::new();
     for value in graph.constants() {
-        if let Some(constant) = graph.float_constant(value).filter(|constant| is_wide(constant)) {
+        // what may be merged is untied, and there is much of it that is all alike
+        let is_candidate = |constant: &&Constant| is_wide(constant) && !may_be_merged(constant);
+        if let Some(constant) = graph.float_constant(value).filter(is_candidate) {
             // most that differ do so at their beginning
             let beginning = &constant.bytes[..constant.bytes.len().min(64)];
             groups.entry((&constant.shape, beginning)).or_default().push(value);
@@ -89,7 +91,6 @@ fn are_one(graph: &Graph, modules: &HashMap<ValueId, Option<Vec<String>>>, first
     (is_numbered(names.0, names.1) || has_made_up_name && of_one_module())
         && !graph.are_stored_apart(first, copy)
         && own.bytes == other.bytes
-        && !may_be_merged(own)
         && ![first, copy].iter().any(|value| graph.is_overridable(*value))
 }
 

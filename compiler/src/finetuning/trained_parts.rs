@@ -127,7 +127,7 @@ fn weights<'a>(
 fn fits(finder: &ParameterFinder<'_>, part: &TrainPart, index: usize, weight: &Weight) -> bool {
     match part {
         TrainPart::Parameters(selection) => finder.has(selection, index, weight),
-        TrainPart::Word(TrainWord::All) => finder.trainable.contains(&index),
+        TrainPart::Word(TrainWord::All) => finder.trainable.binary_search(&index).is_ok(),
         TrainPart::Word(TrainWord::Head) => is_of_head(finder, index),
         TrainPart::Word(TrainWord::Embeddings) => finder.is(ParameterKind::Embeddings, index, weight),
         TrainPart::Word(TrainWord::Norms) => finder.is(ParameterKind::Norms, index, weight),
@@ -190,7 +190,8 @@ fn require_sense(finder: &ParameterFinder<'_>, place: &str, part: &TrainPart) ->
         if leading.iter().any(|name| pattern_matches(pattern, name)) {
             continue;
         }
-        let others: Vec<usize> = (0..finder.own).filter(|index| !finder.trainable.contains(index)).collect();
+        let others: Vec<usize> =
+            (0..finder.own).filter(|index| finder.trainable.binary_search(index).is_err()).collect();
         let elsewhere = others.iter().flat_map(names).find(|name| pattern_matches(pattern, name));
         let why = match elsewhere {
             Some(name) => format!("matches only what does not lead to the scores (`{}`)", shown(name)),

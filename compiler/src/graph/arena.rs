@@ -1,5 +1,7 @@
 //! How much of its arena ONNX Runtime touches, where values come and go.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 /// Bytes of the first region; each further one is twice as large as the one before.
 const FIRST_REGION: u64 = 1 << 20;
 /// Chunks begin at multiples of this.
@@ -7,10 +9,11 @@ const ALIGNMENT: u64 = 256;
 /// Of a chunk that is more than this larger than what is wanted, the rest is given to others, as it is of one twice as large.
 const MOST_UNUSED: u64 = 128 << 20;
 
+/// A region, and where in it.
+type Place = (usize, u64);
+
 #[derive(Clone, Copy, Debug)]
 struct Chunk {
-    region: usize,
-    start: u64,
     size: u64,
     is_free: bool,
 }
@@ -18,71 +21,93 @@ struct Chunk {
 /// Follows the runtime's allocator: the smallest free chunk that fits, regions that double.
 #[derive(Debug, Default)]
 pub(super) struct Arena {
-    /// By region and start.
-    chunks: Vec<Chunk>,
+    chunks: BTreeMap<Place, Chunk>,
+    /// Chunks that are free, by size and place.
+    free: BTreeSet<(u64, Place)>,
     regions: usize,
     next: u64,
-    /// Parts that were written to, apart from each other, by region and start.
-    touched: Vec<(usize, u64, u64)>,
+    /// Parts that were written to, apart from each other: where each ends by where it begins.
+    touched: BTreeMap<Place, u64>,
 }
 
 impl Arena {
     /// Takes memory for a value, and says where: a region and a start.
-    pub(super) fn take(&mut self, bytes: u64) -> (usize, u64) {
+    pub(super) fn take(&mut self, bytes: u64) -> Place {
         let wanted = bytes.max(1).next_multiple_of(ALIGNMENT);
-        let fits = |chunk: &Chunk| chunk.is_free && chunk.size >= wanted;
-        let found = (0..self.chunks.len()).filter(|at| fits(&self.chunks[*at])).min_by_key(|at| self.chunks[*at].size);
-        let at = found.unwrap_or_else(|| self.grow(wanted));
-        let Chunk { region, start, size, .. } = self.chunks[at];
-        self.chunks[at].is_free = false;
-        if size >= 2 * wanted || size - wanted >= MOST_UNUSED {
-            self.chunks[at].size = wanted;
-            let rest = Chunk { region, start: start + wanted, size: size - wanted, is_free: true };
-            self.chunks.insert(at + 1, rest);
+        let found = self.free.range((wanted, (0, 0))..).next().copied();
+        let (size, place) = found.unwrap_or_else(|| self.grow(wanted));
+        self.free.remove(&(size, place));
+        let is_split = size >= 2 * wanted || size - wanted >= MOST_UNUSED;
+        let own = if is_split { wanted } else { size };
+        self.chunks.insert(place, Chunk { size: own, is_free: false });
+        let (region, start) = place;
+        if is_split {
+            self.add_free((region, start + own), size - own);
         }
         self.touch(region, start, start + bytes);
-        (region, start)
+        place
     }
 
     /// Gives back what was taken; free neighbours become one.
-    pub(super) fn give(&mut self, (region, start): (usize, u64)) {
-        let found = self.chunks.binary_search_by_key(&(region, start), |chunk| (chunk.region, chunk.start));
-        let Ok(mut at) = found else { return };
-        self.chunks[at].is_free = true;
-        let joins = |left: &Chunk, right: &Chunk| left.region == right.region && left.is_free && right.is_free;
-        if at > 0 && joins(&self.chunks[at - 1], &self.chunks[at]) {
-            at -= 1;
-            self.chunks[at].size += self.chunks.remove(at + 1).size;
+    pub(super) fn give(&mut self, place: Place) {
+        let Some(Chunk { mut size, is_free: false }) = self.chunks.get(&place).copied() else { return };
+        let (region, mut start) = place;
+        self.chunks.remove(&place);
+        let before = self.chunks.range(..place).next_back().map(|(at, chunk)| (*at, *chunk));
+        if let Some(((_, left), chunk)) = before.filter(|((other, _), chunk)| *other == region && chunk.is_free) {
+            self.remove_free((region, left), chunk.size);
+            start = left;
+            size += chunk.size;
         }
-        if at + 1 < self.chunks.len() && joins(&self.chunks[at], &self.chunks[at + 1]) {
-            self.chunks[at].size += self.chunks.remove(at + 1).size;
+        let behind = (region, start + size);
+        if let Some(chunk) = self.chunks.get(&behind).copied().filter(|chunk| chunk.is_free) {
+            self.remove_free(behind, chunk.size);
+            size += chunk.size;
         }
+        self.add_free((region, start), size);
     }
 
     /// Bytes that were ever written to.
     pub(super) fn touched(&self) -> u64 {
-        self.touched.iter().map(|(_, start, end)| end - start).fold(0, u64::saturating_add)
+        self.touched.iter().map(|((_, start), end)| end - start).fold(0, u64::saturating_add)
     }
 
-    fn grow(&mut self, wanted: u64) -> usize {
+    fn add_free(&mut self, place: Place, size: u64) {
+        self.chunks.insert(place, Chunk { size, is_free: true });
+        self.free.insert((size, place));
+    }
+
+    fn remove_free(&mut self, place: Place, size: u64) {
+        self.chunks.remove(&place);
+        self.free.remove(&(size, place));
+    }
+
+    fn grow(&mut self, wanted: u64) -> (u64, Place) {
         let mut size = self.next.max(FIRST_REGION);
         while size < wanted {
             size = size.saturating_mul(2);
         }
         self.next = size.saturating_mul(2);
-        self.chunks.push(Chunk { region: self.regions, start: 0, size, is_free: true });
+        let place = (self.regions, 0);
+        self.add_free(place, size);
         self.regions += 1;
-        self.chunks.len() - 1
+        (size, place)
     }
 
-    fn touch(&mut self, region: usize, start: u64, end: u64) {
-        let before = self.touched.partition_point(|(other, _, last)| (*other, *last) < (region, start));
-        let behind = self.touched.partition_point(|(other, first, _)| (*other, *first) <= (region, end));
-        let joined =
-            self.touched[before..behind].iter().fold((region, start, end), |(region, start, end), (_, first, last)| {
-                (region, start.min(*first), end.max(*last))
-            });
-        self.touched.splice(before..behind, [joined]);
+    fn touch(&mut self, region: usize, mut start: u64, mut end: u64) {
+        // what begins before and reaches up to here, then what begins within
+        let before = self.touched.range(..=(region, start)).next_back().map(|(at, last)| (*at, *last));
+        if let Some(((_, first), last)) = before.filter(|((other, _), last)| *other == region && *last >= start) {
+            self.touched.remove(&(region, first));
+            (start, end) = (first, end.max(last));
+        }
+        while let Some(((_, first), last)) =
+            self.touched.range((region, start)..=(region, end)).next().map(|(at, last)| (*at, *last))
+        {
+            self.touched.remove(&(region, first));
+            end = end.max(last);
+        }
+        self.touched.insert((region, start), end);
     }
 }
 

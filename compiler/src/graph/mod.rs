@@ -14,6 +14,7 @@ mod integers;
 mod length;
 mod node;
 mod patches;
+mod replacement;
 mod run_time_lengths;
 mod scan;
 mod some_lengths;
@@ -21,7 +22,7 @@ mod stored_types;
 mod tensor_type;
 mod to_onnx;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use attributes::Attribute;
@@ -55,6 +56,10 @@ struct Value {
     stored: Option<ElementType>,
     /// Whether the reverse pass takes it for a constant.
     stops_gradient: bool,
+    /// Whether whoever runs the graph may replace it.
+    is_overridable: bool,
+    /// Where the node was last that makes it; holds where that node makes it.
+    maker: usize,
 }
 
 /// What a graph asks about operators; a [`OperatorCatalog`](crate::operators::OperatorCatalog) answers.
@@ -86,7 +91,9 @@ pub struct Graph {
     /// Constants that whoever runs the graph may replace.
     overridable: Vec<ValueId>,
     outputs: Vec<ValueId>,
-    names: HashSet<String>,
+    names: HashMap<String, ValueId>,
+    /// Of names that were wanted again: numbers up to this one are taken behind them.
+    numbers: HashMap<String, u64>,
     /// Vectors of lengths that nodes compute, by what they hold.
     computed_lengths: HashMap<Vec<Length>, ValueId>,
 }
@@ -108,7 +115,8 @@ impl Graph {
             inputs: Vec::new(),
             overridable: Vec::new(),
             outputs: Vec::new(),
-            names: HashSet::new(),
+            names: HashMap::new(),
+            numbers: HashMap::new(),
             computed_lengths: HashMap::new(),
         }
     }
@@ -194,7 +202,7 @@ impl Graph {
             .collect();
         node.name = self.values[ids[0].0 as usize].name.clone();
         node.outputs = ids.iter().copied().map(Some).collect();
-        self.nodes.push(node);
+        self.push_node(node);
         Ok(ids)
     }
 
@@ -202,7 +210,7 @@ impl Graph {
     /// leave open what it asks.
     fn add_stated(&mut self, operator: &str, inputs: &[ValueId], stated: TensorType) -> ValueId {
         let value = self.value(operator, Some(stated));
-        self.nodes.push(Node {
+        self.push_node(Node {
             name: self.name(value).to_owned(),
             operator: operator.to_owned(),
             domain: String::new(),
@@ -248,7 +256,7 @@ impl Graph {
         let named = output_names.iter().enumerate();
         node.outputs =
             named.map(|(index, name)| (!name.is_empty()).then(|| self.value(name, type_of(index, name)))).collect();
-        self.nodes.push(node);
+        self.push_node(node);
     }
 
     /// Declares an output of the graph; the value keeps its name.
@@ -266,14 +274,18 @@ impl Graph {
         if self.values[value.0 as usize].name == name {
             return Ok(());
         }
-        if !self.names.insert(name.to_owned()) {
+        if self.is_taken(name) {
             return Err(CompilerError::unsupported(
                 format!("a second value named `{}`", shown(name)),
                 "rename it in the model, names must be unique",
             ));
         }
+        self.names.insert(name.to_owned(), value);
         let old = std::mem::replace(&mut self.values[value.0 as usize].name, name.to_owned());
         self.names.remove(&old);
+        if let Some((wanted, _)) = old.rsplit_once('_') {
+            self.numbers.remove(wanted);
+        }
         Ok(())
     }
 
@@ -282,7 +294,7 @@ impl Graph {
     /// # Errors
     /// No node makes the value, or the operator has no such output.
     pub fn add_output(&mut self, value: ValueId, index: usize) -> Result<ValueId, CompilerError> {
-        let at = self.nodes.iter().position(|node| node.outputs.contains(&Some(value)));
+        let at = self.maker(value);
         let at = at.ok_or_else(|| self.patch_error(value, "no node makes it, so it has no other outputs".into()))?;
         let node = &self.nodes[at];
         if let Some(given) = node.outputs.get(index).copied().flatten() {
@@ -303,63 +315,12 @@ impl Graph {
         let node = &mut self.nodes[at];
         node.outputs.resize(outputs, None);
         node.outputs[index] = Some(new);
+        self.values[new.0 as usize].maker = at;
         Ok(new)
     }
 
     fn patch_error(&self, value: ValueId, message: String) -> CompilerError {
         CompilerError::Node { node: shown(self.name(value)), operator: "patch".into(), message }
-    }
-
-    /// Puts the nodes that `build` adds in the place of a node. The values that it returns stand for the node's outputs,
-    /// which keep their names; the graph is as it was after an error.
-    pub(crate) fn replace_node(
-        &mut self,
-        at: usize,
-        build: impl FnOnce(&mut Self, Node) -> Result<Vec<ValueId>, CompilerError>,
-    ) -> Result<(), CompilerError> {
-        let after = self.nodes.split_off(at + 1);
-        let node = self.nodes[at].clone();
-        self.nodes.truncate(at);
-        // nodes behind compute the lengths of before, and what is computed here serves this place alone
-        let computed_lengths = std::mem::take(&mut self.computed_lengths);
-        let replaced = build(self, node.clone()).and_then(|made| self.stand_for(at, &node, &made));
-        if replaced.is_err() {
-            self.nodes.truncate(at);
-            self.nodes.push(node);
-        }
-        self.nodes.extend(after);
-        self.computed_lengths = computed_lengths;
-        replaced
-    }
-
-    /// Lets the nodes from `at` on make the outputs of `node`.
-    fn stand_for(&mut self, at: usize, node: &Node, made: &[ValueId]) -> Result<(), CompilerError> {
-        let mut renamed = BTreeMap::new();
-        for (index, output) in node.outputs.iter().enumerate() {
-            let Some(output) = *output else { continue };
-            let made = *made.get(index).ok_or_else(|| self.patch_error(output, "nothing stands for it".into()))?;
-            let (wanted, got) = (self.tensor_type(output).cloned(), self.known_type(made)?.clone());
-            if wanted.as_ref().is_some_and(|wanted| *wanted != got) {
-                let wanted = wanted.map_or_else(String::new, |wanted| wanted.to_string());
-                return Err(self.patch_error(output, format!("{got} stands for it, wanted {wanted}")));
-            }
-            self.values[output.0 as usize].tensor_type = Some(got);
-            // one value for two outputs: it is called as the first by now
-            let made = renamed.get(&made).copied().unwrap_or(made);
-            let own = self.nodes[at..].iter().any(|inner| inner.outputs.contains(&Some(made)));
-            let made = if own && !renamed.values().any(|taken| *taken == made) {
-                made
-            } else {
-                self.add("Identity", &[made], &[])?
-            };
-            renamed.insert(made, output);
-            let used = self.nodes[at..].iter_mut().flat_map(|node| node.inputs.iter_mut().chain(&mut node.outputs));
-            used.filter(|value| **value == Some(made)).for_each(|value| *value = Some(output));
-        }
-        for inner in self.nodes[at..].iter_mut().filter(|_| !node.name.is_empty()) {
-            inner.name = format!("{}/{}", node.name, inner.name);
-        }
-        Ok(())
     }
 
     /// Turns a constant into an input of the graph, so that its value is given at each run.
@@ -371,11 +332,12 @@ impl Graph {
     /// Lets whoever runs the graph replace a constant.
     pub(crate) fn set_overridable(&mut self, value: ValueId) {
         self.overridable.push(value);
+        self.values[value.0 as usize].is_overridable = true;
     }
 
     /// Whether whoever runs the graph may replace this constant.
     pub(crate) fn is_overridable(&self, value: ValueId) -> bool {
-        self.overridable.contains(&value)
+        self.values[value.0 as usize].is_overridable
     }
 
     /// Records that a node's output is always this constant; nodes that only served it fall away when written.
@@ -430,8 +392,7 @@ impl Graph {
 
     /// The value of this name.
     pub fn find(&self, name: &str) -> Option<ValueId> {
-        let index = self.values.iter().position(|value| value.name == name)?;
-        Some(ValueId(u32::try_from(index).expect("a graph has fewer than 2^32 values")))
+        self.names.get(name).copied()
     }
 
     /// All values by name.
@@ -456,11 +417,7 @@ impl Graph {
 
     fn not_known(&self, value: ValueId) -> CompilerError {
         let (mut culprit, mut first) = (None, value);
-        // nodes stand behind those that they read, so one way back is enough
-        for node in self.nodes.iter().rev() {
-            if !node.outputs.contains(&Some(first)) {
-                continue;
-            }
+        while let Some(node) = self.producer(first) {
             culprit = Some(node);
             let Some(input) = node.inputs.iter().flatten().find(|input| self.tensor_type(**input).is_none()) else {
                 break;
@@ -501,19 +458,26 @@ impl Graph {
 
     /// The node that makes a value; none for inputs and constants.
     pub fn producer(&self, value: ValueId) -> Option<&Node> {
-        self.nodes.iter().find(|node| node.outputs.contains(&Some(value)))
+        self.maker(value).map(|at| &self.nodes[at])
+    }
+
+    /// Where the node stands that makes a value.
+    pub(crate) fn maker(&self, value: ValueId) -> Option<usize> {
+        let at = self.values.get(value.0 as usize)?.maker;
+        self.nodes.get(at).filter(|node| node.outputs.contains(&Some(value))).map(|_| at)
     }
 
     fn value(&mut self, wanted: &str, tensor_type: Option<TensorType>) -> ValueId {
         let mut name = wanted.to_owned();
         let mut number = self.values.len();
-        while !self.names.insert(name.clone()) {
+        while self.names.contains_key(&name) {
             name = format!("{wanted}_{number}");
             number += 1;
         }
         let id = ValueId(u32::try_from(self.values.len()).expect("a graph has fewer than 2^32 values"));
+        self.names.insert(name.clone(), id);
         let (element_type, constant, integers, stored) = (None, None, None, None);
-        let (is_declared, stops_gradient) = (false, false);
+        let (is_declared, stops_gradient, is_overridable, maker) = (false, false, false, usize::MAX);
         self.values.push(Value {
             name,
             tensor_type,
@@ -523,6 +487,8 @@ impl Graph {
             is_declared,
             stored,
             stops_gradient,
+            is_overridable,
+            maker,
         });
         id
     }

@@ -1,7 +1,7 @@
 //! Edits of a graph that is there: nodes in front of others, other operands, other types. Whoever lets a value have another
 //! type says so by [`Graph::set_type`], and has what is behind it inferred anew.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Attribute, Constant, ElementType, Graph, Node, TensorType, ValueId};
 use crate::CompilerError;
@@ -14,14 +14,31 @@ impl Graph {
 
     /// Whether a value has this name.
     pub(crate) fn is_taken(&self, name: &str) -> bool {
-        self.names.contains(name)
+        self.names.contains_key(name)
     }
 
     /// The name, or with a number behind it where another value has it.
     pub(crate) fn free_name(&self, wanted: &str) -> String {
-        let numbered = (2..).map(|number| format!("{wanted}_{number}"));
-        let mut all = std::iter::once(wanted.to_owned()).chain(numbered);
-        all.find(|name| !self.is_taken(name)).expect("numbers do not end")
+        self.numbered_name(wanted).0
+    }
+
+    /// As [`Graph::free_name`], for a value that is added now: the next that is to be called so need not begin anew.
+    fn next_name(&mut self, wanted: &str) -> String {
+        let (name, number) = self.numbered_name(wanted);
+        if let Some(number) = number {
+            self.numbers.insert(wanted.to_owned(), number);
+        }
+        name
+    }
+
+    /// A free name, and the number in it.
+    fn numbered_name(&self, wanted: &str) -> (String, Option<u64>) {
+        if !self.is_taken(wanted) {
+            return (wanted.to_owned(), None);
+        }
+        let first = self.numbers.get(wanted).copied().unwrap_or(2);
+        let numbered = (first..).map(|number| (format!("{wanted}_{number}"), Some(number)));
+        numbered.into_iter().find(|(name, _)| !self.is_taken(name)).expect("numbers do not end")
     }
 
     /// Adds a standard operator whose output is called `name`, or nearly so where that is taken. Its type is known where the
@@ -37,7 +54,7 @@ impl Graph {
         attributes: &[(&str, Attribute)],
         name: &str,
     ) -> Result<ValueId, CompilerError> {
-        let name = self.free_name(name);
+        let name = self.next_name(name);
         let node = Node {
             name: name.clone(),
             operator: operator.to_owned(),
@@ -61,13 +78,13 @@ impl Graph {
 
     /// Adds a constant called `name`, or nearly so where that is taken.
     pub fn named_constant(&mut self, name: &str, constant: Constant) -> ValueId {
-        let name = self.free_name(name);
+        let name = self.next_name(name);
         self.constant(&name, constant)
     }
 
     /// Adds a value of another's type, which no node makes yet.
     pub(crate) fn like(&mut self, name: &str, value: ValueId) -> ValueId {
-        let name = self.free_name(name);
+        let name = self.next_name(name);
         let made = self.value(&name, self.tensor_type(value).cloned());
         self.values[made.0 as usize].stored = self.values[value.0 as usize].stored;
         self.values[made.0 as usize].stops_gradient = self.values[value.0 as usize].stops_gradient;
@@ -86,8 +103,7 @@ impl Graph {
         if built.is_err() {
             self.nodes.truncate(at);
         }
-        self.nodes.extend(after);
-        self.computed_lengths = computed_lengths;
+        self.put_back(at, after, computed_lengths);
         built
     }
 
@@ -143,6 +159,8 @@ impl Graph {
     /// Lets a node make another value in the place of one.
     pub(crate) fn replace_output(&mut self, at: usize, from: ValueId, to: ValueId) {
         self.nodes[at].outputs.iter_mut().filter(|made| **made == Some(from)).for_each(|made| *made = Some(to));
+        let made = self.nodes[at].outputs.contains(&Some(to));
+        self.values[to.0 as usize].maker = if made { at } else { self.values[to.0 as usize].maker };
     }
 
     /// Lets a node hand on one of its inputs as it is.
@@ -168,6 +186,7 @@ impl Graph {
     /// Takes nodes away; what they make must be a constant, or read by none.
     pub(crate) fn retain_nodes(&mut self, keep: impl Fn(&Node) -> bool) {
         self.nodes.retain(keep);
+        self.note_makers(0);
     }
 
     /// Takes the nodes from the one `first` on away; nothing that stays reads what they make.
@@ -189,6 +208,7 @@ impl Graph {
     /// Adds a node whose values are in the graph.
     pub(crate) fn push_node(&mut self, node: Node) {
         self.nodes.push(node);
+        self.note_makers(self.nodes.len() - 1);
     }
 
     /// Adds a value of this type, which no node makes yet, called `name`, or nearly so where that is taken.
@@ -233,8 +253,9 @@ impl Graph {
 
     /// Lets values be given in the place of these inputs; nodes that nothing needs then fall away when the graph is written.
     pub(crate) fn give_instead(&mut self, inputs: &[ValueId], given: &[ValueId]) {
+        let given_ones: HashSet<ValueId> = given.iter().copied().collect();
         for output in self.nodes.iter_mut().flat_map(|node| &mut node.outputs) {
-            *output = output.filter(|output| !given.contains(output));
+            *output = output.filter(|output| !given_ones.contains(output));
         }
         self.inputs.retain(|input| !inputs.contains(input) && !given.contains(input));
         self.inputs.splice(0..0, given.iter().copied());
@@ -247,7 +268,7 @@ impl Graph {
 
     /// All constants that no node makes, in the order in which they were added.
     pub(crate) fn constants(&self) -> Vec<ValueId> {
-        let made: std::collections::HashSet<ValueId> =
+        let made: HashSet<ValueId> =
             self.nodes.iter().flat_map(|node| node.outputs.iter().flatten().copied()).collect();
         let all = self.named().map(|(_, value)| value);
         all.filter(|value| self.constant_of(*value).is_some() && !made.contains(value)).collect()

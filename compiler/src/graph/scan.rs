@@ -87,7 +87,7 @@ impl Graph {
             ("scan_output_directions", Attribute::Ints(vec![direction; made])),
         ];
         let inputs = [steps.states.as_slice(), &steps.sequences, &steps.outer].concat();
-        self.nodes.push(Node {
+        self.push_node(Node {
             name: outputs.first().map_or_else(String::new, |first| self.name(*first).to_owned()),
             operator: "Scan".to_owned(),
             domain: String::new(),

@@ -167,7 +167,7 @@ impl Graph {
                 self.values[value.0 as usize].stored = Some(self.own_type(value));
             }
             self.restore(&mut node);
-            self.nodes.push(node);
+            self.push_node(node);
             return;
         }
         let is_added = inputs.iter().chain(&outputs).any(is_new);
@@ -183,13 +183,13 @@ impl Graph {
                 node.operator = "Cast".into();
                 node.attributes.insert("to".into(), i64::from(to.to_onnx()).into());
             }
-            self.nodes.push(node);
+            self.push_node(node);
             return;
         }
         self.restore(&mut node);
         let is_checked = is_added || node.domain.is_empty() && OF_ONE_TYPE.contains(&node.operator.as_str());
         if !is_checked {
-            self.nodes.push(node);
+            self.push_node(node);
             return;
         }
         for input in node.inputs.iter_mut().flatten() {
@@ -208,7 +208,7 @@ impl Graph {
                 *output = inner;
             }
         }
-        self.nodes.push(node);
+        self.push_node(node);
         for (from, to) in behind {
             self.push_cast(from, to);
         }
@@ -257,7 +257,7 @@ impl Graph {
 
     fn push_cast(&mut self, from: ValueId, to: ValueId) {
         let dtype = self.stored(to).unwrap_or(ElementType::F32);
-        self.nodes.push(Node {
+        self.push_node(Node {
             name: self.name(to).to_owned(),
             operator: "Cast".into(),
             inputs: vec![Some(from)],

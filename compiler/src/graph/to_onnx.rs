@@ -122,17 +122,17 @@ impl Graph {
     fn shared_constants(&self, live: &[&Node], made: &HashSet<ValueId>) -> HashMap<ValueId, ValueId> {
         let mut first: HashMap<(usize, TensorKey<'_>), ValueId> = HashMap::new();
         let mut stands_for = HashMap::new();
-        let overridable: HashSet<ValueId> = self.overridable.iter().copied().collect();
+        let outputs: HashSet<ValueId> = self.outputs.iter().copied().collect();
         for value in live.iter().flat_map(|node| node.inputs.iter().flatten().copied()) {
             let Some(constant) = self.constant_of(value).filter(|constant| !constant.bytes.is_empty()) else {
                 continue;
             };
-            if made.contains(&value) || overridable.contains(&value) {
+            if made.contains(&value) || self.is_overridable(value) {
                 continue;
             }
             let key = (constant.bytes.as_ptr() as usize, (constant.dtype.to_onnx(), constant.shape.as_slice()));
             let kept = *first.entry(key).or_insert(value);
-            if kept != value && !self.outputs.contains(&value) {
+            if kept != value && !outputs.contains(&value) {
                 stands_for.insert(value, kept);
             }
         }
@@ -172,16 +172,21 @@ impl Graph {
     /// ONNX Runtime refuses two nodes of one name, and files name nodes apart from values: later ones get a number.
     fn node_protos(&self, live: &[&Node], stands_for: &HashMap<ValueId, ValueId>) -> Vec<NodeProto> {
         let mut taken = HashSet::new();
-        let unique = |mut node: NodeProto| {
+        // of each name that was wanted again: the last number that it was given
+        let mut numbers: HashMap<String, usize> = HashMap::new();
+        let mut unique = |mut node: NodeProto| {
             let wanted = node.name().to_owned();
-            let mut number = 1;
-            while !wanted.is_empty() && !taken.insert(node.name().to_owned()) {
-                number += 1;
+            if wanted.is_empty() || taken.insert(wanted.clone()) {
+                return node;
+            }
+            let number = numbers.entry(wanted.clone()).or_insert(1);
+            while !taken.insert(node.name().to_owned()) {
+                *number += 1;
                 node.name = Some(format!("{wanted}_{number}"));
             }
             node
         };
-        live.iter().map(|node| self.node_proto(node, stands_for)).map(unique).collect()
+        live.iter().map(|node| self.node_proto(node, stands_for)).map(&mut unique).collect()
     }
 
     fn node_proto(&self, node: &Node, stands_for: &HashMap<ValueId, ValueId>) -> NodeProto {
@@ -210,7 +215,8 @@ impl Graph {
     /// What a file has stated of values inside the graph.
     fn declared_values(&self, live: &[&Node]) -> Vec<ValueInfoProto> {
         let made = live.iter().flat_map(|node| node.outputs.iter().flatten().copied());
-        let declared = made.filter(|value| self.values[value.0 as usize].is_declared && !self.outputs.contains(value));
+        let outputs: HashSet<ValueId> = self.outputs.iter().copied().collect();
+        let declared = made.filter(|value| self.values[value.0 as usize].is_declared && !outputs.contains(value));
         declared.filter(|value| self.tensor_type(*value).is_some()).map(|value| self.value_info(value)).collect()
     }
 

@@ -32,12 +32,13 @@ impl LossScale {
     /// Divides gradients by the scale, in 32 bits, each right where it is computed: at the end of the graph they would all be
     /// held in 16 bits until then.
     pub(crate) fn divide(&self, graph: &mut Graph, gradients: &[ValueId]) -> Result<Vec<ValueId>, CompilerError> {
-        let divide = |gradient: &ValueId| {
-            let at = graph.nodes().iter().position(|node| node.outputs.contains(&Some(*gradient)));
-            let at = at.map_or(graph.nodes().len(), |at| at + 1);
-            graph.in_front_of(at, |graph| graph.times(*gradient, self.inverse))
-        };
-        gradients.iter().map(divide).collect()
+        let first = graph.nodes().len();
+        let places: Vec<(usize, usize)> =
+            gradients.iter().map(|gradient| (1, graph.maker(*gradient).map_or(first, |at| at + 1))).collect();
+        let divided =
+            gradients.iter().map(|gradient| graph.times(*gradient, self.inverse)).collect::<Result<_, _>>()?;
+        graph.move_added(first, &places);
+        Ok(divided)
     }
 }
 

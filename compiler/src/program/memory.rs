@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::TrainingProgram;
 use crate::CompilerError;
+use crate::graph::Graph;
+use crate::model_file::OnnxFile;
 
 impl TrainingProgram {
     /// Bytes that computed values take in [`TrainingProgram::batch_statistics`]; 0 without.
@@ -36,6 +38,13 @@ impl TrainingProgram {
     /// Nodes of the model, of the training step and of the evaluation.
     pub fn node_counts(&self) -> [usize; 3] {
         [self.deployed.nodes().len(), self.step.live_nodes().len(), self.evaluation.live_nodes().len()]
+    }
+
+    /// Training step and evaluation with one node of each kind, as sessions take them that only ask whether there are kernels; nothing of one
+    /// of which not all types are known.
+    pub fn kinds_of_nodes(&self) -> [Option<OnnxFile>; 2] {
+        let of = |graph: &Graph| OnnxFile::new(graph.one_of_each_kind()?.model_proto("kinds_of_nodes")).ok();
+        [of(&self.step), of(&self.evaluation)]
     }
 
     /// Bytes of the largest kernel of a convolution that stays as it is in the training step; 0 without.

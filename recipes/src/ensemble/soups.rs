@@ -59,6 +59,7 @@ impl RecipeSoups<'_> {
             views: None,
             catalogs: self.catalogs,
             shared: None,
+            memory_check: None,
             beside: Beside::Nothing,
         };
         let library = self.library;

@@ -95,6 +95,7 @@ pub fn errors(
         views: None,
         catalogs: &options.catalogs,
         shared: None,
+        memory_check: Some(recipe.training.memory_check),
         beside: Beside::Nothing,
     };
     let library = options.library.as_deref();

@@ -4,9 +4,9 @@ use std::time::Instant;
 use millstream_compiler::Model;
 use millstream_pipeline::encodings::{Encoders, StreamFacts, WantedTensor};
 use millstream_pipeline::{Batches, StreamOptions};
-use millstream_runtime::{Device, DeviceRequest};
-use millstream_schemas::recipe::{DamagedPolicy, OrderStrength};
-use millstream_schemas::{RowId, shown_path};
+use millstream_runtime::{Device, DeviceKind, DeviceRequest};
+use millstream_schemas::recipe::{DamagedPolicy, MemoryCheck, OrderStrength};
+use millstream_schemas::{BatchSpec, RowId, shown_path};
 use millstream_training::Predictor;
 use millstream_transforms::Chain;
 
@@ -20,10 +20,12 @@ use super::predict_report::{PredictReport, PredictedBy};
 use super::predicted_as::PredictedAs;
 use super::predicted_row::{PredictedRow, RowAnswer};
 use crate::calibrated::thresholds_of;
+use crate::machine_memory::machine_memory;
+use crate::memory_check::{MemoryFinding, inference_finding};
 use crate::model_inputs::{require_embeddings, require_inputs};
 use crate::preprocessing::Preprocessing;
 use crate::run_folder::RunFolder;
-use crate::{Event, Events, RecipeError, Stop, labels_file};
+use crate::{Event, Events, MemoryEstimate, RecipeError, Stop, labels_file};
 
 /// A model, ready to be asked.
 pub struct Predictions {
@@ -39,6 +41,7 @@ pub struct Predictions {
     /// Whether each row has one picture that is prepared without chance.
     of_pictures: bool,
     batch: usize,
+    on_cpu: bool,
     /// Opened with the first rows, and used for all that have the same columns.
     encoders: Option<Encoders>,
 }
@@ -102,6 +105,7 @@ impl Predictions {
             answers,
             of_pictures,
             batch,
+            on_cpu: device.kind == DeviceKind::Cpu,
             encoders: None,
         })
     }
@@ -129,6 +133,7 @@ impl Predictions {
         let passed_over = files.passed_over();
         let mut report = PredictReport { rows: 0, unusable: 0, passed_over, seconds: 0.0, stopped: false };
         while let Some(piece) = files.next_piece(&self.columns)? {
+            let encoders = self.encoders_of(&piece, events)?;
             let mut told = |report: &PredictReport| {
                 let rows = report.rows + report.unusable;
                 let samples_per_second = rows as f64 / started.elapsed().as_secs_f64().max(1e-9);
@@ -143,7 +148,7 @@ impl Predictions {
                     seconds_left,
                 });
             };
-            if !self.predict_piece(piece, take, &mut report, &mut told, stop)? {
+            if !self.predict_piece((piece, encoders), take, &mut report, &mut told, stop)? {
                 report.stopped = true;
                 break;
             }
@@ -155,13 +160,12 @@ impl Predictions {
     /// Whether it was not asked to stop.
     fn predict_piece(
         &mut self,
-        piece: Piece,
+        (piece, encoders): (Piece, Encoders),
         take: &mut dyn FnMut(PredictedRow) -> Result<(), RecipeError>,
         report: &mut PredictReport,
         told: &mut dyn FnMut(&PredictReport),
         stop: &Stop,
     ) -> Result<bool, RecipeError> {
-        let encoders = self.encoders_of(&piece)?;
         let options = StreamOptions {
             batch: self.batch,
             order: OrderStrength::Sequential,
@@ -251,7 +255,24 @@ impl Predictions {
         }
     }
 
-    fn encoders_of(&mut self, piece: &Piece) -> Result<Encoders, RecipeError> {
+    /// Refuses batches that the machine has no room for, before the first of them. What a CUDA device has is not known here.
+    fn require_memory(&self, spec: &BatchSpec, events: &mut dyn Events) -> Result<(), RecipeError> {
+        if !self.on_cpu {
+            return Ok(());
+        }
+        let policy = self.options.recipe.as_ref().map_or(MemoryCheck::Refuse, |recipe| recipe.training.memory_check);
+        let estimate = MemoryEstimate::of_inference(&self.model, spec, self.batch, &self.options.catalogs.operators);
+        let finding =
+            estimate.and_then(|held| inference_finding(&held, machine_memory(), policy, (self.batch, "`--batch`")));
+        match finding {
+            Some(MemoryFinding::Problem(message)) => return Err(RecipeError::mismatch("--batch", message)),
+            Some(MemoryFinding::Warning(message)) => events.event(&Event::Warning { message }),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn encoders_of(&mut self, piece: &Piece, events: &mut dyn Events) -> Result<Encoders, RecipeError> {
         let dataset = &piece.dataset;
         if let Some(encoders) = &self.encoders
             && encoders.columns().iter().all(|column| dataset.features().get(column).is_some())
@@ -268,6 +289,7 @@ impl Predictions {
         let spec = encoders.spec(&facts, self.batch)?;
         require_inputs(&self.model, &spec, "transforms.evaluate")?;
         require_embeddings(&self.model, &encoders)?;
+        self.require_memory(&spec, events)?;
         Ok(self.encoders.insert(encoders).clone())
     }
 }

@@ -95,13 +95,20 @@ pub fn reproduce(
     let mut settings =
         TrainOptions { start, library: options.library.clone(), keep_graph: false, catalogs: options.catalogs.clone() };
     for (recipe, end) in RunParts::of_run(&then)?.recipes_before(&then, &recipe)? {
-        train_until(Until::Step(end), &recipe, &settings, events, stop)?;
+        match train_until(Until::Step(end), &recipe, &settings, events, stop) {
+            Err(RecipeError::Stopped) => return Ok(None),
+            done => drop(done?),
+        }
         if stop.is_requested() {
             return Ok(None);
         }
         settings.start = StartMode::Resume;
     }
-    if train(&recipe, &settings, events, stop)?.interrupted {
+    let summary = match train(&recipe, &settings, events, stop) {
+        Err(RecipeError::Stopped) => return Ok(None),
+        summary => summary?,
+    };
+    if summary.interrupted {
         return Ok(None);
     }
     held_against((then, record), now, notes).map(Some)

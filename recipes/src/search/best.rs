@@ -38,7 +38,7 @@ pub fn best(folder: &StudyFolder, file: Option<&Path>, catalogs: &Catalogs) -> R
 }
 
 /// Trains the recipe of the best trial on all rows, those of `data.evaluate` among them, in the folder `refit` of the study. Says what
-/// of the recipe was left out, since nothing is left to measure on; nothing where it was stopped before its rows were imported.
+/// of the recipe was left out, since nothing is left to measure on; nothing where it was stopped before it began.
 ///
 /// # Errors
 /// As [`best`] and [`train`].
@@ -57,8 +57,10 @@ pub fn refit(
     let notes = on_all_rows(&mut recipe, &options.catalogs, best)?;
     let resumes = recipe.output.folder.join("recipe.yaml").exists();
     let start = if resumes { StartMode::Resume } else { options.start };
-    let summary = train(&recipe, &TrainOptions { start, ..options.clone() }, events, stop)?;
-    Ok(Some((summary, notes)))
+    match train(&recipe, &TrainOptions { start, ..options.clone() }, events, stop) {
+        Err(RecipeError::Stopped) => Ok(None),
+        summary => Ok(Some((summary?, notes))),
+    }
 }
 
 fn winner(folder: &StudyFolder, catalogs: &Catalogs) -> Result<(StudyReport, Recipe), RecipeError> {

@@ -1,7 +1,7 @@
 //! One trial worked on: its runs are made or gone on with, each epoch is told to the study, and what the study says is done.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use millstream_search::{AskedTrial, Decision, Outcome, SearchError, SharedStudy, TrialState};
@@ -17,6 +17,7 @@ use crate::error::with_causes;
 use crate::imported::Imports;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
+use crate::unless_stopped::unless_stopped;
 use crate::{Event, RecipeError, Resources, Run, RunOptions, RunState, StartMode, Stop};
 
 /// Between two looks at a folder that another process is about to leave.
@@ -30,7 +31,7 @@ pub(crate) struct Worker<'a, 'e> {
     pub(crate) folds: &'a [PathBuf],
     pub(crate) imports: &'a Imports,
     pub(crate) study: &'a Mutex<SharedStudy>,
-    pub(crate) pool: &'a Pool,
+    pub(crate) pool: &'a Arc<Pool>,
     pub(crate) resources: Option<&'a Resources>,
     pub(crate) library: Option<&'a Path>,
     pub(crate) events: &'a Mutex<&'e mut dyn SearchEvents>,
@@ -177,9 +178,13 @@ impl Worker<'_, '_> {
         Ok(PartEnd::Done(Box::new(read_record(&folder)?)))
     }
 
-    /// Starts a run; none where somebody asked for an end before another process has left its folder.
+    /// Starts a run; none where somebody asked for an end before it was opened, or before another process has left its folder.
     fn start(&self, number: u64, part: &Part, folder: &RunFolder) -> Result<Option<Run>, RecipeError> {
-        let compiled = self.pool.compiled(&part.recipe)?;
+        let (pool, recipe) = (Arc::clone(self.pool), part.recipe.clone());
+        let compiled = match unless_stopped(self.stop, move || pool.compiled(&recipe)) {
+            Err(RecipeError::Stopped) => return Ok(None),
+            compiled => compiled?,
+        };
         let mut options = RunOptions {
             start: if folder.recipe().exists() { StartMode::Resume } else { StartMode::New },
             keep_graph: false,
@@ -187,8 +192,9 @@ impl Worker<'_, '_> {
             library: self.library.map(Path::to_owned),
         };
         loop {
-            match compiled.run(&options, &mut self.events_of(number, part)) {
+            match compiled.run_unless(self.stop, &options, &mut self.events_of(number, part)) {
                 Ok(run) => return Ok(Some(run)),
+                Err(RecipeError::Stopped) => return Ok(None),
                 // It was taken for lost, and notices that with its next report.
                 Err(RecipeError::FolderBusy { .. }) if !self.stop.is_requested() => std::thread::sleep(GLANCE),
                 Err(RecipeError::FolderBusy { .. }) => return Ok(None),

@@ -1,5 +1,5 @@
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use millstream_schemas::recipe::RecipeText;
@@ -181,7 +181,7 @@ fn work(
         // somebody asked for an end, so that no trial begins
         None => Vec::new(),
     };
-    let pool = Pool::new(&options.catalogs);
+    let pool = Arc::new(Pool::new(&options.catalogs));
     let (study, events) = (Mutex::new(shared), Mutex::new(events));
     let worker = Worker {
         folder,
