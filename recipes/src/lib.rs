@@ -89,6 +89,7 @@ mod run_start;
 mod run_state;
 mod run_summary;
 pub mod runs;
+mod runs_memory;
 pub mod search;
 mod significance;
 mod slices;
