@@ -44,7 +44,7 @@ impl TrainedAdapters {
                 (Some(method), None) if !form.modules.is_empty() || form.prompt.is_some() => method,
                 _ => {
                     return refuse(format!(
-                        "`{name}` has no form in files of adapters; use `lora`, `ia3`, `vera`, `oft`, `boft`, `prompt_tuning` or `p_tuning`"
+                        "`{name}` has no form in files of adapters; use `lora`, `ia3`, `vera`, `oft`, `boft`, `prompt_tuning`, `p_tuning` or `prefix_tuning`"
                     ));
                 }
             };
