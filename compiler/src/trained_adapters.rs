@@ -54,7 +54,7 @@ impl TrainedAdapters {
                 (Some(AdapterMethod::LnTuning), None) => AdapterMethod::LnTuning,
                 _ => {
                     return refuse(format!(
-                        "`{name}` has no form in files of adapters; use `lora`, `ia3`, `vera`, `oft`, `boft`, `prompt_tuning` or `p_tuning`"
+                        "`{name}` has no form in files of adapters; use `lora`, `ia3`, `vera`, `oft`, `boft`, `prompt_tuning`, `p_tuning` or `prefix_tuning`"
                     ));
                 }
             };

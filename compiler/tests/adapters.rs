@@ -26,7 +26,7 @@ use onnx_runtime::{floats, run, session};
 use ort::value::{DynValue, Tensor as OrtTensor};
 use serde_json::json;
 
-const FOLDERS: [&str; 12] = [
+const FOLDERS: [&str; 13] = [
     "lora",
     "dora",
     "ia3",
@@ -39,6 +39,7 @@ const FOLDERS: [&str; 12] = [
     "ln_tuning",
     "prompt_tuning",
     "p_tuning",
+    "prefix_tuning",
 ];
 const CLASSES: usize = 3;
 
@@ -101,6 +102,34 @@ fn a_folder_of_peft_merged_gives_what_peft_gives() {
     assert_near(&merged(&[(&vera, 0.5), (&vera, 0.5)]), &wanted["vera"], "two halves");
     assert_near(&merged(&[(&vera, 2.0), (&vera, -1.0)]), &wanted["vera"], "twice less once");
     assert_near(&merged(&[(&vera, 0.0)]), &wanted[""], "nothing of it");
+}
+
+/// Tokens are moved on by the prefix: places of a table, and rotations of what has fewer heads of keys than of queries.
+#[test]
+fn a_prefix_of_peft_merged_into_a_decoder_gives_what_peft_gives() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let (catalog, wanted) = (OperatorCatalog::standard(), scores_of_peft());
+    for (file, suffix) in [("gpt2.script", "_gpt2"), ("llama.export", "_llama")] {
+        let model = Model::read(&place(&format!("architectures/{file}.onnx"))).unwrap();
+        let first_four = |file: &[u8]| -> Vec<f32> {
+            let made = run(&mut session(file), texts()).remove(0);
+            made.chunks(32).flat_map(|token| token[..4].to_vec()).collect()
+        };
+        let (itself, _) = merge_adapters(&model, &[], &catalog).unwrap();
+        assert_near(&first_four(&itself.to_vec()), &wanted[suffix], file);
+        let name = format!("prefix_tuning{suffix}");
+        let adapter = folder(&name);
+        let (merged, notes) = merge_adapters(&model, &[(&adapter, 1.0)], &catalog).unwrap();
+        assert_near(&first_four(&merged.to_vec()), &wanted[&name], &name);
+        assert!(notes.iter().any(|note| note.contains("those of the prefix in 2 attention(s)")), "{notes:?}");
+        assert_eq!(PeftFolder::of(&adapter).adapter().unwrap(), adapter);
+        // of other heads, which would be another prefix of as many numbers
+        let other = Adapter { method: AdapterMethod::PrefixTuning { layers: 2, heads: 1 }, ..adapter };
+        let error = merge_adapters(&model, &[(&other, 1.0)], &catalog).unwrap_err().to_string();
+        assert!(error.contains("keys and values of 2 layers with 1 heads, and the model has 2 attentions"), "{error}");
+    }
 }
 
 #[test]
@@ -197,6 +226,12 @@ fn what_a_run_has_trained_is_in_its_files() {
         ("lora", json!({"rank": 3, "rank_stabilized": true, "start": "pissa", "layers": qv}), TrainSelection::Nothing),
         ("prompt_tuning", json!({"length": 4}), TrainSelection::Head),
         ("p_tuning", json!({"length": 3, "hidden_size": 6}), TrainSelection::Nothing),
+        ("prefix_tuning", json!({"length": 3, "moves_places": true}), TrainSelection::Head),
+        (
+            "prefix_tuning",
+            json!({"length": 2, "moves_places": true, "projection": true, "hidden_size": 5}),
+            TrainSelection::Nothing,
+        ),
     ] {
         let choice = Choice::new(name, options);
         let program = compiled(std::slice::from_ref(&choice), train.clone());
@@ -242,7 +277,8 @@ fn what_a_run_has_trained_is_in_its_files() {
         let unmerged = again.export_with(&again.parameters, AdaptersOutput::Unmerged, &[]).unwrap();
         assert_near(&scores(&unmerged.to_vec(), Vec::new()), &wanted, &what);
         // of an encoder only what it makes is in the file, of PiSSA twice the ranks
-        assert!(name == "p_tuning" || is_principal || program.trained == again.trained, "{what}");
+        let is_encoded = name == "p_tuning" || choice.options["projection"] == true;
+        assert!(is_encoded || is_principal || program.trained == again.trained, "{what}");
 
         let unmerged = program.export_with(&parameters, AdaptersOutput::Unmerged, &[]).unwrap().to_vec();
         let found = adapters_in(&Model::from_bytes(unmerged).unwrap());
@@ -354,6 +390,7 @@ fn what_has_no_form_in_a_file_is_refused_with_the_reason() {
             "`place: after_first` puts virtual tokens where no file",
         ),
         ("ia3", json!({"layers": query, "feed_forward": query}), TrainSelection::Nothing, "holds one of both"),
+        ("prefix_tuning", json!({"length": 2}), TrainSelection::Nothing, "train with `moves_places: true`"),
     ] {
         let error = compiled(&[Choice::new(name, options)], train).require_adapters(false).unwrap_err().to_string();
         assert!(error.contains(words) || error.contains("hold one of both"), "{error}");
@@ -491,11 +528,12 @@ fn an_adapter_that_does_not_fit_is_an_error_that_names_both_sides() {
         ("pissa", "PiSSA is for weights without a part of theirs"),
         ("prompt_tuning", "PROMPT_TUNING puts virtual tokens in front of rows"),
         ("p_tuning", "P_TUNING puts virtual tokens in front of rows"),
+        ("prefix_tuning", "PREFIX_TUNING puts keys and values in front of those of rows"),
     ] {
         let error = merge(&[(&folder(name), 0.5)]);
         assert!(error.contains(words), "{error}");
     }
-    for name in ["vera", "prompt_tuning", "p_tuning", "pissa"] {
+    for name in ["vera", "prompt_tuning", "p_tuning", "prefix_tuning", "pissa"] {
         let refused = taking_adapter(&bert(), &folder(name), &catalog).unwrap_err().to_string();
         assert!(refused.ends_with("; merge it, or keep PEFT's folder"), "{refused}");
         assert_eq!(OnnxAdapter::of(&folder(name)).unwrap_err(), refused);

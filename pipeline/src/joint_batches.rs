@@ -17,7 +17,8 @@ use crate::{Batches, Beside, Dataset, Monitor, PipelineError, SharedResources, S
 const WINDOW: u64 = 12;
 
 /// Streams of one process that are equal in rows, transforms, seed, order, batch and place of beginning are one while they run at the same
-/// time: each batch is drawn and rendered once. Clones are the same.
+/// time: each batch is drawn and rendered once. One of fewer epochs takes part in one of more for as long as it lasts, and those that
+/// go on behind its end are one again. Clones are the same.
 #[derive(Clone, Default)]
 pub struct JointStreams(Arc<Inner>);
 
@@ -79,14 +80,14 @@ impl JointStreams {
         if window == 0 {
             return Ok(Source::Alone(Box::new(source)));
         }
-        let stream = JointStream::new(source, window);
+        let stream = JointStream::new(source, window, options.epochs);
         let place = stream.join().expect("nothing was taken of it yet");
         known.push((key, Arc::downgrade(&stream)));
         Ok(Source::Joint(place))
     }
 }
 
-/// Of all that decides the batches of a stream, and which of them come.
+/// Of all that decides the batches of a stream, and which of them come first.
 fn key(dataset: &Dataset, options: &StreamOptions, from: Option<&ResumePoint>) -> Result<Fingerprint, PipelineError> {
     let start = start(dataset, options, from)?;
     let beside = match options.beside {
@@ -98,7 +99,7 @@ fn key(dataset: &Dataset, options: &StreamOptions, from: Option<&ResumePoint>) -
     let of_memory = (options.memory, options.images_beside, beside);
     // files of one name may lie in two folders
     let files: Vec<_> = dataset.files().iter().map(|file| &file.path).collect();
-    Ok(Fingerprint::of(&(start, options.epochs, fails, of_memory, files)))
+    Ok(Fingerprint::of(&(start, fails, of_memory, files)))
 }
 
 /// Batches as [`Batches`] gives them, drawn and rendered once for all that run through equal streams at the same time.
@@ -190,14 +191,29 @@ impl JointBatches {
 
     fn take(&mut self) -> Option<Result<Handed, PipelineError>> {
         loop {
+            let epoch = self.from.as_ref().map_or(0, |from| from.epoch);
             match &mut self.source {
                 Source::Alone(batches) => {
                     let finished = batches.next_finished()?;
                     let damaged = finished.damaged;
                     return Some(finished.batch.map(|batch| Handed { batch, damaged }));
                 }
+                // others go on for more epochs
+                Source::Joint(place) if epoch >= self.options.epochs => {
+                    place.leave();
+                    return None;
+                }
                 Source::Joint(place) => match place.next() {
                     Taken::Batch(handed) => return Some(Ok(*handed)),
+                    // others were there for fewer
+                    Taken::End if place.epochs() < self.options.epochs && epoch >= place.epochs() => {
+                        let joint = self.joint.as_ref().expect("there is a place in one of these");
+                        match joint.source(&self.dataset, &self.options, self.from.as_ref()) {
+                            Ok(source) => self.source = source,
+                            Err(error) => return Some(Err(error)),
+                        }
+                        continue;
+                    }
                     Taken::End => return None,
                     Taken::Failed(error) => return Some(Err(error)),
                     Taken::Left => {}

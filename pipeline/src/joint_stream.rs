@@ -26,6 +26,8 @@ pub(crate) struct JointStream {
     monitor: Monitor,
     /// Bytes of the batches that are kept, at most.
     window: u64,
+    /// Epochs after which it ends; who wants fewer leaves, and who wants more goes on behind it.
+    epochs: u64,
 }
 
 #[derive(Debug)]
@@ -90,8 +92,8 @@ pub(crate) struct Place {
 }
 
 impl JointStream {
-    /// A stream whose batches may be kept up to so many bytes.
-    pub(crate) fn new(source: Batches, window: u64) -> Arc<Self> {
+    /// A stream of so many epochs whose batches may be kept up to so many bytes.
+    pub(crate) fn new(source: Batches, window: u64, epochs: u64) -> Arc<Self> {
         let monitor = source.monitor();
         let state = State {
             source: Some(source),
@@ -105,7 +107,7 @@ impl JointStream {
             ended: false,
             failed: false,
         };
-        Arc::new(Self { state: Mutex::new(state), changed: Condvar::new(), monitor, window })
+        Arc::new(Self { state: Mutex::new(state), changed: Condvar::new(), monitor, window, epochs })
     }
 
     /// A place at the first batch, where that is still to be had.
@@ -276,15 +278,26 @@ impl Place {
     pub(crate) fn monitor(&self) -> Monitor {
         self.stream.monitor.clone()
     }
+
+    /// Epochs after which the stream ends.
+    pub(crate) fn epochs(&self) -> u64 {
+        self.stream.epochs
+    }
+
+    /// Lets the others go on without this taker, which has all that it wants.
+    pub(crate) fn leave(&self) {
+        let mut state = self.stream.lock();
+        if state.takers.remove(&self.taker).is_some() {
+            state.forget(self.stream.window / 2);
+            drop(state);
+            self.stream.changed.notify_all();
+        }
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut state = self.stream.lock();
-        state.takers.remove(&self.taker);
-        state.forget(self.stream.window / 2);
-        drop(state);
-        self.stream.changed.notify_all();
+        self.leave();
     }
 }
 

@@ -20,6 +20,7 @@ use crate::memory_check::{MemoryFinding, memory_finding};
 use crate::one_length::advised;
 use crate::precision::in_precision;
 use crate::run_folder::RunFolder;
+use crate::runs_memory::Together;
 use crate::slices::SlicedRows;
 use crate::{
     Catalogs, FreezeStage, GroupReport, MemoryEstimate, Opened, RecipeError, freezing, overlap, parameter_groups,
@@ -150,14 +151,16 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
         None => !training.device.starts_with("cuda"),
     };
     let of_memory = match &memory {
-        Some(memory) if on_cpu => memory_finding(memory.as_ref(), machine_memory(), training.memory_check),
+        Some(memory) if on_cpu => {
+            memory_finding(memory.as_ref(), machine_memory(), training.memory_check, Together::ALONE)
+        }
         // the figures are of the CPU, and nothing is refused by them elsewhere
-        Some(Err(error)) => memory_finding(Err(error), None, MemoryCheck::Warn),
+        Some(Err(error)) => memory_finding(Err(error), None, MemoryCheck::Warn, Together::ALONE),
         _ => None,
     };
-    let has_room = !matches!(of_memory, Some(MemoryFinding::Problem(_)));
+    let has_room = !matches!(of_memory, Some(MemoryFinding::Problem(_) | MemoryFinding::TooMany(_)));
     match of_memory {
-        Some(MemoryFinding::Problem(problem)) => problems.push(problem),
+        Some(MemoryFinding::Problem(problem) | MemoryFinding::TooMany(problem)) => problems.push(problem),
         Some(MemoryFinding::Warning(warning)) => warnings.push(warning),
         None => {}
     }

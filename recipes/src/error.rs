@@ -99,6 +99,12 @@ pub enum RecipeError {
         /// What does not fit what, and what to do.
         message: String,
     },
+    /// Runs that are open at a time would hold far more memory than the machine has, each of which has room.
+    #[error("training.memory_check: {message}")]
+    NoRoomTogether {
+        /// How much, and how many fit.
+        message: String,
+    },
     /// What a place of the recipe names cannot be used.
     #[error("{source}")]
     At {

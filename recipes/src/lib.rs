@@ -91,6 +91,7 @@ mod run_start;
 mod run_state;
 mod run_summary;
 pub mod runs;
+mod runs_memory;
 pub mod search;
 mod setting_changes;
 mod significance;

@@ -13,6 +13,7 @@ use crate::check::findings;
 use crate::compiled::refuse_problems;
 use crate::memory_check::require_memory;
 use crate::precision::in_precision;
+use crate::runs_memory::Together;
 use crate::step_settings::step_settings;
 use crate::stream::{Stream, no_usable_row};
 use crate::{Catalogs, Compiled, Event, Events, Opened, RecipeError, Stop};
@@ -80,7 +81,7 @@ pub fn lr_find(
     let device = Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, runtime)?;
     let device = in_precision(device, recipe.training.precision)?;
     let compiled = Compiled::new(&opened, found)?;
-    require_memory(recipe.training.memory_check, device.kind, || compiled.memory(), events)?;
+    require_memory(recipe.training.memory_check, device.kind, || compiled.memory(), Together::ALONE, events)?;
     let settings = StepSettings { averaging: None, ..step_settings(&opened.recipe, &opened.optimizer) };
     let mut runner = StepRunner::open(compiled.program(), &device, &settings)?;
     let mut stream = Stream::open(None, &opened.train.dataset, stream_of(&opened, options.steps)?, None)?;

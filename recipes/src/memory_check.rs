@@ -7,6 +7,7 @@ use millstream_schemas::recipe::{ByteSize, MemoryCheck};
 
 use crate::error::with_causes;
 use crate::machine_memory::machine_memory;
+use crate::runs_memory::Together;
 use crate::{Event, Events, MemoryEstimate, RecipeError};
 
 /// What is told before is off by some tens of percent either way, and what lies untouched may be swapped out: only what is beyond the
@@ -20,6 +21,40 @@ pub(crate) enum MemoryFinding {
     Warning(String),
     /// It would end so.
     Problem(String),
+    /// So many at a time would end so, each of which has room.
+    TooMany(String),
+}
+
+/// What is to be said of as many runs, each of which has room: that they have none, and how many would.
+fn of_all(together: Together, estimate: &MemoryEstimate, machine: u64, policy: MemoryCheck) -> Option<MemoryFinding> {
+    let runs = together.runs as u64;
+    let own = estimate.total - estimate.process.min(estimate.total);
+    let all = own.saturating_mul(runs).max(together.others.saturating_add(own));
+    let total = estimate.process.saturating_add(all);
+    if runs < 2 || total <= machine {
+        return None;
+    }
+    let each = (all / runs).max(own).max(1);
+    let fit = ((machine - estimate.process.min(machine)) / each).clamp(1, runs - 1);
+    let said = format!(
+        "{runs} runs at a time would hold about {} on the CPU, {} of it each, and there are {}; {fit} at a time would fit \
+             (`search.parallel: {fit}`, `--parallel {fit}`)",
+        ByteSize(total),
+        ByteSize(each),
+        ByteSize(machine)
+    );
+    Some(match (is_beyond(total, machine), policy) {
+        (true, MemoryCheck::Refuse) => {
+            MemoryFinding::TooMany(format!("{said}. `training.memory_check: warn` goes on all the same"))
+        }
+        _ => MemoryFinding::Warning(said),
+    })
+}
+
+/// Whether that much is certain not to go well.
+fn is_beyond(total: u64, machine: u64) -> bool {
+    let [numerator, denominator] = BEYOND;
+    u128::from(total) * denominator > u128::from(machine) * numerator
 }
 
 impl MemoryFinding {
@@ -31,12 +66,13 @@ impl MemoryFinding {
     }
 }
 
-/// What is to be said of a run that holds so much on a machine that lends it so many bytes; nothing where it has room, or where the
-/// system does not tell. An estimate that cannot be had is no room.
+/// What is to be said of a run that holds so much on a machine that lends it so many bytes, beside others; nothing where they have
+/// room, or where the system does not tell. An estimate that cannot be had is no room.
 pub(crate) fn memory_finding(
     estimate: Result<&MemoryEstimate, &CompilerError>,
     machine: Option<u64>,
     policy: MemoryCheck,
+    together: Together,
 ) -> Option<MemoryFinding> {
     let estimate = match estimate {
         Ok(estimate) => estimate,
@@ -47,7 +83,7 @@ pub(crate) fn memory_finding(
     };
     let machine = machine?;
     if estimate.total <= machine {
-        return None;
+        return of_all(together, estimate, machine, policy);
     }
     let (most, bytes, advice) = largest(estimate);
     let said = format!(
@@ -56,8 +92,11 @@ pub(crate) fn memory_finding(
         ByteSize(bytes),
         ByteSize(machine)
     );
-    let is_beyond = is_beyond(estimate.total, machine);
-    Some(if is_beyond { MemoryFinding::by(policy, said) } else { MemoryFinding::Warning(said) })
+    Some(if is_beyond(estimate.total, machine) {
+        MemoryFinding::by(policy, said)
+    } else {
+        MemoryFinding::Warning(said)
+    })
 }
 
 /// What is to be said of batches of so many rows that a model answers on a machine that lends so many bytes; nothing where there is
@@ -83,11 +122,6 @@ pub(crate) fn inference_finding(
         (false, 1) => MemoryFinding::Warning(said),
         (false, _) => MemoryFinding::Warning(format!("{said}; a smaller {fewer} takes less")),
     })
-}
-
-fn is_beyond(bytes: u64, machine: u64) -> bool {
-    let [numerator, denominator] = BEYOND;
-    u128::from(bytes) * denominator > u128::from(machine) * numerator
 }
 
 /// The largest part with its name, its bytes, and what makes it smaller.
@@ -118,13 +152,15 @@ pub(crate) fn require_memory<'a>(
     policy: MemoryCheck,
     device: DeviceKind,
     estimate: impl FnOnce() -> Result<&'a MemoryEstimate, CompilerError>,
+    together: Together,
     events: &mut dyn Events,
 ) -> Result<(), RecipeError> {
     if device != DeviceKind::Cpu {
         return Ok(());
     }
-    match memory_finding(estimate().as_ref().copied(), machine_memory(), policy) {
+    match memory_finding(estimate().as_ref().copied(), machine_memory(), policy, together) {
         None => {}
+        Some(MemoryFinding::TooMany(message)) => return Err(RecipeError::NoRoomTogether { message }),
         Some(MemoryFinding::Warning(message)) => events.event(&Event::Warning { message }),
         Some(MemoryFinding::Problem(message)) => {
             return Err(RecipeError::mismatch("training.memory_check", message));
@@ -153,7 +189,7 @@ mod tests {
         ] {
             let activations = gibibytes(needed);
             let estimate = MemoryEstimate { activations, total: activations, ..MemoryEstimate::default() };
-            let found = memory_finding(Ok(&estimate), machine.map(gibibytes), policy);
+            let found = memory_finding(Ok(&estimate), machine.map(gibibytes), policy, Together::ALONE);
             let refuses = found.as_ref().map(|found| matches!(found, MemoryFinding::Problem(_)));
             assert_eq!(refuses, wanted, "{needed} of {machine:?}: {found:?}");
         }
@@ -186,6 +222,38 @@ mod tests {
     }
 
     #[test]
+    fn trials_of_which_each_has_room_and_all_together_have_none_are_told_how_many_fit() {
+        let gibibytes = |count: u64| count << 30;
+        let (refuse, warn) = (MemoryCheck::Refuse, MemoryCheck::Warn);
+        // each holds five beside the process itself, which there is once
+        let estimate = MemoryEstimate { process: gibibytes(1), total: gibibytes(6), ..MemoryEstimate::default() };
+        for (runs, others, machine, policy, wanted) in [
+            (1, 0, 23, refuse, None),
+            (4, 0, 23, refuse, None),
+            (5, 0, 23, refuse, Some((false, 4))),
+            (8, 0, 23, refuse, Some((true, 4))),
+            (8, 0, 23, warn, Some((false, 4))),
+            (2, 0, 6, refuse, Some((true, 1))),
+            // larger ones that are at work by now
+            (2, 20, 23, refuse, Some((false, 1))),
+            (3, 12, 23, refuse, None),
+            (usize::MAX, u64::MAX >> 30, 23, refuse, Some((true, 4))),
+        ] {
+            let together = Together { runs, others: gibibytes(others) };
+            let found = memory_finding(Ok(&estimate), Some(gibibytes(machine)), policy, together);
+            let told = found.as_ref().map(|found| match found {
+                MemoryFinding::TooMany(said) => (true, said),
+                MemoryFinding::Warning(said) | MemoryFinding::Problem(said) => (false, said),
+            });
+            assert_eq!(told.map(|(refuses, _)| refuses), wanted.map(|(refuses, _)| refuses), "{runs}: {found:?}");
+            if let (Some((_, said)), Some((_, fit))) = (told, wanted) {
+                let words = format!("{fit} at a time would fit (`search.parallel: {fit}`, `--parallel {fit}`)");
+                assert!(said.contains(&words), "{words}: {said}");
+            }
+        }
+    }
+
+    #[test]
     fn what_to_do_is_about_what_takes_most() {
         let part = 4 << 30;
         let usual = MemoryEstimate { total: part, ..MemoryEstimate::default() };
@@ -199,7 +267,7 @@ mod tests {
             (MemoryEstimate { saving: part, ..usual }, ["saving (4.00 GiB)", "LoRA"]),
             (MemoryEstimate { stream: part, ..usual }, ["data (4.00 GiB)", "`data.memory`"]),
         ] {
-            let found = memory_finding(Ok(&estimate), Some(1 << 30), MemoryCheck::Refuse);
+            let found = memory_finding(Ok(&estimate), Some(1 << 30), MemoryCheck::Refuse, Together::ALONE);
             let Some(MemoryFinding::Problem(message)) = found else { panic!("{found:?}") };
             for part in wanted.into_iter().chain(["about 4.00 GiB", "there are 1.00 GiB", "memory_check: warn"]) {
                 assert!(message.contains(part), "wanted: {part}\n   got: {message}");
@@ -217,8 +285,8 @@ mod tests {
                     warnings.push(message.clone());
                 }
             };
-            require_memory(policy, DeviceKind::Cuda(0), || Err(error()), &mut events).unwrap();
-            let ran = require_memory(policy, DeviceKind::Cpu, || Err(error()), &mut events);
+            require_memory(policy, DeviceKind::Cuda(0), || Err(error()), Together::ALONE, &mut events).unwrap();
+            let ran = require_memory(policy, DeviceKind::Cpu, || Err(error()), Together::ALONE, &mut events);
             let refused = ran.err().map(|error| error.to_string());
             let (said, wanted) = match policy {
                 MemoryCheck::Refuse => (refused.as_slice(), "`training.memory_check: warn` goes on"),

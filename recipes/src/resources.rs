@@ -7,6 +7,7 @@ use millstream_schemas::recipe::{ByteSize, MOST_THREADS};
 
 use crate::RecipeError;
 use crate::frozen_prefix::PrefixStore;
+use crate::runs_memory::RunsMemory;
 
 /// What several runs of one process are to share.
 #[derive(Clone, Debug)]
@@ -38,6 +39,7 @@ pub struct Resources {
     streams: SharedResources,
     joint: JointStreams,
     prefixes: PrefixStore,
+    memory: RunsMemory,
     runtime: &'static Runtime,
 }
 
@@ -55,7 +57,8 @@ impl Resources {
         // What may refuse comes first: a library that is loaded stays, with its threads.
         let streams = SharedResources::new(*memory, *runs, *workers)?;
         let runtime = millstream_runtime::ready_with_threads(library.as_deref(), *threads)?;
-        Ok(Self { streams, joint: JointStreams::default(), prefixes: PrefixStore::new(memory.0 / 4), runtime })
+        let prefixes = PrefixStore::new(memory.0 / 4);
+        Ok(Self { streams, joint: JointStreams::default(), prefixes, memory: RunsMemory::new(*runs), runtime })
     }
 
     /// The ceiling on memory, and what is held under it.
@@ -78,6 +81,11 @@ impl Resources {
     /// What the frozen parts of models give.
     pub(crate) fn prefixes(&self) -> &PrefixStore {
         &self.prefixes
+    }
+
+    /// What the runs hold together.
+    pub(crate) fn memory(&self) -> &RunsMemory {
+        &self.memory
     }
 
     /// Threads of ONNX Runtime.

@@ -22,6 +22,7 @@ use crate::run_folder::RunFolder;
 use crate::run_logs;
 use crate::run_parts::RunParts;
 use crate::run_state::RunState;
+use crate::runs_memory::HeldMemory;
 use crate::stream::{Stream, Watched, no_usable_row};
 use crate::{Compiled, Event, Events, RecipeError, Resources, RunSummary, Silent, StartMode, Stop};
 
@@ -46,6 +47,8 @@ pub struct Run {
     pub(crate) state: RunState,
     /// As it was given last.
     pub(crate) stop: Stop,
+    /// What it counts for among the runs of the process.
+    pub(crate) _held: Option<HeldMemory>,
     /// Given back last.
     pub(crate) _locked: LockedFolder,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use millstream_runtime::{Device, DeviceRequest};
+use millstream_runtime::{Device, DeviceKind, DeviceRequest};
 use millstream_schemas::{Fingerprint, TensorRole, shown_path};
 use millstream_training::checkpoint::{self, Checkpoint};
 use millstream_training::{CheckpointSettings, EarlyStopping, StepSettings, Trainer, TrainerSettings};
@@ -23,6 +23,7 @@ use crate::run_folder::{RunFolder, adapter_sources, make_place_for};
 use crate::run_logs;
 use crate::run_parts::{RunParts, require_ahead};
 use crate::run_state::RunState;
+use crate::runs_memory::{RunsMemory, Together};
 use crate::setting_changes::SettingChanges;
 use crate::step_settings::{loop_settings, step_settings};
 use crate::stream::Stream;
@@ -141,7 +142,13 @@ impl Reserved {
         let Self { folder, locked, made_of, start, changed } = self;
         let (opened, program) = (compiled.opened(), compiled.program());
         let recipe = &opened.recipe;
-        require_memory(recipe.training.memory_check, device.kind, || compiled.memory(), events)?;
+        let of_runs = options.resources.as_ref().map(Resources::memory);
+        let together = of_runs.map_or(Together::ALONE, RunsMemory::with_another);
+        require_memory(recipe.training.memory_check, device.kind, || compiled.memory(), together, events)?;
+        let held = of_runs.filter(|_| device.kind == DeviceKind::Cpu).and_then(|runs| {
+            let memory = compiled.memory().ok()?;
+            Some(runs.hold(memory.total - memory.process.min(memory.total)))
+        });
         let checkpoint = match start {
             StartMode::Resume => newest_checkpoint(&folder, events)?,
             StartMode::New | StartMode::Overwrite => None,
@@ -237,6 +244,7 @@ impl Reserved {
             opening: began.elapsed(),
             state: if is_finished { RunState::Finished } else { RunState::UnderWay },
             stop: Stop::default(),
+            _held: held,
             _locked: locked,
         })
     }

@@ -14,6 +14,7 @@ pub(super) const TABLES: &[(&str, &str, &[&str])] = &[
         &[
             "adapted",
             "adapter_form",
+            "cached_prefix",
             "dense",
             "layer_biases",
             "linear_weight",
@@ -22,6 +23,7 @@ pub(super) const TABLES: &[(&str, &str, &[&str])] = &[
             "method_function",
             "method_kind",
             "prefix_encoder",
+            "prefix_parts",
             "prompts",
             "quantized_weights",
             "rotation",

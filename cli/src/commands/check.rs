@@ -20,10 +20,13 @@ pub(crate) fn run(global: &Global, text: &RecipeText) -> anyhow::Result<Outcome>
         }
         false => (load(text, &catalogs)?, None),
     };
-    let of_space = of_space.filter(|open| !open.space().parameters().is_empty());
     progress::imports(global, |events, stop| import_rows_of(&recipe, events, stop))?;
-    let report = check(&recipe, &catalogs, global.runtime.as_deref())?;
-    of_space.as_ref().map_or(Ok(()), |open| open.check_models(None))?;
+    let mut report = check(&recipe, &catalogs, global.runtime.as_deref())?;
+    if let Some(open) = &of_space {
+        open.check_models(None)?;
+        open.check_memory(&mut report);
+    }
+    let of_space = of_space.filter(|open| !open.space().parameters().is_empty());
     if global.json {
         let mut value = serde_json::to_value(&report)?;
         if let Some(open) = &of_space {

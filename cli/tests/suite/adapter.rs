@@ -117,7 +117,7 @@ fn a_folder_of_virtual_tokens_alone_is_merged_into_its_model() {
     let place = Workplace::bare();
     let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../compiler/tests");
     let model = files.join("architectures/bert.script.onnx");
-    for method in ["prompt_tuning", "p_tuning"] {
+    for method in ["prompt_tuning", "p_tuning", "prefix_tuning"] {
         let folder = files.join("adapter_files").join(method);
         let (model, folder) = (model.to_str().unwrap(), folder.to_str().unwrap());
         place.run(&["adapter", "merge", model, "--adapter", folder, "-o", "merged.onnx"]).done();

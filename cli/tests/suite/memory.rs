@@ -179,6 +179,22 @@ fn a_small_file_that_makes_terabytes_is_not_ready_to_train() {
         ran.failed_with(&["training.memory_check", "`data.batch`"]);
     }
     assert!(!place.path("run").join("recipe.yaml").exists(), "nothing was begun");
+    // many trials at a time, each of which has room: half a gibibyte and more
+    fs::write(place.path("model.onnx"), amplifying_network(1 << 13)).unwrap();
+    let many = [
+        "search={objective: loss, trials: 256, parallel: 256}",
+        "training.optimizer={sgd: {learning_rate: {choose: [0.1, 0.2]}}}",
+    ];
+    let ran = place.run_with("check", &[&changes[..], &many].concat());
+    let said = words(&ran.stdout);
+    let kibibytes = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kibibytes = kibibytes.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
+    let has_room = kibibytes.is_some_and(|kibibytes| kibibytes > 80 << 20);
+    assert!(has_room || ran.code == Some(1), "{said}");
+    for part in ["problem: 256 runs at a time would hold about ", "at a time would fit (`search.parallel: "] {
+        assert!(has_room || said.contains(part), "wanted: {part}\n   got: {said}");
+    }
+    fs::write(place.path("model.onnx"), amplifying_network(1 << 20)).unwrap();
     // who knows better goes on
     let warned = [&changes[..], &["training.memory_check=warn"]].concat();
     let ran = place.run_with("check", &warned);

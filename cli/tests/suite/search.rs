@@ -434,6 +434,33 @@ fn trials_at_a_time_have_the_bits_of_one_after_the_other() {
     }
 }
 
+#[test]
+fn trials_of_other_numbers_of_epochs_share_the_passes_that_they_have_in_common() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let epochs = [
+        "training.epochs={choose: [4, 2, 3]}",
+        "search={objective: loss, proposer: grid, trials: 3}",
+        "transforms.train=[{random_resized_crop: {size: 16}}, horizontal_flip]",
+        "seed=1",
+    ];
+    for (folder, parallel) in [("one", "1"), ("beside", "3")] {
+        let output = format!("output.folder={folder}");
+        let line = [&arguments("run", &[&epochs[..], &[&output]].concat())[..], &["--parallel", parallel]].concat();
+        let said = place.run(&line).done();
+        assert!(said.contains("3 of 3 trials finished (3 complete)"), "{said}");
+        assert!(parallel == "1" || passes(&said)[1] >= 2, "{said}");
+    }
+    let [one, beside] = ["one", "beside"].map(|folder| outcome(&status(&place, folder)));
+    assert_eq!(one, beside);
+    for trial in 0..3 {
+        let model = format!("trials/{trial:04}/model.onnx");
+        assert!(place.read(&format!("one/{model}")) == place.read(&format!("beside/{model}")), "{model} differs");
+    }
+}
+
 /// Passes that were opened, and those that took part in one of them.
 fn passes(said: &str) -> [u64; 2] {
     let line = said.lines().find(|line| line.contains("took part in one of these")).unwrap_or_default();

@@ -11,7 +11,8 @@ pub struct Adapter {
     pub method: AdapterMethod,
     /// What belongs to each module.
     pub modules: BTreeMap<String, ModuleAdapter>,
-    /// The vectors of virtual tokens, `[count, width]`, of a method that puts such in front of rows.
+    /// The vectors of virtual tokens, `[count, width]`, of a method that puts such in front of rows; of a prefix their keys and
+    /// values, `[count, 2·layers·width]`, for each layer a key and a value of all heads.
     pub prompt: Option<Tensor>,
     /// What all modules read: of VeRA `vera_A [rank, inputs]` and `vera_B [outputs, rank]`.
     pub shared: BTreeMap<String, Tensor>,
@@ -40,6 +41,13 @@ pub enum AdapterMethod {
     PromptTuning,
     /// The same, which an encoder has made.
     PTuning,
+    /// Keys and values in front of those of rows.
+    PrefixTuning {
+        /// Layers of the model.
+        layers: usize,
+        /// Heads of keys and values in each.
+        heads: usize,
+    },
     /// Scales of what modules make or read.
     Ia3,
     /// Two random matrices for all modules, and two vectors for each.
@@ -123,12 +131,24 @@ impl AdapterMethod {
             Self::LnTuning => "LN_TUNING",
             Self::PromptTuning => "PROMPT_TUNING",
             Self::PTuning => "P_TUNING",
+            Self::PrefixTuning { .. } => "PREFIX_TUNING",
         }
     }
 
-    /// Whether it puts virtual tokens in front of rows.
+    /// Whether it puts virtual tokens in front of rows, or their keys and values.
     pub fn has_prompt(&self) -> bool {
-        matches!(self, Self::PromptTuning | Self::PTuning)
+        matches!(self, Self::PromptTuning | Self::PTuning | Self::PrefixTuning { .. })
+    }
+
+    /// Whether what is in front of rows can be so wide.
+    fn is_of_width(&self, width: usize) -> bool {
+        match self {
+            Self::PrefixTuning { layers, heads } => {
+                let numbers = layers.checked_mul(2).and_then(|all| all.checked_mul(*heads));
+                numbers.is_some_and(|numbers| numbers > 0 && width.is_multiple_of(numbers))
+            }
+            _ => true,
+        }
     }
 
     /// What the product of factors of a rank is multiplied by.
@@ -207,6 +227,9 @@ impl Adapter {
         if self.method.has_prompt() {
             let shape = self.prompt.as_ref().map(Tensor::shape);
             return match shape {
+                Some([_, width]) if !self.method.is_of_width(*width) => Err(format!(
+                    "prompt_embeddings have rows of {width} numbers, which are no key and value of its layers and heads"
+                )),
                 Some([count, width]) if *count > 0 && *width > 0 && self.modules.is_empty() => Ok(()),
                 Some(shape) if self.modules.is_empty() => Err(format!("prompt_embeddings have the shape {shape:?}")),
                 Some(_) => Err("it holds virtual tokens and something for modules".into()),
@@ -314,7 +337,7 @@ impl Adapter {
             AdapterMethod::LnTuning => Some(
                 "LN_TUNING holds other numbers in the place of the model's own, for which an .onnx_adapter has no place",
             ),
-            AdapterMethod::PromptTuning | AdapterMethod::PTuning => Some(
+            AdapterMethod::PromptTuning | AdapterMethod::PTuning | AdapterMethod::PrefixTuning { .. } => Some(
                 "rows with virtual tokens are longer than without, so that no model takes them and is itself without",
             ),
             AdapterMethod::Lora { is_principal: true, .. } => Some(
@@ -363,6 +386,9 @@ impl Adapter {
                 }
                 AdapterMethod::PromptTuning | AdapterMethod::PTuning => {
                     format!("{} puts virtual tokens in front of rows", self.method.peft_type())
+                }
+                AdapterMethod::PrefixTuning { .. } => {
+                    "PREFIX_TUNING puts keys and values in front of those of rows".into()
                 }
                 _ if self.has_magnitudes() => "DoRA multiplies what the model has".into(),
                 _ => format!("{} multiplies what the model has", self.method.peft_type()),
@@ -421,13 +447,20 @@ impl Adapter {
             AdapterMethod::LnTuning => "LN tuning",
             AdapterMethod::PromptTuning => "prompt tuning",
             AdapterMethod::PTuning => "P-tuning",
+            AdapterMethod::PrefixTuning { .. } => "prefix tuning",
         };
         let of_prompt = self.prompt.as_ref().map_or(0, |prompt| prompt.values().len());
         let numbers = of_prompt + self.modules.values().map(ModuleAdapter::numbers).sum::<usize>();
         let whole: usize = self.whole.values().map(|tensor| tensor.values().len()).sum();
         let beside = if whole > 0 { format!("; {} whole", count(whole as u64, "number")) } else { String::new() };
         if let Some([tokens, _]) = self.prompt.as_ref().map(Tensor::shape) {
-            let tokens = count(*tokens as u64, "virtual token");
+            let tokens = match self.method {
+                AdapterMethod::PrefixTuning { layers, .. } => {
+                    let keys = count(*tokens as u64, "key");
+                    format!("{keys} and as many values in {}", count(layers as u64, "layer"))
+                }
+                _ => count(*tokens as u64, "virtual token"),
+            };
             return format!("{name} of {tokens}, {}{beside}", count(numbers as u64, "number"));
         }
         if self.method == AdapterMethod::LnTuning {

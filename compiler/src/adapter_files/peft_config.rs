@@ -80,7 +80,7 @@ impl PeftConfig {
                 is_principal: start == PRINCIPAL,
             },
             Some("BOFT") => AdapterMethod::Boft,
-            Some(kind @ ("PROMPT_TUNING" | "P_TUNING")) => {
+            Some(kind @ ("PROMPT_TUNING" | "P_TUNING" | "PREFIX_TUNING")) => {
                 let submodules = number("num_transformer_submodules")?.unwrap_or(1.0);
                 if submodules != 1.0 {
                     return Err(
@@ -88,7 +88,19 @@ impl PeftConfig {
                             .into(),
                     );
                 }
-                if kind == "P_TUNING" { AdapterMethod::PTuning } else { AdapterMethod::PromptTuning }
+                let whole = |key: &str| {
+                    let said = of_type(&keys, key, "a whole number above 0", |value| value.as_u64().filter(|n| *n > 0));
+                    let said = said?.ok_or_else(|| format!("`{key}` is missing"))?;
+                    Ok::<usize, String>(usize::try_from(said).unwrap_or(usize::MAX))
+                };
+                match kind {
+                    "PREFIX_TUNING" => AdapterMethod::PrefixTuning {
+                        layers: whole("num_layers")?,
+                        heads: whole("num_attention_heads")?,
+                    },
+                    "P_TUNING" => AdapterMethod::PTuning,
+                    _ => AdapterMethod::PromptTuning,
+                }
             }
             Some("IA3") => AdapterMethod::Ia3,
             Some("VERA") => AdapterMethod::Vera,
@@ -108,7 +120,7 @@ impl PeftConfig {
             }
             Some(other) => {
                 return Err(format!(
-                    "`peft_type` is `{}`; LORA, IA3, VERA, OFT, BOFT, LN_TUNING, PROMPT_TUNING and P_TUNING are read",
+                    "`peft_type` is `{}`; LORA, IA3, VERA, OFT, BOFT, LN_TUNING, PROMPT_TUNING, P_TUNING and PREFIX_TUNING are read",
                     shown(other)
                 ));
             }
@@ -225,6 +237,19 @@ impl PeftConfig {
                 say("bias", only("boft"));
             }
             AdapterMethod::LnTuning => {}
+            AdapterMethod::PrefixTuning { layers, heads } => {
+                let shape = adapter.prompt.as_ref().map_or(&[][..], |prompt| prompt.shape());
+                let [count, all] = [0, 1].map(|axis| shape.get(axis).copied().unwrap_or(0));
+                let width = all / (2 * layers).max(1);
+                say("num_virtual_tokens", count.into());
+                say("token_dim", width.into());
+                say("num_transformer_submodules", 1.into());
+                say("num_attention_heads", heads.into());
+                say("num_layers", layers.into());
+                // what a network has made is written, and no network
+                say("prefix_projection", false.into());
+                say("encoder_hidden_size", width.into());
+            }
             AdapterMethod::PromptTuning | AdapterMethod::PTuning => {
                 let shape = adapter.prompt.as_ref().map_or(&[][..], |prompt| prompt.shape());
                 let [count, width] = [0, 1].map(|axis| shape.get(axis).copied().unwrap_or(0));

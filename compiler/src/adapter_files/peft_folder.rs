@@ -27,7 +27,7 @@ pub struct PeftFolder {
 const FRONT: &str = "base_model.model.";
 /// In front of what all modules read.
 const SHARED: &str = "base_model.";
-/// The vectors of virtual tokens.
+/// The vectors of virtual tokens, or their keys and values.
 const PROMPT: &str = "prompt_embeddings";
 /// In front of the numbers of a normalization that was trained.
 const OF_NORM: &str = ".ln_tuning_layers.";
@@ -292,7 +292,10 @@ fn of_parts(
             };
             ModuleAdapter::Butterflies { blocks, scales: scales.flat() }
         }
-        AdapterMethod::LnTuning | AdapterMethod::PromptTuning | AdapterMethod::PTuning => {
+        AdapterMethod::LnTuning
+        | AdapterMethod::PromptTuning
+        | AdapterMethod::PTuning
+        | AdapterMethod::PrefixTuning { .. } => {
             return Err(format!("{} holds nothing for modules", config.method.peft_type()));
         }
     };
@@ -394,9 +397,14 @@ mod tests {
             ("{}", "`peft_type` is missing"),
             (
                 r#"{"peft_type": "LOHA"}"#,
-                "`peft_type` is `LOHA`; LORA, IA3, VERA, OFT, BOFT, LN_TUNING, PROMPT_TUNING and P_TUNING are read",
+                "`peft_type` is `LOHA`; LORA, IA3, VERA, OFT, BOFT, LN_TUNING, PROMPT_TUNING, P_TUNING and PREFIX_TUNING are read",
             ),
             (r#"{"peft_type": "LORA", "use_qalora": true}"#, "`use_qalora` is set"),
+            (r#"{"peft_type": "PREFIX_TUNING", "num_layers": 2}"#, "`num_attention_heads` is missing"),
+            (
+                r#"{"peft_type": "PREFIX_TUNING", "num_layers": 2, "num_attention_heads": 0}"#,
+                "`num_attention_heads` is 0, wanted a whole number above 0",
+            ),
             (r#"{"peft_type": "LORA", "layer_replication": [[0, 1]]}"#, "`layer_replication` is set"),
             (r#"{"peft_type": "LORA", "init_lora_weights": "pissa_niter_4"}"#, "changes the model itself"),
             (
@@ -450,6 +458,12 @@ mod tests {
             (&[A, B, ("model.q.weight", &[4])], "does not begin with `base_model.model.`"),
         ] {
             refused(LORA, shapes, words);
+        }
+        for (layers, width) in [(2_u64, 12), (1 << 63, 12), (u64::MAX, 0)] {
+            let config =
+                format!(r#"{{"peft_type": "PREFIX_TUNING", "num_layers": {layers}, "num_attention_heads": 4}}"#);
+            let words = format!("rows of {width} numbers, which are no key and value of its layers and heads");
+            refused(&config, &[("prompt_embeddings", &[3, width])], &words);
         }
         let vera: [(&str, &[usize]); 2] =
             [("base_model.model.q.vera_lambda_d", &[2]), ("base_model.model.q.vera_lambda_b", &[4])];

@@ -1,9 +1,11 @@
 """Writes the folders beside this file: adapters for `../architectures/bert.script.onnx`, as PEFT saves them, and what PEFT's model makes.
+Those of `prefix_tuning_gpt2` and `prefix_tuning_llama` are for `gpt2.script.onnx` and `llama.export.onnx` there.
 
     pip install torch transformers peft onnx safetensors
     python make.py
 
-Written with torch 2.15.0, transformers 5.24.0, peft 0.21.2. `scores.json` holds the class scores of two rows for each folder.
+Written with torch 2.15.0, transformers 5.24.0, peft 0.21.2. `scores.json` holds the class scores of two rows for each folder,
+of models without classes the first four numbers of each token.
 """
 
 import json
@@ -17,7 +19,8 @@ import torch
 import transformers as t
 from onnx import numpy_helper
 from peft import (
-    BOFTConfig, IA3Config, LNTuningConfig, LoraConfig, OFTConfig, PromptEncoderConfig, PromptTuningConfig, VeraConfig, get_peft_model,
+    BOFTConfig, IA3Config, LNTuningConfig, LoraConfig, OFTConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, VeraConfig,
+    get_peft_model,
 )
 
 warnings.filterwarnings("ignore")
@@ -42,6 +45,9 @@ CONFIGS = {
     "ln_tuning": LNTuningConfig(target_modules=["LayerNorm"], modules_to_save=["classifier"]),
     "prompt_tuning": PromptTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=4),
     "p_tuning": PromptEncoderConfig(task_type="SEQ_CLS", num_virtual_tokens=3, encoder_hidden_size=6),
+    "prefix_tuning": PrefixTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=3, prefix_projection=True, encoder_hidden_size=6),
+    "prefix_tuning_gpt2": PrefixTuningConfig(task_type="FEATURE_EXTRACTION", num_virtual_tokens=3),
+    "prefix_tuning_llama": PrefixTuningConfig(task_type="FEATURE_EXTRACTION", num_virtual_tokens=2),
 }
 
 
@@ -65,16 +71,45 @@ def bert():
     return model.eval()
 
 
+def gpt2():
+    graph = onnx.load(HERE.parent / "architectures/gpt2.script.onnx").graph
+    held = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    model = t.GPT2Model(t.GPT2Config(vocab_size=100, n_embd=32, n_layer=2, n_head=4, n_positions=40))
+    model.load_state_dict({name: torch.tensor(held["model." + name].copy()) for name, _ in model.named_parameters()}, strict=False)
+    return model.eval()
+
+
+def llama():
+    """Matrices are under numbers in the file; the modules of the nodes that read them are in those nodes' metadata."""
+    graph = onnx.load(HERE.parent / "architectures/llama.export.onnx").graph
+    held = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        scopes = [entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"]
+        if node.op_type == "MatMul" and node.input[1] in held and scopes:
+            held[json.loads(scopes[0].replace("'", '"'))[-2] + ".weight"] = held[node.input[1]].T
+    model = t.LlamaModel(t.LlamaConfig(
+        vocab_size=100, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=64,
+        max_position_embeddings=40))
+    model.load_state_dict({name: torch.tensor(held["model." + name].copy()) for name, _ in model.named_parameters()}, strict=False)
+    return model.eval()
+
+
+def of(name):
+    return {"gpt2": gpt2, "llama": llama}.get(name.rsplit("_", 1)[-1], bert)()
+
+
 def scores(model):
     with torch.no_grad():
-        return [round(value, 6) for value in model(input_ids=IDS, attention_mask=MASK).logits.flatten().tolist()]
+        made = model(input_ids=IDS, attention_mask=MASK)
+        made = made.logits if hasattr(made, "logits") else made.last_hidden_state[:, :, :4]
+        return [round(value, 6) for value in made.flatten().tolist()]
 
 
 def main():
-    found = {"": scores(bert())}
+    found = {name: scores(of(name)) for name in ("", "_gpt2", "_llama")}
     for name, config in CONFIGS.items():
         torch.manual_seed(0)
-        model = get_peft_model(bert(), config).eval()
+        model = get_peft_model(of(name), config).eval()
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.data += torch.randn_like(parameter) * 0.1

@@ -103,7 +103,7 @@ fn samples() -> impl Iterator<Item = (Choice, Model)> {
     let all =
         rows.flat_map(|row| row.samples.iter().map(|text| Choice::new(row.name, serde_json::from_str(text).unwrap())));
     all.flat_map(|choice| {
-        if matches!(choice.name.as_str(), "p_tuning" | "prompt_tuning") {
+        if matches!(choice.name.as_str(), "p_tuning" | "prompt_tuning") || choice.options["moves_places"] == true {
             return vec![(choice, prompts::text(prompts::Text::default()))];
         }
         let by_roles = |layers: &serde_json::Value| layers.get("roles").is_some();

@@ -54,6 +54,50 @@ fn takers_of_any_pace_have_the_bits_of_each_alone_and_equal_streams_are_one() {
 }
 
 #[test]
+fn streams_of_other_numbers_of_epochs_share_those_that_they_have_in_common() {
+    let dataset = digits();
+    let of = |epochs: u64, shared: Option<&SharedResources>| StreamOptions { epochs, ..options(1, shared) };
+    let alone = |epochs: u64| -> Vec<_> { all(&dataset, &of(epochs, None)).unwrap().iter().map(signature).collect() };
+    // epochs of each in the order in which they are opened; streams that are opened, and places in them
+    for (epochs, opened, joined) in [(&[3, 1, 2][..], 1, 2), (&[1, 3, 3], 2, 3), (&[1, 2, 4], 3, 3)] {
+        let (joint, shared) = (JointStreams::default(), shared(epochs.len()));
+        let open = |epochs: &u64| JointBatches::open(Some(&joint), &dataset, of(*epochs, Some(&shared)), None).unwrap();
+        let mut streams: Vec<JointBatches> = epochs.iter().map(open).collect();
+        let mut got: Vec<Vec<_>> = epochs.iter().map(|_| Vec::new()).collect();
+        // a batch each in turn, so that none falls behind
+        while streams.iter_mut().zip(&mut got).fold(false, |goes_on, (stream, got)| {
+            let batch = stream.next().map(|batch| signature(&batch.unwrap()));
+            let has_more = batch.is_some();
+            got.extend(batch);
+            goes_on || has_more
+        }) {}
+        for (epochs, got) in epochs.iter().zip(&got) {
+            assert!(*got == alone(*epochs), "{epochs} epochs");
+        }
+        assert_eq!(joint.counts(), JointCounts { opened, joined, left: 0 }, "{epochs:?}");
+        // one that has all that it wanted holds nobody up while it is still there
+        drop(streams);
+        assert_eq!(shared.bytes_held(), 0);
+    }
+    let (joint, shared) = (JointStreams::default(), shared(2));
+    let open = |epochs| JointBatches::open(Some(&joint), &dataset, of(epochs, Some(&shared)), None).unwrap();
+    let (mut short, mut long) = (open(1), open(3));
+    let first = alone(1).len();
+    let mut got = Vec::new();
+    for batch in short.by_ref() {
+        batch.unwrap();
+        got.extend(signatures(long.by_ref().take(1)));
+    }
+    let began = Instant::now();
+    got.extend(signatures(long));
+    assert!(got == alone(3) && got.len() == 3 * first && began.elapsed() < Duration::from_secs(4));
+    // and goes on where it is resumed
+    let batches = all(&dataset, &of(3, None)).unwrap();
+    let resumed = JointBatches::open(Some(&joint), &dataset, of(3, Some(&shared)), Some(&batches[first].resume));
+    assert!(signatures(resumed.unwrap()) == alone(3)[first + 1..]);
+}
+
+#[test]
 fn one_that_stands_still_holds_nobody_up_for_long_and_goes_on_alone_to_the_same_bits() {
     let dataset = digits();
     let alone: Vec<_> = all(&dataset, &options(1, None)).unwrap().iter().map(signature).collect();

@@ -7,8 +7,11 @@ use millstream_search::{Assignment, Space, Template};
 use serde_json::Value;
 
 use super::setting_words::{LONGEST_SETTING, alternative_in_words, is_named_once};
+use crate::machine_memory::machine_memory;
+use crate::memory_check::{MemoryFinding, memory_finding};
 use crate::open_places::without_search;
-use crate::{Catalogs, Opened, RecipeError, load};
+use crate::runs_memory::Together;
+use crate::{Catalogs, CheckReport, Opened, RecipeError, load};
 
 /// Recipes that are made to see whether all that is left open can be.
 const MOST_CHECKED: usize = 400;
@@ -95,6 +98,23 @@ impl OpenRecipe {
     /// What a recipe can choose among.
     pub fn catalogs(&self) -> &Catalogs {
         &self.catalogs
+    }
+
+    /// Adds what is to be said of as many trials at a time as `search.parallel` says, each as [`Self::first`], to what was found of that.
+    pub fn check_memory(&self, report: &mut CheckReport) {
+        let trials = usize::try_from(self.search.trials).unwrap_or(usize::MAX);
+        let together = Together { runs: self.search.parallel.min(trials), others: 0 };
+        let is_on_cpu = report.device.device.as_deref().is_none_or(|device| !device.starts_with("cuda"));
+        let policy = self.first.training.memory_check;
+        if !is_on_cpu || report.memory.total == 0 || together.runs < 2 {
+            return;
+        }
+        let alone = memory_finding(Ok(&report.memory), machine_memory(), policy, Together::ALONE);
+        match memory_finding(Ok(&report.memory), machine_memory(), policy, together).filter(|_| alone.is_none()) {
+            Some(MemoryFinding::Problem(said) | MemoryFinding::TooMany(said)) => report.problems.push(said),
+            Some(MemoryFinding::Warning(said)) => report.warnings.push(said),
+            None => {}
+        }
     }
 
     /// With these values; what the search is told is not in it.

@@ -291,6 +291,7 @@ pub(crate) fn finished(folder: &RunFolder) -> Option<RunRecord> {
 fn is_of_study(error: &RecipeError) -> bool {
     match error {
         RecipeError::Io { .. }
+        | RecipeError::NoRoomTogether { .. }
         | RecipeError::OutputFolder { .. }
         | RecipeError::Runtime(_)
         | RecipeError::Search(_)

@@ -142,7 +142,8 @@ fn work(
     let began = Instant::now();
     let search = open.search();
     let trials = options.trials.unwrap_or(search.trials);
-    let parallel = options.parallel.unwrap_or(search.parallel).max(1);
+    let parallel = options.parallel.unwrap_or(search.parallel);
+    let parallel = parallel.min(usize::try_from(trials).unwrap_or(usize::MAX)).max(1);
     let usual = Sharing::default();
     let silence = options.silence.unwrap_or(usual.silence);
     let sharing = Sharing { silence, most_trials: Some(trials) };

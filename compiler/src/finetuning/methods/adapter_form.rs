@@ -22,7 +22,7 @@ pub struct AdapterForm {
     pub refusal: Option<String>,
 }
 
-/// The vectors of virtual tokens, `[count, width]`.
+/// The vectors of virtual tokens, `[count, width]`, or their keys and values.
 #[derive(Clone)]
 pub struct PromptForm {
     /// What was trained.

@@ -83,7 +83,7 @@ impl MethodFunction for PTuning {
             ));
         }
         let (seed, mut own, mut made) = (model.seed, Vec::new(), None);
-        let virtual_tokens = VirtualTokens { words: &words, count: self.length, place: self.place };
+        let virtual_tokens = VirtualTokens { words: &words, count: self.length, place: self.place, seen_by: None };
         let mut notes = virtual_tokens.put(model, |graph| {
             own = encoder.draw(graph, seed);
             let value = encoder.nodes(graph, &own, "prompt_embeddings")?;

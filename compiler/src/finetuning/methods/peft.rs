@@ -18,6 +18,7 @@ use super::low_rank::TrainedBiases;
 use super::method_function::{Added, MergedWeight, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
 use super::oft::Oft;
+use super::prefix_tuning::PrefixTuning;
 use super::prompt_tuning::PromptTuning;
 use super::quantized_weights::quantized_weights;
 use super::vera::Vera;
@@ -31,8 +32,8 @@ pub(super) const METHOD: MethodKind = MethodKind {
     name: "peft",
     summary: "What an adapter made before has added, trained on: a PEFT folder or an .onnx_adapter file.",
     documentation: "Reads `adapter_config.json` and `adapter_model.safetensors` as Hugging Face's PEFT 0.21 writes them (`LORA` with rsLoRA, DoRA, \
-        patterns of ranks and alphas, PiSSA, `lora_bias`, `IA3`, `VERA`, `OFT`, `BOFT`, `LN_TUNING`, `PROMPT_TUNING`, `P_TUNING`), or ONNX Runtime's \
-        `.onnx_adapter`, and adds what `lora`, `ia3`, `vera`, `oft`, `boft` or `prompt_tuning` would add, with the numbers that the file holds; normalizations of `LN_TUNING` are trained with its numbers. Ranks, scales and layers are the file's. Modules are found by name: one part at the front \
+        patterns of ranks and alphas, PiSSA, `lora_bias`, `IA3`, `VERA`, `OFT`, `BOFT`, `LN_TUNING`, `PROMPT_TUNING`, `P_TUNING`, `PREFIX_TUNING`), or ONNX Runtime's \
+        `.onnx_adapter`, and adds what `lora`, `ia3`, `vera`, `oft`, `boft`, `prompt_tuning` or `prefix_tuning` with `moves_places` would add, with the numbers that the file holds; normalizations of `LN_TUNING` are trained with its numbers. Ranks, scales and layers are the file's. Modules are found by name: one part at the front \
         of all paths may be cut and another put there (`bert.encoder…` for `m.encoder…`), so that each is a layer of the model; where no \
         such part makes all of them layers, or two do, both lists are told. Biases and modules that the file holds whole take the place of \
         the model's own where the model has such a layer of that shape; those of a new head are left out and told. `dropout` is the file's \
@@ -255,6 +256,22 @@ impl FromAdapter<'_> {
             AdapterMethod::PromptTuning | AdapterMethod::PTuning => {
                 let prompt = self.adapter.prompt.as_ref().expect("`check` has seen it");
                 checked(&PromptTuning::of_length(prompt.shape()[0]), model)
+            }
+            AdapterMethod::PrefixTuning { layers, heads } => {
+                let prompt = self.adapter.prompt.as_ref().expect("`check` has seen it");
+                let added = checked(&PrefixTuning::as_in_peft(prompt.shape()[0]), model)?;
+                match added.file.method {
+                    Some(AdapterMethod::PrefixTuning { layers: own, heads: of_keys })
+                        if (own, of_keys) != (layers, heads) =>
+                    {
+                        let message = format!(
+                            "the adapter: keys and values of {layers} layers with {heads} heads, and the model has {own} attentions with \
+                             {of_keys} heads of keys"
+                        );
+                        Err(CompilerError::setting("", message))
+                    }
+                    _ => Ok(added),
+                }
             }
         }
     }

@@ -1,18 +1,21 @@
 //! Learned keys and values that every query sees.
 
+use std::sync::Arc;
+
 use millstream_schemas::choice::{Options, above};
-use millstream_schemas::shown;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::adapter_form::{AdapterForm, PromptForm, PromptRule, tensor};
+use super::cached_prefix::CachedPrefix;
 use super::method_function::{Added, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
-use super::prefix_encoder::{PrefixEncoder, keys_or_values_of};
-use super::quantized_weights::quantized_weights;
+use super::prefix_encoder::PrefixEncoder;
+use super::prefix_parts::{for_queries, numbers_of, part_of, prefixed_attentions, shapes, trained};
 use crate::CompilerError;
+use crate::adapter_files::AdapterMethod;
 use crate::finetuning::attention::Attention;
-use crate::finetuning::{Layer, Weight, find_attentions};
-use crate::graph::{Constant, Graph, ValueId};
+use crate::graph::{Constant, ValueId};
 use crate::initializers::WeightRandom;
 use crate::model_file::MOST_ENCODED;
 
@@ -24,18 +27,22 @@ pub(super) const METHOD: MethodKind = MethodKind {
         them of E `[length, width]`, normal with a standard deviation of 1: linear, tanh, linear, weights and biases uniform in ±1/√inputs; it \
         is computed once and left out of the exported file, unless adapters are exported unmerged. All tokens see the prefix whatever the mask. The scores of P_k are not scaled by \
         1/√size as those of keys are, since P_k learns that itself. The first step is not that of the model itself: the prefix takes its part of the \
-        softmax. The prefix stays beside the model in the exported file. Not for attention that is one node, or whose heads lie in the axis of rows.",
+        softmax. With `moves_places: true` it is as PEFT gives it to a model, so that PEFT's folders can be written: the tokens of the row move on by `length` \
+        places, so that tables of places need as many more, keys are scaled as those of tokens, and rows are longer inside by virtual tokens whose keys and values \
+        are those of the prefix, which costs their time in all layers; what reads rows as a whole, such as a pooler or a mean, reads the tokens of the data. The \
+        prefix stays beside the model in the exported file. Not for attention that is one node, or whose heads lie in the axis of rows.",
     samples: &[
         "{}",
         r#"{"length": 3, "standard_deviation": 0.5}"#,
         r#"{"length": 3, "projection": true, "hidden_size": 5}"#,
+        r#"{"length": 2, "moves_places": true}"#,
     ],
     build: Build::of::<PrefixTuning>(),
 };
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct PrefixTuning {
+pub(super) struct PrefixTuning {
     /// Keys and values in each attention.
     #[schemars(range(min = 1))]
     length: usize,
@@ -48,11 +55,20 @@ struct PrefixTuning {
     #[schemars(range(min = 1))]
     #[serde(skip_serializing_if = "Option::is_none")]
     hidden_size: Option<usize>,
+    /// Whether it is as PEFT's: the tokens of the row move on by `length` places, and keys are scaled.
+    moves_places: bool,
 }
 
 impl Default for PrefixTuning {
     fn default() -> Self {
-        Self { length: 20, standard_deviation: 0.02, projection: false, hidden_size: None }
+        Self { length: 20, standard_deviation: 0.02, projection: false, hidden_size: None, moves_places: false }
+    }
+}
+
+impl PrefixTuning {
+    /// As PEFT's, so long.
+    pub(super) fn as_in_peft(length: usize) -> Self {
+        Self { length, moves_places: true, ..Self::default() }
     }
 }
 
@@ -80,29 +96,13 @@ impl Options for PrefixTuning {
 
 impl MethodFunction for PrefixTuning {
     fn add(&self, model: &mut MethodModel<'_>) -> Result<Added, CompilerError> {
-        let attentions = find_attentions(model.base);
-        let refuse = |message: String| Err(CompilerError::setting("", message));
-        if attentions.found.is_empty() || !attentions.left_out.is_empty() {
-            return refuse(format!("a prefix goes into every attention, and {}", attentions.summary()));
+        let places = prefixed_attentions(model)?;
+        if self.moves_places {
+            return self.add_as_in_peft(model, &places);
         }
         let mut added = Added { is_apart: true, ..Added::default() };
-        let quantized = quantized_weights(model.base, model.prediction);
-        let mut places: Vec<(&Attention, String)> = Vec::new();
-        for attention in &attentions.found {
-            let weight = attention.query.linear.weight;
-            let of = |layer: &&Layer| layer.weights.iter().any(|own| own.value == weight);
-            let whole = || quantized.iter().find(|own| own.value == weight).map(|own| own.layer.clone());
-            let layer = model.layers.iter().find(of).map(|layer| layer.name.clone()).or_else(whole);
-            let Some(layer) = layer else { continue };
-            if let Err(obstacle) = fits(model.base, attention) {
-                let node = model.base.label(&model.base.nodes()[attention.node]);
-                return refuse(format!("no prefix can go into the attention of `{node}`: {obstacle}"));
-            }
-            places.push((attention, layer));
-        }
-        if places.is_empty() {
-            return refuse("no attention leads to the prediction, so a prefix would do nothing".into());
-        }
+        added.file.refusal =
+            Some("files of PEFT hold prefixes that move the places of tokens; train with `moves_places: true`".into());
         let made = self.projection.then(|| self.project(model, &places)).transpose()?;
         let mut start = 0;
         for (attention, layer) in &places {
@@ -150,11 +150,7 @@ impl PrefixTuning {
     }
 
     /// The network that makes those of all attentions.
-    fn project(
-        &self,
-        model: &mut MethodModel<'_>,
-        places: &[(&Attention, String)],
-    ) -> Result<Projected, CompilerError> {
+    fn project(&self, model: &mut MethodModel<'_>, places: &[(Attention, String)]) -> Result<Projected, CompilerError> {
         let width = places.first().map_or(1, |(attention, _)| attention.query.linear.inputs);
         let made = places.iter().flat_map(|(attention, _)| numbers_of(attention)).sum();
         let hidden = self.hidden_size.unwrap_or(width);
@@ -168,6 +164,52 @@ impl PrefixTuning {
         }
         let (own, all) = encoder.add(model.graph, model.seed)?;
         Ok((encoder, own, all))
+    }
+
+    /// Keys and values where a cache has them, in the form of PEFT's files: one matrix, for each layer a key and a value.
+    fn add_as_in_peft(
+        &self,
+        model: &mut MethodModel<'_>,
+        places: &[(Attention, String)],
+    ) -> Result<Added, CompilerError> {
+        let first = places.first().map(|(_, layer)| layer.clone()).unwrap_or_default();
+        let made = self.projection.then(|| self.project(model, places)).transpose()?;
+        let all = match &made {
+            Some((_, _, all)) => *all,
+            None => {
+                let name = model.graph.free_name("prompt_embeddings");
+                let width: usize = places.iter().flat_map(|(attention, _)| numbers_of(attention)).sum();
+                let mut random = WeightRandom::new(model.seed, &name);
+                let values = random.normals(self.length * width, self.standard_deviation);
+                model.graph.constant(&name, Constant::f32([self.length, width], &values))
+            }
+        };
+        let mut notes = CachedPrefix { attentions: places, length: self.length }.put(model, all)?;
+        let (layers, folded, own, rule): (_, _, _, PromptRule) = match made {
+            Some((encoder, own, all)) => {
+                notes.push("merged, what the network of the prefix makes is a constant of the model".into());
+                let folded = encoder.folded(&own, all);
+                let in_file = folded.rule.clone();
+                let rule: PromptRule = Arc::new(move |own: &[&Constant]| tensor(&in_file(own)));
+                (encoder.layers(model.graph, &own, &first), vec![folded], own, rule)
+            }
+            None => {
+                let rule: PromptRule = Arc::new(|own: &[&Constant]| tensor(own[0]));
+                (vec![trained(model.graph, all, &first)], Vec::new(), vec![all], rule)
+            }
+        };
+        let mut forms = places.iter().map(|(attention, _)| (attention.key_heads(), numbers_of(attention)));
+        let form = forms.next().unwrap_or_default();
+        let is_even = form.1[0] == form.1[1] && forms.all(|other| other == form);
+        let refusal = (!is_even).then(|| "files of PEFT hold keys and values of one size in all layers".to_owned());
+        let file = AdapterForm {
+            method: Some(AdapterMethod::PrefixTuning { layers: places.len(), heads: form.0 }),
+            prompt: Some(PromptForm { trained: own, rule }),
+            refusal,
+            ..AdapterForm::default()
+        };
+        let adapted = places.iter().map(|(_, layer)| layer.clone()).collect();
+        Ok(Added { layers, folded, adapted, file, notes, is_apart: true, ..Added::default() })
     }
 
     fn place(
@@ -213,103 +255,4 @@ impl PrefixTuning {
         })?;
         Ok(())
     }
-}
-
-/// Lengths of the axes of its keys and values.
-fn shapes(attention: &Attention, length: usize) -> [[usize; 3]; 2] {
-    let heads = attention.key_heads();
-    [[heads, attention.head_size, length], [heads, length, attention.value_size()]]
-}
-
-/// Numbers of a key and of a value of all heads.
-fn numbers_of(attention: &Attention) -> [usize; 2] {
-    let heads = attention.key_heads();
-    [heads * attention.head_size, heads * attention.value_size()]
-}
-
-/// The keys and values of an attention, of what a network makes for all.
-fn part_of(
-    graph: &mut Graph,
-    (all, start): (ValueId, usize),
-    attention: &Attention,
-    layer: &str,
-) -> Result<[ValueId; 2], CompilerError> {
-    let makes = |node: &crate::graph::Node| node.outputs.first().copied().flatten() == Some(all);
-    let behind = graph.nodes().iter().position(makes).map_or(0, |at| at + 1);
-    let (heads, keys) = (attention.key_heads(), numbers_of(attention)[0]);
-    let names = ["prefix_keys", "prefix_values"].map(|part| format!("{layer}.{part}"));
-    let of_keys = [heads, attention.head_size];
-    let of_values = [heads, attention.value_size()];
-    Ok([
-        keys_or_values_of(graph, (all, start), of_keys, true, (behind, &names[0]))?,
-        keys_or_values_of(graph, (all, start + keys), of_values, false, (behind, &names[1]))?,
-    ])
-}
-
-/// A layer of a constant that is trained.
-fn trained(graph: &Graph, value: ValueId, beside: &str) -> Layer {
-    let reader = graph.nodes().iter().enumerate().find_map(|(node, reader)| {
-        let input = reader.inputs.iter().position(|input| *input == Some(value))?;
-        Some((node, input, reader.operator.clone()))
-    });
-    let (node, input, operator) = reader.unwrap_or_default();
-    let shape = graph.constant_of(value).map(|constant| constant.shape.clone()).unwrap_or_default();
-    let weights = vec![Weight { value, shape, node, input }];
-    let (name, beside) = (graph.name(value).to_owned(), Some(beside.to_owned()));
-    Layer { name, operator, weights, learning_rate_multiplier: 1.0, beside }
-}
-
-/// Why no prefix can go into an attention.
-fn fits(base: &Graph, attention: &Attention) -> Result<(), String> {
-    let node = &base.nodes()[attention.node];
-    if !node.is("Softmax") {
-        return Err(format!("{} is one node", node.qualified_operator()));
-    }
-    let makes = |node: &&crate::graph::Node| node.outputs.first().copied().flatten() == Some(attention.mixed);
-    if base.nodes().iter().find(makes).is_some_and(|node| node.is("Einsum")) {
-        return Err("its values are weighed by an Einsum, whose axes stand in an order of its own".into());
-    }
-    let scores = node.input(0).and_then(|scores| base.tensor_type(scores));
-    let queries = base.tensor_type(attention.queries);
-    let (Some(scores), Some(queries)) = (scores, queries) else { return Err("its shapes are not known".into()) };
-    match (queries.shape.as_slice(), scores.shape.as_slice()) {
-        ([rows, heads, tokens, size], [of_rows, of_heads, of_tokens, _])
-            if (rows, heads, tokens) == (of_rows, of_heads, of_tokens)
-                && heads.fixed() == Some(attention.heads)
-                && size.fixed() == Some(attention.head_size) =>
-        {
-            Ok(())
-        }
-        _ => Err(format!(
-            "queries {} and scores {} are not both rows, heads and tokens",
-            shown(queries.to_string()),
-            shown(scores.to_string())
-        )),
-    }
-}
-
-/// A prefix of the keys' heads, repeated for the queries of each.
-fn for_queries(
-    graph: &mut Graph,
-    own: ValueId,
-    shape: [usize; 3],
-    heads: usize,
-    name: &str,
-) -> Result<ValueId, CompilerError> {
-    let [of_keys, a, b] = shape.map(|length| length as i64);
-    let heads = heads as i64;
-    if of_keys == heads {
-        return Ok(own);
-    }
-    let numbers = |graph: &mut Graph, values: &[i64]| {
-        graph.named_constant(&format!("{name}.shape"), Constant::i64([values.len()], values))
-    };
-    let (apart, wide, together) = (
-        numbers(graph, &[of_keys, 1, a, b]),
-        numbers(graph, &[of_keys, heads / of_keys, a, b]),
-        numbers(graph, &[heads, a, b]),
-    );
-    let apart = graph.append("Reshape", &[own, apart], &[], &format!("{name}.apart"))?;
-    let wide = graph.append("Expand", &[apart, wide], &[], &format!("{name}.repeated"))?;
-    graph.append("Reshape", &[wide, together], &[], &format!("{name}.of_queries"))
 }

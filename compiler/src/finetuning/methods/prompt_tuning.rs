@@ -89,7 +89,7 @@ impl MethodFunction for PromptTuning {
         let first = self.start.vectors(model.base, &words, drawn, model.tokens, random)?;
         let shape = vec![self.length, words.width];
         let value = model.graph.constant(&name, Constant::f32(shape.clone(), &first));
-        let virtual_tokens = VirtualTokens { words: &words, count: self.length, place: self.place };
+        let virtual_tokens = VirtualTokens { words: &words, count: self.length, place: self.place, seen_by: None };
         let notes = virtual_tokens.put(model, |_| Ok(value))?;
         let reads = |node: &Node| node.inputs.first() == Some(&Some(value));
         let node = model.graph.nodes().iter().position(reads).unwrap_or_default();

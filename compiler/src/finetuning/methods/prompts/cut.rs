@@ -64,7 +64,11 @@ pub(super) fn cut_outputs(
 }
 
 /// The axes of a value that have a place for each virtual token.
-fn lengthened_axes((base, graph): (&Graph, &Graph), value: ValueId, count: usize) -> Result<Vec<usize>, CompilerError> {
+pub(super) fn lengthened_axes(
+    (base, graph): (&Graph, &Graph),
+    value: ValueId,
+    count: usize,
+) -> Result<Vec<usize>, CompilerError> {
     let Some(was) = base.tensor_type(value) else { return Ok(Vec::new()) };
     let Some(is) = graph.tensor_type(value) else {
         return Err(refused(graph, value, "its shape is not known any more"));

@@ -6,6 +6,7 @@ use super::super::method_function::MethodModel;
 use super::cut::cut_outputs;
 use super::filled_inputs::{Filling, filled_inputs};
 use super::place::Place;
+use super::pooled::leave_out_of_pools;
 use super::word_embeddings::WordEmbeddings;
 use crate::CompilerError;
 use crate::finetuning::nodes::named;
@@ -22,6 +23,8 @@ pub(in super::super) struct VirtualTokens<'a> {
     pub(in super::super) count: usize,
     /// Where in it.
     pub(in super::super) place: Place,
+    /// What the heads of all attentions give, where nothing behind the last of them is to read virtual tokens.
+    pub(in super::super) seen_by: Option<&'a [ValueId]>,
 }
 
 impl VirtualTokens<'_> {
@@ -65,7 +68,10 @@ impl VirtualTokens<'_> {
         fits.require(graph, false)?;
         let mut notes = vec![self.told(base, &filled)];
         notes.extend(self.room(graph, base)?);
-        notes.extend(self.first_place_read(graph, base));
+        match self.seen_by {
+            None => notes.extend(self.first_place_read(graph, base)),
+            Some(heads) => notes.extend(leave_out_of_pools(model, heads, (self.place, self.count))?),
+        }
         notes.extend(cut_outputs(model, (self.place, self.count))?);
         fits.require(model.graph, true)?;
         Ok(notes)
