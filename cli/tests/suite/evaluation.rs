@@ -59,7 +59,7 @@ fn intervals_are_told_written_down_and_the_same_each_time() {
     let end = |at: usize| written["intervals"]["f1"][at].as_f64().unwrap();
     assert!(end(0) < figure && figure < end(1), "{written}");
     let page = String::from_utf8(place.read("run/report.html")).unwrap();
-    assert!(page.contains("(90 % interval "), "the report has the intervals");
+    assert!(page.contains("(90\u{a0}% interval "), "the report has the intervals");
     for workers in ["data.workers=1", "data.workers=3"] {
         let again = evaluated(&place, &["--set", changes[0], "--set", changes[1], "--set", workers]);
         assert_eq!(again, written);
