@@ -138,7 +138,7 @@ impl Measuring {
             let finding =
                 estimate.and_then(|held| inference_finding(&held, machine_memory(), policy, (rows, "`data.batch`")));
             match finding {
-                Some(MemoryFinding::Problem(message)) => {
+                Some(MemoryFinding::Problem(message) | MemoryFinding::TooMany(message)) => {
                     let message = format!("{message}. `training.memory_check: warn` goes on all the same");
                     return Err(RecipeError::mismatch("training.memory_check", message));
                 }

@@ -265,7 +265,9 @@ impl Predictions {
         let finding =
             estimate.and_then(|held| inference_finding(&held, machine_memory(), policy, (self.batch, "`--batch`")));
         match finding {
-            Some(MemoryFinding::Problem(message)) => return Err(RecipeError::mismatch("--batch", message)),
+            Some(MemoryFinding::Problem(message) | MemoryFinding::TooMany(message)) => {
+                return Err(RecipeError::mismatch("--batch", message));
+            }
             Some(MemoryFinding::Warning(message)) => events.event(&Event::Warning { message }),
             None => {}
         }
