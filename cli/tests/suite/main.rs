@@ -57,6 +57,7 @@ mod reviews;
 mod run_folder;
 mod runs;
 mod search;
+mod search_refused;
 mod shell;
 mod steering;
 mod tables;

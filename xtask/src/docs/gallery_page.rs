@@ -122,8 +122,3 @@ fn picture(name: &str) -> String {
 fn path(name: &str) -> PathBuf {
     root().join("docs").join(picture(name))
 }
-
-/// A step as it stands in a list of several lines.
-fn bare(chain: &str) -> &str {
-    chain.strip_prefix('{').and_then(|chain| chain.strip_suffix('}')).unwrap_or(chain)
-}

@@ -1,0 +1,112 @@
+//! Searches that cannot begin or of which nothing comes, and studies that are run again.
+
+use crate::search::{OPEN, arguments, outcome, status};
+use crate::workplace::{Workplace, has_runtime};
+
+#[test]
+fn check_refuses_a_search_that_cannot_begin_as_the_search_itself_does() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    for (search, wanted) in [
+        (
+            "search={objective: [accuracy, seconds], stopping: median}",
+            ["search.stopping: ", "name one in `search.objective`"],
+        ),
+        (
+            "search={objective: [accuracy, seconds]}",
+            ["search.proposer: ", "nsga_ii, random, sobol and grid take several"],
+        ),
+        ("search={proposer: cma_es}", ["search.proposer: ", "tpe does without"]),
+    ] {
+        place.run_with("check", &[OPEN[0], search]).failed_with(&wanted);
+        place.run(&arguments("run", &[OPEN[0], search, "output.folder=study"])).failed_with(&wanted);
+        assert!(!place.path("study").exists());
+    }
+}
+
+#[test]
+fn an_alternative_that_cannot_be_trained_is_told_with_its_values_before_a_study_begins() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let methods = "model.methods={choose: [[], [{lora: {rank: 2, layers: {match: ['nowhere.*']}}}]]}";
+    let search = "search={objective: loss, proposer: grid, trials: 2}";
+    let wanted = ["with `model.methods` ", "nowhere"];
+    place.run_with("check", &[methods, search]).failed_with(&wanted);
+    place.run(&arguments("run", &[methods, search, "output.folder=study"])).failed_with(&wanted);
+    let missing = ["model.path=nothing.onnx", search, OPEN[0], "output.folder=study"];
+    place.run(&arguments("run", &missing)).failed_with(&["nothing.onnx"]);
+    assert!(!place.path("study").exists());
+}
+
+#[test]
+fn a_study_that_is_run_again_is_the_same_study_with_what_the_command_line_changed_of_it() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    place.run(&arguments("run", &OPEN)).done();
+    place.run(&["search", "run", "study", "-o", "again"]).done();
+    place.run(&["search", "run", "study/recipe.yaml", "-o", "third", "--set", "search.trials=2"]).done();
+    assert_eq!(outcome(&status(&place, "again")), outcome(&status(&place, "study")));
+    assert_eq!(outcome(&status(&place, "third"))[..], outcome(&status(&place, "study"))[..2]);
+    place.run(&["search", "run", "study"]).failed_with(&["holds a study already"]);
+    place.run(&["reproduce", "study"]).failed_with(&["is a study", "search run", "trials/0000"]);
+    let said = place.run(&["reproduce", "study/trials/0001"]).done();
+    assert!(said.contains("same") && place.path("study-0001-again/model.onnx").exists(), "{said}");
+    assert!(!place.path("study/trials/0001-again").exists());
+    let listed = place.run(&["runs", "study"]).done();
+    assert!(listed.contains("learning_rate 0.003") && listed.contains("learning_rate 0.03"), "{listed}");
+}
+
+#[test]
+fn trials_that_all_fail_alike_end_the_study_with_the_reason_and_others_do_not() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let diverges = [
+        "training.optimizer={sgd: {learning_rate: {uniform: [1.0e+30, 1.0e+31]}}}",
+        "search={objective: loss, proposer: random, trials: 8}",
+        "output.folder=study",
+    ];
+    place
+        .run(&arguments("run", &diverges))
+        .failed_with(&["all 3 trials so far have failed for the same reason", "search retry"]);
+    // what failed before says nothing of now: it is tried again, and ends as it did
+    let ran = place.run(&["search", "resume", "study"]);
+    ran.failed_with(&["all 3 trials so far have failed"]);
+    assert_eq!(status(&place, "study")["trials"].as_array().unwrap().len(), 6);
+    let said = place.run(&["search", "retry", "study"]).done();
+    assert!(said.contains("trials 0, 1, 2, 3, 4, 5 are queued"), "{said}");
+    let one_diverges = [
+        "training.optimizer={choose: [{sgd: {learning_rate: 1.0e+30}}, {sgd: {learning_rate: 0.01}}]}",
+        "search={objective: loss, proposer: grid, trials: 2}",
+        "output.folder=other",
+    ];
+    let said = place.run(&arguments("run", &one_diverges)).done();
+    assert!(said.contains("2 of 2 trials finished (1 complete, 1 failed)"), "{said}");
+}
+
+#[test]
+fn other_commands_name_the_open_place_and_check_counts_the_combinations() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let wanted = ["training.optimizer: it is left open", "`millstream search run`"];
+    for command in ["train", "evaluate", "compile"] {
+        let mut line = vec![command, "recipe.yaml", "--set", OPEN[0]];
+        line.extend(if command == "compile" { &["-o", "step"][..] } else { &[] });
+        place.run(&line).failed_with(&wanted);
+    }
+    let checked = place.run_with("check", &OPEN).done();
+    for part in ["3 values left open, 6 combinations", "training.optimizer.sgd.", "ready to train"] {
+        assert!(checked.contains(part), "{part}\n{checked}");
+    }
+    let wrong = "search={objective: acuracy}";
+    place.run_with("check", &[OPEN[0], wrong]).failed_with(&["search.objective", "did you mean `accuracy`?"]);
+}
