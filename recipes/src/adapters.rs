@@ -207,7 +207,12 @@ pub fn extract(
         Event::Warning { message } => notes.push(message.clone()),
         _ => {}
     };
-    let begun = compiled.run(&options, &mut told)?;
+    let begun = compiled.run(&options, &mut told).map_err(|error| match error {
+        RecipeError::CheckpointsGone { .. } => {
+            refused(run, "the run has no checkpoint any more, so what was added to the model is not there apart from it")
+        }
+        error => error,
+    })?;
     if steps == 0 {
         return Err(refused(
             run,
