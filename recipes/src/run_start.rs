@@ -92,11 +92,12 @@ impl Reserved {
         match start {
             StartMode::New => folder.require_free(&run_logs::files(&folder, &opened.catalogs))?,
             StartMode::Overwrite => folder.require_replaceable(&run_logs::files(&folder, &opened.catalogs))?,
-            StartMode::Resume => {}
+            StartMode::Resume | StartMode::Extend => {}
         }
         let made_of = made_of(opened)?;
         let changed = match start {
-            StartMode::Resume => Some(folder.require_same_run(&opened.recipe, &made_of)?),
+            StartMode::Resume => Some(folder.require_same(&opened.recipe, &made_of, &opened.catalogs)?),
+            StartMode::Extend => Some(folder.require_same_run(&opened.recipe, &made_of, &opened.catalogs)?),
             StartMode::New | StartMode::Overwrite => None,
         };
         Ok(Self { folder, locked, made_of, start, changed })
@@ -132,7 +133,7 @@ impl Reserved {
         let recipe = &opened.recipe;
         require_memory(recipe.training.memory_check, device.kind, || compiled.memory(), events)?;
         let checkpoint = match start {
-            StartMode::Resume => newest_checkpoint(&folder, events)?,
+            StartMode::Resume | StartMode::Extend => newest_checkpoint(&folder, events)?,
             StartMode::New | StartMode::Overwrite => None,
         };
         let parts = match (&changed, &checkpoint) {
@@ -163,15 +164,17 @@ impl Reserved {
             }
             (Some(checkpoint), _) => Trainer::resume(run_program, &device, settings, checkpoint)?,
             (None, StartMode::Overwrite) => Trainer::open_replacing(run_program, &device, settings)?,
-            (None, StartMode::New | StartMode::Resume) => Trainer::open(run_program, &device, settings)?,
+            (None, StartMode::New | StartMode::Resume | StartMode::Extend) => {
+                Trainer::open(run_program, &device, settings)?
+            }
         };
         // Everything is opened: an earlier run is not given up for one that cannot begin.
         if start == StartMode::Overwrite {
             folder.clear(&run_logs::files(&folder, &opened.catalogs))?;
         }
         parts.write(&folder)?;
-        folder.note(recipe, &made_of)?;
-        if start != StartMode::Resume {
+        folder.note(recipe, &made_of, &opened.catalogs)?;
+        if !start.goes_on() {
             Origin::now(opened, &device).write(&folder)?;
         }
         if options.keep_graph {

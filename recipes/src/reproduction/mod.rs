@@ -66,7 +66,7 @@ pub fn reproduce(
         return Ok(None);
     }
     let opened = Opened::open(&recipe, &options.catalogs)?;
-    then.require_same(&recipe, &made_of(&opened)?).map_err(|error| match error {
+    then.require_same(&recipe, &made_of(&opened)?, &options.catalogs).map_err(|error| match error {
         RecipeError::ResumeChanged { folder, what, then, now } => {
             RecipeError::NotReproducible { folder, what, then, now }
         }
@@ -90,7 +90,7 @@ pub fn reproduce(
         if stop.is_requested() {
             return Ok(None);
         }
-        settings.start = StartMode::Resume;
+        settings.start = StartMode::Extend;
     }
     if train(&recipe, &settings, events, stop)?.interrupted {
         return Ok(None);
