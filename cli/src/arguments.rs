@@ -136,12 +136,7 @@ pub(crate) enum Command {
     Note(Note),
     Reproduce(Reproduce),
     Runs(Runs),
-    /// Print the JSON Schema of recipes
-    ///
-    /// Editors complete and check recipes with it. For VS Code with its YAML extension, put
-    /// `# yaml-language-server: $schema=recipe.schema.json` into the first line of a recipe.
-    #[command(after_help = "Example:\n  millstream schema > recipe.schema.json")]
-    Schema,
+    Schema(Schema),
     Transforms(Transforms),
     Config(Config),
     Completions(Completions),
@@ -149,6 +144,18 @@ pub(crate) enum Command {
     Adapter(Adapter),
     Ensemble(Ensemble),
     Runtime(Runtime),
+}
+
+/// Print the JSON Schema of recipes
+///
+/// Editors complete and check recipes with it, without a network. Put `# yaml-language-server: $schema=recipe.schema.json` into the first
+/// line of a recipe, as `init` does, which writes the file too; or the key `$schema` with the same value.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Example:\n  millstream schema -o recipe.schema.json")]
+pub(crate) struct Schema {
+    /// The file to write, instead of printing it
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// Write a recipe that trains a model on data

@@ -5,6 +5,7 @@ mod allocator;
 mod arguments;
 mod colour;
 mod commands;
+mod editor_schema;
 mod ensemble_arguments;
 mod excerpt;
 mod import_arguments;
@@ -17,6 +18,7 @@ mod run_arguments;
 mod screen;
 mod search_arguments;
 mod search_progress;
+mod setting_completions;
 mod signals;
 mod status;
 mod study_table;
@@ -94,7 +96,7 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
         Command::Reproduce(arguments) => commands::reproduce::run(global, &arguments),
         Command::Runs(arguments) => commands::runs::run(global, &arguments),
         Command::Document(arguments) => commands::document::run(global, &arguments),
-        Command::Schema => commands::schema::run(),
+        Command::Schema(arguments) => commands::schema::run(&arguments),
         Command::Config(arguments) => {
             commands::with_recipe(&arguments.recipe, &[], |recipe| commands::config::run(global, &recipe))
         }

@@ -208,9 +208,10 @@ pub fn extract(
         _ => {}
     };
     let begun = compiled.run(&options, &mut told).map_err(|error| match error {
-        RecipeError::CheckpointsGone { .. } => {
-            refused(run, "the run has no checkpoint any more, so what was added to the model is not there apart from it")
-        }
+        RecipeError::CheckpointsGone { .. } => refused(
+            run,
+            "the run has no checkpoint any more, so what was added to the model is not there apart from it",
+        ),
         error => error,
     })?;
     if steps == 0 {

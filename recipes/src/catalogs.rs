@@ -5,7 +5,7 @@ use millstream_compiler::initializers::{self, InitializerKind};
 use millstream_compiler::losses::{self, LossKind};
 use millstream_pipeline::encodings::{self, EncodingKind};
 use millstream_schemas::choice::Catalog;
-use millstream_schemas::recipe::Definitions;
+use millstream_schemas::recipe::{Definitions, Setting};
 use millstream_search::proposers::{self, ProposerKind};
 use millstream_search::stopping::{self, StoppingKind};
 use millstream_training::ensembles::{self, EnsembleKind};
@@ -85,6 +85,11 @@ impl Catalogs {
 
     /// What a recipe is checked against before anything else. Transforms are not in it: their lists check themselves, and
     /// know what other libraries call them.
+    /// All that can be set in a recipe, with the words that can stand there.
+    pub fn settings(&self) -> Vec<Setting> {
+        self.definitions().settings()
+    }
+
     pub(crate) fn definitions(&self) -> Definitions {
         Definitions::default()
             .with("Encoding", self.encodings.schema())

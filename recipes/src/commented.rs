@@ -56,7 +56,9 @@ impl<'a> Writer<'a> {
                 }
             }
         }
-        let missing = known.into_iter().flatten().filter(|(key, _)| !fields.contains_key(*key));
+        // what is for editors stands in front of all
+        let is_missing = |key: &str| !fields.contains_key(key) && key != "$schema";
+        let missing = known.into_iter().flatten().filter(|(key, _)| is_missing(key));
         for (key, of_key) in missing {
             let indent = "  ".repeat(depth);
             self.comment(Some(of_key), depth);

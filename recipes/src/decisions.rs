@@ -39,7 +39,7 @@ pub fn note(run: &Path, text: &str) -> Result<Decision, RecipeError> {
         let message = format!("{} holds no run; name the output folder of one", shown_path(run));
         return Err(RecipeError::mismatch("run", message));
     }
-    let decision = Decision { time: moment::now(), text: text.to_owned(), of: folder.beginning()? };
+    let decision = Decision { time: moment::now(), text: text.to_owned(), of: folder.beginning()?[0].clone() };
     let file = folder.notes();
     let mut line = serde_json::to_string(&decision).expect("our own types have string keys");
     line.push('\n');
@@ -83,7 +83,7 @@ pub(crate) fn in_words(run: &Path) -> Result<Vec<String>, RecipeError> {
     let now = RunFolder(run.to_owned()).beginning()?;
     let words = |decision: &Decision| {
         let time = decision.time.get(..16).unwrap_or(&decision.time).replace('T', " ");
-        let earlier = if decision.of == now { "" } else { " (of an earlier run in this folder)" };
+        let earlier = if now.contains(&decision.of) { "" } else { " (of an earlier run in this folder)" };
         format!("{time} UTC{earlier}: {}", decision.text)
     };
     Ok(decisions(run)?.iter().map(words).collect())

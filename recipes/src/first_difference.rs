@@ -24,7 +24,7 @@ pub(crate) fn differences(then: &Value, now: &Value, place: &str) -> Vec<(String
     if then == now { Vec::new() } else { vec![(place.to_owned(), show(then), show(now))] }
 }
 
-fn show(value: &Value) -> String {
+pub(crate) fn show(value: &Value) -> String {
     let text = if value.is_null() { "nothing".to_owned() } else { value.to_string() };
     if text.chars().count() <= 120 { text } else { text.chars().take(120).chain(['…']).collect() }
 }

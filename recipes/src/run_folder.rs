@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use millstream_compiler::OnnxFile;
 use millstream_compiler::adapter_files::PeftFolder;
-use millstream_schemas::recipe::DamagedPolicy;
+use millstream_schemas::recipe::{DamagedPolicy, RecipeText};
 use millstream_schemas::{FileLock, LockAttempt, files};
 use millstream_schemas::{Fingerprint, Recipe, shown_path};
 use millstream_training::checkpoint;
@@ -16,7 +16,7 @@ use crate::locked_folder::LockedFolder;
 use crate::made_of::MadeOf;
 use crate::opened::MOST_METHODS;
 use crate::setting_changes::{SettingChange, SettingChanges};
-use crate::{Opened, RecipeError, program_files};
+use crate::{Catalogs, Opened, RecipeError, program_files};
 
 const NO_RECIPE: &str = "no recipe can be made of it";
 
@@ -279,9 +279,10 @@ impl RunFolder {
     }
 
     /// Notes what a run is made of. The recipe comes last: with it the folder holds a run.
-    pub(crate) fn note(&self, recipe: &Recipe, made_of: &MadeOf) -> Result<(), RecipeError> {
+    pub(crate) fn note(&self, recipe: &Recipe, made_of: &MadeOf, catalogs: &Catalogs) -> Result<(), RecipeError> {
         self.write_fingerprints(made_of)?;
-        self.write(&self.recipe(), recipe.to_yaml().as_bytes())
+        let folder = std::path::absolute(&self.0).map_err(RecipeError::io("find", &self.0))?;
+        self.write(&self.recipe(), recipe.to_yaml_in(&folder, &catalogs.definitions()).as_bytes())
     }
 
     fn write_fingerprints(&self, made_of: &MadeOf) -> Result<(), RecipeError> {
@@ -289,16 +290,22 @@ impl RunFolder {
         self.write(&self.fingerprints(), &fingerprints)
     }
 
-    /// What the run is made of, in one fingerprint; none where nothing has begun.
+    /// What tells the run from others that may take the folder, in one fingerprint; none where nothing has begun. The second is what
+    /// older builds took, by which a run that goes on with another recipe is another.
     ///
     /// # Errors
     /// It cannot be read.
-    pub(crate) fn beginning(&self) -> Result<Option<Fingerprint>, RecipeError> {
-        let mut bytes = Vec::new();
-        for file in [self.recipe(), self.fingerprints()].into_iter().filter(|file| file.exists()) {
-            bytes.extend(fs::read(&file).map_err(RecipeError::io("read", &file))?);
-        }
-        Ok((!bytes.is_empty()).then(|| Fingerprint::of_bytes(&bytes)))
+    pub(crate) fn beginning(&self) -> Result<[Option<Fingerprint>; 2], RecipeError> {
+        let of = |files: [PathBuf; 2]| -> Result<Option<Fingerprint>, RecipeError> {
+            let mut bytes = Vec::new();
+            for file in files.into_iter().filter(|file| file.exists()) {
+                bytes.extend(fs::read(&file).map_err(RecipeError::io("read", &file))?);
+            }
+            Ok((!bytes.is_empty()).then(|| Fingerprint::of_bytes(&bytes)))
+        };
+        let by_recipe = of([self.recipe(), self.fingerprints()])?;
+        let by_origin = if self.origin().exists() { of([self.origin(), self.fingerprints()])? } else { None };
+        Ok([by_origin.or_else(|| by_recipe.clone()), by_recipe])
     }
 
     /// Whether a run has noted what it is made of.
@@ -327,16 +334,26 @@ impl RunFolder {
     }
 
     /// Refuses a model, data or a recipe other than those that the run in this folder has.
-    pub(crate) fn require_same(&self, recipe: &Recipe, made_of: &MadeOf) -> Result<(), RecipeError> {
-        let SettingChanges { changes, .. } = self.require_same_run(recipe, made_of)?;
-        match changes.iter().flat_map(SettingChange::leaves).next() {
-            None => Ok(()),
+    pub(crate) fn require_same(
+        &self,
+        recipe: &Recipe,
+        made_of: &MadeOf,
+        catalogs: &Catalogs,
+    ) -> Result<SettingChanges, RecipeError> {
+        let same = self.require_same_run(recipe, made_of, catalogs)?;
+        match same.changes.iter().flat_map(SettingChange::leaves).next() {
+            None => Ok(same),
             Some((what, then, now)) => Err(RecipeError::ResumeChanged { folder: self.0.clone(), what, then, now }),
         }
     }
 
     /// Refuses a model, data or a recipe of another run than the one in this folder; what may be another while it goes on, and is.
-    pub(crate) fn require_same_run(&self, recipe: &Recipe, made_of: &MadeOf) -> Result<SettingChanges, RecipeError> {
+    pub(crate) fn require_same_run(
+        &self,
+        recipe: &Recipe,
+        made_of: &MadeOf,
+        catalogs: &Catalogs,
+    ) -> Result<SettingChanges, RecipeError> {
         let file = self.recipe();
         if !file.exists() {
             return Err(RecipeError::NoRunToResume { folder: self.0.clone(), found: self.holds()? });
@@ -347,14 +364,18 @@ impl RunFolder {
         let damaged = |path: &Path, wanted| RecipeError::BeginningDamaged { path: path.to_owned(), wanted };
         // An error of the parser would speak of the recipe at hand, which is another file.
         let text = String::from_utf8(read(&file)?).map_err(|_| damaged(&file, NO_RECIPE))?;
-        let base = file.parent().unwrap_or(Path::new("/"));
+        let base = std::path::absolute(&self.0).map_err(RecipeError::io("find", &self.0))?;
         // Where things lay then does not matter, and an older build wrote paths that read otherwise today.
         let mut elsewhere = ["model.path=x", "data.train=x", "data.evaluate=null", "output.folder=x"].to_vec();
         if text.lines().any(|line| line.trim_start().starts_with("quarantine:")) {
             elsewhere.push("data.damaged.quarantine=x");
         }
         let elsewhere: Vec<String> = elsewhere.into_iter().map(str::to_owned).collect();
-        let then = Recipe::from_text(&text, &file, base, &elsewhere).map_err(|_| damaged(&file, NO_RECIPE))?;
+        let text = RecipeText::new(&text, &file, &base, &elsewhere).map_err(|_| damaged(&file, NO_RECIPE))?;
+        let then = match text.examine(&catalogs.definitions()) {
+            (Some(then), faults) if faults.is_empty() => then,
+            _ => return Err(damaged(&file, NO_RECIPE)),
+        };
         let file = self.fingerprints();
         let made_then: MadeOf =
             serde_json::from_slice(&read(&file)?).map_err(|_| damaged(&file, "it holds no fingerprints"))?;
@@ -487,23 +508,23 @@ mod tests {
             ("a part of the fingerprints", Box::new(|| fs::write(temporary("fingerprints.json"), "{").unwrap())),
             ("the fingerprints", Box::new(|| run.write_fingerprints(&made_of).unwrap())),
             ("a part of the recipe", Box::new(|| fs::write(temporary("recipe.yaml"), "ver").unwrap())),
-            ("the recipe", Box::new(|| run.note(&recipe, &made_of).unwrap())),
+            ("the recipe", Box::new(|| run.note(&recipe, &made_of, &Catalogs::default()).unwrap())),
         ];
         for (what, write) in &writes {
             write();
             let locked = run.lock().unwrap();
             let left: Vec<_> = fs::read_dir(&run.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
             assert!(left.iter().all(|name| !name.to_string_lossy().contains(".tmp-")), "{what}: {left:?}");
-            let (new, resumed) = (run.require_free(&[]), run.require_same(&recipe, &made_of));
+            let (new, resumed) = (run.require_free(&[]), run.require_same(&recipe, &made_of, &Catalogs::default()));
             if *what == "the recipe" {
                 assert!(new.unwrap_err().to_string().contains("`--resume`"), "{what}");
                 resumed.unwrap();
                 // Replacing is cut after each of its steps: the run is still one that can be resumed or replaced.
                 run.require_replaceable(&[]).unwrap();
                 run.clear(&[]).unwrap();
-                run.require_same(&recipe, &made_of).unwrap();
+                run.require_same(&recipe, &made_of, &Catalogs::default()).unwrap();
                 run.write_fingerprints(&made("another model")).unwrap();
-                let message = run.require_same(&recipe, &made_of).unwrap_err().to_string();
+                let message = run.require_same(&recipe, &made_of, &Catalogs::default()).unwrap_err().to_string();
                 assert!(message.contains("`model.path` changed") && message.contains("`--overwrite`"), "{message}");
                 run.require_replaceable(&[]).unwrap();
             } else {
@@ -579,12 +600,12 @@ mod tests {
         let (recipe, print) = (recipe(&[]), Fingerprint::of_bytes(b"x"));
         let made_of =
             MadeOf { model: print.clone(), train: print, evaluate: None, adapters: None, sets: BTreeMap::new() };
-        run.note(&recipe, &made_of).unwrap();
+        run.note(&recipe, &made_of, &Catalogs::default()).unwrap();
         for file in [run.recipe(), run.fingerprints()] {
             let whole = fs::read(&file).unwrap();
             for damage in [b"".as_slice(), &whole[..whole.len() / 2], b"\x00\xff\x1b[31m\xfe", b"{}"] {
                 fs::write(&file, damage).unwrap();
-                let message = run.require_same(&recipe, &made_of).unwrap_err().to_string();
+                let message = run.require_same(&recipe, &made_of, &Catalogs::default()).unwrap_err().to_string();
                 // Half a recipe may be a recipe, of another run then.
                 let named = if message.contains("changed") { folder.path() } else { &file };
                 assert!(message.contains(&shown_path(named)) && message.contains("`--overwrite`"), "{message}");
@@ -592,11 +613,11 @@ mod tests {
             }
             fs::remove_file(&file).unwrap();
             fs::create_dir(&file).unwrap();
-            let message = run.require_same(&recipe, &made_of).unwrap_err().to_string();
+            let message = run.require_same(&recipe, &made_of, &Catalogs::default()).unwrap_err().to_string();
             assert!(message.contains(&shown_path(&file)), "{message}");
             fs::remove_dir(&file).unwrap();
             fs::write(&file, whole).unwrap();
         }
-        run.require_same(&recipe, &made_of).unwrap();
+        run.require_same(&recipe, &made_of, &Catalogs::default()).unwrap();
     }
 }

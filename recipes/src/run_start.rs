@@ -104,11 +104,12 @@ impl Reserved {
         match start {
             StartMode::New => folder.require_free(&run_logs::files(&folder, &opened.catalogs))?,
             StartMode::Overwrite => folder.require_replaceable(&run_logs::files(&folder, &opened.catalogs))?,
-            StartMode::Resume => {}
+            StartMode::Resume | StartMode::Extend => {}
         }
         let made_of = made_of(opened)?;
         let changed = match start {
-            StartMode::Resume => Some(folder.require_same_run(&opened.recipe, &made_of)?),
+            StartMode::Resume => Some(folder.require_same(&opened.recipe, &made_of, &opened.catalogs)?),
+            StartMode::Extend => Some(folder.require_same_run(&opened.recipe, &made_of, &opened.catalogs)?),
             StartMode::New | StartMode::Overwrite => None,
         };
         Ok(Self { folder, locked, made_of, start, changed })
@@ -150,7 +151,7 @@ impl Reserved {
             Some(runs.hold(memory.total - memory.process.min(memory.total)))
         });
         let checkpoint = match start {
-            StartMode::Resume => newest_checkpoint(&folder, events)?,
+            StartMode::Resume | StartMode::Extend => newest_checkpoint(&folder, events)?,
             StartMode::New | StartMode::Overwrite => None,
         };
         let parts = match (&changed, &checkpoint) {
@@ -185,7 +186,9 @@ impl Reserved {
                 }
                 (Some(checkpoint), None, _) => Trainer::resume(run_program, &on, settings, checkpoint)?,
                 (None, _, StartMode::Overwrite) => Trainer::open_replacing(run_program, &on, settings)?,
-                (None, _, StartMode::New | StartMode::Resume) => Trainer::open(run_program, &on, settings)?,
+                (None, _, StartMode::New | StartMode::Resume | StartMode::Extend) => {
+                    Trainer::open(run_program, &on, settings)?
+                }
             })
         })?;
         // Everything is opened: an earlier run is not given up for one that cannot begin.
@@ -193,8 +196,8 @@ impl Reserved {
             folder.clear(&run_logs::files(&folder, &opened.catalogs))?;
         }
         parts.write(&folder)?;
-        folder.note(recipe, &made_of)?;
-        if start != StartMode::Resume {
+        folder.note(recipe, &made_of, &opened.catalogs)?;
+        if !start.goes_on() {
             Origin::now(opened, &device).write(&folder)?;
         }
         if options.keep_graph {

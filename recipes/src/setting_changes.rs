@@ -4,7 +4,7 @@ use millstream_schemas::Recipe;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::first_difference::{differences, first_difference};
+use crate::first_difference::{differences, first_difference, show};
 use crate::made_of::fixed;
 
 /// Settings that may be others from a step on: they say how the run goes on, and nothing of what is done before depends on them.
@@ -73,8 +73,12 @@ impl SettingChanges {
 }
 
 impl SettingChange {
-    /// Place and both values of each number or name that became another.
+    /// Place and both values of each number or name that became another; of another choice all of it.
     pub(crate) fn leaves(&self) -> Vec<(String, String, String)> {
+        let is_choice = |value: &Value| value.as_object().is_some_and(|map| map.len() == 1);
+        if is_choice(&self.then) && is_choice(&self.now) && name_of(&self.then) != name_of(&self.now) {
+            return vec![(self.setting.clone(), show(&self.then), show(&self.now))];
+        }
         differences(&self.then, &self.now, &self.setting)
     }
 }

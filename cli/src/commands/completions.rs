@@ -5,12 +5,13 @@ use clap::CommandFactory;
 use millstream::schemas::shown_path;
 
 use crate::arguments::{Arguments, Completions, ManPages};
-use crate::{Outcome, output};
+use crate::{Outcome, output, setting_completions};
 
 pub(crate) fn completions(arguments: &Completions) -> anyhow::Result<Outcome> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Arguments::command(), "millstream", &mut script);
-    output::print(&String::from_utf8(script).context("the script is no UTF-8")?)?;
+    let script = String::from_utf8(script).context("the script is no UTF-8")?;
+    output::print(&setting_completions::added_to(script, arguments.shell))?;
     Ok(Outcome::Done)
 }
 

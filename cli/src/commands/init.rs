@@ -9,7 +9,7 @@ use millstream::schemas::{files, shown_path};
 
 use crate::arguments::{self, Global};
 use crate::messages::{self, harmless};
-use crate::{Outcome, output, progress};
+use crate::{Outcome, editor_schema, output, progress};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Init) -> anyhow::Result<Outcome> {
     let here = std::env::current_dir().context("the working directory cannot be read")?;
@@ -24,10 +24,12 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Init) -> anyhow::Resul
     let folder = if is_printed { here.clone() } else { path.parent().unwrap_or(Path::new("/")).to_owned() };
     let stem = if is_printed { "run".into() } else { path.file_stem().unwrap_or_default().to_owned() };
     let run = arguments.run.as_ref().map_or_else(|| folder.join("runs").join(stem), |run| here.join(run));
-    let report = made(global, &options(arguments, &here, folder, run)?)?;
+    let mut report = made(global, &options(arguments, &here, folder, run)?)?;
+    report.text = editor_schema::with_line(&report.text);
     if !is_printed {
         files::replace_file(&path, report.text.as_bytes())
             .with_context(|| format!("cannot write {}", shown_path(&path)))?;
+        editor_schema::write_beside(&path)?;
     }
     if global.json {
         output::print_json(&report)?;

@@ -1,8 +1,16 @@
 use millstream::recipes::Catalogs;
+use millstream::schemas::shown_path;
 
-use crate::{Outcome, output};
+use crate::arguments::Schema;
+use crate::{Outcome, editor_schema, output};
 
-pub(crate) fn run() -> anyhow::Result<Outcome> {
-    output::print_json(&Catalogs::default().recipe_schema())?;
+pub(crate) fn run(arguments: &Schema) -> anyhow::Result<Outcome> {
+    match &arguments.output {
+        Some(path) => {
+            editor_schema::write(path)?;
+            output::print(&format!("written: {}\n", shown_path(path)))?;
+        }
+        None => output::print_json(&Catalogs::default().recipe_schema())?,
+    }
     Ok(Outcome::Done)
 }

@@ -19,7 +19,7 @@ pub(crate) fn run(global: &Global, arguments: &Train, mut recipe: Recipe) -> any
     }
     let options = TrainOptions {
         start: match (arguments.resume, arguments.overwrite) {
-            (true, _) => StartMode::Resume,
+            (true, _) => StartMode::Extend,
             (_, true) => StartMode::Overwrite,
             _ => StartMode::New,
         },

@@ -134,7 +134,7 @@ fn factors_that_were_never_trained_are_not_extracted() {
     let place = Workplace::new();
     place.run_with("train", &[LORA[0], LORA[1], "training.epochs=1"]).done();
     std::fs::remove_dir_all(place.path("run/checkpoints")).unwrap();
-    place.run(&["adapter", "extract", "run", "-o", "taken"]).failed_with(&["the run has no checkpoint"]);
+    place.run(&["adapter", "extract", "run", "-o", "taken"]).failed_with(&["has no checkpoint"]);
     assert!(!place.path("taken").exists());
 }
 

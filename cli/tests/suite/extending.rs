@@ -146,7 +146,7 @@ fn what_was_done_depends_on_is_refused_with_what_to_do() {
         ("model.train=head", "`model.train` changed"),
         ("training.optimizer=sgd", "`training.optimizer` changed since that run began (then adamw, now sgd)"),
         ("training.best=loss", "`training.best` changed"),
-        ("transforms.train=[]", "`transforms.train` changed"),
+        ("transforms.train=[{resize: {size: 16}}]", "`transforms.train` changed"),
     ] {
         let said = train(&place, "--resume", &["training.epochs=2", change]).failed_with(&[wanted, "`--overwrite`"]);
         assert!(said.replace('\n', " ").contains("run/model.onnx"), "{said}");

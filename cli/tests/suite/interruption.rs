@@ -139,7 +139,7 @@ fn resuming_refuses_what_changed_and_names_it() {
     place.run_with("train", &[]).failed_with(&["holds a run already", "--resume", "--overwrite"]);
     let resume = |change: &str| place.run(&["train", "recipe.yaml", "--resume", "--set", change]);
     resume("seed=4").failed_with(&["cannot resume", "`seed` changed", "then 3, now 4"]);
-    resume("training.epochs=9").failed_with(&["`training.epochs` changed"]);
+    resume("training.accumulate=2").failed_with(&["`training.accumulate` changed"]);
     resume("transforms.train.1.rotate.degrees=11").failed_with(&["`transforms.train[1].rotate.degrees` changed"]);
     // Where and how fast is free: this run is finished, and stays so.
     resume("data.workers=1").done();

@@ -46,6 +46,7 @@ mod losses_of_places;
 mod losses_of_sequences;
 mod losses_of_vectors;
 mod memory;
+mod moved;
 mod names;
 mod onnx;
 mod optimizers;

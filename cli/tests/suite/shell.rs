@@ -40,3 +40,72 @@ fn the_version_names_commit_and_target() {
     // the short form stays one that scripts can compare
     assert_eq!(millstream(&["-V"]).done().trim(), concat!("millstream ", env!("CARGO_PKG_VERSION")));
 }
+
+/// What bash offers for a command line, the last word of which is under way.
+fn offered(script: &std::path::Path, words: &[&str]) -> Option<Vec<String>> {
+    let list: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    let program = format!(
+        "source {}; COMP_WORDS=({}); COMP_CWORD={}; _millstream_set millstream '{}' '{}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        text(script),
+        list.join(" "),
+        words.len() - 1,
+        words[words.len() - 1],
+        words[words.len() - 2],
+    );
+    let ran = std::process::Command::new("bash").args(["--norc", "-c", &program]).output();
+    let Ok(ran) = ran else {
+        println!("left out: this test needs bash");
+        return None;
+    };
+    Some(String::from_utf8(ran.stdout).unwrap().lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn what_is_set_is_completed_by_the_schema() {
+    let place = Workplace::bare();
+    place.write("completions.bash", &millstream(&["completions", "bash"]).done());
+    let script = place.path("completions.bash");
+    let rows: [(&[&str], &[&str]); 6] = [
+        (
+            &["train", "r.yaml", "--set", "training.opt"],
+            &["training.optimizer=", "training.optimizer.adamw.learning_rate="],
+        ),
+        (&["train", "r.yaml", "--set", "training.ep"], &["training.epochs="]),
+        (&["check", "r.yaml", "--set", "training.schedule", "="], &["cosine", "linear"]),
+        (&["train", "r.yaml", "--set", "training.schedule", "=", "cos"], &["cosine"]),
+        (&["train", "r.yaml", "--set", "training.memory_check=w"], &["training.memory_check=warn"]),
+        (&["train", "r.yaml", "--res"], &["--resume"]),
+    ];
+    for (words, wanted) in rows {
+        let Some(found) = offered(&script, &[&["millstream"], words].concat()) else { return };
+        let last = words[words.len() - 1];
+        for word in wanted {
+            assert!(found.iter().any(|found| found == word), "{words:?}: wanted {word} in {found:?}");
+        }
+        assert!(found.iter().all(|found| last == "=" || found.starts_with(last)), "{words:?}: {found:?}");
+    }
+    for shell in ["zsh", "fish"] {
+        let script = millstream(&["completions", shell]).done();
+        assert!(
+            script.contains("training.optimizer.adamw.learning_rate=") && script.contains("_millstream_settings"),
+            "{shell}"
+        );
+    }
+}
+
+#[test]
+fn editors_find_the_schema_beside_a_recipe() {
+    let place = Workplace::new();
+    let line = "# yaml-language-server: $schema=recipe.schema.json\n";
+    assert!(place.run(&["config", "recipe.yaml"]).done().starts_with(line));
+    place.run(&["schema", "-o", "recipe.schema.json"]).done();
+    let schema: serde_json::Value = serde_json::from_slice(&place.read("recipe.schema.json")).unwrap();
+    assert_eq!(schema, place.run(&["schema"]).json());
+    assert_eq!(schema["properties"]["$schema"]["type"], "string", "{schema}");
+    // the key means the same, and is no part of the recipe
+    let recipe = String::from_utf8(place.read("recipe.yaml")).unwrap();
+    place.write("keyed.yaml", &format!("$schema: recipe.schema.json\n{recipe}"));
+    assert_eq!(place.run(&["config", "keyed.yaml"]).done(), place.run(&["config", "recipe.yaml"]).done());
+    place.write("keyed.yaml", &format!("$schema: 3\n{recipe}"));
+    place.run(&["config", "keyed.yaml"]).failed_with(&["$schema"]);
+}

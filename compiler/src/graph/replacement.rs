@@ -225,7 +225,8 @@ mod tests {
         let mut graph = steps();
         let failed = graph.replace_from_last((0..10).step_by(2), wrong).unwrap_err().0;
         let told = |nodes: &[Node]| -> Vec<_> {
-            let one = |node: &Node| (node.name.clone(), node.operator.clone(), node.inputs.clone(), node.outputs.clone());
+            let one =
+                |node: &Node| (node.name.clone(), node.operator.clone(), node.inputs.clone(), node.outputs.clone());
             nodes.iter().map(one).collect()
         };
         assert_eq!((failed, told(&graph.nodes()[..=at])), (at, told(&before.nodes()[..=at])));

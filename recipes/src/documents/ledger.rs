@@ -275,8 +275,8 @@ impl ModelFacts {
 /// Whether data and base model are those that the run began with, and what is to be said where they are not.
 fn is_unchanged(folder: &RunFolder, opened: &Opened) -> Result<(bool, Option<String>), RecipeError> {
     let made_of = made_of(opened)?;
-    match folder.require_same(&opened.recipe, &made_of) {
-        Ok(()) => Ok((true, None)),
+    match folder.require_same(&opened.recipe, &made_of, &opened.catalogs) {
+        Ok(_) => Ok((true, None)),
         Err(RecipeError::ResumeChanged { what, .. }) => {
             let note = format!(
                 "`{what}` is not what the run began with: what is said of it here is said of what lies there now"

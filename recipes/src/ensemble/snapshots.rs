@@ -23,7 +23,7 @@ pub fn snapshots(run: &Path, to: &Path, catalogs: &Catalogs) -> Result<Vec<PathB
     let mut recipe = read_recipe(&folder.recipe(), catalogs)?;
     recipe.output.folder = run.to_owned();
     let opened = Opened::open(&recipe, catalogs)?;
-    folder.require_same(&opened.recipe, &made_of(&opened)?)?;
+    folder.require_same(&opened.recipe, &made_of(&opened)?, &opened.catalogs)?;
     let states = states(&folder)?;
     if states.len() < 2 {
         let message = "it has fewer than two states; `training.average: {last: 5}` keeps some, and so does `output.checkpoint: {keep: 5}`";

@@ -75,7 +75,7 @@ pub fn reproduce(
         return Ok(None);
     }
     let opened = Opened::open(&recipe, &options.catalogs)?;
-    then.require_same(&recipe, &made_of(&opened)?).map_err(|error| match error {
+    then.require_same(&recipe, &made_of(&opened)?, &options.catalogs).map_err(|error| match error {
         RecipeError::ResumeChanged { folder, what, then, now } => {
             RecipeError::NotReproducible { folder, what, then, now }
         }
@@ -102,7 +102,7 @@ pub fn reproduce(
         if stop.is_requested() {
             return Ok(None);
         }
-        settings.start = StartMode::Resume;
+        settings.start = StartMode::Extend;
     }
     let summary = match train(&recipe, &settings, events, stop) {
         Err(RecipeError::Stopped) => return Ok(None),

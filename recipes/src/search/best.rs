@@ -33,7 +33,9 @@ pub fn best(folder: &StudyFolder, file: Option<&Path>, catalogs: &Catalogs) -> R
     let mut recipe = Imports::beside(&absolute(folder.path())?).found_in(&recipe);
     recipe.output.folder = absolute(&folder.path().join("best"))?;
     let file = file.map_or_else(|| folder.best(), Path::to_owned);
-    write(&file, recipe.to_yaml_with(&catalogs.definitions()).as_bytes())?;
+    let place = absolute(&file)?;
+    let text = recipe.to_yaml_in(place.parent().unwrap_or(&place), &catalogs.definitions());
+    write(&file, text.as_bytes())?;
     Ok(BestReport { study, trial, recipe: file })
 }
 

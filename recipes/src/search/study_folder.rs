@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use millstream_schemas::recipe::RecipeText;
+use millstream_schemas::recipe::{RecipeText, relative_path};
 use millstream_schemas::{files, shown_path};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,11 @@ struct Origin {
     working_directory: PathBuf,
     /// What the command line changed of the recipe.
     changes: Vec<String>,
+    /// The folder and the working directory from the study's folder, where they can be moved together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    folder_from_here: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    working_directory_from_here: Option<String>,
 }
 
 const VERSION: u32 = 1;
@@ -107,14 +112,18 @@ impl StudyFolder {
             return Err(RecipeError::ForeignFile { path: self.recipe() });
         }
         files::create_folder(&self.0).map_err(|source| RecipeError::OutputFolder { folder: self.0.clone(), source })?;
+        let here = absolute(&self.0)?;
+        let working_directory =
+            text.working_directory().map_or_else(|| std::env::current_dir().unwrap_or_default(), Path::to_owned);
+        let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+        let from_here = |folder: &Path| relative_path(folder.to_str()?, &here, home.as_deref());
         let origin = Origin {
             version: VERSION,
             recipe: text.name().to_owned(),
+            folder_from_here: from_here(text.folder()),
+            working_directory_from_here: from_here(&working_directory),
             folder: text.folder().to_owned(),
-            working_directory: match text.working_directory() {
-                Some(working) => working.to_owned(),
-                None => std::env::current_dir().unwrap_or_default(),
-            },
+            working_directory,
             changes: changes.to_vec(),
         };
         let json = serde_json::to_vec_pretty(&origin).expect("our own types have string keys");
@@ -162,20 +171,28 @@ impl StudyFolder {
             .ok_or(RecipeError::StudyDamaged { path })?;
         let path = self.recipe();
         let text = std::fs::read_to_string(&path).map_err(RecipeError::io("read", &path))?;
-        let is_elsewhere = std::env::current_dir().is_ok_and(|current| current != origin.working_directory);
+        let folder = self.found(origin.folder, origin.folder_from_here.as_deref())?;
+        let working_directory = self.found(origin.working_directory, origin.working_directory_from_here.as_deref())?;
+        let is_elsewhere = std::env::current_dir().is_ok_and(|current| current != working_directory);
         if is_elsewhere && !more.is_empty() && !origin.changes.is_empty() {
             let message = format!(
                 "the study began in {}, where relative paths of its own `--set` start; change it from there",
-                shown_path(&origin.working_directory)
+                shown_path(&working_directory)
             );
             return Err(RecipeError::mismatch("--set", message));
         }
         if is_elsewhere && origin.changes.is_empty() {
-            return Ok(RecipeText::new(&text, &path, &origin.folder, more)?);
+            return Ok(RecipeText::new(&text, &path, &folder, more)?);
         }
-        let changes = [&origin.changes, more].concat();
-        let text = RecipeText::new(&text, &path, &origin.folder, &changes)?;
-        Ok(text.in_working_directory(origin.working_directory))
+        let text = RecipeText::new(&text, &path, &folder, &[&origin.changes, more].concat())?;
+        Ok(text.in_working_directory(working_directory))
+    }
+
+    /// A folder that the study has noted: where it was, or where it was moved to with the study.
+    fn found(&self, folder: PathBuf, from_here: Option<&str>) -> Result<PathBuf, RecipeError> {
+        let moved =
+            from_here.filter(|_| !folder.exists()).map(|from_here| absolute(&self.0.join(from_here))).transpose()?;
+        Ok(moved.and_then(|moved| moved.canonicalize().ok()).unwrap_or(folder))
     }
 }
 

@@ -5,10 +5,21 @@ use serde_json::{Value, json};
 
 use super::{Recipe, open_values};
 
+/// The key of a recipe that is for editors alone.
+pub(super) const SCHEMA_KEY: &str = "$schema";
+
 /// JSON Schemas of what a recipe chooses by name, under the names that its schema refers to: `Encoding`, `Head`, `Initializer`,
 /// `Log`, `Loss`, `Method`, `Metric`, `Optimizer`, `Proposer`, `Schedule`, `StoppingRule`, `Transform`. They come from the catalogs of rows; what has none here is not looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Definitions(BTreeMap<&'static str, Value>);
+
+fn schema_key() -> Value {
+    json!({
+        "type": "string",
+        "description": "Where editors find the schema of recipes: a file beside the recipe, as `millstream schema -o recipe.schema.json` writes it, \
+            or an address. Nothing else reads it.",
+    })
+}
 
 impl Definitions {
     /// With the schema of one kind, as [`Catalog::schema`](crate::choice::Catalog::schema) gives it.
@@ -37,6 +48,7 @@ impl Definitions {
             let any = || json!({"type": ["string", "object"], "maxProperties": 1});
             schema["$defs"][name] = self.0.get(name).cloned().unwrap_or_else(any);
         }
+        schema["properties"][SCHEMA_KEY] = schema_key();
         schema
     }
 
@@ -44,6 +56,7 @@ impl Definitions {
     pub fn open_recipe_schema(&self) -> Value {
         let mut schema = self.recipe_schema();
         open_values::allow(&mut schema);
+        schema["properties"][SCHEMA_KEY] = schema_key();
         schema
     }
 }

@@ -8,6 +8,7 @@ use super::fault::Fault;
 use super::paths::PathPlaces;
 use super::shape::Shape;
 use super::text::{RecipeText, at, brief};
+use super::written_path::WRITTEN_IN;
 use super::{Definitions, Recipe, advice, got, paths, ranges};
 use crate::{SchemaError, plain, shown_up_to};
 
@@ -54,6 +55,21 @@ impl Recipe {
     pub fn to_yaml_with(&self, definitions: &Definitions) -> String {
         serde_saphyr::to_string(&self.escaped(definitions))
             .expect("a recipe has string keys and finite numbers, so it always serializes")
+    }
+
+    /// As YAML that [`Recipe::load`] reads back to the same value from a file in `folder`, which is absolute. Paths are relative where a folder
+    /// holds both them and `folder`, is not the root and neither the home folder nor above it, so that it can be moved; where `folder`
+    /// alone is moved, they are found where they were.
+    pub fn to_yaml_in(&self, folder: &Path, definitions: &Definitions) -> String {
+        let mut recipe = self.clone();
+        let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+        let has_relative = paths::write_in(&mut recipe, definitions, folder, home.as_deref());
+        let text = serde_saphyr::to_string(&recipe)
+            .expect("a recipe has string keys and finite numbers, so it always serializes");
+        match folder.to_str().filter(|folder| has_relative && !folder.contains(char::is_control)) {
+            Some(folder) => format!("{WRITTEN_IN}{folder}\n{text}"),
+            None => text,
+        }
     }
 
     /// The same with paths as a text has them, in which a dollar sign is written twice.

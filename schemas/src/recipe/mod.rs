@@ -34,6 +34,7 @@ mod precision;
 #[cfg(feature = "yaml")]
 mod ranges;
 mod search;
+mod setting;
 #[cfg(feature = "yaml")]
 mod shape;
 mod short_forms;
@@ -48,6 +49,8 @@ mod train_selection;
 mod training;
 mod transforms;
 mod warnings;
+#[cfg(feature = "yaml")]
+mod written_path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -74,6 +77,7 @@ pub use patterns::Patterns;
 pub use placed_fault::{Excerpt, PlacedFault, WrittenAt};
 pub use precision::Precision;
 pub use search::{ConstraintRecipe, FoldsRecipe, SearchRecipe};
+pub use setting::Setting;
 pub use steering::{
     FreezingRecipe, GroupRate, LayerRole, Moment, ParameterGroupRecipe, ParameterKind, ParameterSelection, StartSpan,
 };
@@ -86,6 +90,8 @@ pub use training::{
     AverageRecipe, EarlyStoppingRecipe, LearningRateMultiplier, NonFiniteRecipe, PenaltiesRecipe, TrainingRecipe,
 };
 pub use transforms::TransformsRecipe;
+#[cfg(feature = "yaml")]
+pub use written_path::relative_path;
 
 /// A whole recipe.
 ///

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::fault::Fault;
 use super::local_path::{Environment, local};
 use super::text::RecipeText;
+use super::written_path::{is_there, relative_path};
 use super::{DamagedPolicy, Definitions, FrozenPrefixRecipe, Recipe};
 
 /// Where relative paths start.
@@ -25,7 +26,7 @@ pub(super) fn resolve(
     environment: Environment<'_>,
 ) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for_each(recipe, definitions, |path, place| match local(path, places.base(place), environment) {
+    for_each(recipe, definitions, |path, place| match places.local(path, place, environment) {
         Ok(resolved) => *path = resolved,
         Err(message) => faults.push(Fault::value(place, message)),
     });
@@ -35,6 +36,18 @@ pub(super) fn resolve(
 /// Writes `$` of absolute paths so that it is read back as itself.
 pub(super) fn escape(recipe: &mut Recipe, definitions: &Definitions) {
     for_each(recipe, definitions, |path, _| *path = path.replace('$', "$$"));
+}
+
+/// Writes absolute paths as a text in a folder has them; whether any is relative there.
+pub(super) fn write_in(recipe: &mut Recipe, definitions: &Definitions, folder: &Path, home: Option<&Path>) -> bool {
+    let mut has_relative = false;
+    for_each(recipe, definitions, |path, _| {
+        if let Some(relative) = relative_path(path, folder, home) {
+            (*path, has_relative) = (relative, true);
+        }
+        *path = path.replace('$', "$$");
+    });
+    has_relative
 }
 
 fn for_each(recipe: &mut Recipe, definitions: &Definitions, mut each: impl FnMut(&mut String, &str)) {
@@ -100,6 +113,15 @@ fn for_each(recipe: &mut Recipe, definitions: &Definitions, mut each: impl FnMut
 }
 
 impl PathPlaces<'_> {
+    /// Made absolute. What is relative and not there is looked for where the text was written, which may have been moved since.
+    fn local(&self, path: &str, place: &str, environment: Environment<'_>) -> Result<String, String> {
+        let base = self.base(place);
+        let resolved = local(path, base, environment)?;
+        let written = self.text.written_in.as_deref().filter(|_| base == self.text.folder && !is_there(&resolved));
+        let before = written.and_then(|written| local(path, written, environment).ok());
+        Ok(before.filter(|before| is_there(before)).unwrap_or(resolved))
+    }
+
     fn base(&self, place: &str) -> &Path {
         // A list of one pattern has the place of the pattern itself.
         let only = format!("{place}[0]");

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::definitions::SCHEMA_KEY;
 use super::fault::Fault;
 use super::flow;
 use super::kind::kind;
 use super::placed_fault::{Excerpt, PlacedFault, WrittenAt};
 use super::places::{BadText, Places};
 use super::syntax;
+use super::written_path::written_in;
 use crate::{SchemaError, shown, shown_up_to};
 
 /// A recipe's text is far smaller; a larger file is something else, given by mistake.
@@ -21,6 +23,8 @@ const LARGEST_FILE: u64 = 4 << 20;
 pub struct RecipeText {
     name: PathBuf,
     pub(super) folder: PathBuf,
+    /// Where it was written, where it says so.
+    pub(super) written_in: Option<PathBuf>,
     text: String,
     places: Places,
     /// Dotted keys, list items by number, and the arguments they came in.
@@ -62,8 +66,14 @@ impl RecipeText {
         let (places, bad) = Places::of(&text);
         let (overrides_done, value, working) = (Vec::new(), Value::Null, None);
         let (name, folder) = (name.into(), folder.into());
-        let mut this = Self { name, folder, text, places, overrides: overrides_done, value, working };
+        let written_in = written_in(&text);
+        let mut this = Self { name, folder, written_in, text, places, overrides: overrides_done, value, working };
         this.value = this.parse(bad)?;
+        // for editors alone
+        let of_editors = this.value.get(SCHEMA_KEY).is_some_and(Value::is_string);
+        if let Some(map) = this.value.as_object_mut().filter(|_| of_editors) {
+            map.remove(SCHEMA_KEY);
+        }
         let mut faults = Vec::new();
         for argument in overrides {
             match replace(&mut this.value, argument) {

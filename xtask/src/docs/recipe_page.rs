@@ -15,16 +15,19 @@ Every key, its values, and what it is unless it is said. What is chosen by name 
 may be left open for a search ([Search](search.md#what-is-left-open)). An editor completes and checks recipes with
 
 ```console
-$ millstream schema > recipe.schema.json     # first line of a recipe: # yaml-language-server: $schema=recipe.schema.json
+$ millstream schema -o recipe.schema.json    # first line of a recipe: # yaml-language-server: $schema=recipe.schema.json
 $ millstream config recipe.yaml              # a recipe with every default filled in
 ```
+
+`init` writes that line and the file; editors take the key `$schema: recipe.schema.json` as well, in JSON recipes too. Both are read without a network. In a shell with its completions (`millstream
+completions`) `--set training.opt` is completed to the keys, and `--set training.schedule=` to the words that can stand there.
 
 Relative paths count from the recipe's folder, and `${NAME}` in a path is the environment's variable. `--set training.epochs=3` changes a value for one command.
 ";
 
 /// The parts of a recipe in the order in which they are written.
-const PARTS: [&str; 9] =
-    ["version", "seed", "model", "data", "transforms", "training", "evaluation", "output", "search"];
+const PARTS: [&str; 10] =
+    ["$schema", "version", "seed", "model", "data", "transforms", "training", "evaluation", "output", "search"];
 
 pub(super) fn page(schema: &Value) -> Result<String, String> {
     let top = schema["properties"].as_object().ok_or("the schema has no properties")?;

@@ -1,0 +1,102 @@
+//! Completions of what stands behind `--set`: places of a recipe, and the words that can stand there.
+
+use clap_complete::Shell;
+use millstream::recipes::Catalogs;
+use millstream::schemas::recipe::Setting;
+
+/// A script that completes these too, where the shell is one of those that it is written for: bash, zsh and fish.
+pub(crate) fn added_to(script: String, shell: Shell) -> String {
+    let settings = Catalogs::default().settings();
+    match shell {
+        Shell::Bash => format!("{script}{}", bash(&settings)),
+        Shell::Zsh => zsh(&script, &settings),
+        Shell::Fish => format!("{script}{}", fish(&settings)),
+        _ => script,
+    }
+}
+
+/// `training.epochs=`, a line each.
+fn keys(settings: &[Setting]) -> String {
+    settings.iter().map(|setting| format!("{}=\n", setting.place)).collect()
+}
+
+/// `training.schedule=linear`, a line each.
+fn pairs(settings: &[Setting]) -> String {
+    let of = |setting: &Setting| -> String {
+        setting.values.iter().map(|value| format!("{}={value}\n", setting.place)).collect()
+    };
+    settings.iter().map(of).collect()
+}
+
+/// Bash takes `=` for a word of its own, unless it is told otherwise.
+fn bash(settings: &[Setting]) -> String {
+    let (keys, pairs) = (keys(settings), pairs(settings));
+    format!(
+        r#"
+_millstream_keys='{keys}'
+_millstream_pairs='{pairs}'
+_millstream_set() {{
+    local cur="${{COMP_WORDS[COMP_CWORD]}}" at=$COMP_CWORD key=""
+    if [[ $at -ge 1 && "${{COMP_WORDS[at-1]}}" == "--set" ]]; then
+        if [[ "$cur" == *=* ]]; then
+            COMPREPLY=( $(compgen -W "$_millstream_pairs" -- "$cur") )
+        else
+            COMPREPLY=( $(compgen -W "$_millstream_keys" -- "$cur") )
+            compopt -o nospace 2>/dev/null
+        fi
+        return 0
+    elif [[ $at -ge 2 && "$cur" == "=" && "${{COMP_WORDS[at-2]}}" == "--set" ]]; then
+        key="${{COMP_WORDS[at-1]}}" cur=""
+    elif [[ $at -ge 3 && "${{COMP_WORDS[at-1]}}" == "=" && "${{COMP_WORDS[at-3]}}" == "--set" ]]; then
+        key="${{COMP_WORDS[at-2]}}"
+    fi
+    if [[ -n "$key" ]]; then
+        local pair words=""
+        for pair in $_millstream_pairs; do
+            [[ "$pair" == "$key="* ]] && words+=" ${{pair#*=}}"
+        done
+        if [[ -n "$words" ]]; then
+            COMPREPLY=( $(compgen -W "$words" -- "$cur") )
+            return 0
+        fi
+    fi
+    _millstream "$@"
+}}
+complete -F _millstream_set -o bashdefault -o default millstream
+"#
+    )
+}
+
+fn zsh(script: &str, settings: &[Setting]) -> String {
+    let (keys, pairs) = (keys(settings), pairs(settings));
+    let function = format!(
+        r#"_millstream_settings() {{
+    local -a keys pairs words
+    keys=(
+{keys})
+    pairs=(
+{pairs})
+    if compset -P 1 '*='; then
+        words=( ${{${{(M)pairs:#${{IPREFIX}}*}}#*=}} )
+        if (( $#words )); then compadd -a words; else _default; fi
+    else
+        compadd -S '' -a keys
+    fi
+}}
+
+"#
+    );
+    let script = script.replace(":KEY=VALUE:_default", ":KEY=VALUE:_millstream_settings");
+    match script.rfind("if [ \"$funcstack[1]\"") {
+        Some(at) => format!("{}{function}{}", &script[..at], &script[at..]),
+        None => script,
+    }
+}
+
+fn fish(settings: &[Setting]) -> String {
+    let (keys, pairs) = (keys(settings), pairs(settings));
+    format!(
+        "\nfunction __millstream_settings\n    string split \\n -- '{}'\nend\ncomplete -c millstream -l set -x -a '(__millstream_settings)'\n",
+        format!("{keys}{pairs}").trim_end()
+    )
+}
