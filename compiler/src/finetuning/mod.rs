@@ -32,7 +32,6 @@ mod temperature;
 mod ties;
 mod trained_parts;
 pub(crate) mod training_mode;
-mod transposed_ties;
 mod weight_kind;
 
 use std::collections::BTreeMap;

@@ -3,7 +3,6 @@ use std::collections::{HashMap, HashSet};
 use super::module_path::{is_generated, of_weight, without_numbers};
 use super::parameters::may_be_merged;
 use super::ties::tie;
-use super::transposed_ties::tie_transposed;
 use crate::graph::{Attribute, ElementType, Graph, Node, ValueId};
 
 /// Brings the ways in which exporters store weights to one: constants read directly by the nodes that use them.
@@ -57,9 +56,7 @@ pub(crate) fn normalize(graph: &mut Graph) -> Vec<(String, String)> {
         }
     }
     graph.replace_all_reads(&handed_on);
-    let mut tied = tie(graph);
-    tied.extend(tie_transposed(graph));
-    tied
+    tie(graph)
 }
 
 /// Whether these are names of the same weight of two modules that differ by their numbers alone: `layers.0.linear.weight`. What has
