@@ -85,7 +85,7 @@ fn place(input: &str) -> String {
 }
 
 fn setting(input: &str, length: usize) -> String {
-    format!("`max_length: {length}, pad_to_multiple_of: {length}` of `{}`", shown(&place(input)))
+    format!("`max_length: {length}, pad_to_multiple_of: {length}` of `{}`", shown(place(input)))
 }
 
 struct OneLength<'a> {

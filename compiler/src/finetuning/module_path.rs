@@ -63,12 +63,51 @@ pub(crate) fn of_weight(name: &str) -> Option<&str> {
     (PARTS.contains(&part) && !path.is_empty()).then_some(path)
 }
 
-/// Whether an exporter made up a name: `onnx::MatMul_758`, `val_12`, `/head/Constant_output_0`.
+/// What `torch.export` calls the first result of each of these operators; that of a second one has a number.
+const OPERATORS: [&str; 34] = [
+    "add",
+    "alias",
+    "arange",
+    "cat",
+    "clone",
+    "cos",
+    "cumsum",
+    "detach",
+    "div",
+    "exp",
+    "expand",
+    "full",
+    "gather",
+    "index",
+    "linspace",
+    "mul",
+    "neg",
+    "ones",
+    "permute",
+    "pow",
+    "reciprocal",
+    "repeat",
+    "reshape",
+    "rsqrt",
+    "sin",
+    "slice",
+    "split",
+    "squeeze",
+    "stack",
+    "sub",
+    "transpose",
+    "unsqueeze",
+    "view",
+    "zeros",
+];
+
+/// Whether an exporter made up a name: `onnx::MatMul_758`, `val_12`, `/head/Constant_output_0`, `squeeze`.
 pub(crate) fn is_generated(name: &str) -> bool {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number(name)
         || name.starts_with('/')
         || name.contains("::")
+        || OPERATORS.contains(&name)
         || of_weight(name).is_none() && name.rsplit_once('_').is_some_and(|(_, tail)| is_number(tail))
 }
 
@@ -140,6 +179,7 @@ mod tests {
             ("val_12", true),
             ("/head/Constant_output_0", true),
             ("17", true),
+            ("squeeze", true),
             ("blocks.0.attn.qkv.weight", false),
             ("cls_token", false),
             ("block_2/kernel", false),

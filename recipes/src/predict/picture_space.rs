@@ -10,6 +10,9 @@ use millstream_transforms::{Chain, DrawKey, ImageDrawing, ImageFacts, Matrix};
 
 use crate::RecipeError;
 
+/// A file and the number of a row group in it.
+type RowGroup = (Arc<str>, u32);
+
 /// Row groups whose pictures' sizes are known at a time.
 const MOST_GROUPS: usize = 4;
 
@@ -85,7 +88,7 @@ fn source_matrix(drawing: &ImageDrawing) -> Option<Matrix> {
 /// Sizes of the pictures of a dataset, which are asked for in the order of its rows.
 #[derive(Debug, Default)]
 pub(super) struct PictureSizes {
-    known: VecDeque<((Arc<str>, u32), Vec<Option<ImageFacts>>)>,
+    known: VecDeque<(RowGroup, Vec<Option<ImageFacts>>)>,
 }
 
 impl PictureSizes {
