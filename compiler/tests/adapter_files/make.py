@@ -1,5 +1,5 @@
 """Writes the folders beside this file: adapters for `../architectures/bert.script.onnx`, as PEFT saves them, and what PEFT's model makes.
-Those of `prefix_tuning_gpt2` and `prefix_tuning_llama` are for `gpt2.script.onnx` and `llama.export.onnx` there.
+That of `prefix_tuning_gpt2` is for `gpt2.script.onnx` there.
 
     pip install torch transformers peft onnx safetensors
     python make.py
@@ -47,7 +47,6 @@ CONFIGS = {
     "p_tuning": PromptEncoderConfig(task_type="SEQ_CLS", num_virtual_tokens=3, encoder_hidden_size=6),
     "prefix_tuning": PrefixTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=3, prefix_projection=True, encoder_hidden_size=6),
     "prefix_tuning_gpt2": PrefixTuningConfig(task_type="FEATURE_EXTRACTION", num_virtual_tokens=3),
-    "prefix_tuning_llama": PrefixTuningConfig(task_type="FEATURE_EXTRACTION", num_virtual_tokens=2),
 }
 
 
@@ -79,23 +78,8 @@ def gpt2():
     return model.eval()
 
 
-def llama():
-    """Matrices are under numbers in the file; the modules of the nodes that read them are in those nodes' metadata."""
-    graph = onnx.load(HERE.parent / "architectures/llama.export.onnx").graph
-    held = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    for node in graph.node:
-        scopes = [entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"]
-        if node.op_type == "MatMul" and node.input[1] in held and scopes:
-            held[json.loads(scopes[0].replace("'", '"'))[-2] + ".weight"] = held[node.input[1]].T
-    model = t.LlamaModel(t.LlamaConfig(
-        vocab_size=100, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=64,
-        max_position_embeddings=40))
-    model.load_state_dict({name: torch.tensor(held["model." + name].copy()) for name, _ in model.named_parameters()}, strict=False)
-    return model.eval()
-
-
 def of(name):
-    return {"gpt2": gpt2, "llama": llama}.get(name.rsplit("_", 1)[-1], bert)()
+    return {"gpt2": gpt2}.get(name.rsplit("_", 1)[-1], bert)()
 
 
 def scores(model):
@@ -106,7 +90,7 @@ def scores(model):
 
 
 def main():
-    found = {name: scores(of(name)) for name in ("", "_gpt2", "_llama")}
+    found = {name: scores(of(name)) for name in ("", "_gpt2")}
     for name, config in CONFIGS.items():
         torch.manual_seed(0)
         model = get_peft_model(of(name), config).eval()
