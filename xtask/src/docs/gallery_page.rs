@@ -69,9 +69,8 @@ pub(super) fn page(asked: &Asked) -> Result<String, String> {
         let name = row["name"].as_str().unwrap_or_default();
         let summary = row["summary"].as_str().unwrap_or_default();
         text += &format!(
-            "\n## `{name}`\n\n{summary} [Options](catalogs.md#{}).\n\n```yaml\n- {}\n```\n",
-            anchor(name),
-            bare(chain)
+            "\n## `{name}`\n\n{summary} [Options](catalogs.md#{}).\n\n```yaml\ntransforms: {{train: [{chain}]}}\n```\n",
+            anchor(name)
         );
         text += &match row["kind"] == "text" {
             true => format!("\n```text\n{}\n```\n", asked.text(&preview(chain, &texts()))?.trim_end()),
