@@ -91,8 +91,8 @@ pub(crate) fn at<'a>(value: &'a Value, place: &str) -> &'a Value {
 /// Takes a value out; null where there is none.
 fn take(value: &mut Value, place: &str) -> Value {
     let (parents, key) = place.rsplit_once('.').unwrap_or(("", place));
-    let parents = parents.split('.').filter(|part| !part.is_empty());
-    let parent = parents.fold(Some(value), |value, part| value.and_then(|value| value.get_mut(part)));
+    let mut parents = parents.split('.').filter(|part| !part.is_empty());
+    let parent = parents.try_fold(value, |value, part| value.get_mut(part));
     parent.and_then(Value::as_object_mut).and_then(|map| map.remove(key)).unwrap_or_default()
 }
 
