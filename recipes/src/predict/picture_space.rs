@@ -82,10 +82,13 @@ fn source_matrix(drawing: &ImageDrawing) -> Option<Matrix> {
     })
 }
 
+/// A file, and a row group of it.
+type RowGroup = (Arc<str>, u32);
+
 /// Sizes of the pictures of a dataset, which are asked for in the order of its rows.
 #[derive(Debug, Default)]
 pub(super) struct PictureSizes {
-    known: VecDeque<((Arc<str>, u32), Vec<Option<ImageFacts>>)>,
+    known: VecDeque<(RowGroup, Vec<Option<ImageFacts>>)>,
 }
 
 impl PictureSizes {
