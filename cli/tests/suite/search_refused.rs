@@ -58,8 +58,12 @@ fn a_study_that_is_run_again_is_the_same_study_with_what_the_command_line_change
     let said = place.run(&["reproduce", "study/trials/0001"]).done();
     assert!(said.contains("same") && place.path("study-0001-again/model.onnx").exists(), "{said}");
     assert!(!place.path("study/trials/0001-again").exists());
-    let listed = place.run(&["runs", "study"]).done();
-    assert!(listed.contains("learning_rate 0.003") && listed.contains("learning_rate 0.03"), "{listed}");
+    let listed = place.run(&["runs", "study", "--json"]).json();
+    let how: Vec<&str> = listed["runs"].as_array().unwrap().iter().filter_map(|run| run["how"].as_str()).collect();
+    for wanted in ["adamw, trains all, 3 epochs; learning_rate 0.003", "sgd, trains all, 3 epochs; learning_rate 0.03"]
+    {
+        assert!(how.contains(&wanted), "{how:?}");
+    }
 }
 
 #[test]

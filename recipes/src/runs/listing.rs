@@ -48,6 +48,9 @@ pub(super) struct Found {
     pub(super) study: Option<FoundStudy>,
 }
 
+/// The number of a trial, what became of it where that is known, and the names and values that it has of its own.
+type FoundTrial = (u64, Option<String>, Vec<(String, String)>);
+
 /// A search, as what lies in it is told by.
 pub(super) struct FoundStudy {
     /// Its whole folder.
@@ -55,7 +58,7 @@ pub(super) struct FoundStudy {
     /// The number of its best trial.
     pub(super) best: Option<u64>,
     /// What became of trials that do not run and are not complete, and what each trial's own values are, in words, by number.
-    trials: Vec<(u64, Option<String>, String)>,
+    trials: Vec<FoundTrial>,
 }
 
 /// All runs, ensembles and searches below a folder, the newest first, and what could not be read.
@@ -111,20 +114,24 @@ fn tell_trials(found: &mut [Found]) {
         if let Some(ending) = ending.as_ref().filter(|_| run.entry.ending != FINISHED) {
             run.entry.ending.clone_from(ending);
         }
-        if !values.is_empty() {
-            run.entry.how += &format!("; {values}");
+        // an optimizer or a method is told already
+        let how = run.entry.how.clone();
+        let is_new = |(_, value): &&(String, String)| !how.split(", ").any(|part| part == value);
+        let told: Vec<String> = values.iter().filter(is_new).map(|(name, value)| format!("{name} {value}")).collect();
+        if !told.is_empty() {
+            run.entry.how += &format!("; {}", told.join(", "));
         }
     }
 }
 
-/// The values of a trial, each by the last part of its place: `learning_rate 0.003, rank 8`.
-fn values(study: &StudyReport, trial: &TrialReport) -> String {
+/// The values of a trial, each by the last part of its place: `learning_rate` and `0.003`, `rank` and `8`.
+fn values(study: &StudyReport, trial: &TrialReport) -> Vec<(String, String)> {
     let told = trial.settings.iter().map(|(place, value)| {
         let name = place.rsplit('.').next().unwrap_or(place);
         let words = alternative_in_words(study.alternatives(place), value, LONGEST);
-        format!("{name} {}", words.unwrap_or_else(|| value.to_string()))
+        (name.to_owned(), words.unwrap_or_else(|| value.to_string()))
     });
-    told.collect::<Vec<_>>().join(", ")
+    told.collect()
 }
 
 fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
