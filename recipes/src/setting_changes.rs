@@ -149,7 +149,7 @@ mod tests {
             ("training.label_smoothing=0.1", Err("training.label_smoothing")),
             ("data.batch=9", Err("data.batch")),
             ("evaluation.rows=9", Err("evaluation.rows")),
-            ("model.train=head", Err("model.train")),
+            ("model.train=all", Err("model.train")),
             ("seed=9", Err("seed")),
         ] {
             let found = SettingChanges::between(&recipe(&[]), &recipe(&[change]));

@@ -97,8 +97,17 @@ pub(crate) struct TableRecords<R> {
 }
 
 enum Rows<R> {
-    Delimited { reader: Box<csv::Reader<Bounded<R>>>, headings: Vec<String>, delimiter: u8 },
-    JsonLines { reader: BufReader<R>, next: RecordPlace },
+    Delimited {
+        reader: Box<csv::Reader<Bounded<R>>>,
+        headings: Vec<String>,
+        delimiter: u8,
+        /// Lines that the reader is behind at the beginning of a record: 1 where lines end in `\r\n`, of which it has read the first.
+        behind: u64,
+    },
+    JsonLines {
+        reader: BufReader<R>,
+        next: RecordPlace,
+    },
 }
 
 impl<R: Read + Seek> TableRecords<R> {
@@ -109,17 +118,20 @@ impl<R: Read + Seek> TableRecords<R> {
     pub(crate) fn open(name: &str, format: TableFormat, mut source: R) -> Result<Self, RecipeError> {
         let rows = match format {
             TableFormat::Delimited(delimiter) => {
+                let beginning = beginning(&mut source).map_err(RecipeError::io("read", name))?;
                 let delimiter = match delimiter {
-                    b',' => instead_of_commas(&mut source).map_err(RecipeError::io("read", name))?.unwrap_or(delimiter),
+                    b',' => instead_of_commas(&beginning).unwrap_or(delimiter),
                     other => other,
                 };
+                let mut ends = beginning.iter().skip_while(|byte| !matches!(byte, b'\n' | b'\r'));
+                let behind = u64::from(ends.next() == Some(&b'\r') && ends.next() == Some(&b'\n'));
                 let source = Bounded { source, left: LONGEST_RECORD };
                 let mut reader =
                     csv::ReaderBuilder::new().delimiter(delimiter).buffer_capacity(1 << 16).from_reader(source);
                 let headings = reader.headers().map_err(|error| failed(name, &error))?.iter();
                 // a mark of the byte order is no part of a name
                 let headings = headings.map(|heading| heading.trim_start_matches('\u{feff}').to_owned()).collect();
-                Rows::Delimited { reader: Box::new(reader), headings, delimiter }
+                Rows::Delimited { reader: Box::new(reader), headings, delimiter, behind }
             }
             TableFormat::JsonLines => Rows::JsonLines {
                 reader: BufReader::with_capacity(1 << 16, source),
@@ -153,18 +165,19 @@ impl<R: Read + Seek> TableRecords<R> {
     /// The file cannot be read on.
     pub(crate) fn next_record(&mut self) -> Result<Option<Result<TableRecord, BadRecord>>, RecipeError> {
         match &mut self.rows {
-            Rows::Delimited { reader, .. } => {
+            Rows::Delimited { reader, behind, .. } => {
                 reader.get_mut().left = LONGEST_RECORD;
                 let mut record = csv::StringRecord::new();
                 match reader.read_record(&mut record) {
                     Ok(false) => Ok(None),
                     Ok(true) => {
-                        let place = record.position().map(|at| RecordPlace { byte: at.byte(), line: at.line() });
+                        let place = record.position();
+                        let place = place.map(|at| RecordPlace { byte: at.byte(), line: at.line() + *behind });
                         let place = place.unwrap_or_default();
                         Ok(Some(Ok(TableRecord { place, cells: RecordCells::Texts(record) })))
                     }
                     Err(error) => match bad(&error) {
-                        Some(bad) => Ok(Some(Err(bad))),
+                        Some(bad) => Ok(Some(Err(BadRecord { line: bad.line + *behind, ..bad }))),
                         None => Err(failed(&self.name, &error)),
                     },
                 }
@@ -202,9 +215,9 @@ impl<R: Read + Seek> TableRecords<R> {
     /// The file cannot be read there.
     pub(crate) fn go_to(&mut self, place: RecordPlace) -> Result<(), RecipeError> {
         match &mut self.rows {
-            Rows::Delimited { reader, .. } => {
+            Rows::Delimited { reader, behind, .. } => {
                 let mut position = csv::Position::new();
-                position.set_byte(place.byte).set_line(place.line);
+                position.set_byte(place.byte).set_line(place.line.saturating_sub(*behind));
                 reader.get_mut().left = LONGEST_RECORD;
                 reader.seek(position).map_err(|error| failed(&self.name, &error))
             }
@@ -220,17 +233,22 @@ impl<R: Read + Seek> TableRecords<R> {
     }
 }
 
-/// Semicolons or tabs, where the heading has some, more of them than of the other, and no comma; and goes back to the beginning.
-fn instead_of_commas(source: &mut (impl Read + Seek)) -> io::Result<Option<u8>> {
+/// As much as a heading may have; and goes back to the beginning.
+fn beginning(source: &mut (impl Read + Seek)) -> io::Result<Vec<u8>> {
     let mut beginning = Vec::new();
     source.by_ref().take(LONGEST_HEADING).read_to_end(&mut beginning)?;
     source.seek(SeekFrom::Start(0))?;
+    Ok(beginning)
+}
+
+/// Semicolons or tabs, where the heading has some, more of them than of the other, and no comma.
+fn instead_of_commas(beginning: &[u8]) -> Option<u8> {
     let heading = beginning.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
     let count = |wanted: u8| heading.iter().filter(|byte| **byte == wanted).count();
-    Ok(match (count(b','), count(b';'), count(b'\t')) {
+    match (count(b','), count(b';'), count(b'\t')) {
         (1.., ..) | (0, 0, 0) => None,
         (_, semicolons, tabs) => Some(if semicolons >= tabs { b';' } else { b'\t' }),
-    })
+    }
 }
 
 fn failed(name: &str, error: &csv::Error) -> RecipeError {
