@@ -85,9 +85,6 @@ fn source_matrix(drawing: &ImageDrawing) -> Option<Matrix> {
     })
 }
 
-/// A file, and a row group of it.
-type RowGroup = (Arc<str>, u32);
-
 /// Sizes of the pictures of a dataset, which are asked for in the order of its rows.
 #[derive(Debug, Default)]
 pub(super) struct PictureSizes {
