@@ -154,12 +154,11 @@ pub(crate) fn trial(study: &StudyReport, trial: &TrialReport) -> String {
         .map(|(kind, value)| format!("{} {}", kind.label(), shown_figure(kind, Some(*value))))
         .collect();
     let interval = match (trial.interval, study.figures.first()) {
-        (Some([low, high]), Some(kind)) => format!(
-            " (mean of {}; {} to {})",
-            count(study.runs as u64, "run"),
-            shown_figure(kind, Some(low)),
-            shown_figure(kind, Some(high))
-        ),
+        (Some([low, high]), Some(kind)) => {
+            let of =
+                if study.runs > 1 { format!("mean of {}; ", count(study.runs as u64, "run")) } else { String::new() };
+            format!(" ({of}{} to {})", shown_figure(kind, Some(low)), shown_figure(kind, Some(high)))
+        }
         _ => String::new(),
     };
     let mut text = format!(

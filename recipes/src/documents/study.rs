@@ -294,7 +294,8 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
     };
     let folder = ledger.study.folder.file_name().unwrap_or_default().to_string_lossy();
     let again = format!("millstream search run {folder} -o {folder}-again");
-    out += &format!(" {} makes all trials again, with those changes.", code(&again));
+    let with = if changes.is_empty() { "" } else { ", with those changes" };
+    out += &format!(" {} makes all trials again{with}.", code(&again));
     out += " Trials that end in the same order are proposed the same again; each trial is a run of its own, which `millstream reproduce` \
             makes again.\n";
     if !ledger.decisions.is_empty() {
