@@ -82,8 +82,11 @@ pub(crate) fn memory_finding(
         }
     };
     let machine = machine?;
-    if estimate.total <= machine {
-        return of_all(together, estimate, machine, policy);
+    let all = of_all(together, estimate, machine, policy);
+    // several of which each is only warned of are refused together
+    let is_too_many = matches!(all, Some(MemoryFinding::TooMany(_))) && !is_beyond(estimate.total, machine);
+    if estimate.total <= machine || is_too_many {
+        return all;
     }
     let (most, bytes, advice) = largest(estimate);
     let said = format!(

@@ -266,6 +266,16 @@ impl RunFolder {
         Ok(())
     }
 
+    /// Deletes the record of the run as it was, when it goes on with other settings: until it ends again it is under way.
+    pub(crate) fn forget_record(&self) -> Result<(), RecipeError> {
+        match fs::remove_file(self.metrics()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(RecipeError::io("delete", self.metrics())(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Deletes all that a run has written that could not begin.
     pub(crate) fn forget(&self, logs: &[PathBuf]) -> Result<(), RecipeError> {
         self.clear(logs)?;

@@ -80,11 +80,15 @@ impl RunParts {
         after_step: u64,
         checkpoint: &CheckpointManifest,
     ) -> Self {
-        // one that was noted and never begun
-        let holds =
-            |part: &RunPart| part.changes.iter().all(|change| *at(&changed.then, &change.setting) == change.now);
-        if self.parts.last().is_some_and(|last| !holds(last)) {
-            self.parts.pop();
+        // what was noted last and never begun, since the recipe was not noted with it
+        if let Some(last) = self.parts.last_mut() {
+            for change in &mut last.changes {
+                change.now = at(&changed.then, &change.setting).clone();
+            }
+            last.changes.retain(|change| change.then != change.now);
+            if last.changes.is_empty() {
+                self.parts.pop();
+            }
         }
         let behind = self.parts.iter().position(|part| part.after_step >= after_step).unwrap_or(self.parts.len());
         let joined = self.parts.split_off(behind);
@@ -243,6 +247,7 @@ mod tests {
         assert_eq!((told(&lost), &lost.parts[0].before.0), (vec![(10, "2→5".into())], &"of step 20".into()));
         // killed between the note and the recipe
         assert_eq!(told(&go_on(two.clone(), 3, 3, 30)), [(20, "2→3".into())]);
+        assert_eq!(told(&go_on(go_on(one.clone(), 3, 4, 20), 3, 3, 20)), [(20, "2→3".into())]);
         // the recipes of before
         let folder = RunFolder("/run".into());
         let recipes = two.recipes_before(&folder, &of(5)).unwrap();

@@ -195,8 +195,18 @@ impl Reserved {
         if start == StartMode::Overwrite {
             folder.clear(&run_logs::files(&folder, &opened.catalogs))?;
         }
-        parts.write(&folder)?;
+        // killed in between, it is the recipe that holds; so parts go last where there are none any more
+        if !parts.is_empty() {
+            parts.write(&folder)?;
+        }
         folder.note(recipe, &made_of, &opened.catalogs)?;
+        if parts.is_empty() {
+            parts.write(&folder)?;
+        }
+        if changed.as_ref().is_some_and(|changed| !changed.changes.is_empty()) && !trainer.is_finished() {
+            // the record of the run as it was is not one of what goes on
+            folder.forget_record()?;
+        }
         if !start.goes_on() {
             Origin::now(opened, &device).write(&folder)?;
         }

@@ -67,7 +67,7 @@ impl ParzenSearch {
     fn split<'a>(&self, history: &History<'a>) -> (Vec<&'a Trial>, Vec<&'a Trial>) {
         let ranked = ranking(history);
         // What rounding puts above a whole number is not one more.
-        let count = (self.better_share * ranked.len() as f64 - 1e-9).ceil().max(0.0) as usize;
+        let count = (self.better_share * ranked.len() as f64 - 1e-9).ceil().max(1.0) as usize;
         let count = count.min(25).min(ranked.len());
         let trials = |ranked: &[Ranked<'a>]| -> Vec<&'a Trial> { ranked.iter().map(|ranked| ranked.trial).collect() };
         let (mut better, mut worse) = (trials(&ranked[..count]), trials(&ranked[count..]));

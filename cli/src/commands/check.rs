@@ -1,6 +1,6 @@
 use millstream::compiler::{FrozenConstant, ModelReport, SharedWeight};
 use millstream::recipes::search::OpenRecipe;
-use millstream::recipes::{Catalogs, CheckReport, DataReport, check, import_rows_of, load};
+use millstream::recipes::{Catalogs, CheckReport, DataReport, Stop, check, import_rows_of, load};
 use millstream::schemas::recipe::{ByteSize, RecipeText};
 
 use crate::arguments::Global;
@@ -23,7 +23,7 @@ pub(crate) fn run(global: &Global, text: &RecipeText) -> anyhow::Result<Outcome>
     progress::imports(global, |events, stop| import_rows_of(&recipe, events, stop))?;
     let mut report = check(&recipe, &catalogs, global.runtime.as_deref())?;
     if let Some(open) = &of_space {
-        open.check_models(None)?;
+        open.check_models(None, &Stop::default())?;
         open.check_memory(&mut report);
     }
     let of_space = of_space.filter(|open| !open.space().parameters().is_empty());

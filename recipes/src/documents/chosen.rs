@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::run_folder::{RunFolder, folder_name};
 use crate::search::{OpenRecipe, StudyFolder, StudyReport, TrialReport, run_names, shown_figure, status};
+use crate::setting_changes::at;
 use crate::study_part::{StudyPart, StudyRole};
 use crate::{Catalogs, load};
 
@@ -125,19 +126,23 @@ fn trial_of<'a>(
         let own = folder.trial(trial.number);
         let run = RunFolder(name.as_ref().map_or_else(|| own.clone(), |name| own.join(name)));
         let read = RecipeText::read(&run.recipe(), &[]).ok().and_then(|text| load(&text, catalogs).ok());
-        read.is_some_and(|read| are_of_one_trial(&read, recipe))
+        read.is_some_and(|read| are_of_one_trial(&read, recipe, &open))
     };
     let others = study.trials.iter().filter(|trial| is_feasible(trial));
     study.best_trial().into_iter().chain(others).find(has_values)
 }
 
-/// By what a training on all rows leaves as it is.
-fn are_of_one_trial(one: &Recipe, other: &Recipe) -> bool {
-    one.model == other.model
-        && one.transforms == other.transforms
-        && one.training.optimizer == other.training.optimizer
-        && one.training.epochs == other.training.epochs
-        && one.data.batch == other.data.batch
+/// By what the study left open, but for what a training on all rows says otherwise.
+fn are_of_one_trial(trial: &Recipe, other: &Recipe, open: &OpenRecipe) -> bool {
+    let [trial, other] = [trial, other].map(|recipe| serde_json::to_value(recipe).unwrap_or_default());
+    let left_out = ["data.train", "data.evaluate", "evaluation", "training.early_stopping", "training.average"];
+    let waits = at(&trial, "training.schedule").to_string().contains("reduce_on_plateau");
+    open.space().parameters().iter().all(|own| {
+        let place = own.name.as_str();
+        left_out.iter().any(|out| place.starts_with(out))
+            || waits && place.starts_with("training.schedule")
+            || at(&trial, place) == at(&other, place)
+    })
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use crate::machine_memory::machine_memory;
 use crate::memory_check::{MemoryFinding, memory_finding};
 use crate::open_places::without_search;
 use crate::runs_memory::Together;
-use crate::{Catalogs, CheckReport, Opened, RecipeError, load};
+use crate::unless_stopped::unless_stopped;
+use crate::{Catalogs, CheckReport, Opened, RecipeError, Stop, load};
 
 /// Recipes that are made to see whether all that is left open can be.
 const MOST_CHECKED: usize = 400;
@@ -110,7 +111,8 @@ impl OpenRecipe {
             return;
         }
         let alone = memory_finding(Ok(&report.memory), machine_memory(), policy, Together::ALONE);
-        match memory_finding(Ok(&report.memory), machine_memory(), policy, together).filter(|_| alone.is_none()) {
+        let is_new = |found: &MemoryFinding| alone.is_none() || matches!(found, MemoryFinding::TooMany(_));
+        match memory_finding(Ok(&report.memory), machine_memory(), policy, together).filter(is_new) {
             Some(MemoryFinding::Problem(said) | MemoryFinding::TooMany(said)) => report.problems.push(said),
             Some(MemoryFinding::Warning(said)) => report.warnings.push(said),
             None => {}
@@ -129,8 +131,8 @@ impl OpenRecipe {
     /// of what is left open in `model`: up to 32 of these. `output` is where the results go, where it is not what the recipe says.
     ///
     /// # Errors
-    /// The first that cannot be trained, with its values, and why.
-    pub fn check_models(&self, output: Option<&Path>) -> Result<(), RecipeError> {
+    /// The first that cannot be trained, with its values, and why; [`RecipeError::Stopped`] when it was asked to stop.
+    pub fn check_models(&self, output: Option<&Path>, stop: &Stop) -> Result<(), RecipeError> {
         let (mut seen, mut known) = (Vec::new(), None::<Opened>);
         for assignment in corners(&self.space) {
             let model = self.template.filled(&assignment)?.get("model").cloned();
@@ -142,9 +144,15 @@ impl OpenRecipe {
             if let Some(output) = output {
                 output.clone_into(&mut recipe.output.folder);
             }
-            let opened = Opened::open_beside(&recipe, &self.catalogs, known.as_ref());
-            match opened.and_then(|opened| opened.program().map(|_| opened)) {
+            let (catalogs, beside) = (self.catalogs.clone(), known.clone());
+            let opened = unless_stopped(stop, move || {
+                let opened = Opened::open_beside(&recipe, &catalogs, beside.as_ref())?;
+                opened.program()?;
+                Ok(opened)
+            });
+            match opened {
                 Ok(opened) => drop(known.get_or_insert(opened)),
+                Err(RecipeError::Stopped) => return Err(RecipeError::Stopped),
                 Err(error) => return Err(self.with_values_of("model", &assignment, error)),
             }
         }

@@ -94,10 +94,13 @@ impl StudyFolder {
     }
 
     /// # Errors
-    /// A study has begun here.
+    /// A study has begun here, or another file is in its way.
     pub(crate) fn require_none(&self) -> Result<(), RecipeError> {
-        match self.journal().exists() {
-            true => Err(RecipeError::StudyInTheWay { folder: self.0.clone() }),
+        if self.journal().exists() {
+            return Err(RecipeError::StudyInTheWay { folder: self.0.clone() });
+        }
+        match !self.holds_study() && self.recipe().exists() {
+            true => Err(RecipeError::ForeignFile { path: self.recipe() }),
             false => Ok(()),
         }
     }
@@ -108,9 +111,6 @@ impl StudyFolder {
     /// There is one already, another file is in the way, or nothing can be written.
     pub(crate) fn begin(&self, text: &RecipeText, changes: &[String]) -> Result<(), RecipeError> {
         self.require_none()?;
-        if let (false, true) = (self.holds_study(), self.recipe().exists()) {
-            return Err(RecipeError::ForeignFile { path: self.recipe() });
-        }
         files::create_folder(&self.0).map_err(|source| RecipeError::OutputFolder { folder: self.0.clone(), source })?;
         let here = absolute(&self.0)?;
         let working_directory =

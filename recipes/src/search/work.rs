@@ -78,7 +78,11 @@ pub fn run(
         let output = absolute(folder.path())?;
         let mut opening = |of: &Event| events.event(&SearchEvent::Opening { of: of.clone() });
         if Imports::beside(&output).named_in(open.first(), &mut opening, stop)?.is_some() {
-            open.check_models(Some(&output))?;
+            match open.check_models(Some(&output), stop) {
+                // nothing is tried then, and the study is there to go on with
+                Err(RecipeError::Stopped) => {}
+                checked => checked?,
+            }
         }
     }
     folder.begin(text, changes)?;
