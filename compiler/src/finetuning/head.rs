@@ -103,6 +103,7 @@ impl Search<'_> {
             let first =
                 || node.input(0).ok_or_else(|| self.none_here(&format!("`{}` has no input", graph.label(node))));
             if bias.is_none()
+                && !picked
                 && let Some(parts) = self.parts(node)
             {
                 return self.several(&parts, logits, depth, node);

@@ -257,7 +257,8 @@ impl Graph {
         for output in self.nodes.iter_mut().flat_map(|node| &mut node.outputs) {
             *output = output.filter(|output| !given_ones.contains(output));
         }
-        self.inputs.retain(|input| !inputs.contains(input) && !given.contains(input));
+        let taken: HashSet<ValueId> = inputs.iter().chain(given).copied().collect();
+        self.inputs.retain(|input| !taken.contains(input));
         self.inputs.splice(0..0, given.iter().copied());
     }
 

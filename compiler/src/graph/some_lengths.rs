@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use super::{Constant, Graph, Integers, Known, Length, Node, ValueId};
 
 /// Lengths that are tried for each name.
-const TRIED: [i64; 4] = [1, 2, 7, 16];
+const TRIED: [i64; 6] = [1, 2, 7, 14, 16, 512];
 /// And for one that must have one length, at most so many of those that the inputs have.
 const MOST_OF_INPUTS: usize = 12;
 
 impl Graph {
-    /// Whether a node whose rule refuses it fits with any of several lengths for the names in its inputs, so that it is not one
-    /// length alone that it fits with.
+    /// Whether a node whose rule refuses it fits with several of the lengths that are tried for the names in its inputs, so that it is not
+    /// one length alone that it fits with.
     pub(crate) fn fits_some_lengths(&self, node: &Node, outputs: usize) -> bool {
         let inputs: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
         let known: Vec<Length> = inputs.iter().flat_map(|input| self.lengths_in(*input)).collect();
@@ -27,7 +27,11 @@ impl Graph {
             };
             self.fits_with(node, outputs, &length)
         };
-        TRIED.iter().any(|own| others.iter().any(|others| fits(*own, *others)))
+        let tried = TRIED.iter().flat_map(|own| others.iter().map(move |others| (*own, *others)));
+        let fitting: Vec<(i64, i64)> = tried.filter(|(own, others)| fits(*own, *others)).collect();
+        let Some((own, others)) = fitting.first() else { return false };
+        fitting.iter().any(|(other, _)| other != own)
+            && (rest.is_empty() || fitting.iter().any(|(_, other)| other != others))
     }
 
     /// The one length above one, of those that are in a node's inputs, that it fits with for this name, where its rule refuses it with others.

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn an_axis_that_leaves_out_nothing_says_where_it_begins() {
+    fn an_axis_that_does_not_begin_at_zero_says_where_it_begins() {
         let cut_off = |scale, values: [f64; 2]| Axis::new(scale, values.into_iter(), 0.0, 1.0).unwrap().cut_off();
         assert_eq!(cut_off(Scale::Numbers, [3.4953, 3.5852]).as_deref(), Some("3.48"));
         assert_eq!(cut_off(Scale::Numbers, [0.9, 2.1]), None);

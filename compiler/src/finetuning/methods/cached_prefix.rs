@@ -3,7 +3,6 @@ use super::prefix_parts::{for_queries, numbers_of, part_of};
 use super::prompts::{Place, VirtualTokens, WordEmbeddings};
 use crate::CompilerError;
 use crate::finetuning::attention::Attention;
-use crate::finetuning::nodes::producers;
 use crate::graph::{Constant, Graph, Node, ValueId};
 
 /// Keys and values of a prefix where those of virtual tokens in front of each row would be, as a cache of keys and values gives
@@ -151,17 +150,17 @@ impl Operands {
 /// What keys have been multiplied by behind the place where a cache has them.
 fn scale_of(base: &Graph, keys: ValueId) -> Result<f64, String> {
     const VIEWS: [&str; 8] = ["Cast", "Expand", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"];
-    let makers = producers(base);
     let number = |value: ValueId| {
         let constant = base.float_constant(value)?;
         let values = constant.to_f32()?;
         if let [only] = values.as_slice() { Some(f64::from(*only)) } else { None }
     };
     let is_number = |value: ValueId| {
-        base.tensor_type(value).is_some_and(|known| known.shape.iter().all(|length| length.fixed() == Some(1)))
+        // one of an unknown shape may be
+        base.tensor_type(value).is_none_or(|known| known.shape.iter().all(|length| length.fixed() == Some(1)))
     };
     let (mut value, mut scale) = (keys, 1.0);
-    while let Some(node) = makers.get(&value).map(|at| &base.nodes()[*at]) {
+    while let Some(node) = base.producer(value) {
         let Some(first) = node.input(0) else { break };
         if VIEWS.iter().any(|view| node.is(view)) {
             value = first;

@@ -29,7 +29,7 @@ pub(super) const METHOD: MethodKind = MethodKind {
         start, so that the first step is that of the model itself. The inverse is Neumann's series to five terms, as is PEFT's \
         default: R = I + 2Q + 2Q² + 2Q³ + Q⁴, which is orthogonal as long as Q is small. `exact: true` turns by (I − Q)·(I + Q)⁻¹ instead, as PEFT does without its series \
         (`use_cayley_neumann=False`), which is orthogonal for any Q: the inverse is found by Newton's iteration, to the precision of floats \
-        while ‖Q‖² is below some 200. Merged, W becomes R·W with the same R. For \
+        while ‖Q‖² is below some 800. Merged, W becomes R·W with the same R. For \
         linear layers, whose inputs `block_size` must divide. No other method goes to the same layers.",
     samples: &[
         r#"{"block_size": 8}"#,
@@ -190,8 +190,8 @@ fn skew(
     graph.append("Sub", &[upper, lower], &[], &named("oft_R.skew"))
 }
 
-/// R = (I − Q)·(I + Q)⁻¹. The inverse is that of X ← X·(2I − (I + Q)·X), which begins as (I − Q)/(1 + ‖Q‖²): what is left of the
-/// product of both is squared each time.
+/// R = (I − Q)·(I + Q)⁻¹. The inverse is that of X ← X·(2I − (I + Q)·X), which begins as (I − Q)/(1 + ‖Q‖²/4), since eigenvalues
+/// of a skew Q come in pairs ±iλ with 2λ² ≤ ‖Q‖²: what is left of the product of both is squared each time.
 fn exact_rotations(
     graph: &mut Graph,
     skew: ValueId,
@@ -203,7 +203,9 @@ fn exact_rotations(
     let axes = graph.named_constant(&named("oft_R.axes"), Constant::i64([2], &[1, 2]));
     let plus = graph.append("Add", &[skew, places.identity], &[], &named("oft_R.plus"))?;
     let minus = graph.append("Sub", &[places.identity, skew], &[], &named("oft_R.minus"))?;
-    let squares = graph.append("Mul", &[skew, skew], &[], &named("oft_R.squares"))?;
+    let half = graph.named_constant(&named("oft_R.half"), Constant::f32([], &[0.5]));
+    let halves = graph.append("Mul", &[skew, half], &[], &named("oft_R.halves"))?;
+    let squares = graph.append("Mul", &[halves, halves], &[], &named("oft_R.squares"))?;
     let norm = graph.append("ReduceSum", &[squares, axes], &[("keepdims", 1.into())], &named("oft_R.norm"))?;
     let bound = graph.append("Add", &[norm, one], &[], &named("oft_R.bound"))?;
     let mut inverse = graph.append("Div", &[minus, bound], &[], &named("oft_R.guess"))?;
