@@ -92,3 +92,25 @@ fn with_lengths(integers: &Integers, length: &dyn Fn(&str) -> Option<Length>) ->
         None => Known::Integers(Integers { elements, ..integers.clone() }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::TensorType;
+    use crate::operators::OperatorCatalog;
+
+    #[test]
+    fn a_node_that_takes_one_of_the_lengths_that_are_tried_and_no_other_is_refused_like_any_other_length() {
+        let fits = |operator: &str, shape: [usize; 2]| {
+            let mut graph = Graph::new(17, OperatorCatalog::standard());
+            let x = graph.input("x", TensorType::f32([2.into(), Length::named("sequence")]));
+            let other = graph.input("other", TensorType::f32(&shape));
+            let inputs = vec![Some(x), Some(other)];
+            graph.fits_some_lengths(&Node { operator: operator.into(), inputs, ..Node::default() }, 1)
+        };
+        for length in [7, 12, 16] {
+            assert!(!fits("MatMul", [length, 4]), "{length}");
+        }
+        assert!(fits("Add", [2, 1]));
+    }
+}
