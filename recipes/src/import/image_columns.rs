@@ -168,7 +168,7 @@ pub(crate) fn images_beside(tables: &[PathBuf]) -> Vec<(PathBuf, String)> {
 }
 
 fn named_beside(tables: &[PathBuf]) -> Result<Vec<(PathBuf, String)>, RecipeError> {
-    let files = SourceFiles::open(tables, Path::new(""), &Stop::default())?;
+    let files = SourceFiles::open_beside_no_result(tables, &Stop::default())?;
     let all: Vec<u32> = (0..files.files().len() as u32).collect();
     let columns = ImageColumns::of(&files, &all, &Stop::default())?.found;
     let mut found = Vec::new();
