@@ -1,6 +1,5 @@
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::{fs, io};
+use std::fs;
+use std::path::Path;
 
 use millstream_compiler::Model;
 use millstream_runtime::{Device, DeviceRequest};
@@ -13,6 +12,7 @@ use crate::choices::Choices;
 use crate::evaluation_plan::EvaluationPlan;
 use crate::log_choices::LogChoices;
 use crate::run_folder::RunFolder;
+use crate::temporary_folder::TemporaryFolder;
 use crate::train::{TrainOptions, train};
 use crate::{Event, Events, RecipeError, RunSummary, StartMode, Stop};
 
@@ -48,8 +48,8 @@ pub fn dry_run(
 ) -> Result<Option<DryRunReport>, RecipeError> {
     RunFolder(recipe.output.folder.clone()).require_writable()?;
     LogChoices::of(&recipe.output, &options.catalogs)?;
-    let folder = TemporaryFolder::make()?;
-    let small = small(recipe, &folder.0.join("run"));
+    let folder = TemporaryFolder::make().map_err(RecipeError::io("make", std::env::temp_dir()))?;
+    let small = small(recipe, &folder.path().join("run"));
     let options = TrainOptions { start: StartMode::New, ..options.clone() };
     let mut loss = None;
     let mut watching = |event: &Event| {
@@ -122,30 +122,4 @@ fn small(recipe: &Recipe, folder: &Path) -> Recipe {
         small.data.damaged = DamagedPolicy::Quarantine(None);
     }
     small
-}
-
-/// A folder of this process' own, deleted with all that is in it.
-struct TemporaryFolder(PathBuf);
-
-impl TemporaryFolder {
-    fn make() -> Result<Self, RecipeError> {
-        static MADE: AtomicU64 = AtomicU64::new(0);
-        loop {
-            let number = MADE.fetch_add(1, Ordering::Relaxed);
-            let name = format!("millstream-dry-run-{}-{number}", std::process::id());
-            let folder = std::env::temp_dir().join(name);
-            match fs::create_dir(&folder) {
-                Ok(()) => return Ok(Self(folder)),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(RecipeError::io("make", folder)(error)),
-            }
-        }
-    }
-}
-
-impl Drop for TemporaryFolder {
-    fn drop(&mut self) {
-        // What cannot be deleted lies where the system clears up.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

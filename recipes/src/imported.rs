@@ -21,7 +21,7 @@ const FOLDER: &str = ".data";
 /// What a finished import leaves in its folder.
 const DONE: &str = ".import.json";
 /// Raised where the same sources become other rows.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// What is set aside to evaluate on of sources that have no splits.
 const SET_ASIDE: f64 = 0.2;
 
@@ -138,6 +138,22 @@ impl Imports {
     }
 }
 
+fn tell(all: &mut FingerprintWriter, bytes: &[u8]) {
+    all.write_all(bytes).expect("a hash can always be written to");
+}
+
+/// Its name, size and time.
+fn tell_file(all: &mut FingerprintWriter, name: &[u8], path: &Path) {
+    // what cannot be looked at is left out by the import, and told
+    let facts = fs::metadata(path).ok();
+    let size = facts.as_ref().map_or(u64::MAX, fs::Metadata::len);
+    let changed = facts.and_then(|facts| facts.modified().ok()?.duration_since(UNIX_EPOCH).ok());
+    tell(all, name);
+    tell(all, &[0]);
+    tell(all, &size.to_le_bytes());
+    tell(all, &changed.map_or(0, |changed| changed.as_nanos()).to_le_bytes());
+}
+
 /// Where a recipe names rows.
 fn places(recipe: &mut Recipe) -> impl Iterator<Item = (String, &mut Patterns)> {
     let train = std::iter::once(("data.train".to_owned(), &mut recipe.data.train));
@@ -241,29 +257,23 @@ impl<'a> NamedRows<'a> {
     /// Of names, sizes and times of all files, and of how they are divided.
     fn key(&self, sources: &[PathBuf]) -> Result<String, RecipeError> {
         let mut all = FingerprintWriter::default();
-        let mut tell = |bytes: &[u8]| all.write_all(bytes).expect("a hash can always be written to");
-        tell(&VERSION.to_le_bytes());
-        tell(&[u8::from(self.is_divided)]);
+        tell(&mut all, &VERSION.to_le_bytes());
+        tell(&mut all, &[u8::from(self.is_divided)]);
         for source in sources {
             let files = match source.is_dir() {
                 true => FolderFiles::below(source)?.files,
-                false if TableFormat::of(source).is_some() => {
-                    std::iter::once(source.clone()).chain(images_beside(source)).collect()
-                }
                 false => vec![source.clone()],
             };
-            tell(&(files.len() as u64).to_le_bytes());
+            tell(&mut all, &(files.len() as u64).to_le_bytes());
             for path in files {
                 let name = path.strip_prefix(source.parent().unwrap_or(source)).unwrap_or(&path);
-                tell(name.as_os_str().as_encoded_bytes());
-                // what cannot be looked at is left out by the import, and told
-                let facts = fs::metadata(&path).ok();
-                let size = facts.as_ref().map_or(u64::MAX, fs::Metadata::len);
-                let changed = facts.and_then(|facts| facts.modified().ok()?.duration_since(UNIX_EPOCH).ok());
-                tell(&[0]);
-                tell(&size.to_le_bytes());
-                tell(&changed.map_or(0, |changed| changed.as_nanos()).to_le_bytes());
+                tell_file(&mut all, name.as_os_str().as_encoded_bytes(), &path);
             }
+        }
+        let is_table = |source: &&PathBuf| !source.is_dir() && TableFormat::of(source).is_some();
+        let tables: Vec<PathBuf> = sources.iter().filter(is_table).cloned().collect();
+        for (path, name) in images_beside(&tables) {
+            tell_file(&mut all, name.as_bytes(), &path);
         }
         Ok(all.finish().0.chars().filter(char::is_ascii_hexdigit).take(16).collect())
     }

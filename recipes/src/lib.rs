@@ -103,6 +103,7 @@ mod stream;
 mod stream_options;
 mod study_part;
 mod table_records;
+mod temporary_folder;
 mod train;
 mod unless_stopped;
 pub mod watch;

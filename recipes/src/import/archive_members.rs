@@ -1,6 +1,4 @@
-use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 
 use super::source_files::{NamedFile, SourceFiles};
 use crate::{RecipeError, Stop};
@@ -13,18 +11,13 @@ pub(crate) struct ArchiveMembers {
     pub(crate) left_out: usize,
 }
 
-/// Archives that were opened by this process, so that none is unpacked into the folder of another.
-static OPENED: AtomicU64 = AtomicU64::new(0);
-
 impl ArchiveMembers {
-    /// Lists them. What can be gone through only unpacked is so among the system's temporary files, until this is dropped.
+    /// Lists them, or some where it is stopped. What can be gone through only unpacked is so among the system's temporary files, until this is dropped.
     ///
     /// # Errors
     /// It cannot be read, or is packed by what is not read.
-    pub(crate) fn open(path: &Path) -> Result<Self, RecipeError> {
-        let number = OPENED.fetch_add(1, Ordering::Relaxed);
-        let folder: PathBuf = std::env::temp_dir().join(format!("millstream-{}-{number}", process::id()));
-        let mut files = SourceFiles::open(&[path.to_owned()], &folder, &Stop::default())?;
+    pub(crate) fn open(path: &Path, stop: &Stop) -> Result<Self, RecipeError> {
+        let mut files = SourceFiles::open_beside_no_result(&[path.to_owned()], stop)?;
         let left_out = std::mem::take(&mut files.left_out).len();
         Ok(Self { files, left_out })
     }
@@ -40,5 +33,31 @@ impl ArchiveMembers {
     /// It cannot be read, or is too large; in words.
     pub(crate) fn read(&self, place: u32) -> Result<Vec<u8>, String> {
         self.files.read(&NamedFile::Listed(place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    #[test]
+    fn an_archive_that_is_unpacked_can_be_stopped() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("rows.tar.gz");
+        let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
+        let mut header = tar::Header::new_gnu();
+        header.set_size(1);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, "a.png", &b"x"[..]).unwrap();
+        std::fs::write(&path, tar.into_inner().unwrap().finish().unwrap()).unwrap();
+        let stop = Stop::default();
+        let members = ArchiveMembers::open(&path, &stop).unwrap();
+        assert_eq!(members.names().collect::<Vec<_>>(), ["a.png"]);
+        assert_eq!(members.read(0).unwrap(), b"x");
+        stop.request();
+        assert_eq!(ArchiveMembers::open(&path, &stop).unwrap().names().count(), 0);
     }
 }

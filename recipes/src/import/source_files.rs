@@ -87,7 +87,19 @@ impl SourceFiles {
     /// # Errors
     /// One is not there or cannot be read, or two have one name.
     pub(super) fn open(sources: &[PathBuf], folder: &Path, stop: &Stop) -> Result<Self, RecipeError> {
-        let mut all = Self { unpacked: Unpacked::into_folder(folder), ..Self::default() };
+        Self::open_unpacking(sources, Unpacked::into_folder(folder), stop)
+    }
+
+    /// As [`Self::open`], for what has no result: what has to be unpacked lies among the system's temporary files.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn open_beside_no_result(sources: &[PathBuf], stop: &Stop) -> Result<Self, RecipeError> {
+        Self::open_unpacking(sources, Unpacked::among_temporary_files(), stop)
+    }
+
+    fn open_unpacking(sources: &[PathBuf], unpacked: Unpacked, stop: &Stop) -> Result<Self, RecipeError> {
+        let mut all = Self { unpacked, ..Self::default() };
         let several = sources.len() > 1;
         for source in sources {
             if !source.exists() {

@@ -338,3 +338,26 @@ fn one_table(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_of_texts_of_which_a_few_have_pictures_keeps_all_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("pics")).unwrap();
+        std::fs::write(folder.path().join("pics/a.jpg"), "x").unwrap();
+        let table = folder.path().join("rows.csv");
+        for (text, rows, has_images) in
+            [("path,label\npics/a.jpg,x\n,y\n", 2, false), ("path,label\npics/a.jpg,x\npics/a.jpg,y\n", 2, true)]
+        {
+            std::fs::write(&table, text).unwrap();
+            let files = SourceFiles::open(std::slice::from_ref(&table), folder.path(), &Stop::default()).unwrap();
+            let options = ImportOptions::new(vec![table.clone()], folder.path());
+            let layout = tables(&files, &options, &Stop::default()).unwrap();
+            assert_eq!((layout.rows.len(), layout.left_out.len()), (rows, 0), "{text}");
+            assert_eq!(layout.has_images(), has_images, "{text}");
+        }
+    }
+}

@@ -5,14 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crate::folder_files::LARGEST_FILE;
+use crate::temporary_folder::TemporaryFolder;
 
 /// An archive, and where in it something begins.
 type Packed = (Arc<Path>, u64);
 
-/// Files that can only be gone through unpacked: they lie in the folder of the result, by a hidden name, until this is dropped.
+/// Files that can only be gone through unpacked: they lie in the folder of the result, by a hidden name, or in one among the system's temporary files, until
+/// this is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Unpacked {
-    folder: PathBuf,
+    /// None where there is no result beside which they could lie.
+    folder: Option<PathBuf>,
     /// Whether the folder was not there before.
     made_folder: bool,
     known: Mutex<Known>,
@@ -26,11 +29,18 @@ struct Known {
     sizes: HashMap<Arc<Path>, u64>,
     /// Whether anything was, be it in vain.
     tried: bool,
+    /// Made with the first where they lie beside no result.
+    temporary: Option<TemporaryFolder>,
 }
 
 impl Unpacked {
     pub(super) fn into_folder(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), made_folder: !folder.exists(), known: Mutex::default() }
+        Self { folder: Some(folder.to_owned()), made_folder: !folder.exists(), known: Mutex::default() }
+    }
+
+    /// Into a folder of their own, which is made when there is something to lie in it.
+    pub(super) fn among_temporary_files() -> Self {
+        Self::default()
     }
 
     /// The file with what was packed there, which `write` writes when it is first asked for.
@@ -48,9 +58,15 @@ impl Unpacked {
         }
         let length = packed.0.metadata()?.len();
         let before = known.sizes.get(&packed.0).copied().unwrap_or(0);
-        fs::create_dir_all(&self.folder)?;
+        let folder = match &self.folder {
+            Some(folder) => {
+                fs::create_dir_all(folder)?;
+                folder.clone()
+            }
+            None => known.temporary()?.to_owned(),
+        };
         known.tried = true;
-        let path = self.folder.join(format!(".unpacked-{}", known.files.len()));
+        let path = folder.join(format!(".unpacked-{}", known.files.len()));
         let mut file = Bounded { to: BufWriter::new(File::create(&path)?), length, size: before };
         let written = write(&mut file).and_then(|()| file.flush());
         let size = file.size;
@@ -70,15 +86,24 @@ impl Unpacked {
     }
 }
 
+impl Known {
+    fn temporary(&mut self) -> io::Result<&Path> {
+        if self.temporary.is_none() {
+            self.temporary = Some(TemporaryFolder::make()?);
+        }
+        Ok(self.temporary.as_ref().expect("it was made if it was not there").path())
+    }
+}
+
 impl Drop for Unpacked {
     fn drop(&mut self) {
         let known = std::mem::take(&mut *self.known.lock().expect("no thread panics while it holds this"));
         for path in known.files.into_values() {
             fs::remove_file(path).ok();
         }
-        if known.tried && self.made_folder {
+        if let Some(folder) = self.folder.as_ref().filter(|_| known.tried && self.made_folder) {
             // only one that nothing else was written into goes
-            fs::remove_dir(&self.folder).ok();
+            fs::remove_dir(folder).ok();
         }
     }
 }
@@ -154,6 +179,23 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "whole");
         drop(unpacked);
         assert!(!folder.exists());
+    }
+
+    #[test]
+    fn beside_no_result_a_new_folder_is_made_when_something_is_unpacked() {
+        let place = tempfile::tempdir().unwrap();
+        let archive: Arc<Path> = place.path().join("a.tar.gz").into();
+        fs::write(&archive, "packed").unwrap();
+        let all = [Unpacked::among_temporary_files(), Unpacked::among_temporary_files()];
+        assert!(all.iter().all(|unpacked| unpacked.known.lock().unwrap().temporary.is_none()));
+        let paths = all.each_ref().map(|unpacked| {
+            let once = |start| unpacked.once((Arc::clone(&archive), start), |to| to.write_all(b"x")).unwrap();
+            assert_eq!(once(0).parent(), once(1).parent());
+            once(0)
+        });
+        assert_ne!(paths[0].parent(), paths[1].parent());
+        drop(all);
+        assert!(paths.iter().all(|path| !path.parent().unwrap().exists()));
     }
 
     #[test]

@@ -9,10 +9,10 @@ use millstream_schemas::{RowId, shown, shown_path};
 
 use super::input_columns::InputColumns;
 use super::table_rows::{Cell, ReadRow, TableRows, record_batch};
-use crate::RecipeError;
 use crate::folder_files::{FolderFiles, IMAGES, TEXTS, extension, read_bounded};
 use crate::import::{ArchiveMembers, archive_stem};
 use crate::table_records::TableFormat;
+use crate::{RecipeError, Stop};
 
 /// Rows that are made one dataset of, unless they hold more than so many bytes.
 const ROWS_A_PIECE: usize = 512;
@@ -95,15 +95,15 @@ enum Open {
     Lines { name: String, reader: Box<dyn BufRead>, line: u64 },
 }
 
-/// What the inputs are, in their order.
+/// What the inputs are, in their order; some of them where it is stopped.
 ///
 /// # Errors
 /// One is not there, holds nothing that the model takes, or is of a kind that it does not take.
-pub(super) fn list(inputs: Vec<PredictInput>, columns: &InputColumns) -> Result<InputFiles, RecipeError> {
+pub(super) fn list(inputs: Vec<PredictInput>, columns: &InputColumns, stop: &Stop) -> Result<InputFiles, RecipeError> {
     let mut files = InputFiles { left: VecDeque::new(), open: None, passed_over: 0, total: Some(0) };
     for input in inputs {
         match input {
-            PredictInput::Path(path) => files.add(&path, columns)?,
+            PredictInput::Path(path) => files.add(&path, columns, stop)?,
             PredictInput::Text(text) => {
                 require_text(columns, "--text")?;
                 files.push(Source::Text(text), Some(1));
@@ -130,7 +130,7 @@ impl InputFiles {
         self.total = self.total.zip(rows).map(|(total, rows)| total + rows);
     }
 
-    fn add(&mut self, path: &Path, columns: &InputColumns) -> Result<(), RecipeError> {
+    fn add(&mut self, path: &Path, columns: &InputColumns, stop: &Stop) -> Result<(), RecipeError> {
         let named = shown_path(path);
         if path.is_dir() {
             let FolderFiles { files: found, left_out, .. } = FolderFiles::below(path)?;
@@ -165,7 +165,7 @@ impl InputFiles {
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if archive_stem(&name).is_some() {
-            return self.add_archive(path, columns);
+            return self.add_archive(path, columns, stop);
         }
         if TableFormat::of(path).is_some() {
             self.push(Source::Table(path.to_owned()), None);
@@ -186,8 +186,11 @@ impl InputFiles {
     }
 
     /// The images or texts in an archive, as those of the folder that it holds.
-    fn add_archive(&mut self, path: &Path, columns: &InputColumns) -> Result<(), RecipeError> {
-        let members = Arc::new(ArchiveMembers::open(path)?);
+    fn add_archive(&mut self, path: &Path, columns: &InputColumns, stop: &Stop) -> Result<(), RecipeError> {
+        let members = Arc::new(ArchiveMembers::open(path, stop)?);
+        if stop.is_requested() {
+            return Ok(());
+        }
         self.passed_over += members.left_out as u64;
         let before = self.left.len();
         for (place, name) in members.names().enumerate() {

@@ -127,12 +127,15 @@ impl Predictions {
         events: &mut dyn Events,
         stop: &Stop,
     ) -> Result<PredictReport, RecipeError> {
-        let mut files = input_files::list(inputs, &self.columns)?;
+        let mut files = input_files::list(inputs, &self.columns, stop)?;
         let total = files.total();
         let started = Instant::now();
         let passed_over = files.passed_over();
-        let mut report = PredictReport { rows: 0, unusable: 0, passed_over, seconds: 0.0, stopped: false };
-        while let Some(piece) = files.next_piece(&self.columns)? {
+        let mut report =
+            PredictReport { rows: 0, unusable: 0, passed_over, seconds: 0.0, stopped: stop.is_requested() };
+        while !report.stopped
+            && let Some(piece) = files.next_piece(&self.columns)?
+        {
             let encoders = self.encoders_of(&piece, events)?;
             let mut told = |report: &PredictReport| {
                 let rows = report.rows + report.unusable;
@@ -150,7 +153,6 @@ impl Predictions {
             };
             if !self.predict_piece((piece, encoders), take, &mut report, &mut told, stop)? {
                 report.stopped = true;
-                break;
             }
         }
         report.seconds = started.elapsed().as_secs_f64();
