@@ -5,7 +5,7 @@ use anyhow::Context;
 use millstream::recipes::init::{InitOptions, InitReport, import_data, init};
 use millstream::recipes::{Catalogs, Silent, Stop};
 use millstream::schemas::recipe::RecipeText;
-use millstream::schemas::{files, shown_path};
+use millstream::schemas::{files, shown, shown_path};
 
 use crate::arguments::{self, Global};
 use crate::messages::{self, harmless};
@@ -73,11 +73,20 @@ pub(crate) fn of_data(global: &Global, arguments: &arguments::Train, model: &Pat
     let stem = named.or(beginning).or_else(|| here.file_name());
     let stem = stem.context("the data have no name; choose a folder for the results by `--output`")?;
     let output = arguments.output.as_ref().map_or_else(|| here.join("runs").join(stem), |output| here.join(output));
+    let changed = in_overrides(&arguments.recipe.overrides);
+    if let (Some(label), Some(changed)) = (&arguments.label, &changed) {
+        anyhow::ensure!(
+            label == changed,
+            "`--label {}` and `--set data.label={}` name two columns; leave one of them out",
+            shown(label),
+            shown(changed)
+        );
+    }
     let wanted = arguments::Init {
         data: data.clone(),
         model: model.to_owned(),
         evaluate: Vec::new(),
-        label: arguments.label.clone().or_else(|| in_overrides(&arguments.recipe.overrides)),
+        label: arguments.label.clone().or(changed),
         output: PathBuf::from("-"),
         run: None,
         overwrite: false,

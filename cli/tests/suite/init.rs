@@ -129,6 +129,11 @@ fn the_only_column_like_a_class_is_told_and_train_takes_a_label() {
         assert!(ran.stderr.contains(&format!("the class in `{told}`")), "{}", ran.stderr);
         ran.done();
     }
+    train(&["--label", "place", "--set", "data.label=species"]).failed_with(&[
+        "`--label place`",
+        "`--set data.label=species`",
+        "leave one of them out",
+    ]);
     let ran = place.run(&["train", "recipe.yaml", "--label", "label"]);
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);
 

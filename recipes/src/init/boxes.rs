@@ -4,12 +4,11 @@ use millstream_pipeline::arrow_schema::{DataType, Field};
 use millstream_pipeline::{Dataset, List, Value};
 use millstream_schemas::shown;
 
+use super::most_rows::MOST_ROWS;
 use crate::RecipeError;
 use crate::import::BOX_CONVENTIONS;
 use crate::model_inputs::shown_shape;
 
-/// Rows that are looked at, at most.
-const MOST_ROWS: usize = 2000;
 /// Names of columns and fields with boxes.
 const NAMES: [&str; 4] = ["bbox", "bboxes", "box", "boxes"];
 /// What four numbers may be.

@@ -6,6 +6,7 @@ use millstream_schemas::{Feature, count, grouped, shown, shown_path};
 
 use super::image_preparation::ImagePreparation;
 use super::init_options::InitOptions;
+use super::most_rows::MOST_ROWS;
 use super::told::{Asked, Told};
 use crate::folder_files::is_image;
 use crate::imported::NamedRows;
@@ -273,15 +274,19 @@ fn no_images(dataset: &Dataset) -> Result<String, RecipeError> {
     let features = dataset.features().columns.iter();
     let texts: Vec<String> =
         features.filter(|(_, feature)| *feature == Feature::Text).map(|(name, _)| name.clone()).collect();
+    let mut rows = 0_usize;
     let named = match texts.is_empty() {
         true => None,
         false => dataset.find_row(&texts, |row| {
-            texts.iter().enumerate().find_map(|(at, name)| match row.get(at) {
+            rows += 1;
+            let named = texts.iter().enumerate().find_map(|(at, name)| match row.get(at) {
                 Value::Text(text) if is_image(text) => Some((name.clone(), text.to_owned())),
                 _ => None,
-            })
+            });
+            (named.is_some() || rows >= MOST_ROWS).then_some(named)
         })?,
     };
+    let named = named.flatten();
     let what = "the model takes images, and no column holds any";
     Ok(match named {
         None => what.to_owned(),

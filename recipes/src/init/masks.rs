@@ -4,10 +4,9 @@ use millstream_pipeline::decode::{self, PixelNumbers};
 use millstream_pipeline::{Dataset, Value};
 use millstream_schemas::{count, shown};
 
+use super::most_rows::MOST_ROWS;
 use crate::RecipeError;
 
-/// Rows that are looked at, at most.
-const MOST_ROWS: usize = 2000;
 /// Of pixels without a class, as in the PASCAL VOC masks.
 const VOID: u8 = 255;
 

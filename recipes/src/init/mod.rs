@@ -5,6 +5,7 @@ mod guess;
 mod image_preparation;
 mod init_options;
 mod masks;
+mod most_rows;
 mod recipe_lines;
 mod told;
 

@@ -6,6 +6,7 @@ use millstream_schemas::{Feature, count, shown};
 
 use super::boxes::{Boxes, column_of_boxes, has_boxes};
 use super::masks::Masks;
+use super::most_rows::MOST_ROWS;
 use crate::RecipeError;
 use crate::import::{LABELS, are_classes};
 use crate::model_inputs::shown_shape;
@@ -24,9 +25,6 @@ const MASKS: [&str; 11] = [
     "segmentation_mask",
     "semantic",
 ];
-
-/// Rows that are looked at, at most.
-const MOST_ROWS: usize = 2000;
 
 /// What is to be told of a row.
 #[derive(Clone, Debug, PartialEq)]

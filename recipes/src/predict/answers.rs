@@ -1,5 +1,5 @@
 use millstream_compiler::losses::PredictionKind;
-use millstream_schemas::{Batch, RowId};
+use millstream_schemas::Batch;
 use millstream_training::Prediction;
 use millstream_training::metrics::{sigmoid, softmax};
 
@@ -59,24 +59,27 @@ impl Answers {
         self.boxes.is_some() || self.reads == PredictionKind::ClassScores
     }
 
-    /// What the model says of each row of a batch; `spaces` are those of its slots' pictures.
+    /// What the model says of the row in a slot of a batch, with what of it lies in files; `space` is that of its picture, and `file` what it is called
+    /// without its folder.
     ///
     /// # Errors
-    /// The prediction is of another shape than can be read.
-    pub(super) fn of_batch(
-        &self,
+    /// The prediction is of another shape than can be read, or a file cannot be written.
+    pub(super) fn of_slot(
+        &mut self,
         batch: &Batch,
         prediction: &Prediction,
-        spaces: &[Option<PictureSpace>],
-    ) -> Result<Vec<(RowId, RowAnswer)>, RecipeError> {
-        let of_row: usize = prediction.shape.iter().skip(1).product();
-        let rows = batch.rows.iter().zip(prediction.values.chunks(of_row.max(1))).enumerate();
-        let rows = rows.filter_map(|(slot, (row, scores))| Some((slot, row.clone()?, scores)));
-        rows.map(|(slot, row, scores)| {
-            let space = spaces.get(slot).and_then(Option::as_ref);
-            Ok((row, self.of_row(&prediction.shape, scores, || length(batch, slot), space)?))
-        })
-        .collect()
+        slot: usize,
+        space: Option<&PictureSpace>,
+        file: &str,
+    ) -> Result<RowAnswer, RecipeError> {
+        let Prediction { shape, values } = prediction;
+        let of_row: usize = shape.iter().skip(1).product();
+        let Some(scores) = values.chunks(of_row.max(1)).nth(slot) else {
+            let message = format!("it gives scores of the shape {shape:?}, and the batch has more rows");
+            return Err(RecipeError::mismatch("model", message));
+        };
+        let answer = self.of_row(shape, scores, || length(batch, slot), space)?;
+        self.finished(answer, file, shape.get(1).copied().unwrap_or_default())
     }
 
     fn of_row(
@@ -139,7 +142,9 @@ impl Answers {
             return Err(RecipeError::mismatch("model", message));
         };
         let Some(space) = space else {
-            return Ok(RowAnswer::Unusable { error: "how large its picture is cannot be read".into() });
+            return Ok(RowAnswer::Unusable {
+                error: "its picture cannot be led back to what it was before it was prepared".into(),
+            });
         };
         let class = form.class.clone();
         Ok(match form.most {
@@ -167,14 +172,10 @@ impl Answers {
         RowAnswer::Mask { mask: None, size, shares, pixels }
     }
 
-    /// An answer that was handed on, with what of it lies in files; `file` is what the row is called without its folder.
-    ///
-    /// # Errors
-    /// A file cannot be written.
-    pub(super) fn finished(&mut self, answer: RowAnswer, file: &str) -> Result<RowAnswer, RecipeError> {
+    fn finished(&mut self, answer: RowAnswer, file: &str, classes: usize) -> Result<RowAnswer, RecipeError> {
         match (answer, &mut self.masks) {
             (RowAnswer::Mask { size, shares, pixels, .. }, Some(masks)) => {
-                let mask = Some(masks.write(file, size, &pixels)?);
+                let mask = Some(masks.write(file, size, &pixels, classes)?);
                 Ok(RowAnswer::Mask { mask, size, shares, pixels: Vec::new() })
             }
             (answer, _) => Ok(answer),
@@ -269,7 +270,7 @@ mod tests {
         let mut written = Vec::new();
         for name in ["a/x.jpg", "b/x.png", "../x y.gif"] {
             let answer = of_pixels.of_row(&[1, 3, 2, 2], &scores, none, None).unwrap();
-            let RowAnswer::Mask { mask, size, shares, .. } = of_pixels.finished(answer, name).unwrap() else {
+            let RowAnswer::Mask { mask, size, shares, .. } = of_pixels.finished(answer, name, 3).unwrap() else {
                 panic!("a mask was wanted");
             };
             assert_eq!(size, [2, 2]);

@@ -7,7 +7,7 @@ use millstream_schemas::files;
 
 use crate::RecipeError;
 
-/// A folder of masks: grey PNG files whose values are the numbers of classes; the largest value is of pixels without one.
+/// A folder of masks: grey PNG files whose values are the numbers of classes; the largest value is of pixels without one, in all files of a model the same.
 pub(super) struct MaskFiles {
     folder: PathBuf,
     /// How often a name was given already.
@@ -22,7 +22,8 @@ impl MaskFiles {
         Ok(Self { folder: folder.to_owned(), given: HashMap::new() })
     }
 
-    /// Writes the mask of a row, of 8 bits a pixel where the numbers fit and of 16 otherwise; gives its path.
+    /// Writes the mask of a row of a model that tells so many classes, of 8 bits a pixel where the numbers of all of them fit and of 16 otherwise; gives its
+    /// path.
     ///
     /// # Errors
     /// It cannot be written.
@@ -31,6 +32,7 @@ impl MaskFiles {
         row: &str,
         size: [usize; 2],
         pixels: &[Option<u16>],
+        classes: usize,
     ) -> Result<PathBuf, RecipeError> {
         let stem = Path::new(row).file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         let allowed = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.');
@@ -39,28 +41,53 @@ impl MaskFiles {
         *times += 1;
         let name = if *times == 1 { format!("{stem}.png") } else { format!("{stem}-{times}.png") };
         let path = self.folder.join(name);
-        let bytes = png(size, pixels).map_err(|message| RecipeError::mismatch("the mask", message))?;
+        let bytes = png(size, pixels, classes).map_err(|message| RecipeError::mismatch("the mask", message))?;
         files::replace_file(&path, &bytes).map_err(RecipeError::io("write", &path))?;
         Ok(path)
     }
 }
 
-fn png([width, height]: [usize; 2], pixels: &[Option<u16>]) -> Result<Vec<u8>, String> {
+fn png([width, height]: [usize; 2], pixels: &[Option<u16>], classes: usize) -> Result<Vec<u8>, String> {
     let side = |length: usize| u32::try_from(length).map_err(|_| format!("{length} pixels are too many for a file"));
     let (width, height) = (side(width)?, side(height)?);
     let mut bytes = Cursor::new(Vec::new());
-    let of_8_bits = |class: &Option<u16>| match class {
-        Some(class) => u8::try_from(*class).ok().filter(|class| *class < u8::MAX),
-        None => Some(u8::MAX),
-    };
-    let narrow: Option<Vec<u8>> = pixels.iter().map(of_8_bits).collect();
-    let wide = || pixels.iter().map(|class| class.unwrap_or(u16::MAX)).collect::<Vec<u16>>();
-    let written = match narrow {
-        Some(pixels) => ImageBuffer::<Luma<u8>, _>::from_raw(width, height, pixels)
+    let narrow = |class: &Option<u16>| class.and_then(|class| u8::try_from(class).ok()).unwrap_or(u8::MAX);
+    let wide = |class: &Option<u16>| class.unwrap_or(u16::MAX);
+    let written = match classes <= usize::from(u8::MAX) {
+        true => ImageBuffer::<Luma<u8>, _>::from_raw(width, height, pixels.iter().map(narrow).collect::<Vec<u8>>())
             .map(|image| image.write_to(&mut bytes, ImageFormat::Png)),
-        None => ImageBuffer::<Luma<u16>, _>::from_raw(width, height, wide())
+        false => ImageBuffer::<Luma<u16>, _>::from_raw(width, height, pixels.iter().map(wide).collect::<Vec<u16>>())
             .map(|image| image.write_to(&mut bytes, ImageFormat::Png)),
     };
     written.ok_or("it has too few pixels for its size")?.map_err(|error| error.to_string())?;
     Ok(bytes.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{ColorType, ImageReader};
+
+    use super::*;
+
+    #[test]
+    fn pixels_without_a_class_have_one_value_in_all_masks_of_a_model() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut masks = MaskFiles::new(folder.path()).unwrap();
+        for (classes, pixels, kind, wanted) in [
+            (2, [Some(1), None], ColorType::L8, [1, 255]),
+            (255, [Some(254), None], ColorType::L8, [254, 255]),
+            // the classes of this picture alone would fit
+            (256, [Some(1), None], ColorType::L16, [1, 65_535]),
+            (300, [Some(299), None], ColorType::L16, [299, 65_535]),
+        ] {
+            let path = masks.write("a.jpg", [2, 1], &pixels, classes).unwrap();
+            let image = ImageReader::open(&path).unwrap().decode().unwrap();
+            assert_eq!(image.color(), kind, "{classes}");
+            let values: Vec<u16> = match image.as_luma8() {
+                Some(image) => image.as_raw().iter().map(|value| u16::from(*value)).collect(),
+                None => image.to_luma16().into_raw(),
+            };
+            assert_eq!(values, wanted, "{classes}");
+        }
+    }
 }

@@ -185,32 +185,36 @@ impl Predictions {
             }
             let batch = batches.next().transpose()?;
             let is_last = batch.is_none();
-            let mut answered: Vec<(RowId, RowAnswer)> = batches
-                .take_left_out()
-                .into_iter()
-                .map(|(row, error)| {
-                    let error = piece.names.reason(&row).unwrap_or(error);
-                    (row, RowAnswer::Unusable { error })
-                })
-                .collect();
-            if let Some(batch) = batch.filter(|batch| !batch.is_empty()) {
-                let (batch, prediction) = self.predictor.predict(batch)?;
-                // what an encoding may fill in is nevertheless not what the row says
-                let or_reason = |(row, answer): (RowId, RowAnswer)| match piece.names.reason(&row) {
-                    Some(error) => (row, RowAnswer::Unusable { error }),
-                    None => (row, answer),
-                };
-                let spaces = match prediction.shape.len() == 4 || self.by.predicts != PredictedAs::Classes {
-                    true => self.spaces(&piece, &batch.rows, &mut sizes)?,
-                    false => Vec::new(),
-                };
-                let answers = self.answers.of_batch(&batch, &prediction, &spaces)?;
-                answered.extend(answers.into_iter().map(or_reason));
+            let ran = match batch.filter(|batch| !batch.is_empty()) {
+                Some(batch) => {
+                    let (batch, prediction) = self.predictor.predict(batch)?;
+                    let spaces = match prediction.shape.len() == 4 || self.by.predicts != PredictedAs::Classes {
+                        true => self.spaces(&piece, &batch.rows, &mut sizes)?,
+                        false => Vec::new(),
+                    };
+                    Some((batch, prediction, spaces))
+                }
+                None => None,
+            };
+            // rows with their slots, or why they have none
+            let left_out = batches.take_left_out().into_iter().map(|(row, error)| (row, Err(error)));
+            let mut rows: Vec<(RowId, Result<_, String>)> = left_out.collect();
+            if let Some(ran) = &ran {
+                let slots = ran.0.rows.iter().enumerate();
+                rows.extend(slots.filter_map(|(slot, row)| Some((row.clone()?, Ok((slot, ran))))));
             }
-            answered.sort_by_key(|(row, _)| (places.get(&row.file).copied(), row.row_group, row.row));
-            for (row, answer) in answered {
+            rows.sort_by_key(|(row, _)| (places.get(&row.file).copied(), row.row_group, row.row));
+            for (row, found) in rows {
                 let (input, file) = piece.names.of(&row);
-                let answer = self.answers.finished(answer, &file)?;
+                // what an encoding may fill in is nevertheless not what the row says
+                let found = piece.names.reason(&row).map_or(found, Err);
+                let answer = match found {
+                    Err(error) => RowAnswer::Unusable { error },
+                    Ok((slot, (batch, prediction, spaces))) => {
+                        let space = spaces.get(slot).and_then(Option::as_ref);
+                        self.answers.of_slot(batch, prediction, slot, space, &file)?
+                    }
+                };
                 match answer {
                     RowAnswer::Unusable { .. } => report.unusable += 1,
                     _ => report.rows += 1,
