@@ -104,7 +104,7 @@ mod tests {
         let fits = |operator: &str, shape: [usize; 2]| {
             let mut graph = Graph::new(17, OperatorCatalog::standard());
             let x = graph.input("x", TensorType::f32([2.into(), Length::named("sequence")]));
-            let other = graph.input("other", TensorType::f32(&shape));
+            let other = graph.input("other", TensorType::f32(shape));
             let inputs = vec![Some(x), Some(other)];
             graph.fits_some_lengths(&Node { operator: operator.into(), inputs, ..Node::default() }, 1)
         };
