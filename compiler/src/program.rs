@@ -1,5 +1,6 @@
 mod cut;
 mod memory;
+mod prediction_check;
 mod tuned_model;
 
 use std::collections::{HashMap, HashSet};
@@ -8,12 +9,12 @@ use millstream_schemas::recipe::TrainSelection;
 use millstream_schemas::{ParameterEntry, TrainingManifest};
 
 use crate::backward::{TrainedPath, gradients, gradients_behind};
-use crate::binding::{bind, length_of};
+use crate::binding::bind;
 use crate::finetuning::batch_statistics::{self, OpenedStatistic, RowsOfBatch, Use, statistics_graph};
 use crate::finetuning::methods::{FoldedValue, MergedWeight};
-use crate::finetuning::{FineTuning, Head, TrainedLayer, classes_second, is_matrix};
+use crate::finetuning::{FineTuning, TrainedLayer, classes_second, is_matrix};
 use crate::finetuning::{dropout, stochastic_depth};
-use crate::graph::{ElementType, Graph, Length, ValueId};
+use crate::graph::{Graph, Length, ValueId};
 use crate::losses::PredictionKind;
 use crate::mixed_precision::{MixedPrecision, Plan, format_of, mix_both, mixed_gradients};
 use crate::model_file::onnx::ModelProto;
@@ -28,7 +29,7 @@ use crate::tensor_entry::tensor_entry;
 use crate::traced_lengths::TracedLength;
 use crate::trained_adapters::TrainedAdapters;
 use crate::{CompilerError, suffix, traced_lengths};
-use millstream_schemas::shown;
+use prediction_check::check_prediction;
 
 /// A model compiled for training: graphs in plain ONNX, with its parameters beside it.
 #[derive(Clone, Debug)]
@@ -423,47 +424,6 @@ fn require_exportable(selected: &[TrainedLayer]) -> Result<(), CompilerError> {
          train fewer layers"
         ),
     ))
-}
-
-/// Scores are as many as the data has classes; numbers as many as are wanted for a row.
-fn check_prediction(
-    graph: &Graph,
-    prediction: ValueId,
-    wanted: &FineTuning,
-    head: Option<&Head>,
-) -> Result<(), CompilerError> {
-    let (found, reads) = (graph.known_type(prediction)?, wanted.loss.reads());
-    let is_numbers = reads == PredictionKind::Numbers;
-    let in_a_row: Option<Length> = match (reads, found.shape.as_slice()) {
-        (PredictionKind::ClassScores | PredictionKind::LabelScores, [_, classes, ..]) => Some(classes.clone()),
-        (PredictionKind::Numbers, [_, further @ ..]) => Some(further.iter().product()),
-        _ => None,
-    };
-    let of_rows = found.shape.first() == Some(&length_of(&wanted.batch));
-    let fits = in_a_row == Some(wanted.classes.into()) || !reads.are_counted();
-    if found.dtype == ElementType::F32 && of_rows && fits {
-        return Ok(());
-    }
-    let name = shown(graph.name(prediction));
-    if !reads.are_counted() {
-        let message =
-            format!("output `{name}` is {found}, wanted float32 [{}, …]: rows of the batch first", wanted.batch);
-        return Err(CompilerError::Selection(message));
-    }
-    let advice = match head {
-        Some(head) if head.classes != wanted.classes && !is_numbers => {
-            format!("; the head has {} outputs and the data {} classes: use `head: new`", head.classes, wanted.classes)
-        }
-        Some(head) if head.classes != wanted.classes => {
-            format!("; the head has {} outputs and a row {} targets: use `head: new`", head.classes, wanted.classes)
-        }
-        _ => String::new(),
-    };
-    let axes = if is_numbers { "(batch, numbers)" } else { "(batch, classes)" };
-    Err(CompilerError::Selection(format!(
-        "output `{name}` is {found}, wanted float32 [{}, {}] {axes}{advice}",
-        wanted.batch, wanted.classes
-    )))
 }
 
 /// Names an output that one of the nodes from `first` on computes.

@@ -92,6 +92,7 @@ mod run_state;
 mod run_summary;
 pub mod runs;
 mod runs_memory;
+mod same_run;
 pub mod search;
 mod setting_changes;
 mod significance;

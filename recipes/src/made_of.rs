@@ -76,3 +76,44 @@ pub(crate) fn fixed(recipe: &Recipe) -> Value {
     }
     value
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::first_difference::first_difference;
+
+    fn recipe(overrides: &[&str]) -> Recipe {
+        let text = "version: 1\nmodel: {path: m.onnx}\ndata: {train: a}\ntransforms: {train: [horizontal_flip, {rotate: {degrees: 5}}]}";
+        let overrides: Vec<String> = overrides.iter().map(|&text| text.into()).collect();
+        Recipe::from_text(text, Path::new("r.yaml"), Path::new("/a"), &overrides).unwrap()
+    }
+
+    #[test]
+    fn what_differs_is_named_and_speed_and_places_are_free() {
+        let then = fixed(&recipe(&[]));
+        for (change, wanted) in [
+            ("seed=2", Some(("seed", "0", "2"))),
+            ("training.epochs=9", Some(("training.epochs", "5", "9"))),
+            ("transforms.train.1.rotate.degrees=6", Some(("transforms.train[1].rotate.degrees", "5", "6"))),
+            ("training.gradient_clip_norm=1", Some(("training.gradient_clip_norm", "nothing", "1.0"))),
+            ("data.workers=7", None),
+            ("data.train=/elsewhere", None),
+            ("output.folder=/b", None),
+            ("training.device=cpu", None),
+            ("training.memory_check=warn", None),
+        ] {
+            let found = first_difference(&then, &fixed(&recipe(&[change])), "");
+            let found = found.as_ref().map(|(a, b, c)| (a.as_str(), b.as_str(), c.as_str()));
+            assert_eq!(found, wanted, "{change}");
+        }
+        // where memory decides whether a frozen prefix is kept, it decides the run's graphs
+        let of = |prefix: &str, memory: &str| fixed(&recipe(&[prefix, memory]));
+        for (prefix, is_free) in [("auto", false), ("kept", true), ("recomputed", true)] {
+            let prefix = format!("training.frozen_prefix={prefix}");
+            let [small, large] = ["data.memory=64 MiB", "data.memory=2 GiB"].map(|memory| of(&prefix, memory));
+            assert_eq!(small == large, is_free, "{prefix}");
+        }
+    }
+}

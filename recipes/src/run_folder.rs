@@ -1,24 +1,20 @@
-//! The folder of a run: which files it holds, whether it may be used, whether it can be gone on with.
+//! The folder of a run: which files it holds, and whether it may be used.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use millstream_compiler::OnnxFile;
 use millstream_compiler::adapter_files::PeftFolder;
-use millstream_schemas::recipe::{DamagedPolicy, RecipeText};
+use millstream_schemas::recipe::DamagedPolicy;
 use millstream_schemas::{FileLock, LockAttempt, files};
 use millstream_schemas::{Fingerprint, Recipe, shown_path};
 use millstream_training::checkpoint;
 use serde_json::Value;
 
-use crate::first_difference::first_difference;
 use crate::locked_folder::LockedFolder;
 use crate::made_of::MadeOf;
 use crate::opened::MOST_METHODS;
-use crate::setting_changes::{SettingChange, SettingChanges};
 use crate::{Catalogs, Opened, RecipeError, program_files};
-
-const NO_RECIPE: &str = "no recipe can be made of it";
 
 /// What a folder is called, where it is written as `.` or a link too.
 pub(crate) fn folder_name(folder: &Path) -> String {
@@ -108,7 +104,7 @@ impl RunFolder {
         self.0.join("parts.json")
     }
 
-    fn fingerprints(&self) -> PathBuf {
+    pub(crate) fn fingerprints(&self) -> PathBuf {
         self.0.join("fingerprints.json")
     }
 
@@ -343,59 +339,6 @@ impl RunFolder {
         serde_json::from_slice(&text).map(Some).map_err(damaged)
     }
 
-    /// Refuses a model, data or a recipe other than those that the run in this folder has.
-    pub(crate) fn require_same(
-        &self,
-        recipe: &Recipe,
-        made_of: &MadeOf,
-        catalogs: &Catalogs,
-    ) -> Result<SettingChanges, RecipeError> {
-        let same = self.require_same_run(recipe, made_of, catalogs)?;
-        match same.changes.iter().flat_map(SettingChange::leaves).next() {
-            None => Ok(same),
-            Some((what, then, now)) => Err(RecipeError::ResumeChanged { folder: self.0.clone(), what, then, now }),
-        }
-    }
-
-    /// Refuses a model, data or a recipe of another run than the one in this folder; what may be another while it goes on, and is.
-    pub(crate) fn require_same_run(
-        &self,
-        recipe: &Recipe,
-        made_of: &MadeOf,
-        catalogs: &Catalogs,
-    ) -> Result<SettingChanges, RecipeError> {
-        let file = self.recipe();
-        if !file.exists() {
-            return Err(RecipeError::NoRunToResume { folder: self.0.clone(), found: self.holds()? });
-        }
-        let read = |path: &Path| {
-            fs::read(path).map_err(|reason| RecipeError::BeginningUnreadable { path: path.to_owned(), reason })
-        };
-        let damaged = |path: &Path, wanted| RecipeError::BeginningDamaged { path: path.to_owned(), wanted };
-        // An error of the parser would speak of the recipe at hand, which is another file.
-        let text = String::from_utf8(read(&file)?).map_err(|_| damaged(&file, NO_RECIPE))?;
-        let base = std::path::absolute(&self.0).map_err(RecipeError::io("find", &self.0))?;
-        // Where things lay then does not matter, and an older build wrote paths that read otherwise today.
-        let mut elsewhere = ["model.path=x", "data.train=x", "data.evaluate=null", "output.folder=x"].to_vec();
-        if text.lines().any(|line| line.trim_start().starts_with("quarantine:")) {
-            elsewhere.push("data.damaged.quarantine=x");
-        }
-        let elsewhere: Vec<String> = elsewhere.into_iter().map(str::to_owned).collect();
-        let text = RecipeText::new(&text, &file, &base, &elsewhere).map_err(|_| damaged(&file, NO_RECIPE))?;
-        let then = match text.examine(&catalogs.definitions()) {
-            (Some(then), faults) if faults.is_empty() => then,
-            _ => return Err(damaged(&file, NO_RECIPE)),
-        };
-        let file = self.fingerprints();
-        let made_then: MadeOf =
-            serde_json::from_slice(&read(&file)?).map_err(|_| damaged(&file, "it holds no fingerprints"))?;
-        let changed = SettingChanges::between(&then, recipe).and_then(|changed| {
-            let other = first_difference(&made_then.as_value(), &made_of.as_value(), "");
-            other.map_or(Ok(changed), Err)
-        });
-        changed.map_err(|(what, then, now)| RecipeError::ResumeChanged { folder: self.0.clone(), what, then, now })
-    }
-
     pub(crate) fn write_model(&self, file: &Path, model: &OnnxFile) -> Result<(), RecipeError> {
         files::replace_file_by(file, |out| model.write_to(out)).map_err(RecipeError::io("write", file))
     }
@@ -430,7 +373,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::made_of::fixed;
 
     fn recipe(overrides: &[&str]) -> Recipe {
         let text = "version: 1\nmodel: {path: m.onnx}\ndata: {train: a}\ntransforms: {train: [horizontal_flip, {rotate: {degrees: 5}}]}";
@@ -448,33 +390,6 @@ mod tests {
             assert_eq!(folder_name(&place.path().join(written)), "one", "{written}");
         }
         assert_eq!(folder_name(&place.path().join("gone/two")), "two");
-    }
-
-    #[test]
-    fn what_differs_is_named_and_speed_and_places_are_free() {
-        let then = fixed(&recipe(&[]));
-        for (change, wanted) in [
-            ("seed=2", Some(("seed", "0", "2"))),
-            ("training.epochs=9", Some(("training.epochs", "5", "9"))),
-            ("transforms.train.1.rotate.degrees=6", Some(("transforms.train[1].rotate.degrees", "5", "6"))),
-            ("training.gradient_clip_norm=1", Some(("training.gradient_clip_norm", "nothing", "1.0"))),
-            ("data.workers=7", None),
-            ("data.train=/elsewhere", None),
-            ("output.folder=/b", None),
-            ("training.device=cpu", None),
-            ("training.memory_check=warn", None),
-        ] {
-            let found = first_difference(&then, &fixed(&recipe(&[change])), "");
-            let found = found.as_ref().map(|(a, b, c)| (a.as_str(), b.as_str(), c.as_str()));
-            assert_eq!(found, wanted, "{change}");
-        }
-        // where memory decides whether a frozen prefix is kept, it decides the run's graphs
-        let of = |prefix: &str, memory: &str| fixed(&recipe(&[prefix, memory]));
-        for (prefix, is_free) in [("auto", false), ("kept", true), ("recomputed", true)] {
-            let prefix = format!("training.frozen_prefix={prefix}");
-            let [small, large] = ["data.memory=64 MiB", "data.memory=2 GiB"].map(|memory| of(&prefix, memory));
-            assert_eq!(small == large, is_free, "{prefix}");
-        }
     }
 
     #[test]

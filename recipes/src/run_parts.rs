@@ -180,18 +180,11 @@ pub(crate) fn require_ahead(opened: &Opened, checkpoint: &CheckpointManifest) ->
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use millstream_schemas::ResumePoint;
     use millstream_training::History;
 
     use super::*;
-
-    fn recipe(overrides: &[&str]) -> Recipe {
-        let text = "version: 1\nmodel: {path: m.onnx}\ndata: {train: a}\ntraining: {optimizer: {adamw: {learning_rate: 0.001}}}";
-        let overrides: Vec<String> = overrides.iter().map(|&text| text.into()).collect();
-        Recipe::from_text(text, Path::new("r.yaml"), Path::new("/a"), &overrides).unwrap()
-    }
+    use crate::setting_changes::tests::recipe;
 
     fn checkpoint(step: u64) -> CheckpointManifest {
         let dataset = Fingerprint::default();

@@ -119,12 +119,12 @@ fn name_of(choice: &Value) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::path::Path;
 
     use super::*;
 
-    fn recipe(overrides: &[&str]) -> Recipe {
+    pub(crate) fn recipe(overrides: &[&str]) -> Recipe {
         let text = "version: 1\nmodel: {path: m.onnx}\ndata: {train: a}\ntraining: {optimizer: {adamw: {learning_rate: 0.001}}}";
         let overrides: Vec<String> = overrides.iter().map(|&text| text.into()).collect();
         Recipe::from_text(text, Path::new("r.yaml"), Path::new("/a"), &overrides).unwrap()

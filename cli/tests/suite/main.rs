@@ -59,6 +59,7 @@ mod run_folder;
 mod runs;
 mod search;
 mod search_refused;
+mod search_sharing;
 mod shell;
 mod steering;
 mod tables;

@@ -1,0 +1,129 @@
+//! What trials at a time share, to the bits of trials alone.
+
+use crate::search::{OPEN, arguments, outcome, status};
+use crate::workplace::{Workplace, has_runtime};
+
+#[test]
+fn trials_at_a_time_have_the_bits_of_one_after_the_other() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    place.run(&arguments("run", &OPEN)).done();
+    let beside = [&OPEN[..], &["output.folder=beside"]].concat();
+    let said = place.run(&[&arguments("run", &beside)[..], &["--parallel", "3"]].concat()).done();
+    assert!(said.contains("6 of 6 trials finished (6 complete)"), "{said}");
+    assert_eq!(outcome(&status(&place, "beside")), outcome(&status(&place, "study")));
+    // equal chains: one of three at a time draws and renders, the others take part
+    let [_, joined] = passes(&said);
+    assert!(joined >= 2, "{said}");
+    for trial in 0..6 {
+        let model = format!("trials/{trial:04}/model.onnx");
+        assert!(place.read(&format!("study/{model}")) == place.read(&format!("beside/{model}")), "{model} differs");
+    }
+}
+
+#[test]
+fn trials_of_other_numbers_of_epochs_share_the_passes_that_they_have_in_common() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let epochs = [
+        "training.epochs={choose: [4, 2, 3]}",
+        "search={objective: loss, proposer: grid, trials: 3}",
+        "transforms.train=[{random_resized_crop: {size: 16}}, horizontal_flip]",
+        "seed=1",
+    ];
+    for (folder, parallel) in [("one", "1"), ("beside", "3")] {
+        let output = format!("output.folder={folder}");
+        let line = [&arguments("run", &[&epochs[..], &[&output]].concat())[..], &["--parallel", parallel]].concat();
+        let said = place.run(&line).done();
+        assert!(said.contains("3 of 3 trials finished (3 complete)"), "{said}");
+        assert!(parallel == "1" || passes(&said)[1] >= 2, "{said}");
+    }
+    let [one, beside] = ["one", "beside"].map(|folder| outcome(&status(&place, folder)));
+    assert_eq!(one, beside);
+    for trial in 0..3 {
+        let model = format!("trials/{trial:04}/model.onnx");
+        assert!(place.read(&format!("one/{model}")) == place.read(&format!("beside/{model}")), "{model} differs");
+    }
+}
+
+/// Passes that were opened, and those that took part in one of them.
+fn passes(said: &str) -> [u64; 2] {
+    let line = said.lines().find(|line| line.contains("took part in one of these")).unwrap_or_default();
+    let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    [1, 2].map(|at| numbers.get(at).copied().unwrap_or_default())
+}
+
+#[test]
+fn trials_at_a_time_whose_draws_differ_share_no_pass_and_one_that_ends_early_leaves_the_others_their_bits() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    // draws that depend on the seed
+    let drawn = "transforms.train=[{random_resized_crop: {size: 16}}, horizontal_flip]";
+    let seeds = ["seed={choose: [1, 2]}", "search={objective: accuracy, proposer: grid, trials: 2}", drawn];
+    let two = [&seeds[..], &["training.epochs=3", "output.folder=seeds"]].concat();
+    let said = place.run(&[&arguments("run", &two)[..], &["--parallel", "2"]].concat()).done();
+    assert!(said.contains("2 of 2 trials finished (2 complete)"), "{said}");
+    // a median rule ends some of four at a time
+    let stopped = [
+        "training.optimizer={adamw: {learning_rate: {choose: [1.0e-6, 1.0e-5, 0.003, 0.01]}}}",
+        "search={objective: loss, proposer: grid, trials: 4, stopping: {threshold: {upper: 1.05, warmup_steps: 2}}}",
+        drawn,
+        "training.epochs=4",
+    ];
+    for (folder, parallel) in [("one", "1"), ("four", "4")] {
+        let output = format!("output.folder={folder}");
+        let line = [&arguments("run", &[&stopped[..], &[&output]].concat())[..], &["--parallel", parallel]].concat();
+        place.run(&line).done();
+    }
+    let [one, four] = ["one", "four"].map(|folder| outcome(&status(&place, folder)));
+    assert_eq!(one, four);
+    assert!(one.iter().any(|trial| trial[0] == "complete"), "{one:?}");
+}
+
+#[test]
+fn trials_share_what_is_kept_of_a_frozen_prefix_in_memory_and_in_files_and_have_the_bits_of_runs_alone() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let rates = [
+        "training.optimizer={adamw: {learning_rate: {choose: [0.001, 0.003, 0.01]}}}",
+        "search={objective: accuracy, proposer: grid, trials: 3}",
+        "transforms.train=[{resize: {size: 16}}]",
+        "training.epochs=2",
+        "model.train=head",
+        "model.head=new",
+    ];
+    for (folder, kept, parallel) in [
+        ("memory", "training.frozen_prefix=kept", "1"),
+        ("files", "training.frozen_prefix={kept: {memory: 1 KiB, disk: 1 GB}}", "1"),
+        ("beside", "training.frozen_prefix={kept: {memory: 1 KiB, disk: 1 GB}}", "3"),
+    ] {
+        let output = format!("output.folder={folder}");
+        let line = [&arguments("run", &[&rates[..], &[kept, &output]].concat())[..], &["--json"]].concat();
+        let said = place.run(&[&line[..], &["--parallel", parallel]].concat()).done();
+        let filled = said.matches("the frozen part is run for").count();
+        // the rows to evaluate on, and those of training: each once for all trials
+        assert_eq!(filled, 2, "{folder}: {said}");
+        let left = std::fs::read_dir(place.path(&format!("{folder}/workers"))).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert!(!left.iter().any(|name| name.to_string_lossy().ends_with(".activations")), "{left:?}");
+    }
+    let study = status(&place, "memory");
+    for (trial, known) in study["trials"].as_array().unwrap().iter().enumerate() {
+        let rate = known["settings"].as_array().unwrap().iter().find(|set| set[0].as_str().unwrap().ends_with("rate"));
+        let rate = format!("training.optimizer={{adamw: {{learning_rate: {}}}}}", rate.unwrap()[1]);
+        let alone = format!("output.folder=alone-{trial}");
+        place.run_with("train", &[&rate, rates[2], rates[3], rates[4], rates[5], &alone]).done();
+        for folder in ["memory", "files", "beside"] {
+            let model = format!("{folder}/trials/{trial:04}/model.onnx");
+            assert!(place.read(&model) == place.read(&format!("alone-{trial}/model.onnx")), "{model} differs");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Whether what a model predicts is what the loss reads.
+
+use millstream_schemas::shown;
+
+use crate::CompilerError;
+use crate::binding::length_of;
+use crate::finetuning::{FineTuning, Head};
+use crate::graph::{ElementType, Graph, Length, ValueId};
+use crate::losses::PredictionKind;
+
+/// Scores are as many as the data has classes; numbers as many as are wanted for a row.
+pub(super) fn check_prediction(
+    graph: &Graph,
+    prediction: ValueId,
+    wanted: &FineTuning,
+    head: Option<&Head>,
+) -> Result<(), CompilerError> {
+    let (found, reads) = (graph.known_type(prediction)?, wanted.loss.reads());
+    let is_numbers = reads == PredictionKind::Numbers;
+    let in_a_row: Option<Length> = match (reads, found.shape.as_slice()) {
+        (PredictionKind::ClassScores | PredictionKind::LabelScores, [_, classes, ..]) => Some(classes.clone()),
+        (PredictionKind::Numbers, [_, further @ ..]) => Some(further.iter().product()),
+        _ => None,
+    };
+    let of_rows = found.shape.first() == Some(&length_of(&wanted.batch));
+    let fits = in_a_row == Some(wanted.classes.into()) || !reads.are_counted();
+    if found.dtype == ElementType::F32 && of_rows && fits {
+        return Ok(());
+    }
+    let name = shown(graph.name(prediction));
+    if !reads.are_counted() {
+        let message =
+            format!("output `{name}` is {found}, wanted float32 [{}, …]: rows of the batch first", wanted.batch);
+        return Err(CompilerError::Selection(message));
+    }
+    let advice = match head {
+        Some(head) if head.classes != wanted.classes && !is_numbers => {
+            format!("; the head has {} outputs and the data {} classes: use `head: new`", head.classes, wanted.classes)
+        }
+        Some(head) if head.classes != wanted.classes => {
+            format!("; the head has {} outputs and a row {} targets: use `head: new`", head.classes, wanted.classes)
+        }
+        _ => String::new(),
+    };
+    let axes = if is_numbers { "(batch, numbers)" } else { "(batch, classes)" };
+    Err(CompilerError::Selection(format!(
+        "output `{name}` is {found}, wanted float32 [{}, {}] {axes}{advice}",
+        wanted.batch, wanted.classes
+    )))
+}
