@@ -22,7 +22,7 @@ pub struct ExportAdvice {
 }
 
 /// Convolutions with biases from which on it is said that nothing normalizes them.
-const MOST_WITHOUT_NORMALIZATION: usize = 4;
+const FEWEST_CONVOLUTIONS: usize = 4;
 /// Layers from which on it is said that the names are made up.
 const FEWEST_NAMED: usize = 4;
 /// Inputs of whole numbers of fewer columns are no texts.
@@ -140,7 +140,7 @@ fn folded_normalization(graph: &Graph) -> Option<ExportAdvice> {
     let otherwise = count_of(&|node| {
         node.is("Sqrt") || node.operator.ends_with("Normalization") && node.operator != "BatchNormalization"
     });
-    if convolutions < MOST_WITHOUT_NORMALIZATION || 4 * by_batch >= convolutions || otherwise > 0 {
+    if convolutions < FEWEST_CONVOLUTIONS || 4 * by_batch >= convolutions || otherwise > 0 {
         return None;
     }
     let left = match by_batch {

@@ -123,7 +123,7 @@ fn a_prefix_of_peft_merged_into_a_decoder_gives_what_peft_gives() {
     let adapter = folder(&name);
     let (merged, notes) = merge_adapters(&model, &[(&adapter, 1.0)], &catalog).unwrap();
     assert_near(&first_four(&merged.to_vec()), &wanted[&name], &name);
-    assert!(notes.iter().any(|note| note.contains("those of the prefix in 2 attention(s)")), "{notes:?}");
+    assert!(notes.iter().any(|note| note.contains("those of the prefix in 2 attentions")), "{notes:?}");
     assert_eq!(PeftFolder::of(&adapter).adapter().unwrap(), adapter);
     // of other heads, which would be another prefix of as many numbers
     let other = Adapter { method: AdapterMethod::PrefixTuning { layers: 2, heads: 1 }, ..adapter };

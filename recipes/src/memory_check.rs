@@ -28,14 +28,14 @@ pub(crate) enum MemoryFinding {
 /// What is to be said of as many runs, each of which has room: that they have none, and how many would.
 fn of_all(together: Together, estimate: &MemoryEstimate, machine: u64, policy: MemoryCheck) -> Option<MemoryFinding> {
     let runs = together.runs as u64;
-    let own = estimate.total - estimate.process.min(estimate.total);
+    let own = estimate.total.saturating_sub(estimate.process);
     let all = own.saturating_mul(runs).max(together.others.saturating_add(own));
     let total = estimate.process.saturating_add(all);
     if runs < 2 || total <= machine {
         return None;
     }
     let each = (all / runs).max(own).max(1);
-    let fit = ((machine - estimate.process.min(machine)) / each).clamp(1, runs - 1);
+    let fit = (machine.saturating_sub(estimate.process) / each).clamp(1, runs - 1);
     let said = format!(
         "{runs} runs at a time would hold about {} on the CPU, {} of it each, and there are {}; {fit} at a time would fit \
              (`search.parallel: {fit}`, `--parallel {fit}`)",

@@ -1,3 +1,5 @@
+use millstream_schemas::count;
+
 use super::method_function::MethodModel;
 use super::prefix_parts::{for_queries, numbers_of, part_of};
 use super::prompts::{Place, VirtualTokens, WordEmbeddings};
@@ -44,8 +46,8 @@ impl CachedPrefix<'_> {
             self.join(graph, (operands.values, attention), &values, &format!("{layer}.prefix_values"))?;
         }
         notes.push(format!(
-            "the keys and values of virtual tokens are those of the prefix in {} attention(s)",
-            self.attentions.len()
+            "the keys and values of virtual tokens are those of the prefix in {}",
+            count(self.attentions.len(), "attention")
         ));
         Ok(notes)
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use millstream_schemas::choice::{Options, above};
+use millstream_schemas::count;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -128,8 +129,8 @@ impl MethodFunction for PrefixTuning {
         }
         let length = self.length;
         added.notes.push(format!(
-            "{length} keys and values in front of those of {} attention(s) stay beside the model when it is exported",
-            added.adapted.len()
+            "{length} keys and values in front of those of {} stay beside the model when it is exported",
+            count(added.adapted.len(), "attention")
         ));
         Ok(added)
     }
