@@ -4,6 +4,7 @@ use millstream_schemas::{count, shown};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::feed_forward::FeedForward;
 use super::linear::Linear;
 use crate::graph::ValueId;
 
@@ -73,10 +74,8 @@ pub struct Attention {
     pub value: Projection,
     /// What reads the heads; nothing where no linear layer does.
     pub output: Option<Linear>,
-    /// What widens: one layer, two where one gates the other, none where there is no feed-forward part.
-    pub feed_forward_in: Vec<Linear>,
-    /// What narrows.
-    pub feed_forward_out: Option<Linear>,
+    /// The feed-forward parts, from the input to the output.
+    pub feed_forward: Vec<FeedForward>,
 }
 
 impl Attention {
@@ -91,15 +90,14 @@ impl Attention {
     }
 
     /// Its layers of a role.
-    pub fn linears(&self, role: Role) -> impl Iterator<Item = &Linear> {
-        let of = |linear| std::slice::from_ref(linear).iter();
+    pub fn linears(&self, role: Role) -> Vec<&Linear> {
         match role {
-            Role::Query => of(&self.query.linear),
-            Role::Key => of(&self.key.linear),
-            Role::Value => of(&self.value.linear),
-            Role::Output => self.output.as_slice().iter(),
-            Role::FeedForwardIn => self.feed_forward_in.iter(),
-            Role::FeedForwardOut => self.feed_forward_out.as_slice().iter(),
+            Role::Query => vec![&self.query.linear],
+            Role::Key => vec![&self.key.linear],
+            Role::Value => vec![&self.value.linear],
+            Role::Output => self.output.iter().collect(),
+            Role::FeedForwardIn => self.feed_forward.iter().flat_map(|part| &part.wide).collect(),
+            Role::FeedForwardOut => self.feed_forward.iter().map(|part| &part.narrow).collect(),
         }
     }
 }
@@ -135,7 +133,7 @@ impl Attentions {
 
     /// ``query (6 layers in 6 blocks)`` for those of a role's layers whose weights are among these; nothing where there is none.
     pub fn told(&self, role: Role, among: &BTreeSet<ValueId>) -> Option<String> {
-        let of = |block: &&Attention| block.linears(role).any(|linear| among.contains(&linear.weight));
+        let of = |block: &&Attention| block.linears(role).iter().any(|linear| among.contains(&linear.weight));
         let blocks = self.found.iter().filter(of).count();
         let weights: BTreeSet<ValueId> = self.weights(role).intersection(among).copied().collect();
         let all = match self.found.len() {

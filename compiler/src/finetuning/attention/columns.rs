@@ -142,6 +142,20 @@ fn moved_by(flow: &Flow<'_>, node: &Node, output: ValueId, layout: &Layout) -> O
                 _ => None,
             }
         }
+        "ReduceMax" | "ReduceMean" | "ReduceSum" => {
+            let axes = match node.ints("axes") {
+                Some(axes) => axes.to_vec(),
+                None => numbers(1)?,
+            };
+            let axes: BTreeSet<usize> = axes.into_iter().map(axis).collect::<Option<_>>()?;
+            let over_tokens = |at: &usize| layout.axes.get(*at).is_some_and(Option::is_none);
+            if !axes.iter().all(over_tokens) {
+                return None;
+            }
+            let is_kept = node.int("keepdims").unwrap_or(1) != 0;
+            let kept = layout.axes.iter().enumerate().filter(|(at, _)| is_kept || !axes.contains(at));
+            Some(Layout { first, axes: kept.map(|(_, axis)| axis.clone()).collect() })
+        }
         // one number for one, in the same place
         _ if from == to => Some(layout.clone()),
         _ => None,

@@ -9,27 +9,47 @@ const QUIET: &[&[&str]] = &[VIEWS, ARITHMETIC, NORMALIZATIONS];
 /// Between the layers.
 const ACTIVE: &[&[&str]] = &[VIEWS, ARITHMETIC, NORMALIZATIONS, ACTIVATIONS];
 
-/// The feed-forward part of a block.
-pub(super) struct FeedForward {
-    /// What widens.
-    pub(super) wide: Vec<Linear>,
+/// A feed-forward part of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedForward {
+    /// What widens: one layer, or two where one gates the other.
+    pub wide: Vec<Linear>,
     /// What narrows.
-    pub(super) narrow: Linear,
+    pub narrow: Linear,
 }
 
 impl FeedForward {
-    /// The one behind the sum that the layer `output` of an attention is added in, or beside the attention where both are
-    /// added to the same stream. Layers of `taken` have other roles.
-    pub(super) fn behind(flow: &Flow<'_>, output: &Linear, query: &Linear, taken: &BTreeSet<usize>) -> Option<Self> {
-        let residual = flow.residual(&flow.reach(&[output.result], QUIET))?;
-        Self::in_a_row(flow, &residual, taken).or_else(|| Self::beside(flow, residual, query, taken))
+    /// Those behind the sum that the layer `output` of an attention is added in, one behind the other as in MobileBERT, or the
+    /// one beside the attention where both are added to the same stream. Layers of `taken` have other roles; those of the
+    /// parts are added to it.
+    pub(super) fn behind(
+        flow: &Flow<'_>,
+        output: &Linear,
+        query: &Linear,
+        taken: &mut BTreeSet<usize>,
+    ) -> Vec<FeedForward> {
+        let mut parts = Vec::new();
+        let Some(residual) = flow.residual(&flow.reach(&[output.result], QUIET)) else { return parts };
+        let mut found = match Self::in_a_row(flow, &residual.sums, taken) {
+            Some((part, sum)) => Some((part, sum.sums)),
+            None => Self::beside(flow, residual, query, taken).map(|part| (part, Vec::new())),
+        };
+        // an attention that makes fewer tokens, as LeViT's, is added to nothing: what it gives is the stream
+        found = found.or_else(|| Self::in_a_row(flow, &[output.result], taken).map(|(part, sum)| (part, sum.sums)));
+        while let Some((part, sums)) = found {
+            taken.extend(part.wide.iter().chain([&part.narrow]).map(|linear| linear.node));
+            parts.push(part);
+            found = Self::in_a_row(flow, &sums, taken).map(|(part, sum)| (part, sum.sums));
+        }
+        parts
     }
 
-    fn in_a_row(flow: &Flow<'_>, residual: &Residual, taken: &BTreeSet<usize>) -> Option<Self> {
-        let stream = flow.reach(&residual.sums, QUIET);
+    /// The one that reads these values of the stream, with the sum that it is added in.
+    fn in_a_row(flow: &Flow<'_>, from: &[ValueId], taken: &BTreeSet<usize>) -> Option<(Self, Residual)> {
+        let stream = flow.reach(from, QUIET);
         let this = Self::between(flow, flow.linears_ahead(&stream), taken)?;
         let back = flow.residual(&flow.reach(&[this.narrow.result], QUIET))?;
-        stream.contains(&back.other).then_some(this)
+        stream.contains(&back.other).then_some((this, back))
     }
 
     /// As in GPT-NeoX: x + attention(x) + feed-forward(x), in any order.

@@ -35,7 +35,9 @@ const SCORES: &[&str] = &[
     "Where",
 ];
 /// Between a layer and the queries, keys or values that it makes.
-const PROJECTED: &[&[&str]] = &[VIEWS, ARITHMETIC, NORMALIZATIONS];
+const PROJECTED: &[&[&str]] = &[VIEWS, ARITHMETIC, NORMALIZATIONS, POOLED];
+/// What makes one token of several, as Hiera's queries.
+const POOLED: &[&str] = &["ReduceMax"];
 /// Between the heads and the layer that reads them.
 const MIXED: &[&[&str]] = &[VIEWS, ARITHMETIC, NORMALIZATIONS, ACTIVATIONS];
 
@@ -71,11 +73,7 @@ pub fn find_attentions(graph: &Graph) -> Attentions {
     }
     for attention in &mut attentions.found {
         let Some(output) = &attention.output else { continue };
-        if let Some(FeedForward { wide, narrow }) = FeedForward::behind(&flow, output, &attention.query.linear, &taken)
-        {
-            taken.extend(wide.iter().map(|linear| linear.node).chain([narrow.node]));
-            (attention.feed_forward_in, attention.feed_forward_out) = (wide, Some(narrow));
-        }
+        attention.feed_forward = FeedForward::behind(&flow, output, &attention.query.linear, &mut taken);
     }
     attentions
 }
@@ -299,7 +297,6 @@ fn attention(flow: &Flow<'_>, core: &Core) -> Result<Attention, String> {
             "its layers make {q}, {k} and {v} numbers of queries, keys and values, which are no heads of {size} and {value_size}"
         ));
     }
-    let (output, feed_forward_in, feed_forward_out) = (None, Vec::new(), None);
     Ok(Attention {
         node: core.node,
         heads,
@@ -309,9 +306,8 @@ fn attention(flow: &Flow<'_>, core: &Core) -> Result<Attention, String> {
         query,
         key,
         value,
-        output,
-        feed_forward_in,
-        feed_forward_out,
+        output: None,
+        feed_forward: Vec::new(),
     })
 }
 
@@ -359,10 +355,27 @@ fn projections(flow: &Flow<'_>, core: &Core) -> Result<[Projection; 3], String> 
     Ok([projection(0)?, projection(1)?, projection(2)?])
 }
 
-/// The one linear layer that reads the heads, and nothing else.
+/// The one linear layer that reads the heads: nothing else, or as in ConvBERT what stands beside them as well.
 fn output(flow: &Flow<'_>, attention: &Attention) -> Option<Linear> {
-    let ahead = flow.linears_ahead(&flow.reach(&[attention.mixed], MIXED));
-    let [only] = ahead.as_slice() else { return None };
-    let linear = flow.linear(*only);
-    (linear.inputs == attention.heads * attention.value_size()).then(|| linear.clone())
+    let given = attention.heads * attention.value_size();
+    let heads = flow.reach(&[attention.mixed], MIXED);
+    match flow.linears_ahead(&heads).as_slice() {
+        [only] => Some(flow.linear(*only)).filter(|linear| linear.inputs == given).cloned(),
+        [] => {
+            let joins = |node: &&Node| {
+                node.is("Concat") && flow.data(node).iter().any(|value| heads.contains(value)) && {
+                    let made = node.outputs.first().copied().flatten();
+                    made.is_some_and(|made| !heads.contains(&made))
+                }
+            };
+            let mut joined = flow.graph().nodes().iter().filter(joins);
+            let (Some(only), None) = (joined.next(), joined.next()) else { return None };
+            let made = only.outputs.first().copied().flatten()?;
+            match flow.linears_ahead(&flow.reach(&[made], MIXED)).as_slice() {
+                [only] => Some(flow.linear(*only)).filter(|linear| linear.inputs > given).cloned(),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
 }

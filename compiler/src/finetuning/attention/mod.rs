@@ -9,6 +9,7 @@ mod integer_product;
 mod linear;
 
 pub use block::{Attention, Attentions, LeftOut, Projection, Role};
+pub use feed_forward::FeedForward;
 pub use finder::find_attentions;
 pub(crate) use linear::Edges;
 pub use linear::Linear;

@@ -138,7 +138,7 @@ fn told(graph: &Graph, attention: &Attention) -> String {
         words.push(if is_whole { name.to_owned() } else { format!("{name}[{}]", ranges(&projection.columns)) });
     }
     for role in [Role::Output, Role::FeedForwardIn, Role::FeedForwardOut] {
-        let names: Vec<&str> = attention.linears(role).map(|linear| graph.name(linear.weight)).collect();
+        let names: Vec<&str> = attention.linears(role).iter().map(|linear| graph.name(linear.weight)).collect();
         words.push(if names.is_empty() { "-".to_owned() } else { names.join("+") });
     }
     format!("{} heads of {}: {}", attention.heads, attention.head_size, words.join(" "))
@@ -424,6 +424,70 @@ fn a_softmax_that_does_not_attend_is_none_and_one_whose_layers_are_not_certain_i
     let [q, _, v] = written.separate(x);
     let y = written.attend([q, q, v]);
     assert!(reason(&mut written, y).contains("which is which is not known"));
+}
+
+#[test]
+fn each_of_several_feed_forward_parts_of_a_block_is_found() {
+    // MobileBERT: two behind each other, normalized behind their sums
+    let (mut written, x) = Written::new(17);
+    let parts = written.separate(x);
+    let mixed = written.attend(parts);
+    let output = written.linear(mixed, "o", WIDTH, WIDTH);
+    let sum = written.add("Add", &[output, x], &[]);
+    let mut stream = written.normalized(sum);
+    for [up, down] in [["up", "down"], ["up_again", "down_again"]] {
+        let wide = written.linear(stream, up, WIDTH, 20);
+        let active = written.add("Relu", &[wide], &[]);
+        let narrow = written.linear(active, down, 20, WIDTH);
+        let sum = written.add("Add", &[narrow, stream], &[]);
+        stream = written.normalized(sum);
+    }
+    assert_eq!(only(&mut written, stream), "3 heads of 4: q k v o up+up_again down+down_again");
+}
+
+#[test]
+fn a_feed_forward_part_behind_an_attention_that_is_added_to_nothing() {
+    // LeViT, where an attention makes fewer tokens than it reads
+    let (mut written, x) = Written::new(17);
+    let parts = written.separate(x);
+    let mixed = written.attend(parts);
+    let stream = written.linear(mixed, "o", WIDTH, WIDTH);
+    let wide = written.linear(stream, "up", WIDTH, 20);
+    let active = written.add("Relu", &[wide], &[]);
+    let narrow = written.linear(active, "down", 20, WIDTH);
+    let y = written.add("Add", &[stream, narrow], &[]);
+    assert_eq!(only(&mut written, y), PLAIN);
+}
+
+#[test]
+fn a_layer_that_reads_the_heads_and_what_a_convolution_gives() {
+    // ConvBERT
+    let (mut written, x) = Written::new(17);
+    let parts = written.separate(x);
+    let mixed = written.attend(parts);
+    let beside = written.bare(x, "convolution", WIDTH, 8);
+    let both = written.add("Concat", &[mixed, beside], &[("axis", 2.into())]);
+    let output = written.linear(both, "o", 20, WIDTH);
+    let y = written.add("Add", &[output, x], &[]);
+    assert_eq!(only(&mut written, y), "3 heads of 4: q k v o - -");
+}
+
+#[test]
+fn queries_that_are_pooled() {
+    // Hiera: each query is the largest of two, of a layer that makes keys and values as well
+    let (mut written, x) = Written::new(17);
+    let x = written.add("Concat", &[x, x], &[("axis", 1.into())]);
+    let made = written.linear(x, "qkv", WIDTH, 36);
+    let made = written.reshape(made, &[ROWS, 2 * LENGTH, 3, HEADS, SIZE]);
+    let made = written.turn(made, &[2, 0, 3, 1, 4]);
+    let [q, k, v] = [0, 1, 2].map(|at| {
+        let index = written.index(at);
+        written.add("Gather", &[made, index], &[("axis", 0.into())])
+    });
+    let q = written.reshape(q, &[ROWS, HEADS, 2, LENGTH, SIZE]);
+    let q = written.add("ReduceMax", &[q], &[("axes", vec![2].into()), ("keepdims", 0.into())]);
+    let y = written.attend([q, k, v]);
+    assert_eq!(only(&mut written, y), "3 heads of 4: qkv[0..12] qkv[12..24] qkv[24..36] - - -");
 }
 
 #[test]

@@ -166,7 +166,7 @@ fn columns_of(roles: &[Role], attentions: &Attentions, weight: ValueId) -> Optio
                 Role::Query => &attention.query,
                 Role::Key => &attention.key,
                 Role::Value => &attention.value,
-                _ if attention.linears(*role).any(|linear| linear.weight == weight) => return None,
+                _ if attention.linears(*role).iter().any(|linear| linear.weight == weight) => return None,
                 _ => continue,
             };
             if projection.linear.weight == weight {

@@ -219,11 +219,11 @@ impl Adapter {
             return Ok(1);
         }
         let beside = match self.placement {
-            Placement::Parallel => {
-                let of =
-                    |block: &&Attention| block.feed_forward_out.as_ref().is_some_and(|out| out.node == linear.node);
-                attentions.iter().find(of).and_then(|block| block.feed_forward_in.first()).map(|wide| wide.input)
-            }
+            Placement::Parallel => attentions
+                .iter()
+                .flat_map(|block| &block.feed_forward)
+                .find(|part| part.narrow.node == linear.node)
+                .map(|part| part.wide[0].input),
             _ => None,
         };
         let made = |node: &crate::graph::Node| node.outputs.first().copied().flatten() == Some(linear.result);
