@@ -79,7 +79,8 @@ fn layer_name(node: &Node, weight: &str) -> String {
     if let Some(path) = module_path::of_weight(weight) {
         return path.to_owned();
     }
-    let path = if module_path::is_generated(weight) { module_path::of_node(node) } else { None };
+    let has_no_path = module_path::is_generated(weight) || module_path::may_be_result(weight);
+    let path = if has_no_path { module_path::of_node(node) } else { None };
     let named = || Some(node.name.as_str()).filter(|name| module_path::is_generated(weight) && !name.is_empty());
     path.or_else(|| named().map(str::to_owned)).unwrap_or_else(|| weight.to_owned())
 }
@@ -116,6 +117,22 @@ mod tests {
         let found = layers(&graph, &OperatorCatalog::standard());
         assert_eq!(found.iter().map(Layer::parameters).collect::<Vec<usize>>(), [16]);
         assert_eq!(found[0].distinct_weights().count(), 1);
+    }
+
+    #[test]
+    fn a_table_that_is_named_after_its_lookup_has_the_path_of_its_module() {
+        use crate::model_file::onnx::{NodeProto, StringStringEntryProto};
+        let scopes = StringStringEntryProto {
+            key: Some("pkg.torch.onnx.name_scopes".into()),
+            value: Some("['', 'model', 'model.embeddings', 'add']".into()),
+        };
+        let sum = NodeProto { metadata_props: vec![scopes], ..node("Add", &["a", "embedding"], &["y"]) };
+        let nodes = vec![node("MatMul", &["x", "model.patches.weight"], &["a"]), sum];
+        let weights = vec![weight("model.patches.weight", &[4, 6]), weight("embedding", &[5, 6])];
+        let graph = read(graph(nodes, weights, vec![value("x", &[5, 4])], vec![value("y", &[5, 6])]));
+        let found = layers(&graph, &OperatorCatalog::standard());
+        let names: Vec<&str> = found.iter().map(|layer| layer.name.as_str()).collect();
+        assert_eq!(names, ["model.patches", "model.embeddings"]);
     }
 
     #[test]

@@ -101,6 +101,32 @@ const OPERATORS: [&str; 34] = [
     "zeros",
 ];
 
+/// Further results of such operators, whose names a module's own parameter may have as well.
+const RESULTS: [&str; 16] = [
+    "clamp",
+    "embedding",
+    "flip",
+    "index_select",
+    "log",
+    "max",
+    "mean",
+    "min",
+    "pad",
+    "roll",
+    "select",
+    "sqrt",
+    "sum",
+    "tile",
+    "unfold",
+    "where",
+];
+
+/// Whether `torch.export` may have named a constant after the operator whose result it keeps: a position table that was looked up
+/// is `embedding`. Whether it is learned is another question.
+pub(crate) fn may_be_result(name: &str) -> bool {
+    RESULTS.contains(&name)
+}
+
 /// Whether an exporter made up a name: `onnx::MatMul_758`, `val_12`, `/head/Constant_output_0`, `squeeze`.
 pub(crate) fn is_generated(name: &str) -> bool {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
