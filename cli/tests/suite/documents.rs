@@ -72,6 +72,8 @@ fn layers_that_a_method_adapts_are_not_said_to_have_stayed_as_they_were() {
         place.run(&["document", "run"]).done();
         let (card, ledger) = (words(&place, "README.md"), json(&place, "ledger.json"));
         assert!(card.contains("What methods adapt") && card.contains(wanted), "{card}");
+        // the head, and the convolution that A and B stand beside
+        assert!(card.contains("numbers, in 2 layers"), "{card}");
         let adapted = &ledger["training"]["adapted_layers"][0];
         assert_eq!((&adapted["layers"][0], &adapted["is_merged"]), (&"conv".into(), &merged.into()), "{ledger}");
         let frozen = ledger["training"]["frozen_layers"].as_array().unwrap();
