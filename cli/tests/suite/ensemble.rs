@@ -361,6 +361,12 @@ fn states_of_one_run_are_members() {
     assert_near(&soup["loss"], &run["loss"], "the mean of the states is what the run exports");
     assert_near(&told["ensemble"]["report"]["ensemble"]["loss"], &soup["loss"], "told");
     place.run(&[&["ensemble", "fit", "--method", "probability", "-o", "snapshots"][..], &members].concat()).done();
+    // whose states they are is told
+    place.run(&["document", "snapshots"]).done();
+    let ledger: Value = serde_json::from_slice(&place.read("snapshots/documents/ledger.json")).unwrap();
+    let member = &ledger["members"][1];
+    let facts = (&member["run"], &member["made"]["selection"]);
+    assert_eq!(facts, (&"run".into(), &"the state after step 12".into()), "{ledger}");
     place.run(&["ensemble", "snapshots", "members", "-o", "x"]).failed_with(&["no run has begun there"]);
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::ledger::{DataFile, files_of, selection};
-use crate::ensemble::{EnsembleOrigin, MembersFolder, Sampling, TrainedMember};
+use crate::ensemble::{EnsembleOrigin, MembersFolder, Sampling, Snapshot, TrainedMember};
 use crate::made_of::MadeOf;
 use crate::origin::{Origin, Parent};
 use crate::report::read_record;
@@ -229,16 +229,24 @@ impl FoundMembers {
         known: &mut Option<Opened>,
     ) -> Result<MemberFacts, RecipeError> {
         let unchanged = self.is_unchanged(name, path, fingerprint)?;
-        let run = path.parent().map(|parent| RunFolder(parent.to_owned())).filter(|run| run.metrics().exists());
+        let snapshot = Snapshot::of(path)?;
+        let run = match &snapshot {
+            Some(snapshot) => Some(snapshot.run.clone()),
+            None => path.parent().map(Path::to_owned),
+        };
+        let run = run.map(RunFolder).filter(|run| run.metrics().exists());
         let noted = run.as_ref().map(RunFolder::made_of).transpose()?.flatten();
         let lineage = match (&run, &noted) {
             (Some(run), Some(noted)) => lineage::ancestors(run, &noted.model)?,
             _ => Vec::new(),
         };
-        let made = match &run {
+        let mut made = match &run {
             Some(run) => self.run(name, run, noted.as_ref(), catalogs, known)?,
             None => None,
         };
+        if let (Some(made), Some(snapshot)) = (&mut made, &snapshot) {
+            made.selection = format!("the state after step {}", snapshot.step);
+        }
         Ok(MemberFacts {
             name: name.to_owned(),
             sha256: fingerprint.0.clone(),

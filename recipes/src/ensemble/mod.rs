@@ -25,5 +25,6 @@ pub use fit::{FitOptions, FitReport, fit};
 pub use member_rows::Sampling;
 pub(crate) use members_folder::MembersFolder;
 pub use members_report::{MembersReport, TrainedMember};
+pub(crate) use snapshots::Snapshot;
 pub use snapshots::snapshots;
 pub use train_members::{MembersOptions, train_members};
