@@ -45,7 +45,7 @@ pub(crate) struct Watch {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  millstream document runs/head")]
 pub(crate) struct Document {
-    /// Output folder of a run, a study or an ensemble
+    /// Output folder of a run, a study, an ensemble or its members
     #[arg(value_name = "FOLDER")]
     pub(crate) run: PathBuf,
     /// The folder to write into, instead of the run's `documents`

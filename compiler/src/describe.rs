@@ -72,6 +72,9 @@ pub struct LayerReport {
     pub name: String,
     /// Operator of its first node.
     pub operator: String,
+    /// Name of the model's own layer that a method has added it beside; nothing of a layer of the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beside: Option<String>,
     /// What it does in an attention or in the feed-forward part behind one, as `roles` of a method name it; nothing for another layer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Role>,
@@ -213,6 +216,7 @@ fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>, catalog: &
         .map(|(index, layer)| LayerReport {
             name: layer.name.clone(),
             operator: layer.operator.clone(),
+            beside: layer.beside.clone(),
             roles: roles(layer),
             parameters: layer.parameters(),
             weights: layer

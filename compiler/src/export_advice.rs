@@ -396,6 +396,7 @@ mod tests {
         let layer = |name: &str, operator: &str| LayerReport {
             name: name.into(),
             operator: operator.into(),
+            beside: None,
             roles: Vec::new(),
             parameters: 1,
             weights: Vec::new(),

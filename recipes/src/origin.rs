@@ -1,4 +1,4 @@
-//! How a run began, beside what it is made of: software, machine, and the run that its base model came from.
+//! How a run or an ensemble began, beside what it is made of: software, machine, and the run that its base model came from.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::run_folder::RunFolder;
 use crate::{Opened, RecipeError, moment};
 
-/// How a run began: `origin.json` in its folder.
+/// How a run or an ensemble began: `origin.json` in its folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
     /// Version of this format; 1.
@@ -22,7 +22,8 @@ pub struct Origin {
     /// The commit that it was built from, where that is known; with `+changed` where files differed from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
-    /// Version of ONNX Runtime.
+    /// Version of ONNX Runtime; empty where it ran nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub onnx_runtime: String,
     /// `cpu` or `cuda:N`.
     pub device: String,
@@ -58,18 +59,34 @@ impl Origin {
 
     /// Of a run that begins now.
     pub(crate) fn now(opened: &Opened, device: &Device) -> Self {
+        Self { parent: parent_of(opened), ..Self::without_base(moment::now(), Some(device)) }
+    }
+
+    /// Of what began then and is tuned from no base model; `device` is where ONNX Runtime ran something for it.
+    pub(crate) fn without_base(began: String, device: Option<&Device>) -> Self {
         Self {
             version: Self::VERSION,
-            began: moment::now(),
+            began,
             software: software(),
             commit: commit().map(str::to_owned),
-            onnx_runtime: device.runtime().version().into(),
-            device: device.kind.to_string(),
+            onnx_runtime: device.map(|device| device.runtime().version().to_owned()).unwrap_or_default(),
+            device: device.map_or_else(|| "cpu".to_owned(), |device| device.kind.to_string()),
             host: host(),
             processor: processor(),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
-            parent: parent_of(opened),
+            parent: None,
         }
+    }
+
+    /// `millstream 0.1.0, commit 1a2b, ONNX Runtime 1.20.1 on cpu (a processor)`.
+    pub(crate) fn in_words(&self) -> String {
+        let software = built(&self.software, self.commit.as_deref());
+        let runtime = match self.onnx_runtime.as_str() {
+            "" => String::new(),
+            version => format!(", ONNX Runtime {version}"),
+        };
+        let processor = self.processor.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
+        format!("{software}{runtime} on {}{processor}", self.device)
     }
 
     /// That of the run in a folder; none where it has noted none, as older builds did not.

@@ -72,6 +72,8 @@ fn layers_that_a_method_adapts_are_not_said_to_have_stayed_as_they_were() {
         place.run(&["document", "run"]).done();
         let (card, ledger) = (words(&place, "README.md"), json(&place, "ledger.json"));
         assert!(card.contains("What methods adapt") && card.contains(wanted), "{card}");
+        // the head, and the convolution that A and B stand beside
+        assert!(card.contains("numbers, in 2 layers"), "{card}");
         let adapted = &ledger["training"]["adapted_layers"][0];
         assert_eq!((&adapted["layers"][0], &adapted["is_merged"]), (&"conv".into(), &merged.into()), "{ledger}");
         let frozen = ledger["training"]["frozen_layers"].as_array().unwrap();
@@ -232,6 +234,11 @@ fn an_ensemble_has_documents_with_its_members_as_ancestors() {
         assert!(card.contains(&hash), "{hash} is not in\n{card}");
     }
     assert!(card.contains("in test.parquet, the split evaluate of a, b"), "{card}");
+    assert!(ledger["origin"]["software"].is_string() && ledger["origin"]["began"].is_string(), "{ledger}");
+    assert!(card.contains("- **Made by:** millstream "), "{card}");
+    let command =
+        "$ millstream ensemble fit ../a ../b --method weighted --holdout 0.5 --seed 0 --bootstrap 0 -o ../both-again";
+    assert!(card.contains(command), "{card}");
     for part in
         ["two seeds of one recipe", "Each member on the same rows, their mean", "mean of the members", "| weight |"]
     {
@@ -243,6 +250,94 @@ fn an_ensemble_has_documents_with_its_members_as_ancestors() {
     let number = |name: &str| runs.iter().position(|run| run["name"] == name).unwrap();
     let wanted = serde_json::json!({"from": {"run": number("b")}, "to": number("both"), "through": "member"});
     assert!(found["lineage"].as_array().unwrap().contains(&wanted), "{found}");
+}
+
+/// Of the folders `small` and `large` with members on three folds, and of `stacked`, which is made of both.
+pub(crate) fn assert_members_on_folds_are_documented(place: &Workplace) {
+    let of = |name: &str| String::from_utf8(place.read(name)).unwrap();
+    let read = |name: &str| -> Value { serde_json::from_str(&of(name)).unwrap() };
+    let sha256 = |name: &str| millstream::schemas::files::sha256_of_file(&place.path(name)).unwrap();
+    place.run(&["document", "stacked"]).done();
+    let (ledger, card) = (read("stacked/documents/ledger.json"), of("stacked/documents/README.md"));
+    for (at, name) in ["small", "large"].into_iter().enumerate() {
+        let mean = &ledger["members"][at]["mean_of"];
+        assert_eq!((&mean["out_of_fold"], &mean["sampling"]["folds"]["count"]), (&true.into(), &3.into()), "{ledger}");
+        let runs = mean["members"].as_array().unwrap();
+        assert_eq!(runs.len(), 3, "{ledger}");
+        for (fold, run) in runs.iter().enumerate() {
+            let own = format!("{name}/fold-{}", fold + 1);
+            let model = sha256(&format!("{own}/model.onnx"));
+            assert_eq!((&run["name"], &run["sha256"]), (&own.as_str().into(), &model.as_str().into()));
+            assert_eq!((&run["unchanged"], &run["made"]["base_sha256"]), (&true.into(), &sha256("model.onnx").into()));
+            assert!(run["made"]["origin"]["software"].is_string() && run["made"]["recipe"].is_object(), "{run}");
+            assert!(card.contains(&own) && card.contains(&model), "{card}");
+        }
+    }
+    let all = &ledger["data"][0];
+    assert_eq!((&all["split"], &all["is_of_ensemble"]), (&"train".into(), &true.into()), "{ledger}");
+    assert_eq!(all["members"], serde_json::json!(["small", "large"]));
+    for (at, file) in ["train-0.parquet", "train-1.parquet"].into_iter().enumerate() {
+        assert_eq!(all["files"][at]["sha256"], sha256(file));
+        assert!(card.contains(&sha256(file)), "{card}");
+    }
+    assert_eq!(ledger["origin"]["commit"].as_str(), millstream::recipes::commit());
+    assert_eq!(ledger["origin"]["request"]["members"][1]["fingerprint"], sha256("large/predictions.parquet"));
+    for part in [
+        "the answers of small, large are out of fold",
+        "**small:** the mean of 3 runs",
+        "label spread alike",
+        "are out of fold: those of runs that were not trained on the row",
+        "## How it was made, again",
+        "$ millstream ensemble fit ../small ../large --method stacking --holdout 0 --seed 0 --bootstrap 1000 -o ../stacked-again",
+    ] {
+        assert!(card.contains(part), "{part} is not in\n{card}");
+    }
+    assert!(!card.contains("nothing is known"), "{card}");
+    let bill = read("stacked/documents/model.cdx.json");
+    let fold = &bill["metadata"]["component"]["pedigree"]["ancestors"][0]["pedigree"]["ancestors"][2];
+    assert_eq!(fold["hashes"][0]["content"], sha256("small/fold-3/model.onnx"));
+    assert_eq!(fold["pedigree"]["ancestors"][0]["hashes"][0]["content"], sha256("model.onnx"));
+    // the command of the card makes the same
+    let command = card.lines().find_map(|line| line.strip_prefix("$ millstream ")).unwrap();
+    let arguments: Vec<&str> = command.split(' ').collect();
+    let ran = place.command(&arguments).current_dir(place.path("stacked")).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert_eq!(sha256("stacked-again/ensemble.onnx"), sha256("stacked/ensemble.onnx"));
+    // an ensemble of a build that noted less is documented all the same
+    for name in ["stacked-again/origin.json", "small/recipe.yaml"] {
+        std::fs::remove_file(place.path(name)).unwrap();
+    }
+    let said = place.run(&["document", "stacked-again"]);
+    assert!(said.stderr.contains("has not noted where they lie"), "{}", said.stderr);
+    let (older, card) = (read("stacked-again/documents/ledger.json"), of("stacked-again/documents/README.md"));
+    assert_eq!((&older["origin"], &older["members"][0]["mean_of"]["out_of_fold"]), (&Value::Null, &true.into()));
+    assert!(card.contains("has not noted with which options"), "{card}");
+    // the folder of the members is documented, too
+    place.run(&["note", "large", "three epochs"]).done();
+    let said = place.run(&["document", "large"]).done();
+    assert!(said.contains("large/documents/README.md"), "{said}");
+    let (ledger, card) = (read("large/documents/ledger.json"), of("large/documents/README.md"));
+    assert_eq!(ledger["exported"]["sha256"], sha256("large/model.onnx"));
+    assert_eq!(ledger["members"][2]["sha256"], sha256("large/fold-3/model.onnx"));
+    assert_eq!(ledger["data"][0]["files"][1]["sha256"], sha256("train-1.parquet"));
+    for part in [
+        "Out of fold: each row has the answer of members that were not trained on it",
+        "three epochs",
+        "Each member on the rows that it has not seen",
+        "$ millstream ensemble members recipe.yaml --folds 3 --stratify label --seed 0 -o ../large-again",
+    ] {
+        assert!(card.contains(part), "{part} is not in\n{card}");
+    }
+    let bill = read("large/documents/model.cdx.json");
+    assert_eq!(bill["metadata"]["component"]["pedigree"]["ancestors"].as_array().unwrap().len(), 3, "{bill}");
+    // before all are trained there is nothing to tell
+    std::fs::create_dir(place.path("half")).unwrap();
+    let made_of = read("large/members.json")["made_of"].take();
+    place.write("half/members.json", &serde_json::json!({"version": 1, "made_of": made_of}).to_string());
+    place.run(&["document", "half"]).failed_with(&["not all members are trained yet", "ensemble members"]);
+    assert!(!place.path("half/statements.yaml").exists());
+    std::fs::remove_dir_all(place.path("half")).unwrap();
+    std::fs::remove_dir_all(place.path("stacked-again")).unwrap();
 }
 
 #[test]

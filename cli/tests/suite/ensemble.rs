@@ -7,8 +7,8 @@ use ort::value::Tensor;
 use serde_json::Value;
 
 use crate::corpus::corpus;
-use crate::dataset;
 use crate::workplace::{Workplace, has_runtime, millstream, text};
+use crate::{dataset, documents};
 
 /// Three runs of new heads on one network, with what each gives for rows of which every fifth has another label than its colour says.
 fn runs() -> Workplace {
@@ -272,6 +272,7 @@ fn members_on_folds_and_bags_answer_for_rows_that_they_have_not_seen_and_are_sta
         .json();
     assert_eq!(stacked["ensemble"]["report"]["ensemble"]["rows"], 48);
     assert!(evaluated(&place, "stacked/ensemble.onnx")["accuracy"].as_f64().unwrap() > 0.3);
+    documents::assert_members_on_folds_are_documented(&place);
     let said = train("bagged", &["--bags", "3", "--seed", "5"], &small).done();
     assert!(said.contains("bag-3"), "{said}");
     let rows: Vec<u64> = ["bag-1", "out-of-bag-1"]
@@ -312,6 +313,18 @@ fn adapters_of_three_runs_are_merged_and_averaged_as_whole_weights() {
     assert!(report["figures"].as_array().unwrap().iter().all(|kind| kind["name"] != "top_5_accuracy"), "{report}");
     let greedy = fit(&place, "greedy_soup", &["--holdout", "0"]);
     assert!(greedy["ensemble"]["model"].is_object(), "{greedy}");
+    // what one model is alone is no mean
+    let kept = greedy["ensemble"]["model"]["mean_of_weights"].as_array().unwrap().len();
+    let notes = greedy["ensemble"]["notes"].to_string();
+    assert_eq!(kept == 1, notes.contains("no weights are averaged") && notes.contains("is kept alone"), "{greedy}");
+    assert_eq!(kept > 1, notes.contains("numbers are means") && notes.contains("are in the mean"), "{greedy}");
+    let alone = ["ensemble", "fit", "a", "--method", "uniform_soup", "-o", "alone"];
+    let said = place.run(&alone).done();
+    assert!(said.contains("the model is a alone: no weights are averaged"), "{said}");
+    assert!(!said.contains("numbers are means") && !said.contains("same weights"), "{said}");
+    // means of weights are run, which is on record
+    let origin: Value = serde_json::from_slice(&place.read("both/uniform_soup/origin.json")).unwrap();
+    assert!(origin["onnx_runtime"].is_string() && origin["device"] == "cpu", "{origin}");
     let line = ["ensemble", "fit", "a", "b", "--method", "uniform_soup", "--memory", "1 KiB", "-o", "none"];
     place.run(&line).failed_with(&["--memory"]);
     // factors are not averaged
@@ -348,6 +361,12 @@ fn states_of_one_run_are_members() {
     assert_near(&soup["loss"], &run["loss"], "the mean of the states is what the run exports");
     assert_near(&told["ensemble"]["report"]["ensemble"]["loss"], &soup["loss"], "told");
     place.run(&[&["ensemble", "fit", "--method", "probability", "-o", "snapshots"][..], &members].concat()).done();
+    // whose states they are is told
+    place.run(&["document", "snapshots"]).done();
+    let ledger: Value = serde_json::from_slice(&place.read("snapshots/documents/ledger.json")).unwrap();
+    let member = &ledger["members"][1];
+    let facts = (&member["run"], &member["made"]["selection"]);
+    assert_eq!(facts, (&"run".into(), &"the state after step 12".into()), "{ledger}");
     place.run(&["ensemble", "snapshots", "members", "-o", "x"]).failed_with(&["no run has begun there"]);
 }
 

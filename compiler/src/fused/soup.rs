@@ -95,7 +95,7 @@ pub fn average_weights(
         }
     }
     let mut notes = Vec::new();
-    if averaged == 0 {
+    if averaged == 0 && !others.is_empty() {
         notes.push("all members have the same weights".into());
     }
     if statistics > 0 {
@@ -249,6 +249,7 @@ mod tests {
         let found = average_weights(&models.each_ref().map(unnamed), &[], &catalog).unwrap();
         let three = average_weights(&[unnamed(&linear(3.0, 3))], &[], &catalog).unwrap();
         assert_eq!((weights(&found.file), found.averaged, found.notes.len()), (weights(&three.file), 15, 0));
+        assert_eq!((three.averaged, three.notes.len()), (0, 0), "nothing is said of one model against others");
         let same =
             average_weights(&[unnamed(&models[0]), unnamed(&models[0])], &[("key".into(), "value".into())], &catalog)
                 .unwrap();

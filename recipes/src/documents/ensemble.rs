@@ -3,22 +3,23 @@
 use std::path::{Path, PathBuf};
 
 use millstream_compiler::Model;
-use millstream_schemas::{count, decimal, grouped};
+use millstream_schemas::{count, decimal};
 use millstream_training::Evaluation;
 use millstream_training::ensembles::FittedEnsemble;
 use millstream_training::metrics::FigureKind;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::cyclonedx::{self, component, data_component, parameters, serial_number, stated, tools};
+use super::cyclonedx::{self, component, parameters, stated};
 use super::front_matter::{FrontMatter, measured};
-use super::ledger::{DataFile, ModelFacts};
+use super::ledger::ModelFacts;
 use super::members::{FoundMembers, MemberData, MemberFacts};
+use super::members_in_words::{bill_of, component_of, made_of, references, run};
 use super::model_card::{figures, file};
 use super::statements::Statements;
 use crate::decisions::{Decision, decisions};
-use crate::ensemble::EnsembleFolder;
-use crate::origin::{Origin, built, commit, software};
+use crate::ensemble::{EnsembleFolder, EnsembleOrigin};
+use crate::origin::{built, commit, software};
 use crate::pages::markdown::{code, list, prose, table, text};
 use crate::run_folder::folder_name;
 use crate::{Catalogs, RecipeError};
@@ -36,6 +37,8 @@ pub struct EnsembleLedger {
     pub software: String,
     /// The commit of that software, where it is known.
     pub commit: Option<String>,
+    /// When, with which software and where the ensemble was made, of which predictions, and what was asked for; none of an older build.
+    pub origin: Option<EnsembleOrigin>,
     /// What the model does, as Hugging Face calls it, where the inputs of the exported model say that.
     pub task: Option<String>,
     /// What the data are called, where that is stated.
@@ -64,7 +67,8 @@ impl EnsembleLedger {
     pub(super) fn gather(folder: &Path, statements: Statements, catalogs: &Catalogs) -> Result<Self, RecipeError> {
         let own = EnsembleFolder(folder.to_owned());
         let fitted = own.read()?;
-        let FoundMembers { members, data, notes } = FoundMembers::gather(folder, &fitted, catalogs)?;
+        let origin = own.read_origin()?;
+        let FoundMembers { members, data, notes } = FoundMembers::gather(folder, &fitted, origin.as_ref(), catalogs)?;
         let exported = match own.model().exists() {
             true => Some(ModelFacts::of(&Model::read(&own.model())?, &own.model())?),
             false => None,
@@ -76,7 +80,8 @@ impl EnsembleLedger {
             folder: folder.to_owned(),
             software: software(),
             commit: commit().map(str::to_owned),
-            task: exported.as_ref().and_then(|model| task(model, &fitted)).map(str::to_owned),
+            origin,
+            task: exported.as_ref().and_then(|model| task(model, !fitted.classes.is_empty())).map(str::to_owned),
             data_name: Statements::answer(&statements.data_name).map(str::to_owned),
             exported,
             members,
@@ -90,10 +95,10 @@ impl EnsembleLedger {
 }
 
 /// Of a model of classes, by its only input that has rows: four axes are an image, two or more inputs of two axes tokens.
-fn task(model: &ModelFacts, fitted: &FittedEnsemble) -> Option<&'static str> {
+pub(super) fn task(model: &ModelFacts, has_classes: bool) -> Option<&'static str> {
     let axes: Vec<usize> = model.inputs.iter().map(|(_, shape)| shape.len()).collect();
     match axes.as_slice() {
-        _ if fitted.classes.is_empty() => None,
+        _ if !has_classes => None,
         [4] => Some("image-classification"),
         [2, 2, ..] if axes.iter().all(|axes| *axes == 2) => Some("text-classification"),
         _ => None,
@@ -116,6 +121,7 @@ pub(super) fn markdown(ledger: &EnsembleLedger) -> String {
     out += &ledger.notes.iter().map(|note| format!("\n> {}\n", prose(note))).collect::<String>();
     let open = |answer: &Option<String>| Statements::or_open(answer).to_owned();
     out += "\n## Model details\n\n";
+    let origin = ledger.origin.as_ref().map(|own| &own.origin);
     out += &list(&[
         ("Developed by", open(&said.authors)),
         ("Version", open(&said.version)),
@@ -123,21 +129,21 @@ pub(super) fn markdown(ledger: &EnsembleLedger) -> String {
         ("Contact", open(&said.contact)),
         ("Citation", open(&said.citation)),
         ("File", ledger.exported.as_ref().map_or_else(|| "none: it was not exported".into(), file)),
+        ("Made by", origin.map_or_else(|| "not noted".into(), |origin| text(&origin.in_words()))),
+        ("Began", origin.map_or_else(|| "not noted".into(), |origin| text(&origin.began))),
         ("Described by", built(&ledger.software, ledger.commit.as_deref())),
         ("Method", code(&serde_json::to_string(&fitted.method).unwrap_or_default())),
         ("Rows", prose(&rows_in_words(ledger))),
     ]);
     let rows = ledger.members.iter().enumerate().map(|(at, member)| {
         let weight = fitted.share(at).map_or_else(|| "–".into(), decimal);
-        let run = member.run.iter().chain(member.lineage.iter().map(|parent| &parent.run));
-        let run: Vec<String> = run.map(|run| code(run)).collect();
-        vec![text(&member.name), weight, run.join(" from "), code(&member.sha256)]
+        vec![text(&member.name), weight, run(member), code(&member.sha256)]
     });
     out += &format!("\n### Members\n\n{}", table(&["member", ">weight", "run", "SHA-256"], &rows.collect::<Vec<_>>()));
     if (0..fitted.members.len()).all(|at| fitted.share(at).is_none()) {
         out += "\nNo member has one single weight in this method.\n";
     }
-    out += &made_of(ledger);
+    out += &made_of(&ledger.members, &ledger.data);
     out += "\n## Intended use\n\n";
     out += &list(&[
         ("Intended for", open(&said.intended_use)),
@@ -179,7 +185,28 @@ pub(super) fn markdown(ledger: &EnsembleLedger) -> String {
     }
     out += &format!("\n## Ethical considerations\n\n{}\n", open(&said.ethical_considerations));
     out += "\n## Caveats and recommendations\n\n";
-    out + &list(&[("Limitations", open(&said.limitations)), ("Recommendations", open(&said.recommendations))])
+    out += &list(&[("Limitations", open(&said.limitations)), ("Recommendations", open(&said.recommendations))]);
+    out + &again(ledger)
+}
+
+/// What was asked for, of which predictions.
+fn again(ledger: &EnsembleLedger) -> String {
+    let mut out = String::from("\n## How it was made, again\n\n");
+    let Some(EnsembleOrigin { request, .. }) = &ledger.origin else {
+        out += "The build that made it has not noted with which options; the method with its own, and the rows, are above.\n";
+        return out;
+    };
+    let rows = request.members.iter().zip(&ledger.members).map(|(asked, member)| {
+        vec![text(&member.name), code(&asked.path), code(&asked.predictions), code(&asked.fingerprint.0)]
+    });
+    let headings = ["member", "as it was named, from the ensemble's folder", "its predictions", "their SHA-256"];
+    out += &table(&headings, &rows.collect::<Vec<_>>());
+    let name = folder_name(&ledger.folder);
+    out += &format!(
+        "\nThe same from the same models and predictions, given in the ensemble's folder:\n\n```console\n$ {}\n```\n",
+        request.command(&format!("../{name}-again"))
+    );
+    out
 }
 
 /// `fitted to 70 rows, measured on 70 others, …, of test.parquet (evaluate)`.
@@ -189,48 +216,17 @@ fn rows_in_words(ledger: &EnsembleLedger) -> String {
         Some(data) => format!("{files}, the split {} of {}", data.split, data.members.join(", ")),
         None => files,
     });
-    match files {
+    let rows = match files {
         Some(files) => format!("{}, in {files}", fitted.split_in_words()),
         None => format!("{}; of which file is not noted", fitted.split_in_words()),
+    };
+    let is_out_of_fold =
+        |member: &&MemberFacts| member.mean_of.as_ref().and_then(|mean| mean.out_of_fold) == Some(true);
+    let names: Vec<&str> = ledger.members.iter().filter(is_out_of_fold).map(|member| member.name.as_str()).collect();
+    match names.is_empty() {
+        true => rows,
+        false => format!("{rows}; the answers of {} are out of fold", names.join(", ")),
     }
-}
-
-/// What the members were made of, and the data.
-fn made_of(ledger: &EnsembleLedger) -> String {
-    let rows =
-        ledger.members.iter().filter_map(|member| Some((member, member.made.as_ref()?))).map(|(member, made)| {
-            let hash = made.base_sha256.as_ref().map_or_else(String::new, |hash| code(&hash.0));
-            let ran = made.origin.as_ref().map_or_else(
-                || "not noted".into(),
-                |origin| {
-                    let processor = origin.processor.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
-                    let software = built(&origin.software, origin.commit.as_deref());
-                    text(&format!("{software}, ONNX Runtime {} on {}{processor}", origin.onnx_runtime, origin.device))
-                },
-            );
-            vec![text(&member.name), code(&made.base), hash, ran, prose(&made.selection)]
-        });
-    let rows: Vec<Vec<String>> = rows.collect();
-    if rows.is_empty() {
-        return "\nNo member lies in the folder of a run, so that nothing is known of what they were made of.\n".into();
-    }
-    let mut out = format!(
-        "\n### What the members were made of\n\n{}\nThe recipe of each, with every default, is in `ledger.json`.\n",
-        table(&["member", "base model", "its SHA-256", "trained by", "what is exported"], &rows)
-    );
-    let rows = ledger.data.iter().flat_map(|data| {
-        let members = text(&data.members.join(", "));
-        let row = move |file: &DataFile| {
-            let hash = file.sha256.as_ref().map_or_else(String::new, |hash| code(hash));
-            vec![text(&data.split), code(&file.name), grouped(file.rows), hash, members.clone()]
-        };
-        data.files.iter().map(row)
-    });
-    let rows: Vec<Vec<String>> = rows.collect();
-    if !rows.is_empty() {
-        out += &format!("\nData:\n\n{}", table(&["split", "file", ">rows", "SHA-256", "of the members"], &rows));
-    }
-    out
 }
 
 /// `model.cdx.json`: the ensemble with its members and their base models as ancestors, their data and its figures. None where it was not
@@ -238,59 +234,31 @@ fn made_of(ledger: &EnsembleLedger) -> String {
 pub(super) fn bill(ledger: &EnsembleLedger) -> Option<Value> {
     let exported = ledger.exported.as_ref()?;
     let mut model = component("model", &ledger.name, &exported.sha256);
-    let members = ledger.members.iter().enumerate().map(|(at, member)| {
-        let mut own = component(&format!("member-{at}"), &member.name, &member.sha256);
-        if let Some((made, hash)) = member.made.as_ref().and_then(|made| Some((made, made.base_sha256.as_ref()?))) {
-            let base = component(&format!("member-{at}-base"), &made.base, &hash.0);
-            own.insert("pedigree".into(), json!({"ancestors": [base]}));
-        }
-        if let Some(made) = &member.made {
-            let origin = made.origin.as_ref();
-            let of = |read: fn(&Origin) -> String| origin.map(read).unwrap_or_default();
-            let rows = [
-                ("millstream:software", of(|origin| origin.software.clone())),
-                ("millstream:commit", of(|origin| origin.commit.clone().unwrap_or_default())),
-                ("millstream:device", of(|origin| origin.device.clone())),
-                ("millstream:onnx_runtime", of(|origin| origin.onnx_runtime.clone())),
-                ("millstream:recipe", made.recipe.to_string()),
-                ("millstream:selection", made.selection.clone()),
-            ];
-            own.insert("properties".into(), stated(rows));
-        }
-        own
-    });
+    let members = ledger.members.iter().enumerate().map(|(at, member)| component_of(&format!("member-{at}"), member));
     let members: Vec<Map<String, Value>> = members.collect();
     model.insert("pedigree".into(), json!({"ancestors": members}));
     if let Some(license) = Statements::answer(&ledger.statements.license) {
         model.insert("licenses".into(), json!([{"license": {"name": license}}]));
     }
-    let reference = |at: usize| format!("data-{at}");
-    let references: Vec<String> = (0..ledger.data.len()).map(reference).collect();
     let report = &ledger.fitted.report;
     model.insert(
         "modelCard".into(),
         json!({
-            "modelParameters": parameters(ledger.task.as_deref(), &references, exported),
+            "modelParameters": parameters(ledger.task.as_deref(), &references(&ledger.data), exported),
             "quantitativeAnalysis": {"performanceMetrics": cyclonedx::measured(&report.ensemble, &report.figures, None)},
         }),
     );
+    let origin = ledger.origin.as_ref();
+    let of = |read: fn(&EnsembleOrigin) -> String| origin.map(read).unwrap_or_default();
     let rows = [
+        ("millstream:software", of(|own| own.origin.software.clone())),
+        ("millstream:commit", of(|own| own.origin.commit.clone().unwrap_or_default())),
+        ("millstream:began", of(|own| own.origin.began.clone())),
+        ("millstream:device", of(|own| own.origin.device.clone())),
+        ("millstream:onnx_runtime", of(|own| own.origin.onnx_runtime.clone())),
         ("millstream:method", serde_json::to_string(&ledger.fitted.method).unwrap_or_default()),
         ("millstream:rows", rows_in_words(ledger)),
     ];
     model.insert("properties".into(), stated(rows));
-    let data = ledger.data.iter().enumerate().map(|(at, data)| {
-        let name = format!("{} of {}", data.split, data.members.join(", "));
-        data_component(&reference(at), &name, &data.files)
-    });
-    Some(json!({
-        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "serialNumber": serial_number(exported),
-        "version": 1,
-        "metadata": {"tools": tools(), "component": model},
-        "components": data.collect::<Vec<_>>(),
-        "dependencies": [{"ref": "model", "dependsOn": references}],
-    }))
+    Some(bill_of(exported, model, &ledger.data))
 }

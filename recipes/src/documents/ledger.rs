@@ -1,7 +1,8 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use millstream_compiler::Model;
+use millstream_compiler::{LayerReport, Model};
 use millstream_pipeline::{self as pipeline, Dataset, SharedRows};
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::recipe::{RecipeText, TransparencyPolicy};
@@ -117,13 +118,15 @@ pub struct TrainingFacts {
     pub trained: u64,
     /// Numbers of the model itself that were not trained.
     pub frozen: u64,
-    /// Names of the layers that were trained.
+    /// Names of the layers that were trained, what methods have added as layers of their own.
     pub trained_layers: Vec<String>,
+    /// Layers of the model that these are or stand beside, each once.
+    pub trained_places: u64,
     /// Those that methods adapt, by the method.
     pub adapted_layers: Vec<AdaptedLayers>,
     /// The others by why they stayed as they were.
     pub frozen_layers: Vec<FrozenLayers>,
-    /// What was trained from when on; nothing where it was the same all the time.
+    /// What was trained from when on, by the layers of the model; nothing where it was the same all the time.
     pub stages: Vec<FreezeStage>,
     /// Updates made.
     pub steps: u64,
@@ -387,8 +390,25 @@ pub(super) fn selection(record: &RunRecord) -> String {
     }
 }
 
+/// The model's own layer that a layer is, or that a method has added it beside.
+fn place(layer: &LayerReport) -> &str {
+    layer.beside.as_deref().unwrap_or(&layer.name)
+}
+
 fn training_facts(record: RunRecord, checked: &CheckReport, recipe: &Recipe) -> TrainingFacts {
-    let layers = checked.model.layers.iter().filter(|layer| layer.trained).map(|layer| layer.name.clone());
+    let trained = || checked.model.layers.iter().filter(|layer| layer.trained);
+    let layers = trained().map(|layer| layer.name.clone());
+    let places: BTreeMap<&str, &str> = trained().map(|layer| (layer.name.as_str(), place(layer))).collect();
+    let by_places = |stage: &FreezeStage| {
+        let mut layers: Vec<String> = Vec::new();
+        for name in &stage.layers {
+            let place = places.get(name.as_str()).copied().unwrap_or(name);
+            if layers.iter().all(|other| other != place) {
+                layers.push(place.to_owned());
+            }
+        }
+        FreezeStage { layers, ..stage.clone() }
+    };
     let tied = checked.model.shared.iter().map(|tie| {
         let layers: Vec<String> = tie.layers.iter().map(shown).collect();
         format!("`{}` is one parameter of {}", shown(&tie.name), layers.join(", "))
@@ -398,7 +418,7 @@ fn training_facts(record: RunRecord, checked: &CheckReport, recipe: &Recipe) -> 
     TrainingFacts {
         adapted_layers: adapted(&checked.model, recipe),
         frozen_layers: frozen(&checked.model, recipe),
-        stages: checked.stages.clone(),
+        stages: checked.stages.iter().map(by_places).collect(),
         recipe: serde_json::to_value(recipe).unwrap_or_default(),
         device: record.device,
         device_reason: record.device_reason,
@@ -406,6 +426,7 @@ fn training_facts(record: RunRecord, checked: &CheckReport, recipe: &Recipe) -> 
         trained: record.trained,
         frozen: record.frozen,
         trained_layers: layers.collect(),
+        trained_places: trained().map(place).collect::<BTreeSet<_>>().len() as u64,
         steps: record.history.steps,
         epochs: record.history.epochs.len() as u64,
         seconds: record.history.seconds,

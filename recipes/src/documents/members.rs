@@ -2,20 +2,22 @@
 
 use std::path::Path;
 
+use millstream_pipeline::{Dataset, SplitRole};
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::recipe::RecipeText;
-use millstream_schemas::{Fingerprint, shown};
+use millstream_schemas::{Fingerprint, Recipe, shown};
 use millstream_training::ensembles::FittedEnsemble;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::ledger::{DataFile, files_of, selection};
+use crate::ensemble::{EnsembleOrigin, MembersFolder, Sampling, Snapshot, TrainedMember};
 use crate::made_of::MadeOf;
 use crate::origin::{Origin, Parent};
 use crate::report::read_record;
 use crate::run_folder::{RunFolder, folder_name};
 use crate::run_start::made_of;
-use crate::{Catalogs, Opened, RecipeError, RowSource, lineage, load};
+use crate::{Catalogs, Opened, RecipeError, lineage, load};
 
 /// A member.
 #[derive(Clone, Debug, Serialize)]
@@ -32,6 +34,23 @@ pub struct MemberFacts {
     pub made: Option<MemberRun>,
     /// The runs that this run's base model goes back to, the nearest first.
     pub lineage: Vec<Parent>,
+    /// Where it is the mean of runs on parts of the rows: these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_of: Option<MeanOf>,
+}
+
+/// Runs on parts of the rows, whose mean is a member.
+#[derive(Clone, Debug, Serialize)]
+pub struct MeanOf {
+    /// Which rows each was trained on.
+    pub sampling: Sampling,
+    /// All rows, by the names, sizes and footers of their files.
+    pub rows: Fingerprint,
+    /// Whether the ensemble was fitted to and measured on answers out of fold: those of runs that had not seen the row. None where it is not
+    /// known which answers these were.
+    pub out_of_fold: Option<bool>,
+    /// The runs, in order.
+    pub members: Vec<MemberFacts>,
 }
 
 /// The run of a member.
@@ -54,7 +73,7 @@ pub struct MemberRun {
 pub struct MemberData {
     /// `train`, `evaluate`, or the name of another set.
     pub split: String,
-    /// Of its rows with their labels.
+    /// Of its rows with their labels; of rows that were divided into parts, by the names, sizes and footers of their files alone.
     pub fingerprint: Fingerprint,
     /// Files; none where they are not what the members' runs began with any more.
     pub files: Vec<DataFile>,
@@ -77,38 +96,166 @@ impl FoundMembers {
     ///
     /// # Errors
     /// A file that is there cannot be read, or what a run has noted is damaged.
-    pub(super) fn gather(folder: &Path, fitted: &FittedEnsemble, catalogs: &Catalogs) -> Result<Self, RecipeError> {
+    pub(super) fn gather(
+        folder: &Path,
+        fitted: &FittedEnsemble,
+        origin: Option<&EnsembleOrigin>,
+        catalogs: &Catalogs,
+    ) -> Result<Self, RecipeError> {
         let (mut found, mut known) = (Self::default(), None);
-        for member in &fitted.members {
+        for (at, member) in fitted.members.iter().enumerate() {
+            // an older build has noted one for all of them, or none
+            let of_member = origin.and_then(|origin| Some(&origin.request.members.get(at)?.data));
+            let answered = of_member.or(fitted.data.as_ref());
             let path = folder.join(&member.model);
-            let unchanged = path.is_file()
-                && sha256_of_file(&path).map_err(RecipeError::io("read", &path))? == member.fingerprint.0;
-            if !unchanged {
-                found.notes.push(format!("the member `{}` is not there any more, or is another file now", member.name));
+            let parts = path.parent().map(MembersFolder::read).transpose()?.flatten();
+            let facts = match parts.filter(|parts| parts.own.model() == path) {
+                Some(parts) => {
+                    let out_of_fold = match (answered, parts.answers()?) {
+                        (Some(answered), Some(answers)) => Some(*answered == answers.data),
+                        _ => None,
+                    };
+                    found.mean(&member.name, &member.fingerprint, (&parts, out_of_fold), catalogs, &mut known)?
+                }
+                None => found.member(&member.name, &path, &member.fingerprint, catalogs, &mut known)?,
+            };
+            found.members.push(facts);
+            if let Some(answered) = answered {
+                found.data.iter_mut().for_each(|data| data.is_of_ensemble |= data.fingerprint == *answered);
             }
-            let run = path.parent().map(|parent| RunFolder(parent.to_owned())).filter(|run| run.metrics().exists());
-            let noted = run.as_ref().map(RunFolder::made_of).transpose()?.flatten();
-            let lineage = match (&run, &noted) {
-                (Some(run), Some(noted)) => lineage::ancestors(run, &noted.model)?,
-                _ => Vec::new(),
-            };
-            let made = match &run {
-                Some(run) => found.run(&member.name, run, noted.as_ref(), catalogs, &mut known)?,
-                None => None,
-            };
-            found.members.push(MemberFacts {
-                name: member.name.clone(),
-                sha256: member.fingerprint.0.clone(),
-                unchanged,
-                run: run.as_ref().map(|run| folder_name(&run.0)),
-                made,
-                lineage,
-            });
-        }
-        for data in &mut found.data {
-            data.is_of_ensemble = fitted.data.as_ref() == Some(&data.fingerprint);
         }
         Ok(found)
+    }
+
+    /// Of the runs in a folder of members that were trained on parts of the rows.
+    ///
+    /// # Errors
+    /// As [`Self::gather`].
+    pub(super) fn of_parts(parts: &MembersFolder, catalogs: &Catalogs) -> Result<Self, RecipeError> {
+        let (mut found, mut known) = (Self::default(), None);
+        found.all_rows("all members", parts, catalogs)?;
+        found.members = found.parts(None, parts, catalogs, &mut known)?;
+        Ok(found)
+    }
+
+    /// A member that is the mean of runs on parts of the rows.
+    fn mean(
+        &mut self,
+        name: &str,
+        fingerprint: &Fingerprint,
+        (parts, out_of_fold): (&MembersFolder, Option<bool>),
+        catalogs: &Catalogs,
+        known: &mut Option<Opened>,
+    ) -> Result<MemberFacts, RecipeError> {
+        let unchanged = self.is_unchanged(name, &parts.own.model(), fingerprint)?;
+        self.all_rows(name, parts, catalogs)?;
+        if out_of_fold == Some(true) {
+            let is_all = |data: &&mut MemberData| data.split == "train" && data.fingerprint == parts.rows;
+            self.data.iter_mut().filter(is_all).for_each(|data| data.is_of_ensemble = true);
+        }
+        if parts.report.is_none() {
+            self.notes.push(format!("the runs that the member `{}` is the mean of are not all trained", shown(name)));
+        }
+        let members = self.parts(Some(name), parts, catalogs, known)?;
+        let mean_of = MeanOf { sampling: parts.sampling.clone(), rows: parts.rows.clone(), out_of_fold, members };
+        Ok(MemberFacts {
+            name: name.to_owned(),
+            sha256: fingerprint.0.clone(),
+            unchanged,
+            run: None,
+            made: None,
+            lineage: Vec::new(),
+            mean_of: Some(mean_of),
+        })
+    }
+
+    /// The runs in a folder of members, called after the member whose mean they are.
+    fn parts(
+        &mut self,
+        of: Option<&str>,
+        parts: &MembersFolder,
+        catalogs: &Catalogs,
+        known: &mut Option<Opened>,
+    ) -> Result<Vec<MemberFacts>, RecipeError> {
+        let trained = parts.report.iter().flat_map(|report| &report.members);
+        let of_part = |part: &TrainedMember| {
+            let name = of.map_or_else(|| part.name.clone(), |of| format!("{of}/{}", part.name));
+            let run = RunFolder(parts.own.0.join(&part.name));
+            self.member(&name, &run.model(), &part.model, catalogs, known)
+        };
+        trained.map(of_part).collect()
+    }
+
+    /// The rows that were divided into parts, where they are still those.
+    fn all_rows(&mut self, member: &str, parts: &MembersFolder, catalogs: &Catalogs) -> Result<(), RecipeError> {
+        let recipe = parts.own.recipe();
+        let why = if recipe.exists() {
+            let recipe =
+                RecipeText::read(&recipe, &[]).map_err(RecipeError::from).and_then(|text| load(&text, catalogs));
+            let open = |recipe: Recipe| -> Result<Dataset, RecipeError> {
+                Ok(Dataset::open_split(&recipe.data.train, Path::new("/"), SplitRole::Train)?)
+            };
+            match recipe.and_then(open) {
+                Ok(dataset) if *dataset.fingerprint() == parts.rows => {
+                    return self.add(member, "train", &parts.rows, Some(&dataset));
+                }
+                Ok(_) => "they are other rows now".to_owned(),
+                Err(error) => error.to_string(),
+            }
+        } else {
+            "the build that trained them has not noted where they lie".to_owned()
+        };
+        let name = shown(member);
+        self.notes.push(format!("the files of all rows that `{name}` was trained on parts of are not told: {why}"));
+        self.add(member, "train", &parts.rows, None)
+    }
+
+    /// Whether a member's file is there and the same; where not, that is told.
+    fn is_unchanged(&mut self, name: &str, path: &Path, fingerprint: &Fingerprint) -> Result<bool, RecipeError> {
+        let unchanged = path.is_file() && sha256_of_file(path).map_err(RecipeError::io("read", path))? == fingerprint.0;
+        if !unchanged {
+            self.notes.push(format!("the member `{}` is not there any more, or is another file now", shown(name)));
+        }
+        Ok(unchanged)
+    }
+
+    /// A member by its file, which may lie in the folder of a run.
+    fn member(
+        &mut self,
+        name: &str,
+        path: &Path,
+        fingerprint: &Fingerprint,
+        catalogs: &Catalogs,
+        known: &mut Option<Opened>,
+    ) -> Result<MemberFacts, RecipeError> {
+        let unchanged = self.is_unchanged(name, path, fingerprint)?;
+        let snapshot = Snapshot::of(path)?;
+        let run = match &snapshot {
+            Some(snapshot) => Some(snapshot.run.clone()),
+            None => path.parent().map(Path::to_owned),
+        };
+        let run = run.map(RunFolder).filter(|run| run.metrics().exists());
+        let noted = run.as_ref().map(RunFolder::made_of).transpose()?.flatten();
+        let lineage = match (&run, &noted) {
+            (Some(run), Some(noted)) => lineage::ancestors(run, &noted.model)?,
+            _ => Vec::new(),
+        };
+        let mut made = match &run {
+            Some(run) => self.run(name, run, noted.as_ref(), catalogs, known)?,
+            None => None,
+        };
+        if let (Some(made), Some(snapshot)) = (&mut made, &snapshot) {
+            made.selection = format!("the state after step {}", snapshot.step);
+        }
+        Ok(MemberFacts {
+            name: name.to_owned(),
+            sha256: fingerprint.0.clone(),
+            unchanged,
+            run: run.as_ref().map(|run| folder_name(&run.0)),
+            made,
+            lineage,
+            mean_of: None,
+        })
     }
 
     fn run(
@@ -172,7 +319,7 @@ impl FoundMembers {
                     shown(member)
                 ));
             }
-            self.add(member, split, fingerprint, is_same.then_some(source))?;
+            self.add(member, split, fingerprint, is_same.then_some(&source.dataset))?;
         }
         Ok(())
     }
@@ -189,7 +336,7 @@ impl FoundMembers {
         member: &str,
         split: &str,
         fingerprint: &Fingerprint,
-        source: Option<&RowSource>,
+        dataset: Option<&Dataset>,
     ) -> Result<(), RecipeError> {
         let is_it = |data: &MemberData| data.split == split && data.fingerprint == *fingerprint;
         let at = self.data.iter().position(is_it).unwrap_or_else(|| {
@@ -204,8 +351,8 @@ impl FoundMembers {
         });
         let data = &mut self.data[at];
         data.members.push(member.to_owned());
-        if let Some(source) = source.filter(|_| data.files.is_empty()) {
-            data.files = files_of(&source.dataset)?;
+        if let Some(dataset) = dataset.filter(|_| data.files.is_empty()) {
+            data.files = files_of(dataset)?;
         }
         Ok(())
     }

@@ -11,6 +11,8 @@ mod frozen;
 mod input_facts;
 mod ledger;
 mod members;
+mod members_in_words;
+mod members_ledger;
 mod model_card;
 mod statements;
 mod study;
@@ -28,12 +30,13 @@ pub use ensemble::EnsembleLedger;
 pub use frozen::{AdaptedLayers, FrozenLayers};
 pub use input_facts::{InputFacts, Quantity};
 pub use ledger::{DataFacts, DataFile, Ledger, ModelFacts, Results, TrainingFacts};
-pub use members::{MemberData, MemberFacts, MemberRun};
+pub use members::{MeanOf, MemberData, MemberFacts, MemberRun};
+pub use members_ledger::MembersLedger;
 pub use statements::Statements;
 pub use study::{Machine, Selection, StudyLedger, Winner};
 pub use told_apart::{ToldApart, TrialTest};
 
-use crate::ensemble::EnsembleFolder;
+use crate::ensemble::{EnsembleFolder, MembersFolder};
 use crate::pages::page;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
@@ -55,7 +58,7 @@ pub struct DocumentReport {
     pub notes: Vec<String>,
 }
 
-/// Writes the documents of the run, the ensemble or the search in a folder into another one, by default its `documents`. Beside it lies
+/// Writes the documents of the run, the ensemble, the members on parts of the rows or the search in a folder into another one, by default its `documents`. Beside it lies
 /// `statements.yaml`, for what only people know; it is made where it is missing and never written over.
 ///
 /// # Errors
@@ -65,6 +68,9 @@ pub fn document(run: &Path, output: Option<&Path>, catalogs: &Catalogs) -> Resul
     let folder = output.map_or_else(|| run.join("documents"), Path::to_owned);
     if EnsembleFolder(run.to_owned()).description().exists() {
         return of_ensemble(run, folder, catalogs);
+    }
+    if let Some(parts) = MembersFolder::read(run)? {
+        return of_members(&parts, folder, catalogs);
     }
     if StudyFolder::new(run).holds_study() {
         return of_study(run, folder, catalogs);
@@ -103,6 +109,21 @@ fn of_ensemble(run: &Path, folder: PathBuf, catalogs: &Catalogs) -> Result<Docum
         ("ledger.json", json(&serde_json::to_value(&ledger).expect("our own types have string keys"))),
     ];
     documents.extend(ensemble::bill(&ledger).map(|bill| ("model.cdx.json", json(&bill))));
+    written(folder, &documents, &ledger.statements, file, ledger.notes.clone())
+}
+
+fn of_members(parts: &MembersFolder, folder: PathBuf, catalogs: &Catalogs) -> Result<DocumentReport, RecipeError> {
+    // a folder whose members are not finished gets no file
+    let trained = members_ledger::require_trained(parts)?;
+    let (statements, file) = Statements::of_run(&parts.own.0)?;
+    let ledger = MembersLedger::gather(parts, trained, statements, catalogs)?;
+    let card = members_ledger::markdown(&ledger);
+    let documents = [
+        ("README.md", card.clone().into_bytes()),
+        ("model-card.html", page::html(&format!("{}: model card", ledger.name), &card).into_bytes()),
+        ("ledger.json", json(&serde_json::to_value(&ledger).expect("our own types have string keys"))),
+        ("model.cdx.json", json(&members_ledger::bill(&ledger))),
+    ];
     written(folder, &documents, &ledger.statements, file, ledger.notes.clone())
 }
 

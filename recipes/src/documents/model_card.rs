@@ -158,7 +158,7 @@ fn training(ledger: &Ledger) -> String {
                 "{} of {} numbers, in {}",
                 grouped(facts.trained),
                 grouped(facts.trained + facts.frozen),
-                count(facts.trained_layers.len() as u64, "layer")
+                count(facts.trained_places, "layer")
             ),
         ),
         ("Selection", part(&["model", "train"])),

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use millstream_compiler::fused::{FuseOptions, Member, fuse};
 use millstream_compiler::losses::PredictionKind;
-use millstream_schemas::{Choice, ScoresOf, files, grouped, shown_path};
+use millstream_schemas::{Choice, ScoresOf, files, grouped, shown, shown_path};
 use millstream_training::ensembles::{FittedEnsemble, FittedModel};
 use serde::Serialize;
 use serde_json::json;
@@ -110,8 +110,15 @@ pub(super) fn write_model(
                 return Err(RecipeError::ensemble(output, message));
             }
             let mean = averaged(opened, chosen, metadata, catalogs)?;
-            let note = format!("{} numbers are means", grouped(mean.averaged as u64));
-            (mean.file, Vec::new(), None, [vec![note], mean.notes].concat())
+            let note = match (chosen.as_slice(), mean.averaged) {
+                ([one], _) => {
+                    Some(format!("the model is {} alone: no weights are averaged", shown(&opened[*one].name)))
+                }
+                // that all weights are the same is said by the mean
+                (_, 0) => None,
+                (_, numbers) => Some(format!("{} numbers are means", grouped(numbers as u64))),
+            };
+            (mean.file, Vec::new(), None, note.into_iter().chain(mean.notes).collect())
         }
     };
     if flips {

@@ -2,10 +2,11 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use millstream_schemas::{files, shown_path};
+use millstream_schemas::{files, shown, shown_path};
 use millstream_training::ensembles::FittedEnsemble;
 use serde_json::Value;
 
+use super::ensemble_origin::EnsembleOrigin;
 use crate::RecipeError;
 use crate::run_folder::folder_name;
 
@@ -39,8 +40,13 @@ impl EnsembleFolder {
         self.0.join("labels.txt")
     }
 
-    fn all(&self) -> [PathBuf; 4] {
-        [self.description(), self.model(), self.report(), self.labels()]
+    /// When, with which software and on which machine it was made, and what was asked for.
+    pub fn origin(&self) -> PathBuf {
+        self.0.join("origin.json")
+    }
+
+    fn all(&self) -> [PathBuf; 5] {
+        [self.description(), self.model(), self.report(), self.labels(), self.origin()]
     }
 
     /// Refuses a folder that holds something under one of the names, unless it is an ensemble that may be replaced.
@@ -85,6 +91,27 @@ impl EnsembleFolder {
             None => return Err(damaged("it states no version".into())),
         }
         serde_json::from_value(value).map_err(|error| damaged(error.to_string()))
+    }
+
+    /// How it was made; none where it has not noted that, as older builds did not.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is damaged.
+    pub fn read_origin(&self) -> Result<Option<EnsembleOrigin>, RecipeError> {
+        let path = self.origin();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let bytes = std::fs::read(&path).map_err(RecipeError::io("read", &path))?;
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+            let reason = shown(error.to_string());
+            RecipeError::ensemble(&path, format!("it is damaged: {reason}; fit the ensemble anew, or delete the file"))
+        })
+    }
+
+    pub(super) fn write_origin(&self, origin: &EnsembleOrigin) -> Result<(), RecipeError> {
+        let text = serde_json::to_vec_pretty(origin).expect("our own types have string keys");
+        self.write_file(&self.origin(), &text)
     }
 
     pub(super) fn write(&self, ensemble: &FittedEnsemble) -> Result<(), RecipeError> {

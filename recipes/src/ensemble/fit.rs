@@ -1,18 +1,22 @@
 use std::path::PathBuf;
 
+use millstream_pipeline::predictions_header;
+use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::recipe::ByteSize;
-use millstream_schemas::{Choice, Recipe, ScoresOf};
+use millstream_schemas::{Choice, Fingerprint, Recipe, ScoresOf};
 use millstream_training::MetricSet;
 use millstream_training::ensembles::{self, Ensemble, FittedEnsemble, MemberScores, NoSoups, Soups};
 use millstream_training::metrics::Bootstrap;
 use serde::Serialize;
 
 use super::chosen_by;
+use super::ensemble_origin::{EnsembleOrigin, FitRequest, RequestedMember};
 use super::export::{ExportReport, metadata, write_model};
 use super::files::EnsembleFolder;
 use super::members::{self, Opened, read_recipe};
 use super::soups::RecipeSoups;
-use crate::{Catalogs, Events, RecipeError, Stop, labels_file};
+use crate::origin::Origin;
+use crate::{Catalogs, Events, RecipeError, Stop, labels_file, moment};
 
 /// Which models to make one of, and how.
 #[derive(Clone, Debug)]
@@ -69,6 +73,7 @@ pub struct FitReport {
 /// Members or their predictions cannot be opened or do not fit together, the method makes no sense for them, or nothing can be written.
 pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result<FitReport, RecipeError> {
     options.folder.require_free(options.overwrite)?;
+    let began = moment::now();
     let method = Ensemble::choose(&options.catalogs.ensembles, &options.method, "--method")?;
     let opened = members::open(&options.members, options.output_name.as_deref(), &options.catalogs)?;
     let alike = members::require_alike(&opened)?;
@@ -82,6 +87,7 @@ pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result
     };
     let fit_options =
         ensembles::FitOptions { method: &method, metrics: &metrics, holdout: options.holdout, seed: options.seed };
+    let mut device = None;
     let mut fitted = match &recipe {
         Some(recipe) => {
             let mut soups = RecipeSoups {
@@ -94,8 +100,11 @@ pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result
                 stop,
                 memory: each(options.memory, opened.len()),
                 newest: None,
+                device: None,
             };
-            FittedEnsemble::fit(described, &scores, &fit_options, &mut soups as &mut dyn Soups)?
+            let fitted = FittedEnsemble::fit(described, &scores, &fit_options, &mut soups as &mut dyn Soups)?;
+            device = soups.device;
+            fitted
         }
         None => FittedEnsemble::fit(described, &scores, &fit_options, &mut NoSoups)?,
     };
@@ -106,6 +115,8 @@ pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result
     if !fitted.classes.is_empty() {
         options.folder.write_file(&options.folder.labels(), labels_file::to_text(&fitted.classes).as_bytes())?;
     }
+    let origin = Origin::without_base(began, device.as_ref());
+    options.folder.write_origin(&EnsembleOrigin { origin, request: request(options, &opened)? })?;
     // with this file the others are whole
     options.folder.write(&fitted)?;
     Ok(FitReport { folder: options.folder.0.clone(), ensemble: fitted, exported })
@@ -126,13 +137,46 @@ pub(super) fn aligned(
     let each = each(memory, opened.len());
     let mut found = Vec::with_capacity(opened.len());
     for (at, member) in opened.iter().enumerate() {
-        let path = match predictions.get(at) {
-            Some(path) => path.clone(),
-            None => member.usual_predictions(&given[at]),
-        };
+        let path = predictions_of(member, at, given, predictions);
         found.push((member.name.clone(), member.predictions(&path, each)?));
     }
     Ok(MemberScores::align(found)?)
+}
+
+/// Where what a member gave lies.
+fn predictions_of(member: &Opened, at: usize, given: &[PathBuf], predictions: &[PathBuf]) -> PathBuf {
+    match predictions.get(at) {
+        Some(path) => path.clone(),
+        None => member.usual_predictions(&given[at]),
+    }
+}
+
+/// What was asked for, with the predictions by their hashes.
+fn request(options: &FitOptions, opened: &[Opened]) -> Result<FitRequest, RecipeError> {
+    let mut members = Vec::with_capacity(opened.len());
+    for (at, (member, given)) in opened.iter().zip(&options.members).enumerate() {
+        let predictions = predictions_of(member, at, &options.members, &options.predictions);
+        let hash = sha256_of_file(&predictions).map_err(RecipeError::io("read", &predictions))?;
+        members.push(RequestedMember {
+            path: options.folder.relative(given),
+            data: predictions_header(&predictions)?.data,
+            predictions: options.folder.relative(&predictions),
+            fingerprint: Fingerprint(hash),
+        });
+    }
+    Ok(FitRequest {
+        members,
+        method: options.method.clone(),
+        metrics: options.metrics.clone(),
+        best: options.best.clone(),
+        holdout: options.holdout,
+        seed: options.seed,
+        bootstrap: options.bootstrap,
+        flips: options.flips,
+        output_name: options.output_name.clone(),
+        recipe: options.recipe.as_ref().map(|recipe| options.folder.relative(recipe)),
+        names_predictions: !options.predictions.is_empty(),
+    })
 }
 
 /// Of what is held of all predictions, that of one member: in the order of the file, in that of the first, and a part of both; with what a

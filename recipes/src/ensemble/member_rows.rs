@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use millstream_pipeline::Dataset;
 use millstream_schemas::recipe::FoldsRecipe;
-use millstream_schemas::{FileLock, count, files};
+use millstream_schemas::{FileLock, count, files, shown};
 use millstream_search::Random;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +49,47 @@ impl Sampling {
             Self::Folds(folds) => folds.count,
             Self::Bags { count, .. } => *count,
         }
+    }
+
+    /// `each is trained on all but one of 3 folds, which are drawn by the seed 0`.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Folds(FoldsRecipe { count, stratify, group, seed }) => {
+                let alike =
+                    stratify.as_ref().map(|column| format!(", with the values of {} spread alike", shown(column)));
+                let together = group.as_ref().map(|column| format!(", with rows of one {} together", shown(column)));
+                format!(
+                    "each is trained on all but one of {count} folds, which are drawn by the seed {seed}{}{}",
+                    alike.unwrap_or_default(),
+                    together.unwrap_or_default()
+                )
+            }
+            Self::Bags { seed, .. } => {
+                format!("each is trained on as many rows as there are, drawn with replacement by the seed {seed}")
+            }
+        }
+    }
+
+    /// As options of `ensemble members`.
+    pub fn options(&self) -> Vec<String> {
+        let mut options = Vec::new();
+        let mut say = |name: &str, value: String| options.extend([format!("--{name}"), value]);
+        match self {
+            Self::Folds(FoldsRecipe { count, stratify, group, seed }) => {
+                say("folds", count.to_string());
+                for (name, column) in [("stratify", stratify), ("group", group)] {
+                    if let Some(column) = column {
+                        say(name, column.clone());
+                    }
+                }
+                say("seed", seed.to_string());
+            }
+            Self::Bags { count, seed } => {
+                say("bags", count.to_string());
+                say("seed", seed.to_string());
+            }
+        }
+        options
     }
 
     /// The rows of each member as files in a folder, written where they are not there yet.
@@ -137,6 +178,18 @@ fn drawn(rows: usize, seed: u64, bag: usize) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_rows_were_divided_is_told_in_words_and_as_options() {
+        let folds = FoldsRecipe { count: 3, stratify: Some("label".into()), group: None, seed: 4 };
+        let of = |sampling: Sampling| (sampling.in_words(), sampling.options().join(" "));
+        let (words, options) = of(Sampling::Folds(folds));
+        assert!(words.contains("3 folds") && words.contains("label spread alike"), "{words}");
+        assert_eq!(options, "--folds 3 --stratify label --seed 4");
+        let (words, options) = of(Sampling::Bags { count: 5, seed: 0 });
+        assert!(words.contains("with replacement"), "{words}");
+        assert_eq!(options, "--bags 5 --seed 0");
+    }
 
     #[test]
     fn a_bag_has_as_many_rows_as_there_are_and_leaves_out_about_a_third_of_them() {

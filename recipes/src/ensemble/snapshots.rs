@@ -1,14 +1,52 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use millstream_schemas::recipe::AdaptersOutput;
 use millstream_schemas::{files, shown_path};
 use millstream_training::checkpoint::{self, Checkpoint};
+use serde::{Deserialize, Serialize};
 
+use super::files::EnsembleFolder;
 use super::members::read_recipe;
 use crate::preprocessing::Preprocessing;
 use crate::run_folder::RunFolder;
 use crate::run_start::made_of;
 use crate::{Catalogs, Opened, RecipeError, labels_file};
+
+/// The file that says which run's states lie in a folder.
+const STATES: &str = "snapshots.json";
+
+/// A state of a run that was written as a model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Snapshot {
+    /// The folder of the run, in the file from that of the states.
+    pub(crate) run: PathBuf,
+    /// The step after which it was so.
+    pub(crate) step: u64,
+}
+
+impl Snapshot {
+    /// Which state of which run a model is; none where that was not noted.
+    ///
+    /// # Errors
+    /// What was noted cannot be read, or is damaged.
+    pub(crate) fn of(model: &Path) -> Result<Option<Self>, RecipeError> {
+        let (Some(folder), Some(name)) = (model.parent(), model.file_name()) else { return Ok(None) };
+        let noted = noted(folder)?.remove(&*name.to_string_lossy());
+        Ok(noted.map(|noted| Self { run: folder.join(noted.run), ..noted }))
+    }
+}
+
+/// The states in a folder, by the names of their files.
+fn noted(folder: &Path) -> Result<BTreeMap<String, Snapshot>, RecipeError> {
+    let file = folder.join(STATES);
+    if !file.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let text = std::fs::read(&file).map_err(RecipeError::io("read", &file))?;
+    let damaged = |_| RecipeError::ensemble(&file, "it is damaged: it does not say of which run these states are");
+    serde_json::from_slice(&text).map_err(damaged)
+}
 
 /// Writes states of one run as models, to be members of an ensemble: those that `training.average` has kept (`last` or `best` so many), or else
 /// those of its checkpoints. They are called after their steps, and nothing is run.
@@ -33,7 +71,8 @@ pub fn snapshots(run: &Path, to: &Path, catalogs: &Catalogs) -> Result<Vec<PathB
     let program = compiled.program();
     let classes = opened.train.classes();
     let of_run = Preprocessing::of(&opened.recipe, &opened.train, &opened.spec, opened.loss.reads()).metadata();
-    let mut written = Vec::with_capacity(states.len());
+    let (mut written, mut noted) = (Vec::with_capacity(states.len()), noted(to)?);
+    let own = PathBuf::from(EnsembleFolder(to.to_owned()).relative(run));
     for (step, parameters) in states {
         let mut metadata = vec![of_run.clone(), ("millstream.steps".to_owned(), step.to_string())];
         if !classes.is_empty() {
@@ -41,10 +80,15 @@ pub fn snapshots(run: &Path, to: &Path, catalogs: &Catalogs) -> Result<Vec<PathB
             metadata.push((labels_file::KEY.to_owned(), names));
         }
         let model = program.export_with(&parameters, AdaptersOutput::Merged, &metadata)?;
-        let path = to.join(format!("step-{step}.onnx"));
+        let name = format!("step-{step}.onnx");
+        let path = to.join(&name);
         files::replace_file_by(&path, |out| model.write_to(out)).map_err(RecipeError::io("write", &path))?;
+        noted.insert(name, Snapshot { run: own.clone(), step });
         written.push(path);
     }
+    let file = to.join(STATES);
+    let text = serde_json::to_vec_pretty(&noted).expect("our own types have string keys");
+    files::replace_file(&file, &text).map_err(RecipeError::io("write", &file))?;
     Ok(written)
 }
 

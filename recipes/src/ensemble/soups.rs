@@ -29,6 +29,8 @@ pub(super) struct RecipeSoups<'a> {
     pub(super) memory: ByteSize,
     /// Of the mean that was run last, by its members in order.
     pub(super) newest: Option<(Vec<usize>, Predictions)>,
+    /// Where it was run.
+    pub(super) device: Option<Device>,
 }
 
 /// The mean of the weights of some members.
@@ -62,11 +64,14 @@ impl RecipeSoups<'_> {
             memory_check: None,
             beside: Beside::Nothing,
         };
-        let library = self.library;
+        let (library, mut used) = (self.library, None);
         let mut measuring = Measuring::open(&wanted, || {
             let runtime = millstream_runtime::ready(library)?;
-            Ok(Device::resolve(self.recipe.training.device.parse::<DeviceRequest>()?, runtime)?)
+            let device = Device::resolve(self.recipe.training.device.parse::<DeviceRequest>()?, runtime)?;
+            used = Some(device.clone());
+            Ok(device)
         })?;
+        self.device = used;
         let mut kept = KeptPredictions::in_memory(&model, &measuring, self.memory)?;
         let done = measuring.measure(Some(&mut kept), self.events, self.stop)?;
         let stopped = || RecipeError::mismatch("data.evaluate", "it was asked to stop");

@@ -6,11 +6,10 @@ use millstream_compiler::fused::{FuseOptions, Member, fuse};
 use millstream_compiler::losses::PredictionKind;
 use millstream_pipeline::{Dataset, PredictionWriter, SplitRole, predictions_header, read_predictions};
 use millstream_schemas::recipe::{ByteSize, Patterns};
-use millstream_schemas::{Choice, Fingerprint, Recipe, RowId, count, files, shown_path};
+use millstream_schemas::{Choice, Fingerprint, Recipe, RowId, files, shown_path};
 use millstream_training::Until;
 use millstream_training::ensembles::MemberScores;
-use millstream_training::metrics::{Evaluation, FigureKind};
-use serde::Serialize;
+use millstream_training::metrics::FigureKind;
 use serde_json::{Value, json};
 
 use super::export::metadata;
@@ -18,6 +17,7 @@ use super::files::{HELD_OUT, MEMBERS};
 use super::fit::{each, metric_set};
 use super::member_rows::{MemberRows, Sampling};
 use super::members;
+use super::members_report::{MembersReport, TrainedMember};
 use super::out_of_fold::{HeldOut, joined, mean, reads, require_alike};
 use crate::choices::Choices;
 use crate::evaluate::{EvaluateOptions, evaluate};
@@ -43,44 +43,6 @@ pub struct MembersOptions {
     pub library: Option<PathBuf>,
     /// What there is to choose among.
     pub catalogs: Catalogs,
-}
-
-/// Members that were trained, and what they give for rows that they have not seen.
-#[derive(Clone, Debug, Serialize)]
-pub struct MembersReport {
-    /// Version of this format; 1.
-    pub version: u32,
-    /// The folder.
-    pub folder: PathBuf,
-    /// Which rows each was trained on.
-    pub sampling: Sampling,
-    /// Rows of the recipe.
-    pub rows: u64,
-    /// Of these, how many have an answer of a member that was not trained on them.
-    pub answered: u64,
-    /// The members, in order.
-    pub members: Vec<TrainedMember>,
-    /// What is known of the figures beside the loss, in order.
-    pub figures: Vec<FigureKind>,
-    /// What all members together give for the rows that each has not seen.
-    pub out_of_fold: Evaluation,
-    /// The mean of the members as one model, which these answers stand for.
-    pub model: PathBuf,
-    /// The answers, which `ensemble fit` takes with the folder.
-    pub predictions: PathBuf,
-}
-
-/// One of them.
-#[derive(Clone, Debug, Serialize)]
-pub struct TrainedMember {
-    /// What its folder is called.
-    pub name: String,
-    /// SHA-256 of its model.
-    pub model: Fingerprint,
-    /// Rows that it has not seen and has an answer for.
-    pub rows: u64,
-    /// On these.
-    pub evaluation: Evaluation,
 }
 
 /// Trains a member on each part of the training rows, and lets each answer for the rows that it has not seen: the folder takes part in an
@@ -160,6 +122,7 @@ fn begin(recipe: &Recipe, dataset: &Dataset, options: &MembersOptions) -> Result
                     "it holds members of another recipe, other rows, or another number of them; choose another folder";
                 return Err(RecipeError::ensemble(&options.folder, message));
             }
+            note_recipe(recipe, options)?;
             return Ok(wanted);
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -173,7 +136,21 @@ fn begin(recipe: &Recipe, dataset: &Dataset, options: &MembersOptions) -> Result
     }
     files::create_folder(&options.folder).map_err(RecipeError::io("make", &options.folder))?;
     write(&file, &json!({ "version": 1, "made_of": wanted }))?;
+    note_recipe(recipe, options)?;
     Ok(wanted)
+}
+
+/// Writes the recipe as it was given, with every default, where it is not there yet: those of the members name parts of the rows.
+fn note_recipe(recipe: &Recipe, options: &MembersOptions) -> Result<(), RecipeError> {
+    let own = RunFolder(options.folder.clone());
+    if own.recipe().exists() {
+        return Ok(());
+    }
+    let folder = std::path::absolute(&own.0).map_err(RecipeError::io("find", &own.0))?;
+    let mut recipe = recipe.clone();
+    recipe.search = None;
+    recipe.output.folder.clone_from(&folder);
+    own.write(&own.recipe(), recipe.to_yaml_in(&folder, &options.catalogs.definitions()).as_bytes())
 }
 
 fn write(file: &Path, value: &Value) -> Result<(), RecipeError> {
@@ -332,15 +309,4 @@ fn report(
     };
     write(&options.folder.join(MEMBERS), &json!({ "version": 1, "made_of": made_of, "report": report }))?;
     Ok(report)
-}
-
-impl MembersReport {
-    /// `280 rows, of which 280 have an answer of a member that was not trained on them`.
-    pub fn rows_in_words(&self) -> String {
-        format!(
-            "{}, of which {} have an answer of members that were not trained on them",
-            count(self.rows, "training row"),
-            self.answered
-        )
-    }
 }

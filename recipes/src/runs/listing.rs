@@ -360,7 +360,7 @@ fn members(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
     let all = report["members"].as_array().map_or(&[][..], Vec::as_slice);
     let decides: Option<FigureKind> = serde_json::from_value(report["figures"][0].clone()).ok();
     let hashes = all.iter().filter_map(|member| member["model"].as_str());
-    let model = hash(&own.model())?;
+    let (model, noted) = (hash(&own.model())?, decisions::in_words(place)?);
     Ok(Found {
         entry: RunEntry {
             name: relative(folder, place),
@@ -386,9 +386,9 @@ fn members(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
             ),
             base: None,
             model: model.as_ref().map(|model| model.0.clone()),
-            note: None,
-            noted: 0,
-            links: Vec::new(),
+            note: noted.last().cloned(),
+            noted: noted.len(),
+            links: links(folder, &[("model card", place.join("documents").join("model-card.html"))]),
         },
         model,
         adapters: Vec::new(),

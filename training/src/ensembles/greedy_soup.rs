@@ -78,12 +78,19 @@ impl EnsembleFunction for GreedySoup {
             }
         }
         let shown = decides.shown(best);
-        let note = format!(
-            "{} of {} members are in the mean: {} {shown} on the rows that it was chosen by",
-            taken.len(),
-            fitting.members.members(),
-            decides.label()
-        );
-        Ok(Fitted { model: FittedModel::MeanOfWeights(taken), notes: vec![note] })
+        let (label, members) = (decides.label(), fitting.members.members());
+        let note = match taken.as_slice() {
+            [_] if members == 1 => None,
+            [one] => Some(format!(
+                "{} of the {members} members is kept alone, since with any other the mean becomes worse: {label} {shown} on the rows that it \
+                 was chosen by",
+                millstream_schemas::shown(fitting.members.name(*one))
+            )),
+            several => Some(format!(
+                "{} of {members} members are in the mean: {label} {shown} on the rows that it was chosen by",
+                several.len()
+            )),
+        };
+        Ok(Fitted { model: FittedModel::MeanOfWeights(taken), notes: note.into_iter().collect() })
     }
 }

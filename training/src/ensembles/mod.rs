@@ -143,6 +143,23 @@ mod tests {
         assert_eq!(fitted.notes.len(), 3);
     }
 
+    #[test]
+    fn a_soup_that_keeps_one_member_is_not_called_a_mean() {
+        let greedy = standard().rows().iter().find(|row| row.name == "greedy_soup").unwrap();
+        let notes = |sample: &Worked, members: &[&[f32]]| {
+            let members = of_classes(sample.columns, members, sample.classes);
+            let (metrics, mut soups) = (MetricSet::usual(members.reads()), MeanScores(&members));
+            let mut fitting = Fitting { members: &members, metrics: &metrics, seed: 0, soups: &mut soups };
+            chosen("greedy_soup", json!({})).unwrap().fit(&mut fitting).unwrap().notes
+        };
+        let [alone, several] = greedy.samples else { panic!("of one member, and of several") };
+        let note = &notes(alone, alone.members)[0];
+        assert!(note.starts_with("member 0 of the 3 members is kept alone") && !note.contains("in the mean"), "{note}");
+        let note = &notes(several, several.members)[0];
+        assert!(note.starts_with("2 of 3 members are in the mean"), "{note}");
+        assert!(notes(alone, &alone.members[..1]).is_empty(), "nothing was chosen among one");
+    }
+
     /// Rows of three classes; each of three members is wrong about another third of them.
     fn three_members() -> MemberScores {
         let classes: Vec<u32> = (0..90).map(|row| row % 3).collect();

@@ -1,0 +1,101 @@
+//! The folder of members that were trained on parts of the rows, as its files say it.
+
+use std::path::Path;
+
+use millstream_pipeline::predictions_header;
+use millstream_schemas::{Fingerprint, PredictionsHeader, shown};
+use serde::Deserialize;
+
+use super::ensemble_origin::in_shell;
+use super::files::MEMBERS;
+use super::member_rows::Sampling;
+use super::members_report::MembersReport;
+use crate::RecipeError;
+use crate::run_folder::RunFolder;
+
+/// Members that were trained on parts of the rows.
+#[derive(Clone, Debug)]
+pub(crate) struct MembersFolder {
+    /// The folder: as in that of a run, its `model.onnx` is what it gives, here the mean of the members, and its `recipe.yaml`, which older
+    /// builds did not write, names all rows.
+    pub(crate) own: RunFolder,
+    /// Which rows each member was trained on.
+    pub(crate) sampling: Sampling,
+    /// Of all rows, by the names, sizes and footers of their files.
+    pub(crate) rows: Fingerprint,
+    /// What came out; none while members are still to be trained.
+    pub(crate) report: Option<MembersReport>,
+}
+
+#[derive(Deserialize)]
+struct Written {
+    made_of: WrittenMadeOf,
+    report: Option<MembersReport>,
+}
+
+#[derive(Deserialize)]
+struct WrittenMadeOf {
+    sampling: Sampling,
+    rows: Fingerprint,
+}
+
+impl MembersFolder {
+    /// None where a folder is of no members.
+    ///
+    /// # Errors
+    /// Its file cannot be read, or is damaged.
+    pub(crate) fn read(folder: &Path) -> Result<Option<Self>, RecipeError> {
+        let file = folder.join(MEMBERS);
+        if !file.exists() {
+            return Ok(None);
+        }
+        let text = std::fs::read(&file).map_err(RecipeError::io("read", &file))?;
+        let Written { made_of, report } = serde_json::from_slice(&text).map_err(|error| {
+            let message =
+                format!("it is damaged and does not say which members lie here: {}", shown(error.to_string()));
+            RecipeError::ensemble(&file, message)
+        })?;
+        let own = RunFolder(folder.to_owned());
+        Ok(Some(Self { own, sampling: made_of.sampling, rows: made_of.rows, report }))
+    }
+
+    /// What its file of answers for rows that members have not seen says of itself; none where there is none.
+    ///
+    /// # Errors
+    /// It is no such file.
+    pub(crate) fn answers(&self) -> Result<Option<PredictionsHeader>, RecipeError> {
+        let file = self.own.predictions();
+        Ok(if file.exists() { Some(predictions_header(&file)?) } else { None })
+    }
+
+    /// The command that trains the same members, given in this folder; none where no recipe lies there.
+    pub(crate) fn command(&self, output: &str) -> Option<String> {
+        if !self.own.recipe().exists() {
+            return None;
+        }
+        let words = ["millstream", "ensemble", "members", "recipe.yaml"].map(str::to_owned).into_iter();
+        let words = words.chain(self.sampling.options()).chain(["-o".to_owned(), output.to_owned()]);
+        Some(in_shell(&words.collect::<Vec<_>>()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_members_says_which_they_are_and_a_damaged_one_is_told() {
+        let place = tempfile::tempdir().unwrap();
+        assert!(MembersFolder::read(place.path()).unwrap().is_none());
+        let file = place.path().join(MEMBERS);
+        let made_of =
+            r#""made_of": {"version": 1, "sampling": {"bags": {"count": 3, "seed": 7}}, "recipe": {}, "rows": "12ab"}"#;
+        std::fs::write(&file, format!("{{\"version\": 1, {made_of}}}")).unwrap();
+        let found = MembersFolder::read(place.path()).unwrap().unwrap();
+        assert_eq!((found.sampling, found.rows), (Sampling::Bags { count: 3, seed: 7 }, Fingerprint("12ab".into())));
+        assert!(found.report.is_none(), "members are under way");
+        std::fs::write(&file, r#"{"version": 1, "made"#).unwrap();
+        let message = MembersFolder::read(place.path()).unwrap_err().to_string();
+        assert!(message.contains(MEMBERS) && message.contains("it is damaged"), "{message}");
+    }
+}
