@@ -10,6 +10,7 @@ mod ensemble_arguments;
 mod excerpt;
 mod import_arguments;
 mod messages;
+mod missing_place;
 mod outcome;
 mod output;
 mod progress;

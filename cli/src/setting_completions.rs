@@ -28,7 +28,8 @@ fn pairs(settings: &[Setting]) -> String {
     settings.iter().map(of).collect()
 }
 
-/// Bash takes `=` for a word of its own, unless it is told otherwise.
+/// Bash takes `=` for a word of its own, unless it is told otherwise: `--set=a.b=c` is up to five words. What stands behind `--set` is put together
+/// again first.
 fn bash(settings: &[Setting]) -> String {
     let (keys, pairs) = (keys(settings), pairs(settings));
     format!(
@@ -36,27 +37,34 @@ fn bash(settings: &[Setting]) -> String {
 _millstream_keys='{keys}'
 _millstream_pairs='{pairs}'
 _millstream_set() {{
-    local cur="${{COMP_WORDS[COMP_CWORD]}}" at=$COMP_CWORD key=""
-    if [[ $at -ge 1 && "${{COMP_WORDS[at-1]}}" == "--set" ]]; then
-        if [[ "$cur" == *=* ]]; then
-            COMPREPLY=( $(compgen -W "$_millstream_pairs" -- "$cur") )
-        else
-            COMPREPLY=( $(compgen -W "$_millstream_keys" -- "$cur") )
-            compopt -o nospace 2>/dev/null
-        fi
-        return 0
-    elif [[ $at -ge 2 && "$cur" == "=" && "${{COMP_WORDS[at-2]}}" == "--set" ]]; then
-        key="${{COMP_WORDS[at-1]}}" cur=""
-    elif [[ $at -ge 3 && "${{COMP_WORDS[at-1]}}" == "=" && "${{COMP_WORDS[at-3]}}" == "--set" ]]; then
-        key="${{COMP_WORDS[at-2]}}"
+    local cur="${{COMP_WORDS[COMP_CWORD]}}" at typed="" before="" found="" words="" pair
+    if [[ "$cur" == --set=* ]]; then
+        found=yes before="--set=" typed="${{cur#--set=}}"
+    else
+        for (( at = COMP_CWORD - 1; at >= 1 && at >= COMP_CWORD - 4; at-- )); do
+            [[ "${{COMP_WORDS[at]}}" == "--set" ]] || continue
+            found=yes typed="${{COMP_WORDS[*]:at+1:COMP_CWORD-at}}"
+            typed="${{typed/#= /}}"
+            [[ "$typed" == "=" ]] && typed=""
+            typed="${{typed/ = /=}}"
+            typed="${{typed/% =/=}}"
+            # another word follows
+            [[ "$typed" == *" "* ]] && found=""
+            break
+        done
     fi
-    if [[ -n "$key" ]]; then
-        local pair words=""
+    if [[ -n "$found" && "$typed" != *=* ]]; then
+        COMPREPLY=( $(compgen -P "$before" -W "$_millstream_keys" -- "$typed") )
+        compopt -o nospace 2>/dev/null
+        return 0
+    elif [[ -n "$found" ]]; then
         for pair in $_millstream_pairs; do
-            [[ "$pair" == "$key="* ]] && words+=" ${{pair#*=}}"
+            [[ "$pair" == "${{typed%%=*}}="* ]] && words+=" $pair"
         done
         if [[ -n "$words" ]]; then
-            COMPREPLY=( $(compgen -W "$words" -- "$cur") )
+            COMPREPLY=( $(compgen -P "$before" -W "$words" -- "$typed") )
+            # where words are parted, the last one is completed
+            [[ "$cur" == *?=* ]] || COMPREPLY=( "${{COMPREPLY[@]#*=}}" )
             return 0
         fi
     fi

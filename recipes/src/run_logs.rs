@@ -19,6 +19,7 @@ pub(crate) fn open(opened: &Opened, folder: &RunFolder, trainer: &Trainer) -> Re
         hyperparameters: hyperparameters(&opened.recipe),
         recipe: opened.recipe.to_yaml(),
         figures: opened.metrics.figures(),
+        decides: opened.metrics.decides().clone(),
         goes_on: RunPlace::of(trainer.history()),
     };
     Ok(Logs::open(&opened.logs, run)?)

@@ -4,6 +4,7 @@
 mod event;
 mod planning;
 mod settings;
+mod untried;
 
 use std::collections::BTreeMap;
 

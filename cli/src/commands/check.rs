@@ -25,6 +25,10 @@ pub(crate) fn run(global: &Global, text: &RecipeText) -> anyhow::Result<Outcome>
     if let Some(open) = &of_space {
         open.check_models(None, &Stop::default())?;
         open.check_memory(&mut report);
+        // with a value for each open place it may be a recipe to train
+        if let Err(error) = open.require_open() {
+            report.warnings.push(format!("`millstream search run` would refuse it: {error}"));
+        }
     }
     let of_space = of_space.filter(|open| !open.space().parameters().is_empty());
     if global.json {
@@ -43,13 +47,20 @@ pub(crate) fn run(global: &Global, text: &RecipeText) -> anyhow::Result<Outcome>
 
 /// What is left open, and how many recipes that makes.
 fn space(open: &OpenRecipe) -> String {
-    let parameters = open.space().parameters();
+    let (parameters, wanted) = (open.space().parameters(), open.search().trials);
+    let combinations = match open.space().size().to_string() {
+        one if one == "1" => "1 combination".to_owned(),
+        several => format!("{several} combinations"),
+    };
     let said = format!(
-        "{} left open, {} combinations; `millstream search run` tries {} of them. Below, the first is checked: the first of each list, \
-         the least of each range.",
+        "{} left open, {}; `millstream search run` tries {}. Below, the first is checked: the first of each list, the least of each range.",
         count(parameters.len() as u64, "value"),
-        open.space().size(),
-        grouped(open.search().trials)
+        combinations,
+        match open.trials_of(wanted) {
+            trials if trials < wanted =>
+                format!("each of them once, {} of at most {}", count(trials, "trial"), grouped(wanted)),
+            trials => format!("{} of them", grouped(trials)),
+        }
     );
     format!("{}{}\n", output::prose(&said), crate::study_table::space(parameters))
 }

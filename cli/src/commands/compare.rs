@@ -9,9 +9,10 @@ use millstream::training::metrics::{FigureKind, Unit};
 
 use crate::arguments::{self, Global};
 use crate::table::Table;
-use crate::{Outcome, messages, output, progress, signals};
+use crate::{Outcome, messages, missing_place, output, progress, signals};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Compare) -> anyhow::Result<Outcome> {
+    arguments.runs.iter().try_for_each(|run| missing_place::require(run))?;
     let options = CompareOptions {
         runs: arguments.runs.clone(),
         predict: arguments.predict,

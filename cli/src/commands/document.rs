@@ -3,9 +3,10 @@ use millstream::recipes::documents::document;
 use millstream::schemas::{count, shown_path};
 
 use crate::arguments::{self, Global};
-use crate::{Outcome, messages, output};
+use crate::{Outcome, messages, missing_place, output};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Document) -> anyhow::Result<Outcome> {
+    missing_place::require(&arguments.run)?;
     let report = document(&arguments.run, arguments.output.as_deref(), &Catalogs::default())?;
     if global.json {
         output::print_json(&report)?;

@@ -6,12 +6,13 @@ use millstream::schemas::{count, grouped, percent, shown, shown_path};
 
 use crate::arguments::{self, Global};
 use crate::table::Table;
-use crate::{Outcome, commands, messages, output, progress};
+use crate::{Outcome, commands, messages, missing_place, output, progress};
 
 /// Factors that are told; the page and `--json` have them all.
 const MOST: usize = 10;
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Errors) -> anyhow::Result<Outcome> {
+    missing_place::require(&arguments.run)?;
     let options = ErrorOptions {
         run: arguments.run.clone(),
         overrides: arguments.overrides.clone(),

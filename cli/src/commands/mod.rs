@@ -38,6 +38,7 @@ use millstream::schemas::recipe::{PlacedFault, RecipeText, local_path};
 use millstream::schemas::{Recipe, SchemaError, shown_path};
 
 use crate::arguments::RecipeArguments;
+use crate::missing_place;
 
 /// Reads the recipe with what the command line changes, and hands it on. Errors know where in the recipe they stand, unless
 /// they are about keys whose value came from `elsewhere`.
@@ -77,6 +78,7 @@ pub(crate) fn text_of(arguments: &RecipeArguments) -> anyhow::Result<RecipeText>
         // with what the command line changed of it when the study began
         return Ok(StudyFolder::new(study).text_with(&arguments.overrides)?);
     }
+    missing_place::require(recipe)?;
     if !arguments.recipe.is_dir() {
         return Ok(RecipeText::read(&arguments.recipe, &arguments.overrides)?);
     }

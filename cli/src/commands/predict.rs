@@ -12,12 +12,13 @@ use millstream::schemas::recipe::RecipeText;
 
 use crate::arguments::{self, Global};
 use crate::table::Table;
-use crate::{Outcome, messages, output, progress, signals};
+use crate::{Outcome, messages, missing_place, output, progress, signals};
 
 /// Rows whose columns are made as wide as each other.
 const ROWS_A_TABLE: usize = 256;
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Predict) -> anyhow::Result<Outcome> {
+    missing_place::require(&arguments.model)?;
     let mut options = PredictOptions {
         batch: arguments.batch,
         top: arguments.top,

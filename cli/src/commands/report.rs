@@ -4,10 +4,11 @@ use anyhow::Context;
 use millstream::recipes::compare_runs;
 
 use crate::arguments::{self, Global};
-use crate::{Outcome, output};
+use crate::{Outcome, missing_place, output};
 use millstream::schemas::{count, shown_path};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Report) -> anyhow::Result<Outcome> {
+    arguments.runs.iter().try_for_each(|run| missing_place::require(run))?;
     let page = compare_runs(&arguments.runs)?;
     let file = &arguments.output;
     fs::write(file, page).with_context(|| format!("cannot write {}", shown_path(file)))?;

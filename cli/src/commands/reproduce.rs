@@ -6,12 +6,13 @@ use millstream::schemas::{count, decimal, grouped, shown, shown_path};
 
 use crate::arguments::{self, Global};
 use crate::table::Table;
-use crate::{Outcome, messages, output, progress, signals};
+use crate::{Outcome, messages, missing_place, output, progress, signals};
 
 /// Parameters that are told; `--json` has them all.
 const MOST: usize = 12;
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Reproduce) -> anyhow::Result<Outcome> {
+    missing_place::require(&arguments.run)?;
     let again = || {
         let run = std::path::absolute(&arguments.run).unwrap_or_else(|_| arguments.run.clone());
         let name = |folder: &Path| folder.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -11,7 +11,7 @@ use millstream::schemas::Choice;
 use millstream::schemas::{Recipe, shown_path};
 
 use crate::arguments::{self, Global};
-use crate::{Outcome, messages, output, signals};
+use crate::{Outcome, messages, missing_place, output, signals};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Watch) -> anyhow::Result<Outcome> {
     let folder = super::argument_path(arguments.run.as_os_str())?;
@@ -22,10 +22,15 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Watch) -> anyhow::Resu
     );
     let watch = Watch::open(&folder, WatchOptions { port: arguments.port, until_end: arguments.until_end })?;
     let address = format!("http://{}/", watch.address());
+    let has_begun = missing_place::holds_run(&folder);
     if global.json {
-        output::print_json_line(&serde_json::json!({ "event": "watching", "run": folder, "address": address }))?;
+        let line =
+            serde_json::json!({ "event": "watching", "run": folder, "address": address, "has_begun": has_begun });
+        output::print_json_line(&line)?;
     } else {
-        output::print(&format!("{}: {address}\n", shown_path(&folder)))?;
+        let yet =
+            if has_begun { "" } else { "no run there yet; the page shows it as soon as one begins in this folder\n" };
+        output::print(&format!("{}: {address}\n{yet}", shown_path(&folder)))?;
     }
     let stop = Stop::default();
     signals::listen_and_answer(&stop, "the page is taken down")?;

@@ -86,7 +86,7 @@ fn precisions_that_the_cpu_does_not_have_are_refused_before_anything_is_written(
 #[test]
 fn files_that_are_no_recipes() {
     let place = Workplace::new();
-    place.run(&["check", "missing.yaml"]).failed_with(&["cannot read missing.yaml", "No such file"]);
+    place.run(&["check", "missing.yaml"]).failed_with(&["cannot read missing.yaml", "No such file", "recipe.yaml"]);
     place.write("broken.yaml", "version: 1\nmodel: [");
     place.run(&["check", "broken.yaml"]).failed_with(&["broken.yaml"]);
     place.write("other.yaml", "just text");

@@ -60,15 +60,28 @@ fn class_names(place: &Workplace, file: &str) -> Vec<String> {
     Features::classes_in_lists(builder.schema(), file, "objects", Some("category")).unwrap().unwrap()
 }
 
-/// The sheet of the training rows with their boxes.
+/// The sheet of the training rows with their boxes, on the originals too, whether or not the model is asked for their classes.
 fn preview(place: &Workplace) {
-    place.write(
-        "boxes.yaml",
-        "version: 1\ndata:\n  train: data\n  inputs: {image: {image: {column: image}}}\n  targets: {boxes: {boxes: {column: objects, \
-         convention: coco, most: 4}}}\ntransforms: {train: [{resize: {size: 16}}, horizontal_flip]}\noutput: {folder: run}\n",
+    let sheet = |name: &str, more: &str| {
+        let recipe = format!(
+            "version: 1\ndata:\n  train: data\n  inputs: {{image: {{image: {{column: image}}}}}}\n  targets: {{boxes: {{boxes: {{column: \
+             objects, convention: coco, most: 4{more}}}}}}}\ntransforms: {{train: [{{resize: {{size: 16}}}}, horizontal_flip]}}\noutput: \
+             {{folder: run}}\n"
+        );
+        place.write("boxes.yaml", &recipe);
+        place.run(&["preview", "boxes.yaml", "-o", name]).done();
+        image::open(place.path(name)).unwrap().to_rgb8()
+    };
+    let named = sheet("sheet.png", "");
+    // the first column, where the pictures are as they were: boxes in the colours of their classes
+    for colour in [[86, 180, 233], [230, 159, 0]] {
+        let found = named.enumerate_pixels().filter(|(x, _, pixel)| *x < 168 && pixel.0 == colour).count();
+        assert!(found > 100, "{found} pixels of {colour:?}");
+    }
+    assert!(
+        sheet("plain.png", ", class_field: ''") == named,
+        "classes are shown whether or not the model is asked for them"
     );
-    place.run(&["preview", "boxes.yaml", "-o", "sheet.png"]).done();
-    assert!(place.path("sheet.png").exists());
 }
 
 #[test]

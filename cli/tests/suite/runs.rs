@@ -9,6 +9,22 @@ fn words(place: &Workplace, name: &str) -> String {
 }
 
 #[test]
+fn a_run_that_is_not_there_is_told_with_those_that_lie_beside_it() {
+    let place = Workplace::bare();
+    std::fs::create_dir_all(place.path("runs/flowers")).unwrap();
+    place.write("runs/flowers/metrics.json", "{}");
+    let wanted = ["cannot read runs/flower", "No such file", "did you mean `runs/flowers`?"];
+    for command in ["check", "document", "errors", "evaluate", "preview", "report", "reproduce", "train"] {
+        place.run(&[command, "runs/flower"]).failed_with(&wanted);
+    }
+    place.run(&["predict", "runs/flower", "a.png"]).failed_with(&wanted);
+    place.run(&["compare", "runs/flowers", "runs/flower"]).failed_with(&wanted);
+    place
+        .run(&["train", "elsewhere/flower"])
+        .failed_with(&["there is no folder elsewhere", "`millstream runs FOLDER`"]);
+}
+
+#[test]
 fn notes_and_lineage_stand_in_the_table_on_the_page_and_in_the_documents() {
     if !has_runtime() {
         return;

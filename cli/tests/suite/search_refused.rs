@@ -27,6 +27,25 @@ fn check_refuses_a_search_that_cannot_begin_as_the_search_itself_does() {
 }
 
 #[test]
+fn a_recipe_that_leaves_nothing_open_is_no_study_and_few_combinations_are_tried_once_each() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let wanted = ["search: nothing is left open", "docs/search.md"];
+    place.run(&arguments("run", &["search={trials: 3}", "output.folder=study"])).failed_with(&wanted);
+    place.run(&arguments("run", &["output.folder=study"])).failed_with(&wanted);
+    assert!(!place.path("study").exists());
+    let said = place.run_with("check", &["search={trials: 3}"]).done();
+    assert!(said.contains("nothing is left open"), "{said}");
+    let two = ["training.optimizer={choose: [sgd, adamw]}", "training.epochs=1", "output.folder=study"];
+    let said = place.run_with("check", &two).done();
+    assert!(said.contains("2 combinations") && said.contains("each of them once, 2 trials of at most 50"), "{said}");
+    place.run(&arguments("run", &two)).done();
+    assert_eq!(status(&place, "study")["trials"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn an_alternative_that_cannot_be_trained_is_told_with_its_values_before_a_study_begins() {
     if !has_runtime() {
         return;

@@ -65,7 +65,7 @@ fn what_is_set_is_completed_by_the_schema() {
     let place = Workplace::bare();
     place.write("completions.bash", &millstream(&["completions", "bash"]).done());
     let script = place.path("completions.bash");
-    let rows: [(&[&str], &[&str]); 6] = [
+    let rows: [(&[&str], &[&str]); 11] = [
         (
             &["train", "r.yaml", "--set", "training.opt"],
             &["training.optimizer=", "training.optimizer.adamw.learning_rate="],
@@ -74,6 +74,12 @@ fn what_is_set_is_completed_by_the_schema() {
         (&["check", "r.yaml", "--set", "training.schedule", "="], &["cosine", "linear"]),
         (&["train", "r.yaml", "--set", "training.schedule", "=", "cos"], &["cosine"]),
         (&["train", "r.yaml", "--set", "training.memory_check=w"], &["training.memory_check=warn"]),
+        // in one word, which bash parts at each `=` unless it is told otherwise
+        (&["train", "r.yaml", "--set", "=", "training.ep"], &["training.epochs="]),
+        (&["train", "r.yaml", "--set", "="], &["training.epochs=", "data.batch="]),
+        (&["train", "r.yaml", "--set", "=", "training.schedule", "=", "cos"], &["cosine"]),
+        (&["train", "r.yaml", "--set=training.ep"], &["--set=training.epochs="]),
+        (&["train", "r.yaml", "--set=training.memory_check=w"], &["--set=training.memory_check=warn"]),
         (&["train", "r.yaml", "--res"], &["--resume"]),
     ];
     for (words, wanted) in rows {

@@ -12,6 +12,8 @@ struct Watching {
     out: BufReader<ChildStdout>,
     /// `127.0.0.1:PORT`
     host: String,
+    /// Whether it was said that there is a run.
+    has_begun: bool,
 }
 
 impl Watching {
@@ -24,7 +26,7 @@ impl Watching {
         let told: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
         let host = told["address"].as_str().unwrap().trim_start_matches("http://").trim_end_matches('/').to_owned();
         assert!(host.starts_with("127.0.0.1:"), "{line}");
-        Self { child, out, host }
+        Self { child, out, host, has_begun: told["has_begun"] == true }
     }
 
     fn connect(&self, request: &str) -> TcpStream {
@@ -57,6 +59,7 @@ fn a_run_is_watched_from_before_it_begins_until_it_has_ended() {
     }
     let place = Workplace::new();
     let watching = Watching::begin(&place, &["watch", "runs/run", "--until-end", "--json"]);
+    assert!(!watching.has_begun);
     let page = watching.ask("/", &watching.host);
     assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("no run has begun"), "{page}");
     let request = format!("GET /events HTTP/1.1\r\nHost: {}\r\n\r\n", watching.host);
@@ -71,6 +74,7 @@ fn a_run_is_watched_from_before_it_begins_until_it_has_ended() {
     watching.end();
     // one that has ended before has its own page, and the watching ends by itself
     let watching = Watching::begin(&place, &["watch", "runs/run", "--json"]);
+    assert!(watching.has_begun);
     let page = watching.ask("/", &format!("localhost:{}", watching.host.rsplit(':').next().unwrap()));
     for part in ["Training loss", "Rows a second", "How it came about", "Recipe, with every default"] {
         assert!(page.contains(part), "{part} is missing");

@@ -37,8 +37,8 @@ const MOST_PICTURES: usize = 1000;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum PreviewSheet {
-    /// A contact sheet: a row of the data a line, first the original, then the draws, each with its steps as a caption
-    /// and its targets over it, read back from the tensors that training would see.
+    /// A contact sheet: a row of the data a line, first the original with its boxes and points, then the draws, each with its steps as a
+    /// caption and its targets over it, read back from the tensors that training would see.
     Image(RgbImage),
     /// The texts and their variants.
     Text(TextPreview),
@@ -72,7 +72,10 @@ impl Preview {
             output: &recipe.output.folder,
             known: None,
         };
-        let source = match RowSource::open(&wanted, chain.clone()) {
+        let with_classes = with_classes_of_boxes(data)
+            .and_then(|data| RowSource::open(&Wanted { data: &data, ..wanted }, chain.clone()).ok());
+        let opened = with_classes.map_or_else(|| RowSource::open(&wanted, chain.clone()), Ok);
+        let source = match opened {
             Err(error) if data.label.is_none() && data.targets.is_empty() => {
                 let without_label = DataRecipe { label: Some(String::new()), ..data.clone() };
                 RowSource::open(&Wanted { data: &without_label, ..wanted }, chain).map_err(|_| error)?
@@ -132,6 +135,21 @@ impl Preview {
             _ => rows::render(&self.source, &self.recipe.data, drawn).map(PreviewSheet::Image),
         }
     }
+}
+
+/// With the classes of boxes that a model is not asked for: whoever looks at pictures wants to see them. None where nothing is different.
+fn with_classes_of_boxes(data: &DataRecipe) -> Option<DataRecipe> {
+    let mut shown = data.clone();
+    let mut is_other = false;
+    for target in shown.targets.values_mut().filter(|target| target.name == "boxes") {
+        if let Some(options) = target.options.as_object_mut()
+            && options.get("class_field").and_then(|field| field.as_str()) == Some("")
+        {
+            options.remove("class_field");
+            is_other = true;
+        }
+    }
+    is_other.then_some(shown)
 }
 
 /// How a sheet is written.

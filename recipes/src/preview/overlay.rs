@@ -18,6 +18,8 @@ const TINT: u32 = 110;
 const HATCHING: u32 = 6;
 /// Most colours and numbers that a legend explains.
 const MOST_EXPLAINED: usize = 24;
+/// Most classes of boxes that are named below a picture.
+const MOST_NAMED: usize = 6;
 /// Pixels of a point's arms.
 const ARM: i64 = 4;
 
@@ -72,6 +74,23 @@ pub(super) fn legend<'a>(marks: impl Iterator<Item = &'a Mark>) -> Vec<Line> {
     lines.truncate(MOST_EXPLAINED);
     let more = (more > 0).then(|| Line::from(format!("and {more} more")));
     lines.into_iter().chain(more).chain(hatched).collect()
+}
+
+/// The names of the classes of boxes, each once, in their order; none where boxes have none.
+pub(super) fn box_classes<'a>(marks: impl Iterator<Item = &'a Mark>) -> Option<String> {
+    let mut names: Vec<&str> = Vec::new();
+    for mark in marks {
+        if let Mark::Box { class: Some((_, name)), .. } = mark
+            && !name.is_empty()
+            && !names.contains(&name.as_str())
+        {
+            names.push(name);
+        }
+    }
+    let more = names.len().saturating_sub(MOST_NAMED);
+    names.truncate(MOST_NAMED);
+    let more = (more > 0).then(|| format!(" and {more} more")).unwrap_or_default();
+    (!names.is_empty()).then(|| names.join(", ") + &more)
 }
 
 /// Tints each class, with a line where it ends; hatches what does not count.
@@ -207,6 +226,20 @@ mod tests {
             assert_eq!(lines.len(), wanted, "{count}");
             assert!(lines.iter().any(|line| line.text == last), "{count}: {lines:?}");
         }
+    }
+
+    #[test]
+    fn classes_of_boxes_are_named_once_each_and_the_rest_of_many_is_counted() {
+        let of = |names: &[&str]| {
+            let mark = |(number, name): (usize, &&str)| {
+                let class = (!name.is_empty()).then(|| (number, (*name).to_owned()));
+                Mark::Box { left: 0.0, top: 0.0, right: 1.0, bottom: 1.0, class }
+            };
+            box_classes(names.iter().enumerate().map(mark).collect::<Vec<_>>().iter())
+        };
+        assert_eq!(of(&["dog", "cat", "dog"]).as_deref(), Some("dog, cat"));
+        assert_eq!(of(&[""]), None);
+        assert_eq!(of(&["a", "b", "c", "d", "e", "f", "g", "h"]).as_deref(), Some("a, b, c, d, e, f and 2 more"));
     }
 
     #[test]

@@ -6,11 +6,11 @@ use millstream_pipeline::encodings::{Mark, StreamFacts, View};
 use millstream_pipeline::{Damage, Drawn, MarkReader, PipelineError, Row, Value, decode};
 use millstream_schemas::RowId;
 use millstream_schemas::recipe::{DamagedPolicy, DataRecipe};
-use millstream_transforms::{DrawKey, RgbImage, Scratch};
+use millstream_transforms::{DrawKey, ImageDrawing, RgbImage, Scratch};
 
 use super::contact_sheet::{Cell, lay_out};
 use super::lettering::Line;
-use super::overlay::legend;
+use super::overlay::{box_classes, legend};
 use super::{Drawing, DrawnPreview, DrawnRow, PreviewOptions};
 use crate::RecipeError;
 use crate::row_source::RowSource;
@@ -100,7 +100,7 @@ pub(super) fn render(source: &RowSource, data: &DataRecipe, drawn: &DrawnPreview
     Ok(lay_out(&lines, &headings, side))
 }
 
-/// The original, and each draw with the row's targets over it.
+/// The original with its boxes and points, and each draw with the row's targets over it.
 fn render_row(
     source: &RowSource,
     data: &DataRecipe,
@@ -125,11 +125,17 @@ fn render_row(
         let caption = steps.map(|drawn| drawn.to_string().into()).collect();
         cells.push(Cell { image, marks, caption });
     }
-    let mut caption: Vec<Line> = row.label.iter().cloned().map(Into::into).collect();
+    let untouched = ImageDrawing { source: original.facts(), steps: Vec::new() };
+    // targets as large as what the transforms make are not those of the picture as it is; what is wrong with them is told above
+    let mut marks = reader.marks(&read, Drawn::Image(&untouched)).unwrap_or_default();
+    marks.retain(|mark| matches!(mark, Mark::Box { .. } | Mark::Point { .. }));
+    let drawn = cells.iter().flat_map(|cell: &Cell| &cell.marks);
+    let named = row.label.clone().or_else(|| box_classes(marks.iter().chain(drawn)));
+    let mut caption: Vec<Line> = named.into_iter().map(Into::into).collect();
     caption.extend(legend(cells.iter().flat_map(|cell: &Cell| &cell.marks)));
     caption.push(format!("{}×{}", original.width, original.height).into());
     caption.push(row_id(row).to_string().into());
-    cells.insert(0, Cell { image: original, marks: Vec::<Mark>::new(), caption });
+    cells.insert(0, Cell { image: original, marks, caption });
     Ok(cells)
 }
 

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use millstream_schemas::Recipe;
 use millstream_schemas::recipe::{Fault, RecipeText, SearchRecipe};
-use millstream_search::spaces::{Condition, Distribution};
+use millstream_search::spaces::{Condition, Distribution, Size};
 use millstream_search::{Assignment, Space, Template};
 use serde_json::Value;
 
@@ -89,6 +89,29 @@ impl OpenRecipe {
     /// What the search is told.
     pub fn search(&self) -> &SearchRecipe {
         &self.search
+    }
+
+    /// So many trials of all that are wanted as there are: none has the values of another.
+    pub fn trials_of(&self, wanted: u64) -> u64 {
+        match self.space.size() {
+            Size::Finite(size) => wanted.min(u64::try_from(size).unwrap_or(u64::MAX)),
+            Size::Infinite => wanted,
+        }
+    }
+
+    /// Refuses a search in which all trials would be one and the same run, unless it is asked for runs with several seeds or of folds.
+    ///
+    /// # Errors
+    /// Nothing is left open, and what to write.
+    pub fn require_open(&self) -> Result<(), RecipeError> {
+        let SearchRecipe { repeats, folds, .. } = &self.search;
+        if !self.space.parameters().is_empty() || *repeats > 1 || folds.is_some() {
+            return Ok(());
+        }
+        let message = "nothing is left open, so that there is one run and nothing to try; leave a value open, as \
+                       `training.optimizer: {choose: [sgd, adamw]}` does (docs/search.md), ask for `search.repeats` or `search.folds`, or take \
+                       `millstream train`";
+        Err(RecipeError::mismatch("search", message))
     }
 
     /// With the first alternative and the least number wherever something is open.
@@ -289,6 +312,30 @@ mod tests {
             let error = OpenRecipe::load(&text(&[change]), &catalogs).expect_err(change).to_string();
             assert!(error.contains(wanted), "{change}: {error}");
         }
+    }
+
+    #[test]
+    fn a_search_of_nothing_is_refused_unless_it_asks_for_several_seeds_or_folds() {
+        let closed = |search: &str| {
+            let changes = ["training.optimizer=sgd", search];
+            OpenRecipe::load(&text(&changes), &Catalogs::default()).unwrap()
+        };
+        let error = closed("search={trials: 50}").require_open().unwrap_err().to_string();
+        for part in ["search: nothing is left open", "{choose: [sgd, adamw]}", "docs/search.md"] {
+            assert!(error.contains(part), "{error}");
+        }
+        closed("search={repeats: 2}").require_open().unwrap();
+        closed("search={folds: {count: 3}}").require_open().unwrap();
+        OpenRecipe::load(&text(&[]), &Catalogs::default()).unwrap().require_open().unwrap();
+        assert_eq!(closed("search={repeats: 2}").trials_of(50), 1);
+    }
+
+    #[test]
+    fn there_are_no_more_trials_than_combinations() {
+        let open = |optimizer: &str| OpenRecipe::load(&text(&[optimizer]), &Catalogs::default()).unwrap();
+        assert_eq!(open("training.optimizer={choose: [sgd, adamw]}").trials_of(50), 2);
+        assert_eq!(open("training.optimizer={choose: [sgd, adamw]}").trials_of(1), 1);
+        assert_eq!(open("seed=1").trials_of(50), 50);
     }
 
     #[test]

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use millstream_schemas::recipe::FoldsRecipe;
 use millstream_schemas::shown_path;
-use millstream_search::spaces::Parameter;
+use millstream_search::spaces::{Parameter, Size};
 use millstream_search::{Asked, SharedStudy, Study, Trial, TrialState};
 use millstream_training::metrics::{Better, FigureKind};
 use serde::Serialize;
@@ -37,7 +37,7 @@ pub struct StudyReport {
     pub size: String,
     /// What proposes, by its name.
     pub proposer: String,
-    /// Trials of the whole study, as the recipe says.
+    /// Trials of the whole study, as the recipe says, and no more than there are combinations.
     pub wanted: u64,
     /// Runs that each trial is the mean of.
     pub runs: usize,
@@ -200,7 +200,7 @@ pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe, sought: &Sought,
         parameters: settings.space.parameters().to_vec(),
         size: settings.space.size().to_string(),
         proposer: settings.proposer.name.clone(),
-        wanted: search.trials,
+        wanted: open.trials_of(search.trials),
         runs: names.len(),
         folds: search.folds.clone(),
         is_over: is_over(study, search.trials),
@@ -213,7 +213,11 @@ pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe, sought: &Sought,
 
 /// Whether whoever asks for work in a study of so many trials gets none, now and later.
 fn is_over(study: &Study, wanted: u64) -> bool {
-    let ends_early = study.settings().proposer.name == "grid";
+    let are_all_tried = match study.settings().space.size() {
+        Size::Finite(size) => study.trials().len() as u128 >= size,
+        Size::Infinite => false,
+    };
+    let ends_early = are_all_tried || study.settings().proposer.name == "grid";
     // a proposal costs milliseconds, which is spared where it is known that there is one
     let may_be = ends_early || study.trials().len() as u64 >= wanted;
     may_be && matches!(study.plan_ask("", 0.0, Some(wanted)), Ok((Asked::Done, _)))

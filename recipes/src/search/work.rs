@@ -59,7 +59,7 @@ const MOST_FAILURES: usize = 3;
 /// beside the text.
 ///
 /// # Errors
-/// The recipe is wrong, its figures are not those that trials have, the folder holds a study already; or as [`resume`].
+/// The recipe is wrong or leaves nothing open, its figures are not those that trials have, the folder holds a study already; or as [`resume`].
 pub fn run(
     text: &RecipeText,
     changes: &[String],
@@ -69,6 +69,7 @@ pub fn run(
     stop: &Stop,
 ) -> Result<SearchSummary, RecipeError> {
     let open = OpenRecipe::load(text, &options.catalogs)?;
+    open.require_open()?;
     let folder = StudyFolder::new(folder.unwrap_or(&open.first().output.folder));
     let settings = settings(&open, &folder)?;
     // What cannot be a study leaves nothing.
@@ -147,7 +148,8 @@ fn work(
     let search = open.search();
     let trials = options.trials.unwrap_or(search.trials);
     let parallel = options.parallel.unwrap_or(search.parallel);
-    let parallel = parallel.min(usize::try_from(trials).unwrap_or(usize::MAX)).max(1);
+    let all = open.trials_of(trials);
+    let parallel = parallel.min(usize::try_from(all).unwrap_or(usize::MAX)).max(1);
     let usual = Sharing::default();
     let silence = options.silence.unwrap_or(usual.silence);
     let sharing = Sharing { silence, most_trials: Some(trials) };
@@ -164,7 +166,7 @@ fn work(
         parameters: open.space().parameters().iter().map(|parameter| parameter.name.clone()).collect(),
         size: open.space().size().to_string(),
         figures: sought.kinds(),
-        trials,
+        trials: all,
         finished: shared.study().trials().iter().filter(|trial| trial.state.is_finished()).count() as u64,
         parallel,
     });

@@ -131,7 +131,9 @@ impl Course {
         if event_name == "started" {
             *self = Self { total_steps: count("total_steps"), epochs: count("epochs"), ..Self::default() };
             let figures = event.get("figures").and_then(|figures| serde_json::from_value(figures.clone()).ok());
-            self.record = Some(record(text("run"), figures.unwrap_or_default()));
+            let figures: Vec<FigureKind> = figures.unwrap_or_default();
+            let decides = deciding(event, &figures);
+            self.record = Some(record(text("run"), figures, decides));
             return true;
         }
         if event_name.is_empty() {
@@ -139,7 +141,7 @@ impl Course {
         }
         let (total_steps, epochs) = (self.total_steps, self.epochs);
         // of a log whose beginning was written by no build that says what it measures
-        let record = self.record.get_or_insert_with(|| record(String::new(), Vec::new()));
+        let record = self.record.get_or_insert_with(|| record(String::new(), Vec::new(), FigureKind::loss()));
         let history = &mut record.history;
         match event_name.as_str() {
             "resumed" => {
@@ -214,15 +216,21 @@ impl Course {
 
 const UNDER_WAY: &str = "under way";
 
-fn record(title: String, figures: Vec<FigureKind>) -> RunRecord {
+fn record(title: String, figures: Vec<FigureKind>, decides: FigureKind) -> RunRecord {
     let mut record = RunRecord { version: RunRecord::VERSION, title, ending: UNDER_WAY.into(), ..RunRecord::default() };
-    if let Some(first) = figures.first() {
-        record.history.decides = first.clone();
-    } else {
-        record.history.decides = FigureKind::loss();
-    }
-    record.history.figures = figures;
+    (record.history.figures, record.history.decides) = (figures, decides);
     record
+}
+
+/// The figure that decides, as the first line says it; of an older build, which did not, as the recipe does.
+fn deciding(started: &Map<String, Value>, figures: &[FigureKind]) -> FigureKind {
+    let said = started.get("decides").and_then(|decides| serde_json::from_value(decides.clone()).ok());
+    said.unwrap_or_else(|| {
+        let named = started.get("hyperparameters").and_then(|chosen| chosen.get("training.best")?.as_str());
+        let usual = |figure: &FigureKind| figure.of_constant_answer || figure.name == "accuracy";
+        let is_it = |figure: &&FigureKind| named.map_or_else(|| usual(figure), |name| figure.name == name);
+        figures.iter().find(is_it).cloned().unwrap_or_else(FigureKind::loss)
+    })
 }
 
 /// The loss and the figures of a line.
@@ -300,6 +308,26 @@ mod tests {
         assert!(followed.advance().unwrap().changed && followed.record().is_none());
         fs::write(&path, "no log\n").unwrap();
         assert_eq!(followed.advance().unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn the_figure_that_decides_is_the_one_of_the_run_and_not_the_first() {
+        let kinds = r#"[{"name":"mean_iou","better":"higher","unit":"share"},{"name":"accuracy","better":"higher","unit":"share","of_constant_answer":true}]"#;
+        let loss = r#"{"name":"loss","better":"lower","unit":"number"}"#;
+        let mean_iou = r#"{"name":"mean_iou","better":"higher","unit":"share"}"#;
+        for (said, wanted) in [
+            (format!(r#","decides":{mean_iou}"#), "mean_iou"),
+            (format!(r#","decides":{loss}"#), "loss"),
+            // of older builds
+            (String::new(), "accuracy"),
+            (r#","hyperparameters":{"training.best":"mean_iou"}"#.to_owned(), "mean_iou"),
+            (r#","hyperparameters":{"training.best":"loss"}"#.to_owned(), "loss"),
+        ] {
+            let line = format!(r#"{{"event":"started","run":"a","figures":{kinds}{said}}}"#);
+            let mut course = Course::default();
+            assert!(course.take(&serde_json::from_str(&line).unwrap()));
+            assert_eq!(course.record.unwrap().history.decides.name, wanted, "{line}");
+        }
     }
 
     #[test]

@@ -55,14 +55,20 @@ impl ProposerFunction for Grid {
         let Size::Finite(size) = self.size(request.space, None) else { return None };
         let size = u64::try_from(size).ok()?;
         let cells = request.history.trials.iter().filter_map(|trial| trial.note.get("cell")?.as_u64());
-        let cell = cells.max().map_or(0, |last| last + 1);
-        if cell >= size {
-            return None;
-        }
-        let mut assignment = Assignment::default();
-        self.fill(request.space, None, u128::from(self.place(cell, size, request.seed)), &mut assignment);
+        let next = cells.max().map_or(0, |last| last + 1);
+        // somebody may have asked for some of them
+        let is_tried =
+            |assignment: &Assignment| request.history.trials.iter().any(|trial| trial.assignment == *assignment);
+        let mut left =
+            (next..size).map(|cell| (cell, self.at(request.space, self.place(cell, size, request.seed).into())));
+        let (cell, assignment) = left.find(|(_, assignment)| !is_tried(assignment))?;
         Some(Proposal { assignment, note: json!({ "cell": cell }) })
     }
+}
+
+/// The combination at this place of all that a space has, which can be counted; each place below their number has another.
+pub(crate) fn combination(space: &Space, place: u128) -> Assignment {
+    Grid::default().at(space, place)
 }
 
 impl Grid {
@@ -72,6 +78,12 @@ impl Grid {
 
     fn size(&self, space: &Space, when: Option<&Condition>) -> Size {
         space.size_where(when, &|parameter| self.count(parameter))
+    }
+
+    fn at(&self, space: &Space, place: u128) -> Assignment {
+        let mut assignment = Assignment::default();
+        self.fill(space, None, place, &mut assignment);
+        assignment
     }
 
     /// Which combination comes at this place of the order.

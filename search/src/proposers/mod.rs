@@ -15,6 +15,7 @@ use std::sync::OnceLock;
 
 use millstream_schemas::choice::{Catalog, Choice};
 
+pub(crate) use grid::combination;
 pub use proposer::Proposer;
 pub use proposer_function::{Proposal, ProposerFunction, Request, one_objective};
 pub use proposer_kind::{Build, ProposerKind};

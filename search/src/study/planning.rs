@@ -1,5 +1,6 @@
 //! What is to happen next in a study, as events that have not happened yet.
 
+use super::untried::untried;
 use super::{Asked, AskedTrial, Event, Outcome, Study};
 use crate::proposers::{Proposal, Request};
 use crate::stopping::{Course, Decision};
@@ -10,7 +11,8 @@ impl Study {
     /// What a worker gets who asks for work, and the event that lets it happen.
     ///
     /// That is a trial that waits, one that a rule has paused and now wants to go on, or a new one, as long as there are fewer
-    /// than `most` trials. Where nothing else is left and no trial is complete, the best of the paused ones goes on.
+    /// than `most` trials and settings that were not tried. Where nothing else is left and no trial is complete, the best of the paused ones
+    /// goes on.
     ///
     /// # Errors
     /// The proposer proposes what the space does not hold.
@@ -34,7 +36,7 @@ impl Study {
         let number = self.trials.len() as u64;
         if most.is_none_or(|most| number < most) {
             let request = Request { space: &self.settings.space, seed: self.settings.seed, number, history };
-            if let Some(Proposal { assignment, note }) = self.proposer.propose(&request) {
+            if let Some(Proposal { assignment, note }) = untried(&self.proposer, &request) {
                 self.settings.space.check(&assignment)?;
                 let asked = AskedTrial { number, assignment: assignment.clone(), reported: None };
                 let event = Event::Proposed { trial: number, assignment, note, worker: worker.into(), time };

@@ -114,6 +114,7 @@ fn open(folder: &Path, goes_on: Option<RunPlace>) -> Logs {
         ]),
         recipe: "version: 1\n".into(),
         figures: vec![figure(FIGURE), figure("top_5")],
+        decides: figure("top_5"),
         goes_on,
     };
     let mut logs = Logs::open(&every_log(), run).unwrap();
@@ -344,6 +345,7 @@ fn every_so_many_steps_are_written_where_that_is_asked_for() {
         hyperparameters: Map::new(),
         recipe: String::new(),
         figures: Vec::new(),
+        decides: FigureKind::loss(),
         goes_on: None,
     };
     let mut logs = Logs::open(&[every], run).unwrap();

@@ -54,6 +54,8 @@ pub struct StartEntry<'a> {
     pub epochs: u64,
     /// The figures of each evaluation beside the loss, in the order in which they are shown.
     pub figures: &'a [FigureKind],
+    /// The figure that decides which epoch is the best.
+    pub decides: &'a FigureKind,
     /// What was chosen, by its place in the recipe: numbers, truth values and texts.
     pub hyperparameters: &'a Map<String, Value>,
 }

@@ -22,6 +22,8 @@ pub struct LoggedRun {
     pub recipe: String,
     /// The figures of each evaluation beside the loss, in the order in which they are shown.
     pub figures: Vec<FigureKind>,
+    /// The figure that decides which epoch is the best.
+    pub decides: FigureKind,
     /// Where it goes on; `None` where it begins with its first step.
     pub goes_on: Option<RunPlace>,
 }

@@ -146,8 +146,10 @@ impl Logs {
         match run.goes_on {
             Some(place) => self.write(&Entry::Resumed { step: place.steps }),
             None => {
-                let (run, figures, hyperparameters) = (&*run.name, &run.figures, &run.hyperparameters);
-                self.write(&Entry::Started(StartEntry { run, total_steps, epochs, figures, hyperparameters }));
+                let (name, figures, hyperparameters) = (&*run.name, &run.figures, &run.hyperparameters);
+                let decides = &run.decides;
+                let start = StartEntry { run: name, total_steps, epochs, figures, decides, hyperparameters };
+                self.write(&Entry::Started(start));
             }
         }
     }
@@ -264,6 +266,7 @@ mod tests {
             hyperparameters: Map::new(),
             recipe: String::new(),
             figures: Vec::new(),
+            decides: crate::metrics::FigureKind::loss(),
             goes_on: None,
         };
         assert!(Logs::open(&wanted, run).is_err());

@@ -127,17 +127,8 @@ fn charts(runs: &[RunRecord]) -> Vec<Chart> {
     let of_steps = |title, scale, smooth, value: fn(&Point) -> f64| {
         Chart::new(Subject { title, x_name: "step", scale, smooth }, &by_step(value))
     };
-    // What decides, and the loss.
-    let mut kinds: Vec<&FigureKind> = Vec::new();
-    for decides in runs.iter().map(|run| &run.history.decides).filter(|kind| kind.name != FigureKind::LOSS) {
-        if !kinds.contains(&decides) {
-            kinds.push(decides);
-        }
-    }
-    let loss = FigureKind::loss();
-    kinds.push(&loss);
     let mut charts = vec![of_steps("Training loss", Numbers, true, |point| point.loss)];
-    charts.extend(kinds.into_iter().map(of_evaluations));
+    charts.extend(figure_kinds(runs).iter().map(of_evaluations));
     charts.push(of_steps("Learning rate", Amounts, false, |point| point.learning_rate));
     let by_pace = |value: fn(&PacePoint) -> f64| {
         let points = move |run: &RunRecord| {
@@ -151,6 +142,19 @@ fn charts(runs: &[RunRecord]) -> Vec<Chart> {
     charts.push(of_pace("Rows a second", Amounts, |point| point.rows as f64 / point.seconds));
     charts.push(of_pace("Share of the time spent waiting for rows", Shares, |point| point.waiting / point.seconds));
     charts.into_iter().flatten().collect()
+}
+
+/// The figures that have a chart: what decides, the loss, and then all others that evaluations of these runs have.
+fn figure_kinds(runs: &[RunRecord]) -> Vec<FigureKind> {
+    let deciding = runs.iter().map(|run| &run.history.decides).filter(|kind| kind.name != FigureKind::LOSS);
+    let others = runs.iter().flat_map(|run| &run.history.figures);
+    let mut kinds: Vec<FigureKind> = Vec::new();
+    for kind in deciding.cloned().chain([FigureKind::loss()]).chain(others.cloned()) {
+        if kinds.iter().all(|known| known.name != kind.name) {
+            kinds.push(kind);
+        }
+    }
+    kinds
 }
 
 /// In passes over the rows.

@@ -4,7 +4,7 @@ use crate::support::{batch, batches, classes, program};
 use millstream_compiler::losses::PredictionKind;
 use millstream_runtime::Device;
 use millstream_schemas::Fingerprint;
-use millstream_training::metrics::{Cell, Record, Table};
+use millstream_training::metrics::{Better, Cell, FigureKind, Record, Table, Unit};
 use millstream_training::report::{About, Example, Page, WrongRow};
 use millstream_training::schedules::Schedule;
 use millstream_training::{
@@ -139,6 +139,29 @@ fn shares_have_the_whole_axis_and_a_loss_says_where_its_own_begins() {
     assert!(chart("Rows a second").contains(">0</text>") && chart("Learning rate").contains("\">0."));
     let loss = chart("Loss on the evaluation rows");
     assert!(loss.contains("<p class=\"legend\">the axis begins at 3.50, not at 0</p>"), "{loss}");
+}
+
+#[test]
+fn every_figure_that_evaluations_have_is_drawn_what_decides_first_and_on_its_own_axis() {
+    let mut record = record("run");
+    let kind = |name: &str, better, unit| FigureKind { name: name.into(), better, unit, of_constant_answer: false };
+    record.history.figures.extend([
+        kind("mean_iou", Better::Higher, Unit::Share),
+        kind("mae", Better::Lower, Unit::Number),
+        kind("never_measured", Better::Lower, Unit::Number),
+    ]);
+    for (at, evaluated) in record.history.evaluations.iter_mut().enumerate() {
+        evaluated.figures.figures.set("mean_iou", Some(0.25 + 0.01 * at as f64));
+        evaluated.figures.figures.set("mae", Some(7.5 - at as f64));
+    }
+    let page = report::render("Figures", &[record]).unwrap();
+    let titles = ["Accuracy", "Loss", "Mean-iou", "Mae"].map(|name| format!("<h3>{name} on the evaluation rows</h3>"));
+    let places: Vec<usize> = titles.iter().map(|title| page.find(title).unwrap_or_else(|| panic!("{title}"))).collect();
+    assert!(places.is_sorted(), "{places:?}");
+    assert!(titles.iter().all(|title| page.matches(title.as_str()).count() == 1));
+    let mean_iou = &page[places[2]..places[2] + page[places[2]..].find("</section>").unwrap()];
+    assert!(mean_iou.contains(">0 %</text>") && mean_iou.contains(">100 %</text>"), "{mean_iou}");
+    assert!(!page.contains("Never-measured"), "there is nothing to draw of it");
 }
 
 #[test]
