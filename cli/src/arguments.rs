@@ -423,11 +423,11 @@ pub(crate) struct Preview {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  millstream inspect data/flowers\n  millstream inspect 'data/train-*.parquet' --label \
-    species\n  millstream inspect model.onnx --pattern 'layer4.*' --pattern head"
+    species\n  millstream inspect model.onnx --pattern 'layer4.*' --pattern head\n  millstream inspect --operators"
 )]
 pub(crate) struct Inspect {
     /// Parquet: files, folders or patterns, looked at as one dataset; or one .onnx file
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", required_unless_present = "operators")]
     pub(crate) paths: Vec<OsString>,
     /// Layers that this pattern of names would unfreeze (`*` any run, `?` one character); may be given several times
     #[arg(short, long = "pattern", value_name = "PATTERN")]
@@ -435,6 +435,9 @@ pub(crate) struct Inspect {
     /// Column that holds the class
     #[arg(long, default_value = "label")]
     pub(crate) label: String,
+    /// List the operators that models may have, and how a gradient goes through each
+    #[arg(long, conflicts_with_all = ["paths", "patterns", "label"])]
+    pub(crate) operators: bool,
 }
 
 /// Print a recipe with every default filled in
