@@ -12,6 +12,7 @@ use millstream::training::range_test::RangeTest;
 use crate::colour::Color;
 pub(crate) use crate::ensemble_arguments::{Ensemble, EnsembleCommand, EnsembleFit, EnsembleMembers, MeasureArguments};
 pub(crate) use crate::import_arguments::Import;
+pub(crate) use crate::inspect_arguments::Inspect;
 pub(crate) use crate::recipe_arguments::RecipeArguments;
 use crate::recipe_arguments::whole_number;
 pub(crate) use crate::run_arguments::{Compare, Document, Errors, Note, Report, Reproduce, Runs, Watch};
@@ -165,7 +166,7 @@ pub(crate) struct Schema {
 /// compiled.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  millstream init flowers/ mobilenet_v2.onnx\n  millstream init 'reviews-train-*.parquet' bert/model.onnx --evaluate \
+    after_help = "Examples:\n  millstream init flowers/ mobilenet_v2.onnx\n  millstream init flowers/    without a model yet\n  millstream init 'reviews-train-*.parquet' bert/model.onnx --evaluate \
     'reviews-test-*.parquet' -o reviews.yaml"
 )]
 pub(crate) struct Init {
@@ -173,9 +174,9 @@ pub(crate) struct Init {
     /// it
     #[arg(value_name = "DATA")]
     pub(crate) data: PathBuf,
-    /// The pretrained model
+    /// The pretrained model; without it the recipe says what is known of the data, enough for `preview`, and where the model is to stand
     #[arg(value_name = "MODEL.onnx")]
-    pub(crate) model: PathBuf,
+    pub(crate) model: Option<PathBuf>,
     /// The rows to evaluate on; without it those of another split in the same folder, or a part of what is no Parquet
     #[arg(long, value_name = "DATA")]
     pub(crate) evaluate: Vec<PathBuf>,
@@ -414,27 +415,6 @@ pub(crate) struct Preview {
     /// Render the steps that an earlier `preview --json` printed
     #[arg(long, value_name = "STEPS.json", conflicts_with_all = ["rows", "draws", "seed"])]
     pub(crate) replay: Option<PathBuf>,
-}
-
-/// Look into a Parquet dataset or an ONNX model
-///
-/// Of a dataset: columns and what they mean, files, rows, row groups, sizes, rows of each class. Of a model: inputs, outputs,
-/// its layers in order with the number of their parameters, its operators, and what an unfreeze pattern would match.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  millstream inspect data/flowers\n  millstream inspect 'data/train-*.parquet' --label \
-    species\n  millstream inspect model.onnx --pattern 'layer4.*' --pattern head"
-)]
-pub(crate) struct Inspect {
-    /// Parquet: files, folders or patterns, looked at as one dataset; or one .onnx file
-    #[arg(value_name = "PATH", required = true)]
-    pub(crate) paths: Vec<OsString>,
-    /// Layers that this pattern of names would unfreeze (`*` any run, `?` one character); may be given several times
-    #[arg(short, long = "pattern", value_name = "PATTERN")]
-    pub(crate) patterns: Vec<String>,
-    /// Column that holds the class
-    #[arg(long, default_value = "label")]
-    pub(crate) label: String,
 }
 
 /// Print a recipe with every default filled in

@@ -9,6 +9,7 @@ mod editor_schema;
 mod ensemble_arguments;
 mod excerpt;
 mod import_arguments;
+mod inspect_arguments;
 mod messages;
 mod missing_place;
 mod outcome;

@@ -25,6 +25,7 @@ mod inference;
 mod inference_memory;
 pub mod initializers;
 mod kinds_of_nodes;
+mod known_operators;
 mod large_kernels;
 pub mod losses;
 mod matrix_sums;
@@ -56,6 +57,7 @@ pub use finetuning::{
 pub use frozen_prefix::{FrozenPrefix, NoFrozenPrefix};
 pub use inference_memory::InferenceMemory;
 pub use initializers::Initializer;
+pub use known_operators::{KnownOperator, KnownOperators, Passage, known_operators};
 pub use losses::Loss;
 pub use mixed_precision::{InFloat32, MixedPrecision};
 pub use model_file::{ImageInput, Model, ModelDifferences, OnnxFile, TensorDifference};

@@ -5,6 +5,7 @@ mod catalogs_page;
 mod commands_page;
 mod documentation;
 mod gallery_page;
+mod operators_page;
 mod recipe_page;
 mod schema_text;
 
@@ -70,5 +71,6 @@ fn pages(asked: &Asked) -> Result<Vec<(&'static str, String)>, String> {
         ("docs/catalogs.md", catalogs_page::page(&schema, asked)?),
         ("docs/commands.md", commands_page::page(asked)?),
         ("docs/gallery.md", gallery_page::page(asked)?),
+        ("docs/operators.md", operators_page::page(asked)?),
     ])
 }

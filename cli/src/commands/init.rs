@@ -8,10 +8,13 @@ use millstream::schemas::recipe::RecipeText;
 use millstream::schemas::{files, shown, shown_path};
 
 use crate::arguments::{self, Global};
+use crate::commands::is_model;
+use crate::commands::train::quoted;
 use crate::messages::{self, harmless};
 use crate::{Outcome, editor_schema, output, progress};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Init) -> anyhow::Result<Outcome> {
+    in_order(&arguments.data, arguments.model.as_deref())?;
     let here = std::env::current_dir().context("the working directory cannot be read")?;
     let is_printed = arguments.output.as_os_str() == "-";
     let path = here.join(&arguments.output);
@@ -36,7 +39,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Init) -> anyhow::Resul
     } else if is_printed {
         output::print(&report.text)?;
     } else {
-        output::print(&told(&report, &arguments.output))?;
+        output::print(&told(&report, arguments))?;
     }
     Ok(Outcome::Done)
 }
@@ -54,6 +57,7 @@ fn made(global: &Global, options: &InitOptions) -> anyhow::Result<InitReport> {
 pub(crate) fn of_data(global: &Global, arguments: &arguments::Train, model: &Path) -> anyhow::Result<RecipeText> {
     let here = std::env::current_dir().context("the working directory cannot be read")?;
     let data = &arguments.recipe.recipe;
+    in_order(data, Some(model))?;
     let extension = data.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     anyhow::ensure!(
         !matches!(extension.as_str(), "yaml" | "yml" | "json"),
@@ -84,7 +88,7 @@ pub(crate) fn of_data(global: &Global, arguments: &arguments::Train, model: &Pat
     }
     let wanted = arguments::Init {
         data: data.clone(),
-        model: model.to_owned(),
+        model: Some(model.to_owned()),
         evaluate: Vec::new(),
         label: arguments.label.clone().or(changed),
         output: PathBuf::from("-"),
@@ -124,7 +128,7 @@ fn options(arguments: &arguments::Init, here: &Path, folder: PathBuf, output: Pa
     Ok(InitOptions {
         data: vec![named(&arguments.data)?],
         evaluate: arguments.evaluate.iter().map(named).collect::<anyhow::Result<_>>()?,
-        model: here.join(&arguments.model),
+        model: arguments.model.as_ref().map(|model| here.join(model)),
         label: arguments.label.clone(),
         folder: folder.clone(),
         output,
@@ -132,12 +136,49 @@ fn options(arguments: &arguments::Init, here: &Path, folder: PathBuf, output: Pa
     })
 }
 
-fn told(report: &InitReport, path: &Path) -> String {
-    let mut text = String::new();
+/// The data come first. What was exchanged is told with the command turned round.
+fn in_order(data: &Path, model: Option<&Path>) -> anyhow::Result<()> {
+    if !is_model(data) {
+        return Ok(());
+    }
+    let Some(other) = model.filter(|other| !is_model(other)) else {
+        anyhow::bail!("{} is a model; name the data in front of it", shown_path(data));
+    };
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let turned = turned(words, &data.to_string_lossy(), &other.to_string_lossy());
+    anyhow::bail!("{} is a model, and the data come first:  millstream {turned}", shown_path(data));
+}
+
+/// The words of a command with the first of two exchanged.
+fn turned(words: impl Iterator<Item = String>, one: &str, other: &str) -> String {
+    let (mut is_first, mut is_second) = (true, true);
+    let words = words.map(|word| match word {
+        word if word == one && std::mem::take(&mut is_first) => quoted(other),
+        word if word == other && std::mem::take(&mut is_second) => quoted(one),
+        word => quoted(&word),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn told(report: &InitReport, arguments: &arguments::Init) -> String {
+    let (mut text, path) = (String::new(), shown_path(&arguments.output));
     for decision in &report.decisions {
         text.push_str(&output::prose(&harmless(decision)));
     }
-    text.push_str(&format!("written: {}\n", shown_path(path)));
-    text.push_str(&format!("next: millstream train {}\n", shown_path(path)));
+    text.push_str(&format!("written: {path}\n"));
+    let next = if arguments.model.is_some() { "train" } else { "preview" };
+    text.push_str(&format!("next: millstream {next} {}\n", quoted(&arguments.output.to_string_lossy())));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_turned_round_with_all_else_in_place() {
+        let words = ["train", "a.onnx", "my data", "--set", "x=a.onnx", "--label", "my data"].map(str::to_owned);
+        let wanted = "train 'my data' a.onnx --set x=a.onnx --label 'my data'";
+        assert_eq!(turned(words.into_iter(), "a.onnx", "my data"), wanted);
+    }
 }

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use millstream::OperatorCatalog;
-use millstream::compiler::ExportAdvice;
+use millstream::compiler::{ExportAdvice, KnownOperators, Passage, known_operators};
 use millstream::recipes::inspect::{DatasetReport, ModelInspection, inspect_dataset, inspect_model};
 use millstream::schemas::recipe::ByteSize;
 
@@ -22,6 +22,15 @@ const MODELS: [&str; 13] =
     ["onnx", "ort", "pt", "pth", "ckpt", "safetensors", "gguf", "h5", "keras", "tflite", "pb", "pkl", "joblib"];
 
 pub(crate) fn run(global: &Global, arguments: &Inspect) -> anyhow::Result<Outcome> {
+    if arguments.operators {
+        let known = known_operators(&OperatorCatalog::standard());
+        if global.json {
+            output::print_json(&known)?
+        } else {
+            output::print(&describe_operators(&known))?
+        }
+        return Ok(Outcome::Done);
+    }
     let paths = commands::argument_paths(&arguments.paths)?;
     let is_model = |path: &String| {
         let extension = Path::new(path).extension().and_then(|extension| extension.to_str()).unwrap_or_default();
@@ -52,6 +61,34 @@ pub(crate) fn run(global: &Global, arguments: &Inspect) -> anyhow::Result<Outcom
         }
     }
     Ok(Outcome::Done)
+}
+
+fn describe_operators(known: &KnownOperators) -> String {
+    let mut listed = Table::new(&["operator", "domain", "opsets", "gradient", "why"]);
+    for row in &known.operators {
+        let gradient = match row.gradient {
+            Passage::Defined => "yes",
+            Passage::Expanded => "yes, as simpler operators",
+            Passage::Zero => "zero",
+            Passage::None => "none",
+            Passage::Resolved => "resolved on import",
+        };
+        listed.row([
+            row.operator.into(),
+            if row.domain.is_empty() { "ai.onnx".into() } else { row.domain.into() },
+            row.opsets.map_or_else(String::new, |(first, last)| format!("{first} to {last}")),
+            gradient.into(),
+            row.reason.unwrap_or_default().into(),
+        ]);
+    }
+    output::prose(&format!(
+        "{}; models of opset {} to {} are read, those before {} as {}",
+        count(known.operators.len() as u64, "operator"),
+        known.oldest_opset,
+        known.newest_opset,
+        known.kept_from,
+        known.read_as
+    )) + &listed.render()
 }
 
 fn describe_dataset(report: &DatasetReport) -> String {

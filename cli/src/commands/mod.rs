@@ -79,6 +79,12 @@ pub(crate) fn text_of(arguments: &RecipeArguments) -> anyhow::Result<RecipeText>
         return Ok(StudyFolder::new(study).text_with(&arguments.overrides)?);
     }
     missing_place::require(recipe)?;
+    anyhow::ensure!(
+        !is_model(recipe),
+        "{} is a model, and a recipe is wanted here; of data and a model, `millstream init DATA {}` makes one",
+        shown_path(recipe),
+        shown_path(recipe)
+    );
     if !arguments.recipe.is_dir() {
         return Ok(RecipeText::read(&arguments.recipe, &arguments.overrides)?);
     }
@@ -115,6 +121,11 @@ impl fmt::Display for InRecipe {
 }
 
 impl std::error::Error for InRecipe {}
+
+/// Whether a path is called like a model.
+fn is_model(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx")) && !path.is_dir()
+}
 
 /// A path or pattern of the command line, read as those of recipes are, unless something of just that name is there.
 fn argument_path(text: &OsStr) -> anyhow::Result<PathBuf> {

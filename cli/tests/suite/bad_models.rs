@@ -191,6 +191,23 @@ fn a_pattern_that_matches_nothing_is_answered_with_the_nearest_layer() {
 }
 
 #[test]
+fn the_operators_that_models_may_have_are_listed_without_a_model() {
+    let place = Workplace::bare();
+    let known = place.run(&["inspect", "--operators", "--json"]).json();
+    let rows = known["operators"].as_array().unwrap();
+    let way = |name: &str| rows.iter().find(|row| row["operator"] == name).unwrap_or_else(|| panic!("{name}"));
+    for (name, wanted) in [("Gemm", "defined"), ("Floor", "zero"), ("Unique", "none"), ("SplitToSequence", "resolved")]
+    {
+        assert_eq!(way(name)["gradient"], wanted, "{name}");
+    }
+    assert!(rows.len() > 250 && way("Floor")["reason"].is_string() && known["oldest_opset"] == 7, "{known}");
+    let listed = place.run(&["inspect", "--operators"]).done();
+    assert!(listed.contains("models of opset 7 to 25 are read") && listed.contains("QuickGelu"), "{listed}");
+    assert_eq!(place.run(&["inspect"]).code, Some(2));
+    assert_eq!(place.run(&["inspect", "model.onnx", "--operators"]).code, Some(2));
+}
+
+#[test]
 fn what_other_tools_save_is_named_by_inspect_as_what_it_is() {
     let place = Workplace::new();
     for (name, bytes, wanted) in [

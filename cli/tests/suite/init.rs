@@ -65,6 +65,66 @@ fn data_and_a_model_are_trained_without_a_recipe_and_the_run_can_be_moved() {
 }
 
 #[test]
+fn without_a_model_there_is_a_recipe_of_the_data_that_previews_and_takes_one() {
+    let place = place();
+    let said = place.run(&["init", "colours", "-o", "made.yaml"]).done();
+    for part in [
+        "the images of `image` at 224×224",
+        "the class in `label`, one of 3",
+        "the model is missing",
+        "next: millstream preview made.yaml",
+    ] {
+        assert!(said.contains(part), "wanted {part} in {said}");
+    }
+    let recipe = String::from_utf8(place.read("made.yaml")).unwrap();
+    for part in
+        ["\n# model:\n#   path: model.onnx", "docs/getting-a-model.md", "evaluate: colours", "- horizontal_flip"]
+    {
+        assert!(recipe.contains(part), "wanted {part} in {recipe}");
+    }
+    place.run(&["preview", "made.yaml", "-o", "sheet.png"]).done();
+    assert!(place.path("sheet.png").exists());
+    place.run(&["train", "made.yaml"]).failed_with(&["model", "missing; `train` needs a model"]);
+    let filled: String = recipe
+        .replace("# model:\n#   path", "model:\n  path")
+        .replace("#   head:", "  head:")
+        .replace("#   train:", "  train:")
+        .replace("224", "16")
+        .replace("256", "18");
+    place.write("filled.yaml", &filled);
+    if has_runtime() {
+        assert!(place.run(&["check", "filled.yaml"]).done().contains("ready to train"));
+    }
+
+    // texts and numbers
+    let rows = |row: usize| format!("{{\"text\": \"seen as number {row}\", \"label\": \"c{}\"}}\n", row % 2);
+    place.write("texts.jsonl", &(0..20).map(rows).collect::<String>());
+    place.run(&["init", "texts.jsonl", "-o", "texts.yaml"]).done();
+    let texts = String::from_utf8(place.read("texts.yaml")).unwrap();
+    for part in ["  input: text\n", "  # inputs:\n  #   input_ids:\n  #     token_ids: {column: text"] {
+        assert!(texts.contains(part), "wanted {part} in {texts}");
+    }
+    assert!(place.run(&["preview", "texts.yaml"]).done().contains("seen as number"));
+    let rows: String = (0..20).map(|row| format!("{row}.5,{row},{}\n", ["x", "y"][row % 2])).collect();
+    place.write("numbers.csv", &format!("a,b,label\n{rows}"));
+    let said = place.run(&["init", "numbers.csv", "-o", "numbers.yaml"]).done();
+    assert!(said.contains("the numbers of 2 columns"), "{said}");
+}
+
+#[test]
+fn a_model_in_front_of_its_data_is_told_with_the_command_turned_round() {
+    let place = place();
+    for command in ["init", "train"] {
+        place.run(&[command, "model.onnx", "colours", "--label", "label"]).failed_with(&[
+            "model.onnx is a model, and the data come first",
+            &format!("millstream {command} colours model.onnx --label label"),
+        ]);
+    }
+    place.run(&["init", "model.onnx"]).failed_with(&["model.onnx is a model", "the data in front"]);
+    place.run(&["train", "model.onnx"]).failed_with(&["model.onnx is a model", "`millstream init DATA model.onnx`"]);
+}
+
+#[test]
 fn what_cannot_be_guessed_is_told_with_what_is_missing() {
     let place = place();
     place.run(&["init", "colours", "model.onnx", "-o", "new.yaml", "--label", "colour"]).failed_with(&[

@@ -8,6 +8,9 @@ use crate::graph::standard_domain;
 /// ONNX's number of the element type of strings.
 pub(super) const STRING: i32 = 8;
 
+/// Operators of traditional machine learning that make or take strings or maps alone.
+pub(super) const OPERATORS: [&str; 3] = ["CastMap", "CategoryMapper", "DictVectorizer"];
+
 /// Whether a tensor of the file holds strings.
 pub(super) fn is_text(tensor: &TensorProto) -> bool {
     tensor.data_type() == STRING
@@ -44,7 +47,7 @@ pub(super) fn outputs(node: &NodeProto, inputs: &[Option<Imported>]) -> std::ops
     let has_names = has(node, "classlabels_strings");
     match (node.domain(), node.op_type()) {
         ("ai.onnx.ml", "LinearClassifier" | "SVMClassifier" | "TreeEnsembleClassifier") if has_names => 0..1,
-        ("ai.onnx.ml", "CastMap" | "CategoryMapper" | "DictVectorizer") => all,
+        ("ai.onnx.ml", name) if OPERATORS.contains(&name) => all,
         ("ai.onnx.ml", "LabelEncoder") if has(node, "classes_strings") || has(node, "values_strings") => all,
         _ => 0..0,
     }

@@ -8,13 +8,18 @@ use crate::graph::{Attribute, Constant, ElementType, Graph, Node, ValueId};
 /// The oldest version of the standard operators that is read.
 pub(super) const OLDEST_OPSET: i64 = 7;
 /// What is older is read as [`READ_AS`], and exported again so; this and newer ones stay as they are.
-const OLDEST_KEPT: i64 = 13;
+pub(crate) const OLDEST_KEPT: i64 = 13;
 /// Gradients need operators that came until then.
-const READ_AS: i64 = 17;
+pub(crate) const READ_AS: i64 = 17;
 
 /// The version that a file of this version is read as.
 pub(super) fn read_as(opset: i64) -> i64 {
     if opset < OLDEST_KEPT { READ_AS } else { opset }
+}
+
+/// The operators whose older versions are rewritten.
+pub(super) fn rewritten() -> impl Iterator<Item = &'static str> {
+    CHANGES.iter().chain([&UPSAMPLE]).map(|(name, ..)| *name)
 }
 
 type Convert = fn(&mut Conversion<'_, '_>) -> Result<(), CompilerError>;

@@ -12,7 +12,7 @@ use crate::graph::standard_domain;
 use millstream_schemas::shown;
 
 /// Opsets that are read.
-const OPSETS: std::ops::RangeInclusive<i64> = OLDEST_OPSET..=25;
+pub(crate) const OPSETS: std::ops::RangeInclusive<i64> = OLDEST_OPSET..=25;
 
 /// The newest version of the format that ONNX Runtime 1.31 loads; of a newer one it says "Unsupported model IR version: 14, max supported
 /// IR version: 13".

@@ -26,6 +26,7 @@ pub(crate) mod onnx;
 mod onnx_file;
 mod optionals;
 mod reader;
+mod resolved_operators;
 mod scope;
 mod sequences;
 mod tensor;
@@ -37,14 +38,17 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use prost::Message;
 
+pub(crate) use conversion::{OLDEST_KEPT, READ_AS};
 pub(crate) use declared::free_length_name;
 use declared::known_shape;
 pub use differences::{ModelDifferences, TensorDifference};
+pub(crate) use gate::OPSETS;
 pub(crate) use header::Header;
 pub use image_input::ImageInput;
 use import::import;
 pub(crate) use onnx_file::MOST_ENCODED;
 pub use onnx_file::OnnxFile;
+pub(crate) use resolved_operators::{ResolvedOperator, resolved_operators};
 pub(crate) use tensor::constant_of;
 
 use crate::CompilerError;

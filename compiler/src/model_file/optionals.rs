@@ -6,6 +6,9 @@ use crate::CompilerError;
 use crate::graph::{Constant, ElementType, Graph, standard_domain};
 use millstream_schemas::shown;
 
+/// Those on optional values.
+pub(super) const OPERATORS: [&str; 3] = ["Optional", "OptionalGetElement", "OptionalHasElement"];
+
 /// What a node makes of optional values; none where it has to do with none.
 ///
 /// # Errors
@@ -17,7 +20,7 @@ pub(super) fn made(
     name: &str,
     inputs: &[Option<Imported>],
 ) -> Result<Option<Imported>, CompilerError> {
-    if !standard_domain(node.domain()).is_empty() {
+    if !standard_domain(node.domain()).is_empty() || !OPERATORS.contains(&node.op_type()) {
         return Ok(None);
     }
     let given = inputs.first().cloned().flatten().filter(|given| !matches!(given, Imported::Nothing));

@@ -9,6 +9,18 @@ use crate::graph::{Constant, Graph, Length, Node, TensorType, ValueId};
 /// Most tensors in a sequence.
 const MOST_MEMBERS: usize = 1 << 12;
 
+/// Those that make, take apart or join sequences.
+pub(super) const OPERATORS: [&str; 8] = [
+    "ConcatFromSequence",
+    "SequenceAt",
+    "SequenceConstruct",
+    "SequenceEmpty",
+    "SequenceErase",
+    "SequenceInsert",
+    "SequenceLength",
+    "SplitToSequence",
+];
+
 /// What a node makes of sequences or to sequences; none where it has to do with tensors alone.
 ///
 /// # Errors
@@ -20,13 +32,15 @@ pub(super) fn made(
     inputs: &[Option<Imported>],
 ) -> Result<Option<Vec<Imported>>, CompilerError> {
     let of_sequences = inputs.iter().flatten().any(|input| input.sequence().is_some());
-    if !node.domain.is_empty() {
+    let operator = node.operator.as_str();
+    let is_made = OPERATORS.contains(&operator) || (operator == "Identity" && of_sequences);
+    if !node.domain.is_empty() || !is_made {
         return if of_sequences { Err(reads_one(graph, node)) } else { Ok(None) };
     }
     let mut maker = Maker { graph, names, node, inputs };
-    let made = match node.operator.as_str() {
+    let made = match operator {
         "ConcatFromSequence" => Imported::Tensor(maker.concatenated()?),
-        "Identity" if of_sequences => Imported::Sequence(maker.sequence(0)?),
+        "Identity" => Imported::Sequence(maker.sequence(0)?),
         "SequenceAt" => Imported::Tensor(maker.at()?),
         "SequenceConstruct" => {
             let members = (0..inputs.len()).map(|at| maker.tensor(at)).collect::<Result<Vec<ValueId>, _>>()?;
@@ -41,7 +55,6 @@ pub(super) fn made(
             Imported::Tensor(maker.graph.constant(&name, Constant::i64([], &[count])))
         }
         "SplitToSequence" => maker.split()?,
-        _ if of_sequences => return Err(reads_one(maker.graph, node)),
         _ => return Ok(None),
     };
     Ok(Some(vec![made]))

@@ -6,7 +6,21 @@ use super::scope::Names;
 use crate::CompilerError;
 use crate::graph::{Attribute, Constant, ElementType, Graph, Node, ValueId};
 
-const DOMAIN: &str = "ai.onnx.ml";
+pub(super) const DOMAIN: &str = "ai.onnx.ml";
+
+/// Those that standard operators are made of.
+pub(super) const OPERATORS: [&str; 10] = [
+    "ArrayFeatureExtractor",
+    "Binarizer",
+    "FeatureVectorizer",
+    "Imputer",
+    "LinearClassifier",
+    "LinearRegressor",
+    "Normalizer",
+    "OneHotEncoder",
+    "Scaler",
+    "ZipMap",
+];
 
 /// What stands for the outputs of a node of the domain, in order, none for labels that are strings; none where it stays what it is. `outputs`: what they are called.
 ///
@@ -18,7 +32,7 @@ pub(super) fn made(
     node: &Node,
     outputs: &[String],
 ) -> Result<Option<Vec<Option<ValueId>>>, CompilerError> {
-    if node.domain != DOMAIN {
+    if node.domain != DOMAIN || !OPERATORS.contains(&node.operator.as_str()) {
         return Ok(None);
     }
     let mut maker = Maker { graph, names, node, outputs };

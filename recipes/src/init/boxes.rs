@@ -79,7 +79,7 @@ pub(super) fn has_boxes(dataset: &Dataset, column: &str) -> bool {
 }
 
 impl Boxes {
-    /// Looks at the boxes of a column that has some; `scores` is the shape of what the model gives.
+    /// Looks at the boxes of a column that has some; `scores` is the shape of what the model gives, empty where no model is known yet.
     ///
     /// # Errors
     /// They cannot be read, or cannot be learned by a model that gives this.
@@ -90,11 +90,12 @@ impl Boxes {
             Some(Place::Field(field)) => Some(field.to_owned()),
             _ => None,
         };
-        let (mut rows, mut with_one, mut with_several, mut seen) = (0, 0_u64, 0_u64, Vec::new());
+        let (mut rows, mut with_one, mut with_several, mut largest, mut seen) = (0, 0_u64, 0_u64, 1, Vec::new());
         dataset.find_row(&[column.to_owned()], |row| {
             rows += 1;
             let before = seen.len();
             each_box(row.get(0), field.as_deref(), &mut seen);
+            largest = largest.max(seen.len() - before);
             match seen.len() - before {
                 0 => {}
                 1 => with_one += 1,
@@ -115,11 +116,16 @@ impl Boxes {
         let recorded = recorded(dataset, column);
         let (convention, is_recorded) = (recorded.unwrap_or_else(|| convention(&seen)), recorded.is_some());
         let field = field.filter(|field| field != "bbox");
+        let are_several = with_several as f64 > FEW * (with_one + with_several) as f64;
         match scores {
+            [] => {
+                let most = if are_several { largest } else { 1 };
+                Ok(Self { field, convention, is_recorded, most, is_flat: !are_several })
+            }
             [_, Some(most), Some(4)] if *most > 0 => {
                 Ok(Self { field, convention, is_recorded, most: *most, is_flat: false })
             }
-            [_, _] if with_several as f64 > FEW * (with_one + with_several) as f64 => {
+            [_, _] if are_several => {
                 refused(format!("{with_several} of {} rows have several", with_one + with_several))
             }
             [_, _] => Ok(Self { field, convention, is_recorded, most: 1, is_flat: true }),

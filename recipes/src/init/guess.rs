@@ -19,14 +19,16 @@ const TEXTS: [&str; 6] = ["text", "sentence", "review", "content", "question", "
 const OF_TEXT: [&str; 4] = ["input_ids", "attention_mask", "token_type_ids", "position_ids"];
 /// Texts are cut to so many tokens, which most sentences do not reach.
 const MOST_TOKENS: usize = 128;
+/// Pixels a side of the pictures that most pretrained models take.
+const USUAL_SIZE: u64 = 224;
 /// Pictures of fewer pixels a side are drawings and digits more often than photographs.
 pub(super) const SMALL: u64 = 64;
 
 /// What was seen of data and model, and what follows from that.
 #[derive(Clone, Debug)]
 pub(super) struct Guess {
-    /// As the recipe names it.
-    pub(super) model: String,
+    /// As the recipe names it, where there is one.
+    pub(super) model: Option<String>,
     /// Of the recipe's data.
     pub(super) train: Vec<String>,
     pub(super) evaluate: Vec<String>,
@@ -72,7 +74,7 @@ impl Guess {
     /// # Errors
     /// Data or model cannot be read, or it cannot be told what is input and what is to be told.
     pub(super) fn of(options: &InitOptions) -> Result<Self, RecipeError> {
-        let InitOptions { data, evaluate, model: path, folder, output, .. } = options;
+        let InitOptions { data, evaluate, folder, output, .. } = options;
         let named = |is_divided| NamedRows { patterns: data, base: folder, output, is_divided };
         let is_divided = evaluate.is_empty() || evaluate == data;
         let (dataset, imported) = named(is_divided).open(SplitRole::Train).map_err(RecipeError::at("DATA"))?;
@@ -80,37 +82,23 @@ impl Guess {
             [] => other_split(data, &named(true), &dataset),
             named => named.to_vec(),
         };
-        let model = Model::read(path)?;
-        let known = labels_file::of_model(&model, path)?.unwrap_or_default();
-        let report = describe(&model, None, &OperatorCatalog::standard())?;
-        let scores = report.outputs.first().map(|(_, shape)| shape.as_slice()).unwrap_or_default();
-        let asked =
-            Asked { label: options.label.as_deref(), scores, names: &known, takes_images: takes_images(&model) };
-        let told = Told::of(&dataset, &asked)?;
-        let input = input(&dataset, &model, &told, options)?;
-        require_scores_of_pixels(&told, &input, scores)?;
-        let classes = told.classes(&dataset);
-        let is_of_tokens = scores.len() == 3 && matches!(input, Input::Text { .. });
-        let gives = scores.get(1).copied().flatten();
-        let knows_classes = match &told {
-            Told::Class { .. } => !classes.is_empty() && known == classes && gives == Some(classes.len()),
-            Told::Mask { .. } => gives == Some(classes.len()),
-            Told::Boxes { boxes, .. } => !boxes.is_flat || gives == Some(4),
-            Told::Labels { .. } | Told::Number { .. } => false,
+        let seen = match &options.model {
+            Some(path) => Seen::of_model(&dataset, path, options)?,
+            None => Seen::of_data(&dataset, options)?,
         };
         Ok(Self {
-            model: options.named(path)?,
+            model: options.model.as_deref().map(|path| options.named(path)).transpose()?,
             train: data.clone(),
             evaluate,
             output: options.named(output)?,
             rows: dataset.rows(),
-            input,
-            told,
-            classes,
-            is_of_tokens,
-            knows_classes,
+            input: seen.input,
+            classes: seen.told.classes(&dataset),
+            told: seen.told,
+            is_of_tokens: seen.is_of_tokens,
+            knows_classes: seen.knows_classes,
             imported,
-            last_layer: report.layers.last().map(|layer| layer.name.clone()),
+            last_layer: seen.last_layer,
         })
     }
 
@@ -166,16 +154,107 @@ impl Guess {
             Head::Pooled => "a new last layer stands on the mean of its tokens",
             Head::OnFeatures => "a new last layer stands behind the model",
         };
-        let rows = match self.evaluate.as_slice() {
+        let all = format!("all {} parameters are trained", grouped(trained as u64));
+        let decided = [input, told, format!("{head}; {all}"), self.rows_in_words()];
+        self.imported.iter().cloned().chain(decided).chain(self.told.to_look_at()).collect()
+    }
+
+    /// What was decided of the data alone.
+    pub(super) fn decisions_of_data(&self) -> Vec<String> {
+        let input = match &self.input {
+            Input::Image { column, size, preparation } => format!(
+                "a model sees the images of `{}` at {size}×{size} pixels, normalized: {}",
+                shown(column),
+                preparation.from
+            ),
+            Input::Text { column, .. } => format!("a model reads the texts of `{}`", shown(column)),
+            Input::Numbers { columns, .. } => {
+                format!("a model takes the numbers of {}, standardized", count(columns.len() as u64, "column"))
+            }
+        };
+        let model = "the model is missing: fill it in under `model`, or name it behind the data".to_owned();
+        let decided = [input, self.told.in_words(self.classes.len()), self.rows_in_words(), model];
+        self.imported.iter().cloned().chain(decided).chain(self.told.to_look_at()).collect()
+    }
+
+    fn rows_in_words(&self) -> String {
+        match self.evaluate.as_slice() {
             [] => format!(
                 "{} are trained on; there are none to evaluate on, so nothing is measured: name some by `--evaluate`",
                 count(self.rows, "row")
             ),
             _ => format!("{} are trained on", count(self.rows, "row")),
+        }
+    }
+}
+
+/// What data and model, or data alone, say.
+struct Seen {
+    input: Input,
+    told: Told,
+    is_of_tokens: bool,
+    knows_classes: bool,
+    last_layer: Option<String>,
+}
+
+impl Seen {
+    fn of_model(dataset: &Dataset, path: &Path, options: &InitOptions) -> Result<Self, RecipeError> {
+        let model = Model::read(path)?;
+        let known = labels_file::of_model(&model, path)?.unwrap_or_default();
+        let report = describe(&model, None, &OperatorCatalog::standard())?;
+        let scores = report.outputs.first().map(|(_, shape)| shape.as_slice()).unwrap_or_default();
+        let asked =
+            Asked { label: options.label.as_deref(), scores, names: &known, takes_images: takes_images(&model) };
+        let told = Told::of(dataset, &asked)?;
+        let input = input(dataset, (&model, path), &told, options)?;
+        require_scores_of_pixels(&told, &input, scores)?;
+        let classes = told.classes(dataset);
+        let gives = scores.get(1).copied().flatten();
+        let knows_classes = match &told {
+            Told::Class { .. } => !classes.is_empty() && known == classes && gives == Some(classes.len()),
+            Told::Mask { .. } => gives == Some(classes.len()),
+            Told::Boxes { boxes, .. } => !boxes.is_flat || gives == Some(4),
+            Told::Labels { .. } | Told::Number { .. } => false,
         };
-        let all = format!("all {} parameters are trained", grouped(trained as u64));
-        let decided = [input, told, format!("{head}; {all}"), rows];
-        self.imported.iter().cloned().chain(decided).chain(self.told.to_look_at()).collect()
+        let is_of_tokens = scores.len() == 3 && matches!(input, Input::Text { .. });
+        let last_layer = report.layers.last().map(|layer| layer.name.clone());
+        Ok(Self { input, told, is_of_tokens, knows_classes, last_layer })
+    }
+
+    /// Images come before texts, and texts before numbers, unless there are several of these and no column is called as texts are.
+    fn of_data(dataset: &Dataset, options: &InitOptions) -> Result<Self, RecipeError> {
+        let takes_images = dataset.features().columns.iter().any(|(_, feature)| matches!(feature, Feature::Image(_)));
+        let told =
+            Told::of(dataset, &Asked { label: options.label.as_deref(), scores: &[], names: &[], takes_images })?;
+        let columns = || dataset.features().columns.iter().filter(|(name, _)| name != told.column());
+        let image = columns().find(|(_, feature)| matches!(feature, Feature::Image(_)));
+        let numbers = columns_of_numbers(dataset, &told);
+        let mut texts = columns().filter(|(_, feature)| *feature == Feature::Text);
+        let is_of_text = match numbers.len() {
+            0 | 1 => texts.next().is_some(),
+            _ => texts.any(|(name, _)| TEXTS.contains(&name.as_str())),
+        };
+        let input = match image {
+            Some((column, _)) => {
+                let preparation = ImagePreparation::of_no_model();
+                Input::Image { column: column.clone(), size: USUAL_SIZE, preparation }
+            }
+            None if is_of_text => Input::Text {
+                column: text_column(dataset, &told)?,
+                input: OF_TEXT[0].to_owned(),
+                tokenizer: "tokenizer.json".to_owned(),
+                most: MOST_TOKENS,
+            },
+            None if numbers.is_empty() => {
+                let message = format!("beside `{}`, no column holds images, texts or numbers", shown(told.column()));
+                return Err(RecipeError::mismatch("DATA", message));
+            }
+            None => {
+                let columns = numbers.into_iter().map(|(name, _)| name.clone()).collect();
+                Input::Numbers { input: "input".to_owned(), columns }
+            }
+        };
+        Ok(Self { input, told, is_of_tokens: false, knows_classes: false, last_layer: None })
     }
 }
 
@@ -205,7 +284,12 @@ fn other_split(data: &[String], rows: &NamedRows<'_>, train: &Dataset) -> Vec<St
     if is_trained_on { Vec::new() } else { data.to_vec() }
 }
 
-fn input(dataset: &Dataset, model: &Model, told: &Told, options: &InitOptions) -> Result<Input, RecipeError> {
+fn input(
+    dataset: &Dataset,
+    (model, path): (&Model, &Path),
+    told: &Told,
+    options: &InitOptions,
+) -> Result<Input, RecipeError> {
     let inputs = model.inputs();
     let columns = || dataset.features().columns.iter().filter(|(name, _)| name != told.column());
     if let [(name, shape)] = inputs.as_slice()
@@ -227,30 +311,28 @@ fn input(dataset: &Dataset, model: &Model, told: &Told, options: &InitOptions) -
         }
         let own = Preprocessing::read(model).ok().flatten();
         let own = own.and_then(|own| ImagePreparation::of_transforms(own.transforms(), channels));
-        let preparation = own.map_or_else(|| ImagePreparation::beside(&options.model, channels), Ok)?;
+        let preparation = own.map_or_else(|| ImagePreparation::beside(path, channels), Ok)?;
         let fixed = height.or(width).map(|side| side as u64);
-        let size = fixed.or(preparation.size).unwrap_or(224);
+        let size = fixed.or(preparation.size).unwrap_or(USUAL_SIZE);
         let is_bytes = model.input_type(name) == Some("uint8");
         let preparation = if is_bytes { preparation.of_bytes() } else { preparation };
         return Ok(Input::Image { column: column.clone(), size, preparation });
     }
     let is_of_text = |(name, _): &(String, Vec<Option<usize>>)| OF_TEXT.contains(&name.as_str());
     if inputs.iter().all(is_of_text) && inputs.iter().any(|(name, _)| name == OF_TEXT[0]) {
-        return text(dataset, told, &inputs[0], options);
+        return text(dataset, path, told, &inputs[0], options);
     }
     if let [(input, shape)] = inputs.as_slice()
         && let [_, Some(width)] = shape.as_slice()
     {
-        let is_number = |column: &str| {
-            let kind = dataset.arrow_schema().field_with_name(column).map(|field| field.data_type().clone());
-            kind.is_ok_and(|kind| kind.is_numeric())
-        };
         let is_class = |feature: &Feature| matches!(feature, Feature::ClassLabel { .. });
-        let of_numbers = || columns().filter(|(name, _)| is_number(name));
+        let of_numbers = columns_of_numbers(dataset, told);
         let name = |(name, _): &(String, Feature)| name.clone();
-        let plain: Vec<String> = of_numbers().filter(|(_, feature)| !is_class(feature)).map(name).collect();
+        let plain = of_numbers.iter().copied().filter(|(_, feature)| !is_class(feature));
+        let plain: Vec<String> = plain.map(name).collect();
         // numbers of classes are taken where the model wants as many
-        let numbers: Vec<String> = if plain.len() == *width { plain } else { of_numbers().map(name).collect() };
+        let numbers: Vec<String> =
+            if plain.len() == *width { plain } else { of_numbers.into_iter().map(name).collect() };
         if numbers.len() != *width {
             let message = format!(
                 "the model takes {width} numbers a row, and the data have {} of numbers; write a recipe that says what its input is made of \
@@ -267,6 +349,15 @@ fn input(dataset: &Dataset, model: &Model, told: &Told, options: &InitOptions) -
         names.join(", ")
     );
     Err(RecipeError::mismatch("MODEL", message))
+}
+
+/// The columns of numbers beside the one that is told.
+fn columns_of_numbers<'a>(dataset: &'a Dataset, told: &Told) -> Vec<&'a (String, Feature)> {
+    let is_number = |column: &str| {
+        let kind = dataset.arrow_schema().field_with_name(column).map(|field| field.data_type().clone());
+        kind.is_ok_and(|kind| kind.is_numeric())
+    };
+    dataset.features().columns.iter().filter(|(name, _)| name != told.column() && is_number(name)).collect()
 }
 
 /// Why there is no image to take, and what to do.
@@ -300,12 +391,8 @@ fn no_images(dataset: &Dataset) -> Result<String, RecipeError> {
     })
 }
 
-fn text(
-    dataset: &Dataset,
-    told: &Told,
-    (input, shape): &(String, Vec<Option<usize>>),
-    options: &InitOptions,
-) -> Result<Input, RecipeError> {
+/// The column of texts that are read.
+fn text_column(dataset: &Dataset, told: &Told) -> Result<String, RecipeError> {
     let features = &dataset.features().columns;
     let texts: Vec<&str> = features
         .iter()
@@ -317,7 +404,7 @@ fn text(
         [only] => Some(*only),
         _ => by_name(),
     };
-    let Some(column) = column else {
+    column.map(str::to_owned).ok_or_else(|| {
         let named: Vec<String> = texts.iter().take(20).map(|name| format!("`{}`", shown(name))).collect();
         let message = match texts.as_slice() {
             [] => "the model reads text, and no column beside the one that is to be told holds any; another is told by `--label`".into(),
@@ -326,9 +413,19 @@ fn text(
                 named.join(", ")
             ),
         };
-        return Err(RecipeError::mismatch("DATA", message));
-    };
-    let folder = options.model.parent().unwrap_or(Path::new(".")).to_owned();
+        RecipeError::mismatch("DATA", message)
+    })
+}
+
+fn text(
+    dataset: &Dataset,
+    path: &Path,
+    told: &Told,
+    (input, shape): &(String, Vec<Option<usize>>),
+    options: &InitOptions,
+) -> Result<Input, RecipeError> {
+    let column = text_column(dataset, told)?;
+    let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
     let places: [PathBuf; 2] = [folder.join("tokenizer.json"), folder.join("../tokenizer.json")];
     let Some(tokenizer) = places.iter().find(|place| place.exists()) else {
         let message = format!(
@@ -339,5 +436,5 @@ fn text(
     };
     let most = shape.get(1).copied().flatten().unwrap_or(MOST_TOKENS);
     let tokenizer = options.named(tokenizer)?;
-    Ok(Input::Text { column: column.to_owned(), input: input.clone(), tokenizer, most })
+    Ok(Input::Text { column, input: input.clone(), tokenizer, most })
 }

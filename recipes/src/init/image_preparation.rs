@@ -44,13 +44,23 @@ impl ImagePreparation {
                 return Ok(found);
             }
         }
+        let whose = if channels == 3 { "ImageNet's" } else { "−1 to 1" };
+        let from = format!("{whose}: no file beside the model says it; look at how it was trained");
+        Ok(Self::usual(channels, from))
+    }
+
+    /// As is usual for models of photographs.
+    fn usual(channels: usize, from: String) -> Self {
         let [mean, std] = match channels {
             3 => IMAGENET.map(|values| values.to_vec()),
             _ => [vec![0.5; channels], vec![0.5; channels]],
         };
-        let whose = if channels == 3 { "ImageNet's" } else { "−1 to 1" };
-        let from = format!("{whose}: no file beside the model says it; look at how it was trained");
-        Ok(Self { mean, std, size: None, crop_share: USUAL_SHARE, from })
+        Self { mean, std, size: None, crop_share: USUAL_SHARE, from }
+    }
+
+    /// For a model that is not known yet.
+    pub(super) fn of_no_model() -> Self {
+        Self::usual(3, "ImageNet's, as is usual; a model that was trained otherwise says so".into())
     }
 
     /// The same for a model that takes bytes, which normalizes them itself.

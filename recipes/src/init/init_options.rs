@@ -11,8 +11,8 @@ pub struct InitOptions {
     pub data: Vec<String>,
     /// Rows to evaluate on; without it those of another split of the same folders.
     pub evaluate: Vec<String>,
-    /// The pretrained model.
-    pub model: PathBuf,
+    /// The pretrained model; without one the recipe says what is known of the data alone, and where the model is to stand.
+    pub model: Option<PathBuf>,
     /// The column that is to be told; found by name and type when not named.
     pub label: Option<String>,
     /// Where the recipe will lie: relative paths start there.

@@ -21,7 +21,7 @@ use crate::{Catalogs, Events, Opened, RecipeError, Stop, load};
 use guess::Guess;
 pub use init_options::InitOptions;
 
-/// A recipe that trains.
+/// A recipe that trains, or one of data alone.
 #[derive(Clone, Debug, Serialize)]
 pub struct InitReport {
     /// The recipe, with comments.
@@ -35,16 +35,22 @@ pub struct InitReport {
 
 /// Looks at data and a model and writes a recipe that trains: what is told, the size and normalization of images, the last layer,
 /// what is trained, rates. Of several last layers that are possible the first is taken with which the training step can be
-/// made.
+/// made. Without a model the recipe is one of the data, enough for previews, in which the model is to be filled in.
 ///
 /// # Errors
 /// Data or model cannot be read, it cannot be told what is input and what is to be told, or no recipe was found with which the model
 /// trains: then the reason of the likeliest.
 pub fn init(options: &InitOptions) -> Result<InitReport, RecipeError> {
     let guess = Guess::of(options).map_err(|error| named(error, options))?;
+    if guess.model.is_none() {
+        let text = recipe_lines::written(&guess, None);
+        let read = RecipeText::new(&text, Path::new("recipe.yaml"), &options.folder, &[])?;
+        let recipe = load(&read, &options.catalogs)?;
+        return Ok(InitReport { text, decisions: guess.decisions_of_data(), recipe });
+    }
     let mut reason: Option<RecipeError> = None;
     for head in guess.heads() {
-        let text = recipe_lines::written(&guess, head);
+        let text = recipe_lines::written(&guess, Some(head));
         match trains(&text, &options.folder, &options.catalogs) {
             Ok((recipe, trained)) => {
                 let mut decisions = guess.decisions(head, trained);
@@ -65,9 +71,9 @@ pub fn init(options: &InitOptions) -> Result<InitReport, RecipeError> {
 fn named(error: RecipeError, options: &InitOptions) -> RecipeError {
     match error {
         RecipeError::Mismatch { place, message } => {
-            let place = match place.as_str() {
-                "DATA" => options.data.iter().map(shown).collect::<Vec<_>>().join(", "),
-                "MODEL" => shown(options.named(&options.model).unwrap_or_else(|_| shown_path(&options.model))),
+            let place = match (place.as_str(), &options.model) {
+                ("DATA", _) => options.data.iter().map(shown).collect::<Vec<_>>().join(", "),
+                ("MODEL", Some(model)) => shown(options.named(model).unwrap_or_else(|_| shown_path(model))),
                 _ => place,
             };
             RecipeError::Mismatch { place, message }

@@ -7,29 +7,34 @@ use crate::commented::quoted;
 /// Rows that a run of images sees at least, some of them again and again.
 const ROWS_OF_A_RUN: u64 = 6_000;
 
-/// A recipe with what was guessed, and comments.
-pub(super) fn written(guess: &Guess, head: Head) -> String {
+/// What stands for a model that is still to be named.
+const NO_MODEL: &str = "\
+# The model is missing: any ONNX file with weights; docs/getting-a-model.md says how one is made of PyTorch, timm, transformers, Keras or
+# scikit-learn. `millstream init` with it behind the data fills in what follows from it: sizes, inputs, the last layer, rates.
+# model:
+#   path: model.onnx
+#   head: {new_with: zeros}  # a new last layer, which begins by telling nothing
+#   train: all";
+
+/// A recipe with what was guessed, and comments; `head` is none where there is no model.
+pub(super) fn written(guess: &Guess, head: Option<Head>) -> String {
     let mut text = String::new();
     let mut line = |line: &str| {
         text.push_str(line);
         text.push('\n');
     };
-    line("# `millstream check` says what this recipe does, `millstream train` does it.");
+    line(match head {
+        Some(_) => "# `millstream check` says what this recipe does, `millstream train` does it.",
+        None => {
+            "# `millstream preview` shows what this recipe makes of the rows; `millstream train` wants a model besides."
+        }
+    });
     line("version: 1");
     line("seed: 1");
-    line("model:");
-    line(&format!("  path: {}", path(&guess.model)));
-    let (named, why) = match head {
-        Head::Keep => ("keep", "its own last layer"),
-        Head::New => ("{new_with: zeros}", "a new last layer, which begins by telling nothing"),
-        Head::Pooled => ("{pooled: mean}", "a new last layer on the mean of the tokens"),
-        Head::OnFeatures => ("{on_features: {}}", "a new last layer on what the model gives"),
-    };
-    line(&format!("  head: {named}  # {why}"));
-    line(
-        "  # or `head` (that layer alone: quick, for few rows), {last: 4}, norms, biases, or methods: [{lora: {rank: 8}}]",
-    );
-    line("  train: all");
+    match (&guess.model, head) {
+        (Some(model), Some(head)) => of_model(model, head).lines().for_each(&mut line),
+        _ => line(NO_MODEL),
+    }
     line("data:");
     line(&format!("  train: {}", patterns(&guess.train)));
     match guess.evaluate.as_slice() {
@@ -47,6 +52,20 @@ pub(super) fn written(guess: &Guess, head: Head) -> String {
     text
 }
 
+fn of_model(model: &str, head: Head) -> String {
+    let (named, why) = match head {
+        Head::Keep => ("keep", "its own last layer"),
+        Head::New => ("{new_with: zeros}", "a new last layer, which begins by telling nothing"),
+        Head::Pooled => ("{pooled: mean}", "a new last layer on the mean of the tokens"),
+        Head::OnFeatures => ("{on_features: {}}", "a new last layer on what the model gives"),
+    };
+    format!(
+        "model:\n  path: {}\n  head: {named}  # {why}\n  # or `head` (that layer alone: quick, for few rows), {{last: 4}}, norms, biases, or \
+         methods: [{{lora: {{rank: 8}}}}]\n  train: all",
+        path(model)
+    )
+}
+
 fn batch(guess: &Guess) -> u64 {
     let usual = match (&guess.input, &guess.told) {
         (_, Told::Mask { .. }) => 8,
@@ -57,6 +76,16 @@ fn batch(guess: &Guess) -> u64 {
     usual.min((guess.rows / 4).max(1))
 }
 
+/// What an input is made of; a comment where it is the input of no known model.
+fn inputs(guess: &Guess, of_one: &str) -> String {
+    let mark = if guess.model.is_some() { "  " } else { "  # " };
+    let mut text = format!("{mark}inputs:\n");
+    for line in of_one.lines() {
+        let _ = writeln!(text, "{mark}  {line}");
+    }
+    text
+}
+
 fn of_data(guess: &Guess) -> String {
     let mut text = String::new();
     match &guess.input {
@@ -64,19 +93,24 @@ fn of_data(guess: &Guess) -> String {
             let _ = writeln!(text, "  input: {}", quoted(column));
         }
         Input::Text { column, input, tokenizer, most } => {
-            let _ = writeln!(text, "  order: global\n  inputs:\n    {}:", quoted(input));
-            let _ = writeln!(
-                text,
-                "      token_ids: {{column: {}, tokenizer: {}, max_length: {most}}}",
-                quoted(column),
-                path(tokenizer)
-            );
+            text.push_str("  order: global\n");
+            if guess.model.is_none() {
+                let _ = writeln!(
+                    text,
+                    "  input: {}\n  # in place of `input`, with the tokenizer of the model:",
+                    quoted(column)
+                );
+            }
+            let tokens = format!("{{column: {}, tokenizer: {}, max_length: {most}}}", quoted(column), path(tokenizer));
+            text.push_str(&inputs(guess, &format!("{}:\n  token_ids: {tokens}", quoted(input))));
         }
         Input::Numbers { input, columns } => {
+            if guess.model.is_none() {
+                text.push_str("  # with the name that the model's input has:\n");
+            }
             let names: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
-            let _ = writeln!(text, "  inputs:\n    {}:", quoted(input));
-            let _ =
-                writeln!(text, "      number: {{standardize: true, missing: mean, column: [{}]}}", names.join(", "));
+            let numbers = format!("{{standardize: true, missing: mean, column: [{}]}}", names.join(", "));
+            text.push_str(&inputs(guess, &format!("{}:\n  number: {numbers}", quoted(input))));
         }
     }
     let _ = match &guess.told {
@@ -176,11 +210,11 @@ fn has_sides(guess: &Guess) -> bool {
     matches!(guess.told, Told::Class { .. }) && !guess.classes.is_empty() && guess.classes.iter().all(is_sign)
 }
 
-fn training(guess: &Guess, head: Head) -> String {
+fn training(guess: &Guess, head: Option<Head>) -> String {
     let mut text = "training:\n".to_owned();
     let (epochs, rate, schedule) = match &guess.input {
         // what is known already is not to be forgotten
-        Input::Image { .. } if head == Head::Keep && matches!(guess.told, Told::Class { .. }) => {
+        Input::Image { .. } if head == Some(Head::Keep) && matches!(guess.told, Told::Class { .. }) => {
             (ROWS_OF_A_RUN.div_ceil(guess.rows.max(1)).clamp(3, 30), "0.00003", "cosine: {warmup: 0.1}")
         }
         Input::Image { .. } => {
@@ -209,7 +243,7 @@ fn training(guess: &Guess, head: Head) -> String {
     );
     // numbers of boxes lie between 0 and 1: large steps of a layer on many features go far beyond
     let is_of_boxes = matches!(guess.told, Told::Boxes { .. });
-    if let Some(layer) = guess.new_layer(head).filter(|_| !is_of_boxes) {
+    if let Some(layer) = head.and_then(|head| guess.new_layer(head)).filter(|_| !is_of_boxes) {
         let _ = writeln!(
             text,
             "  learning_rate_multipliers:\n    # the new layer begins from nothing\n    - {{match: {}, multiplier: 10}}",

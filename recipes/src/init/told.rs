@@ -45,7 +45,7 @@ pub(super) enum Told {
 pub(super) struct Asked<'a> {
     /// The column, where it was named.
     pub(super) label: Option<&'a str>,
-    /// The shape of what the model gives.
+    /// The shape of what the model gives; empty where no model is known yet.
     pub(super) scores: &'a [Option<usize>],
     /// What the model's classes are called, where it says so.
     pub(super) names: &'a [String],
@@ -66,14 +66,18 @@ impl Told {
         }
         Ok(match (feature, kind) {
             (Feature::Image(_), _) => {
-                let &[_, classes, _, _] = asked.scores else {
-                    let message = format!(
-                        "`{}` holds masks, and the model gives {}, not scores for each pixel, [batch, classes, height, width]; another \
-                         column is named by `--label`",
-                        shown(&name),
-                        shown_shape(asked.scores)
-                    );
-                    return Err(RecipeError::mismatch("MODEL", message));
+                let classes = match *asked.scores {
+                    [] => None,
+                    [_, classes, _, _] => classes,
+                    _ => {
+                        let message = format!(
+                            "`{}` holds masks, and the model gives {}, not scores for each pixel, [batch, classes, height, width]; \
+                             another column is named by `--label`",
+                            shown(&name),
+                            shown_shape(asked.scores)
+                        );
+                        return Err(RecipeError::mismatch("MODEL", message));
+                    }
                 };
                 let masks = Masks::of(dataset, &name, classes, asked.names)?;
                 Self::Mask { column: name, masks }
