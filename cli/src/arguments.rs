@@ -271,8 +271,8 @@ pub(crate) struct Compile {
 
 /// Measure a model: the loss of its training, accuracy, top-5, confusion matrix, or what `training.metrics` says
 ///
-/// Takes the trained model of the recipe's output folder and the recipe's evaluation rows and transforms; any other model
-/// of the same input and classes, and any other rows, can be named.
+/// Takes the trained model of the recipe's output folder and the recipe's evaluation rows, its `evaluation.sets` too, and
+/// transforms; any other model of the same input and classes, and any other rows, can be named.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  millstream evaluate recipe.yaml\n  millstream evaluate recipe.yaml --model \
     other.onnx --data 'data/test-*.parquet'")]

@@ -435,7 +435,8 @@ impl DataFile {
         &self.storage
     }
 
-    pub(crate) fn footer(&self) -> &Fingerprint {
+    /// Of its footer: schema, sizes and statistics of its columns.
+    pub fn footer(&self) -> &Fingerprint {
         &self.footer
     }
 

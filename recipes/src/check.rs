@@ -21,7 +21,7 @@ use crate::one_length::advised;
 use crate::precision::in_precision;
 use crate::run_folder::RunFolder;
 use crate::runs_memory::Together;
-use crate::slices::SlicedRows;
+use crate::slices::{self, SlicedRows};
 use crate::{
     Catalogs, FreezeStage, GroupReport, MemoryEstimate, Opened, RecipeError, freezing, overlap, parameter_groups,
     run_logs,
@@ -303,6 +303,19 @@ pub(crate) fn findings(opened: &Opened) -> Result<Findings, RecipeError> {
         match SlicedRows::open(&source.dataset, &evaluation.slices, evaluation.most_slices) {
             Ok(slices) => warnings.extend(slices.notes),
             Err(RecipeError::Mismatch { message, .. }) => problems.push(("evaluation.slices", message)),
+            Err(error) => return Err(error),
+        }
+    }
+    for (name, source) in &opened.sets {
+        let (columns, lacking) = slices::columns_there(&source.dataset, &evaluation.slices);
+        let of_set = |message: String| format!("evaluation set `{}`: {message}", shown(name));
+        warnings.extend(lacking.map(of_set));
+        if columns.is_empty() {
+            continue;
+        }
+        match SlicedRows::open(&source.dataset, &columns, evaluation.most_slices) {
+            Ok(slices) => warnings.extend(slices.notes.into_iter().map(of_set)),
+            Err(RecipeError::Mismatch { message, .. }) => problems.push(("evaluation.slices", of_set(message))),
             Err(error) => return Err(error),
         }
     }

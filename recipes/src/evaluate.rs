@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+use std::mem::take;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -5,8 +7,8 @@ use millstream_compiler::Model;
 use millstream_pipeline::Beside;
 use millstream_runtime::{Device, DeviceRequest};
 use millstream_schemas::recipe::Patterns;
-use millstream_schemas::{Recipe, shown_path};
-use millstream_training::{Evaluation, FigureKind, PredictionSink};
+use millstream_schemas::{Recipe, count, shown_path};
+use millstream_training::{Evaluation, FigureKind, PredictionSink, SetEvaluation};
 use serde::Serialize;
 
 use crate::imported::import_rows;
@@ -22,6 +24,8 @@ pub struct EvaluateOptions {
     pub model: Option<PathBuf>,
     /// Absolute paths or patterns of the rows; `data.evaluate` of the recipe when not given.
     pub data: Option<Patterns>,
+    /// Whether the recipe's `evaluation.sets` are measured too, where `data` is not given.
+    pub other_sets: bool,
     /// The ONNX Runtime library, instead of the one that would be found.
     pub library: Option<PathBuf>,
     /// So many views of each row, of which the mean is measured, in place of what the recipe says.
@@ -43,9 +47,12 @@ pub struct EvaluationReport {
     pub classes: Vec<String>,
     /// The figures.
     pub evaluation: Evaluation,
+    /// And on the other sets, in the same way.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_evaluations: Vec<SetEvaluation>,
     /// What is known of these figures beside the loss, in order.
     pub figures: Vec<FigureKind>,
-    /// Damaged rows that were left out.
+    /// Damaged rows that were left out; those of other sets are among `warnings`.
     pub skipped: u64,
     /// Where it ran: `cpu` or `cuda:N`.
     pub device: String,
@@ -88,6 +95,10 @@ pub fn evaluate(
     let place = if options.data.is_some() { "--data" } else { "data.evaluate" };
     let model = Model::read(&path)?;
     import_rows(recipe, &data, events, stop).map_err(RecipeError::at(place))?;
+    let sets = if options.other_sets && options.data.is_none() { &recipe.evaluation.sets } else { &BTreeMap::new() };
+    for (name, patterns) in sets {
+        import_rows(recipe, patterns, events, stop).map_err(RecipeError::at(place_of(name)))?;
+    }
     // those that were trained on need not be there any more
     let _ = import_rows(recipe, &recipe.data.train, events, stop);
     if stop.is_requested() {
@@ -99,6 +110,7 @@ pub fn evaluate(
         path: &path,
         data: &data,
         place,
+        slices_may_lack: false,
         views: options.views,
         catalogs: &options.catalogs,
         shared: None,
@@ -121,25 +133,65 @@ pub fn evaluate(
     if let Some(kept) = kept.filter(|_| evaluation.is_some()) {
         kept.finish()?;
     }
+    let Some(evaluation) = evaluation else { return Ok(None) };
     let figures = measuring.metrics().figures();
     let classes = measuring.classes().to_vec();
-    let Measuring { skipped, mut warnings, notes, preprocessing_known, .. } = measuring;
-    Ok(evaluation.map(|evaluation| {
-        warnings.extend(evaluation.no_better_than_majority(&figures));
-        EvaluationReport {
-            model: path,
-            data,
-            classes,
-            warnings,
-            evaluation,
-            figures,
-            skipped,
-            device: device.kind.to_string(),
-            device_reason: device.reason.clone(),
-            seconds: started.elapsed().as_secs_f64(),
-            notes,
-            preprocessing_known,
-            predictions: options.predictions.clone(),
-        }
+    let (skipped, preprocessing_known) = (measuring.skipped, measuring.preprocessing_known);
+    let mut told = Told { warnings: take(&mut measuring.warnings), notes: take(&mut measuring.notes) };
+    // two models at a time are not held
+    drop(measuring);
+    told.warnings.extend(evaluation.no_better_than_majority(&figures));
+    let mut other_evaluations = Vec::new();
+    for (name, data) in sets {
+        let place = place_of(name);
+        let wanted = ToMeasure { data, place: &place, slices_may_lack: true, beside: Beside::Nothing, ..wanted };
+        let mut measuring = Measuring::open(&wanted, || Ok(device.clone()))?;
+        let Some(evaluation) = measuring.measure(None, events, stop)? else { return Ok(None) };
+        told.of_set(&place, &measuring, &evaluation);
+        other_evaluations.push(SetEvaluation { name: name.clone(), evaluation });
+    }
+    Ok(Some(EvaluationReport {
+        model: path,
+        data,
+        classes,
+        warnings: told.warnings,
+        evaluation,
+        other_evaluations,
+        figures,
+        skipped,
+        device: device.kind.to_string(),
+        device_reason: device.reason.clone(),
+        seconds: started.elapsed().as_secs_f64(),
+        notes: told.notes,
+        preprocessing_known,
+        predictions: options.predictions.clone(),
     }))
+}
+
+/// Where a recipe names a set.
+fn place_of(set: &str) -> String {
+    format!("evaluation.sets.{set}")
+}
+
+/// What is worth knowing of a measurement.
+struct Told {
+    warnings: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl Told {
+    /// Adds what is known of another set, with its place; what is true of the model was said once.
+    fn of_set(&mut self, place: &str, measuring: &Measuring, evaluation: &Evaluation) {
+        let with_place = |said: String| if said.starts_with(place) { said } else { format!("{place}: {said}") };
+        let rows = measuring.skipped;
+        let was = if rows == 1 { "was" } else { "were" };
+        let left_out = (rows > 0).then(|| format!("{} {was} left out", count(rows, "damaged row")));
+        let new = |told: &[String], said: &[String]| -> Vec<String> {
+            said.iter().filter(|said| !told.contains(said)).cloned().collect()
+        };
+        let warnings = new(&self.warnings, &measuring.warnings).into_iter().chain(left_out);
+        let warnings = warnings.chain(evaluation.no_better_than_majority(&measuring.metrics().figures()));
+        self.warnings.extend(warnings.map(with_place));
+        self.notes.extend(new(&self.notes, &measuring.notes).into_iter().map(with_place));
+    }
 }

@@ -63,6 +63,7 @@ mod memory_estimate;
 mod model_choices;
 mod model_inputs;
 mod moment;
+mod noted_files;
 mod one_length;
 mod open_places;
 mod opened;

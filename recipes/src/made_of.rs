@@ -7,6 +7,9 @@ use millstream_schemas::{Fingerprint, Recipe};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::first_difference::first_difference;
+use crate::noted_files::NotedFiles;
+
 /// Parts of a recipe that may differ when a run goes on: they say where things are and how fast they go, not what is done.
 /// (What lies at the paths is compared: the model byte by byte, data by names, sizes, footers and labels.)
 const FREE: [&str; 22] = [
@@ -50,11 +53,25 @@ pub(crate) struct MadeOf {
     pub(crate) adapters: Option<Fingerprint>,
     #[serde(rename = "evaluation.sets", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) sets: BTreeMap<String, Fingerprint>,
+    /// The files of the rows, by their places in the recipe, to name those that are others when the fingerprints differ; of none in
+    /// runs of older builds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) files: BTreeMap<String, NotedFiles>,
 }
 
 impl MadeOf {
-    pub(crate) fn as_value(&self) -> Value {
-        serde_json::to_value(self).expect("our own types have string keys")
+    /// The first thing that is another one now: its place and both, in words.
+    pub(crate) fn first_difference(then: &Self, now: &Self) -> Option<(String, String, String)> {
+        let prints = |made_of: &Self| {
+            let prints = Self { files: BTreeMap::new(), ..made_of.clone() };
+            serde_json::to_value(prints).expect("our own types have string keys")
+        };
+        let (what, print_then, print_now) = first_difference(&prints(then), &prints(now), "")?;
+        let (then, now) = match then.files.get(&what).zip(now.files.get(&what)) {
+            Some((then, now)) => NotedFiles::changed(then, now),
+            None => (print_then, print_now),
+        };
+        Some((what, then, now))
     }
 }
 
@@ -82,7 +99,6 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::first_difference::first_difference;
 
     fn recipe(overrides: &[&str]) -> Recipe {
         let text = "version: 1\nmodel: {path: m.onnx}\ndata: {train: a}\ntransforms: {train: [horizontal_flip, {rotate: {degrees: 5}}]}";

@@ -34,7 +34,7 @@ use crate::opened::refuse_random;
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::{RowSource, Wanted};
 use crate::run_folder::make_place_for;
-use crate::slices::SlicedRows;
+use crate::slices::{self, SlicedRows};
 use crate::stream::{Stream, no_usable_row};
 use crate::stream_options::stream_options;
 use crate::{Catalogs, Event, Events, MemoryEstimate, RecipeError, Stop, labels_file, overlap};
@@ -47,7 +47,9 @@ pub(crate) struct ToMeasure<'a> {
     pub(crate) path: &'a Path,
     pub(crate) data: &'a Patterns,
     /// Where the rows are named.
-    pub(crate) place: &'static str,
+    pub(crate) place: &'a str,
+    /// Whether columns of slices that these rows do not have are left out, and noted.
+    pub(crate) slices_may_lack: bool,
     /// So many views of each row, in place of what the recipe says.
     pub(crate) views: Option<u64>,
     pub(crate) catalogs: &'a Catalogs,
@@ -62,7 +64,7 @@ pub(crate) struct ToMeasure<'a> {
 pub(crate) struct Measuring {
     recipe: Recipe,
     source: RowSource,
-    place: &'static str,
+    place: String,
     report: DataReport,
     reads: PredictionKind,
     metrics: MetricSet,
@@ -121,9 +123,15 @@ impl Measuring {
         let plan = EvaluationPlan::of(recipe, loss.reads(), wanted.views, catalogs)?;
         plan.check_targets(&source.encoders)?;
         plan.check_views(model, &source, recipe.seed)?;
-        let slices = match recipe.evaluation.slices.as_slice() {
+        let evaluation = &recipe.evaluation;
+        let (columns, lacking) = match wanted.slices_may_lack {
+            true => slices::columns_there(&source.dataset, &evaluation.slices),
+            false => (evaluation.slices.clone(), None),
+        };
+        notes.extend(lacking);
+        let slices = match columns.as_slice() {
             [] => None,
-            columns => Some(SlicedRows::open(&source.dataset, columns, recipe.evaluation.most_slices)?),
+            columns => Some(SlicedRows::open(&source.dataset, columns, evaluation.most_slices)?),
         };
         notes.extend(slices.iter().flat_map(|slices| &slices.notes).cloned());
         let device = device()?;
@@ -184,7 +192,7 @@ impl Measuring {
             loss: LossRunner::new(&loss, &catalogs.operators, &device).with_places(scoring.places),
             recipe,
             source,
-            place,
+            place: place.to_owned(),
             report,
             predictor,
             plan,
@@ -320,7 +328,7 @@ impl Measuring {
 
     fn or_no_row(&self, error: TrainingError, batches: &Stream) -> RecipeError {
         match error {
-            TrainingError::NothingLabelled => no_usable_row(self.place, &self.report, batches.skipped().as_ref()),
+            TrainingError::NothingLabelled => no_usable_row(&self.place, &self.report, batches.skipped().as_ref()),
             error => error.into(),
         }
     }

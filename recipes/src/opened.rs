@@ -266,8 +266,11 @@ impl OpenedParts {
     fn require_evaluation(&self) -> Result<(), RecipeError> {
         self.plan.check_classes(self.loss.reads(), self.train.classes().len())?;
         self.plan.check_targets(&self.train.encoders)?;
-        if let Some(source) = &self.evaluate {
-            return self.plan.check_views(&self.model, source, self.recipe.seed);
+        for source in self.evaluation_sources() {
+            self.plan.check_views(&self.model, source, self.recipe.seed)?;
+        }
+        if self.evaluate.is_some() {
+            return Ok(());
         }
         if !self.recipe.evaluation.is_usual() {
             let message = "there are no rows to measure on; state `data.evaluate`, or leave it out";

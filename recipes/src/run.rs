@@ -340,8 +340,9 @@ impl Run {
         notes.extend(self.parts.told());
         let program = self.compiled.program();
         let mut record = results::record(opened, program, &self.device, &self.trainer, self.state, notes);
-        if let Some(evaluation) = ended.and_then(|ended| ended.evaluation.as_ref()) {
+        if let Some((ended, evaluation)) = ended.and_then(|ended| Some((ended, ended.evaluation.as_ref()?))) {
             record.evaluation = Some(evaluation.clone());
+            record.other_evaluations.clone_from(&ended.others);
         }
         record
     }

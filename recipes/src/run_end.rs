@@ -4,9 +4,10 @@
 use millstream_compiler::{Model, TrainingProgram};
 use millstream_pipeline::Beside;
 use millstream_runtime::Device;
+use millstream_schemas::recipe::{EvaluationRecipe, Patterns};
 use millstream_schemas::shown;
 use millstream_training::calibration::{Outcomes, fit_temperature, fit_thresholds};
-use millstream_training::{Evaluation, Trainer};
+use millstream_training::{Evaluation, SetEvaluation, Trainer};
 
 use crate::calibrated::Calibrated;
 use crate::evaluation_plan::EvaluationPlan;
@@ -28,11 +29,21 @@ pub(crate) struct RunEnd<'a> {
     pub(crate) stream: &'a Stream,
 }
 
+/// Rows to measure on.
+struct MeasuredSet<'a> {
+    name: &'a str,
+    data: &'a Patterns,
+    /// Where a recipe names them.
+    place: String,
+}
+
 /// What came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Ended {
     /// Of the exported model, where it was measured once more.
     pub(crate) evaluation: Option<Evaluation>,
+    /// And on the other sets then, in the same way.
+    pub(crate) others: Vec<SetEvaluation>,
     pub(crate) calibrated: Calibrated,
     /// What is worth knowing.
     pub(crate) notes: Vec<String>,
@@ -55,8 +66,11 @@ impl RunEnd<'_> {
             return Ok(Some(ended));
         }
         let plan = &self.opened.plan;
+        let sets = self.sets();
+        let (main, others) =
+            sets.split_first().expect("what is asked for in `evaluation` was checked against the data");
         if plan.calibrates() {
-            let Some(outcomes) = self.with_model(|measuring| measuring.outcomes(events, stop))? else {
+            let Some(outcomes) = self.with_model(main, |measuring| measuring.outcomes(events, stop))? else {
                 return Ok(None);
             };
             let train = &self.opened.train;
@@ -64,36 +78,62 @@ impl RunEnd<'_> {
             ended.fit(plan, outcomes, classes);
             write(&ended.calibrated)?;
         }
-        let measured = self.with_model(|measuring| {
-            let found = measuring.measure(None, events, stop)?;
-            Ok(found.map(|found| (found, std::mem::take(&mut measuring.notes))))
-        })?;
-        let Some((evaluation, notes)) = measured else { return Ok(None) };
-        // What was noticed of the files was told before the first step.
-        ended.notes.extend(notes.into_iter().filter(|note| !self.opened.notes.iter().any(|told| told.ends_with(note))));
+        let Some((evaluation, notes)) = self.measured(main, events, stop)? else { return Ok(None) };
+        ended.notes.extend(notes);
         ended.evaluation = Some(evaluation);
+        for set in others {
+            let Some((evaluation, notes)) = self.measured(set, events, stop)? else { return Ok(None) };
+            ended.notes.extend(notes.into_iter().map(|note| match note.starts_with(&set.place) {
+                true => note,
+                false => format!("{}: {note}", set.place),
+            }));
+            ended.others.push(SetEvaluation { name: set.name.to_owned(), evaluation });
+        }
         Ok(Some(ended))
     }
 
-    /// Opens what was exported, with the rows to evaluate on.
+    /// All sets of rows to evaluate on, the one that decides first.
+    fn sets(&self) -> Vec<MeasuredSet<'_>> {
+        let (main, sets) = (self.opened.recipe.data.evaluate.as_ref(), &self.opened.recipe.evaluation.sets);
+        let named = self.opened.evaluation_sets().into_iter().filter_map(|(name, _)| match sets.get(name) {
+            Some(data) => Some(MeasuredSet { name, data, place: format!("evaluation.sets.{name}") }),
+            None => main.map(|data| MeasuredSet { name, data, place: "data.evaluate".into() }),
+        });
+        named.collect()
+    }
+
+    /// What the exported model has on a set, and what is worth knowing of it that was not told before the first step.
+    fn measured(
+        &self,
+        set: &MeasuredSet<'_>,
+        events: &mut dyn Events,
+        stop: &Stop,
+    ) -> Result<Option<(Evaluation, Vec<String>)>, RecipeError> {
+        let told = |note: &String| self.opened.notes.iter().any(|told| told.ends_with(note));
+        self.with_model(set, |measuring| {
+            let Some(found) = measuring.measure(None, events, stop)? else { return Ok(None) };
+            let mut notes = std::mem::take(&mut measuring.notes);
+            notes.retain(|note| !told(note));
+            Ok(Some((found, notes)))
+        })
+    }
+
+    /// Opens what was exported, with the rows of a set.
     fn with_model<T>(
         &self,
+        set: &MeasuredSet<'_>,
         act: impl FnOnce(&mut Measuring) -> Result<Option<T>, RecipeError>,
     ) -> Result<Option<T>, RecipeError> {
         let recipe = &self.opened.recipe;
         let path = self.folder.model();
         let model = Model::read(&path)?;
-        let of_set = recipe.evaluation.best_on.as_ref().and_then(|name| recipe.evaluation.sets.get(name));
-        let place = if of_set.is_some() { "evaluation.best_on" } else { "data.evaluate" };
-        let data = of_set
-            .or(recipe.data.evaluate.as_ref())
-            .expect("what is asked for in `evaluation` was checked against the data");
         let wanted = ToMeasure {
             recipe,
             model: &model,
             path: &path,
-            data,
-            place,
+            data: set.data,
+            place: &set.place,
+            slices_may_lack: set.name != EvaluationRecipe::MAIN,
             views: None,
             catalogs: &self.opened.catalogs,
             shared: self.resources.map(Resources::streams),

@@ -421,6 +421,7 @@ mod tests {
             evaluate: None,
             adapters: None,
             sets: BTreeMap::new(),
+            files: BTreeMap::new(),
         };
         let made_of = made("model");
         // A process number that no process has.
@@ -523,8 +524,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let run = RunFolder(folder.path().to_owned());
         let (recipe, print) = (recipe(&[]), Fingerprint::of_bytes(b"x"));
-        let made_of =
-            MadeOf { model: print.clone(), train: print, evaluate: None, adapters: None, sets: BTreeMap::new() };
+        let (sets, files) = (BTreeMap::new(), BTreeMap::new());
+        let made_of = MadeOf { model: print.clone(), train: print, evaluate: None, adapters: None, sets, files };
         run.note(&recipe, &made_of, &Catalogs::default()).unwrap();
         for file in [run.recipe(), run.fingerprints()] {
             let whole = fs::read(&file).unwrap();

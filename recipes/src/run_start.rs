@@ -1,5 +1,6 @@
 //! How a run comes into being: its folder is reserved, then everything is opened, and only then an earlier run is given up.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,6 +16,7 @@ use crate::frozen_prefix::{PrefixStore, RunPrefix};
 use crate::locked_folder::LockedFolder;
 use crate::made_of::{MadeOf, fixed};
 use crate::memory_check::require_memory;
+use crate::noted_files::NotedFiles;
 use crate::origin::Origin;
 use crate::precision::in_precision;
 use crate::results;
@@ -284,7 +286,16 @@ pub(crate) fn made_of(opened: &Opened) -> Result<MadeOf, RecipeError> {
             .iter()
             .map(|(name, source)| Ok((name.clone(), targets_fingerprint(source)?)))
             .collect::<Result<_, RecipeError>>()?,
+        files: noted_files(opened),
     })
+}
+
+/// By their places in the recipe.
+fn noted_files(opened: &Opened) -> BTreeMap<String, NotedFiles> {
+    let main = [("data.train", Some(&opened.train)), ("data.evaluate", opened.evaluate.as_ref())];
+    let main = main.into_iter().filter_map(|(place, source)| Some((place.to_owned(), source?)));
+    let sets = opened.sets.iter().map(|(name, source)| (format!("evaluation.sets.{name}"), source));
+    main.chain(sets).map(|(place, source)| (place, NotedFiles::of(&source.dataset))).collect()
 }
 
 /// Of the files of adapters that training starts from; nothing where it starts from none.

@@ -6,7 +6,6 @@ use std::path::Path;
 use millstream_schemas::Recipe;
 use millstream_schemas::recipe::RecipeText;
 
-use crate::first_difference::first_difference;
 use crate::made_of::MadeOf;
 use crate::run_folder::RunFolder;
 use crate::setting_changes::{SettingChange, SettingChanges};
@@ -61,10 +60,8 @@ impl RunFolder {
         let file = self.fingerprints();
         let made_then: MadeOf =
             serde_json::from_slice(&read(&file)?).map_err(|_| damaged(&file, "it holds no fingerprints"))?;
-        let changed = SettingChanges::between(&then, recipe).and_then(|changed| {
-            let other = first_difference(&made_then.as_value(), &made_of.as_value(), "");
-            other.map_or(Ok(changed), Err)
-        });
+        let changed = SettingChanges::between(&then, recipe)
+            .and_then(|changed| MadeOf::first_difference(&made_then, made_of).map_or(Ok(changed), Err));
         changed.map_err(|(what, then, now)| RecipeError::ResumeChanged { folder: self.0.clone(), what, then, now })
     }
 }

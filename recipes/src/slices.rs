@@ -158,6 +158,16 @@ impl Column {
     }
 }
 
+/// Those of the columns that a dataset has, and what is said of the others.
+pub(crate) fn columns_there(dataset: &Dataset, names: &[String]) -> (Vec<String>, Option<String>) {
+    let is_there = |name: &&String| dataset.arrow_schema().field_with_name(name).is_ok();
+    let (there, lacking): (Vec<&String>, Vec<&String>) = names.iter().partition(is_there);
+    let lacking: Vec<String> = lacking.iter().map(|name| format!("`{}`", shown(name))).collect();
+    let (columns, them) = if lacking.len() == 1 { ("column", "it") } else { ("columns", "them") };
+    let said = format!("these rows have no {columns} {}, and are not told apart by {them}", lacking.join(", "));
+    (there.into_iter().cloned().collect(), (!lacking.is_empty()).then_some(said))
+}
+
 /// How a column is read; `rows` are what the dataset is called.
 pub(crate) fn reading(dataset: &Dataset, name: &str, rows: &str) -> Result<Reading, String> {
     let known = || dataset.arrow_schema().fields().iter().map(|field| field.name().as_str());
@@ -231,6 +241,17 @@ mod tests {
             let error = SlicedRows::open(&rows, &[column.to_owned()], 20).err().unwrap().to_string();
             assert!(error.contains(wanted), "{error}");
         }
+    }
+
+    #[test]
+    fn columns_that_another_set_does_not_have_are_left_out_and_named() {
+        let rows = dataset(vec![("site", Arc::new(Int64Array::from(vec![1, 2])))], 10);
+        let names = ["site", "camera", "hour"].map(String::from);
+        let (there, said) = columns_there(&rows, &names);
+        assert_eq!(there, ["site"]);
+        assert_eq!(said.unwrap(), "these rows have no columns `camera`, `hour`, and are not told apart by them");
+        let (there, said) = columns_there(&rows, &names[..1]);
+        assert_eq!((there, said), (vec!["site".to_owned()], None));
     }
 
     #[test]

@@ -1,14 +1,14 @@
 use anyhow::Context;
 use millstream::recipes::{Catalogs, EvaluateOptions, EvaluationReport, Stop, evaluate};
-use millstream::training::Evaluation;
 use millstream::training::metrics::{Cell, FigureKind, Record, Table};
+use millstream::training::{Evaluation, SetEvaluation};
 
 use crate::arguments::{self, Global};
 use crate::output;
 use crate::table::Table as Columns;
 use crate::terminal::{columns, output_width};
 use crate::{Outcome, commands, messages, progress};
-use millstream::schemas::{Recipe, count, decimal, grouped, percent, shown_path};
+use millstream::schemas::{Recipe, count, decimal, grouped, percent, shown, shown_path};
 
 /// Larger matrices do not fit on a screen; `--json` has them.
 const MOST_CLASSES: usize = 20;
@@ -23,6 +23,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Evaluate, recipe: &Rec
             [] => None,
             paths => Some(commands::argument_paths(paths)?.try_into().expect("there is a path")),
         },
+        other_sets: true,
         library: global.runtime.clone(),
         views: arguments.tta,
         predictions: match &arguments.predictions {
@@ -99,6 +100,18 @@ pub(crate) fn slices(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
     text
 }
 
+/// A line for each other set, with its slices.
+pub(crate) fn others(sets: &[SetEvaluation], kinds: &[FigureKind]) -> String {
+    let mut text = String::new();
+    for SetEvaluation { name, evaluation } in sets {
+        text.push_str(&output::prose(&format!("on `{}`: {}", shown(name), figures(evaluation, kinds))));
+        if !evaluation.slices.is_empty() {
+            text.push_str(&format!("{}\n", slices(evaluation, kinds)));
+        }
+    }
+    text
+}
+
 fn describe(report: &EvaluationReport, verbose: bool) -> String {
     let mut text = format!("{}\n", figures(&report.evaluation, &report.figures));
     let is_matrix = |(_, table): &&(String, Table)| matches!(table, Table::Matrix(_));
@@ -110,6 +123,10 @@ fn describe(report: &EvaluationReport, verbose: bool) -> String {
         });
     }
     text.push_str(&slices(&report.evaluation, &report.figures));
+    let others = others(&report.other_evaluations, &report.figures);
+    if !others.is_empty() {
+        text.push_str(&format!("\n{others}"));
+    }
     if report.evaluation.not_finite > 0 {
         let (rows, one) = (report.evaluation.not_finite, report.evaluation.not_finite == 1);
         let verbs = if one {

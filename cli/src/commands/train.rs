@@ -5,10 +5,10 @@ use millstream::schemas::recipe::ByteSize;
 
 use crate::arguments::{Global, Train};
 use crate::colour::Meaning;
-use crate::commands::evaluate::{figures, slices};
+use crate::commands::evaluate::{figures, others, slices};
 use crate::output;
 use crate::{Outcome, commands, messages, progress, signals};
-use millstream::schemas::{Recipe, count, decimal, grouped, percent, shown, shown_path};
+use millstream::schemas::{Recipe, count, decimal, grouped, percent, shown_path};
 
 pub(crate) fn run(global: &Global, arguments: &Train, mut recipe: Recipe) -> anyhow::Result<Outcome> {
     if let Some(folder) = &arguments.output {
@@ -163,10 +163,7 @@ fn describe(summary: &RunSummary) -> String {
         count(summary.trained as u64, "parameter"),
         grouped(summary.frozen as u64)
     ));
-    for set in &summary.other_evaluations {
-        let found = figures(&set.evaluation, &summary.figures);
-        text.push_str(&output::prose(&format!("on `{}`: {found}", shown(&set.name))));
-    }
+    text.push_str(&others(&summary.other_evaluations, &summary.figures));
     text.push_str(&timing(summary));
     if let Some(model) = &summary.model {
         text.push_str(&format!(

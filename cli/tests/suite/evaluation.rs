@@ -121,6 +121,62 @@ fn figures_are_told_apart_by_the_values_of_columns() {
 }
 
 #[test]
+fn another_set_of_the_same_rows_has_the_same_figures() {
+    if !has_runtime() {
+        return;
+    }
+    let place = with_columns();
+    let changes = [
+        "evaluation.sets={same: test.parquet}",
+        "evaluation.calibrate={temperature: true}",
+        "evaluation.intervals={bootstrap: 50}",
+        "evaluation.slices=[light]",
+        "evaluation.test_time_augmentation={views: 2}",
+        "training.metrics=[accuracy, f1]",
+    ];
+    let said = place.run_with("train", &changes).done();
+    let (first, on_same) = (said.lines().next().unwrap(), said.lines().find(|line| line.starts_with("on `same`: ")));
+    assert!(first.starts_with(on_same.unwrap().trim_start_matches("on `same`: ").split(';').next().unwrap()), "{said}");
+    let written = metrics(&place);
+    let other = &written["other_evaluations"][0];
+    assert_eq!((&other["name"], &other["evaluation"]), (&json!("same"), &written["evaluation"]));
+    assert!(other["evaluation"]["intervals"]["f1"].is_array() && other["evaluation"]["slices"].is_array());
+    // what was measured while it was trained is of the scores as they were
+    let history = &written["history"];
+    assert_ne!(history["best_others"][0]["evaluation"]["loss"], other["evaluation"]["loss"]);
+    let page = String::from_utf8(place.read("run/report.html")).unwrap();
+    assert!(page.contains("By light, on same"), "the report has the slices of both sets");
+    let more: Vec<&str> = changes.iter().flat_map(|change| ["--set", *change]).collect();
+    let again = place.run(&[&["evaluate", "recipe.yaml", "--json"][..], &more].concat()).json();
+    assert_eq!(
+        (&again["evaluation"], &again["other_evaluations"]),
+        (&written["evaluation"], &written["other_evaluations"])
+    );
+    let alone = place.run(&[&["evaluate", "recipe.yaml", "--json", "--data", "test.parquet"][..], &more].concat());
+    assert_eq!(alone.json().get("other_evaluations"), None, "named rows are measured alone");
+    place.run(&["document", "run"]).done();
+    let card = String::from_utf8(place.read("run/documents/README.md")).unwrap();
+    assert!(card.contains("### On same (30 rows)") && card.contains("### By light, on same"), "{card}");
+}
+
+#[test]
+fn another_set_may_lack_a_column_of_slices_and_that_is_told() {
+    if !has_runtime() {
+        return;
+    }
+    let place = with_columns();
+    dataset::write(&place.path("plain.parquet"), &dataset::rows(300, 12));
+    let changes = ["evaluation.sets={plain: plain.parquet}", "evaluation.slices=[light, label]"];
+    let ran = place.run_with("train", &changes);
+    let told = "evaluation set `plain`: these rows have no column `light`, and are not told apart by it";
+    assert!(ran.stderr.contains(told), "{}", ran.stderr);
+    ran.done();
+    let other = metrics(&place)["other_evaluations"][0]["evaluation"].take();
+    let columns: Vec<&Value> = other["slices"].as_array().unwrap().iter().map(|slices| &slices["column"]).collect();
+    assert_eq!((&other["rows"], columns), (&json!(12), vec![&json!("label")]));
+}
+
+#[test]
 fn a_temperature_is_fitted_and_divides_the_scores_of_the_exported_model() {
     if !has_runtime() {
         return;

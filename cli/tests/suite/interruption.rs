@@ -144,7 +144,7 @@ fn resuming_refuses_what_changed_and_names_it() {
     // Where and how fast is free: this run is finished, and stays so.
     resume("data.workers=1").done();
     dataset::write(&place.path("train-1.parquet"), &dataset::rows(24, 20));
-    resume("data.workers=1").failed_with(&["`data.train` changed"]);
+    resume("data.workers=1").failed_with(&["`data.train` changed", "train-1.parquet (20 rows, "]);
 }
 
 #[test]

@@ -129,9 +129,12 @@ fn other_sets_are_measured_beside_and_one_of_them_may_decide() {
     // resumed as it is; refused with another set
     place.run(&["train", "recipe.yaml", "--resume", "--set", sets, "--set", "evaluation.best_on=more"]).done();
     dataset::write(&place.path("more.parquet"), &dataset::rows(400, 29));
-    place
-        .run(&["train", "recipe.yaml", "--resume", "--set", sets, "--set", "evaluation.best_on=more"])
-        .failed_with(&["cannot resume", "`evaluation.sets"]);
+    place.run(&["train", "recipe.yaml", "--resume", "--set", sets, "--set", "evaluation.best_on=more"]).failed_with(&[
+        "cannot resume",
+        "`evaluation.sets.more`",
+        "then 1 file of 30 rows",
+        "now 1 file of 29 rows",
+    ]);
     for (changes, wanted) in [
         (vec!["evaluation.best_on=more"], "evaluation.best_on: wanted the name of one of `evaluation.sets`"),
         (vec![sets, "data.evaluate=null"], "evaluation.sets"),

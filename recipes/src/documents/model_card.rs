@@ -242,8 +242,20 @@ fn results(ledger: &Ledger) -> String {
             records.iter().map(|record| record.0.iter().map(|(_, cell)| shown_cell(cell)).collect()).collect();
         out += &format!("\n### {}\n\n{}", capitalized(&name.replace('_', " ")), table(&headings, &rows));
     }
+    out += &slices(evaluation, kinds, "");
+    for set in &ledger.results.others {
+        out += &format!("\n### On {} ({})\n\n", text(&set.name), count(set.evaluation.rows, "row"));
+        out += &figures(&set.evaluation, kinds);
+        out += &slices(&set.evaluation, kinds, &format!(", on {}", text(&set.name)));
+    }
+    out
+}
+
+/// A table for each column by whose values rows are told apart.
+fn slices(evaluation: &Evaluation, kinds: &[FigureKind], on: &str) -> String {
+    let mut out = String::new();
     for column in &evaluation.slices {
-        out += &format!("\n### By {}\n\n", text(&column.column));
+        out += &format!("\n### By {}{on}\n\n", text(&column.column));
         let measured: Vec<&FigureKind> = kinds
             .iter()
             .filter(|kind| column.slices.iter().any(|slice| slice.figures.get(&kind.name).is_some()))
@@ -256,10 +268,6 @@ fn results(ledger: &Ledger) -> String {
             row
         });
         out += &table(&headings, &rows.collect::<Vec<_>>());
-    }
-    for set in &ledger.results.others {
-        out += &format!("\n### On {} ({})\n\n", text(&set.name), count(set.evaluation.rows, "row"));
-        out += &figures(&set.evaluation, kinds);
     }
     out
 }

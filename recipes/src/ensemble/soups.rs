@@ -58,6 +58,7 @@ impl RecipeSoups<'_> {
             path: &self.members[chosen[0]].path,
             data,
             place: "data.evaluate",
+            slices_may_lack: false,
             views: None,
             catalogs: self.catalogs,
             shared: None,

@@ -92,6 +92,7 @@ pub fn errors(
         path: &path,
         data: &data,
         place,
+        slices_may_lack: false,
         views: None,
         catalogs: &options.catalogs,
         shared: None,

@@ -8,9 +8,12 @@ use super::foreign_words::{ForeignKey, INSIDE, KEYS, VALUES};
 use super::places::around;
 use super::shape::Shape;
 use super::text::at;
+use crate::nearest;
 
 /// Lines of a recipe stand this far right in a message.
 const INDENT: usize = 4;
+/// More keys are not listed.
+const MOST_KEYS: usize = 16;
 /// Places that one key at the wrong level is shown at.
 const MOST_PLACES: usize = 3;
 
@@ -33,19 +36,36 @@ fn unknown_key(fault: &Fault, value: &Value, recipe: &Value, shape: &Shape) -> O
     let key = fault.place[parent.len()..].trim_start_matches('.');
     let word = normal(key);
     let inside = INSIDE.iter().find(|(place, row)| *place == parent && row.words.contains(&word.as_str()));
-    let row = inside.map(|(_, row)| row).or_else(|| KEYS.iter().find(|row| row.words.contains(&word.as_str())));
+    // A single letter may be short for anything: what stands behind it says whether it is the other tool's word.
+    let is_meant = |row: &&ForeignKey| word.chars().count() > 1 || shape.allows(row.place, value);
+    let of_others = KEYS.iter().find(|row| row.words.contains(&word.as_str())).filter(is_meant);
+    let row = inside.map(|(_, row)| row).or(of_others);
     if let Some(row) = row {
         return Some(foreign(row, value, recipe, shape));
     }
     let places = best(shape.places_of(key), value, recipe, shape);
     match places.as_slice() {
-        [] => None,
+        [] => keys_here(key, parent, shape),
         [place] => Some(format!("write\n{}", lines(place, &flow::flow(value), INDENT))),
         several => {
             let blocks: Vec<_> = several.iter().map(|place| lines(place, &flow::flow(value), INDENT)).collect();
             Some(format!("write\n{}", blocks.join("\n  or\n")))
         }
     }
+}
+
+/// Which keys there are, where none of them is near.
+fn keys_here(key: &str, parent: &str, shape: &Shape) -> Option<String> {
+    let known = shape.keys_at(parent);
+    if known.is_empty() || nearest(key, known.iter().copied()).is_some() {
+        return None;
+    }
+    let all = "`millstream config RECIPE` prints a recipe with all keys";
+    if known.len() > MOST_KEYS {
+        return Some(all.into());
+    }
+    let known: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
+    Some(format!("keys here are {}; {all}", known.join(", ")))
 }
 
 fn foreign(row: &ForeignKey, value: &Value, recipe: &Value, shape: &Shape) -> String {
@@ -279,6 +299,18 @@ mod tests {
             assert_eq!(normal(word), **word);
             assert!(!help(&format!("{SMALL}{word}: 1\n")).is_empty() || !shape.places_of(word).is_empty(), "{word}");
         }
+    }
+
+    #[test]
+    fn a_letter_is_no_word_of_another_tool_unless_its_value_fits() {
+        assert!(help(&format!("{SMALL}x: pixels\n")).contains("data:\n      input: pixels"));
+        for text in ["x: 1", "y: [3]", "zzzz: 1"] {
+            let said = help(&format!("{SMALL}{text}\n"));
+            assert!(said.starts_with("keys here are `") && said.contains("`data`, "), "{text}: {said}");
+            assert!(said.ends_with("; `millstream config RECIPE` prints a recipe with all keys"), "{text}: {said}");
+        }
+        // what is near was said with the fault
+        assert_eq!(help(&format!("{SMALL}traininng: {{}}\n")), "");
     }
 
     #[test]

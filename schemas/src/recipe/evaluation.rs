@@ -26,7 +26,8 @@ pub struct EvaluationRecipe {
     /// Which of `sets` decides which state is the best and when the run gets no better; `data.evaluate` unless it is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best_on: Option<String>,
-    /// Intervals of all figures; without it shares of rows alone have one, of 95 % (Wilson).
+    /// Intervals of all metrics; without it shares of rows alone have one, of 95 % (Wilson). The loss has none: it is computed of
+    /// whole batches. `log_loss`, `mse` and their like are metrics.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intervals: Option<IntervalsRecipe>,
     /// Columns by whose values the figures are told apart: texts, whole numbers or booleans.

@@ -38,6 +38,13 @@ impl Shape {
         faults.is_empty()
     }
 
+    /// The keys that can stand below a place that is in no list; empty for the whole recipe.
+    pub(super) fn keys_at(&self, place: &str) -> Vec<&str> {
+        let schemas = if place.is_empty() { vec![&self.root] } else { self.at(place) };
+        let leaves = schemas.into_iter().flat_map(|schema| self.leaves(schema));
+        leaves.filter_map(properties).flat_map(|properties| properties.keys().map(String::as_str)).collect()
+    }
+
     /// Every place that a key can stand at, as dotted paths; not those inside lists.
     pub(super) fn places_of(&self, key: &str) -> Vec<String> {
         let mut found = Vec::new();

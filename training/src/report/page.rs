@@ -9,7 +9,7 @@ use super::about::{About, ShownAbout};
 use super::axis::Scale;
 use super::chart::{Chart, Series, Subject};
 use super::setting::in_yaml;
-use super::tables::{Shown, capitalized, tables};
+use super::tables::{Shown, capitalized, tables, tables_on};
 use crate::TrainingError;
 use crate::evaluation_record::EvaluationRecord;
 use crate::metrics::{Evaluation, FigureKind, Unit};
@@ -202,9 +202,23 @@ impl Run {
             settings: run.settings.iter().map(|(name, value)| (shown(name), in_yaml(value))).collect(),
             notes: run.notes.iter().map(long).collect(),
             about,
-            tables: evaluation.map_or_else(Vec::new, |found| tables(found, &run.classes, &run.history.figures)),
+            tables: evaluation
+                .map_or_else(Vec::new, |found| tables(found, &run.classes, &run.history.figures))
+                .into_iter()
+                .chain(run.other_evaluations.iter().flat_map(|set| tables_on(set, &run.history.figures)))
+                .collect(),
         }
     }
+}
+
+/// `88.6 % (95 % interval 82.3 % to 92.9 %)`.
+fn with_interval(found: &Evaluation, kind: &FigureKind) -> Option<String> {
+    let value = kind.shown(Some(found.figure(&kind.name)?));
+    let interval = found.interval(&kind.name).map_or_else(String::new, |[low, high]| {
+        let (low, high) = (kind.shown(Some(low)), kind.shown(Some(high)));
+        format!(" ({} % interval {low} to {high})", (1e8 * found.confidence).round() / 1e6)
+    });
+    Some(value + &interval)
 }
 
 fn figures(run: &RunRecord, evaluation: Option<&Evaluation>) -> Vec<(String, String)> {
@@ -213,13 +227,7 @@ fn figures(run: &RunRecord, evaluation: Option<&Evaluation>) -> Vec<(String, Str
     let mut figures = Vec::new();
     if let Some(found) = evaluation {
         for kind in &history.figures {
-            if let Some(value) = found.figure(&kind.name) {
-                let interval = found.interval(&kind.name).map_or_else(String::new, |[low, high]| {
-                    let (low, high) = (kind.shown(Some(low)), kind.shown(Some(high)));
-                    format!(" ({} % interval {low} to {high})", (1e8 * found.confidence).round() / 1e6)
-                });
-                figures.push((shown(kind.label()), format!("{}{interval}", kind.shown(Some(value)))));
-            }
+            figures.extend(with_interval(found, kind).map(|value| (shown(kind.label()), value)));
         }
         figures.push(("loss on the evaluation rows".into(), decimal(found.loss)));
         figures.push(("evaluation rows".into(), grouped(found.rows)));
@@ -229,9 +237,8 @@ fn figures(run: &RunRecord, evaluation: Option<&Evaluation>) -> Vec<(String, Str
     }
     for set in &run.other_evaluations {
         for kind in &history.figures {
-            if let Some(value) = set.evaluation.figure(&kind.name) {
-                figures.push((shown(format!("{} on {}", kind.label(), set.name)), kind.shown(Some(value))));
-            }
+            let value = with_interval(&set.evaluation, kind);
+            figures.extend(value.map(|value| (shown(format!("{} on {}", kind.label(), set.name)), value)));
         }
         figures.push((shown(format!("loss on {}", set.name)), decimal(set.evaluation.loss)));
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::letters::width_of;
 use super::matrix::{self, Confusion, Drawn, MatrixRow, Picture};
+use crate::evaluation_record::SetEvaluation;
 use crate::metrics::{Cell, Evaluation, FigureKind, Record, Slice, SlicedColumn, Table};
 
 /// Letters of a line that have room in half the width of a wide window.
@@ -53,6 +54,15 @@ pub(super) fn tables(evaluation: &Evaluation, classes: &[String], kinds: &[Figur
     let (matrices, lines): (Vec<_>, Vec<_>) = evaluation.tables.iter().partition(is_matrix);
     let tables = lines.into_iter().chain(matrices).flat_map(table);
     tables.chain(evaluation.slices.iter().map(|column| sliced(column, kinds))).map(Shown::measured).collect()
+}
+
+/// The slices of another set of rows.
+pub(super) fn tables_on(set: &SetEvaluation, kinds: &[FigureKind]) -> Vec<Shown> {
+    let of_column = |column: &SlicedColumn| {
+        let table = sliced(column, kinds);
+        Shown { title: shown(format!("By {}, on {}", column.column, set.name)), ..table }.measured()
+    };
+    set.evaluation.slices.iter().map(of_column).collect()
 }
 
 impl Shown {

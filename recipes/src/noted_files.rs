@@ -1,0 +1,119 @@
+//! The files of a dataset as a run began with them, so that what is another one when it goes on can be named.
+
+use std::collections::BTreeMap;
+
+use millstream_pipeline::Dataset;
+use millstream_schemas::{Fingerprint, count, shown};
+use serde::{Deserialize, Serialize};
+
+/// Of more files only their number is noted.
+const MOST: usize = 1000;
+/// Of more files only so many are named.
+const MOST_NAMED: usize = 5;
+/// Letters of a fingerprint.
+const SHORT: usize = 12;
+
+/// The files of a dataset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NotedFiles {
+    files: u64,
+    rows: u64,
+    /// Empty where they are too many.
+    listed: BTreeMap<String, NotedFile>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct NotedFile {
+    rows: u64,
+    bytes: u64,
+    footer: Fingerprint,
+}
+
+impl NotedFiles {
+    pub(crate) fn of(dataset: &Dataset) -> Self {
+        let files = dataset.files();
+        let noted = files.iter().filter(|_| files.len() <= MOST).map(|file| {
+            let (rows, bytes, footer) = (file.rows, file.bytes, file.footer().clone());
+            (file.name.to_string(), NotedFile { rows, bytes, footer })
+        });
+        Self { files: files.len() as u64, rows: dataset.rows(), listed: noted.collect() }
+    }
+
+    /// What files were and are that are others now, in words.
+    pub(crate) fn changed(then: &Self, now: &Self) -> (String, String) {
+        if then == now {
+            let other = if then.listed.is_empty() { "contents" } else { "targets" };
+            return (format!("{} with other {other}", then.counts()), "as many files and rows".into());
+        }
+        (then.apart_from(now), now.apart_from(then))
+    }
+
+    fn counts(&self) -> String {
+        format!("{} of {}", count(self.files, "file"), count(self.rows, "row"))
+    }
+
+    fn apart_from(&self, other: &Self) -> String {
+        if self.listed.is_empty() || other.listed.is_empty() {
+            return self.counts();
+        }
+        let differs = |(name, file): &(&String, &NotedFile)| other.listed.get(*name) != Some(*file);
+        let differing: Vec<(&String, &NotedFile)> = self.listed.iter().filter(differs).collect();
+        let named = differing.iter().take(MOST_NAMED).map(|(name, file)| {
+            let has_as_many =
+                |other: &NotedFile| (other.rows, other.bytes) == (file.rows, file.bytes) && other.footer != file.footer;
+            let footer = match other.listed.get(*name).is_some_and(has_as_many) {
+                true => format!(", footer {}", file.footer.0.get(..SHORT).unwrap_or(&file.footer.0)),
+                false => String::new(),
+            };
+            format!("{} ({}, {}{footer})", shown(name), count(file.rows, "row"), count(file.bytes, "byte"))
+        });
+        let mut named: Vec<String> = named.collect();
+        if differing.len() > MOST_NAMED {
+            named.push(format!("{} more", differing.len() - MOST_NAMED));
+        }
+        if named.is_empty() { self.counts() } else { format!("{}, {}", self.counts(), named.join(", ")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noted(files: &[(&str, u64, u64, &str)]) -> NotedFiles {
+        let file = |&(name, rows, bytes, footer): &(&str, u64, u64, &str)| {
+            (name.to_owned(), NotedFile { rows, bytes, footer: Fingerprint(footer.repeat(20)) })
+        };
+        let rows = files.iter().map(|(_, rows, ..)| rows).sum();
+        NotedFiles { files: files.len() as u64, rows, listed: files.iter().map(file).collect() }
+    }
+
+    #[test]
+    fn files_that_are_others_are_named_with_their_rows() {
+        let then = noted(&[("a", 36, 5210, "1"), ("b", 30, 4000, "2")]);
+        for (now, wanted_then, wanted_now) in [
+            (
+                noted(&[("a", 40, 5600, "3"), ("b", 30, 4000, "2")]),
+                "2 files of 66 rows, a (36 rows, 5,210 bytes)",
+                "2 files of 70 rows, a (40 rows, 5,600 bytes)",
+            ),
+            (
+                noted(&[("a", 36, 5210, "1"), ("b", 30, 4000, "2"), ("c", 1, 900, "4")]),
+                "2 files of 66 rows",
+                "3 files of 67 rows, c (1 row, 900 bytes)",
+            ),
+            (
+                noted(&[("a", 36, 5210, "9"), ("b", 30, 4000, "2")]),
+                "2 files of 66 rows, a (36 rows, 5,210 bytes, footer 111111111111)",
+                "2 files of 66 rows, a (36 rows, 5,210 bytes, footer 999999999999)",
+            ),
+            (then.clone(), "2 files of 66 rows with other targets", "as many files and rows"),
+        ] {
+            assert_eq!(NotedFiles::changed(&then, &now), (wanted_then.to_owned(), wanted_now.to_owned()));
+        }
+        let many: Vec<(String, u64)> = (0..8).map(|at| (format!("f{at}"), at)).collect();
+        let many: Vec<(&str, u64, u64, &str)> =
+            many.iter().map(|(name, rows)| (name.as_str(), *rows, 1, "5")).collect();
+        let (_, now) = NotedFiles::changed(&then, &noted(&many));
+        assert!(now.ends_with("f4 (4 rows, 1 byte), 3 more"), "{now}");
+    }
+}
