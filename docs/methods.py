@@ -24,6 +24,8 @@ CORPUS = Path(os.environ["MILLSTREAM_CORPUS"]).resolve()
 TEXT_MODEL = CORPUS / "models/minilm-l6-h384-v12k"
 IMAGE_MODEL = CORPUS / "models/mobilenet_v2_1.0_224/model.onnx"
 QUERY_VALUE = {"roles": ["query", "value"]}
+# PEFT compares the ends of names: its `output.dense` is `attention.output.dense` too
+IA3_OF_BERT_IN_PEFT = {"layers": {"match": ["*.key", "*.value"]}, "feed_forward": {"match": ["*output.dense"]}}
 WARM_UP = 8
 
 # name: (train, methods, rate, multipliers)
@@ -36,6 +38,7 @@ TEXT = {
     "dora": ("head", [{"lora": {"rank": 8, "alpha": 16, "dora": True}}], 1e-3, None),
     "prefix_tuning": ("head", [{"prefix_tuning": {"length": 20, "standard_deviation": 0.1}}], 1e-2, None),
     "ia3": ("head", ["ia3"], 1e-2, None),
+    "ia3_as_peft": ("head", [{"ia3": IA3_OF_BERT_IN_PEFT}], 1e-2, None),
     "adapter": ("head", ["adapter"], 1e-3, None),
     "vera": ("head", ["vera"], 1e-2, None),
     "oft": ("head", ["oft"], 1e-3, None),

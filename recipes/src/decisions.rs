@@ -7,6 +7,7 @@ use std::path::Path;
 use millstream_schemas::{Fingerprint, shown, shown_path};
 use serde::{Deserialize, Serialize};
 
+use crate::origin::Origin;
 use crate::run_folder::RunFolder;
 use crate::{RecipeError, moment};
 
@@ -80,10 +81,16 @@ pub fn decisions(run: &Path) -> Result<Vec<Decision>, RecipeError> {
 
 /// What was noted of a run, in words: `2026-11-27 03:11 UTC: …`.
 pub(crate) fn in_words(run: &Path) -> Result<Vec<String>, RecipeError> {
-    let now = RunFolder(run.to_owned()).beginning()?;
+    let folder = RunFolder(run.to_owned());
+    let (now, origin) = (folder.beginning()?, Origin::of_run(&folder)?);
+    // What a note says of its run are hashes of files that are written anew where the run goes on. A run that has noted no origin is of a
+    // build older than notes are: no other has taken the folder since.
+    let is_of_this = |decision: &Decision| {
+        now.contains(&decision.of) || origin.as_ref().is_none_or(|origin| decision.time > origin.began)
+    };
     let words = |decision: &Decision| {
         let time = decision.time.get(..16).unwrap_or(&decision.time).replace('T', " ");
-        let earlier = if now.contains(&decision.of) { "" } else { " (of an earlier run in this folder)" };
+        let earlier = if is_of_this(decision) { "" } else { " (of an earlier run in this folder)" };
         format!("{time} UTC{earlier}: {}", decision.text)
     };
     Ok(decisions(run)?.iter().map(words).collect())
@@ -110,11 +117,51 @@ mod tests {
         note(run, "second").unwrap();
         let texts: Vec<String> = decisions(run).unwrap().into_iter().map(|one| one.text).collect();
         assert_eq!(texts, ["froze the backbone:\n\"too few rows\"", "second"]);
-        // another run takes the folder
-        fs::write(run.join("recipe.yaml"), "version: 1\nseed: 2\n").unwrap();
-        let words = in_words(run).unwrap();
-        assert!(words[1].ends_with("UTC (of an earlier run in this folder): second"), "{words:?}");
         fs::write(&file, "no note\n").unwrap();
         assert!(decisions(run).unwrap_err().to_string().contains("line 1"));
+    }
+
+    /// What a build has written of how a run began.
+    fn begin(run: &Path, recipe: &str, began: Option<&str>) {
+        fs::write(run.join("recipe.yaml"), recipe).unwrap();
+        fs::write(run.join("fingerprints.json"), "{}").unwrap();
+        let Some(began) = began else { return };
+        let origin = Origin {
+            version: 1,
+            began: began.into(),
+            software: "millstream".into(),
+            commit: None,
+            onnx_runtime: "1.20.1".into(),
+            device: "cpu".into(),
+            host: None,
+            processor: None,
+            threads: 2,
+            parent: None,
+        };
+        origin.write(&RunFolder(run.to_owned())).unwrap();
+    }
+
+    #[test]
+    fn a_note_of_an_older_build_is_not_called_one_of_an_earlier_run_after_a_resume() {
+        const EARLIER: &str = "(of an earlier run in this folder)";
+        for began in [None, Some("2026-01-01T00:00:00Z")] {
+            let place = tempfile::tempdir().unwrap();
+            let run = place.path();
+            begin(run, "version: 1\n", began);
+            let mut noted = note(run, "too few rows").unwrap();
+            // as older builds told runs apart
+            noted.of = RunFolder(run.to_owned()).beginning().unwrap()[1].clone();
+            fs::write(run.join("notes.jsonl"), serde_json::to_string(&noted).unwrap() + "\n").unwrap();
+            // going on, the run writes what it is made of as this build does
+            fs::write(run.join("recipe.yaml"), "version: 1\nseed: 1\n").unwrap();
+            fs::write(run.join("fingerprints.json"), r#"{"more": 1}"#).unwrap();
+            assert!(!in_words(run).unwrap()[0].contains(EARLIER), "{began:?}");
+            // another run takes the folder
+            begin(run, "version: 1\nseed: 2\n", Some("2999-01-01T00:00:00Z"));
+            assert!(in_words(run).unwrap()[0].ends_with("UTC (of an earlier run in this folder): too few rows"));
+            note(run, "of the new one").unwrap();
+            let words = in_words(run).unwrap();
+            assert!(words[0].contains(EARLIER) && !words[1].contains(EARLIER), "{words:?}");
+        }
     }
 }

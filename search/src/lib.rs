@@ -56,4 +56,4 @@ pub use random::Random;
 pub use spaces::{Assignment, Space, Template};
 pub use stopping::{Decision, StoppingRule};
 pub use study::{Asked, AskedTrial, Outcome, Study, StudySettings};
-pub use trials::{Direction, History, Objective, Trial, TrialState};
+pub use trials::{ConfidenceInterval, Direction, History, Objective, Trial, TrialState};

@@ -257,8 +257,9 @@ impl Study {
     fn finish(&mut self, number: u64, outcome: &Outcome, time: f64) {
         let trial = &mut self.trials[number as usize];
         match outcome {
-            Outcome::Complete { values, constraints } => {
+            Outcome::Complete { values, constraints, interval } => {
                 trial.state = TrialState::Complete;
+                trial.interval = *interval;
                 trial.values.clone_from(values);
                 trial.constraints.clone_from(constraints);
             }
@@ -327,7 +328,7 @@ impl Study {
     }
 
     fn check_outcome(&self, number: u64, outcome: &Outcome) -> Result<(), SearchError> {
-        let Outcome::Complete { values, constraints } = outcome else { return Ok(()) };
+        let Outcome::Complete { values, constraints, .. } = outcome else { return Ok(()) };
         if values.len() != self.settings.objectives.len() {
             return Err(SearchError::trial(number, self.wrong_count(values.len())));
         }

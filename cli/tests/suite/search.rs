@@ -467,6 +467,24 @@ fn folds_and_seeds_make_several_runs_of_a_trial_and_their_mean_counts() {
         assert!(low <= mean && mean <= high, "{trial}");
         assert!(trial["values"][1].as_f64().unwrap() > 0.0);
     }
+    // it is in the journal, so that looking at a study of many trials reads none of their runs
+    let away = place.path("away");
+    std::fs::rename(place.path("study/trials"), &away).unwrap();
+    let alone = status(&place, "study");
+    std::fs::rename(&away, place.path("study/trials")).unwrap();
+    for (trial, known) in study["trials"].as_array().unwrap().iter().zip(alone["trials"].as_array().unwrap()) {
+        assert_eq!(trial["interval"], known["interval"]);
+    }
+    // of a journal of an older build it is read from the runs
+    let journal = String::from_utf8(place.read("study/journal.jsonl")).unwrap();
+    assert!(journal.contains(",\"interval\":["), "{journal}");
+    let without = |line: &str| match line.split_once(",\"interval\":[") {
+        Some((before, behind)) => format!("{before}{}", behind.split_once(']').unwrap().1),
+        None => line.to_owned(),
+    };
+    let older: Vec<String> = journal.lines().map(without).collect();
+    place.write("study/journal.jsonl", &(older.join("\n") + "\n"));
+    assert_eq!(status(&place, "study")["trials"], study["trials"]);
     place.run(&["document", "study"]).done();
     let card = String::from_utf8(place.read("study/documents/README.md")).unwrap();
     let best = study["best"].as_u64().unwrap() as usize;

@@ -7,6 +7,7 @@ mod about;
 mod best;
 mod figures;
 pub(crate) mod folds;
+mod interval;
 mod open_recipe;
 mod page;
 mod parts;

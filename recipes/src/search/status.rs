@@ -3,13 +3,14 @@ use std::path::PathBuf;
 use millstream_schemas::recipe::FoldsRecipe;
 use millstream_schemas::shown_path;
 use millstream_search::spaces::{Parameter, Size};
-use millstream_search::{Asked, SharedStudy, Study, Trial, TrialState};
+use millstream_search::{Asked, ConfidenceInterval, SharedStudy, Study, Trial, TrialState};
 use millstream_training::metrics::{Better, FigureKind};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::about::StudyAbout;
 use super::figures::{Sought, is_cost, shown_figure};
+use super::interval;
 use super::open_recipe::OpenRecipe;
 use super::parts;
 use super::study_folder::StudyFolder;
@@ -238,7 +239,7 @@ fn of_trial(
         state: trial.state,
         values: trial.values.clone(),
         interval: (trial.state == TrialState::Complete)
-            .then(|| interval(folder, sought, trial.number, names))
+            .then(|| interval(folder, sought, trial, names))
             .flatten(),
         settings: open.settings(&trial.assignment),
         places: open.space().parameters().iter().map(place).collect(),
@@ -250,59 +251,17 @@ fn of_trial(
     }
 }
 
-/// Student's interval of the mean over a trial's runs, or that of the evaluation of its only one.
-fn interval(folder: &StudyFolder, sought: &Sought, number: u64, names: &[Option<String>]) -> Option<[f64; 2]> {
+/// What the journal has noted of it, or else, of a study that an older build worked on, what the trial's runs say.
+fn interval(folder: &StudyFolder, sought: &Sought, trial: &Trial, names: &[Option<String>]) -> Option<[f64; 2]> {
+    match trial.interval {
+        ConfidenceInterval::Between(ends) => return Some(ends),
+        ConfidenceInterval::Unknown => return None,
+        ConfidenceInterval::NotNoted => {}
+    }
+    let own = folder.trial(trial.number);
     let run = |name: &Option<String>| {
-        RunFolder(name.as_ref().map_or_else(|| folder.trial(number), |name| folder.trial(number).join(name)))
+        let run = RunFolder(name.as_ref().map_or_else(|| own.clone(), |name| own.join(name)));
+        Some((read_record(&run).ok()?, run))
     };
-    if let [name] = names {
-        return read_record(&run(name)).ok()?.evaluation?.interval(&sought.first().kind.name);
-    }
-    let values = names.iter().map(|name| {
-        let run = run(name);
-        sought.first().value(&read_record(&run).ok()?, &run)
-    });
-    mean_interval(&values.collect::<Option<Vec<f64>>>()?)
-}
-
-fn mean_interval(values: &[f64]) -> Option<[f64; 2]> {
-    let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
-    let half = student(values.len().checked_sub(1)?)? * (variance / count).sqrt();
-    half.is_finite().then_some([mean - half, mean + half])
-}
-
-/// The point that 97.5 % of Student's distribution of so many degrees of freedom lie below.
-fn student(freedom: usize) -> Option<f64> {
-    const POINTS: [f64; 30] = [
-        12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
-        2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
-    ];
-    match freedom {
-        0 => None,
-        1..=30 => Some(POINTS[freedom - 1]),
-        // Off by less than 0.001.
-        more => Some(1.96 + 2.42 / more as f64),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Against SciPy's `stats.t.interval`.
-    #[test]
-    fn intervals_of_means_are_those_of_student() {
-        for (values, wanted) in [
-            (&[0.8, 0.9, 0.85][..], [0.725_793, 0.974_207]),
-            (&[0.5, 0.7], [-0.670_620, 1.870_620]),
-            (&[1.0, 2.0, 3.0, 4.0, 5.0], [1.036_757, 4.963_243]),
-        ] {
-            let got = mean_interval(values).unwrap();
-            assert!((got[0] - wanted[0]).abs() < 1e-3 && (got[1] - wanted[1]).abs() < 1e-3, "{got:?}");
-        }
-        assert_eq!(mean_interval(&[0.5]), None);
-        assert!((student(60).unwrap() - 2.000).abs() < 1e-3 && (student(120).unwrap() - 1.980).abs() < 1e-3);
-    }
+    interval::interval(sought, &names.iter().map(run).collect::<Option<Vec<_>>>()?)
 }

@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use millstream_schemas::recipe::{RecipeText, relative_path};
 use millstream_schemas::{files, shown_path};
@@ -29,6 +29,16 @@ struct Origin {
     folder_from_here: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     working_directory_from_here: Option<String>,
+    /// The same from where the study's folder really is, where links lead there or to the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    really_from_here: Option<FromHere>,
+}
+
+/// A recipe's folder and a working directory from the folder of a study.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct FromHere {
+    folder: Option<String>,
+    working_directory: Option<String>,
 }
 
 const VERSION: u32 = 1;
@@ -116,12 +126,22 @@ impl StudyFolder {
         let working_directory =
             text.working_directory().map_or_else(|| std::env::current_dir().unwrap_or_default(), Path::to_owned);
         let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-        let from_here = |folder: &Path| relative_path(folder.to_str()?, &here, home.as_deref());
+        let from = |here: &Path, folder: &Path| relative_path(folder.to_str()?, here, home.as_deref());
+        let real = |folder: &Path| folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        let as_named = FromHere {
+            folder: from(&here, text.folder()),
+            working_directory: from(&here, &working_directory),
+        };
+        let really = FromHere {
+            folder: from(&real(&here), &real(text.folder())),
+            working_directory: from(&real(&here), &real(&working_directory)),
+        };
         let origin = Origin {
             version: VERSION,
             recipe: text.name().to_owned(),
-            folder_from_here: from_here(text.folder()),
-            working_directory_from_here: from_here(&working_directory),
+            really_from_here: (really != as_named).then_some(really),
+            folder_from_here: as_named.folder,
+            working_directory_from_here: as_named.working_directory,
             folder: text.folder().to_owned(),
             working_directory,
             changes: changes.to_vec(),
@@ -171,8 +191,13 @@ impl StudyFolder {
             .ok_or(RecipeError::StudyDamaged { path })?;
         let path = self.recipe();
         let text = std::fs::read_to_string(&path).map_err(RecipeError::io("read", &path))?;
-        let folder = self.found(origin.folder, origin.folder_from_here.as_deref())?;
-        let working_directory = self.found(origin.working_directory, origin.working_directory_from_here.as_deref())?;
+        let really = origin.really_from_here.unwrap_or_default();
+        let name = origin.recipe.file_name().unwrap_or_default();
+        let ways = [origin.folder_from_here, really.folder];
+        let folder = self.found(origin.folder, &ways, |folder| folder.join(name).exists())?;
+        let ways = [origin.working_directory_from_here, really.working_directory];
+        let working_directory =
+            self.found(origin.working_directory, &ways, |folder| folder.join(&origin.recipe).exists())?;
         let is_elsewhere = std::env::current_dir().is_ok_and(|current| current != working_directory);
         if is_elsewhere && !more.is_empty() && !origin.changes.is_empty() {
             let message = format!(
@@ -188,12 +213,40 @@ impl StudyFolder {
         Ok(text.in_working_directory(working_directory))
     }
 
-    /// A folder that the study has noted: where it was, or where it was moved to with the study.
-    fn found(&self, folder: PathBuf, from_here: Option<&str>) -> Result<PathBuf, RecipeError> {
-        let moved =
-            from_here.filter(|_| !folder.exists()).map(|from_here| absolute(&self.0.join(from_here))).transpose()?;
-        Ok(moved.and_then(|moved| moved.canonicalize().ok()).unwrap_or(folder))
+    /// A folder that the study has noted: where it was, or where it was moved to with the study, by the path that leads to the study or
+    /// from where that really is; rather one that holds the recipe.
+    fn found(
+        &self,
+        folder: PathBuf,
+        [as_named, really]: &[Option<String>; 2],
+        holds_recipe: impl Fn(&Path) -> bool,
+    ) -> Result<PathBuf, RecipeError> {
+        if folder.exists() {
+            return Ok(folder);
+        }
+        let here = along(Path::new("/"), &absolute(&self.0)?);
+        let real = here.canonicalize().unwrap_or_else(|_| here.clone());
+        let ways = [(&here, as_named), (&real, really)];
+        let ways = ways.map(|(from, way)| way.as_ref().map(|way| along(from, Path::new(way))));
+        let there: Vec<PathBuf> = ways.into_iter().flatten().filter_map(|place| place.canonicalize().ok()).collect();
+        let found = there.iter().find(|place| holds_recipe(place)).or_else(|| there.first());
+        Ok(found.cloned().unwrap_or(folder))
     }
+}
+
+/// A path from a folder, by the letters alone: `..` leads back over a link, as it was written.
+fn along(folder: &Path, way: &Path) -> PathBuf {
+    let mut place = folder.to_owned();
+    for part in way.components() {
+        match part {
+            Component::ParentDir => {
+                place.pop();
+            }
+            Component::CurDir => {}
+            other => place.push(other),
+        }
+    }
+    place
 }
 
 /// A path as a recipe can name it.
@@ -207,4 +260,47 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf, RecipeError> {
 
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), RecipeError> {
     files::replace_file(path, bytes).map_err(RecipeError::io("write", path))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A project with a study that is reached over links, moved as a whole.
+    #[test]
+    fn a_study_that_is_reached_through_a_link_is_found_with_its_recipe_after_both_were_moved() {
+        let place = tempfile::tempdir().unwrap();
+        let (before, after) = (place.path().join("before"), place.path().join("after"));
+        fs::create_dir_all(before.join("disk/deep/runs")).unwrap();
+        symlink("disk/deep/runs", before.join("runs")).unwrap();
+        fs::write(before.join("recipe.yaml"), "version: 1\n").unwrap();
+        let text = RecipeText::read(&before.join("recipe.yaml"), &[]).unwrap().in_working_directory(before.clone());
+        StudyFolder::new(before.join("runs/study")).begin(&text, &[]).unwrap();
+        fs::rename(&before, &after).unwrap();
+        let wanted = after.canonicalize().unwrap();
+        for reached in ["runs/study", "disk/deep/runs/study", "disk/../runs/study"] {
+            let text = StudyFolder::new(after.join(reached)).text().unwrap();
+            assert_eq!(text.folder(), wanted, "{reached}");
+        }
+    }
+
+    /// The disk with the results stays, and the project with the link to it is moved.
+    #[test]
+    fn a_study_on_another_disk_is_found_with_its_recipe_after_the_link_to_it_was_moved() {
+        let place = tempfile::tempdir().unwrap();
+        let (before, after) = (place.path().join("projects/before"), place.path().join("after"));
+        let disk = place.path().join("disk/runs");
+        fs::create_dir_all(&before).unwrap();
+        fs::create_dir_all(&disk).unwrap();
+        symlink(&disk, before.join("runs")).unwrap();
+        fs::write(before.join("recipe.yaml"), "version: 1\n").unwrap();
+        let text = RecipeText::read(&before.join("recipe.yaml"), &[]).unwrap().in_working_directory(before.clone());
+        StudyFolder::new(before.join("runs/study")).begin(&text, &[]).unwrap();
+        fs::rename(&before, &after).unwrap();
+        let text = StudyFolder::new(after.join("runs/study")).text().unwrap();
+        assert_eq!(text.folder(), after.canonicalize().unwrap());
+    }
 }

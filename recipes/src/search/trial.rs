@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use millstream_search::{AskedTrial, Decision, Outcome, SearchError, SharedStudy, TrialState};
+use millstream_search::{AskedTrial, ConfidenceInterval, Decision, Outcome, SearchError, SharedStudy, TrialState};
 use millstream_training::{RunRecord, TrainingError, Until};
 
 use super::figures::Sought;
+use super::interval::interval;
 use super::open_recipe::OpenRecipe;
 use super::parts::{self, Part};
 use super::pool::Pool;
@@ -132,8 +133,12 @@ impl Worker<'_, '_> {
                 }
             }
         }
-        let (values, constraints) = (self.sought.values(&runs), self.sought.violations(&runs));
-        Ok(Some(Outcome::Complete { values, constraints }))
+        Ok(Some(Outcome::Complete {
+            values: self.sought.values(&runs),
+            constraints: self.sought.violations(&runs),
+            // it never changes, so that nobody needs to read the runs for it
+            interval: ConfidenceInterval::noted(interval(self.sought, &runs)),
+        }))
     }
 
     /// Makes a run, or goes on with one. With `reports`, the evaluation of each epoch is told to the study.

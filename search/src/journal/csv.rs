@@ -79,7 +79,7 @@ mod tests {
         study.enqueue(assignment(&[("a", 1.0), ("a.b", 2.0)])).unwrap();
         study.ask().unwrap();
         study.report(0, 4, 1.0).unwrap();
-        study.tell(0, Outcome::Complete { values: vec![0.5], constraints: vec![2.0, -1.0] }).unwrap();
+        study.tell(0, Outcome::with(vec![0.5], vec![2.0, -1.0])).unwrap();
         let wanted = "number,state,began,ended,last_step,violation,reason,loss,a,a.b\r\n\
                       0,complete,0,0,4,2,,0.5,\"x, \"\"y\"\"\",\r\n\
                       1,waiting,,,,,,,b,2\r\n";

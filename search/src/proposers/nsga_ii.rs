@@ -224,7 +224,7 @@ mod tests {
             let penalty = trial.assignment.get("y.z").map_or(0.0, |z| z);
             let values = vec![x * x + penalty, -(x - 2.0) * (x - 2.0) - penalty];
             // The right half of the front is forbidden.
-            study.tell(trial.number, Outcome::Complete { values, constraints: vec![x - 1.0] }).unwrap();
+            study.tell(trial.number, Outcome::with(values, vec![x - 1.0])).unwrap();
         }
         let front = study.front();
         let xs: Vec<f64> = front.iter().map(|trial| trial.assignment.get("x").unwrap()).collect();

@@ -3,6 +3,7 @@ use serde_json::Value;
 
 use super::settings::StudySettings;
 use crate::real;
+use crate::trials::ConfidenceInterval;
 use crate::{Assignment, Decision};
 
 /// What happens in a study, as a line of its journal says it. Times are seconds since 1970.
@@ -137,6 +138,9 @@ pub enum Outcome {
         /// By how much it breaks constraints: a constraint holds at 0 and below.
         #[serde(default, with = "real::list", skip_serializing_if = "Vec::is_empty")]
         constraints: Vec<f64>,
+        /// Where the first figure lies in 95 of 100 cases.
+        #[serde(default, skip_serializing_if = "ConfidenceInterval::is_not_noted")]
+        interval: ConfidenceInterval,
     },
     /// It ended early, as a stopping rule said.
     Stopped,
@@ -150,7 +154,12 @@ pub enum Outcome {
 impl Outcome {
     /// It came to its end, with one figure.
     pub fn complete(value: f64) -> Self {
-        Self::Complete { values: vec![value], constraints: Vec::new() }
+        Self::with(vec![value], Vec::new())
+    }
+
+    /// It came to its end, with these figures, in the order of the objectives, and by how much it breaks constraints.
+    pub fn with(values: Vec<f64>, constraints: Vec<f64>) -> Self {
+        Self::Complete { values, constraints, interval: ConfidenceInterval::NotNoted }
     }
 }
 
@@ -187,6 +196,32 @@ mod tests {
             (
                 Event::Finished { trial: 3, outcome: Outcome::complete(0.25), worker: worker.clone(), time },
                 r#"{"event":"finished","trial":3,"state":"complete","values":[0.25],"worker":"w","time":1.5}"#,
+            ),
+            (
+                Event::Finished {
+                    trial: 3,
+                    outcome: Outcome::Complete {
+                        values: vec![0.25],
+                        constraints: vec![],
+                        interval: ConfidenceInterval::noted(Some([0.125, 0.5])),
+                    },
+                    worker: worker.clone(),
+                    time,
+                },
+                r#"{"event":"finished","trial":3,"state":"complete","values":[0.25],"interval":[0.125,0.5],"worker":"w","time":1.5}"#,
+            ),
+            (
+                Event::Finished {
+                    trial: 3,
+                    outcome: Outcome::Complete {
+                        values: vec![0.25],
+                        constraints: vec![],
+                        interval: ConfidenceInterval::noted(None),
+                    },
+                    worker: worker.clone(),
+                    time,
+                },
+                r#"{"event":"finished","trial":3,"state":"complete","values":[0.25],"interval":[],"worker":"w","time":1.5}"#,
             ),
             (
                 Event::Finished { trial: 3, outcome: Outcome::Stopped, worker, time },

@@ -260,7 +260,7 @@ fn of_every_kind(path: &Path) -> SharedStudy {
     study.enqueue(assignment.clone()).unwrap();
     let first = trial(&mut study);
     study.report(first.number, 1, f64::NAN).unwrap();
-    study.tell(first.number, Outcome::Complete { values: vec![0.75], constraints: vec![-1.0, 0.5] }).unwrap();
+    study.tell(first.number, Outcome::with(vec![0.75], vec![-1.0, 0.5])).unwrap();
     let second = trial(&mut study);
     assert_eq!(study.report(second.number, 1, 0.5).unwrap(), Decision::Pause);
     study.pause(second.number).unwrap();
