@@ -1,6 +1,6 @@
 //! What is written about members that were trained on parts of the rows, and about the model that is their mean.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use millstream_compiler::Model;
 use millstream_schemas::{count, grouped, shown_path};

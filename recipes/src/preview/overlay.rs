@@ -89,7 +89,7 @@ pub(super) fn box_classes<'a>(marks: impl Iterator<Item = &'a Mark>) -> Option<S
     }
     let more = names.len().saturating_sub(MOST_NAMED);
     names.truncate(MOST_NAMED);
-    let more = (more > 0).then(|| format!(" and {more} more")).unwrap_or_default();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     (!names.is_empty()).then(|| names.join(", ") + &more)
 }
 
