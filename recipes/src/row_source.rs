@@ -3,7 +3,7 @@ use std::path::Path;
 use millstream_pipeline::encodings::{Encoders, StreamFacts, View, WantedTensor, short_form};
 use millstream_pipeline::{Dataset, PipelineError, SplitRole};
 use millstream_schemas::recipe::{DataRecipe, Patterns};
-use millstream_schemas::{BatchSpec, Choice, SchemaError, TARGETS, TensorRole};
+use millstream_schemas::{BatchSpec, Choice, SchemaError, TARGETS, TensorRole, shown};
 use millstream_transforms::Chain;
 
 use crate::image_inputs::ImageInputs;
@@ -70,7 +70,11 @@ impl RowSource {
     pub(crate) fn spec(&self, place: &str, seed: u64, batch: usize) -> Result<BatchSpec, RecipeError> {
         let stream = StreamFacts { dataset: &self.dataset, chain: &self.chain, seed };
         self.encoders.spec(&stream, batch).map_err(|error| match error {
-            PipelineError::Damaged { row, damage } => {
+            PipelineError::Damaged { row, image, damage } => {
+                let row = match image {
+                    Some(image) => format!("`{}` ({row})", shown(image)),
+                    None => row.to_string(),
+                };
                 let message = format!("the first image decides the size of all, and none can be used; {row}: {damage}");
                 RecipeError::mismatch(place, message)
             }

@@ -1,8 +1,9 @@
 //! Folders of pictures, archives and tables, trained on as they are.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Cursor, Write};
 
+use image::{ImageFormat, Rgb, RgbImage};
 use millstream::schemas::Feature;
 use serde_json::Value;
 use zip::write::SimpleFileOptions;
@@ -15,6 +16,53 @@ use crate::workplace::{Workplace, has_runtime};
 fn imports(place: &Workplace, folder: &str) -> Vec<String> {
     let all = parquet(&place.path(folder));
     all.into_iter().filter(|name| !name.ends_with(".lock")).collect()
+}
+
+#[test]
+fn a_picture_that_is_cut_off_is_left_out_by_its_name_and_one_that_does_not_decode_is_named() {
+    let place = Workplace::new();
+    class_folders(&place, "photos", 0, 45);
+    let change = |name: &str, change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = place.read(name);
+        change(&mut bytes);
+        fs::write(place.path(name), bytes).unwrap();
+    };
+    let mut jpeg = Cursor::new(Vec::new());
+    let grain = |x: u32, y: u32| Rgb([x, y, x ^ y].map(|value| (value * 53 % 256) as u8));
+    RgbImage::from_fn(64, 64, grain).write_to(&mut jpeg, ImageFormat::Jpeg).unwrap();
+    fs::write(place.path("photos/red/cut.jpg"), jpeg.into_inner()).unwrap();
+    for name in ["photos/red/000.png", "photos/red/cut.jpg"] {
+        change(name, &|bytes| bytes.truncate(bytes.len() / 2));
+    }
+    // all there, and not what was written
+    change("photos/green/001.png", &|bytes| {
+        let data = bytes.windows(4).position(|word| word == b"IDAT").unwrap();
+        bytes[data + 30] ^= 0xff;
+    });
+    let report = place.run(&["import", "photos", "-o", "data", "--json"]).json();
+    let left_out = &report["left_out"];
+    assert_eq!((&report["rows"], &left_out["count"]), (&44.into(), &2.into()), "{left_out}");
+    for (at, name) in ["red/000.png", "red/cut.jpg"].into_iter().enumerate() {
+        assert_eq!(left_out["first"][at]["name"], name);
+        assert!(left_out["first"][at]["reason"].as_str().unwrap().contains("is cut off"), "{left_out}");
+    }
+    if !has_runtime() {
+        return;
+    }
+    let train = |output: &str, more: &[&str]| {
+        let line = ["train", "photos", "model.onnx", "-o", output, "--set", "training.epochs=1"];
+        place.run(&[&line[..], &["--set", "training.threads=1"], more].concat())
+    };
+    let said =
+        train("runs/failed", &[]).failed_with(&["`green/001.png` (photos-", "row group", "`--set data.damaged=skip`"]);
+    assert!(said.contains("2 files or rows left out") && said.contains("`red/000.png`"), "{said}");
+    let ran = train("runs/skipped", &["--set", "data.damaged={quarantine: bad.jsonl}"]);
+    ran.done();
+    let noted: Value = serde_json::from_slice(&place.read("bad.jsonl")).unwrap();
+    assert_eq!((&noted["image"], noted["row_group"].is_u64()), (&"green/001.png".into(), true), "{noted}");
+    let ran = train("runs/told", &["--set", "data.damaged=skip"]);
+    assert!(ran.stderr.contains("`green/001.png` (photos-") && ran.stderr.contains("is left out"), "{}", ran.stderr);
+    ran.done();
 }
 
 #[test]
