@@ -123,7 +123,11 @@ pub fn evaluate(
     }
     let figures = measuring.metrics().figures();
     let classes = measuring.classes().to_vec();
-    let Measuring { skipped, mut warnings, notes, preprocessing_known, .. } = measuring;
+    let of_import = measuring.source().notes.clone();
+    // the run whose result it is has said how its rows became Parquet
+    let is_known = |note: &String| options.data.is_none() && options.model.is_none() && of_import.contains(note);
+    let Measuring { skipped, mut warnings, mut notes, preprocessing_known, .. } = measuring;
+    notes.retain(|note| !is_known(note));
     Ok(evaluation.map(|evaluation| {
         warnings.extend(evaluation.no_better_than_majority(&figures));
         EvaluationReport {

@@ -21,6 +21,8 @@ pub struct RowSource {
     pub chain: Chain,
     /// How they became Parquet, where they were none.
     pub(crate) notes: Vec<String>,
+    /// Whether an import of ours made their files, of which it says itself what is to be known.
+    pub(crate) is_imported: bool,
 }
 
 /// Which rows to open, and as what.
@@ -63,7 +65,14 @@ impl RowSource {
                 error => RecipeError::at(place)(error),
             },
         })?;
-        Ok(Self { dataset, encoders, chain, notes })
+        let is_imported = !notes.is_empty();
+        Ok(Self { dataset, encoders, chain, notes, is_imported })
+    }
+
+    /// What was noticed while the files were chosen, or made.
+    pub(crate) fn notes_of_files(&self) -> impl Iterator<Item = &String> {
+        let chosen: &[String] = if self.is_imported { &[] } else { self.dataset.notes() };
+        self.notes.iter().chain(chosen)
     }
 
     /// What batches of these rows hold.
