@@ -48,7 +48,7 @@ pub use image_input::ImageInput;
 use import::import;
 pub(crate) use onnx_file::MOST_ENCODED;
 pub use onnx_file::OnnxFile;
-pub(crate) use resolved_operators::{ResolvedOperator, resolved_operators};
+pub(crate) use resolved_operators::resolved_operators;
 pub(crate) use tensor::constant_of;
 
 use crate::CompilerError;
