@@ -186,13 +186,14 @@ fn started(event: &Event, verbose: bool) -> Vec<String> {
     else {
         return Vec::new();
     };
+    // of boxes or numbers there are none
+    let classes = if *classes > 0 { format!("{}, ", count(*classes as u64, "class")) } else { String::new() };
     let from = if *steps_done > 0 { format!(", resuming after {}", grouped(*steps_done)) } else { String::new() };
     vec![
         format!("training on {}", output::device(device, device_reason, verbose)),
         format!(
-            "{}, {}, {} trained, {} frozen, {}{from}",
+            "{}, {classes}{} trained, {} frozen, {}{from}",
             count(*rows, "row"),
-            count(*classes as u64, "class"),
             count(*trained as u64, "parameter"),
             grouped(*frozen as u64),
             count(*total_steps, "step"),

@@ -73,7 +73,8 @@ impl Dataset {
             });
         })?;
         if let Some((row, damage)) = bad.filter(|_| fails) {
-            return Err(PipelineError::Damaged { row: self.row_at(row), damage });
+            let row = self.row_at(row);
+            return Err(PipelineError::Damaged { image: self.image_name(&row), row, damage });
         }
         let mut all = classes.into_iter();
         Ok(self.inner.groups.iter().map(|group| all.by_ref().take(group.rows as usize).collect()).collect())

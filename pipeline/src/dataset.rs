@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
-use millstream_schemas::{Features, Fingerprint, RowId, shown_up_to};
+use arrow_schema::{DataType, SchemaRef};
+use millstream_schemas::features::is_text;
+use millstream_schemas::{Feature, Features, Fingerprint, RowId, shown_up_to};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
@@ -335,6 +336,30 @@ impl Dataset {
         Ok(Row { id: id.clone(), columns: columns.to_vec(), rows })
     }
 
+    /// What a row's image is called: the `path` beside its bytes, of several columns of images the first that says one. None where nothing
+    /// says it or it cannot be read: it is asked for what is wrong already.
+    pub fn image_name(&self, id: &RowId) -> Option<String> {
+        let file = self.inner.files.iter().find(|file| file.name == id.file)?;
+        file.row_groups.get(id.row_group as usize).filter(|group| id.row < group.rows)?;
+        let has_path = |column: &str| match file.schema.field_with_name(column).map(|field| field.data_type()) {
+            Ok(DataType::Struct(fields)) => {
+                fields.iter().any(|field| field.name() == "path" && is_text(field.data_type()))
+            }
+            _ => false,
+        };
+        let part = Part { group: id.row_group, rows: Some(vec![id.row]) };
+        let images = self.features().columns.iter().filter(|(_, feature)| matches!(feature, Feature::Image(_)));
+        images.filter(|(column, _)| has_path(column)).find_map(|(column, _)| {
+            let columns = file.columns_of(std::slice::from_ref(column), "path").ok()?;
+            let rows = read_blocking(&columns, &part).ok()?;
+            let Value::Struct(image) = rows.row(0).get(0) else { return None };
+            match image.get("path") {
+                Some(Value::Text(name)) if !name.is_empty() => Some(name.to_owned()),
+                _ => None,
+            }
+        })
+    }
+
     /// Hands some columns of every row to `each`, in file order, holding a few rows at a time.
     ///
     /// # Errors
@@ -449,7 +474,11 @@ impl DataFile {
     }
 
     pub(crate) fn columns(&self, columns: &[String]) -> Result<FileColumns, PipelineError> {
-        let columns = FileColumns::new(&self.name, &self.storage, &self.metadata, &self.schema, columns)?;
+        self.columns_of(columns, "bytes")
+    }
+
+    fn columns_of(&self, columns: &[String], of_images: &str) -> Result<FileColumns, PipelineError> {
+        let columns = FileColumns::new(&self.name, &self.storage, &self.metadata, &self.schema, columns, of_images)?;
         match columns.leaves().iter().find(|leaf| self.encrypted.contains(leaf)) {
             None => Ok(columns),
             Some(leaf) => Err(PipelineError::Column {

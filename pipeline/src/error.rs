@@ -161,10 +161,15 @@ pub enum PipelineError {
         reason: String,
     },
     /// A row that cannot be used, under the policy `fail`.
-    #[error("{row}: {damage}; to go on without such rows, set `damaged: skip` or `quarantine`")]
+    #[error(
+        "{}: {damage}; to go on without such rows, set `data.damaged` to `skip` or `quarantine` (`--set data.damaged=skip`)",
+        row_in_words(.row, .image.as_deref())
+    )]
     Damaged {
         /// The row.
         row: RowId,
+        /// What its image is called, where the data say it.
+        image: Option<String>,
         /// What is wrong with it.
         damage: Damage,
     },
@@ -392,6 +397,11 @@ impl Damage {
             error => Err(error),
         }
     }
+}
+
+/// A row, by what its image is called where the data say it.
+pub(crate) fn row_in_words(row: &RowId, image: Option<&str>) -> String {
+    image.map_or_else(|| row.to_string(), |image| format!("`{}` ({row})", shown(image)))
 }
 
 /// What a caught panic said.

@@ -138,6 +138,10 @@ pub fn evaluate(
     let classes = measuring.classes().to_vec();
     let (skipped, preprocessing_known) = (measuring.skipped, measuring.preprocessing_known);
     let mut told = Told { warnings: take(&mut measuring.warnings), notes: take(&mut measuring.notes) };
+    let of_import = measuring.source().notes.clone();
+    // the run whose result it is has said how its rows became Parquet
+    let is_known = |note: &String| options.data.is_none() && options.model.is_none() && of_import.contains(note);
+    told.notes.retain(|note| !is_known(note));
     // two models at a time are not held
     drop(measuring);
     told.warnings.extend(evaluation.no_better_than_majority(&figures));

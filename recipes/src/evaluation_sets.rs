@@ -28,7 +28,7 @@ pub(crate) fn open(
         let mut source = RowSource::open(&wanted, chain.clone())?;
         align(&mut source, train.classes(), "the training data", &place)?;
         source.encoders = source.encoders.relearned(&source.dataset, &train.encoders.learned())?;
-        let found = source.notes.iter().chain(source.dataset.notes()).cloned().chain(overlap::copies(&source.dataset)?);
+        let found = source.notes_of_files().cloned().chain(overlap::copies(&source.dataset)?);
         notes.extend(found.map(|note| format!("{place}: {note}")));
         notes.extend(overlap::of_files(&train.dataset, &source.dataset, &place, recipe.data.allow_overlap)?);
         sets.push((name.clone(), source));

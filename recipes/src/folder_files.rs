@@ -59,6 +59,8 @@ pub(crate) struct FolderFiles {
     pub(crate) files: Vec<PathBuf>,
     /// What is not gone through or read, and why: links to a folder that they lie in, and what is no file.
     pub(crate) left_out: Vec<(PathBuf, String)>,
+    /// Folders with nothing in them.
+    pub(crate) empty: Vec<PathBuf>,
     links: usize,
 }
 
@@ -91,6 +93,9 @@ impl FolderFiles {
             .map_err(RecipeError::io("read", folder))?;
         paths.retain(|path| !path.file_name().unwrap_or_default().to_string_lossy().starts_with('.'));
         paths.sort();
+        if paths.is_empty() && !above.is_empty() {
+            self.empty.push(folder.to_owned());
+        }
         above.push(real);
         for path in paths {
             match fs::metadata(&path) {
@@ -125,13 +130,16 @@ mod tests {
     fn files_come_by_name_and_hidden_ones_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("b/c")).unwrap();
-        fs::create_dir_all(folder.path().join(".git")).unwrap();
-        for name in ["b/c/2.png", "b/1.png", "a.txt", ".hidden", ".git/x.png"] {
+        for name in [".git", "b/d", "b/e"] {
+            fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        for name in ["b/c/2.png", "b/1.png", "a.txt", ".hidden", ".git/x.png", "b/e/.hidden"] {
             fs::write(folder.path().join(name), "").unwrap();
         }
         let found = FolderFiles::below(folder.path()).unwrap();
         let wanted = ["a.txt", "b/1.png", "b/c/2.png"].map(|name| folder.path().join(name));
         assert_eq!(found.files, wanted);
+        assert_eq!(found.empty, ["b/d", "b/e"].map(|name| folder.path().join(name)));
         assert_eq!(extension(Path::new("x.tar.JPG")), "jpg");
     }
 

@@ -8,7 +8,7 @@ use std::time::UNIX_EPOCH;
 
 use millstream_pipeline::{Dataset, PipelineError, Split, SplitRole};
 use millstream_schemas::recipe::{DataRecipe, Patterns};
-use millstream_schemas::{FileLock, FingerprintWriter, Recipe, count, files, shown_path};
+use millstream_schemas::{FileLock, FingerprintWriter, Recipe, count, files, grouped, shown_path};
 use serde::{Deserialize, Serialize};
 
 use crate::folder_files::{FolderFiles, extension, is_image};
@@ -21,7 +21,7 @@ const FOLDER: &str = ".data";
 /// What a finished import leaves in its folder.
 const DONE: &str = ".import.json";
 /// Raised where the same sources become other rows.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// What is set aside to evaluate on of sources that have no splits.
 const SET_ASIDE: f64 = 0.2;
 
@@ -365,9 +365,10 @@ impl Done {
             Some((name, reason)) => {
                 let name = millstream_schemas::shown(name);
                 let others = if self.left_out > 1 { "the first of them" } else { "which" };
+                let what = if self.left_out == 1 { "file or row" } else { "files or rows" };
                 format!(
-                    "; {} left out, {others} is `{name}` ({}); `millstream import` tells all",
-                    count(self.left_out, "file or row"),
+                    "; {} {what} left out, {others} is `{name}` ({}); `millstream import` tells all",
+                    grouped(self.left_out),
                     millstream_schemas::shown(reason)
                 )
             }

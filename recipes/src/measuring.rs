@@ -108,8 +108,7 @@ impl Measuring {
         if let Some(learned) = Preprocessing::learned(model, &source.encoders) {
             source.encoders = source.encoders.relearned(&source.dataset, &learned)?;
         }
-        let mut notes = source.notes.clone();
-        notes.extend(source.dataset.notes().iter().cloned());
+        let mut notes: Vec<String> = source.notes_of_files().cloned().collect();
         notes.extend(overlap::copies(&source.dataset)?);
         // Rows to train on need not be there any more; where they are, measuring them is told.
         let train = NamedRows::of(&recipe.data, &recipe.data.train, &recipe.output.folder);

@@ -99,13 +99,7 @@ impl Deref for Opened {
 /// What was noticed while the files were chosen.
 fn places(source: &RowSource, place: &str) -> Result<Vec<String>, RecipeError> {
     let copies = overlap::copies(&source.dataset)?;
-    Ok(source
-        .notes
-        .iter()
-        .chain(source.dataset.notes())
-        .chain(&copies)
-        .map(|note| format!("{place}: {note}"))
-        .collect())
+    Ok(source.notes_of_files().chain(&copies).map(|note| format!("{place}: {note}")).collect())
 }
 
 impl Opened {

@@ -3,7 +3,7 @@ use std::path::Path;
 use millstream_pipeline::encodings::{Encoders, StreamFacts, View, WantedTensor, short_form};
 use millstream_pipeline::{Dataset, PipelineError, SplitRole};
 use millstream_schemas::recipe::{DataRecipe, Patterns};
-use millstream_schemas::{BatchSpec, Choice, SchemaError, TARGETS, TensorRole};
+use millstream_schemas::{BatchSpec, Choice, SchemaError, TARGETS, TensorRole, shown};
 use millstream_transforms::Chain;
 
 use crate::image_inputs::ImageInputs;
@@ -21,6 +21,8 @@ pub struct RowSource {
     pub chain: Chain,
     /// How they became Parquet, where they were none.
     pub(crate) notes: Vec<String>,
+    /// Whether an import of ours made their files, of which it says itself what is to be known.
+    pub(crate) is_imported: bool,
 }
 
 /// Which rows to open, and as what.
@@ -63,14 +65,25 @@ impl RowSource {
                 error => RecipeError::at(place)(error),
             },
         })?;
-        Ok(Self { dataset, encoders, chain, notes })
+        let is_imported = !notes.is_empty();
+        Ok(Self { dataset, encoders, chain, notes, is_imported })
+    }
+
+    /// What was noticed while the files were chosen, or made.
+    pub(crate) fn notes_of_files(&self) -> impl Iterator<Item = &String> {
+        let chosen: &[String] = if self.is_imported { &[] } else { self.dataset.notes() };
+        self.notes.iter().chain(chosen)
     }
 
     /// What batches of these rows hold.
     pub(crate) fn spec(&self, place: &str, seed: u64, batch: usize) -> Result<BatchSpec, RecipeError> {
         let stream = StreamFacts { dataset: &self.dataset, chain: &self.chain, seed };
         self.encoders.spec(&stream, batch).map_err(|error| match error {
-            PipelineError::Damaged { row, damage } => {
+            PipelineError::Damaged { row, image, damage } => {
+                let row = match image {
+                    Some(image) => format!("`{}` ({row})", shown(image)),
+                    None => row.to_string(),
+                };
                 let message = format!("the first image decides the size of all, and none can be used; {row}: {damage}");
                 RecipeError::mismatch(place, message)
             }

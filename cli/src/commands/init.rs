@@ -96,7 +96,8 @@ pub(crate) fn of_data(global: &Global, arguments: &arguments::Train, model: &Pat
         overwrite: false,
     };
     let report = made(global, &options(&wanted, &here, here.clone(), output)?)?;
-    for decision in &report.decisions {
+    // what was imported is told when it is trained on
+    for decision in report.decisions.iter().filter(|decision| !report.imported.contains(decision)) {
         messages::tell(&harmless(decision));
     }
     // a column of numbers, masks or boxes is told by another word of the recipe

@@ -102,7 +102,12 @@ fn a_label_out_of_range_names_the_row() {
         assert!(report.stdout.contains("1 row of the training data has no usable label"), "{}", report.stdout);
         let report = place.run_with("check", &["data.damaged=skip"]).done();
         assert!(report.contains("1 row of the training data has no usable label; it is left out"), "{report}");
-        let wanted = ["train-0.parquet, row group 1, row 3", "label 7 is out of range", "3 classes", "`damaged: skip`"];
+        let wanted = [
+            "train-0.parquet, row group 1, row 3",
+            "label 7 is out of range",
+            "3 classes",
+            "`--set data.damaged=skip`",
+        ];
         place.run_with("train", &[]).failed_with(&wanted);
     }
 }
@@ -124,7 +129,7 @@ fn damaged_rows_fail_by_default() {
         return;
     }
     let place = damaged();
-    let wanted = ["train-0.parquet, row group 0, row 2", "`damaged: skip`"];
+    let wanted = ["train-0.parquet, row group 0, row 2", "`--set data.damaged=skip`"];
     place.run_with("train", &["data.order=sequential"]).failed_with(&wanted);
     let preview = place.run(&["preview", "recipe.yaml", "-n", "48"]);
     preview.failed_with(&["train-0.parquet, row group"]);

@@ -53,7 +53,7 @@ fn damaged_rows_are_left_out_alike_whether_they_are_met_first_or_in_their_batch(
     assert!(place.read("kept/model.onnx") == place.read("skipped/model.onnx"), "the models differ");
     train("quarantined", &["data.damaged={quarantine: bad.jsonl}", KEPT]).done();
     assert_eq!(String::from_utf8(place.read("bad.jsonl")).unwrap().lines().count(), 3);
-    let wanted = ["train-0.parquet, row group 0, row 2", "`damaged: skip`"];
+    let wanted = ["train-0.parquet, row group 0, row 2", "`--set data.damaged=skip`"];
     train("failed", &[KEPT]).failed_with(&wanted);
     assert!(!place.path("failed/metrics.json").exists());
 }

@@ -62,6 +62,7 @@ fn class_folders_become_shards_with_the_same_bytes_and_names_and_are_trained_on(
     fs::write(place.path("photos/red/notes.txt"), "no picture").unwrap();
     fs::write(place.path("photos/red/empty.png"), "").unwrap();
     fs::write(place.path("photos/blue/broken.jpg"), "no picture either").unwrap();
+    fs::create_dir(place.path("photos/violet")).unwrap();
     fs::write(place.path("photos/stray.png"), place.read("photos/green/001.png")).unwrap();
     fs::copy(place.path("photos/red/000.png"), place.path("photos/blue/again.png")).unwrap();
     let arguments = ["import", "photos", "-o", "data", "--split", "test=0.2", "--json"];
@@ -81,7 +82,8 @@ fn class_folders_become_shards_with_the_same_bytes_and_names_and_are_trained_on(
         .map(|one| (one["name"].as_str().unwrap(), one["reason"].as_str().unwrap()))
         .collect();
     let names: Vec<&str> = left_out.keys().copied().collect();
-    assert_eq!(names, ["blue/broken.jpg", "red/empty.png", "red/notes.txt", "stray.png"]);
+    assert_eq!(names, ["blue/broken.jpg", "red/empty.png", "red/notes.txt", "stray.png", "violet"]);
+    assert_eq!(left_out["violet"], "there is no image in it");
     assert!(left_out["red/empty.png"].contains("empty") && left_out["stray.png"].contains("no folder of a class"));
     assert_eq!((&report["duplicates"]["rows"], &report["duplicates"]["across_classes"]), (&1.into(), &2.into()));
 
@@ -109,7 +111,7 @@ fn class_folders_become_shards_with_the_same_bytes_and_names_and_are_trained_on(
     for part in [
         "31 rows",
         "was there already",
-        "left out: 4",
+        "left out: 5",
         "photos-test-00000-of-00001.parquet",
         "the same as one of other classes",
     ] {

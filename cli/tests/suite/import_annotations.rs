@@ -121,6 +121,12 @@ fn coco_gives_boxes_in_pixels_with_the_names_of_their_categories() {
         "annotations": [{"id": 1, "image_id": 11, "caption": "two animals"}, {"id": 2, "image_id": 11, "caption": "a dog"}],
     });
     write(&place, "coco/annotations/captions_train2017.json", &captions.to_string());
+    // one level too deep, or the file itself
+    for source in ["coco/annotations", "coco/annotations/instances_train2017.json"] {
+        let told = ["annotations as COCO has them", "no pictures beside it", "/coco, or the folder of the pictures"];
+        place.run(&["import", source, "-o", "wrong"]).failed_with(&told);
+    }
+    assert!(!place.path("wrong").exists());
     let report = place.run(&["import", "coco", "-o", "data", "--json"]).json();
     assert_eq!((&report["rows"], &report["read_as"]), (&3.into(), &"coco".into()), "{report}");
     let told = left_out(&report);

@@ -1,8 +1,9 @@
 //! Folders of pictures, archives and tables, trained on as they are.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Cursor, Write};
 
+use image::{ImageFormat, Rgb, RgbImage};
 use millstream::schemas::Feature;
 use serde_json::Value;
 use zip::write::SimpleFileOptions;
@@ -18,6 +19,53 @@ fn imports(place: &Workplace, folder: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_picture_that_is_cut_off_is_left_out_by_its_name_and_one_that_does_not_decode_is_named() {
+    let place = Workplace::new();
+    class_folders(&place, "photos", 0, 45);
+    let change = |name: &str, change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = place.read(name);
+        change(&mut bytes);
+        fs::write(place.path(name), bytes).unwrap();
+    };
+    let mut jpeg = Cursor::new(Vec::new());
+    let grain = |x: u32, y: u32| Rgb([x, y, x ^ y].map(|value| (value * 53 % 256) as u8));
+    RgbImage::from_fn(64, 64, grain).write_to(&mut jpeg, ImageFormat::Jpeg).unwrap();
+    fs::write(place.path("photos/red/cut.jpg"), jpeg.into_inner()).unwrap();
+    for name in ["photos/red/000.png", "photos/red/cut.jpg"] {
+        change(name, &|bytes| bytes.truncate(bytes.len() / 2));
+    }
+    // all there, and not what was written
+    change("photos/green/001.png", &|bytes| {
+        let data = bytes.windows(4).position(|word| word == b"IDAT").unwrap();
+        bytes[data + 30] ^= 0xff;
+    });
+    let report = place.run(&["import", "photos", "-o", "data", "--json"]).json();
+    let left_out = &report["left_out"];
+    assert_eq!((&report["rows"], &left_out["count"]), (&44.into(), &2.into()), "{left_out}");
+    for (at, name) in ["red/000.png", "red/cut.jpg"].into_iter().enumerate() {
+        assert_eq!(left_out["first"][at]["name"], name);
+        assert!(left_out["first"][at]["reason"].as_str().unwrap().contains("is cut off"), "{left_out}");
+    }
+    if !has_runtime() {
+        return;
+    }
+    let train = |output: &str, more: &[&str]| {
+        let line = ["train", "photos", "model.onnx", "-o", output, "--set", "training.epochs=1"];
+        place.run(&[&line[..], &["--set", "training.threads=1"], more].concat())
+    };
+    let said =
+        train("runs/failed", &[]).failed_with(&["`green/001.png` (photos-", "row group", "`--set data.damaged=skip`"]);
+    assert!(said.contains("2 files or rows left out") && said.contains("`red/000.png`"), "{said}");
+    let ran = train("runs/skipped", &["--set", "data.damaged={quarantine: bad.jsonl}"]);
+    ran.done();
+    let noted: Value = serde_json::from_slice(&place.read("bad.jsonl")).unwrap();
+    assert_eq!((&noted["image"], noted["row_group"].is_u64()), (&"green/001.png".into(), true), "{noted}");
+    let ran = train("runs/told", &["--set", "data.damaged=skip"]);
+    assert!(ran.stderr.contains("`green/001.png` (photos-") && ran.stderr.contains("is left out"), "{}", ran.stderr);
+    ran.done();
+}
+
+#[test]
 fn a_folder_of_pictures_is_trained_on_as_it_is_and_imported_once() {
     if !has_runtime() {
         return;
@@ -28,7 +76,10 @@ fn a_folder_of_pictures_is_trained_on_as_it_is_and_imported_once() {
     place.run(&["inspect", "photos"]).failed_with(&["photos", "`millstream import`"]);
     let ran =
         place.run(&["train", "photos", "model.onnx", "--set", "training.epochs=1", "--set", "training.threads=1"]);
-    assert!(ran.stderr.contains("imported into") && ran.stderr.contains("`red/notes.txt`"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("`red/notes.txt`"), "{}", ran.stderr);
+    // each is told once, and what the import made is no choice
+    assert_eq!(ran.stderr.matches("imported into").count(), 1, "{}", ran.stderr);
+    assert!(!ran.stderr.contains("is taken"), "{}", ran.stderr);
     // a fifth of each class is set aside
     assert!(ran.done().contains("of 9 rows"));
     let folders = imports(&place, "runs/.data");
@@ -38,7 +89,11 @@ fn a_folder_of_pictures_is_trained_on_as_it_is_and_imported_once() {
 
     let recipe = String::from_utf8(place.read("runs/photos/recipe.yaml")).unwrap();
     assert!(recipe.contains("photos") && !recipe.contains(".data"), "{recipe}");
-    assert_eq!(place.run(&["evaluate", "runs/photos", "--json"]).json()["evaluation"]["rows"], 9);
+    let evaluated = place.run(&["evaluate", "runs/photos", "--json"]).json();
+    assert_eq!(evaluated["evaluation"]["rows"], 9);
+    assert!(!evaluated["notes"].to_string().contains("imported into"), "{}", evaluated["notes"]);
+    let evaluated = place.run(&["evaluate", "runs/photos", "--data", "photos", "--json"]).json();
+    assert!(evaluated["notes"].to_string().contains("imported into"), "{}", evaluated["notes"]);
     place.run(&["predict", "runs/photos", "photos/red"]).done();
     place.run(&["train", "runs/photos", "--resume"]).done();
     assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), written);

@@ -84,7 +84,7 @@ fn without_a_model_there_is_a_recipe_of_the_data_that_previews_and_takes_one() {
     }
     place.run(&["preview", "made.yaml", "-o", "sheet.png"]).done();
     assert!(place.path("sheet.png").exists());
-    place.run(&["train", "made.yaml"]).failed_with(&["model", "missing; `train` needs a model"]);
+    place.run(&["train", "made.yaml"]).failed_with(&["model", "missing; `training` needs a model"]);
     let filled: String = recipe
         .replace("# model:\n#   path", "model:\n  path")
         .replace("#   head:", "  head:")

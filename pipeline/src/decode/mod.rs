@@ -9,6 +9,7 @@ mod orientation;
 mod palette;
 mod pixel_numbers;
 mod raster;
+mod whole;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -20,6 +21,7 @@ pub use decode_error::{DecodeError, MOST_PIXELS};
 pub use format::Format;
 pub use header::Header;
 pub use pixel_numbers::PixelNumbers;
+pub use whole::require_end;
 
 use crate::error::panic_message;
 

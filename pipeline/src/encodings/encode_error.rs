@@ -22,7 +22,7 @@ impl EncodeError {
     /// As an error about a row.
     pub fn of_row(self, row: &RowId) -> PipelineError {
         match self {
-            Self::Damaged(damage) => PipelineError::Damaged { row: row.clone(), damage },
+            Self::Damaged(damage) => PipelineError::Damaged { row: row.clone(), image: None, damage },
             Self::Fatal(error) => error,
         }
     }

@@ -176,7 +176,8 @@ impl ImageEncoder {
 
     fn size_of(&self, index: u64, stream: &StreamFacts<'_>) -> Result<(u32, u32), PipelineError> {
         let id = stream.dataset.row_at(index);
-        let damaged = |damage| PipelineError::Damaged { row: id.clone(), damage };
+        let image = || stream.dataset.image_name(&id);
+        let damaged = |damage| PipelineError::Damaged { row: id.clone(), image: image(), damage };
         let row = stream.dataset.read_row(&id, &self.column)?;
         let Value::Bytes(bytes) = row.values().get(0) else { return Err(damaged(Damage::NoImageBytes)) };
         let facts = decode::header(bytes).map_err(|error| damaged(Damage::Image(error)))?.facts;

@@ -192,8 +192,9 @@ impl MaskEncoder {
                 "the transforms leave open which size images end at, and the first row has no mask to tell it".into();
             return Err(PipelineError::Option { option: "data.targets", reason });
         };
-        let facts =
-            decode::header(bytes).map_err(|error| PipelineError::Damaged { row: id, damage: error.into() })?.facts;
+        let facts = decode::header(bytes)
+            .map_err(|error| PipelineError::Damaged { row: id, image: None, damage: error.into() })?
+            .facts;
         Ok((facts.width, facts.height))
     }
 

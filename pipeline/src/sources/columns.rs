@@ -31,13 +31,14 @@ pub(crate) struct FileColumns {
 }
 
 impl FileColumns {
-    /// Reads these columns of a file; of structs that are images, only their `bytes`.
+    /// Reads these columns of a file; of structs that are images, only the field `of_images`.
     pub(crate) fn new(
         name: &Arc<str>,
         storage: &Storage,
         metadata: &Arc<ParquetMetaData>,
         schema: &Schema,
         columns: &[String],
+        of_images: &str,
     ) -> Result<Self, PipelineError> {
         let viewed = |field: &Arc<Field>| match columns.contains(field.name()) {
             true => Arc::new(Field::clone(field).with_data_type(as_views(field.data_type()))),
@@ -58,7 +59,7 @@ impl FileColumns {
         };
         let wanted = |parts: &[String]| match parts {
             [column, below @ ..] if columns.contains(column) => {
-                below.is_empty() || !is_image(column) || below.len() == 1 && below[0] == "bytes"
+                below.is_empty() || !is_image(column) || below.len() == 1 && below[0] == of_images
             }
             _ => false,
         };

@@ -6,11 +6,11 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use millstream_schemas::RowId;
 use millstream_schemas::recipe::DamagedPolicy;
+use millstream_schemas::{RowId, shown};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Damage;
+use crate::error::{Damage, row_in_words};
 use crate::{Dataset, PipelineError};
 
 /// Bytes of a line of a quarantine file that are looked at together.
@@ -18,6 +18,9 @@ const LONGEST_LINE: u64 = 1 << 20;
 
 /// Rows that are told one by one where there is no quarantine file.
 const MOST_TOLD: usize = 10;
+
+/// Rows of which it is looked up what their images are called.
+const MOST_NAMED: usize = 1000;
 
 /// Rows that are kept until somebody asks for them.
 const MOST_UNTAKEN: usize = 4096;
@@ -45,6 +48,10 @@ pub(crate) struct LeftOut {
     quarantine: Option<Quarantine>,
     /// Whether damaged rows are left out at all.
     asked: bool,
+    /// The rows' own, which says what images are called.
+    dataset: Dataset,
+    /// Rows of which that was looked up.
+    named: usize,
 }
 
 #[derive(Debug)]
@@ -68,7 +75,17 @@ struct Entry<'a> {
     file: &'a str,
     row_group: u32,
     row: u32,
+    /// What its image is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<&'a str>,
     reason: String,
+}
+
+/// A row that is to be written.
+struct Noted {
+    id: RowId,
+    image: Option<String>,
+    damage: Damage,
 }
 
 impl LeftOut {
@@ -78,7 +95,17 @@ impl LeftOut {
         let policy = policy.with_file_in(Path::new(""));
         let DamagedPolicy::Quarantine(Some(path)) = &policy else {
             let (rows, untaken) = Default::default();
-            return Ok(Self { rows, first_unreadable: None, untaken, told: Some(0), quarantine: None, asked });
+            let dataset = dataset.clone();
+            return Ok(Self {
+                rows,
+                first_unreadable: None,
+                untaken,
+                told: Some(0),
+                quarantine: None,
+                asked,
+                dataset,
+                named: 0,
+            });
         };
         let place = |path: &Path| std::path::absolute(path).unwrap_or(path.to_owned()).to_string_lossy().into_owned();
         let places = dataset.files().iter().map(|file| (Arc::clone(&file.name), place(&file.path))).collect();
@@ -100,6 +127,8 @@ impl LeftOut {
             told: Some(0),
             quarantine: Some(quarantine),
             asked,
+            dataset: dataset.clone(),
+            named: 0,
         })
     }
 
@@ -112,23 +141,31 @@ impl LeftOut {
                 continue;
             }
             new += 1;
+            let image = if self.named < MOST_NAMED { self.dataset.image_name(&id) } else { None };
+            self.named += 1;
+            let reason = || match &image {
+                Some(image) => format!("`{}`: {damage}", shown(image)),
+                None => damage.to_string(),
+            };
             // whoever is not warned takes them after each batch
             if self.told.is_none() || self.untaken.len() < MOST_UNTAKEN {
-                self.untaken.push((id.clone(), damage.to_string()));
+                self.untaken.push((id.clone(), reason()));
             }
             if !damage.is_of_label() {
-                self.first_unreadable.get_or_insert_with(|| (id.clone(), damage.to_string()));
+                self.first_unreadable.get_or_insert_with(|| (id.clone(), reason()));
             }
             match &self.quarantine {
                 None => {
                     match self.told {
-                        Some(told) if told < MOST_TOLD => tracing::warn!("{id} is left out: {damage}"),
+                        Some(told) if told < MOST_TOLD => {
+                            tracing::warn!("{} is left out: {damage}", row_in_words(&id, image.as_deref()));
+                        }
                         Some(MOST_TOLD) => tracing::warn!("further rows that are left out are counted and not named"),
                         _ => {}
                     }
                     self.told = self.told.map(|told| told + 1);
                 }
-                Some(_) if known.is_none() => unwritten.push((id, damage)),
+                Some(_) if known.is_none() => unwritten.push(Noted { id, image, damage }),
                 Some(_) => {}
             }
         }
@@ -166,6 +203,9 @@ impl LeftOut {
     pub(crate) fn explained(&self, error: PipelineError) -> PipelineError {
         match error {
             PipelineError::RowGroup { .. } if self.asked => PipelineError::DamagedPart(Box::new(error)),
+            PipelineError::Damaged { row, image: None, damage } => {
+                PipelineError::Damaged { image: self.dataset.image_name(&row), row, damage }
+            }
             error => error,
         }
     }
@@ -186,7 +226,7 @@ impl LeftOut {
 
 impl Quarantine {
     /// Appends the rows that nobody has noted meanwhile.
-    fn write(&mut self, rows: &[(RowId, Damage)]) -> io::Result<()> {
+    fn write(&mut self, rows: &[Noted]) -> io::Result<()> {
         if self.file.is_none() {
             self.file = Some(open(&self.path, true)?);
         }
@@ -195,10 +235,10 @@ impl Quarantine {
         let _lock = file.metadata()?.is_file().then(|| Locked::new(&file));
         let mut of_others = HashMap::new();
         self.read(&mut of_others)?;
-        let new = rows.iter().filter(|(id, _)| !of_others.contains_key(id));
+        let new = rows.iter().filter(|row| !of_others.contains_key(&row.id));
         // A last line that was cut off is ended, so that the next one stands alone.
         let mut lines = if self.ended { String::new() } else { "\n".to_owned() };
-        new.for_each(|(id, damage)| lines.push_str(&self.line(id, damage)));
+        new.for_each(|row| lines.push_str(&self.line(row)));
         // One write: whoever reads meanwhile sees whole lines.
         (&file).write_all(lines.as_bytes())?;
         self.known += lines.len() as u64;
@@ -206,10 +246,11 @@ impl Quarantine {
         Ok(())
     }
 
-    fn line(&self, id: &RowId, damage: &Damage) -> String {
+    fn line(&self, Noted { id, image, damage }: &Noted) -> String {
         let path = self.places.get(&id.file).map_or("", String::as_str);
         let (row_group, row) = (id.row_group, id.row);
-        let entry = Entry { path, file: &id.file, row_group, row, reason: damage.to_string() };
+        let image = image.as_deref();
+        let entry = Entry { path, file: &id.file, row_group, row, image, reason: damage.to_string() };
         let mut line = serde_json::to_string(&entry).expect("an entry has string keys, so it always serializes");
         line.push('\n');
         line

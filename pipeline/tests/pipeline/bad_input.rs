@@ -7,6 +7,7 @@ use crate::corpus::{DAMAGED, all, chain, damaged, labels, png, write, write_imag
 use arrow_array::{ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, LargeBinaryArray, StringArray};
 use millstream_pipeline::encodings::Encoders;
 use millstream_pipeline::{Batches, Damage, Dataset, PipelineError, StreamOptions};
+use millstream_schemas::RowId;
 use millstream_schemas::recipe::{ByteSize, DamagedPolicy, OrderStrength};
 use serde_json::json;
 
@@ -119,7 +120,10 @@ fn damaged_rows_stop_the_stream_with_their_identity() {
             let mut batches = Batches::open(&dataset, options, None).unwrap();
             assert_eq!(batches.next().unwrap().unwrap().len(), 4);
             let message = batches.next().unwrap().unwrap_err().to_string();
-            assert!(message.starts_with("a.parquet, row group 1, row 1: ") && message.contains(part), "{message}");
+            assert!(
+                message.starts_with("`x.png` (a.parquet, row group 1, row 1): ") && message.contains(part),
+                "{message}"
+            );
             assert!(batches.next().is_none());
         }
     }
@@ -252,7 +256,10 @@ fn an_image_beyond_the_ceiling_says_what_it_needs() {
     let options = StreamOptions { memory: ByteSize(8 << 20), ..options(&dataset) };
     let error = all(&dataset, &options).unwrap_err();
     let message = error.to_string();
-    assert!(message.starts_with("a.parquet, row group 0, row 3: an image of 3000×2000 pixels needs"), "{message}");
+    assert!(
+        message.starts_with("`x.png` (a.parquet, row group 0, row 3): an image of 3000×2000 pixels needs"),
+        "{message}"
+    );
     let PipelineError::Damaged { damage: Damage::Memory { enough, .. }, .. } = error else { panic!("{message}") };
     assert!(all(&dataset, &StreamOptions { memory: enough, ..options }).is_ok());
 }
@@ -272,7 +279,10 @@ fn one_image_that_is_too_large_does_not_end_a_stream_that_skips() {
         assert_eq!(batches.counters().damaged_rows, 2);
         let fail = StreamOptions { memory: ByteSize(1 << 30), damaged: DamagedPolicy::Fail, ..options };
         let message = all(&dataset, &fail).unwrap_err().to_string();
-        assert!(message.starts_with("a.parquet, row group 1, row 2: an image of 16385×1 pixels"), "{message}");
+        assert!(
+            message.starts_with("`x.png` (a.parquet, row group 1, row 2): an image of 16385×1 pixels"),
+            "{message}"
+        );
     }
     // Nor does it decide the size of the others.
     let dataset = with_rows(folder.path(), &first);
@@ -291,6 +301,22 @@ fn quarantined(file: &Path) -> Vec<String> {
         format!("{} {} {}", entry["file"].as_str().unwrap(), entry["row_group"], entry["row"])
     };
     text.lines().map(row).collect()
+}
+
+#[test]
+fn what_the_image_of_a_row_is_called_is_read_from_beside_its_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = with_rows(folder.path(), &[]);
+    let row = dataset.row_at(7);
+    assert_eq!(dataset.image_name(&row).as_deref(), Some("x.png"));
+    assert_eq!(dataset.image_name(&RowId { row: 5, ..row.clone() }), None);
+    assert_eq!(dataset.image_name(&RowId { row_group: 9, ..row.clone() }), None);
+    assert_eq!(dataset.image_name(&RowId { file: "b.parquet".into(), ..row }), None);
+    // there is nothing but texts
+    let columns = [("text", texts(&[Some("a")])), ("label", Arc::new(Int64Array::from(vec![0])) as ArrayRef)];
+    write(&folder.path().join("texts.parquet"), &columns, None, 5);
+    let dataset = Dataset::open("texts.parquet", folder.path()).unwrap();
+    assert_eq!(dataset.image_name(&dataset.row_at(0)), None);
 }
 
 #[test]

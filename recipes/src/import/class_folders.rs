@@ -56,6 +56,7 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
     let class = |folders: &[&str]| folders.get(levels.class).map(|class| (*class).to_owned());
     let names: BTreeSet<String> = images.iter().filter_map(|(_, folders)| class(folders)).collect();
     let names: Vec<String> = names.into_iter().collect();
+    layout.left_out.extend(without_images(files, &levels, &images));
     let deeper = images.iter().filter(|(_, folders)| folders.len() > levels.class + 1).count();
     for (file, folders) in images {
         let split =
@@ -91,6 +92,23 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
         layout.notes.push(format!("{images} in folders within those of classes: the outermost folder is the class"));
     }
     Ok(layout)
+}
+
+/// Folders that would be classes, and in which no image lies.
+fn without_images(files: &SourceFiles, levels: &Levels, images: &[(u32, Vec<&str>)]) -> Vec<LeftOut> {
+    let depth = levels.class + 1;
+    let with_images: BTreeSet<&[&str]> = images.iter().filter_map(|(_, folders)| folders.get(..depth)).collect();
+    // one folder alone may be there for something else
+    if with_images.is_empty() {
+        return Vec::new();
+    }
+    let of_files = files.files().iter().filter_map(|file| file.inner_name().rsplit_once('/').map(|(folder, _)| folder));
+    let all = of_files.chain(files.empty_folders.iter().map(String::as_str));
+    let all: BTreeSet<Vec<&str>> =
+        all.map(|folder| folder.split('/').collect::<Vec<_>>()).filter(|folders| folders.len() >= depth).collect();
+    let all: BTreeSet<&[&str]> = all.iter().map(|folders| &folders[..depth]).collect();
+    let bare = all.difference(&with_images);
+    bare.map(|folders| LeftOut { name: folders.join("/"), reason: "there is no image in it".into() }).collect()
 }
 
 /// At which depths folders mean something.
@@ -149,5 +167,32 @@ mod tests {
             let folders: Vec<&[&str]> = folders.iter().map(Vec::as_slice).collect();
             assert_eq!(Levels::of(&folders), Levels { split, class }, "{paths:?}");
         }
+    }
+
+    #[test]
+    fn a_folder_of_a_class_with_no_image_in_it_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        for name in ["set/train/cat/1.png", "set/train/dog/2.png", "set/test/cat/3.png", "set/test/notes/a.txt"] {
+            let path = place.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "x").unwrap();
+        }
+        std::fs::create_dir_all(place.path().join("set/train/empty/within")).unwrap();
+        std::fs::create_dir_all(place.path().join("set/test/dog")).unwrap();
+        let source = place.path().join("set");
+        let files = SourceFiles::open(std::slice::from_ref(&source), place.path(), &crate::Stop::default()).unwrap();
+        let layout = read(&files, &ImportOptions::new(vec![source], place.path())).unwrap();
+        let told: Vec<(&str, &str)> =
+            layout.left_out.iter().map(|one| (one.name.as_str(), one.reason.as_str())).collect();
+        let none = "there is no image in it";
+        assert_eq!(
+            told,
+            [
+                ("test/notes/a.txt", "it is no image by its name"),
+                ("test/dog", none),
+                ("test/notes", none),
+                ("train/empty", none)
+            ]
+        );
     }
 }

@@ -20,6 +20,9 @@ use crate::error::with_causes;
 use crate::folder_files::is_image;
 use crate::{RecipeError, Stop};
 
+/// Files that are looked into where there is no image: others are tables.
+const MOST_LOOKED_AT: usize = 16;
+
 /// What tells such a file from others.
 #[derive(Deserialize)]
 struct Keys {
@@ -84,11 +87,6 @@ pub(super) fn annotation_files(files: &SourceFiles, stop: &Stop) -> AnnotationFi
     if !files.files().iter().any(|file| is_image(&file.name)) {
         return all_found;
     }
-    let is_json = |name: &str| name.to_ascii_lowercase().ends_with(".json");
-    let of_coco = |source: Box<dyn Read>| {
-        let keys: Result<Keys, _> = serde_json::from_reader(BufReader::with_capacity(1 << 16, source));
-        keys.is_ok_and(|keys| keys.images.is_some_and(|images| !images.is_empty()) && keys.annotations.is_some())
-    };
     let images: HashSet<&str> =
         files.files().iter().filter(|file| is_image(&file.name)).map(|file| stem(&file.name)).collect();
     let all = files.files().iter().enumerate().filter(|(_, file)| is_json(&file.name));
@@ -100,7 +98,7 @@ pub(super) fn annotation_files(files: &SourceFiles, stop: &Stop) -> AnnotationFi
             continue;
         }
         let is_coco = match files.stream(at as u32) {
-            Ok(source) => of_coco(source),
+            Ok(source) => are_annotations(source),
             Err(error) => {
                 // that of a row is told with its row
                 if !is_of_row {
@@ -121,6 +119,24 @@ pub(super) fn annotation_files(files: &SourceFiles, stop: &Stop) -> AnnotationFi
         }
     }
     all_found
+}
+
+/// The first file of annotations of a source that has no image.
+pub(super) fn annotations_without_images<'a>(files: &'a SourceFiles, stop: &Stop) -> Option<&'a str> {
+    let has_images = files.files().iter().any(|file| is_image(&file.name));
+    let all = files.files().iter().enumerate().filter(|(_, file)| !has_images && is_json(&file.name));
+    let mut first = all.take(MOST_LOOKED_AT).take_while(|_| !stop.is_requested());
+    let found = first.find(|(at, _)| files.stream(*at as u32).is_ok_and(are_annotations));
+    found.map(|(_, file)| file.name.as_str())
+}
+
+fn is_json(name: &str) -> bool {
+    name.to_ascii_lowercase().ends_with(".json")
+}
+
+fn are_annotations(source: Box<dyn Read>) -> bool {
+    let keys: Result<Keys, _> = serde_json::from_reader(BufReader::with_capacity(1 << 16, source));
+    keys.is_ok_and(|keys| keys.images.is_some_and(|images| !images.is_empty()) && keys.annotations.is_some())
 }
 
 /// A name without its end.

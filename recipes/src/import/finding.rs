@@ -1,6 +1,7 @@
 use std::collections::HashSet;
+use std::path::Path;
 
-use millstream_schemas::shown;
+use millstream_schemas::{shown, shown_path};
 
 use super::import_options::ImportOptions;
 use super::import_report::LeftOut;
@@ -39,6 +40,8 @@ pub(super) fn find(files: &SourceFiles, options: &ImportOptions, stop: &Stop) ->
         samples::read(files, options, stop)?
     } else if class_folders::has_images(files) && !is_table_of_images(files, options, stop) {
         class_folders::read(files, options)?
+    } else if let Some(name) = coco::annotations_without_images(files, stop) {
+        return Err(RecipeError::mismatch(options.sources_in_words(), without_pictures(name, options)));
     } else if tables::has_tables(files) {
         tables::tables(files, options, stop)?
     } else {
@@ -67,6 +70,26 @@ pub(super) fn find(files: &SourceFiles, options: &ImportOptions, stop: &Stop) ->
         ));
     }
     Ok(Some(found))
+}
+
+/// What to do with annotations whose pictures lie elsewhere.
+fn without_pictures(name: &str, options: &ImportOptions) -> String {
+    // annotations lie in a folder of their own beside those of the pictures
+    let up = |path: &Path| {
+        let whole = std::fs::canonicalize(path).ok()?;
+        let folder = if whole.is_dir() { Some(whole.as_path()) } else { whole.parent() };
+        folder.and_then(Path::parent).map(shown_path)
+    };
+    let above = match options.sources.as_slice() {
+        [only] => up(only),
+        _ => None,
+    };
+    let above = above.map_or_else(String::new, |above| format!(", for example {above}"));
+    format!(
+        "`{}` holds annotations as COCO has them, and there are no pictures beside it: name the folder that holds both{above}, or the folder \
+         of the pictures as well",
+        shown(name)
+    )
 }
 
 /// Why there may be too little.

@@ -73,6 +73,8 @@ pub(super) struct SourceFiles {
     files: Vec<SourceFile>,
     /// What is no file, or has no name that can be written.
     pub(super) left_out: Vec<LeftOut>,
+    /// Folders with nothing in them, named as files are.
+    pub(super) empty_folders: Vec<String>,
     /// Folders of tables that are themselves sources, by the tables' names.
     beside: BTreeMap<String, PathBuf>,
     unpacked: Unpacked,
@@ -136,6 +138,10 @@ impl SourceFiles {
         for (path, reason) in found.left_out {
             let name = path.strip_prefix(source).unwrap_or(&path).to_string_lossy().into_owned();
             self.left_out.push(LeftOut { name: front.to_owned() + &name, reason });
+        }
+        for path in found.empty {
+            let below = path.strip_prefix(source).unwrap_or(&path).to_string_lossy();
+            self.empty_folders.push(front.to_owned() + &below.replace('\\', "/"));
         }
         let stem = |path: &Path| {
             let below = path.strip_prefix(source).unwrap_or(path).to_str()?;

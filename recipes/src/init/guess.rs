@@ -44,7 +44,7 @@ pub(super) struct Guess {
     /// Whether the model already tells these classes.
     knows_classes: bool,
     /// How the data became Parquet, where they were none.
-    imported: Vec<String>,
+    pub(super) imported: Vec<String>,
     /// Its last layer, where it has layers.
     last_layer: Option<String>,
 }

@@ -26,8 +26,11 @@ pub use init_options::InitOptions;
 pub struct InitReport {
     /// The recipe, with comments.
     pub text: String,
-    /// What was decided, and why.
+    /// What was decided, and why; first what is in `imported`.
     pub decisions: Vec<String>,
+    /// How the data became Parquet, where they were none.
+    #[serde(skip)]
+    pub imported: Vec<String>,
     /// The same recipe, read.
     #[serde(skip)]
     pub recipe: Recipe,
@@ -46,7 +49,7 @@ pub fn init(options: &InitOptions) -> Result<InitReport, RecipeError> {
         let text = recipe_lines::written(&guess, None);
         let read = RecipeText::new(&text, Path::new("recipe.yaml"), &options.folder, &[])?;
         let recipe = load(&read, &options.catalogs)?;
-        return Ok(InitReport { text, decisions: guess.decisions_of_data(), recipe });
+        return Ok(InitReport { text, decisions: guess.decisions_of_data(), imported: guess.imported, recipe });
     }
     let mut reason: Option<RecipeError> = None;
     for head in guess.heads() {
@@ -57,7 +60,7 @@ pub fn init(options: &InitOptions) -> Result<InitReport, RecipeError> {
                 if let Some(reason) = reason {
                     decisions.push(format!("the usual last layer cannot be: {}", with_causes(&reason)));
                 }
-                return Ok(InitReport { text, decisions, recipe });
+                return Ok(InitReport { text, decisions, imported: guess.imported, recipe });
             }
             Err(error) => {
                 reason.get_or_insert(error);

@@ -33,7 +33,7 @@ pub(super) fn draw(
         let id = source.dataset.row_at((start + number * rows / wanted) % rows);
         match draw_row(source, options, seed, &id) {
             Ok(row) => drawn.push(row),
-            Err(RecipeError::Pipeline(PipelineError::Damaged { row, damage }))
+            Err(RecipeError::Pipeline(PipelineError::Damaged { row, damage, .. }))
                 if data.damaged != DamagedPolicy::Fail =>
             {
                 tracing::warn!(%row, %damage, "row left out");
@@ -49,13 +49,13 @@ fn draw_row(source: &RowSource, options: &PreviewOptions, seed: u64, id: &RowId)
     let is_text = view == View::Text;
     let row = source.dataset.read_row(id, source.encoders.columns())?;
     let label = class_name(source, &row)?;
-    let null = |damage| PipelineError::Damaged { row: id.clone(), damage };
+    let null = |damage| PipelineError::Damaged { row: id.clone(), image: None, damage };
     let draws = (0..options.draws as u64).map(|epoch| {
         let key = DrawKey { seed, epoch, row: id.key() };
         Ok(match row.get(&column) {
             Some(Value::Text(text)) => Drawing::Text(source.chain.draw_text(text, &key)?),
             Some(Value::Bytes(bytes)) => {
-                let header = decode::header(bytes).map_err(|error| damaged(id, error))?;
+                let header = decode::header(bytes).map_err(|error| damaged(source, id, error))?;
                 Drawing::Image(source.chain.draw_image(&header.facts, &key)?)
             }
             _ if is_text => return Err(null(Damage::NullInput).into()),
@@ -68,12 +68,13 @@ fn draw_row(source: &RowSource, options: &PreviewOptions, seed: u64, id: &RowId)
 
 fn class_name(source: &RowSource, row: &Row) -> Result<Option<String>, RecipeError> {
     let class = source.encoders.class(row.values());
-    let class = class.map_err(|damage| PipelineError::Damaged { row: row.id.clone(), damage })?;
+    let class = class.map_err(|damage| PipelineError::Damaged { row: row.id.clone(), image: None, damage })?;
     Ok(usize::try_from(class).ok().and_then(|class| source.classes().get(class)).cloned())
 }
 
-fn damaged(id: &RowId, error: decode::DecodeError) -> RecipeError {
-    PipelineError::Damaged { row: id.clone(), damage: error.into() }.into()
+fn damaged(source: &RowSource, id: &RowId, error: decode::DecodeError) -> RecipeError {
+    let image = source.dataset.image_name(id);
+    PipelineError::Damaged { row: id.clone(), image, damage: error.into() }.into()
 }
 
 pub(super) fn render(source: &RowSource, data: &DataRecipe, drawn: &DrawnPreview) -> Result<RgbImage, RecipeError> {
@@ -84,7 +85,7 @@ pub(super) fn render(source: &RowSource, data: &DataRecipe, drawn: &DrawnPreview
     for row in &drawn.rows {
         match render_row(source, data, &reader, row, &mut scratch) {
             Ok(cells) => lines.push(cells),
-            Err(RecipeError::Pipeline(PipelineError::Damaged { row, damage }))
+            Err(RecipeError::Pipeline(PipelineError::Damaged { row, damage, .. }))
                 if data.damaged != DamagedPolicy::Fail =>
             {
                 tracing::warn!(%row, %damage, "row left out");
@@ -113,7 +114,7 @@ fn render_row(
     let Some(Value::Bytes(bytes)) = read.get(&column) else {
         return Err(RecipeError::ReplayKind { drawn: "images", data: "text" });
     };
-    let original = decode::decode(bytes, data.transparency).map_err(|error| damaged(&read.id, error))?;
+    let original = decode::decode(bytes, data.transparency).map_err(|error| damaged(source, &read.id, error))?;
     let mut cells = Vec::new();
     for drawing in &row.draws {
         let Drawing::Image(drawing) = drawing else {

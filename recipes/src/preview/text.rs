@@ -65,7 +65,7 @@ pub(super) fn render(source: &RowSource, data: &DataRecipe, drawn: &DrawnPreview
     for row in &drawn.rows {
         match render_row(source, &reader, row) {
             Ok(row) => rows.push(row),
-            Err(RecipeError::Pipeline(PipelineError::Damaged { row, damage }))
+            Err(RecipeError::Pipeline(PipelineError::Damaged { row, damage, .. }))
                 if data.damaged != DamagedPolicy::Fail =>
             {
                 tracing::warn!(%row, %damage, "row left out");

@@ -140,7 +140,10 @@ impl Recipe {
     pub fn require_model(&self, command: &str) -> Result<&ModelRecipe, SchemaError> {
         self.model.as_ref().ok_or_else(|| SchemaError::Value {
             place: "model".into(),
-            message: format!("missing; `{command}` needs a model, for example `model: {{path: model.onnx}}`"),
+            message: format!(
+                "missing; `{command}` needs a model, for example `model: {{path: model.onnx}}`; `millstream init DATA MODEL` fills in what \
+                 follows from one"
+            ),
         })
     }
 }

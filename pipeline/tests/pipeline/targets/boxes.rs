@@ -163,8 +163,11 @@ fn boxes_beyond_the_most_are_an_error_or_cut_and_counted() {
     let row = |boxes: i32| (0..boxes).map(|index| json!([index, 2, 5, 6])).collect::<Json>();
     let dataset = marked(&of, &[row(2), row(5), row(3)], None);
     let error = only(&dataset, "boxes", json!({"convention": "coco", "most": 2}), json!([])).unwrap_err().to_string();
-    for part in ["marks, row group 0, row 1: ", "has 5 boxes in the picture, and a row has 2 at most", "`beyond: cut`"]
-    {
+    for part in [
+        "`x.png` (marks, row group 0, row 1): ",
+        "has 5 boxes in the picture, and a row has 2 at most",
+        "`beyond: cut`",
+    ] {
         assert!(error.contains(part), "{error}");
     }
     let encoders = open(&dataset, "boxes", json!({"convention": "coco", "most": 2, "beyond": "cut"})).unwrap();

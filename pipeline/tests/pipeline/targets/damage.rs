@@ -61,7 +61,7 @@ fn rows_with_nonsense_are_damaged_and_say_where() {
     ] {
         let dataset = marked(of, std::slice::from_ref(&row), None);
         let error = only(&dataset, kind, wanted.clone(), json!([])).unwrap_err().to_string();
-        assert!(error.starts_with("marks, row group 0, row 0: ") && error.contains(part), "{row}: {error}");
+        assert!(error.starts_with("`x.png` (marks, row group 0, row 0): ") && error.contains(part), "{row}: {error}");
         // Other rows go on where damaged ones are left out.
         let encoders = open(&dataset, kind, wanted.clone()).unwrap();
         let skip = StreamOptions { damaged: DamagedPolicy::Skip, ..options(encoders, chain(json!([])), 1) };
