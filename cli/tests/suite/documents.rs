@@ -245,6 +245,18 @@ fn an_ensemble_has_documents_with_its_members_as_ancestors() {
         assert!(card.contains(part), "{part} is not in\n{card}");
     }
     assert!(card.matches(" to ").count() >= 3, "each member and the ensemble has an interval:\n{card}");
+    // a member that is an ensemble itself
+    place.run(&["evaluate", "a/recipe.yaml", "--model", "both/ensemble.onnx", "--predictions", "both.parquet"]).done();
+    let members = ["both/ensemble.onnx", "a/model.onnx", "--predictions", "both.parquet", "a/predictions.parquet"];
+    place.run(&[&["ensemble", "fit", "-o", "nested", "--bootstrap", "0"][..], &members].concat()).done();
+    place.run(&["document", "nested"]).done();
+    let nested: Value = serde_json::from_slice(&place.read("nested/documents/ledger.json")).unwrap();
+    let inner = &nested["members"][0]["ensemble_of"][1];
+    assert_eq!((&inner["name"], &inner["sha256"]), (&"ensemble/b".into(), &sha256("b/model.onnx").into()), "{nested}");
+    assert_eq!(inner["made"]["recipe"]["seed"], 2, "{nested}");
+    let card = String::from_utf8(place.read("nested/documents/README.md")).unwrap();
+    assert!(card.contains("ensemble of 2 members") && card.contains(&sha256("b/model.onnx")), "{card}");
+    assert!(card.contains("--predictions ../both.parquet ../a/predictions.parquet -o ../nested-again"), "{card}");
     let found = place.run(&["runs", ".", "--json"]).json();
     let runs = found["runs"].as_array().unwrap();
     let number = |name: &str| runs.iter().position(|run| run["name"] == name).unwrap();

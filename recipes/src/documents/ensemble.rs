@@ -68,7 +68,8 @@ impl EnsembleLedger {
         let own = EnsembleFolder(folder.to_owned());
         let fitted = own.read()?;
         let origin = own.read_origin()?;
-        let FoundMembers { members, data, notes } = FoundMembers::gather(folder, &fitted, origin.as_ref(), catalogs)?;
+        let FoundMembers { members, data, notes, .. } =
+            FoundMembers::gather(folder, &fitted, origin.as_ref(), catalogs)?;
         let exported = match own.model().exists() {
             true => Some(ModelFacts::of(&Model::read(&own.model())?, &own.model())?),
             false => None,

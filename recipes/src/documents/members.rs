@@ -11,13 +11,16 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::ledger::{DataFile, files_of, selection};
-use crate::ensemble::{EnsembleOrigin, MembersFolder, Sampling, Snapshot, TrainedMember};
+use crate::ensemble::{EnsembleFolder, EnsembleOrigin, MembersFolder, Sampling, Snapshot, TrainedMember};
 use crate::made_of::MadeOf;
 use crate::origin::{Origin, Parent};
 use crate::report::read_record;
 use crate::run_folder::{RunFolder, folder_name};
 use crate::run_start::made_of;
 use crate::{Catalogs, Opened, RecipeError, lineage, load};
+
+/// Ensembles within ensembles that are followed.
+const DEEPEST: usize = 4;
 
 /// A member.
 #[derive(Clone, Debug, Serialize)]
@@ -37,6 +40,9 @@ pub struct MemberFacts {
     /// Where it is the mean of runs on parts of the rows: these.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean_of: Option<MeanOf>,
+    /// Where it is an ensemble: its members.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ensemble_of: Vec<MemberFacts>,
 }
 
 /// Runs on parts of the rows, whose mean is a member.
@@ -89,6 +95,8 @@ pub(super) struct FoundMembers {
     pub(super) members: Vec<MemberFacts>,
     pub(super) data: Vec<MemberData>,
     pub(super) notes: Vec<String>,
+    /// What was opened last: the next often has the same model and rows.
+    known: Option<Opened>,
 }
 
 impl FoundMembers {
@@ -102,29 +110,51 @@ impl FoundMembers {
         origin: Option<&EnsembleOrigin>,
         catalogs: &Catalogs,
     ) -> Result<Self, RecipeError> {
-        let (mut found, mut known) = (Self::default(), None);
+        let mut found = Self::default();
+        found.members = found.members_of(None, folder, (fitted, origin), catalogs)?;
+        Ok(found)
+    }
+
+    /// The members of an ensemble in a folder, which may be a member of another one and is called so then.
+    fn members_of(
+        &mut self,
+        of: Option<&str>,
+        folder: &Path,
+        (fitted, origin): (&FittedEnsemble, Option<&EnsembleOrigin>),
+        catalogs: &Catalogs,
+    ) -> Result<Vec<MemberFacts>, RecipeError> {
+        let mut members = Vec::with_capacity(fitted.members.len());
         for (at, member) in fitted.members.iter().enumerate() {
             // an older build has noted one for all of them, or none
             let of_member = origin.and_then(|origin| Some(&origin.request.members.get(at)?.data));
             let answered = of_member.or(fitted.data.as_ref());
+            let name = of.map_or_else(|| member.name.clone(), |of| format!("{of}/{}", member.name));
             let path = folder.join(&member.model);
-            let parts = path.parent().map(MembersFolder::read).transpose()?.flatten();
-            let facts = match parts.filter(|parts| parts.own.model() == path) {
-                Some(parts) => {
-                    let out_of_fold = match (answered, parts.answers()?) {
-                        (Some(answered), Some(answers)) => Some(*answered == answers.data),
-                        _ => None,
-                    };
-                    found.mean(&member.name, &member.fingerprint, (&parts, out_of_fold), catalogs, &mut known)?
+            let place = path.parent().unwrap_or(Path::new(""));
+            let parts = MembersFolder::read(place)?.filter(|parts| parts.own.model() == path);
+            let ensemble = EnsembleFolder(place.to_owned());
+            members.push(if let Some(parts) = parts {
+                let out_of_fold = match (answered, parts.answers()?) {
+                    (Some(answered), Some(answers)) => Some(*answered == answers.data),
+                    _ => None,
+                };
+                let facts = self.mean(&name, &member.fingerprint, (&parts, out_of_fold), catalogs)?;
+                if of.is_none() && out_of_fold == Some(true) {
+                    let is_all = |data: &&mut MemberData| data.split == "train" && data.fingerprint == parts.rows;
+                    self.data.iter_mut().filter(is_all).for_each(|data| data.is_of_ensemble = true);
                 }
-                None => found.member(&member.name, &path, &member.fingerprint, catalogs, &mut known)?,
-            };
-            found.members.push(facts);
-            if let Some(answered) = answered {
-                found.data.iter_mut().for_each(|data| data.is_of_ensemble |= data.fingerprint == *answered);
+                facts
+            } else if ensemble.model() == path && ensemble.description().exists() && name.matches('/').count() < DEEPEST
+            {
+                self.ensemble(&name, &member.fingerprint, &ensemble, catalogs)?
+            } else {
+                self.member(&name, &path, &member.fingerprint, catalogs)?
+            });
+            if let (None, Some(answered)) = (of, answered) {
+                self.data.iter_mut().for_each(|data| data.is_of_ensemble |= data.fingerprint == *answered);
             }
         }
-        Ok(found)
+        Ok(members)
     }
 
     /// Of the runs in a folder of members that were trained on parts of the rows.
@@ -132,9 +162,9 @@ impl FoundMembers {
     /// # Errors
     /// As [`Self::gather`].
     pub(super) fn of_parts(parts: &MembersFolder, catalogs: &Catalogs) -> Result<Self, RecipeError> {
-        let (mut found, mut known) = (Self::default(), None);
+        let mut found = Self::default();
         found.all_rows("all members", parts, catalogs)?;
-        found.members = found.parts(None, parts, catalogs, &mut known)?;
+        found.members = found.parts(None, parts, catalogs)?;
         Ok(found)
     }
 
@@ -145,18 +175,13 @@ impl FoundMembers {
         fingerprint: &Fingerprint,
         (parts, out_of_fold): (&MembersFolder, Option<bool>),
         catalogs: &Catalogs,
-        known: &mut Option<Opened>,
     ) -> Result<MemberFacts, RecipeError> {
         let unchanged = self.is_unchanged(name, &parts.own.model(), fingerprint)?;
         self.all_rows(name, parts, catalogs)?;
-        if out_of_fold == Some(true) {
-            let is_all = |data: &&mut MemberData| data.split == "train" && data.fingerprint == parts.rows;
-            self.data.iter_mut().filter(is_all).for_each(|data| data.is_of_ensemble = true);
-        }
         if parts.report.is_none() {
             self.notes.push(format!("the runs that the member `{}` is the mean of are not all trained", shown(name)));
         }
-        let members = self.parts(Some(name), parts, catalogs, known)?;
+        let members = self.parts(Some(name), parts, catalogs)?;
         let mean_of = MeanOf { sampling: parts.sampling.clone(), rows: parts.rows.clone(), out_of_fold, members };
         Ok(MemberFacts {
             name: name.to_owned(),
@@ -166,6 +191,30 @@ impl FoundMembers {
             made: None,
             lineage: Vec::new(),
             mean_of: Some(mean_of),
+            ensemble_of: Vec::new(),
+        })
+    }
+
+    /// A member that is an ensemble itself.
+    fn ensemble(
+        &mut self,
+        name: &str,
+        fingerprint: &Fingerprint,
+        folder: &EnsembleFolder,
+        catalogs: &Catalogs,
+    ) -> Result<MemberFacts, RecipeError> {
+        let unchanged = self.is_unchanged(name, &folder.model(), fingerprint)?;
+        let (fitted, origin) = (folder.read()?, folder.read_origin()?);
+        let ensemble_of = self.members_of(Some(name), &folder.0, (&fitted, origin.as_ref()), catalogs)?;
+        Ok(MemberFacts {
+            name: name.to_owned(),
+            sha256: fingerprint.0.clone(),
+            unchanged,
+            run: None,
+            made: None,
+            lineage: Vec::new(),
+            mean_of: None,
+            ensemble_of,
         })
     }
 
@@ -175,13 +224,12 @@ impl FoundMembers {
         of: Option<&str>,
         parts: &MembersFolder,
         catalogs: &Catalogs,
-        known: &mut Option<Opened>,
     ) -> Result<Vec<MemberFacts>, RecipeError> {
         let trained = parts.report.iter().flat_map(|report| &report.members);
         let of_part = |part: &TrainedMember| {
             let name = of.map_or_else(|| part.name.clone(), |of| format!("{of}/{}", part.name));
             let run = RunFolder(parts.own.0.join(&part.name));
-            self.member(&name, &run.model(), &part.model, catalogs, known)
+            self.member(&name, &run.model(), &part.model, catalogs)
         };
         trained.map(of_part).collect()
     }
@@ -226,7 +274,6 @@ impl FoundMembers {
         path: &Path,
         fingerprint: &Fingerprint,
         catalogs: &Catalogs,
-        known: &mut Option<Opened>,
     ) -> Result<MemberFacts, RecipeError> {
         let unchanged = self.is_unchanged(name, path, fingerprint)?;
         let snapshot = Snapshot::of(path)?;
@@ -241,7 +288,7 @@ impl FoundMembers {
             _ => Vec::new(),
         };
         let mut made = match &run {
-            Some(run) => self.run(name, run, noted.as_ref(), catalogs, known)?,
+            Some(run) => self.run(name, run, noted.as_ref(), catalogs)?,
             None => None,
         };
         if let (Some(made), Some(snapshot)) = (&mut made, &snapshot) {
@@ -255,6 +302,7 @@ impl FoundMembers {
             made,
             lineage,
             mean_of: None,
+            ensemble_of: Vec::new(),
         })
     }
 
@@ -264,7 +312,6 @@ impl FoundMembers {
         run: &RunFolder,
         noted: Option<&MadeOf>,
         catalogs: &Catalogs,
-        known: &mut Option<Opened>,
     ) -> Result<Option<MemberRun>, RecipeError> {
         let read = RecipeText::read(&run.recipe(), &[]).map_err(RecipeError::from);
         let recipe = match read.and_then(|text| load(&text, catalogs)) {
@@ -286,10 +333,10 @@ impl FoundMembers {
             selection: selection(&read_record(run)?),
         };
         // what lies elsewhere now is told, and the rest stands
-        match Opened::open_beside(&recipe, catalogs, known.as_ref()) {
+        match Opened::open_beside(&recipe, catalogs, self.known.as_ref()) {
             Ok(opened) => {
                 self.data_of(member, noted, &opened)?;
-                *known = Some(opened);
+                self.known = Some(opened);
             }
             Err(error) => {
                 self.notes.push(format!(

@@ -9,20 +9,23 @@ use super::members::{MeanOf, MemberData, MemberFacts};
 use crate::origin::Origin;
 use crate::pages::markdown::{code, prose, table, text};
 
-/// Members, and the runs that some of them are the mean of, each behind the one that it is a part of.
+/// Members, and what some of them are made of, each behind the one that it is a part of.
 fn all(members: &[MemberFacts]) -> Vec<&MemberFacts> {
     members.iter().flat_map(|member| std::iter::once(member).chain(all(parts(member)))).collect()
 }
 
-/// The runs that a member is the mean of.
+/// The runs that a member is the mean of, or the members that it is an ensemble of.
 fn parts(member: &MemberFacts) -> &[MemberFacts] {
-    member.mean_of.as_ref().map_or(&[][..], |mean| mean.members.as_slice())
+    member.mean_of.as_ref().map_or(&member.ensemble_of, |mean| &mean.members)
 }
 
 /// The run that a member came from, and those that this one goes back to.
 pub(super) fn run(member: &MemberFacts) -> String {
     if let Some(mean) = &member.mean_of {
         return format!("mean of {}", count(mean.members.len() as u64, "run"));
+    }
+    if !member.ensemble_of.is_empty() {
+        return format!("ensemble of {}", count(member.ensemble_of.len() as u64, "member"));
     }
     let runs = member.run.iter().chain(member.lineage.iter().map(|parent| &parent.run));
     runs.map(|run| code(run)).collect::<Vec<_>>().join(" from ")
@@ -61,7 +64,7 @@ pub(super) fn made_of(members: &[MemberFacts], data: &[MemberData]) -> String {
     }
     let mut out = String::from("\n### What the members were made of\n\n");
     let means: Vec<(&MemberFacts, &MeanOf)> =
-        members.iter().filter_map(|member| Some((member, member.mean_of.as_ref()?))).collect();
+        all(members).into_iter().filter_map(|member| Some((member, member.mean_of.as_ref()?))).collect();
     if !means.is_empty() {
         let mean = |(member, mean): &(&MemberFacts, &MeanOf)| {
             format!("- **{}:** {}.\n", text(&member.name), prose(&mean.in_words()))
@@ -95,13 +98,15 @@ pub(super) fn made_of(members: &[MemberFacts], data: &[MemberData]) -> String {
     out
 }
 
-/// A member in a bill of materials, with its base model, or the runs that it is the mean of, as ancestors.
+/// A member in a bill of materials, with its base model, or what it is made of, as ancestors.
 pub(super) fn component_of(reference: &str, member: &MemberFacts) -> Map<String, Value> {
     let mut own = component(reference, &member.name, &member.sha256);
-    if let Some(mean) = &member.mean_of {
+    if !parts(member).is_empty() {
         let part = |(at, part): (usize, &MemberFacts)| component_of(&format!("{reference}-{at}"), part);
-        let parts: Vec<Map<String, Value>> = mean.members.iter().enumerate().map(part).collect();
+        let parts: Vec<Map<String, Value>> = parts(member).iter().enumerate().map(part).collect();
         own.insert("pedigree".into(), json!({ "ancestors": parts }));
+    }
+    if let Some(mean) = &member.mean_of {
         own.insert("properties".into(), stated([("millstream:mean", mean.in_words())]));
     }
     if let Some((made, hash)) = member.made.as_ref().and_then(|made| Some((made, made.base_sha256.as_ref()?))) {

@@ -70,7 +70,7 @@ impl MembersLedger {
         catalogs: &Catalogs,
     ) -> Result<Self, RecipeError> {
         let (folder, model) = (&parts.own.0, parts.own.model());
-        let FoundMembers { members, data, notes } = FoundMembers::of_parts(parts, catalogs)?;
+        let FoundMembers { members, data, notes, .. } = FoundMembers::of_parts(parts, catalogs)?;
         let exported = ModelFacts::of(&Model::read(&model)?, &model)?;
         let has_classes = parts.answers()?.is_some_and(|answers| !answers.classes.is_empty());
         let title = folder_name(folder);
