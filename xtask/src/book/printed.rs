@@ -1,6 +1,6 @@
 //! Whether a command printed what its page says.
 //!
-//! The normal form in which the two are held against each other is this file: blanks and empty lines do not count; times, sizes and rates are any,
+//! The normal form in which the two are held against each other is this file: blanks, empty lines and lines of progress (`2/9 rows`) do not count; times, sizes and rates are any,
 //! and so are all shares and times of a line with a time in it, and columns of seconds and bytes; shares in percent may differ by three points, other
 //! numbers with a fraction by five in a hundred. Everything else is the same. A line `…` stands for any lines, `…` for any words of a line, and
 //! `…` at the start or end of a word for any letters there, so that a path may be anywhere.
@@ -9,8 +9,8 @@
 const UNITS: [&str; 14] = ["B", "GB", "GiB", "KiB", "MB", "MiB", "bytes", "h", "kB", "min", "ms", "ns", "s", "µs"];
 /// Those of them that are times.
 const TIMES: [&str; 6] = ["h", "min", "ms", "ns", "s", "µs"];
-/// Columns of tables that are not compared.
-const COLUMNS: [&str; 2] = ["bytes", "seconds"];
+/// Last words above columns of tables that are not compared: `seconds of work` is one.
+const COLUMNS: [&str; 3] = ["bytes", "seconds", "work"];
 /// What is left out.
 const ANY: &str = "…";
 /// Points by which a share in percent may differ.
@@ -82,7 +82,7 @@ enum Word {
 
 fn lines(text: &str) -> Vec<Line> {
     let (mut lines, mut columns) = (Vec::new(), Vec::new());
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+    for line in text.lines().filter(|line| !line.trim().is_empty() && !is_progress(line)) {
         // tables stand in a little
         if !line.starts_with("  ") {
             columns.clear();
@@ -96,6 +96,20 @@ fn lines(text: &str) -> Vec<Line> {
         lines.push(Line { text: line.trim().to_owned(), words });
     }
     lines
+}
+
+/// Whether a line says how far something is, which is told now and then.
+fn is_progress(line: &str) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    words.windows(2).any(|pair| {
+        let is_part = pair[0].split_once('/').is_some_and(|(done, all)| {
+            [done, all].iter().all(|part| {
+                part.starts_with(|digit: char| digit.is_ascii_digit())
+                    && number(part).is_some_and(|(_, rest, _)| rest.is_empty())
+            })
+        });
+        is_part && ["rows", "steps"].contains(&pair[1].trim_end_matches(','))
+    })
 }
 
 /// The words of a line, each with the column that it ends in.
@@ -244,6 +258,9 @@ mod tests {
     #[test]
     fn what_varies_is_no_difference_and_what_is_stale_is_one() {
         assert_eq!(difference(PAGE, &printed(("", ""))), None);
+        let progress =
+            "evaluated 16/1,228 rows, 1,100 rows/s, 2 s left\nepoch 1/9, 19/43 steps, loss 0.2560\nbefore training";
+        assert_eq!(difference(PAGE, &printed(("before training", progress))), None);
         for (change, wanted) in [
             (("loss 0.3056", "loss 0.2056"), "loss 0.3140"),
             (("accuracy 88.2 %", "accuracy 79.2 %"), "accuracy 89.0 %"),
