@@ -1,24 +1,28 @@
 //! `cargo xtask book`: the commands on the pages of the book, carried out in the order of the summary, as a reader would.
 //!
 //! A line `<!-- not run: REASON -->` right above commands leaves them out, `<!-- file: NAME -->` above another block writes it into a
-//! file, and `<!-- page not run: REASON -->` leaves out a page. Everything else that stands behind a `$` is run, and has to succeed.
+//! file, and `<!-- page not run: REASON -->` leaves out a page. Everything else that stands behind a `$` is run, and has to succeed; where a page
+//! shows what a command prints, it has to print that (`printed.rs` says what may differ), unless `<!-- not compared: REASON -->` stands above it.
 
-mod page;
+pub(crate) mod page;
+mod printed;
 mod stand_ins;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use page::{Block, Page};
+use page::{Block, Command, Page};
 
-use crate::command::{built, cargo, program, root, run};
+use crate::command::{Stream, built, cargo, program, root, run, watch};
 use crate::runtime;
 use crate::stages::Stages;
 
 /// What is written by `cargo xtask docs` from what the program says.
 const GENERATED: [&str; 5] =
     ["docs/catalogs.md", "docs/commands.md", "docs/gallery.md", "docs/operators.md", "docs/recipe.md"];
+/// The folder of more of these.
+const GENERATED_BELOW: &str = "docs/commands/";
 /// Packages that Python code on the pages imports before a page installs any.
 const PACKAGES: [&str; 1] = ["pyarrow"];
 
@@ -55,6 +59,8 @@ pub(crate) fn book(arguments: &[&str]) -> Result<(), String> {
     let pages = pages(&wanted)?;
     if is_list {
         pages.iter().flat_map(Page::left_out).for_each(|(place, reason)| println!("{place}: {reason}"));
+        let not_compared = pages.iter().flat_map(|page| &page.not_compared);
+        not_compared.for_each(|(place, reason)| println!("{place}: run, and what it prints is not compared: {reason}"));
         return Ok(());
     }
     let mut stages = Stages::new(pages.len() + 1);
@@ -66,6 +72,11 @@ pub(crate) fn book(arguments: &[&str]) -> Result<(), String> {
     stages.sum_up()
 }
 
+/// Whether `cargo xtask docs` writes a page, which is called by its path from the root.
+pub(crate) fn is_generated(page: &str) -> bool {
+    GENERATED.contains(&page) || page.starts_with(GENERATED_BELOW)
+}
+
 /// The pages in the order of the summary, and in front of them the one that everybody sees first.
 fn pages(wanted: &BTreeSet<&str>) -> Result<Vec<Page>, String> {
     let read = |name: &str| fs::read_to_string(root().join(name)).map_err(|error| format!("{name}: {error}"));
@@ -73,7 +84,7 @@ fn pages(wanted: &BTreeSet<&str>) -> Result<Vec<Page>, String> {
     let links = summary.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     let mut names: Vec<String> = links.map(|link| format!("docs/{link}")).collect();
     names.push("README.md".into());
-    names.retain(|name| !GENERATED.contains(&name.as_str()));
+    names.retain(|name| !is_generated(name));
     if let Some(unknown) = wanted.iter().find(|wanted| !names.iter().any(|name| name == *wanted)) {
         return Err(format!("no page `{unknown}` with commands; there are {}", names.join(", ")));
     }
@@ -119,9 +130,9 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Carries out a page; what is to be said of it.
+    /// Carries out a page; what is to be said of it. What is printed otherwise than the page says is told at its end, all of it.
     fn read(&self, page: &Page) -> Result<String, String> {
-        let (mut done, mut left) = (0, 0);
+        let (mut done, mut left, mut stale) = (0, 0, Vec::new());
         for (place, block) in &page.blocks {
             match block {
                 Block::File { name, text } => {
@@ -133,7 +144,14 @@ impl Reader {
                 Block::Commands(commands) => {
                     self.make_room(commands)?;
                     for command in commands {
-                        self.carry_out(command).map_err(|problem| format!("{place}: {problem}"))?;
+                        let is_compared = !command.printed.is_empty() && page.is_compared(place);
+                        let difference = match is_compared {
+                            true => self.said(&command.line).map(|said| printed::difference(&command.printed, &said)),
+                            false => self.carry_out(&command.line).map(|()| None),
+                        };
+                        let difference = difference.map_err(|problem| format!("{place}: {problem}"))?;
+                        let first = command.line.lines().next().unwrap_or_default();
+                        stale.extend(difference.map(|difference| format!("{place}: `{first}`: {difference}")));
                         done += 1;
                     }
                 }
@@ -145,6 +163,9 @@ impl Reader {
                 }
             }
         }
+        if !stale.is_empty() {
+            return Err(stale.join("\n"));
+        }
         Ok(match left {
             0 => format!("{done} run"),
             _ => format!("{done} run; blocks that are not, with a reason: {left}"),
@@ -152,8 +173,8 @@ impl Reader {
     }
 
     /// A page may make anew what an earlier one has made.
-    fn make_room(&self, commands: &[String]) -> Result<(), String> {
-        for made in commands.iter().filter_map(|command| page::made_by(command)) {
+    fn make_room(&self, commands: &[Command]) -> Result<(), String> {
+        for made in commands.iter().filter_map(|command| page::made_by(&command.line)) {
             let path = self.folder.join(&made);
             let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             match gone {
@@ -166,12 +187,28 @@ impl Reader {
 
     /// Carries out a line as a shell does.
     fn carry_out(&self, line: &str) -> Result<(), String> {
-        let line = page::runnable(line, &self.builds);
+        run(&mut self.shell(line, "")?)
+    }
+
+    /// As [`Self::carry_out`]; what it printed on both its outputs.
+    fn said(&self, line: &str) -> Result<String, String> {
+        let mut said = String::new();
+        watch(&mut self.shell(line, "exec 2>&1\n")?, Stream::Output, |line| {
+            said.push_str(line);
+            said.push('\n');
+        })?;
+        Ok(said)
+    }
+
+    /// A shell that does something first and then a line.
+    fn shell(&self, line: &str, first: &str) -> Result<std::process::Command, String> {
+        let line = format!("{first}{}", page::runnable(line, &self.builds));
         let old = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::join_paths(std::iter::once(self.tools.clone()).chain(std::env::split_paths(&old)));
         let path = path.map_err(|error| error.to_string())?;
         let mut shell = program("bash", &["-o", "pipefail", "-c", &line]);
-        run(shell.current_dir(&self.folder).env("PATH", path).env_remove("MILLSTREAM_CORPUS"))
+        shell.current_dir(&self.folder).env("PATH", path).env_remove("MILLSTREAM_CORPUS");
+        Ok(shell)
     }
 }
 

@@ -4,15 +4,16 @@ use std::path::Path;
 
 /// What a page has to carry out, in its order, each with its place.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Page {
-    pub(super) name: String,
-    pub(super) blocks: Vec<(String, Block)>,
+pub(crate) struct Page {
+    pub(crate) name: String,
+    pub(crate) blocks: Vec<(String, Block)>,
+    /// Places of commands of which what they print is not held against the page, with the reasons.
+    pub(crate) not_compared: Vec<(String, String)>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Block {
-    /// Lines behind a `$`.
-    Commands(Vec<String>),
+pub(crate) enum Block {
+    Commands(Vec<Command>),
     /// What a file holds.
     File {
         name: String,
@@ -23,14 +24,24 @@ pub(super) enum Block {
     NotRun(String),
 }
 
+/// What stands behind a `$`, with what is below it up to the next one.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Command {
+    /// With the lines that it goes on in.
+    pub(crate) line: String,
+    /// What the page says that it prints; its lines end.
+    pub(crate) printed: String,
+}
+
 /// What may be said above a block or a page.
-const MARKS: &str = "`<!-- not run: REASON -->`, `<!-- page not run: REASON -->` and `<!-- file: NAME -->`";
+const MARKS: &str = "`<!-- not run: REASON -->`, `<!-- page not run: REASON -->`, `<!-- not compared: REASON -->` and `<!-- file: NAME -->`";
 
 impl Page {
     /// # Errors
     /// A mark of a page is none of those that there are, or stands above nothing; or commands would neither be run nor say why.
-    pub(super) fn of(name: &str, text: &str) -> Result<Self, String> {
-        let (mut blocks, mut mark, mut whole) = (Vec::new(), None::<(&str, &str)>, None);
+    pub(crate) fn of(name: &str, text: &str) -> Result<Self, String> {
+        let (mut blocks, mut not_compared) = (Vec::new(), Vec::new());
+        let (mut mark, mut whole) = (None::<(&str, &str)>, None);
         let mut lines = text.lines().enumerate();
         while let Some((at, line)) = lines.next() {
             let place = format!("{name}:{}", at + 1);
@@ -42,7 +53,7 @@ impl Page {
                 let said = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
                 match said.and_then(|said| said.split_once(": ")) {
                     Some(("page not run", reason)) => whole = Some(reason.to_owned()),
-                    Some((kind @ ("not run" | "file"), what)) => mark = Some((kind, what)),
+                    Some((kind @ ("not run" | "not compared" | "file"), what)) => mark = Some((kind, what)),
                     _ => return Err(format!("{place}: `{line}` is no mark; there are {MARKS}")),
                 }
                 continue;
@@ -63,6 +74,13 @@ impl Page {
                 (_, "console" | "python" | "bash" | "sh", Some(reason)) => {
                     blocks.push((place, Block::NotRun(reason.clone())));
                 }
+                (Some(("not compared", reason)), "console", None) => {
+                    not_compared.push((place.clone(), reason.into()));
+                    blocks.push((place, Block::Commands(commands(&block))));
+                }
+                (Some(("not compared", _)), ..) => {
+                    return Err(format!("{place}: the line above it is a mark for commands, and these are none"));
+                }
                 (Some((_, reason)), ..) => blocks.push((place, Block::NotRun(reason.into()))),
                 (None, "console", None) => blocks.push((place, Block::Commands(commands(&block)))),
                 (None, "python", None) => blocks.push((place, Block::Python(block))),
@@ -78,11 +96,16 @@ impl Page {
         if mark.is_some() {
             return Err(format!("{name}: its last line is a mark for a block, and none follows"));
         }
-        Ok(Self { name: name.into(), blocks })
+        Ok(Self { name: name.into(), blocks, not_compared })
+    }
+
+    /// Whether what is printed at a place is held against the page.
+    pub(crate) fn is_compared(&self, place: &str) -> bool {
+        self.not_compared.iter().all(|(other, _)| other != place)
     }
 
     /// Places of what is not run, with their reasons.
-    pub(super) fn left_out(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn left_out(&self) -> impl Iterator<Item = (&str, &str)> {
         self.blocks.iter().filter_map(|(place, block)| match block {
             Block::NotRun(reason) => Some((place.as_str(), reason.as_str())),
             _ => None,
@@ -91,15 +114,20 @@ impl Page {
 }
 
 /// What stands behind a `$`, and goes on in the next line behind a `\`; everything else is what is printed.
-fn commands(block: &str) -> Vec<String> {
-    let (mut found, mut goes_on): (Vec<String>, bool) = (Vec::new(), false);
+fn commands(block: &str) -> Vec<Command> {
+    let (mut found, mut goes_on): (Vec<Command>, bool) = (Vec::new(), false);
     for line in block.lines() {
-        match (line.strip_prefix("$ "), found.last_mut().filter(|_| goes_on)) {
-            (_, Some(command)) => {
-                command.push('\n');
-                command.push_str(line);
+        match (line.strip_prefix("$ "), found.last_mut()) {
+            (_, Some(command)) if goes_on => {
+                command.line.push('\n');
+                command.line.push_str(line);
             }
-            (Some(command), None) => found.push(command.to_owned()),
+            (Some(command), _) => found.push(Command { line: command.to_owned(), printed: String::new() }),
+            (None, Some(command)) => {
+                command.printed.push_str(line);
+                command.printed.push('\n');
+                continue;
+            }
             (None, None) => continue,
         }
         goes_on = line.ends_with('\\');
@@ -108,7 +136,7 @@ fn commands(block: &str) -> Vec<String> {
 }
 
 /// The line with examples as they are built, and a page that is followed until its run has ended.
-pub(super) fn runnable(line: &str, builds: &Path) -> String {
+pub(crate) fn runnable(line: &str, builds: &Path) -> String {
     let mut line = line.to_owned();
     if let Some(rest) = line.strip_prefix("cargo run --release --example ")
         && let Some((name, arguments)) = rest.split_once(" -- ")
@@ -125,7 +153,7 @@ pub(super) fn runnable(line: &str, builds: &Path) -> String {
 }
 
 /// The folder or file that a command makes and does not replace.
-pub(super) fn made_by(command: &str) -> Option<String> {
+pub(crate) fn made_by(command: &str) -> Option<String> {
     let words: Vec<&str> = command.split_whitespace().take_while(|word| !word.starts_with('#')).collect();
     let after = |flags: &[&str]| {
         let at = words.iter().position(|word| flags.contains(word))?;
@@ -151,6 +179,10 @@ pub(super) fn made_by(command: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn command(line: &str, printed: &str) -> Command {
+        Command { line: line.into(), printed: printed.into() }
+    }
+
     #[test]
     fn a_page_is_what_a_reader_does() {
         let text = "# Page\n\n```console\n$ a b \\\n    c\nprinted\n$ d   # why\n```\n\n<!-- not run: no wish -->\n```console\n$ e\n```\n\
@@ -161,12 +193,17 @@ mod tests {
         assert_eq!(
             blocks,
             [
-                Block::Commands(vec!["a b \\\n    c".into(), "d   # why".into()]),
+                Block::Commands(vec![command("a b \\\n    c", "printed\n"), command("d   # why", "")]),
                 Block::NotRun("no wish".into()),
                 Block::File { name: "x.yaml".into(), text: "version: 1\n".into() },
                 Block::Python("f()\n".into()),
             ]
         );
+        let page =
+            Page::of("p.md", "<!-- not compared: other data -->\n```console\n$ a\nb\n```\n```console\n$ a\n```\n")
+                .unwrap();
+        assert_eq!(page.blocks[0].1, Block::Commands(vec![command("a", "b\n")]));
+        assert_eq!(["p.md:2", "p.md:6"].map(|place| page.is_compared(place)), [false, true]);
         let page = Page::of("p.md", "<!-- page not run: by hand -->\n# x\n```console\n$ a\n```\n").unwrap();
         assert_eq!(page.blocks[0].1, Block::NotRun("by hand".into()));
     }
@@ -185,6 +222,11 @@ mod tests {
             ("<!-- not run: x -->\n```bash\na\n```\n", None),
             ("<!-- file: a.sh -->\n```sh\na\n```\n", None),
             ("<!-- page not run: x -->\n```bash\na\n```\n", None),
+            ("<!-- not compared: x -->\n```console\n$ a\nb\n```\n", None),
+            (
+                "<!-- not compared: x -->\n```yaml\na: 1\n```\n",
+                Some("p.md:2: the line above it is a mark for commands"),
+            ),
         ] {
             match (Page::of("p.md", text), wanted) {
                 (Ok(page), None) => assert_eq!(page.blocks.len(), 1, "{text}"),
