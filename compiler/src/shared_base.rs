@@ -89,7 +89,7 @@ fn all_modules(adapters: &[&Adapter], each: &[Taken]) -> Result<BTreeMap<String,
     let has_biases = adapters.iter().any(|adapter| adapter.has_biases_of_b());
     let mut all: BTreeMap<String, ModuleAdapter> = BTreeMap::new();
     for (layer, own) in each.iter().flat_map(|taken| &taken.modules) {
-        let own = if has_biases { with_bias(own.clone()) } else { own.clone() };
+        let own = if has_biases { with_bias(layer, own.clone())? } else { own.clone() };
         match all.get(layer) {
             None => {
                 all.insert(layer.clone(), own);
@@ -119,13 +119,18 @@ fn inputs(own: &ModuleAdapter) -> Vec<(&'static str, Vec<usize>)> {
 }
 
 /// With something behind B, nothing where there was none.
-fn with_bias(own: ModuleAdapter) -> ModuleAdapter {
+fn with_bias(layer: &str, own: ModuleAdapter) -> Result<ModuleAdapter, CompilerError> {
     match own {
         ModuleAdapter::LowRank { a, b, alpha, magnitude, is_table: false, bias: None } if a.shape().len() == 2 => {
             let outputs = b.shape()[0];
             let bias = Tensor::new([outputs], vec![0.0; outputs]);
-            ModuleAdapter::LowRank { a, b, alpha, magnitude, is_table: false, bias }
+            Ok(ModuleAdapter::LowRank { a, b, alpha, magnitude, is_table: false, bias })
         }
-        own => own,
+        ModuleAdapter::LowRank { bias: None, .. } => Err(CompilerError::Selection(format!(
+            "two adapters cannot be given to one model: one has biases of B (`lora_bias`), which `{}` has no place for; leave it out \
+             by `--skip`",
+            shown(layer)
+        ))),
+        own => Ok(own),
     }
 }
