@@ -511,32 +511,36 @@ pub(crate) enum AdapterCommand {
         /// What the adapter is multiplied by, one for each in the same order; 1 where none is given
         #[arg(short, long = "weight", value_name = "NUMBER", allow_negative_numbers = true)]
         weights: Vec<f64>,
-        /// Leave out modules that this pattern matches (`*` any run, `?` one character), a head for example; may be given several times
+        /// Leave out modules that this pattern matches (`*` any run, `?` one character), of any of the adapters, a head for example; may
+        /// be given several times
         #[arg(long, value_name = "PATTERN")]
         skip: Vec<String>,
         /// The model to write
         #[arg(short, long, value_name = "FILE.onnx")]
         output: PathBuf,
     },
-    /// Write an adapter in the other form
+    /// Write adapters in the other form
+    ///
+    /// Of several adapters of one method, on any layers and of any ranks, `--base` is one model that takes each of them.
     #[command(
         after_help = "Examples:\n  millstream adapter convert adapters/mine -o mine.onnx_adapter --model model.onnx --base \
-        base.onnx\n  millstream adapter convert mine.onnx_adapter -o adapters/mine --model model.onnx"
+        base.onnx\n  millstream adapter convert a b -o a.onnx_adapter -o b.onnx_adapter --model model.onnx --base base.onnx\n  \
+        millstream adapter convert mine.onnx_adapter -o adapters/mine --model model.onnx"
     )]
     Convert {
-        /// A PEFT folder or an .onnx_adapter file
-        #[arg(value_name = "PATH")]
-        from: PathBuf,
-        /// A folder for PEFT, or a file whose name ends with .onnx_adapter
-        #[arg(short, long, value_name = "PATH")]
-        output: PathBuf,
+        /// A PEFT folder or an .onnx_adapter file; may be several
+        #[arg(value_name = "PATH", required = true)]
+        from: Vec<PathBuf>,
+        /// A folder for PEFT, or a file whose name ends with .onnx_adapter; one for each PATH, in the same order
+        #[arg(short, long, value_name = "PATH", required = true)]
+        output: Vec<PathBuf>,
         /// The model that it is for: an .onnx_adapter takes the names of inputs from its layers, a folder leaves out what all of them begin with
         #[arg(short, long, value_name = "MODEL")]
         model: Option<PathBuf>,
-        /// Write the model that takes the .onnx_adapter, and others for the same layers; without one it computes what MODEL does
+        /// Write the model that takes each .onnx_adapter, and others for the same layers; without one it computes what MODEL does
         #[arg(long, value_name = "FILE.onnx", requires = "model")]
         base: Option<PathBuf>,
-        /// Leave out modules that this pattern matches; may be given several times
+        /// Leave out modules that this pattern matches, of any of the adapters; may be given several times
         #[arg(long, value_name = "PATTERN")]
         skip: Vec<String>,
         /// Leave this out in front of the names of modules in a folder

@@ -126,52 +126,87 @@ pub fn taking_adapter(
     adapter: &Adapter,
     catalog: &OperatorCatalog,
 ) -> Result<AdaptableModel, CompilerError> {
-    if let Some(reason) = adapter.not_as_inputs() {
-        return Err(CompilerError::Selection(format!("{reason}; merge it, or keep PEFT's folder")));
-    }
-    let (base, layers) = opened(model, catalog)?;
-    if base.narrow_type().is_some() {
-        return Err(CompilerError::unsupported(
-            "an .onnx_adapter for a model of 16-bit floats",
-            "merge the adapter, or take the model in float32",
-        ));
-    }
-    let mut graph = base.clone();
-    let (added, starts) = add(adapter, true, (&mut graph, &base, &layers), catalog)?;
-    let mut file = OnnxAdapter::default();
-    let mut open: Vec<(String, usize, String)> = Vec::new();
-    for form in &added.file.modules {
-        let constants: Vec<Constant> =
-            form.trained.iter().filter_map(|value| graph.constant_of(*value).cloned()).collect();
-        let own = (form.rule)(&constants.iter().collect::<Vec<_>>());
-        for (at, (value, constant)) in form.trained.iter().zip(&constants).enumerate() {
-            let name = graph.name(*value).to_owned();
-            let values = constant.to_f32().expect("what is trained are 32-bit floats");
-            file.parameters.extend(Tensor::new(constant.shape.clone(), values).map(|tensor| (name.clone(), tensor)));
-            let mut first = starts[value].clone();
-            if let (ModuleAdapter::LowRank { a, .. }, 0 | 1) = (&own, at) {
-                let is_matrix = a.shape().len() == 2;
-                // A and B of a matrix have their rank inside of the product, of a convolution A has it first
-                let axis = usize::from(is_matrix == (at == 0));
-                let mut shape = constant.shape.clone();
-                let in_a_group = form_rank(&own);
-                shape[axis] = if is_matrix { 0 } else { shape[axis] / in_a_group.max(1) };
-                let numbers = shape.iter().product();
-                first = Constant::f32(shape, &vec![0.0; numbers]);
-                let symbol = if at == 0 { "lora_A.rank" } else { "lora_B.rank" };
-                open.push((
-                    name.clone(),
-                    axis,
-                    format!("{}.{}", form.layer, if is_matrix { "lora_r" } else { symbol }),
-                ));
-            }
-            graph.set_constant(*value, first);
-            graph.set_overridable(*value);
+    let opened = opened(model, catalog)?;
+    let Taken { graph, file, open, notes, .. } = Taken::of(adapter, &opened, catalog)?;
+    Ok(AdaptableModel { model: with_open_ranks(model, &graph, &open)?, adapter: file, notes })
+}
+
+/// A graph that takes an adapter, and the adapter for it.
+pub(crate) struct Taken {
+    pub(crate) graph: Graph,
+    /// The adapter under the names of inputs.
+    pub(crate) file: OnnxAdapter,
+    /// What belongs to each layer, by the layers' names.
+    pub(crate) modules: BTreeMap<String, ModuleAdapter>,
+    /// What was written into the model, of one whose weights could be merged.
+    pub(crate) whole: Option<HashMap<ValueId, Constant>>,
+    /// Of inputs whose rank is open: name, axis, and what that is called.
+    pub(crate) open: Vec<OpenRank>,
+    notes: Vec<String>,
+}
+
+type OpenRank = (String, usize, String);
+
+impl Taken {
+    pub(crate) fn of(
+        adapter: &Adapter,
+        (base, layers): &(Graph, Vec<Layer>),
+        catalog: &OperatorCatalog,
+    ) -> Result<Self, CompilerError> {
+        if let Some(reason) = adapter.not_as_inputs() {
+            return Err(CompilerError::Selection(format!("{reason}; merge it, or keep PEFT's folder")));
         }
+        if base.narrow_type().is_some() {
+            return Err(CompilerError::unsupported(
+                "an .onnx_adapter for a model of 16-bit floats",
+                "merge the adapter, or take the model in float32",
+            ));
+        }
+        let mut graph = base.clone();
+        let (added, starts) = add(adapter, true, (&mut graph, base, layers), catalog)?;
+        let whole = added.merged.as_ref().map(|merges| {
+            let whole = merges.iter().filter(|merge| merge.trained.is_empty());
+            whole.filter_map(|merge| Some((merge.weight, graph.constant_of(merge.weight)?.clone()))).collect()
+        });
+        let mut file = OnnxAdapter::default();
+        let (mut modules, mut open) = (BTreeMap::new(), Vec::new());
+        for form in &added.file.modules {
+            let constants: Vec<Constant> =
+                form.trained.iter().filter_map(|value| graph.constant_of(*value).cloned()).collect();
+            let own = (form.rule)(&constants.iter().collect::<Vec<_>>());
+            for (at, (value, constant)) in form.trained.iter().zip(&constants).enumerate() {
+                let name = graph.name(*value).to_owned();
+                let values = constant.to_f32().expect("what is trained are 32-bit floats");
+                let tensor = Tensor::new(constant.shape.clone(), values);
+                file.parameters.extend(tensor.map(|tensor| (name.clone(), tensor)));
+                let mut first = starts[value].clone();
+                if let (ModuleAdapter::LowRank { a, .. }, 0 | 1) = (&own, at) {
+                    let is_matrix = a.shape().len() == 2;
+                    // A and B of a matrix have their rank inside of the product, of a convolution A has it first
+                    let axis = usize::from(is_matrix == (at == 0));
+                    let mut shape = constant.shape.clone();
+                    let in_a_group = form_rank(&own);
+                    shape[axis] = if is_matrix { 0 } else { shape[axis] / in_a_group.max(1) };
+                    let numbers = shape.iter().product();
+                    first = Constant::f32(shape, &vec![0.0; numbers]);
+                    let symbol = if at == 0 { "lora_A.rank" } else { "lora_B.rank" };
+                    let symbol = if is_matrix { "lora_r" } else { symbol };
+                    open.push((name.clone(), axis, format!("{}.{symbol}", form.layer)));
+                }
+                graph.set_constant(*value, first);
+                graph.set_overridable(*value);
+            }
+            modules.insert(form.layer.clone(), own);
+        }
+        Ok(Self { graph, file, modules, whole, open, notes: added.notes })
     }
+}
+
+/// The file of a graph whose inputs of some axes can have any length.
+pub(crate) fn with_open_ranks(model: &Model, graph: &Graph, open: &[OpenRank]) -> Result<OnnxFile, CompilerError> {
     let mut proto = model.header().signed(&[]).with(&graph.as_stored()?);
     open.iter().for_each(|(input, axis, symbol)| leave_open(&mut proto, input, *axis, symbol));
-    Ok(AdaptableModel { model: OnnxFile::new(proto)?, adapter: file, notes: added.notes })
+    OnnxFile::new(proto)
 }
 
 /// What the names of all layers of a model begin with, in front of the paths of the source's modules, where something is.
@@ -235,7 +270,7 @@ fn form_rank(own: &ModuleAdapter) -> usize {
 }
 
 /// The graph of the file with a tensor for each parameter, and its layers.
-fn opened(model: &Model, catalog: &OperatorCatalog) -> Result<(Graph, Vec<Layer>), CompilerError> {
+pub(crate) fn opened(model: &Model, catalog: &OperatorCatalog) -> Result<(Graph, Vec<Layer>), CompilerError> {
     let mut graph = model.graph(&BTreeMap::new(), catalog)?;
     normalize(&mut graph);
     untie(&mut graph, catalog);

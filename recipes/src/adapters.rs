@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use millstream_compiler::adapter_files::{self, Adapter, ModuleAdapter, OnnxAdapter, PeftFolder};
 use millstream_compiler::finetuning::pattern_matches;
 use millstream_compiler::{
-    CompilerError, Model, OperatorCatalog, adapters_in, merge_adapters, taking_adapter, wrapper,
+    CompilerError, Model, OperatorCatalog, adapters_in, merge_adapters, taking_adapter, taking_adapters, wrapper,
 };
 use millstream_schemas::recipe::RecipeText;
 use millstream_schemas::{count, files, shown, shown_path};
@@ -66,24 +66,22 @@ pub struct MergeOptions {
     pub model: PathBuf,
     /// Folders or files, each with what it is multiplied by.
     pub adapters: Vec<(PathBuf, f64)>,
-    /// Patterns of modules that are left out.
+    /// Patterns of modules that are left out of any of them.
     pub skip: Vec<String>,
     /// The model to write.
     pub output: PathBuf,
 }
 
-/// An adapter to write in another form.
+/// Adapters to write in another form.
 #[derive(Clone, Debug)]
 pub struct ConvertOptions {
-    /// A folder or a file.
-    pub from: PathBuf,
-    /// A folder, or a file whose name ends with `.onnx_adapter`.
-    pub to: PathBuf,
-    /// The model that it is for: its layers give the names of inputs.
+    /// Folders or files, each with what is written of it: a folder, or a file whose name ends with `.onnx_adapter`.
+    pub adapters: Vec<(PathBuf, PathBuf)>,
+    /// The model that they are for: its layers give the names of inputs.
     pub model: Option<PathBuf>,
-    /// Where the model is written that takes the adapter.
+    /// Where the model is written that takes any of the adapters.
     pub base: Option<PathBuf>,
-    /// Patterns of modules that are left out.
+    /// Patterns of modules that are left out of any of them.
     pub skip: Vec<String>,
     /// What is cut in front of the paths of modules; what all layers of `model` share where it is not said.
     pub cut: Option<String>,
@@ -139,30 +137,80 @@ fn report_of(path: &Path, adapter: &Adapter) -> AdapterReport {
 /// A file cannot be read or written, an adapter does not fit the model, or what one does is no sum and cannot be weighted.
 pub fn merge(options: &MergeOptions, operators: &OperatorCatalog) -> Result<WrittenAdapters, RecipeError> {
     let model = Model::read(&options.model)?;
-    let adapters = options.adapters.iter().map(|(path, weight)| Ok((read(path, &options.skip)?, *weight)));
-    let adapters = adapters.collect::<Result<Vec<(Adapter, f64)>, RecipeError>>()?;
-    let parts: Vec<(&Adapter, f64)> = adapters.iter().map(|(adapter, weight)| (adapter, *weight)).collect();
+    let paths: Vec<&Path> = options.adapters.iter().map(|(path, _)| path.as_path()).collect();
+    let adapters = read(&paths, &options.skip)?;
+    let weights = options.adapters.iter().map(|(_, weight)| *weight);
+    let parts: Vec<(&Adapter, f64)> = adapters.iter().zip(weights).collect();
     let (merged, notes) = merge_adapters(&model, &parts, operators)?;
     files::replace_file_by(&options.output, |out| merged.write_to(out))
         .map_err(RecipeError::io("write", &options.output))?;
-    let summaries = adapters.iter().map(|(adapter, _)| adapter.in_words()).collect();
+    let summaries = adapters.iter().map(Adapter::in_words).collect();
     Ok(WrittenAdapters { written: vec![options.output.clone()], summaries, notes })
 }
 
-/// Writes an adapter in another form.
+/// Writes adapters in another form.
 ///
 /// # Errors
-/// A file cannot be read or written, or the form cannot hold the adapter, or it does not fit the model.
+/// A file cannot be read or written, or the form cannot hold an adapter, or it does not fit the model; several do not fit into one base.
 pub fn convert(options: &ConvertOptions, operators: &OperatorCatalog) -> Result<WrittenAdapters, RecipeError> {
-    require_used(options)?;
-    let adapter = read(&options.from, &options.skip)?;
+    for (at, (_, to)) in options.adapters.iter().enumerate() {
+        require_used(to, options)?;
+        if options.adapters[..at].iter().any(|(_, other)| other == to) {
+            return Err(refused(to, "two adapters would be written there; name another place for one of them"));
+        }
+    }
+    let paths: Vec<&Path> = options.adapters.iter().map(|(from, _)| from.as_path()).collect();
+    let adapters = read(&paths, &options.skip)?;
     let model = options.model.as_deref().map(Model::read).transpose()?;
-    write_as(adapter, options, model.as_ref(), operators)
+    if let (Some(model), Some(base), [_, _, ..]) = (&model, &options.base, adapters.as_slice()) {
+        return write_for_one_base(&adapters, options, (model, base), operators);
+    }
+    let mut all = WrittenAdapters { written: Vec::new(), summaries: Vec::new(), notes: Vec::new() };
+    for (adapter, places) in adapters.into_iter().zip(&options.adapters) {
+        let WrittenAdapters { written, summaries, notes } =
+            write_as(adapter, places, options, model.as_ref(), operators)?;
+        all.written.extend(written);
+        all.summaries.extend(summaries);
+        let new: Vec<String> = notes.into_iter().filter(|note| !all.notes.contains(note)).collect();
+        all.notes.extend(new);
+    }
+    Ok(all)
+}
+
+/// Several adapters, and the model that takes any of them.
+fn write_for_one_base(
+    adapters: &[Adapter],
+    options: &ConvertOptions,
+    (model, base): (&Model, &Path),
+    operators: &OperatorCatalog,
+) -> Result<WrittenAdapters, RecipeError> {
+    let shared = taking_adapters(model, &adapters.iter().collect::<Vec<_>>(), operators)?;
+    let mut written = Vec::new();
+    for ((_, to), file) in options.adapters.iter().zip(&shared.adapters) {
+        write_file(to, file)?;
+        written.push(to.clone());
+    }
+    files::replace_file_by(base, |out| shared.model.write_to(out)).map_err(RecipeError::io("write", base))?;
+    written.push(base.to_owned());
+    let notes = adapters.first().and_then(whole_in_base).into_iter().collect();
+    Ok(WrittenAdapters { written, summaries: adapters.iter().map(Adapter::in_words).collect(), notes })
+}
+
+/// That what an adapter holds whole is in the model that takes it, where it holds something so.
+fn whole_in_base(adapter: &Adapter) -> Option<String> {
+    let whole: usize = adapter.whole.values().map(|tensor| tensor.values().len()).sum();
+    let numbers = count(whole as u64, "number");
+    (!adapter.whole.is_empty()).then(|| {
+        format!(
+            "{numbers} that the adapter holds whole are in the model of `--base` and not in the file: without the adapter it is not the \
+             model as it was; `--skip` leaves them out"
+        )
+    })
 }
 
 /// Refuses options that would change nothing.
-fn require_used(options: &ConvertOptions) -> Result<(), RecipeError> {
-    let is_file = is_onnx_adapter(&options.to);
+fn require_used(to: &Path, options: &ConvertOptions) -> Result<(), RecipeError> {
+    let is_file = is_onnx_adapter(to);
     let unused = if is_file && options.cut.is_some() {
         "`--cut` is for a folder of PEFT, and an .onnx_adapter is written; leave it out"
     } else if !is_file && options.base.is_some() {
@@ -172,7 +220,7 @@ fn require_used(options: &ConvertOptions) -> Result<(), RecipeError> {
     } else {
         return Ok(());
     };
-    Err(refused(&options.to, unused))
+    Err(refused(to, unused))
 }
 
 /// Writes what a run has trained: the best weights, as `model.onnx` has them. In the place of a run's folder a model can stand that was
@@ -262,38 +310,32 @@ fn extract_from(path: &Path, to: &Path) -> Result<WrittenAdapters, RecipeError> 
 
 fn write_as(
     mut adapter: Adapter,
+    (from, to): &(PathBuf, PathBuf),
     options: &ConvertOptions,
     model: Option<&Model>,
     operators: &OperatorCatalog,
 ) -> Result<WrittenAdapters, RecipeError> {
-    let (mut written, mut notes) = (vec![options.to.clone()], Vec::new());
-    if !is_onnx_adapter(&options.to) {
+    let (mut written, mut notes) = (vec![to.clone()], Vec::new());
+    if !is_onnx_adapter(to) {
         let of_model =
             model.filter(|_| options.cut.is_none()).map(|model| wrapper(model, operators)).transpose()?.flatten();
         if let Some(cut) = options.cut.as_deref().filter(|cut| !cut.is_empty()) {
             let front = format!("{}.", cut.trim_end_matches('.'));
             if !adapter.modules.keys().chain(adapter.whole.keys()).any(|name| name.starts_with(&front)) {
-                return Err(refused(&options.from, format!("`--cut {}` is in front of no module of it", shown(cut))));
+                return Err(refused(from, format!("`--cut {}` is in front of no module of it", shown(cut))));
             }
         }
         if let Some(cut) = options.cut.clone().or(of_model) {
-            adapter = without_front(adapter, cut.trim_end_matches('.'), &options.from)?;
+            adapter = without_front(adapter, cut.trim_end_matches('.'), from)?;
         }
-        write_peft(&options.to, &adapter)?;
+        write_peft(to, &adapter)?;
         return Ok(WrittenAdapters { written, summaries: vec![adapter.in_words()], notes });
     }
     let summaries = vec![adapter.in_words()];
     let file = match model {
         Some(model) => {
             let taking = taking_adapter(model, &adapter, operators)?;
-            if !adapter.whole.is_empty() {
-                let whole: usize = adapter.whole.values().map(|tensor| tensor.values().len()).sum();
-                let numbers = count(whole as u64, "number");
-                notes.push(format!(
-                    "{numbers} that the adapter holds whole are in the model of `--base` and not in the file: without the adapter it is \
-                     not the model as it was; `--skip` leaves them out"
-                ));
-            }
+            notes.extend(whole_in_base(&adapter));
             if let Some(base) = &options.base {
                 files::replace_file_by(base, |out| taking.model.write_to(out))
                     .map_err(RecipeError::io("write", base))?;
@@ -304,7 +346,7 @@ fn write_as(
         None => {
             if let Some(first) = adapter.whole.keys().next() {
                 return Err(refused(
-                    &options.from,
+                    from,
                     format!(
                         "it holds `{}` whole, for which an .onnx_adapter has no place; name the model by `--model` and where it is \
                      to be written by `--base`, or leave that out by `--skip`",
@@ -315,10 +357,10 @@ fn write_as(
             notes.push(
                 "inputs are called as the modules of the adapter; `--model` takes the names of a model's layers".into(),
             );
-            OnnxAdapter::of(&adapter).map_err(|message| refused(&options.from, message))?
+            OnnxAdapter::of(&adapter).map_err(|message| refused(from, message))?
         }
     };
-    write_file(&options.to, &file)?;
+    write_file(to, &file)?;
     Ok(WrittenAdapters { written, summaries, notes })
 }
 
@@ -337,19 +379,27 @@ fn without_front(mut adapter: Adapter, cut: &str, from: &Path) -> Result<Adapter
     }
 }
 
-fn read(path: &Path, skip: &[String]) -> Result<Adapter, RecipeError> {
-    let mut adapter = adapter_files::read(path)?;
+/// Adapters without the modules that a pattern matches, which has to match one of any of them.
+fn read(paths: &[&Path], skip: &[String]) -> Result<Vec<Adapter>, RecipeError> {
+    let mut adapters = paths.iter().map(|path| adapter_files::read(path)).collect::<Result<Vec<_>, CompilerError>>()?;
     for pattern in skip {
         let matches = |name: &str| pattern_matches(pattern, name);
-        let before = (adapter.modules.len(), adapter.whole.len());
-        adapter.without(&matches);
-        if before == (adapter.modules.len(), adapter.whole.len()) {
-            return Err(refused(path, format!("`--skip {}` matches no module of it", shown(pattern))));
+        let mut is_used = false;
+        for adapter in &mut adapters {
+            let before = (adapter.modules.len(), adapter.whole.len());
+            adapter.without(&matches);
+            is_used |= before != (adapter.modules.len(), adapter.whole.len());
+        }
+        if let (false, Some((first, others))) = (is_used, paths.split_first()) {
+            let of = if others.is_empty() { "it" } else { "it and of no other adapter" };
+            return Err(refused(first, format!("`--skip {}` matches no module of {of}", shown(pattern))));
         }
     }
-    match adapter.modules.is_empty() && adapter.prompt.is_none() && adapter.norms().is_empty() {
-        true => Err(refused(path, "`--skip` leaves nothing of it")),
-        false => Ok(adapter),
+    let is_empty =
+        |adapter: &Adapter| adapter.modules.is_empty() && adapter.prompt.is_none() && adapter.norms().is_empty();
+    match paths.iter().zip(&adapters).find(|(_, adapter)| is_empty(adapter)) {
+        Some((path, _)) => Err(refused(path, "`--skip` leaves nothing of it")),
+        None => Ok(adapters),
     }
 }
 

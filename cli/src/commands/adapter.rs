@@ -2,7 +2,7 @@ use millstream::recipes::Catalogs;
 use millstream::recipes::adapters::{
     AdapterReport, ConvertOptions, MergeOptions, WrittenAdapters, convert, extract, list, merge,
 };
-use millstream::schemas::{grouped, shown, shown_path};
+use millstream::schemas::{count, grouped, shown, shown_path};
 
 use crate::arguments::{Adapter, AdapterCommand, Global};
 use crate::messages::harmless;
@@ -44,9 +44,15 @@ pub(crate) fn run(global: &Global, arguments: &Adapter) -> anyhow::Result<Outcom
             merge(&options, &catalogs.operators)?
         }
         AdapterCommand::Convert { from, output, model, base, skip, cut } => {
+            anyhow::ensure!(
+                from.len() == output.len(),
+                "{} and {}: give one `--output` for each adapter, in the same order",
+                count(from.len(), "adapter"),
+                count(output.len(), "output")
+            );
+            let adapters = from.iter().zip(output).map(|(from, to)| Ok((path(from)?, path(to)?)));
             let options = ConvertOptions {
-                from: path(from)?,
-                to: path(output)?,
+                adapters: adapters.collect::<anyhow::Result<_>>()?,
                 model: model.as_ref().map(path).transpose()?,
                 base: base.as_ref().map(path).transpose()?,
                 skip: skip.clone(),

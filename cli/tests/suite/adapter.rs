@@ -127,6 +127,36 @@ fn a_folder_of_virtual_tokens_alone_is_merged_into_its_model() {
 }
 
 #[test]
+fn several_adapters_get_one_base_and_a_pattern_need_match_one_of_them() {
+    let place = Workplace::bare();
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../compiler/tests");
+    let path = |name: &str| files.join(name).to_str().unwrap().to_owned();
+    let (model, lora) = (path("architectures/bert.script.onnx"), path("adapter_files/lora"));
+    let with_bias = path("adapter_files/lora_bias");
+    let from = ["adapter", "convert", &lora, &with_bias];
+    let to = ["-o", "a.onnx_adapter", "-o", "b.onnx_adapter", "--model", &model, "--base", "base.onnx"];
+    // the head and biases are in one of them alone
+    let skip = ["--skip", "classifier", "--skip", "*.bias"];
+    place.run(&[&from[..], &to].concat()).failed_with(&["do not hold the same numbers whole", "`--skip`"]);
+    place.run(&[&from[..], &to, &skip].concat()).failed_with(&["`lora_bias`", "word_embeddings", "`--skip`"]);
+    let all = [&from[..], &to, &skip, &["--skip", "*word_embeddings"]].concat();
+    let said = place.run(&all).done();
+    assert!(said.contains("b.onnx_adapter\n") && said.contains("base.onnx\n"), "{said}");
+    let listed = place.run(&["adapter", "list", "a.onnx_adapter", "--json"]).json();
+    assert_eq!(listed[0]["modules"].as_array().unwrap().len(), 6, "{listed}");
+    let merged =
+        ["adapter", "merge", &model, "-a", &lora, "-w", "0.5", "-a", &with_bias, "-w", "0.5", "-o", "merged.onnx"];
+    place.run(&merged).failed_with(&["of which no part can be taken", "`--skip`"]);
+    place.run(&[&merged[..], &skip].concat()).done();
+    place
+        .run(&[&merged[..], &skip, &["--skip", "scorer"]].concat())
+        .failed_with(&["`--skip scorer` matches no module of it and of no other adapter"]);
+    place.run(&[&from[..], &to[..2]].concat()).failed_with(&["2 adapters and 1 output"]);
+    let twice = ["-o", "a.onnx_adapter", "-o", "a.onnx_adapter"];
+    place.run(&[&from[..], &twice].concat()).failed_with(&["two adapters would be written there"]);
+}
+
+#[test]
 fn factors_that_were_never_trained_are_not_extracted() {
     if !has_runtime() {
         return;
