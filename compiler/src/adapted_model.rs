@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::CompilerError;
 use crate::adapter_files::{Adapter, ModuleAdapter, ModuleNames, OnnxAdapter, PeftFolder, Tensor};
 use crate::finetuning::methods::{Added, FromAdapter, MethodModel};
-use crate::finetuning::{Layer, layers, normalize, untie};
+use crate::finetuning::{Layer, layers, normalize, untie, write_einsum_layers};
 use crate::graph::{Constant, Graph, ValueId};
 use crate::model_file::onnx::tensor_shape_proto::{Dimension, dimension};
 use crate::model_file::onnx::{ModelProto, ValueInfoProto, type_proto};
@@ -126,7 +126,7 @@ pub fn taking_adapter(
     adapter: &Adapter,
     catalog: &OperatorCatalog,
 ) -> Result<AdaptableModel, CompilerError> {
-    if let Some(reason) = adapter.not_as_inputs() {
+    if let Some(reason) = adapter.method.not_as_inputs() {
         return Err(CompilerError::Selection(format!("{reason}; merge it, or keep PEFT's folder")));
     }
     let (base, layers) = opened(model, catalog)?;
@@ -238,6 +238,7 @@ fn form_rank(own: &ModuleAdapter) -> usize {
 fn opened(model: &Model, catalog: &OperatorCatalog) -> Result<(Graph, Vec<Layer>), CompilerError> {
     let mut graph = model.graph(&BTreeMap::new(), catalog)?;
     normalize(&mut graph);
+    write_einsum_layers(&mut graph)?;
     untie(&mut graph, catalog);
     let found = layers(&graph, catalog);
     Ok((graph, found))

@@ -234,9 +234,7 @@ fn of_trial(
         number: trial.number,
         state: trial.state,
         values: trial.values.clone(),
-        interval: (trial.state == TrialState::Complete)
-            .then(|| interval(folder, sought, trial, names))
-            .flatten(),
+        interval: (trial.state == TrialState::Complete).then(|| interval(folder, sought, trial, names)).flatten(),
         settings: open.settings(&trial.assignment),
         places: open.space().parameters().iter().map(place).collect(),
         reports: trial.reports.iter().map(|(step, value)| (*step, *value)).collect(),

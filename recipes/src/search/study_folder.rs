@@ -128,10 +128,8 @@ impl StudyFolder {
         let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
         let from = |here: &Path, folder: &Path| relative_path(folder.to_str()?, here, home.as_deref());
         let real = |folder: &Path| folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-        let as_named = FromHere {
-            folder: from(&here, text.folder()),
-            working_directory: from(&here, &working_directory),
-        };
+        let as_named =
+            FromHere { folder: from(&here, text.folder()), working_directory: from(&here, &working_directory) };
         let really = FromHere {
             folder: from(&real(&here), &real(text.folder())),
             working_directory: from(&real(&here), &real(&working_directory)),
