@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::CompilerError;
 use crate::adapter_files::{Adapter, ModuleAdapter, ModuleNames, OnnxAdapter, PeftFolder, Tensor};
 use crate::finetuning::methods::{Added, FromAdapter, MethodModel};
-use crate::finetuning::{Layer, layers, normalize, untie};
+use crate::finetuning::{Layer, layers, normalize, untie, write_einsum_layers};
 use crate::graph::{Constant, Graph, ValueId};
 use crate::model_file::onnx::tensor_shape_proto::{Dimension, dimension};
 use crate::model_file::onnx::{ModelProto, ValueInfoProto, type_proto};
@@ -153,7 +153,7 @@ impl Taken {
         (base, layers): &(Graph, Vec<Layer>),
         catalog: &OperatorCatalog,
     ) -> Result<Self, CompilerError> {
-        if let Some(reason) = adapter.not_as_inputs() {
+        if let Some(reason) = adapter.method.not_as_inputs() {
             return Err(CompilerError::Selection(format!("{reason}; merge it, or keep PEFT's folder")));
         }
         if base.narrow_type().is_some() {
@@ -273,6 +273,7 @@ fn form_rank(own: &ModuleAdapter) -> usize {
 pub(crate) fn opened(model: &Model, catalog: &OperatorCatalog) -> Result<(Graph, Vec<Layer>), CompilerError> {
     let mut graph = model.graph(&BTreeMap::new(), catalog)?;
     normalize(&mut graph);
+    write_einsum_layers(&mut graph)?;
     untie(&mut graph, catalog);
     let found = layers(&graph, catalog);
     Ok((graph, found))

@@ -130,6 +130,7 @@ pub fn describe(
             let mut graph = model.graph(&BTreeMap::new(), catalog)?;
             outputs = inferred(outputs, &graph);
             let tied = finetuning::note_of_ties(&normalize(&mut graph));
+            finetuning::write_einsum_layers(&mut graph)?;
             let untied = untie(&mut graph, catalog);
             let layers = finetuning::layers(&graph, catalog);
             let all: Vec<usize> = (0..layers.len()).collect();

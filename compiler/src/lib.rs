@@ -33,6 +33,7 @@ mod mixed_precision;
 pub mod model_file;
 pub mod operators;
 mod padded_pools;
+mod peft_plan;
 mod prepared;
 mod program;
 mod raised_opset;

@@ -72,10 +72,14 @@ pub(crate) struct Prepared {
 pub(crate) struct WholeWeight {
     pub(crate) layer: String,
     pub(crate) value: ValueId,
+    /// How many axes it has.
+    pub(crate) axes: usize,
     /// Whether it is one of the head's.
     pub(crate) is_of_head: bool,
     /// Whether its layer is written as Transformers' `Conv1D` is: a linear layer with a weight `[inputs, outputs]`, as GPT-2 has.
     pub(crate) is_conv1d: bool,
+    /// Whether it is a parameter of the source that is no part of a module of its own: `rel_attn.q`, and no `q.weight`.
+    pub(crate) is_bare: bool,
     /// What parameter of its layer it is, where that can be told.
     pub(crate) form: Option<StoredForm>,
 }
@@ -176,6 +180,7 @@ pub(crate) fn prepare(
         )
     }));
     notes.extend(finetuning::note_of_ties(&normalize(&mut graph)));
+    finetuning::write_einsum_layers(&mut graph)?;
     let untied = untie(&mut graph, catalog);
     if wanted.batch_normalization.follows_batches() {
         batch_statistics::untie_statistics(&mut graph);
@@ -297,10 +302,12 @@ fn whole_weights(base: &Graph, layers: &[Layer], head: Option<&Head>, selected: 
     own.map(|(layer, weight)| WholeWeight {
         layer: layer.beside.clone().unwrap_or_else(|| layer.name.clone()),
         value: weight.value,
+        axes: weight.shape.len(),
         is_of_head: head.is_some_and(|head| head.has(weight.value)),
         is_conv1d: base.nodes().get(weight.node).is_some_and(|node| {
             node.is("Gemm") && node.int("transB").unwrap_or(0) == 0 && node.input(1) == Some(weight.value)
         }),
+        is_bare: base.name(weight.value) == layer.name && layer.name.contains('.'),
         form: StoredForm::of(base, weight),
     })
     .collect()

@@ -4,6 +4,7 @@ mod prediction_check;
 mod tuned_model;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 
 use millstream_schemas::recipe::TrainSelection;
 use millstream_schemas::{ParameterEntry, TrainingManifest};
@@ -20,6 +21,7 @@ use crate::mixed_precision::{MixedPrecision, Plan, format_of, mix_both, mixed_gr
 use crate::model_file::onnx::ModelProto;
 use crate::model_file::{Header, MOST_ENCODED, Model, OnnxFile};
 use crate::operators::OperatorCatalog;
+use crate::peft_plan::PeftPlan;
 use crate::prepared::{Prepared, prepare, unique_numbers, unique_parameters};
 use crate::raised_opset::raise;
 use crate::row_places::RowPlaces;
@@ -63,6 +65,8 @@ pub struct TrainingProgram {
     folded: Vec<FoldedValue>,
     /// What files of adapters hold of it.
     adapters: TrainedAdapters,
+    /// What folders of PEFT hold of it, once that was asked; or why there are none.
+    peft: OnceLock<Result<PeftPlan, String>>,
     /// What the loss is computed from, by its name in both.
     scores: String,
     /// What the pretrained model's file says beside its graph.
@@ -236,6 +240,7 @@ fn compile_selected(
         merges: prepared.merges,
         folded: prepared.folded,
         adapters,
+        peft: OnceLock::new(),
         header: model.header(),
         step: graph,
         evaluation,

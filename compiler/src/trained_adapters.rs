@@ -1,26 +1,19 @@
 //! What a program trains, as files of adapters hold it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_schemas::shown;
 use serde_json::{Value, json};
 
 use crate::CompilerError;
-use crate::adapter_files::{
-    Adapter, AdapterMethod, Biases, ModuleNames, PeftFolder, Tensor, is_taken_for, saved_modules, whole_module,
-};
-use crate::finetuning::methods::{AdapterForm, MergedWeight};
-use crate::graph::{Constant, Graph, ValueId};
+use crate::adapter_files::{Adapter, AdapterMethod, Biases, ModuleNames, PeftFolder, is_taken_for};
+use crate::finetuning::methods::AdapterForm;
+use crate::graph::Graph;
+use crate::peft_plan::{AdapterPlan, Mergeable, PeftPlan, Trained, WholePlan};
 use crate::prepared::WholeWeight;
 
 /// Key of the metadata of a model with adapters beside its weights: where in it their tensors are.
 pub(crate) const METADATA: &str = "millstream.adapters";
-
-/// Trained parameters as constants of the model.
-pub(crate) type Trained = HashMap<ValueId, Constant>;
-
-/// A model without what methods have added and can be merged, and how that is merged.
-pub(crate) type Mergeable<'a> = (&'a Graph, &'a [MergedWeight]);
 
 /// What of a program files of adapters hold.
 #[derive(Clone, Debug)]
@@ -39,11 +32,19 @@ pub(crate) struct TrainedAdapters {
 
 impl TrainedAdapters {
     /// One for each method; where there is none, one of the normalizations that are trained.
-    pub(crate) fn adapters(&self, trained: &Trained) -> Result<Vec<Adapter>, CompilerError> {
+    pub(crate) fn adapters(&self, trained: &Trained, model: Mergeable<'_>) -> Result<Vec<Adapter>, CompilerError> {
+        let planned = self.planned().or_else(refuse)?;
+        Ok(planned.iter().map(|plan| plan.made(&self.files, trained, model)).collect())
+    }
+
+    /// The same apart from the numbers; an error is what cannot be written.
+    fn planned(&self) -> Result<Vec<AdapterPlan>, String> {
         let mut adapters = Vec::new();
-        for (name, form) in &self.files {
+        let plan =
+            |method, biases, file, modules| AdapterPlan { method, biases, file, modules, whole: BTreeMap::new() };
+        for (at, (name, form)) in self.files.iter().enumerate() {
             let method = match (form.method, &form.refusal) {
-                (_, Some(refusal)) => return refuse(format!("`{name}`: {refusal}")),
+                (_, Some(refusal)) => return Err(format!("`{name}`: {refusal}")),
                 // files are for the weights as they were
                 (Some(AdapterMethod::Lora { is_rank_stabilized, dropout, .. }), None) if !form.modules.is_empty() => {
                     AdapterMethod::Lora { is_rank_stabilized, dropout, is_principal: false }
@@ -53,87 +54,69 @@ impl TrainedAdapters {
                 (Some(AdapterMethod::LnTuning), None) if self.files.len() > 1 => continue,
                 (Some(AdapterMethod::LnTuning), None) => AdapterMethod::LnTuning,
                 _ => {
-                    return refuse(format!(
+                    return Err(format!(
                         "`{name}` has no form in files of adapters; use `lora`, `ia3`, `vera`, `oft`, `boft`, `prompt_tuning`, `p_tuning` or `prefix_tuning`"
                     ));
                 }
             };
-            let modules = form.modules.iter().map(|own| {
-                let values: Vec<&Constant> = own.trained.iter().map(|value| &trained[value]).collect();
-                (self.module(&own.layer), (own.rule)(&values))
-            });
-            let (modules, shared, whole) = (modules.collect(), form.shared.clone(), BTreeMap::new());
-            let prompt = form.prompt.as_ref().map(|own| {
-                let values: Vec<&Constant> = own.trained.iter().map(|value| &trained[value]).collect();
-                (own.rule)(&values)
-            });
-            adapters.push(Adapter { method, modules, prompt, shared, whole, biases: form.biases });
+            let modules = form.modules.iter().enumerate().map(|(place, own)| (self.module(&own.layer), place));
+            adapters.push(plan(method, form.biases, Some(at), modules.collect()));
         }
-        if self.files.is_empty() && self.trains_norms(trained) {
-            adapters.push(Adapter {
-                method: AdapterMethod::LnTuning,
-                modules: BTreeMap::new(),
-                prompt: None,
-                shared: BTreeMap::new(),
-                whole: BTreeMap::new(),
-                biases: Biases::None,
-            });
+        if self.files.is_empty() && self.trains_norms() {
+            adapters.push(plan(AdapterMethod::LnTuning, Biases::None, None, BTreeMap::new()));
         }
         let Some(first) = adapters.first_mut() else {
             let message = "`model.methods` adds nothing, and what is trained is not normalizations alone (with or without the head), so \
                            there is no adapter to write";
-            return refuse(message.into());
+            return Err(message.into());
         };
         for own in &self.whole {
-            let Some(form) = &own.form else {
-                let layer = shown(&own.layer);
-                return refuse(format!("layer `{layer}` is trained, and files of adapters cannot hold it"));
+            let Some((name, whole)) = self.whole_plan(own, false) else {
+                return Err(format!("layer `{}` is trained, and files of adapters cannot hold it", shown(&own.layer)));
             };
-            let tensor = tensor_of(&trained[&own.value]).expect("parameters are 32-bit floats");
-            first.whole.insert(format!("{}.{}", self.module(&own.layer), form.part), form.stored(tensor));
+            first.whole.insert(name, whole);
         }
         if self.has_statistics {
-            return refuse(
-                "statistics of BatchNormalization are trained, and files of adapters cannot hold them".into(),
-            );
+            return Err("statistics of BatchNormalization are trained, and files of adapters cannot hold them".into());
         }
         Ok(adapters)
     }
 
+    /// A weight of the model under the name that it is held by; nothing where it has no form in files.
+    fn whole_plan(&self, own: &WholeWeight, is_merged: bool) -> Option<(String, WholePlan)> {
+        let form = own.form.clone()?;
+        let name = format!("{}.{}", self.module(&own.layer), form.part);
+        Some((name, WholePlan { value: own.value, axes: own.axes, form, is_merged }))
+    }
+
     /// Whether normalizations are trained, and nothing else but the head.
-    fn trains_norms(&self, trained: &Trained) -> bool {
-        let is_scale = |own: &&WholeWeight| {
-            own.form.as_ref().is_some_and(|form| form.part == "weight") && trained[&own.value].shape.len() == 1
-        };
+    fn trains_norms(&self) -> bool {
+        let is_scale =
+            |own: &&WholeWeight| own.form.as_ref().is_some_and(|form| form.part == "weight") && own.axes == 1;
         let norms: BTreeSet<&str> = self.whole.iter().filter(is_scale).map(|own| own.layer.as_str()).collect();
         !norms.is_empty() && self.whole.iter().all(|own| own.is_of_head || norms.contains(own.layer.as_str()))
     }
 
-    /// As [`TrainedAdapters::adapters`], so that PEFT loads them, and what is other in them, in words: what PEFT takes for a module that
-    /// is held whole is held whole too, with all of its parameters, and what was added to it is merged.
-    pub(crate) fn for_peft(
-        &self,
-        trained: &Trained,
-        model: Mergeable<'_>,
-    ) -> Result<(Vec<Adapter>, Vec<String>), CompilerError> {
-        let (mut adapters, mut notes) = (self.adapters(trained)?, Vec::new());
+    /// As [`TrainedAdapters::adapters`], so that PEFT loads them: what PEFT takes for a module that is held whole is held whole too, with all
+    /// of its parameters, and what was added to it is merged; an error is what cannot be written.
+    pub(crate) fn plan_for_peft(&self, model: Mergeable<'_>) -> Result<PeftPlan, String> {
+        let (mut adapters, mut notes) = (self.planned()?, Vec::new());
         let adapted: BTreeSet<String> = adapters.iter().flat_map(|adapter| adapter.modules.keys().cloned()).collect();
         let own: BTreeSet<String> = self.held.iter().map(|own| self.module(&own.layer)).collect();
-        let Some(first) = adapters.first_mut() else { return Ok((Vec::new(), notes)) };
+        let Some(first) = adapters.first_mut() else { return Ok(PeftPlan::default()) };
         // with that PEFT keeps a bias that is trained by itself when it saves the adapter again
         let has_option = matches!(
             first.method,
             AdapterMethod::Lora { .. } | AdapterMethod::Vera | AdapterMethod::Oft { .. } | AdapterMethod::Boft
         );
-        if has_option
-            && first.biases == Biases::None
-            && first.whole.keys().any(|name| whole_module(first, name).is_none())
-        {
-            first.biases = Biases::All;
-        }
+        let outline = first.outline();
+        let holds_bias = outline.whole.keys().any(|name| outline.whole_module(name).is_none());
         // each with the one that it is taken for
         let mut saved: BTreeMap<String, String> =
-            saved_modules(first).into_iter().map(|module| (module.to_owned(), module.to_owned())).collect();
+            outline.saved_modules().into_iter().map(|module| (module.to_owned(), module.to_owned())).collect();
+        if has_option && first.biases == Biases::None && holds_bias {
+            first.biases = Biases::All;
+        }
         loop {
             let taken = |module: &&String| {
                 let for_one = saved.keys().find(|one| is_taken_for(one, module));
@@ -150,18 +133,16 @@ impl TrainedAdapters {
             let is_adapted = adapted.contains(module);
             let is_merged = |own: &&WholeWeight| model.1.iter().any(|merge| merge.weight == own.value);
             if is_adapted && !held.iter().any(is_merged) {
-                return refuse(format!(
+                return Err(format!(
                     "PEFT takes `{}`, to which something is added, for `{}`, which is held whole, and that cannot be merged into the \
                      weights; leave that layer out of the method's `layers`",
                     shown(module),
                     shown(other)
                 ));
             }
-            for own in held {
-                let Some(form) = &own.form else { continue };
-                let name = format!("{module}.{}", form.part);
+            for (name, whole) in held.into_iter().filter_map(|own| self.whole_plan(own, true)) {
                 if is_adapted || !first.whole.contains_key(&name) {
-                    first.whole.extend(merged(own.value, trained, model).map(|tensor| (name, form.stored(tensor))));
+                    first.whole.insert(name, whole);
                 }
             }
             if is_adapted {
@@ -178,24 +159,25 @@ impl TrainedAdapters {
             let removed = adapter.modules.keys().find(|module| saved.contains_key(*module)).cloned();
             adapter.modules.retain(|module, _| !saved.contains_key(module));
             if let (true, false, Some(module)) = (adapter.modules.is_empty(), was_empty, removed) {
-                return refuse(format!(
+                return Err(format!(
                     "PEFT takes `{}`, which alone has something added, for `{}`, which is held whole; train one of both, or let the \
                      method go to other layers too",
                     shown(&module),
                     shown(&saved[&module])
                 ));
             }
-            if let Some((module, saved)) = adapter.clash() {
+            if let Some((module, saved)) = adapter.outline().clash() {
                 let message = format!("PEFT takes `{}` for `{}`, which is held whole", shown(module), shown(saved));
-                return refuse(format!("{message}; train one of both"));
+                return Err(format!("{message}; train one of both"));
             }
         }
         notes.extend(adapters.iter().filter_map(|adapter| self.of_conv1d(adapter)));
-        Ok((adapters, notes))
+        notes.extend(adapters.iter().filter_map(|adapter| self.of_bare_parameters(adapter)));
+        Ok(PeftPlan { adapters, notes })
     }
 
     /// That PEFT does not load an adapter, where it is for layers that PEFT turns nothing in front of.
-    fn of_conv1d(&self, adapter: &Adapter) -> Option<String> {
+    fn of_conv1d(&self, adapter: &AdapterPlan) -> Option<String> {
         if !matches!(adapter.method, AdapterMethod::Oft { .. } | AdapterMethod::Boft) {
             return None;
         }
@@ -209,17 +191,24 @@ impl TrainedAdapters {
         ))
     }
 
+    /// That PEFT does not load what an adapter has for parameters that are no modules, where it has such.
+    fn of_bare_parameters(&self, adapter: &AdapterPlan) -> Option<String> {
+        let is_adapted = |own: &&WholeWeight| own.is_bare && adapter.modules.contains_key(&self.module(&own.layer));
+        let first = self.held.iter().find(is_adapted)?;
+        Some(format!(
+            "`{}` is a parameter of its module and no module of its own; PEFT adapts modules alone, so that its model has nothing there or is \
+             refused the folder, which `peft` and `adapter merge` read",
+            shown(&first.layer)
+        ))
+    }
+
     /// Whether an `.onnx_adapter` can be written. `merged`: the graph without what can be merged.
-    pub(crate) fn require_inputs(
-        &self,
-        trained: &Trained,
-        (graph, merged): (&Graph, &Graph),
-    ) -> Result<(), CompilerError> {
-        let adapters = self.adapters(trained)?;
+    pub(crate) fn require_inputs(&self, (graph, merged): (&Graph, &Graph)) -> Result<(), CompilerError> {
+        let adapters = self.planned().or_else(refuse)?;
         if adapters.len() > 1 {
             return refuse("an .onnx_adapter is of one method, and `model.methods` has several; write `peft`".into());
         }
-        if let Some(reason) = adapters.iter().find_map(Adapter::not_as_inputs) {
+        if let Some(reason) = adapters.iter().find_map(|adapter| adapter.method.not_as_inputs()) {
             return refuse(format!("{reason}; write `peft`"));
         }
         let is_principal =
@@ -246,12 +235,12 @@ impl TrainedAdapters {
 
     /// For each method the configuration of PEFT, and by PEFT's keys where in an exported graph a tensor is and whether it is
     /// turned there; nothing where not all of it is in the graph as it is in files, as where it is merged.
-    pub(crate) fn metadata(&self, trained: &Trained, graph: &Graph) -> Option<(String, String)> {
+    pub(crate) fn metadata(&self, trained: &Trained, graph: &Graph, model: Mergeable<'_>) -> Option<(String, String)> {
         let mut values = self.files.iter().flat_map(|(_, form)| &form.modules).flat_map(|own| &own.trained);
         if !values.all(|value| graph.contains(*value)) {
             return None;
         }
-        let adapters = self.adapters(trained).ok().filter(|adapters| adapters.len() == self.files.len())?;
+        let adapters = self.adapters(trained, model).ok().filter(|adapters| adapters.len() == self.files.len())?;
         let mut entries: Vec<Value> = Vec::new();
         for (at, ((_, form), adapter)) in self.files.iter().zip(&adapters).enumerate() {
             let mut places = BTreeMap::new();
@@ -289,20 +278,7 @@ impl TrainedAdapters {
     }
 }
 
-/// A weight of the model as it was trained, with what was added to it.
-fn merged(value: ValueId, trained: &Trained, (graph, merges): Mergeable<'_>) -> Option<Tensor> {
-    let mut own = trained.get(&value).or_else(|| graph.constant_of(value))?.clone();
-    for merge in merges.iter().filter(|merge| merge.weight == value) {
-        let beside: Vec<&Constant> = merge.trained.iter().map(|value| &trained[value]).collect();
-        own = (merge.rule)(&own, &beside);
-    }
-    tensor_of(&own)
-}
-
-fn tensor_of(constant: &Constant) -> Option<Tensor> {
-    Tensor::new(constant.shape.clone(), constant.to_f32()?)
-}
-
-fn refuse<T>(message: String) -> Result<T, CompilerError> {
+/// An error for what cannot be written.
+pub(crate) fn refuse<T>(message: String) -> Result<T, CompilerError> {
     Err(CompilerError::setting("output.adapter_files", message))
 }

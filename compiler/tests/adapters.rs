@@ -104,6 +104,22 @@ fn a_folder_of_peft_merged_gives_what_peft_gives() {
     assert_near(&merged(&[(&vera, 0.0)]), &wanted[""], "nothing of it");
 }
 
+/// And it puts rows one behind the other to pick the last token of each.
+#[test]
+fn a_prefix_of_peft_is_not_refused_where_an_exporter_names_the_rows_of_each_input_otherwise() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let (catalog, wanted) = (OperatorCatalog::standard(), scores_of_peft());
+    let model = Model::read(&place("adapter_files/llama.onnx")).unwrap();
+    let (itself, _) = merge_adapters(&model, &[], &catalog).unwrap();
+    assert_near(&scores(&itself.to_vec(), Vec::new()), &wanted["_llama"], "the model itself");
+    let name = "prefix_tuning_llama";
+    let (merged, notes) = merge_adapters(&model, &[(&folder(name), 1.0)], &catalog).unwrap();
+    assert_near(&scores(&merged.to_vec(), Vec::new()), &wanted[name], name);
+    assert!(notes.iter().any(|note| note.contains("left out of what")), "{notes:?}");
+}
+
 /// Tokens are moved on by the prefix in the table of places.
 #[test]
 fn a_prefix_of_peft_merged_into_a_decoder_gives_what_peft_gives() {

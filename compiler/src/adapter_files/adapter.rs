@@ -151,6 +151,26 @@ impl AdapterMethod {
         }
     }
 
+    /// Why it is no adapter that a model takes as inputs and is itself without, if it is none: a sentence without its end.
+    pub(crate) fn not_as_inputs(&self) -> Option<&'static str> {
+        match self {
+            Self::Vera => Some("VeRA reads matrices that all layers share, for which an .onnx_adapter has no place"),
+            Self::Oft { is_exact: true } => {
+                Some("an .onnx_adapter does not say that OFT turns by the exact inverse, and is read as if it did not")
+            }
+            Self::LnTuning => Some(
+                "LN_TUNING holds other numbers in the place of the model's own, for which an .onnx_adapter has no place",
+            ),
+            Self::PromptTuning | Self::PTuning | Self::PrefixTuning { .. } => Some(
+                "rows with virtual tokens are longer than without, so that no model takes them and is itself without",
+            ),
+            Self::Lora { is_principal: true, .. } => Some(
+                "PiSSA is for weights that are others than the model's own, so that no model takes it and is itself without",
+            ),
+            _ => None,
+        }
+    }
+
     /// What the product of factors of a rank is multiplied by.
     pub fn scale(&self, alpha: f64, rank: usize) -> f64 {
         let rank = rank as f64;
@@ -323,28 +343,6 @@ impl Adapter {
     /// Whether it has magnitudes, that is, is DoRA.
     pub fn has_magnitudes(&self) -> bool {
         self.modules.values().any(|own| matches!(own, ModuleAdapter::LowRank { magnitude: Some(_), .. }))
-    }
-
-    /// Why it is no adapter that a model takes as inputs and is itself without, if it is none: a sentence without its end.
-    pub(crate) fn not_as_inputs(&self) -> Option<&'static str> {
-        match self.method {
-            AdapterMethod::Vera => {
-                Some("VeRA reads matrices that all layers share, for which an .onnx_adapter has no place")
-            }
-            AdapterMethod::Oft { is_exact: true } => {
-                Some("an .onnx_adapter does not say that OFT turns by the exact inverse, and is read as if it did not")
-            }
-            AdapterMethod::LnTuning => Some(
-                "LN_TUNING holds other numbers in the place of the model's own, for which an .onnx_adapter has no place",
-            ),
-            AdapterMethod::PromptTuning | AdapterMethod::PTuning | AdapterMethod::PrefixTuning { .. } => Some(
-                "rows with virtual tokens are longer than without, so that no model takes them and is itself without",
-            ),
-            AdapterMethod::Lora { is_principal: true, .. } => Some(
-                "PiSSA is for weights that are others than the model's own, so that no model takes it and is itself without",
-            ),
-            _ => None,
-        }
     }
 
     /// Whether something is added behind B.

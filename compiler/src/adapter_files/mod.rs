@@ -16,5 +16,5 @@ pub use module_names::ModuleNames;
 pub use onnx_adapter::OnnxAdapter;
 pub use peft_folder::PeftFolder;
 pub use read::read;
-pub(crate) use saved_modules::{is_taken_for, saved_modules, whole_module};
+pub(crate) use saved_modules::{Outline, is_taken_for};
 pub use tensor::Tensor;

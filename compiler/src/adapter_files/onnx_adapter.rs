@@ -30,7 +30,7 @@ impl OnnxAdapter {
     /// # Errors
     /// The method reads something that the file has no place for.
     pub fn of(adapter: &Adapter) -> Result<Self, String> {
-        if let Some(reason) = adapter.not_as_inputs() {
+        if let Some(reason) = adapter.method.not_as_inputs() {
             return Err(format!("{reason}; merge it, or keep PEFT's folder"));
         }
         let tensors = adapter.modules.iter().flat_map(|(module, own)| {

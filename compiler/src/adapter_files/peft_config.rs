@@ -6,7 +6,7 @@ use millstream_schemas::shown;
 use serde_json::{Map, Value, json};
 
 use super::adapter::{Adapter, AdapterMethod, Biases, ModuleAdapter};
-use super::saved_modules::{adapted_modules, saved_modules};
+use super::saved_modules::Outline;
 
 /// What of the file matters to the numbers beside it.
 #[derive(Clone, Debug)]
@@ -159,6 +159,7 @@ impl PeftConfig {
 
     /// The file for an adapter.
     pub(super) fn text_of(adapter: &Adapter) -> Vec<u8> {
+        let outline = Outline::of(adapter);
         let mut keys = Map::new();
         let mut say = |key: &str, value: Value| keys.insert(key.to_owned(), value);
         say("peft_type", adapter.method.peft_type().into());
@@ -174,9 +175,9 @@ impl PeftConfig {
         say("base_model_name_or_path", Value::Null);
         say("inference_mode", true.into());
         if !adapter.method.has_prompt() {
-            say("target_modules", json!(adapted_modules(adapter)));
+            say("target_modules", json!(outline.adapted_modules()));
         }
-        let whole = saved_modules(adapter);
+        let whole = outline.saved_modules();
         say("modules_to_save", if whole.is_empty() { Value::Null } else { json!(whole) });
         let only = |word: &str| match adapter.biases {
             Biases::None => Value::from("none"),

@@ -10,7 +10,7 @@ use super::Tensor;
 use super::adapter::{Adapter, AdapterMethod, ModuleAdapter};
 use super::numbers::Stored;
 use super::peft_config::PeftConfig;
-use super::saved_modules::whole_module;
+use super::saved_modules::Outline;
 use crate::CompilerError;
 
 /// The files of a folder as PEFT (Hugging Face's library of adapters) writes them: `adapter_config.json` and
@@ -52,11 +52,12 @@ impl PeftFolder {
         for (name, tensor) in &adapter.shared {
             named.insert(format!("{SHARED}{name}"), tensor.clone());
         }
+        let outline = Outline::of(adapter);
         for (name, tensor) in &adapter.whole {
             let name = match name.rsplit_once('.') {
-                Some((module, part)) if adapter.is_norm(module) => format!("{module}{OF_NORM}{part}"),
+                Some((module, part)) if outline.is_norm(module) => format!("{module}{OF_NORM}{part}"),
                 Some((module, part))
-                    if adapter.modules.contains_key(module) && whole_module(adapter, name).is_none() =>
+                    if adapter.modules.contains_key(module) && outline.whole_module(name).is_none() =>
                 {
                     format!("{module}.base_layer.{part}")
                 }

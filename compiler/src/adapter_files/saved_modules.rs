@@ -1,24 +1,58 @@
 //! Which modules PEFT holds whole: those that `modules_to_save` names, and what else it takes for them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::adapter::Adapter;
+use super::adapter::{Adapter, AdapterMethod};
 
-/// The module that is held whole for a parameter; none of a bias that is held by itself, which PEFT puts in the place of the model's.
-pub(crate) fn whole_module<'a>(adapter: &Adapter, name: &'a str) -> Option<&'a str> {
-    let (module, part) = name.rsplit_once('.')?;
-    (part != "bias" || adapter.whole.contains_key(&format!("{module}.weight"))).then_some(module)
+/// What an adapter holds, apart from the numbers.
+#[derive(Clone, Debug)]
+pub(crate) struct Outline<'a> {
+    /// By which method.
+    pub(crate) method: AdapterMethod,
+    /// The modules that it adds something to.
+    pub(crate) modules: BTreeSet<&'a str>,
+    /// The parameters that it holds whole, each with how many axes it has.
+    pub(crate) whole: BTreeMap<&'a str, usize>,
 }
 
-/// The modules that an adapter holds whole beside what it adapts.
-pub(crate) fn saved_modules(adapter: &Adapter) -> BTreeSet<&str> {
-    let whole = adapter.whole.keys().filter_map(|name| whole_module(adapter, name));
-    whole.filter(|module| !adapter.is_norm(module)).collect()
-}
+impl<'a> Outline<'a> {
+    pub(super) fn of(adapter: &'a Adapter) -> Self {
+        let whole = adapter.whole.iter().map(|(name, tensor)| (name.as_str(), tensor.shape().len()));
+        let modules = adapter.modules.keys().map(String::as_str).collect();
+        Self { method: adapter.method, modules, whole: whole.collect() }
+    }
 
-/// The modules that it adapts: those that it adds something to, or normalizations.
-pub(crate) fn adapted_modules(adapter: &Adapter) -> BTreeSet<&str> {
-    adapter.modules.keys().map(String::as_str).chain(adapter.norms()).collect()
+    /// The module that is held whole for a parameter; none of a bias that is held by itself, which PEFT puts in the place of the model's.
+    pub(crate) fn whole_module<'b>(&self, name: &'b str) -> Option<&'b str> {
+        let (module, part) = name.rsplit_once('.')?;
+        (part != "bias" || self.whole.contains_key(format!("{module}.weight").as_str())).then_some(module)
+    }
+
+    /// The modules that it holds whole beside what it adapts.
+    pub(crate) fn saved_modules(&self) -> BTreeSet<&'a str> {
+        let whole = self.whole.keys().filter_map(|name| self.whole_module(name));
+        whole.filter(|module| !self.is_norm(module)).collect()
+    }
+
+    /// The modules that it adapts: those that it adds something to, or normalizations.
+    pub(super) fn adapted_modules(&self) -> BTreeSet<&'a str> {
+        let norms = self.whole.keys().filter_map(|name| Some(name.rsplit_once('.')?.0));
+        self.modules.iter().copied().chain(norms.filter(|module| self.is_norm(module))).collect()
+    }
+
+    /// Whether a module is a normalization that LN_TUNING has trained: one whose weight is a vector.
+    pub(super) fn is_norm(&self, module: &str) -> bool {
+        let axes = self.whole.get(format!("{module}.weight").as_str());
+        self.method == AdapterMethod::LnTuning && axes == Some(&1)
+    }
+
+    /// As [`Adapter::clash`].
+    pub(crate) fn clash(&self) -> Option<(&'a str, &'a str)> {
+        let saved = self.saved_modules();
+        let with =
+            |module: &'a str| saved.iter().find(|saved| is_taken_for(saved, module)).map(|saved| (module, *saved));
+        self.adapted_modules().into_iter().find_map(with)
+    }
 }
 
 /// Whether PEFT takes a module for one that `modules_to_save` names. It compares the ends of paths whatever stands before them, so that
@@ -30,9 +64,7 @@ pub(crate) fn is_taken_for(saved: &str, module: &str) -> bool {
 impl Adapter {
     /// A module that it adapts and one that it holds whole, where PEFT takes the first for the second and does not load the folder.
     pub fn clash(&self) -> Option<(&str, &str)> {
-        let saved = saved_modules(self);
-        let with = |module| saved.iter().find(|saved| is_taken_for(saved, module)).map(|saved| (module, *saved));
-        adapted_modules(self).into_iter().find_map(with)
+        Outline::of(self).clash()
     }
 }
 

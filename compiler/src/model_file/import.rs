@@ -5,10 +5,11 @@ use super::body::Importer;
 use super::constant_of;
 use super::conversion::read_as;
 use super::declared::{declared_types, element_type, free_symbol, input_type};
-use super::onnx::ModelProto;
+use super::onnx::{ModelProto, ValueInfoProto};
 use super::scope::{Imported, Scope};
+use super::shared_names::shared_names;
 use crate::CompilerError;
-use crate::graph::{Graph, Node, ValueId, standard_domain};
+use crate::graph::{Graph, Node, TensorType, ValueId, standard_domain};
 use crate::operators::OperatorCatalog;
 use millstream_schemas::{AxisLength, shown};
 
@@ -43,6 +44,11 @@ pub(crate) fn import(
         scope.insert(tensor.name(), Imported::Tensor(graph.constant(tensor.name(), constant)));
     }
     let rows = free_symbol(file);
+    let ranks = |input: &ValueInfoProto| shapes.get(input.name()).map(Vec::len);
+    let given = file.input.iter().filter(|input| scope.find(input.name()).is_none() && !is_declared_aside(input));
+    let typed = given.map(|input| (input.name(), input_type(input, ranks(input), &rows)));
+    let shared = shared_names(&typed.collect::<Vec<_>>());
+    let in_shared = |known: TensorType| known.with(&|name| shared.get(name).cloned());
     for input in &file.input {
         if let Some(Imported::Tensor(constant)) = scope.find(input.name()) {
             // up to IR version 3 every initializer is listed as an input
@@ -58,11 +64,11 @@ pub(crate) fn import(
             scope.insert(input.name(), Imported::Aside);
             continue;
         }
-        let ranks = shapes.get(input.name()).map(Vec::len);
-        let value = graph.untyped_input(input.name(), input_type(input, ranks, &rows));
+        let value = graph.untyped_input(input.name(), input_type(input, ranks(input), &rows).map(in_shared));
         scope.insert(input.name(), Imported::Tensor(value));
     }
-    let mut importer = Importer::new(proto, file, graph, declared_types(file, &rows), catalog);
+    let declared = declared_types(file, &rows).into_iter().map(|(name, known)| (name, in_shared(known)));
+    let mut importer = Importer::new(proto, file, graph, declared.collect(), catalog);
     importer.nodes(&file.node, &mut scope)?;
     let mut graph = importer.finish();
     for value in &file.value_info {

@@ -8,7 +8,8 @@ use crate::adapter_files::Adapter;
 use crate::finetuning::{divide_scores, maker_of_scores};
 use crate::graph::{Constant, Graph};
 use crate::model_file::OnnxFile;
-use crate::trained_adapters::Trained;
+use crate::peft_plan::{Mergeable, PeftPlan, Trained};
+use crate::trained_adapters::refuse;
 
 impl TrainingProgram {
     /// The tuned model: the pretrained graph with these parameters (manifest order) and the new head. What
@@ -60,7 +61,7 @@ impl TrainingProgram {
     /// # Errors
     /// No method adds anything, one has no form in such files, or something is trained that they cannot hold.
     pub fn adapters(&self, parameters: &[Vec<f32>]) -> Result<Vec<Adapter>, CompilerError> {
-        self.adapters.adapters(&self.trained(parameters)?)
+        self.adapters.adapters(&self.trained(parameters)?, self.mergeable())
     }
 
     /// As [`TrainingProgram::adapters`], for folders of PEFT, and what is other in them, in words. PEFT takes a module for one that is
@@ -70,15 +71,27 @@ impl TrainingProgram {
     /// # Errors
     /// As of [`TrainingProgram::adapters`]; what was added to such a module cannot be merged, or was all that was added.
     pub fn peft_adapters(&self, parameters: &[Vec<f32>]) -> Result<(Vec<Adapter>, Vec<String>), CompilerError> {
-        self.adapters.for_peft(&self.trained(parameters)?, (&self.merged, &self.merges))
+        let (trained, plan) = (self.trained(parameters)?, self.peft_plan()?);
+        let adapters = plan.adapters.iter().map(|plan| plan.made(&self.adapters.files, &trained, self.mergeable()));
+        Ok((adapters.collect(), plan.notes.clone()))
     }
 
-    /// What folders of PEFT hold otherwise than it was trained, in words.
+    /// What folders of PEFT hold otherwise than it was trained, in words. It takes no numbers to tell.
     ///
     /// # Errors
     /// As of [`TrainingProgram::peft_adapters`].
     pub fn peft_notes(&self) -> Result<Vec<String>, CompilerError> {
-        Ok(self.peft_adapters(&self.parameters)?.1)
+        Ok(self.peft_plan()?.notes.clone())
+    }
+
+    /// What folders of PEFT hold, planned once.
+    fn peft_plan(&self) -> Result<&PeftPlan, CompilerError> {
+        let planned = self.peft.get_or_init(|| self.adapters.plan_for_peft(self.mergeable()));
+        planned.as_ref().or_else(|message| refuse(message.clone()))
+    }
+
+    fn mergeable(&self) -> Mergeable<'_> {
+        (&self.merged, &self.merges)
     }
 
     /// Says before a run whether [`TrainingProgram::peft_adapters`] will give something, or else [`taking_adapter`] where `as_inputs`.
@@ -89,9 +102,9 @@ impl TrainingProgram {
     /// As of those.
     pub fn require_adapters(&self, as_inputs: bool) -> Result<(), CompilerError> {
         if !as_inputs {
-            return self.peft_notes().map(drop);
+            return self.peft_plan().map(drop);
         }
-        self.adapters.require_inputs(&self.trained(&self.parameters)?, (&self.deployed, &self.merged))
+        self.adapters.require_inputs((&self.deployed, &self.merged))
     }
 
     /// What stands in front of the paths of modules in the names of all layers of the file, where something does.
@@ -135,7 +148,7 @@ impl TrainingProgram {
     ) -> Result<OnnxFile, CompilerError> {
         let trained = self.trained(parameters)?;
         let mut graph = self.tuned(&trained, adapters);
-        let of_adapters = self.adapters.metadata(&trained, &graph);
+        let of_adapters = self.adapters.metadata(&trained, &graph, self.mergeable());
         if let Some(temperature) = temperature {
             divide_scores(&mut graph, &self.scores, temperature)?;
         }

@@ -1,5 +1,6 @@
 """Writes the folders beside this file: adapters for `../architectures/bert.script.onnx`, as PEFT saves them, and what PEFT's model makes.
-That of `prefix_tuning_gpt2` is for `gpt2.script.onnx` there.
+That of `prefix_tuning_gpt2` is for `gpt2.script.onnx` there, that of `prefix_tuning_llama` for `llama.onnx` here, which it writes too: the
+exporter has named each axis of each input otherwise, and rows lie one behind the other where the last token of each is picked.
 
     pip install torch transformers peft onnx safetensors
     python make.py
@@ -47,6 +48,7 @@ CONFIGS = {
     "p_tuning": PromptEncoderConfig(task_type="SEQ_CLS", num_virtual_tokens=3, encoder_hidden_size=6),
     "prefix_tuning": PrefixTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=3, prefix_projection=True, encoder_hidden_size=6),
     "prefix_tuning_gpt2": PrefixTuningConfig(task_type="FEATURE_EXTRACTION", num_virtual_tokens=3),
+    "prefix_tuning_llama": PrefixTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=3),
 }
 
 
@@ -78,8 +80,37 @@ def gpt2():
     return model.eval()
 
 
+class Classes(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids, attention_mask):
+        return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+
+
+def llama():
+    torch.manual_seed(0)
+    model = t.LlamaForSequenceClassification(t.LlamaConfig(
+        vocab_size=100, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=16,
+        max_position_embeddings=40, num_labels=3, pad_token_id=0, attn_implementation="eager")).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            spread = parameter + 0.2 * torch.randn(parameter.shape)
+            parameter.copy_((spread * 64).round() / 64)
+    path, axes = HERE / "llama.onnx", {name: [0, 1] for name in ("input_ids", "attention_mask")}
+    if not path.exists():
+        torch.onnx.export(Classes(model), (IDS, MASK), str(path), input_names=list(axes), output_names=["y"], dynamic_axes=axes,
+                          opset_version=17, dynamo=False)
+        file = onnx.load(path)
+        for node in file.graph.node:
+            node.doc_string = ""
+        onnx.save(file, path)
+    return model
+
+
 def of(name):
-    return {"gpt2": gpt2}.get(name.rsplit("_", 1)[-1], bert)()
+    return {"gpt2": gpt2, "llama": llama}.get(name.rsplit("_", 1)[-1], bert)()
 
 
 def scores(model):
@@ -90,7 +121,7 @@ def scores(model):
 
 
 def main():
-    found = {name: scores(of(name)) for name in ("", "_gpt2")}
+    found = {name: scores(of(name)) for name in ("", "_gpt2", "_llama")}
     for name, config in CONFIGS.items():
         torch.manual_seed(0)
         model = get_peft_model(of(name), config).eval()

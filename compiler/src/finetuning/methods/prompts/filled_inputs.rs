@@ -1,10 +1,10 @@
 use millstream_schemas::shown;
 
-use super::input_kind::InputKind;
 use super::place::Place;
 use super::word_embeddings::WordEmbeddings;
 use crate::CompilerError;
 use crate::graph::{Constant, ElementType, Graph, Length, TensorType, ValueId};
+use crate::model_file::InputKind;
 
 /// What an input that is as long as the tokens has at virtual ones.
 #[derive(Clone, Copy, Debug, PartialEq)]

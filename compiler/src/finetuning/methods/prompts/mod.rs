@@ -5,7 +5,6 @@ mod cut;
 mod encoder;
 mod filled_inputs;
 mod folded_encoder;
-mod input_kind;
 mod place;
 mod pooled;
 mod start;

@@ -102,13 +102,24 @@ impl VirtualTokens<'_> {
         };
         let (zero, one) = (numbers(graph, &[0]), numbers(graph, &[1]));
         let count = numbers(graph, &[self.count as i64]);
-        let shape = graph.append("Shape", &[self.words.tokens], &[], "prompt.token_shape")?;
-        let rows = graph.append("Slice", &[shape, zero, one], &[], "prompt.rows")?;
-        let places = graph.append("Concat", &[rows, count], &[("axis", 0.into())], "prompt.places")?;
+        let places_in = |graph: &mut Graph, input: ValueId, front: &str| {
+            let shape = graph.append("Shape", &[input], &[], &format!("{front}.token_shape"))?;
+            let rows = graph.append("Slice", &[shape, zero, one], &[], &format!("{front}.rows"))?;
+            graph.append("Concat", &[rows, count], &[("axis", 0.into())], &format!("{front}.places"))
+        };
+        let places = places_in(graph, self.words.tokens, "prompt")?;
         let width = numbers(graph, &[self.words.width as i64]);
         let whole = graph.append("Concat", &[places, width], &[("axis", 0.into())], "prompt.shape")?;
         let of_rows = graph.append("Expand", &[vectors, whole], &[], "prompt.of_rows")?;
+        let rows_of =
+            |graph: &Graph, input: ValueId| graph.tensor_type(input).and_then(|known| known.shape.first().cloned());
+        let of_tokens = rows_of(graph, self.words.tokens);
         let put = |(input, filling): &(ValueId, Filling)| {
+            // files give the rows of each input a name of its own, or places one row for all
+            let places = match rows_of(graph, *input) == of_tokens {
+                true => places,
+                false => places_in(graph, *input, &format!("{}.virtual", graph.name(*input)))?,
+            };
             Ok((*input, filling.put(graph, *input, (self.place, self.count, places))?))
         };
         Ok((of_rows, filled.iter().map(put).collect::<Result<_, CompilerError>>()?))

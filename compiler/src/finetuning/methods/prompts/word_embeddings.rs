@@ -3,10 +3,10 @@ use std::collections::HashSet;
 use millstream_schemas::shown;
 
 use super::super::method_function::MethodModel;
-use super::input_kind::InputKind;
 use crate::CompilerError;
 use crate::finetuning::nodes::{named, producers};
 use crate::graph::{Graph, Node, ValueId};
+use crate::model_file::InputKind;
 
 /// Where a model looks up the vectors of the tokens that it is given.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 /// What an input says of the tokens of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum InputKind {
+pub(crate) enum InputKind {
     /// Of which kind each is, the first or the second text for example.
     Kinds,
     /// Which are tokens, and which padding.
@@ -11,7 +11,7 @@ pub(super) enum InputKind {
 
 impl InputKind {
     /// By the name of the input.
-    pub(super) fn of_name(name: &str) -> Option<Self> {
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
         let name = name.to_lowercase();
         let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
         match () {

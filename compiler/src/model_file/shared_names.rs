@@ -1,0 +1,69 @@
+use std::collections::HashMap;
+
+use super::input_kind::InputKind;
+use crate::graph::{Length, TensorType};
+
+/// Lengths for the names that a file gives the axes of masks, kinds of tokens and places, where it has others for those of the tokens that
+/// these tell of, as exporters do that name each axis of each input: they agree in every run. Of a model with one input of tokens. That
+/// masks are as long as the tokens is taken for granted where nothing else comes in, as keys and values of earlier tokens would.
+pub(super) fn shared_names(inputs: &[(&str, Option<TensorType>)]) -> HashMap<String, Length> {
+    let of_rows = inputs.iter().filter_map(|(name, known)| Some((*name, known.as_ref()?)));
+    let of_rows = of_rows.filter(|(_, known)| known.shape.len() == 2);
+    let (beside, others): (Vec<_>, Vec<_>) = of_rows.partition(|(name, _)| InputKind::of_name(name).is_some());
+    let mut tokens = others.into_iter().filter(|(_, known)| !known.dtype.is_float());
+    let (Some((_, tokens)), None) = (tokens.next(), tokens.next()) else { return HashMap::new() };
+    let axes = if beside.len() + 1 == inputs.len() { 0..2 } else { 0..1 };
+    let mut shared: HashMap<String, Length> = HashMap::new();
+    for (_, known) in beside {
+        for axis in axes.clone() {
+            let (own, of_tokens) = (&known.shape[axis], &tokens.shape[axis]);
+            let is_other = |name: &&str| tokens.shape.iter().all(|length| !length.names().contains(name));
+            if let (Some(name), Some(_)) = (own.name().filter(is_other), of_tokens.name()) {
+                shared.entry(name.to_owned()).or_insert_with(|| of_tokens.clone());
+            }
+        }
+    }
+    shared
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::ElementType;
+
+    fn input(dtype: ElementType, shape: &[&str]) -> TensorType {
+        let length = |name: &&str| name.parse::<usize>().map_or_else(|_| Length::named(name), Length::from);
+        TensorType { dtype, shape: shape.iter().map(length).collect() }
+    }
+
+    #[test]
+    fn masks_have_the_names_of_the_tokens_that_they_tell_of() {
+        let ids = |shape: &[&str]| input(ElementType::I64, shape);
+        let names = |inputs: &[(&str, TensorType)]| -> Vec<(String, String)> {
+            let inputs: Vec<_> = inputs.iter().map(|(name, known)| (*name, Some(known.clone()))).collect();
+            let mut all: Vec<_> =
+                shared_names(&inputs).into_iter().map(|(name, length)| (name, length.to_string())).collect();
+            all.sort();
+            all
+        };
+        let pair = |name: &str, length: &str| (name.to_owned(), length.to_owned());
+        let tokens = || ("input_ids", ids(&["a", "b"]));
+        let mask = || ("attention_mask", ids(&["c", "d"]));
+        assert_eq!(names(&[tokens(), mask()]), [pair("c", "a"), pair("d", "b")]);
+        assert_eq!(
+            names(&[mask(), tokens(), ("token_type_ids", ids(&["a", "e"]))]),
+            [pair("c", "a"), pair("d", "b"), pair("e", "b")]
+        );
+        // one row for all, and lengths that the file fixes
+        assert_eq!(names(&[tokens(), ("position_ids", ids(&["1", "s"]))]), [pair("s", "b")]);
+        assert!(names(&[("input_ids", ids(&["a", "16"])), ("mask", ids(&["a", "16"]))]).is_empty());
+        // the mask tells of earlier tokens, too
+        let past = || ("past.0.key", input(ElementType::F32, &["p", "4", "q", "8"]));
+        assert_eq!(names(&[tokens(), ("attention_mask", ids(&["c", "p + s"])), past()]), [pair("c", "a")]);
+        // of which tokens each mask tells is not known
+        assert!(names(&[tokens(), ("decoder_input_ids", ids(&["e", "f"])), mask()]).is_empty());
+        assert!(names(&[("image", input(ElementType::F32, &["n", "3", "h", "w"])), mask()]).is_empty());
+        // axes the other way round
+        assert!(names(&[tokens(), ("mask", ids(&["b", "a"]))]).is_empty());
+    }
+}
