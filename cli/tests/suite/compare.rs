@@ -76,7 +76,7 @@ fn rows_that_are_not_the_same_and_models_that_have_changed_are_told() {
     std::fs::copy(place.path("a/model.onnx"), place.path("b/model.onnx")).unwrap();
     let ran = place.run(&["compare", "a", "b"]);
     assert!(ran.stderr.contains("is of another model than the one beside it"), "{}", ran.stderr);
-    place.run(&["compare", "a", "nothing"]).failed_with(&["nothing", "metrics.json"]);
+    place.run(&["compare", "a", "nothing"]).failed_with(&["cannot read nothing", "lie the runs a, b"]);
     let ran = place.run(&["compare", "a"]);
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);
 }
