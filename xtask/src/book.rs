@@ -3,14 +3,14 @@
 //! A line `<!-- not run: REASON -->` right above commands leaves them out, `<!-- file: NAME -->` above another block writes it into a
 //! file, and `<!-- page not run: REASON -->` leaves out a page. Everything else that stands behind a `$` is run, and has to succeed.
 
-mod page;
+pub(crate) mod page;
 mod stand_ins;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use page::{Block, Page};
+use page::{Block, Command, Page};
 
 use crate::command::{built, cargo, program, root, run};
 use crate::runtime;
@@ -18,6 +18,8 @@ use crate::stages::Stages;
 
 /// What is written by `cargo xtask docs` from what the program says.
 const GENERATED: [&str; 4] = ["docs/catalogs.md", "docs/commands.md", "docs/gallery.md", "docs/recipe.md"];
+/// The folder of more of these.
+const GENERATED_BELOW: &str = "docs/commands/";
 /// Packages that Python code on the pages imports before a page installs any.
 const PACKAGES: [&str; 1] = ["pyarrow"];
 
@@ -65,6 +67,11 @@ pub(crate) fn book(arguments: &[&str]) -> Result<(), String> {
     stages.sum_up()
 }
 
+/// Whether `cargo xtask docs` writes a page, which is called by its path from the root.
+pub(crate) fn is_generated(page: &str) -> bool {
+    GENERATED.contains(&page) || page.starts_with(GENERATED_BELOW)
+}
+
 /// The pages in the order of the summary, and in front of them the one that everybody sees first.
 fn pages(wanted: &BTreeSet<&str>) -> Result<Vec<Page>, String> {
     let read = |name: &str| fs::read_to_string(root().join(name)).map_err(|error| format!("{name}: {error}"));
@@ -72,7 +79,7 @@ fn pages(wanted: &BTreeSet<&str>) -> Result<Vec<Page>, String> {
     let links = summary.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     let mut names: Vec<String> = links.map(|link| format!("docs/{link}")).collect();
     names.push("README.md".into());
-    names.retain(|name| !GENERATED.contains(&name.as_str()));
+    names.retain(|name| !is_generated(name));
     if let Some(unknown) = wanted.iter().find(|wanted| !names.iter().any(|name| name == *wanted)) {
         return Err(format!("no page `{unknown}` with commands; there are {}", names.join(", ")));
     }
@@ -132,7 +139,7 @@ impl Reader {
                 Block::Commands(commands) => {
                     self.make_room(commands)?;
                     for command in commands {
-                        self.carry_out(command).map_err(|problem| format!("{place}: {problem}"))?;
+                        self.carry_out(&command.line).map_err(|problem| format!("{place}: {problem}"))?;
                         done += 1;
                     }
                 }
@@ -151,8 +158,8 @@ impl Reader {
     }
 
     /// A page may make anew what an earlier one has made.
-    fn make_room(&self, commands: &[String]) -> Result<(), String> {
-        for made in commands.iter().filter_map(|command| page::made_by(command)) {
+    fn make_room(&self, commands: &[Command]) -> Result<(), String> {
+        for made in commands.iter().filter_map(|command| page::made_by(&command.line)) {
             let path = self.folder.join(&made);
             let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             match gone {

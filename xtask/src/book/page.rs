@@ -4,15 +4,14 @@ use std::path::Path;
 
 /// What a page has to carry out, in its order, each with its place.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Page {
-    pub(super) name: String,
-    pub(super) blocks: Vec<(String, Block)>,
+pub(crate) struct Page {
+    pub(crate) name: String,
+    pub(crate) blocks: Vec<(String, Block)>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Block {
-    /// Lines behind a `$`.
-    Commands(Vec<String>),
+pub(crate) enum Block {
+    Commands(Vec<Command>),
     /// What a file holds.
     File {
         name: String,
@@ -23,13 +22,22 @@ pub(super) enum Block {
     NotRun(String),
 }
 
+/// What stands behind a `$`, with what is below it up to the next one.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Command {
+    /// With the lines that it goes on in.
+    pub(crate) line: String,
+    /// What the page says that it prints; its lines end.
+    pub(crate) printed: String,
+}
+
 /// What may be said above a block or a page.
 const MARKS: &str = "`<!-- not run: REASON -->`, `<!-- page not run: REASON -->` and `<!-- file: NAME -->`";
 
 impl Page {
     /// # Errors
     /// A mark of a page is none of those that there are, or stands above nothing; or commands would neither be run nor say why.
-    pub(super) fn of(name: &str, text: &str) -> Result<Self, String> {
+    pub(crate) fn of(name: &str, text: &str) -> Result<Self, String> {
         let (mut blocks, mut mark, mut whole) = (Vec::new(), None::<(&str, &str)>, None);
         let mut lines = text.lines().enumerate();
         while let Some((at, line)) = lines.next() {
@@ -82,7 +90,7 @@ impl Page {
     }
 
     /// Places of what is not run, with their reasons.
-    pub(super) fn left_out(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn left_out(&self) -> impl Iterator<Item = (&str, &str)> {
         self.blocks.iter().filter_map(|(place, block)| match block {
             Block::NotRun(reason) => Some((place.as_str(), reason.as_str())),
             _ => None,
@@ -91,15 +99,20 @@ impl Page {
 }
 
 /// What stands behind a `$`, and goes on in the next line behind a `\`; everything else is what is printed.
-fn commands(block: &str) -> Vec<String> {
-    let (mut found, mut goes_on): (Vec<String>, bool) = (Vec::new(), false);
+fn commands(block: &str) -> Vec<Command> {
+    let (mut found, mut goes_on): (Vec<Command>, bool) = (Vec::new(), false);
     for line in block.lines() {
-        match (line.strip_prefix("$ "), found.last_mut().filter(|_| goes_on)) {
-            (_, Some(command)) => {
-                command.push('\n');
-                command.push_str(line);
+        match (line.strip_prefix("$ "), found.last_mut()) {
+            (_, Some(command)) if goes_on => {
+                command.line.push('\n');
+                command.line.push_str(line);
             }
-            (Some(command), None) => found.push(command.to_owned()),
+            (Some(command), _) => found.push(Command { line: command.to_owned(), printed: String::new() }),
+            (None, Some(command)) => {
+                command.printed.push_str(line);
+                command.printed.push('\n');
+                continue;
+            }
             (None, None) => continue,
         }
         goes_on = line.ends_with('\\');
@@ -108,7 +121,7 @@ fn commands(block: &str) -> Vec<String> {
 }
 
 /// The line with examples as they are built, and a page that is followed until its run has ended.
-pub(super) fn runnable(line: &str, builds: &Path) -> String {
+pub(crate) fn runnable(line: &str, builds: &Path) -> String {
     let mut line = line.to_owned();
     if let Some(rest) = line.strip_prefix("cargo run --release --example ")
         && let Some((name, arguments)) = rest.split_once(" -- ")
@@ -125,7 +138,7 @@ pub(super) fn runnable(line: &str, builds: &Path) -> String {
 }
 
 /// The folder or file that a command makes and does not replace.
-pub(super) fn made_by(command: &str) -> Option<String> {
+pub(crate) fn made_by(command: &str) -> Option<String> {
     let words: Vec<&str> = command.split_whitespace().take_while(|word| !word.starts_with('#')).collect();
     let after = |flags: &[&str]| {
         let at = words.iter().position(|word| flags.contains(word))?;
@@ -151,6 +164,10 @@ pub(super) fn made_by(command: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn command(line: &str, printed: &str) -> Command {
+        Command { line: line.into(), printed: printed.into() }
+    }
+
     #[test]
     fn a_page_is_what_a_reader_does() {
         let text = "# Page\n\n```console\n$ a b \\\n    c\nprinted\n$ d   # why\n```\n\n<!-- not run: no wish -->\n```console\n$ e\n```\n\
@@ -161,7 +178,7 @@ mod tests {
         assert_eq!(
             blocks,
             [
-                Block::Commands(vec!["a b \\\n    c".into(), "d   # why".into()]),
+                Block::Commands(vec![command("a b \\\n    c", "printed\n"), command("d   # why", "")]),
                 Block::NotRun("no wish".into()),
                 Block::File { name: "x.yaml".into(), text: "version: 1\n".into() },
                 Block::Python("f()\n".into()),
