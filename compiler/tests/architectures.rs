@@ -1,4 +1,4 @@
-//! Ten public architectures as two exporters write them, with a few random weights: everything is trained, at any length, by
+//! Eleven public architectures as two exporters write them, with a few random weights: everything is trained, at any length, by
 //! the right gradients, and the exported model computes what the step did. `architectures/make.py` writes the files.
 #![expect(
     clippy::print_stdout,
@@ -33,8 +33,9 @@ enum Output {
 ///
 /// Numbers are those that `make.py` prints, with these differences: a new head of 5 classes (165), in the place of one where
 /// there is one; an unused pooler (1,056) in `roberta`; scales and shifts of batch normalization that the exporter folded into
-/// convolutions (64) in `unet`; tables of relative positions (588) that it read out (3,072) in `swin`.
-const ROWS: [(&str, Output, usize, &str); 10] = [
+/// convolutions (64) in `unet`; tables of relative positions (588) that it read out (3,072) in `swin`;
+/// what stands for hidden tokens and tells segments apart (224) in `xlnet`, which is given neither.
+const ROWS: [(&str, Output, usize, &str); 11] = [
     ("bert.script", Output::Scores, 22_851 - 99 + 165, "model.bert.encoder.layer.1.attention.self.query"),
     ("deberta_v2.script", Output::Tokens, 20_928 + 165, "model.encoder.layer.0.attention.self.query_proj"),
     ("gpt2.script", Output::Tokens, 29_952 + 165, "model.h.1.mlp.c_fc"),
@@ -45,6 +46,7 @@ const ROWS: [(&str, Output, usize, &str); 10] = [
     ("t5_encoder.script", Output::Tokens, 19_872 + 165, "model.encoder.block.0.layer.0.SelfAttention.q"),
     ("unet.script", Output::Pixels, 3_237 - 64, "up.0"),
     ("vit.export", Output::Scores, 24_234 - 330 + 165, "model.vit.embeddings.cls_token"),
+    ("xlnet.script", Output::Tokens, 22_432 - 224 + 165, "model.layer.1.rel_attn.q"),
 ];
 
 fn compiled(file: &str, output: Output) -> TrainingProgram {

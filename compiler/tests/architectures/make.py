@@ -1,4 +1,4 @@
-"""Writes the small models of this folder: ten architectures of public libraries with a few random weights.
+"""Writes the small models of this folder: eleven architectures of public libraries with a few random weights.
 
     pip install torch torchvision transformers onnx onnxscript
     python make.py
@@ -80,6 +80,8 @@ def models():
     yield "vit", "export", Named(vit, ["pixel_values"], "logits"), IMAGE
     yield "swin", "script", SwinTransformer([4, 4], 16, [2, 2], [2, 4], [4, 4], num_classes=10), IMAGE
     yield "unet", "script", UNet(), IMAGE
+    yield "xlnet", "script", *text("XLNetModel", t.XLNetConfig(
+        vocab_size=100, d_model=32, n_layer=2, n_head=4, d_inner=64, use_mems_eval=False), attention="eager")
 
 
 def main():
