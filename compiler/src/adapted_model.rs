@@ -138,8 +138,8 @@ pub(crate) struct Taken {
     pub(crate) file: OnnxAdapter,
     /// What belongs to each layer, by the layers' names.
     pub(crate) modules: BTreeMap<String, ModuleAdapter>,
-    /// What was written into the model, of one whose weights could be merged.
-    pub(crate) whole: Option<HashMap<ValueId, Constant>>,
+    /// What was written into the model in the place of other numbers.
+    pub(crate) whole: HashMap<ValueId, Constant>,
     /// Of inputs whose rank is open: name, axis, and what that is called.
     pub(crate) open: Vec<OpenRank>,
     notes: Vec<String>,
@@ -164,10 +164,9 @@ impl Taken {
         }
         let mut graph = base.clone();
         let (added, starts) = add(adapter, true, (&mut graph, base, layers), catalog)?;
-        let whole = added.merged.as_ref().map(|merges| {
-            let whole = merges.iter().filter(|merge| merge.trained.is_empty());
-            whole.filter_map(|merge| Some((merge.weight, graph.constant_of(merge.weight)?.clone()))).collect()
-        });
+        let is_other = |value: &&ValueId| graph.constant_of(**value) != base.constant_of(**value);
+        let replaced = added.replaced.iter().filter(is_other);
+        let whole = replaced.filter_map(|value| Some((*value, graph.constant_of(*value)?.clone()))).collect();
         let mut file = OnnxAdapter::default();
         let (mut modules, mut open) = (BTreeMap::new(), Vec::new());
         for form in &added.file.modules {

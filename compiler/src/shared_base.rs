@@ -1,6 +1,6 @@
 //! One model for several adapters on different layers, each of which is given to it by itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use millstream_schemas::shown;
 
@@ -49,7 +49,7 @@ pub fn taking_adapters(
     let (modules, whole, biases) = (all_modules(adapters, &each)?, BTreeMap::new(), Biases::None);
     let all = Adapter { modules, whole, biases, ..first.clone() };
     let mut shared = Taken::of(&all, &opened, catalog)?;
-    for (value, constant) in taken.whole.iter().flatten() {
+    for (value, constant) in &taken.whole {
         shared.graph.set_constant(*value, constant.clone());
     }
     let adapters: Vec<OnnxAdapter> = each.into_iter().map(|taken| taken.file).collect();
@@ -70,10 +70,7 @@ fn difference((one, of_one): (&Adapter, &Taken), (other, of_other): (&Adapter, &
     if one.has_magnitudes() != other.has_magnitudes() {
         return Some("one has magnitudes (DoRA) and the other none".into());
     }
-    let is_unknown = |adapter: &Adapter, taken: &Taken| taken.whole.is_none() && !adapter.whole.is_empty();
-    let nothing = HashMap::new();
-    let [whole, other_whole] = [of_one, of_other].map(|taken| taken.whole.as_ref().unwrap_or(&nothing));
-    if is_unknown(one, of_one) || is_unknown(other, of_other) || whole != other_whole {
+    if of_one.whole != of_other.whole {
         let mut names = one.whole.keys().chain(other.whole.keys());
         let differing = names.find(|name| one.whole.get(*name) != other.whole.get(*name));
         let named = differing.map_or_else(String::new, |name| format!(" (`{}`)", shown(name)));
@@ -132,5 +129,72 @@ fn with_bias(layer: &str, own: ModuleAdapter) -> Result<ModuleAdapter, CompilerE
             shown(layer)
         ))),
         own => Ok(own),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::*;
+    use crate::adapter_files::AdapterMethod;
+    use crate::handmade::{graph, model, node, value, weight};
+    use crate::model_file::constant_of;
+    use crate::model_file::onnx::ModelProto;
+
+    /// LoRA at `m.q`, with the head `m.head` of these numbers.
+    fn lora(head: Option<f32>) -> Adapter {
+        let tensor = |shape: [usize; 2], number: f32| Tensor::new(shape, vec![number; shape[0] * shape[1]]).unwrap();
+        let own = ModuleAdapter::LowRank {
+            a: tensor([1, 4], 0.5),
+            b: tensor([4, 1], 0.25),
+            alpha: 1.0,
+            magnitude: None,
+            is_table: false,
+            bias: None,
+        };
+        Adapter {
+            method: AdapterMethod::Lora { is_rank_stabilized: false, dropout: 0.0, is_principal: false },
+            modules: BTreeMap::from([("m.q".to_owned(), own)]),
+            prompt: None,
+            shared: BTreeMap::new(),
+            whole: head.map(|number| ("m.head.weight".to_owned(), tensor([2, 4], number))).into_iter().collect(),
+            biases: Biases::None,
+        }
+    }
+
+    /// Something else reads the weight of `m.q` too, so that what is added stays beside it.
+    #[test]
+    fn a_head_beside_what_cannot_be_merged_is_in_the_base_and_the_same_of_both() {
+        let nodes = vec![
+            node("MatMul", &["x", "m.q.weight"], &["h"]),
+            node("MatMul", &["h", "m.head.weight"], &["y"]),
+            node("Sub", &["z", "m.q.weight"], &["apart"]),
+        ];
+        let weights = vec![weight("m.q.weight", &[4, 4]), weight("m.head.weight", &[4, 2])];
+        let (inputs, outputs) =
+            (vec![value("x", &[4]), value("z", &[4, 4])], vec![value("y", &[2]), value("apart", &[4, 4])]);
+        let (model, catalog) = (model(graph(nodes, weights, inputs, outputs)), OperatorCatalog::standard());
+        let refused = crate::merge_adapters(&model, &[(&lora(None), 1.0)], &catalog).unwrap_err().to_string();
+        assert!(refused.contains("something else reads the weight of `m.q` too"), "{refused}");
+        let head = |adapters: &[&Adapter]| -> Vec<f32> {
+            let shared = taking_adapters(&model, adapters, &catalog).unwrap();
+            let file = ModelProto::decode(shared.model.to_vec().as_slice()).unwrap().graph.unwrap();
+            let own = file.initializer.iter().find(|tensor| tensor.name() == "m.head.weight").unwrap();
+            constant_of(own).unwrap().to_f32().unwrap()
+        };
+        let (one, bare) = (lora(Some(0.75)), lora(None));
+        let itself = head(&[&bare]);
+        assert_ne!(itself, [0.75; 8]);
+        assert_eq!(head(&[&one]), [0.75; 8], "of one adapter");
+        assert_eq!(head(&[&one, &one]), [0.75; 8], "of two with the same head");
+        for other in [&lora(Some(0.5)), &bare] {
+            let message = taking_adapters(&model, &[&one, other], &catalog).unwrap_err().to_string();
+            assert!(message.contains("do not hold the same numbers whole (`m.head.weight`)"), "{message}");
+        }
+        // numbers that the model has anyway replace nothing
+        let as_is = Tensor::new([4, 2], itself.clone()).unwrap().turned();
+        let same = Adapter { whole: BTreeMap::from([("m.head.weight".to_owned(), as_is)]), ..bare.clone() };
+        assert_eq!(head(&[&bare, &same]), itself);
     }
 }

@@ -13,6 +13,7 @@ use millstream_schemas::{count, files, shown, shown_path};
 use serde::Serialize;
 
 use crate::adapter_output::{named_by, refused, with_base, write_file, write_peft};
+use crate::ensemble::require_one_run;
 use crate::opened::MOST_METHODS;
 use crate::run_folder::RunFolder;
 use crate::{Catalogs, Event, Opened, RecipeError, RunOptions, StartMode, load};
@@ -192,20 +193,23 @@ fn write_for_one_base(
     }
     files::replace_file_by(base, |out| shared.model.write_to(out)).map_err(RecipeError::io("write", base))?;
     written.push(base.to_owned());
-    let notes = adapters.first().and_then(whole_in_base).into_iter().collect();
+    let notes = whole_in_base(adapters).into_iter().collect();
     Ok(WrittenAdapters { written, summaries: adapters.iter().map(Adapter::in_words).collect(), notes })
 }
 
-/// That what an adapter holds whole is in the model that takes it, where it holds something so.
-fn whole_in_base(adapter: &Adapter) -> Option<String> {
-    let whole: usize = adapter.whole.values().map(|tensor| tensor.values().len()).sum();
+/// That what adapters hold whole, the same in all of them, is in the model that takes any of them, where they hold something so.
+fn whole_in_base(adapters: &[Adapter]) -> Option<String> {
+    let of_one = |adapter: &Adapter| adapter.whole.values().map(|tensor| tensor.values().len()).sum::<usize>();
+    let whole = adapters.iter().map(of_one).max().filter(|numbers| *numbers > 0)?;
     let numbers = count(whole as u64, "number");
-    (!adapter.whole.is_empty()).then(|| {
-        format!(
-            "{numbers} that the adapter holds whole are in the model of `--base` and not in the file: without the adapter it is not the \
-             model as it was; `--skip` leaves them out"
-        )
-    })
+    let (that, file, without) = match adapters {
+        [_] => ("the adapter holds", "the file", "the adapter"),
+        _ => ("the adapters hold", "their files", "any of them"),
+    };
+    Some(format!(
+        "{numbers} that {that} whole are in the model of `--base` and not in {file}: without {without} it is not the model as it was; \
+         `--skip` leaves them out"
+    ))
 }
 
 /// Refuses options that would change nothing.
@@ -241,6 +245,7 @@ pub fn extract(
     if !folder.recipe().exists() {
         return Err(RecipeError::NoRunToResume { folder: run.to_owned(), found: folder.holds()? });
     }
+    require_one_run(run)?;
     let mut recipe = load(&RecipeText::read(&folder.recipe(), &[])?, catalogs)?;
     recipe.output.folder = run.to_owned();
     let compiled = Opened::open(&recipe, catalogs)?.compile()?;
@@ -335,7 +340,7 @@ fn write_as(
     let file = match model {
         Some(model) => {
             let taking = taking_adapter(model, &adapter, operators)?;
-            notes.extend(whole_in_base(&adapter));
+            notes.extend(whole_in_base(std::slice::from_ref(&adapter)));
             if let Some(base) = &options.base {
                 files::replace_file_by(base, |out| taking.model.write_to(out))
                     .map_err(RecipeError::io("write", base))?;

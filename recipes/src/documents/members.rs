@@ -45,6 +45,30 @@ pub struct MemberFacts {
     pub ensemble_of: Vec<MemberFacts>,
 }
 
+impl MemberFacts {
+    /// What its file says alone.
+    fn by_file(name: String, fingerprint: &Fingerprint, file: FileNow) -> Self {
+        Self {
+            name,
+            sha256: fingerprint.0.clone(),
+            unchanged: file == FileNow::Same,
+            run: None,
+            made: None,
+            lineage: Vec::new(),
+            mean_of: None,
+            ensemble_of: Vec::new(),
+        }
+    }
+}
+
+/// A member's file, as it is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FileNow {
+    Same,
+    Gone,
+    Another,
+}
+
 /// Runs on parts of the rows, whose mean is a member.
 #[derive(Clone, Debug, Serialize)]
 pub struct MeanOf {
@@ -130,31 +154,63 @@ impl FoundMembers {
             let answered = of_member.or(fitted.data.as_ref());
             let name = of.map_or_else(|| member.name.clone(), |of| format!("{of}/{}", member.name));
             let path = folder.join(&member.model);
-            let place = path.parent().unwrap_or(Path::new(""));
-            let parts = MembersFolder::read(place)?.filter(|parts| parts.own.model() == path);
-            let ensemble = EnsembleFolder(place.to_owned());
-            members.push(if let Some(parts) = parts {
-                let out_of_fold = match (answered, parts.answers()?) {
-                    (Some(answered), Some(answers)) => Some(*answered == answers.data),
-                    _ => None,
-                };
-                let facts = self.mean(&name, &member.fingerprint, (&parts, out_of_fold), catalogs)?;
-                if of.is_none() && out_of_fold == Some(true) {
-                    let is_all = |data: &&mut MemberData| data.split == "train" && data.fingerprint == parts.rows;
-                    self.data.iter_mut().filter(is_all).for_each(|data| data.is_of_ensemble = true);
-                }
-                facts
-            } else if ensemble.model() == path && ensemble.description().exists() && name.matches('/').count() < DEEPEST
-            {
-                self.ensemble(&name, &member.fingerprint, &ensemble, catalogs)?
-            } else {
-                self.member(&name, &path, &member.fingerprint, catalogs)?
+            let file = self.file_now(&name, &path, &member.fingerprint)?;
+            let own = MemberFacts::by_file(name, &member.fingerprint, file);
+            members.push(match file {
+                // what lies beside another file is not what the member was made of
+                FileNow::Another => own,
+                FileNow::Same | FileNow::Gone => self.beside(own, &path, (of.is_none(), answered), catalogs)?,
             });
             if let (None, Some(answered)) = (of, answered) {
                 self.data.iter_mut().for_each(|data| data.is_of_ensemble |= data.fingerprint == *answered);
             }
         }
         Ok(members)
+    }
+
+    /// What lies beside a member's file says what it was made of. `is_outer`: whether it is a member of the ensemble itself.
+    fn beside(
+        &mut self,
+        own: MemberFacts,
+        path: &Path,
+        (is_outer, answered): (bool, Option<&Fingerprint>),
+        catalogs: &Catalogs,
+    ) -> Result<MemberFacts, RecipeError> {
+        let place = path.parent().unwrap_or(Path::new(""));
+        let (run, ensemble) = (RunFolder(place.to_owned()), EnsembleFolder(place.to_owned()));
+        let parts = match run.model() == path && !run.metrics().exists() {
+            true => self.or_told(&own.name, MembersFolder::read(place)).flatten(),
+            false => None,
+        };
+        if let Some(parts) = parts {
+            let answers = self.or_told(&own.name, parts.answers()).flatten();
+            let out_of_fold = answered.zip(answers).map(|(answered, answers)| *answered == answers.data);
+            let facts = self.mean(own, (&parts, out_of_fold), catalogs)?;
+            if is_outer && out_of_fold == Some(true) {
+                let is_all = |data: &&mut MemberData| data.split == "train" && data.fingerprint == parts.rows;
+                self.data.iter_mut().filter(is_all).for_each(|data| data.is_of_ensemble = true);
+            }
+            return Ok(facts);
+        }
+        let is_ensemble = ensemble.model() == path && ensemble.description().exists();
+        match is_ensemble && own.name.matches('/').count() < DEEPEST {
+            true => self.ensemble(own, &ensemble, catalogs),
+            false => self.member(own, path, catalogs),
+        }
+    }
+
+    /// What was read beside a member; what cannot be read is told, and the rest stands.
+    fn or_told<T>(&mut self, name: &str, read: Result<T, RecipeError>) -> Option<T> {
+        match read {
+            Ok(read) => Some(read),
+            Err(error) => {
+                let name = shown(name);
+                self.notes.push(format!(
+                    "what lies beside the member `{name}` cannot be read, so that it is not told: {error}"
+                ));
+                None
+            }
+        }
     }
 
     /// Of the runs in a folder of members that were trained on parts of the rows.
@@ -171,51 +227,31 @@ impl FoundMembers {
     /// A member that is the mean of runs on parts of the rows.
     fn mean(
         &mut self,
-        name: &str,
-        fingerprint: &Fingerprint,
+        own: MemberFacts,
         (parts, out_of_fold): (&MembersFolder, Option<bool>),
         catalogs: &Catalogs,
     ) -> Result<MemberFacts, RecipeError> {
-        let unchanged = self.is_unchanged(name, &parts.own.model(), fingerprint)?;
-        self.all_rows(name, parts, catalogs)?;
+        self.all_rows(&own.name, parts, catalogs)?;
         if parts.report.is_none() {
-            self.notes.push(format!("the runs that the member `{}` is the mean of are not all trained", shown(name)));
+            let name = shown(&own.name);
+            self.notes.push(format!("the runs that the member `{name}` is the mean of are not all trained"));
         }
-        let members = self.parts(Some(name), parts, catalogs)?;
+        let members = self.parts(Some(&own.name), parts, catalogs)?;
         let mean_of = MeanOf { sampling: parts.sampling.clone(), rows: parts.rows.clone(), out_of_fold, members };
-        Ok(MemberFacts {
-            name: name.to_owned(),
-            sha256: fingerprint.0.clone(),
-            unchanged,
-            run: None,
-            made: None,
-            lineage: Vec::new(),
-            mean_of: Some(mean_of),
-            ensemble_of: Vec::new(),
-        })
+        Ok(MemberFacts { mean_of: Some(mean_of), ..own })
     }
 
     /// A member that is an ensemble itself.
     fn ensemble(
         &mut self,
-        name: &str,
-        fingerprint: &Fingerprint,
+        own: MemberFacts,
         folder: &EnsembleFolder,
         catalogs: &Catalogs,
     ) -> Result<MemberFacts, RecipeError> {
-        let unchanged = self.is_unchanged(name, &folder.model(), fingerprint)?;
-        let (fitted, origin) = (folder.read()?, folder.read_origin()?);
-        let ensemble_of = self.members_of(Some(name), &folder.0, (&fitted, origin.as_ref()), catalogs)?;
-        Ok(MemberFacts {
-            name: name.to_owned(),
-            sha256: fingerprint.0.clone(),
-            unchanged,
-            run: None,
-            made: None,
-            lineage: Vec::new(),
-            mean_of: None,
-            ensemble_of,
-        })
+        let Some(fitted) = self.or_told(&own.name, folder.read()) else { return Ok(own) };
+        let origin = self.or_told(&own.name, folder.read_origin()).flatten();
+        let ensemble_of = self.members_of(Some(&own.name), &folder.0, (&fitted, origin.as_ref()), catalogs)?;
+        Ok(MemberFacts { ensemble_of, ..own })
     }
 
     /// The runs in a folder of members, called after the member whose mean they are.
@@ -228,8 +264,13 @@ impl FoundMembers {
         let trained = parts.report.iter().flat_map(|report| &report.members);
         let of_part = |part: &TrainedMember| {
             let name = of.map_or_else(|| part.name.clone(), |of| format!("{of}/{}", part.name));
-            let run = RunFolder(parts.own.0.join(&part.name));
-            self.member(&name, &run.model(), &part.model, catalogs)
+            let model = RunFolder(parts.own.0.join(&part.name)).model();
+            let file = self.file_now(&name, &model, &part.model)?;
+            let own = MemberFacts::by_file(name, &part.model, file);
+            match file {
+                FileNow::Another => Ok(own),
+                FileNow::Same | FileNow::Gone => self.member(own, &model, catalogs),
+            }
         };
         trained.map(of_part).collect()
     }
@@ -258,52 +299,50 @@ impl FoundMembers {
         self.add(member, "train", &parts.rows, None)
     }
 
-    /// Whether a member's file is there and the same; where not, that is told.
-    fn is_unchanged(&mut self, name: &str, path: &Path, fingerprint: &Fingerprint) -> Result<bool, RecipeError> {
-        let unchanged = path.is_file() && sha256_of_file(path).map_err(RecipeError::io("read", path))? == fingerprint.0;
-        if !unchanged {
-            self.notes.push(format!("the member `{}` is not there any more, or is another file now", shown(name)));
+    /// Whether a member's file is still what it was; where not, that is told.
+    fn file_now(&mut self, name: &str, path: &Path, fingerprint: &Fingerprint) -> Result<FileNow, RecipeError> {
+        let name = shown(name);
+        if !path.is_file() {
+            self.notes.push(format!("the member `{name}` is not there any more"));
+            return Ok(FileNow::Gone);
         }
-        Ok(unchanged)
+        if sha256_of_file(path).map_err(RecipeError::io("read", path))? == fingerprint.0 {
+            return Ok(FileNow::Same);
+        }
+        self.notes.push(format!(
+            "the member `{name}` is another file now, so that what it was made of is not told by what lies there"
+        ));
+        Ok(FileNow::Another)
     }
 
     /// A member by its file, which may lie in the folder of a run.
-    fn member(
-        &mut self,
-        name: &str,
-        path: &Path,
-        fingerprint: &Fingerprint,
-        catalogs: &Catalogs,
-    ) -> Result<MemberFacts, RecipeError> {
-        let unchanged = self.is_unchanged(name, path, fingerprint)?;
-        let snapshot = Snapshot::of(path)?;
+    fn member(&mut self, own: MemberFacts, path: &Path, catalogs: &Catalogs) -> Result<MemberFacts, RecipeError> {
+        let snapshot = self.or_told(&own.name, Snapshot::of(path)).flatten();
         let run = match &snapshot {
             Some(snapshot) => Some(snapshot.run.clone()),
             None => path.parent().map(Path::to_owned),
         };
-        let run = run.map(RunFolder).filter(|run| run.metrics().exists());
+        let mut run = run.map(RunFolder).filter(|run| run.metrics().exists());
+        if let (Some(snapshot), true) = (&snapshot, run.is_some())
+            && !snapshot.is_of_run_now()?
+        {
+            let name = shown(&own.name);
+            self.notes.push(format!("the run of the state `{name}` is another one now, so that it is not told"));
+            run = None;
+        }
         let noted = run.as_ref().map(RunFolder::made_of).transpose()?.flatten();
         let lineage = match (&run, &noted) {
             (Some(run), Some(noted)) => lineage::ancestors(run, &noted.model)?,
             _ => Vec::new(),
         };
         let mut made = match &run {
-            Some(run) => self.run(name, run, noted.as_ref(), catalogs)?,
+            Some(run) => self.run(&own.name, run, noted.as_ref(), catalogs)?,
             None => None,
         };
         if let (Some(made), Some(snapshot)) = (&mut made, &snapshot) {
             made.selection = format!("the state after step {}", snapshot.step);
         }
-        Ok(MemberFacts {
-            name: name.to_owned(),
-            sha256: fingerprint.0.clone(),
-            unchanged,
-            run: run.as_ref().map(|run| folder_name(&run.0)),
-            made,
-            lineage,
-            mean_of: None,
-            ensemble_of: Vec::new(),
-        })
+        Ok(MemberFacts { run: run.as_ref().map(|run| folder_name(&run.0)), made, lineage, ..own })
     }
 
     fn run(

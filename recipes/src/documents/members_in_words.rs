@@ -59,30 +59,44 @@ pub(super) fn made_of(members: &[MemberFacts], data: &[MemberData]) -> String {
             vec![text(&member.name), code(&made.base), hash, ran, prose(&made.selection)]
         });
     let rows: Vec<Vec<String>> = rows.collect();
-    if rows.is_empty() {
-        return "\nNo member lies in the folder of a run, so that nothing is known of what they were made of.\n".into();
-    }
-    let mut out = String::from("\n### What the members were made of\n\n");
     let means: Vec<(&MemberFacts, &MeanOf)> =
         all(members).into_iter().filter_map(|member| Some((member, member.mean_of.as_ref()?))).collect();
+    let inner: Vec<&MemberFacts> = members.iter().flat_map(|member| all(parts(member))).collect();
+    let files = files(data);
+    if [rows.len(), means.len(), inner.len(), files.len()] == [0; 4] {
+        let why = match members.iter().any(|member| member.run.is_some()) {
+            true => "Nothing is known of what the members were made of: what their runs have noted cannot be read.",
+            false => "No member lies in the folder of a run, so that nothing is known of what they were made of.",
+        };
+        return format!("\n{why}\n");
+    }
+    let mut out = String::from("\n### What the members were made of\n");
     if !means.is_empty() {
         let mean = |(member, mean): &(&MemberFacts, &MeanOf)| {
             format!("- **{}:** {}.\n", text(&member.name), prose(&mean.in_words()))
         };
-        out += &format!("{}\n", means.iter().map(mean).collect::<String>());
+        out += &format!("\n{}", means.iter().map(mean).collect::<String>());
     }
-    let headings = ["member", "base model", "its SHA-256", "trained by", "what is exported"];
-    let inner: Vec<&MemberFacts> = members.iter().flat_map(|member| all(parts(member))).collect();
-    let of_inner = |member: &&MemberFacts| vec![text(&member.name), run(member), code(&member.sha256)];
-    let hashes = match inner.is_empty() {
-        true => String::new(),
-        false => {
-            let rows: Vec<Vec<String>> = inner.iter().map(of_inner).collect();
-            format!("\n{}", table(&["member", "run", "SHA-256 of its model"], &rows))
-        }
-    };
-    out +=
-        &format!("{}{hashes}\nThe recipe of each, with every default, is in `ledger.json`.\n", table(&headings, &rows));
+    if !rows.is_empty() {
+        let headings = ["member", "base model", "its SHA-256", "trained by", "what is exported"];
+        out += &format!("\n{}", table(&headings, &rows));
+    }
+    if !inner.is_empty() {
+        let of_inner = |member: &&MemberFacts| vec![text(&member.name), run(member), code(&member.sha256)];
+        let hashes: Vec<Vec<String>> = inner.iter().map(of_inner).collect();
+        out += &format!("\n{}", table(&["member", "run", "SHA-256 of its model"], &hashes));
+    }
+    if !rows.is_empty() {
+        out += "\nThe recipe of each, with every default, is in `ledger.json`.\n";
+    }
+    if !files.is_empty() {
+        out += &format!("\nData:\n\n{}", table(&["split", "file", ">rows", "SHA-256", "of the members"], &files));
+    }
+    out
+}
+
+/// The files of the data, as rows of a table.
+fn files(data: &[MemberData]) -> Vec<Vec<String>> {
     let rows = data.iter().flat_map(|data| {
         let members = text(&data.members.join(", "));
         let row = move |file: &DataFile| {
@@ -91,11 +105,7 @@ pub(super) fn made_of(members: &[MemberFacts], data: &[MemberData]) -> String {
         };
         data.files.iter().map(row)
     });
-    let rows: Vec<Vec<String>> = rows.collect();
-    if !rows.is_empty() {
-        out += &format!("\nData:\n\n{}", table(&["split", "file", ">rows", "SHA-256", "of the members"], &rows));
-    }
-    out
+    rows.collect()
 }
 
 /// A member in a bill of materials, with its base model, or what it is made of, as ancestors.
@@ -151,4 +161,34 @@ pub(super) fn bill_of(exported: &ModelFacts, model: Map<String, Value>, data: &[
         "components": references.iter().zip(data).map(component).collect::<Vec<_>>(),
         "dependencies": [{"ref": "model", "dependsOn": references}],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(name: &str, ensemble_of: Vec<MemberFacts>) -> MemberFacts {
+        MemberFacts {
+            name: name.to_owned(),
+            sha256: format!("hash-of-{name}"),
+            unchanged: true,
+            run: None,
+            made: None,
+            lineage: Vec::new(),
+            mean_of: None,
+            ensemble_of,
+        }
+    }
+
+    #[test]
+    fn members_of_an_ensemble_of_plain_files_are_told_though_no_run_is_known() {
+        let told = made_of(&[member("a", Vec::new())], &[]);
+        assert!(told.contains("nothing is known") && !told.contains("###"), "{told}");
+        let of_files = member("both", vec![member("both/a", Vec::new()), member("both/b", Vec::new())]);
+        let told = made_of(&[of_files], &[]);
+        assert!(told.contains("hash-of-both/a") && told.contains("hash-of-both/b"), "{told}");
+        for part in ["base model", "The recipe of each", "nothing is known"] {
+            assert!(!told.contains(part), "{part} in\n{told}");
+        }
+    }
 }

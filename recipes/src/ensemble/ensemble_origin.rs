@@ -1,5 +1,6 @@
 //! How an ensemble was made: when, with which software, of which predictions, and what was asked for.
 
+use millstream_schemas::recipe::ByteSize;
 use millstream_schemas::{Choice, Fingerprint, escaped};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -35,6 +36,9 @@ pub struct FitRequest {
     pub seed: u64,
     /// Draws for intervals of figures that are no shares of rows.
     pub bootstrap: u32,
+    /// What was held of all predictions, at most; none where an older build has not noted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<ByteSize>,
     /// Whether the model sees images mirrored, too.
     pub flips: bool,
     /// The output of members that have several.
@@ -77,6 +81,9 @@ impl FitRequest {
         say("holdout", self.holdout.to_string());
         say("seed", self.seed.to_string());
         say("bootstrap", self.bootstrap.to_string());
+        if let Some(memory) = self.memory {
+            say("memory", format!("{}B", memory.0));
+        }
         if let Some(name) = &self.output_name {
             say("output-name", name.clone());
         }
@@ -143,6 +150,7 @@ mod tests {
                 holdout: 0.25,
                 seed: 7,
                 bootstrap: 50,
+                memory: Some(ByteSize(1 << 20)),
                 flips: true,
                 output_name: None,
                 recipe: Some("../r.yaml".into()),
@@ -158,7 +166,7 @@ mod tests {
             r"millstream ensemble fit ../a '../it'\''s b' --method selection",
             "--option rounds=5",
             "--option by=loss",
-            r#"--metric f1 --metric '{"top_k":{"k":3}}' --best f1 --holdout 0.25 --seed 7 --bootstrap 50"#,
+            r#"--metric f1 --metric '{"top_k":{"k":3}}' --best f1 --holdout 0.25 --seed 7 --bootstrap 50 --memory 1048576B"#,
             "--recipe ../r.yaml --flips --predictions ../a/predictions.parquet",
             "-o ../both-again",
         ] {

@@ -76,8 +76,11 @@ pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result
     let began = moment::now();
     let method = Ensemble::choose(&options.catalogs.ensembles, &options.method, "--method")?;
     let opened = members::open(&options.members, options.output_name.as_deref(), &options.catalogs)?;
+    require_others(&opened, &options.folder)?;
     let alike = members::require_alike(&opened)?;
     let scores = aligned(&opened, &options.members, &options.predictions, options.memory)?;
+    // before anything is fitted, so that it says which files were read
+    let request = request(options, &opened)?;
     let metrics = metrics(&scores, options)?;
     let described: Vec<_> = opened.iter().map(|member| member.described(&options.folder)).collect();
     let metadata = metadata(&opened, &options.method, scores.classes());
@@ -116,10 +119,22 @@ pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result
         options.folder.write_file(&options.folder.labels(), labels_file::to_text(&fitted.classes).as_bytes())?;
     }
     let origin = Origin::without_base(began, device.as_ref());
-    options.folder.write_origin(&EnsembleOrigin { origin, request: request(options, &opened)? })?;
+    options.folder.write_origin(&EnsembleOrigin { origin, request })?;
     // with this file the others are whole
     options.folder.write(&fitted)?;
     Ok(FitReport { folder: options.folder.0.clone(), ensemble: fitted, exported })
+}
+
+/// Refuses a member that is the very file which the ensemble is written to.
+fn require_others(members: &[Opened], folder: &EnsembleFolder) -> Result<(), RecipeError> {
+    let Ok(own) = folder.model().canonicalize() else { return Ok(()) };
+    match members.iter().find(|member| member.path.canonicalize().is_ok_and(|path| path == own)) {
+        Some(member) => Err(RecipeError::ensemble(
+            &member.path,
+            "it is the model of the ensemble that is to be replaced, and cannot be a member of it; choose another folder",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// What the members gave, in the same order of rows.
@@ -172,6 +187,7 @@ fn request(options: &FitOptions, opened: &[Opened]) -> Result<FitRequest, Recipe
         holdout: options.holdout,
         seed: options.seed,
         bootstrap: options.bootstrap,
+        memory: Some(options.memory),
         flips: options.flips,
         output_name: options.output_name.clone(),
         recipe: options.recipe.as_ref().map(|recipe| options.folder.relative(recipe)),

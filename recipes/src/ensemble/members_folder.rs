@@ -13,6 +13,9 @@ use super::members_report::MembersReport;
 use crate::RecipeError;
 use crate::run_folder::RunFolder;
 
+/// Of the file that says which members lie in a folder.
+const VERSION: u32 = 1;
+
 /// Members that were trained on parts of the rows.
 #[derive(Clone, Debug)]
 pub(crate) struct MembersFolder {
@@ -25,6 +28,11 @@ pub(crate) struct MembersFolder {
     pub(crate) rows: Fingerprint,
     /// What came out; none while members are still to be trained.
     pub(crate) report: Option<MembersReport>,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
 }
 
 #[derive(Deserialize)]
@@ -43,18 +51,25 @@ impl MembersFolder {
     /// None where a folder is of no members.
     ///
     /// # Errors
-    /// Its file cannot be read, or is damaged.
+    /// Its file cannot be read, is damaged, or of another version.
     pub(crate) fn read(folder: &Path) -> Result<Option<Self>, RecipeError> {
         let file = folder.join(MEMBERS);
         if !file.exists() {
             return Ok(None);
         }
         let text = std::fs::read(&file).map_err(RecipeError::io("read", &file))?;
-        let Written { made_of, report } = serde_json::from_slice(&text).map_err(|error| {
-            let message =
-                format!("it is damaged and does not say which members lie here: {}", shown(error.to_string()));
+        let damaged = |error: serde_json::Error| {
+            let message = format!(
+                "it is damaged, or of another program, and does not say which members lie here: {}",
+                shown(error.to_string())
+            );
             RecipeError::ensemble(&file, message)
-        })?;
+        };
+        let Version { version } = serde_json::from_slice(&text).map_err(damaged)?;
+        if version != VERSION {
+            return Err(RecipeError::ensemble(&file, format!("it has version {version}, this build reads {VERSION}")));
+        }
+        let Written { made_of, report } = serde_json::from_slice(&text).map_err(damaged)?;
         let own = RunFolder(folder.to_owned());
         Ok(Some(Self { own, sampling: made_of.sampling, rows: made_of.rows, report }))
     }
@@ -74,8 +89,26 @@ impl MembersFolder {
             return None;
         }
         let words = ["millstream", "ensemble", "members", "recipe.yaml"].map(str::to_owned).into_iter();
-        let words = words.chain(self.sampling.options()).chain(["-o".to_owned(), output.to_owned()]);
+        let report = self.report.as_ref();
+        let bootstrap = report.and_then(|report| report.bootstrap).map(|draws| ("--bootstrap", draws.to_string()));
+        let memory = report.and_then(|report| report.memory).map(|memory| ("--memory", format!("{}B", memory.0)));
+        let measured = bootstrap.into_iter().chain(memory).flat_map(|(name, value)| [name.to_owned(), value]);
+        let words = words.chain(self.sampling.options()).chain(measured).chain(["-o".to_owned(), output.to_owned()]);
         Some(in_shell(&words.collect::<Vec<_>>()))
+    }
+}
+
+/// Refuses a folder of members where one run is wanted: it has a recipe, too.
+///
+/// # Errors
+/// It is one.
+pub(crate) fn require_one_run(folder: &Path) -> Result<(), RecipeError> {
+    match folder.join(MEMBERS).exists() && !RunFolder(folder.to_owned()).has_begun() {
+        true => Err(RecipeError::ensemble(
+            folder,
+            "it holds members that were trained on parts of the rows, each of which is a run; name the folder of one of them",
+        )),
+        false => Ok(()),
     }
 }
 
@@ -94,8 +127,28 @@ mod tests {
         let found = MembersFolder::read(place.path()).unwrap().unwrap();
         assert_eq!((found.sampling, found.rows), (Sampling::Bags { count: 3, seed: 7 }, Fingerprint("12ab".into())));
         assert!(found.report.is_none(), "members are under way");
-        std::fs::write(&file, r#"{"version": 1, "made"#).unwrap();
-        let message = MembersFolder::read(place.path()).unwrap_err().to_string();
-        assert!(message.contains(MEMBERS) && message.contains("it is damaged"), "{message}");
+        for (text, words) in [
+            (r#"{"version": 1, "made"#, "it is damaged"),
+            (r#"[{"name": "another program's"}]"#, "it is damaged, or of another program"),
+            (r#"{"version": 2, "made_of": {}}"#, "it has version 2, this build reads 1"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let message = MembersFolder::read(place.path()).unwrap_err().to_string();
+            assert!(message.contains(MEMBERS) && message.contains(words), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_folder_of_members_with_its_recipe_is_not_taken_for_a_run() {
+        let place = tempfile::tempdir().unwrap();
+        let run = RunFolder(place.path().to_owned());
+        std::fs::write(run.recipe(), "version: 1").unwrap();
+        require_one_run(place.path()).unwrap();
+        std::fs::write(place.path().join(MEMBERS), "{}").unwrap();
+        let message = require_one_run(place.path()).unwrap_err().to_string();
+        assert!(message.contains("name the folder of one of them"), "{message}");
+        // beside a run it is of another program
+        std::fs::write(run.fingerprints(), "{}").unwrap();
+        require_one_run(place.path()).unwrap();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use millstream_schemas::recipe::ByteSize;
 use millstream_schemas::{Fingerprint, count};
 use millstream_training::metrics::{Evaluation, FigureKind};
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,12 @@ pub struct MembersReport {
     pub members: Vec<TrainedMember>,
     /// What is known of the figures beside the loss, in order.
     pub figures: Vec<FigureKind>,
+    /// Draws for intervals of figures that are no shares of rows; none where an older build has not noted them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<u32>,
+    /// What was held of all predictions, at most; none likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<ByteSize>,
     /// What all members together give for the rows that each has not seen.
     pub out_of_fold: Evaluation,
     /// The mean of the members as one model, which these answers stand for.

@@ -23,7 +23,7 @@ pub(crate) use files::MEMBERS;
 pub use fit::{FitOptions, FitReport, fit};
 
 pub use member_rows::Sampling;
-pub(crate) use members_folder::MembersFolder;
+pub(crate) use members_folder::{MembersFolder, require_one_run};
 pub use members_report::{MembersReport, TrainedMember};
 pub(crate) use snapshots::Snapshot;
 pub use snapshots::snapshots;

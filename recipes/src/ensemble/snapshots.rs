@@ -2,12 +2,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use millstream_schemas::recipe::AdaptersOutput;
-use millstream_schemas::{files, shown_path};
+use millstream_schemas::{Fingerprint, files, shown_path};
 use millstream_training::checkpoint::{self, Checkpoint};
 use serde::{Deserialize, Serialize};
 
 use super::files::EnsembleFolder;
 use super::members::read_recipe;
+use super::members_folder::require_one_run;
+use crate::origin::Origin;
 use crate::preprocessing::Preprocessing;
 use crate::run_folder::RunFolder;
 use crate::run_start::made_of;
@@ -23,6 +25,9 @@ pub(crate) struct Snapshot {
     pub(crate) run: PathBuf,
     /// The step after which it was so.
     pub(crate) step: u64,
+    /// What tells that run from another one that takes its folder later; none in files of older builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    began: Option<Fingerprint>,
 }
 
 impl Snapshot {
@@ -35,6 +40,20 @@ impl Snapshot {
         let noted = noted(folder)?.remove(&*name.to_string_lossy());
         Ok(noted.map(|noted| Self { run: folder.join(noted.run), ..noted }))
     }
+
+    /// Whether the run in its folder is the one that it is a state of, as far as that was noted.
+    ///
+    /// # Errors
+    /// What the run has noted of its beginning cannot be read, or is damaged.
+    pub(crate) fn is_of_run_now(&self) -> Result<bool, RecipeError> {
+        Ok(self.began.is_none() || beginning(&RunFolder(self.run.clone()))? == self.began)
+    }
+}
+
+/// What tells a run from others that may take its folder, and stays when it goes on; none where nothing has begun.
+fn beginning(run: &RunFolder) -> Result<Option<Fingerprint>, RecipeError> {
+    let began = Origin::of_run(run)?.map(|origin| origin.began);
+    Ok(run.made_of()?.map(|made_of| Fingerprint::of(&(began, made_of.model, made_of.train, made_of.adapters))))
 }
 
 /// The states in a folder, by the names of their files.
@@ -44,7 +63,11 @@ fn noted(folder: &Path) -> Result<BTreeMap<String, Snapshot>, RecipeError> {
         return Ok(BTreeMap::new());
     }
     let text = std::fs::read(&file).map_err(RecipeError::io("read", &file))?;
-    let damaged = |_| RecipeError::ensemble(&file, "it is damaged: it does not say of which run these states are");
+    let damaged = |_| {
+        let message = "it is damaged, or of another program: it does not say of which run the states here are; delete it and write them anew by \
+                       `millstream ensemble snapshots`, or move it away";
+        RecipeError::ensemble(&file, message)
+    };
     serde_json::from_slice(&text).map_err(damaged)
 }
 
@@ -58,6 +81,7 @@ pub fn snapshots(run: &Path, to: &Path, catalogs: &Catalogs) -> Result<Vec<PathB
     if !folder.recipe().exists() {
         return Err(RecipeError::NoRunToResume { folder: run.to_owned(), found: folder.holds()? });
     }
+    require_one_run(run)?;
     let mut recipe = read_recipe(&folder.recipe(), catalogs)?;
     recipe.output.folder = run.to_owned();
     let opened = Opened::open(&recipe, catalogs)?;
@@ -72,7 +96,7 @@ pub fn snapshots(run: &Path, to: &Path, catalogs: &Catalogs) -> Result<Vec<PathB
     let classes = opened.train.classes();
     let of_run = Preprocessing::of(&opened.recipe, &opened.train, &opened.spec, opened.loss.reads()).metadata();
     let (mut written, mut noted) = (Vec::with_capacity(states.len()), noted(to)?);
-    let own = PathBuf::from(EnsembleFolder(to.to_owned()).relative(run));
+    let (own, began) = (PathBuf::from(EnsembleFolder(to.to_owned()).relative(run)), beginning(&folder)?);
     for (step, parameters) in states {
         let mut metadata = vec![of_run.clone(), ("millstream.steps".to_owned(), step.to_string())];
         if !classes.is_empty() {
@@ -83,7 +107,7 @@ pub fn snapshots(run: &Path, to: &Path, catalogs: &Catalogs) -> Result<Vec<PathB
         let name = format!("step-{step}.onnx");
         let path = to.join(&name);
         files::replace_file_by(&path, |out| model.write_to(out)).map_err(RecipeError::io("write", &path))?;
-        noted.insert(name, Snapshot { run: own.clone(), step });
+        noted.insert(name, Snapshot { run: own.clone(), step, began: began.clone() });
         written.push(path);
     }
     let file = to.join(STATES);
@@ -111,4 +135,34 @@ fn states(folder: &RunFolder) -> Result<Vec<State>, RecipeError> {
     }
     found.sort_by_key(|(step, _)| *step);
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_state_is_not_one_of_a_run_that_took_the_folder_later_and_stays_one_of_a_run_that_goes_on() {
+        let place = tempfile::tempdir().unwrap();
+        let run = RunFolder(place.path().join("run"));
+        let write = |began: &str, evaluate: &str| {
+            let print = |text: &str| Fingerprint::of_bytes(text.as_bytes());
+            let made_of = json!({"model.path": print("m"), "data.train": print("t"), "data.evaluate": print(evaluate)})
+                .to_string();
+            run.write(&run.fingerprints(), made_of.as_bytes()).unwrap();
+            Origin::without_base(began.to_owned(), None).write(&run).unwrap();
+        };
+        std::fs::create_dir_all(&run.0).unwrap();
+        write("2026-11-27T03:11:00Z", "e");
+        let snapshot = Snapshot { run: run.0.clone(), step: 3, began: beginning(&run).unwrap() };
+        assert!(snapshot.began.is_some() && snapshot.is_of_run_now().unwrap());
+        write("2026-11-27T03:11:00Z", "other rows to evaluate on");
+        assert!(snapshot.is_of_run_now().unwrap(), "it went on");
+        write("2026-11-27T04:00:00Z", "e");
+        assert!(!snapshot.is_of_run_now().unwrap(), "another run is there");
+        let older: Snapshot = serde_json::from_value(json!({"run": run.0, "step": 3})).unwrap();
+        assert!(older.is_of_run_now().unwrap(), "of a build that has not noted it");
+    }
 }

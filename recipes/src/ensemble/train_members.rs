@@ -140,7 +140,8 @@ fn begin(recipe: &Recipe, dataset: &Dataset, options: &MembersOptions) -> Result
     Ok(wanted)
 }
 
-/// Writes the recipe as it was given, with every default, where it is not there yet: those of the members name parts of the rows.
+/// Writes the recipe of all rows, with every default and imported rows by the files that they became, where it is not there yet: those of the
+/// members name parts of the rows.
 fn note_recipe(recipe: &Recipe, options: &MembersOptions) -> Result<(), RecipeError> {
     let own = RunFolder(options.folder.clone());
     if own.recipe().exists() {
@@ -303,6 +304,8 @@ fn report(
         answered,
         members,
         figures: metrics.figures().into_iter().filter(is_there).collect(),
+        bootstrap: Some(options.bootstrap),
+        memory: Some(options.memory),
         out_of_fold,
         model,
         predictions: own.predictions(),

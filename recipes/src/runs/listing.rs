@@ -76,7 +76,7 @@ pub(super) fn all(folder: &Path) -> Result<(Vec<Found>, Vec<String>), RecipeErro
     for place in folders {
         let entry = if place.join("ensemble.json").exists() {
             ensemble(folder, &place)
-        } else if place.join(MEMBERS).exists() {
+        } else if place.join(MEMBERS).exists() && !RunFolder(place.clone()).metrics().exists() {
             members(folder, &place)
         } else if StudyFolder::new(&place).holds_study() {
             study(folder, &place)

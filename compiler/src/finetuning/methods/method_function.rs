@@ -67,6 +67,8 @@ pub struct Added {
     pub is_alone: bool,
     /// Whether it leaves what the layers themselves make as it is, and so goes together with any other method.
     pub is_apart: bool,
+    /// Weights of the model itself that were given the numbers that a file holds whole, whether it can be merged or not.
+    pub replaced: Vec<ValueId>,
     /// Parameters that a file holds whole, and that the model has no place for.
     pub whole_left_out: Vec<String>,
     /// What files of adapters hold of it.

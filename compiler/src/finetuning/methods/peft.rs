@@ -373,6 +373,7 @@ impl FromAdapter<'_> {
                 return Err(CompilerError::setting("", message));
             }
             model.graph.set_constant(form.value, Constant::f32(own.shape, tensor.values()));
+            added.replaced.push(form.value);
             if let Some(merged) = &mut added.merged {
                 let rule = Arc::new(|own: &Constant, _: &[&Constant]| own.clone());
                 // in front, so that what is written into the same weight finds it
