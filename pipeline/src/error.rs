@@ -399,8 +399,8 @@ impl Damage {
     }
 }
 
-/// A row, by what its image is called where the data say it.
-pub(crate) fn row_in_words(row: &RowId, image: Option<&str>) -> String {
+/// A row, by what its image is called where the data say it, in words for a message.
+pub fn row_in_words(row: &RowId, image: Option<&str>) -> String {
     image.map_or_else(|| row.to_string(), |image| format!("`{}` ({row})", shown(image)))
 }
 

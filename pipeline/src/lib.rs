@@ -56,7 +56,7 @@ pub use {arrow_array, arrow_schema};
 pub use class_draws::rows_drawn;
 pub use class_histogram::ClassHistogram;
 pub use dataset::{DataFile, Dataset, Row, RowGroupSize};
-pub use error::{Damage, PipelineError};
+pub use error::{Damage, PipelineError, row_in_words};
 pub use joint_batches::{JointBatches, JointCounts, JointStreams};
 pub use monitor::{Monitor, StreamCounters};
 pub use prediction_file::{PredictionWriter, predictions_header, read_predictions};

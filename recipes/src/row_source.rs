@@ -1,9 +1,9 @@
 use std::path::Path;
 
 use millstream_pipeline::encodings::{Encoders, StreamFacts, View, WantedTensor, short_form};
-use millstream_pipeline::{Dataset, PipelineError, SplitRole};
+use millstream_pipeline::{Dataset, PipelineError, SplitRole, row_in_words};
 use millstream_schemas::recipe::{DataRecipe, Patterns};
-use millstream_schemas::{BatchSpec, Choice, SchemaError, TARGETS, TensorRole, shown};
+use millstream_schemas::{BatchSpec, Choice, SchemaError, TARGETS, TensorRole};
 use millstream_transforms::Chain;
 
 use crate::image_inputs::ImageInputs;
@@ -80,10 +80,7 @@ impl RowSource {
         let stream = StreamFacts { dataset: &self.dataset, chain: &self.chain, seed };
         self.encoders.spec(&stream, batch).map_err(|error| match error {
             PipelineError::Damaged { row, image, damage } => {
-                let row = match image {
-                    Some(image) => format!("`{}` ({row})", shown(image)),
-                    None => row.to_string(),
-                };
+                let row = row_in_words(&row, image.as_deref());
                 let message = format!("the first image decides the size of all, and none can be used; {row}: {damage}");
                 RecipeError::mismatch(place, message)
             }

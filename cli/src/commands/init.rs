@@ -167,9 +167,25 @@ fn told(report: &InitReport, arguments: &arguments::Init) -> String {
         text.push_str(&output::prose(&harmless(decision)));
     }
     text.push_str(&format!("written: {path}\n"));
-    let next = if arguments.model.is_some() { "train" } else { "preview" };
-    text.push_str(&format!("next: millstream {next} {}\n", quoted(&arguments.output.to_string_lossy())));
+    let recipe = quoted(&arguments.output.to_string_lossy());
+    text.push_str(&match (&arguments.model, report.can_be_previewed) {
+        (Some(_), _) => format!("next: millstream train {recipe}\n"),
+        (None, true) => format!("next: millstream preview {recipe}\n"),
+        (None, false) => format!("next: millstream {}\n", with_a_model(arguments)),
+    });
     text
+}
+
+/// The same command with a model, for data of which there is nothing to be shown.
+fn with_a_model(arguments: &arguments::Init) -> String {
+    let mut words = vec!["init".to_owned(), quoted(&arguments.data.to_string_lossy()), "MODEL.onnx".to_owned()];
+    let mut option = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
+    arguments.evaluate.iter().for_each(|data| option("--evaluate", &data.to_string_lossy()));
+    arguments.label.iter().for_each(|label| option("--label", label));
+    arguments.run.iter().for_each(|run| option("--run", &run.to_string_lossy()));
+    option("-o", &arguments.output.to_string_lossy());
+    words.push("--overwrite".into());
+    words.join(" ")
 }
 
 #[cfg(test)]

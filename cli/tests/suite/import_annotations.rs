@@ -2,19 +2,21 @@
 
 use std::fs;
 use std::io::Cursor;
+use std::sync::Arc;
 
-use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
+use arrow_array::{Array, ArrayRef, BinaryArray, ListArray, StringArray, StructArray};
+use arrow_schema::{DataType, Field};
 use image::{GrayImage, ImageFormat, Luma};
 use millstream::schemas::Features;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 
-use crate::dataset;
 use crate::import::{batches, parquet};
 use crate::onnx::{model, node, tensor, weight};
 use crate::workplace::{Workplace, has_runtime};
+use crate::{columns, dataset};
 
 /// A picture of 20 by 24 pixels.
 fn put(place: &Workplace, name: &str, number: usize) {
@@ -167,6 +169,55 @@ fn coco_gives_boxes_in_pixels_with_the_names_of_their_categories() {
     assert!(left_out(&report).contains("20×24 pixels, and its annotations are of 20×48"), "{report}");
     write(&place, "coco/annotations/instances_train2017.json", &wrong.replace("\"file_name\"", "\"name\""));
     place.run(&["import", "coco", "-o", "wrong"]).failed_with(&["instances_train2017.json", "file_name"]);
+}
+
+#[test]
+fn rows_whose_classes_cannot_be_used_are_previewed_where_the_recipe_leaves_classes_out() {
+    let place = Workplace::bare();
+    let pictures: BinaryArray = dataset::rows(0, 5).into_iter().map(|row| row.image).collect();
+    let names = StringArray::from(vec!["a.png", "b.png", "c.png", "d.png", "e.png"]);
+    let fields = vec![Field::new("bytes", DataType::Binary, true), Field::new("path", DataType::Utf8, true)];
+    let images = StructArray::new(fields.into(), vec![Arc::new(pictures), Arc::new(names)], None);
+    // the last box of all has three numbers
+    let mut boxes = vec![vec![vec![0.0, 0.0, 20.0, 24.0], vec![3.0, 3.0, 10.0, 10.0]]; 4];
+    boxes.push(vec![vec![1.0, 1.0, 5.0]]);
+    let boxes = columns::lists_of_lists(boxes);
+    // classes; one that is null, −1, one too few
+    let of_rows = [vec![Some(0), Some(1)], vec![Some(0), None], vec![Some(-1), Some(0)], vec![Some(1)], vec![Some(0)]];
+    let of_rows = ListArray::from_iter_primitive::<Int64Type, _, _>(of_rows.into_iter().map(Some));
+    let fields = vec![
+        Field::new("bbox", boxes.data_type().clone(), true),
+        Field::new("category", of_rows.data_type().clone(), true),
+    ];
+    let objects = StructArray::new(fields.into(), vec![boxes, Arc::new(of_rows)], None);
+    let shared: [(&str, ArrayRef); 2] = [("image", Arc::new(images)), ("objects", Arc::new(objects))];
+    dataset::write_columns(&place.path("rows.parquet"), &shared, false);
+    let sheet = |more: &str, damaged: &str| {
+        let recipe = format!(
+            "version: 1\ndata:\n  train: rows.parquet\n  damaged: {damaged}\n  inputs: {{image: {{image: {{column: image}}}}}}\n  \
+             targets: {{boxes: {{boxes: {{column: objects, convention: coco, most: 4{more}}}}}}}\ntransforms: {{train: [{{resize: {{size: \
+             16}}}}]}}\noutput: {{folder: run}}\n"
+        );
+        place.write("boxes.yaml", &recipe);
+        place.run(&["preview", "boxes.yaml", "-n", "5", "-k", "1", "-o", "sheet.png"])
+    };
+    let left_out = |more: &str| {
+        let ran = sheet(more, "skip");
+        let lines: Vec<String> =
+            ran.stderr.lines().filter(|line| line.contains("is left out")).map(str::to_owned).collect();
+        ran.done();
+        lines
+    };
+    let lines = left_out(", class_field: ''");
+    assert!(lines.len() == 1 && lines[0].contains("`e.png` (rows"), "{lines:?}");
+    // the one row whose classes are known has the colours of two
+    let shown = image::open(place.path("sheet.png")).unwrap().to_rgb8();
+    for colour in [[86, 180, 233], [230, 159, 0]] {
+        let found = shown.enumerate_pixels().filter(|(x, _, pixel)| *x < 168 && pixel.0 == colour).count();
+        assert!(found > 100, "{found} pixels of {colour:?}");
+    }
+    assert_eq!(left_out("").len(), 4);
+    sheet(", class_field: ''", "fail").failed_with(&["`e.png` (rows", "where four are wanted"]);
 }
 
 #[test]

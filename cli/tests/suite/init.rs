@@ -109,6 +109,10 @@ fn without_a_model_there_is_a_recipe_of_the_data_that_previews_and_takes_one() {
     place.write("numbers.csv", &format!("a,b,label\n{rows}"));
     let said = place.run(&["init", "numbers.csv", "-o", "numbers.yaml"]).done();
     assert!(said.contains("the numbers of 2 columns"), "{said}");
+    // there is nothing to be shown of them
+    assert!(said.contains("next: millstream init numbers.csv MODEL.onnx -o numbers.yaml --overwrite"), "{said}");
+    let numbers = String::from_utf8(place.read("numbers.yaml")).unwrap();
+    assert!(!said.contains("preview") && !numbers.contains("preview"), "{said} {numbers}");
 }
 
 #[test]

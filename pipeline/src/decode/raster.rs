@@ -64,10 +64,12 @@ pub(super) fn decode(
     Ok(())
 }
 
+/// Chunks of a PNG that are not decoded.
+pub(super) const METADATA_OF_PNG: [&[u8; 4]; 4] = [b"iCCP", b"iTXt", b"tEXt", b"zTXt"];
+
 /// A PNG without its colour profile and texts: its reader would decompress them, a thousand times their size and more, and
 /// nothing here uses them. Other formats keep such data as it is, so it takes no more than the file.
 fn without_metadata(bytes: &[u8], format: Format) -> Cow<'_, [u8]> {
-    const LEFT_OUT: [&[u8; 4]; 4] = [b"iCCP", b"iTXt", b"tEXt", b"zTXt"];
     const SIGNATURE: usize = 8;
     if format != Format::Png || bytes.len() < SIGNATURE {
         return Cow::Borrowed(bytes);
@@ -81,7 +83,7 @@ fn without_metadata(bytes: &[u8], format: Format) -> Cow<'_, [u8]> {
         if end > bytes.len() {
             break; // cut off: the decoder says it
         }
-        if LEFT_OUT.contains(&kind) {
+        if METADATA_OF_PNG.contains(&kind) {
             kept.get_or_insert_with(|| bytes[..at].to_vec());
         } else if let Some(kept) = &mut kept {
             kept.extend_from_slice(&bytes[at..end]);

@@ -3,11 +3,12 @@
 use super::decode_error::DecodeError;
 use super::format::Format;
 use super::header::Header;
+use super::raster::METADATA_OF_PNG;
 
 /// What stands before the chunks of a PNG.
 const PNG_SIGNATURE: usize = 8;
 
-/// Refuses an image whose bytes end before it does, where its format says that: JPEG and PNG. `header` is the answer of
+/// Refuses an image whose bytes end before its pixels do, where its format says that: JPEG and PNG. `header` is the answer of
 /// [`header`](super::header()) for the same bytes.
 ///
 /// # Errors
@@ -20,10 +21,12 @@ pub fn require_end(bytes: &[u8], header: &Header) -> Result<(), DecodeError> {
     }
 }
 
-/// Goes from chunk to chunk: four bytes of its length, four of its type, what it holds, and four of a sum.
+/// Goes from chunk to chunk: four bytes of its length, four of its type, what it holds, and four of a sum. The pixels are all there, and
+/// the decoder is done, where a chunk of another type begins behind theirs.
 fn end_of_png(bytes: &[u8]) -> Result<(), DecodeError> {
     let cut = |reason: String| DecodeError::Truncated { format: Format::Png.name(), reason };
     let mut rest = bytes.get(PNG_SIGNATURE..).unwrap_or_default();
+    let mut has_pixels = false;
     loop {
         let Some((length, after)) = rest.split_first_chunk::<4>() else {
             return Err(cut("it has no chunk `IEND`".into()));
@@ -32,7 +35,13 @@ fn end_of_png(bytes: &[u8]) -> Result<(), DecodeError> {
         let chunk = whole.and_then(|whole| after.split_at_checked(whole));
         match (after.first_chunk::<4>(), chunk) {
             (Some(b"IEND"), _) => return Ok(()),
-            (Some(_), Some((_, behind))) => rest = behind,
+            // the decoder does not see those
+            (Some(kind), Some((_, behind))) if METADATA_OF_PNG.contains(&kind) => rest = behind,
+            (Some(kind), _) if has_pixels && kind != b"IDAT" => return Ok(()),
+            (Some(kind), Some((_, behind))) => {
+                has_pixels |= kind == b"IDAT";
+                rest = behind;
+            }
             _ => return Err(cut(format!("a chunk goes on behind its {} bytes", bytes.len()))),
         }
     }
@@ -78,6 +87,27 @@ mod tests {
                 // it would be refused when it is trained on
                 decode(cut, TransparencyPolicy::default()).unwrap_err();
             }
+        }
+    }
+
+    #[test]
+    fn a_png_that_is_cut_behind_its_pixels_is_refused_where_the_decoder_refuses_it_and_nowhere_else() {
+        let whole = encoded(Format::Png);
+        // the last chunk has no data
+        let (front, end) = whole.split_at(whole.len() - 12);
+        let chunk = |kind: &[u8; 4]| [&8_u32.to_be_bytes()[..], kind, b"whatever", b"sum."].concat();
+        for kinds in [&[b"tEXt"][..], &[b"tEXt", b"tIME"], &[b"tIME", b"tEXt"], &[b"fcTL", b"fdAT", b"fcTL", b"fdAT"]] {
+            let behind: Vec<u8> = kinds.iter().flat_map(|kind| chunk(kind)).collect();
+            let longer = [front, &behind, end].concat();
+            let (mut taken, mut refused) = (0, 0);
+            for length in front.len() - 20..=longer.len() {
+                let cut = &longer[..length];
+                let is_decoded = decode(cut, TransparencyPolicy::default()).is_ok();
+                let is_whole = require_end(cut, &header(cut).unwrap()).is_ok();
+                assert_eq!(is_whole, is_decoded, "{kinds:?} {length}");
+                if is_whole { taken += 1 } else { refused += 1 }
+            }
+            assert!(taken > 4 && refused >= 28, "{kinds:?} {taken} {refused}");
         }
     }
 

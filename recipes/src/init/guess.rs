@@ -57,6 +57,13 @@ pub(super) enum Input {
     Numbers { input: String, columns: Vec<String> },
 }
 
+impl Input {
+    /// Whether people are shown it.
+    pub(super) fn is_shown(&self) -> bool {
+        !matches!(self, Self::Numbers { .. })
+    }
+}
+
 /// The last layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Head {

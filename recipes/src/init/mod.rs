@@ -28,6 +28,8 @@ pub struct InitReport {
     pub text: String,
     /// What was decided, and why; first what is in `imported`.
     pub decisions: Vec<String>,
+    /// Whether there is an image or a text that `preview` shows.
+    pub can_be_previewed: bool,
     /// How the data became Parquet, where they were none.
     #[serde(skip)]
     pub imported: Vec<String>,
@@ -45,11 +47,13 @@ pub struct InitReport {
 /// trains: then the reason of the likeliest.
 pub fn init(options: &InitOptions) -> Result<InitReport, RecipeError> {
     let guess = Guess::of(options).map_err(|error| named(error, options))?;
+    let can_be_previewed = guess.input.is_shown();
     if guess.model.is_none() {
         let text = recipe_lines::written(&guess, None);
         let read = RecipeText::new(&text, Path::new("recipe.yaml"), &options.folder, &[])?;
         let recipe = load(&read, &options.catalogs)?;
-        return Ok(InitReport { text, decisions: guess.decisions_of_data(), imported: guess.imported, recipe });
+        let decisions = guess.decisions_of_data();
+        return Ok(InitReport { text, decisions, can_be_previewed, imported: guess.imported, recipe });
     }
     let mut reason: Option<RecipeError> = None;
     for head in guess.heads() {
@@ -60,7 +64,7 @@ pub fn init(options: &InitOptions) -> Result<InitReport, RecipeError> {
                 if let Some(reason) = reason {
                     decisions.push(format!("the usual last layer cannot be: {}", with_causes(&reason)));
                 }
-                return Ok(InitReport { text, decisions, imported: guess.imported, recipe });
+                return Ok(InitReport { text, decisions, can_be_previewed, imported: guess.imported, recipe });
             }
             Err(error) => {
                 reason.get_or_insert(error);

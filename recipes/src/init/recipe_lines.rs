@@ -23,12 +23,13 @@ pub(super) fn written(guess: &Guess, head: Option<Head>) -> String {
         text.push_str(line);
         text.push('\n');
     };
-    line(match head {
-        Some(_) => "# `millstream check` says what this recipe does, `millstream train` does it.",
-        None => {
-            "# `millstream preview` shows what this recipe makes of the rows; `millstream train` wants a model besides."
-        }
-    });
+    match head {
+        Some(_) => line("# `millstream check` says what this recipe does, `millstream train` does it."),
+        None if guess.input.is_shown() => line(
+            "# `millstream preview` shows what this recipe makes of the rows; `millstream train` wants a model besides.",
+        ),
+        None => {}
+    }
     line("version: 1");
     line("seed: 1");
     match (&guess.model, head) {

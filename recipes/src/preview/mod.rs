@@ -49,6 +49,8 @@ pub enum PreviewSheet {
 pub struct Preview {
     recipe: Recipe,
     source: RowSource,
+    /// The same rows with the classes of boxes that a model is not asked for: whoever looks at pictures wants to see them.
+    with_classes: Option<RowSource>,
     transforms: Catalog<Transform>,
 }
 
@@ -72,23 +74,25 @@ impl Preview {
             output: &recipe.output.folder,
             known: None,
         };
-        let with_classes = with_classes_of_boxes(data)
-            .and_then(|data| RowSource::open(&Wanted { data: &data, ..wanted }, chain.clone()).ok());
-        let opened = with_classes.map_or_else(|| RowSource::open(&wanted, chain.clone()), Ok);
-        let source = match opened {
+        let source = match RowSource::open(&wanted, chain.clone()) {
             Err(error) if data.label.is_none() && data.targets.is_empty() => {
                 let without_label = DataRecipe { label: Some(String::new()), ..data.clone() };
-                RowSource::open(&Wanted { data: &without_label, ..wanted }, chain).map_err(|_| error)?
+                RowSource::open(&Wanted { data: &without_label, ..wanted }, chain.clone()).map_err(|_| error)?
             }
             other => other?,
         };
-        Ok(Self { recipe: recipe.clone(), source, transforms: catalogs.transforms.clone() })
+        // what training does not read is no reason to show nothing
+        let with_classes = with_classes_of_boxes(data).and_then(|data| {
+            RowSource::open(&Wanted { data: &data, known: Some(&source.dataset), ..wanted }, chain).ok()
+        });
+        Ok(Self { recipe: recipe.clone(), source, with_classes, transforms: catalogs.transforms.clone() })
     }
 
     /// Of data that are opened already, for training.
     pub fn of(opened: &Opened) -> Self {
         let OpenedParts { recipe, train, catalogs, .. } = &**opened;
-        Self { recipe: recipe.clone(), source: train.clone(), transforms: catalogs.transforms.clone() }
+        let (source, transforms) = (train.clone(), catalogs.transforms.clone());
+        Self { recipe: recipe.clone(), source, with_classes: None, transforms }
     }
 
     /// What the pictures do not show: transforms of whole batches, and labels that may no longer fit.
@@ -132,12 +136,15 @@ impl Preview {
         }
         match self.source.shown_column()?.1 {
             View::Text => text::render(&self.source, &self.recipe.data, drawn).map(PreviewSheet::Text),
-            _ => rows::render(&self.source, &self.recipe.data, drawn).map(PreviewSheet::Image),
+            _ => {
+                let classes = self.with_classes.as_ref();
+                rows::render(&self.source, classes, &self.recipe.data, drawn).map(PreviewSheet::Image)
+            }
         }
     }
 }
 
-/// With the classes of boxes that a model is not asked for: whoever looks at pictures wants to see them. None where nothing is different.
+/// With the classes of boxes that a model is not asked for. None where nothing is different.
 fn with_classes_of_boxes(data: &DataRecipe) -> Option<DataRecipe> {
     let mut shown = data.clone();
     let mut is_other = false;

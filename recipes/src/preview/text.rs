@@ -1,13 +1,13 @@
 use std::fmt;
 
 use millstream_pipeline::encodings::{Mark, StreamFacts};
-use millstream_pipeline::{Drawn, MarkReader, PipelineError, Value};
-use millstream_schemas::recipe::{DamagedPolicy, DataRecipe};
+use millstream_pipeline::{Drawn, MarkReader, Value};
+use millstream_schemas::recipe::DataRecipe;
 use millstream_schemas::{count, escaped, shown};
 use millstream_transforms::{TextDrawing, TextEdit};
 use serde::Serialize;
 
-use super::rows::row_id;
+use super::rows::{row_id, unless_left_out};
 use super::word_diff::{TextChange, TextPiece, word_diff};
 use super::{Drawing, DrawnPreview, DrawnRow};
 use crate::RecipeError;
@@ -63,15 +63,7 @@ pub(super) fn render(source: &RowSource, data: &DataRecipe, drawn: &DrawnPreview
     let reader = MarkReader::new(&source.encoders, &stream)?;
     let mut rows = Vec::new();
     for row in &drawn.rows {
-        match render_row(source, &reader, row) {
-            Ok(row) => rows.push(row),
-            Err(RecipeError::Pipeline(PipelineError::Damaged { row, damage, .. }))
-                if data.damaged != DamagedPolicy::Fail =>
-            {
-                tracing::warn!(%row, %damage, "row left out");
-            }
-            Err(error) => return Err(error),
-        }
+        rows.extend(unless_left_out(source, data, render_row(source, &reader, row))?);
     }
     Ok(TextPreview { rows })
 }
