@@ -10,6 +10,7 @@ use millstream::schemas::recipe::LARGEST_BATCH;
 use millstream::training::range_test::RangeTest;
 
 use crate::colour::Color;
+use crate::command_notes::noted;
 pub(crate) use crate::ensemble_arguments::{Ensemble, EnsembleCommand, EnsembleFit, EnsembleMembers, MeasureArguments};
 pub(crate) use crate::import_arguments::Import;
 pub(crate) use crate::recipe_arguments::RecipeArguments;
@@ -40,8 +41,8 @@ Exit codes:
   1    an error, printed on the standard error output; or a report of `check` or
        `runtime doctor` that says no
   2    the command line is wrong
-  3    `train` or `search` was interrupted by Ctrl-C or SIGTERM and has saved;
-       go on with `train --resume` or `search resume`
+  3    interrupted by Ctrl-C or SIGTERM: `train` and `search` have saved, and go on
+       with `train --resume` and `search resume`; others say in their help what stays
   130  ended at once by a second Ctrl-C (143 by a second SIGTERM); the last
        checkpoint is whole
 
@@ -63,7 +64,7 @@ pub(crate) fn read() -> Arguments {
             millstream::runtime::VERSION
         )
     });
-    let command = Arguments::command().long_version(VERSION.as_str());
+    let command = noted(Arguments::command()).long_version(VERSION.as_str());
     let matches = command.term_width(terminal::output_width().min(WIDEST_HELP)).get_matches();
     Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
@@ -307,7 +308,7 @@ pub(crate) struct Predict {
     /// The model: an ONNX file, or the folder of a run or an ensemble
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
-    /// Images, folders or archives of them, files of text (a row a line), CSV, JSON Lines or Parquet; `-` is the standard input. A table
+    /// Images, files of text (a row a line), CSV, JSON Lines or Parquet, folders or archives of these; `-` is the standard input. A table
     /// has the columns that the model was trained on; images in it are paths
     #[arg(value_name = "INPUT", required_unless_present = "texts")]
     pub(crate) inputs: Vec<PathBuf>,

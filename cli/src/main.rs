@@ -4,6 +4,7 @@
 mod allocator;
 mod arguments;
 mod colour;
+mod command_notes;
 mod commands;
 mod editor_schema;
 mod ensemble_arguments;

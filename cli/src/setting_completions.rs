@@ -1,5 +1,6 @@
 //! Completions of what stands behind `--set`: places of a recipe, and the words that can stand there.
 
+use clap::ValueEnum;
 use clap_complete::Shell;
 use millstream::recipes::Catalogs;
 use millstream::schemas::recipe::Setting;
@@ -10,7 +11,7 @@ pub(crate) fn added_to(script: String, shell: Shell) -> String {
     match shell {
         Shell::Bash => format!("{script}{}", bash(&settings)),
         Shell::Zsh => zsh(&script, &settings),
-        Shell::Fish => format!("{script}{}", fish(&settings)),
+        Shell::Fish => fish(&script, &settings),
         _ => script,
     }
 }
@@ -101,10 +102,21 @@ fn zsh(script: &str, settings: &[Setting]) -> String {
     }
 }
 
-fn fish(settings: &[Setting]) -> String {
+/// Fish would complete `--set` with files, and each of its words would have the text about `--set` beside it; of words that are no options the script
+/// says nothing.
+fn fish(script: &str, settings: &[Setting]) -> String {
     let (keys, pairs) = (keys(settings), pairs(settings));
+    let takes_settings = |line: &&str| line.contains(" -l set -d ") && line.ends_with(" -r");
+    let line = |line: &str| match takes_settings(&line) {
+        true => format!("{}-x -a '(__millstream_settings)'\n", line.trim_end_matches("-r")),
+        false => format!("{line}\n"),
+    };
+    let lines: String = script.lines().map(line).collect();
+    let shells: Vec<String> = Shell::value_variants().iter().map(Shell::to_string).collect();
     format!(
-        "\nfunction __millstream_settings\n    string split \\n -- '{}'\nend\ncomplete -c millstream -l set -x -a '(__millstream_settings)'\n",
+        "{lines}complete -c millstream -n \"__fish_millstream_using_subcommand completions\" -f -a '{}'\n\nfunction __millstream_settings\n    \
+         string split \\n -- '{}' | string replace -r '$' '\\t'\nend\n",
+        shells.join(" "),
         format!("{keys}{pairs}").trim_end()
     )
 }

@@ -15,6 +15,7 @@ mod docs;
 mod examples;
 mod exports;
 mod pages;
+mod pictures;
 mod release;
 mod runtime;
 mod stages;
@@ -30,7 +31,7 @@ cargo xtask TASK
   demo        pretrain a small network on handwritten digits, fine-tune it with and without augmentation, show the result
               (also: cargo demo)
   check-all   formatting, lints, documentation and every test (also: cargo check-all)
-  docs        write the pages of the book that say what the program says itself (recipe, catalogs, commands); with
+  docs        write the pages of the book that say what the program says itself (recipe, catalogs, commands, gallery); with
               `--check` only say which are out of date
   examples    run the examples of examples/README.md from nothing to their figures, and hold these against the page;
               `--debug` with a build that is made sooner, `--page` only writes the page
@@ -38,6 +39,7 @@ cargo xtask TASK
               gradients with float64 autograd; an hour or so on two cores, and 5 GB of Python packages. `exports --help`
               says how to do a part (tests/exports/README.md)
   pages       the book as web pages in target/book, built by mdBook, every link followed
+  pictures    carry out docs/first-steps.md and take the pictures of it (docs/images/first-steps-*.png), with Chromium
   release     one archive for this platform in target/release/archives: the program, completions, manual pages, licences,
               a bill of its crates, and its checksum; on Linux also what it needs, and a run in a folder with nothing around it
   sbom        the crates that the program is made of, with licences and checksums, as CycloneDX 1.6; `sbom FILE` writes it
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         ["examples", ref rest @ ..] => examples::examples(rest),
         ["exports", ref rest @ ..] => exports::exports(rest),
         ["pages", ref rest @ ..] => pages::pages(rest),
+        ["pictures", ref rest @ ..] => pictures::pictures(rest),
         ["release"] => release::release(),
         ["sbom", ref rest @ ..] => release::host().and_then(|host| bill::sbom(rest, &host)),
         ["setup"] => runtime::setup(),

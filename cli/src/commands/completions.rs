@@ -5,6 +5,7 @@ use clap::CommandFactory;
 use millstream::schemas::shown_path;
 
 use crate::arguments::{Arguments, Completions, ManPages};
+use crate::command_notes::noted;
 use crate::{Outcome, output, setting_completions};
 
 pub(crate) fn completions(arguments: &Completions) -> anyhow::Result<Outcome> {
@@ -18,7 +19,7 @@ pub(crate) fn completions(arguments: &Completions) -> anyhow::Result<Outcome> {
 pub(crate) fn man_pages(arguments: &ManPages) -> anyhow::Result<Outcome> {
     let folder: &PathBuf = &arguments.folder;
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", shown_path(folder)))?;
-    clap_mangen::generate_to(Arguments::command(), folder)
+    clap_mangen::generate_to(noted(Arguments::command()), folder)
         .with_context(|| format!("cannot write into {}", shown_path(folder)))?;
     output::print(&format!("written: {}", shown_path(folder)))?;
     Ok(Outcome::Done)

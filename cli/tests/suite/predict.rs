@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::Stdio;
 
 use arrow_array::cast::AsArray;
@@ -266,9 +267,53 @@ fn an_archive_of_pictures_is_predicted_as_the_folder_that_it_holds() {
     assert_eq!((zipped.len(), probabilities(&zipped)), (3, probabilities(&wanted)));
     assert!(told.contains("1 other file passed over"), "{told}");
     assert_eq!(probabilities(&said("pics.tar.gz").0), probabilities(&wanted));
-    place.write("none.csv", "a\n1\n");
-    let mut empty = zip::ZipWriter::new(fs::File::create(place.path("none.zip")).unwrap());
-    empty.start_file("a.csv", zip::write::SimpleFileOptions::default()).unwrap();
-    empty.finish().unwrap();
+    pack(&place.path("none.zip"), &[("a.xyz", b"")]);
     place.run(&["predict", "run", "none.zip"]).failed_with(&["none.zip", "it takes an image"]);
+}
+
+/// A zip of files.
+fn pack(path: &Path, files: &[(&str, &[u8])]) {
+    let mut zip = zip::ZipWriter::new(fs::File::create(path).unwrap());
+    for (name, bytes) in files {
+        zip.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+        std::io::Write::write_all(&mut zip, bytes).unwrap();
+    }
+    zip.finish().unwrap();
+}
+
+#[test]
+fn tables_in_an_archive_are_predicted_as_the_files_themselves() {
+    if !has_runtime() {
+        return;
+    }
+    let place = trained();
+    let said = |input: &str| lines(&place.run(&["predict", "run", input, "--json"]).done());
+    let without_name = |mut rows: Vec<Value>| {
+        rows.iter_mut().for_each(|row| drop(row.as_object_mut().unwrap().remove("input")));
+        rows
+    };
+    let rows = place.read("test.parquet");
+    pack(
+        &place.path("rows.zip"),
+        &[("deep/test.parquet", &rows), ("README.md", b"# rows"), ("deep/more.parquet", &rows)],
+    );
+    let (wanted, zipped) = (said("test.parquet"), said("rows.zip"));
+    assert_eq!(zipped.len(), 2 * wanted.len());
+    assert_eq!(zipped[0]["input"], "rows.zip/deep/more.parquet, row group 0, row 0");
+    assert_eq!(without_name(zipped[wanted.len()..].to_vec()), without_name(wanted));
+    // a table whose pictures lie beside it, in the archive
+    let image = dataset::rows(200, 1).remove(0).image.unwrap();
+    fs::create_dir_all(place.path("t/parts")).unwrap();
+    fs::write(place.path("t/parts/0.bin"), &image).unwrap();
+    place.write("t/list.csv", "image\nparts/0.bin\nparts/9.bin\n");
+    let table = place.read("t/list.csv");
+    pack(&place.path("table.zip"), &[("t/list.csv", &table), ("t/parts/0.bin", &image)]);
+    let (wanted, zipped) = (said("t/list.csv"), said("table.zip"));
+    assert_eq!((zipped.len(), &zipped[0]["input"]), (2, &Value::from("table.zip/t/list.csv:2")));
+    assert!(wanted[0]["class"].is_string(), "{wanted:?}");
+    assert_eq!(zipped[0]["probability"], wanted[0]["probability"]);
+    assert_eq!(zipped[1]["error"], "there is no file `t/parts/9.bin`");
+    // a folder of tables is read as such an archive is
+    fs::remove_file(place.path("t/parts/0.bin")).unwrap();
+    assert_eq!(said("t").len(), 2);
 }

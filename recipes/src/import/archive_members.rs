@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::source_files::{NamedFile, SourceFiles};
+use super::source_files::{NamedFile, ReadSeek, SourceFiles};
 use crate::{RecipeError, Stop};
 
 /// The files in an archive, read as an import reads them.
@@ -33,6 +33,23 @@ impl ArchiveMembers {
     /// It cannot be read, or is too large; in words.
     pub(crate) fn read(&self, place: u32) -> Result<Vec<u8>, String> {
         self.files.read(&NamedFile::Listed(place))
+    }
+
+    /// The file at a place among the names, to be gone through.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub(crate) fn seekable(&self, place: u32) -> Result<Box<dyn ReadSeek>, RecipeError> {
+        self.files.seekable(place)
+    }
+
+    /// The bytes of the file that a table names, whose paths count from the folder that it lies in itself.
+    ///
+    /// # Errors
+    /// There is none, or as [`Self::read`]; in words.
+    pub(crate) fn read_named(&self, table: u32, path: &str) -> Result<Vec<u8>, String> {
+        let table = self.files.files().get(table as usize).map_or("", |file| file.name.as_str());
+        self.files.read(&self.files.named(table, path)?)
     }
 }
 

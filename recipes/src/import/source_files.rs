@@ -16,7 +16,7 @@ use crate::table_records::TableFormat;
 use crate::{RecipeError, Stop};
 
 /// What tables are read through.
-pub(super) trait ReadSeek: Read + Seek + Send {}
+pub(crate) trait ReadSeek: Read + Seek + Send {}
 
 impl<T: Read + Seek + Send> ReadSeek for T {}
 

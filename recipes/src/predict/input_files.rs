@@ -4,10 +4,11 @@ use std::io::{BufRead, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use millstream_pipeline::stores::InMemory;
 use millstream_pipeline::{Dataset, arrow_array};
 use millstream_schemas::{RowId, shown, shown_path};
 
-use super::input_columns::InputColumns;
+use super::input_columns::{InputColumn, InputColumns};
 use super::table_rows::{Cell, ReadRow, TableRows, record_batch};
 use crate::folder_files::{FolderFiles, IMAGES, TEXTS, extension, read_bounded};
 use crate::import::{ArchiveMembers, archive_stem};
@@ -22,8 +23,7 @@ const LONGEST_LINE: u64 = 16 << 20;
 
 /// Where rows come from.
 pub enum PredictInput {
-    /// A file: an image, a text (a row a line), CSV, JSON Lines, Parquet, an archive of images or texts; a folder of images or of
-    /// Parquet; or a pattern of Parquet files.
+    /// A file: an image, a text (a row a line), CSV, JSON Lines, Parquet; a folder or an archive of such files; or a pattern of Parquet files.
     Path(PathBuf),
     /// A text as it is.
     Text(String),
@@ -81,12 +81,14 @@ pub(super) struct InputFiles {
 
 enum Source {
     Image(PathBuf),
-    /// A file in an archive, and what it is called.
+    /// An image or a text in an archive, and what it is called.
     Member(Arc<ArchiveMembers>, u32, String),
     Text(String),
     Lines(PathBuf),
     Table(PathBuf),
+    MemberTable(Arc<ArchiveMembers>, u32, String),
     Parquet(Dataset),
+    MemberParquet(Arc<ArchiveMembers>, u32, String),
     Read(Box<dyn BufRead>),
 }
 
@@ -135,26 +137,24 @@ impl InputFiles {
         if path.is_dir() {
             let FolderFiles { files: found, left_out, .. } = FolderFiles::below(path)?;
             self.passed_over += left_out.len() as u64;
-            if found.iter().any(|file| extension(file) == "parquet") {
+            let reads = Reads::of(found.iter().map(PathBuf::as_path), columns);
+            if reads == Some(Reads::Parquet) {
                 return self.add_parquet(path);
             }
-            let before = self.left.len();
             for file in found {
-                match (extension(&file).as_str(), columns.only()) {
-                    (kind, Some(only)) if IMAGES.contains(&kind) && only.is_image() => {
+                match reads.filter(|reads| reads.takes(&file, columns)) {
+                    Some(Reads::AsTheyAre) if columns.only().is_some_and(InputColumn::is_image) => {
                         self.push(Source::Image(file), Some(1));
                     }
-                    (kind, Some(only)) if TEXTS.contains(&kind) && only.is_text() && !only.is_image() => {
-                        self.push(Source::Lines(file), None);
-                    }
-                    _ => self.passed_over += 1,
+                    Some(Reads::AsTheyAre) => self.push(Source::Lines(file), None),
+                    Some(_) => self.push(Source::Table(file), None),
+                    None => self.passed_over += 1,
                 }
             }
-            if self.left.len() == before {
-                let message = format!("it holds no file that the model can read: it takes {}", columns.in_words());
-                return Err(RecipeError::mismatch(named, message));
-            }
-            return Ok(());
+            return match reads {
+                Some(_) => Ok(()),
+                None => Err(holds_nothing(path, columns)),
+            };
         }
         let kind = extension(path);
         if kind == "parquet" || (!path.exists() && is_pattern(path)) {
@@ -185,35 +185,30 @@ impl InputFiles {
         Ok(())
     }
 
-    /// The images or texts in an archive, as those of the folder that it holds.
+    /// What is in an archive, as in the folder that it holds.
     fn add_archive(&mut self, path: &Path, columns: &InputColumns, stop: &Stop) -> Result<(), RecipeError> {
         let members = Arc::new(ArchiveMembers::open(path, stop)?);
         if stop.is_requested() {
             return Ok(());
         }
         self.passed_over += members.left_out as u64;
-        let before = self.left.len();
+        let Some(reads) = Reads::of(members.names().map(Path::new), columns) else {
+            return Err(holds_nothing(path, columns));
+        };
         for (place, name) in members.names().enumerate() {
-            let kind = extension(Path::new(name));
-            let is_wanted = columns.only().is_some_and(|only| match only.is_image() {
-                true => IMAGES.contains(&kind.as_str()),
-                false => only.is_text() && TEXTS.contains(&kind.as_str()),
-            });
-            match is_wanted {
-                true => {
-                    let rows = columns.only().filter(|only| only.is_image()).map(|_| 1);
-                    let name = format!("{}/{name}", path.to_string_lossy());
-                    self.push(Source::Member(Arc::clone(&members), place as u32, name), rows);
-                }
-                false => self.passed_over += 1,
+            if !reads.takes(Path::new(name), columns) {
+                self.passed_over += 1;
+                continue;
             }
-        }
-        if self.left.len() == before {
-            let message = format!(
-                "it holds no file that the model can read: it takes {}; Parquet and tables are read outside of archives",
-                columns.in_words()
-            );
-            return Err(RecipeError::mismatch(shown_path(path), message));
+            let (all, place, name) = (Arc::clone(&members), place as u32, format!("{}/{name}", path.to_string_lossy()));
+            match reads {
+                Reads::Parquet => self.push(Source::MemberParquet(all, place, name), None),
+                Reads::AsTheyAre => {
+                    let rows = columns.only().filter(|only| only.is_image()).map(|_| 1);
+                    self.push(Source::Member(all, place, name), rows);
+                }
+                Reads::Tables | Reads::Json => self.push(Source::MemberTable(all, place, name), None),
+            }
         }
         Ok(())
     }
@@ -244,11 +239,18 @@ impl InputFiles {
                 None => match self.left.pop_front() {
                     None => break,
                     // rows that were gathered come first
-                    Some(Source::Parquet(dataset)) if !rows.is_empty() => {
-                        self.left.push_front(Source::Parquet(dataset));
+                    Some(source @ (Source::Parquet(_) | Source::MemberParquet(..))) if !rows.is_empty() => {
+                        self.left.push_front(source);
                         break;
                     }
                     Some(Source::Parquet(dataset)) => return Ok(Some(Piece { dataset, names: RowNames::Places })),
+                    Some(Source::MemberParquet(members, place, name)) => {
+                        let read = members.read(place);
+                        let bytes = read.map_err(|reason| RecipeError::mismatch(shown(&name), reason))?;
+                        let file = (name.clone(), Arc::new(InMemory(bytes.into())) as _);
+                        let dataset = Dataset::from_stores(vec![file]).map_err(RecipeError::at(shown(&name)))?;
+                        return Ok(Some(Piece { dataset, names: RowNames::Places }));
+                    }
                     Some(Source::Image(path)) => {
                         let cells = vec![Cell::of_file(&path)];
                         ReadRow { name: path.to_string_lossy().into_owned(), cells }
@@ -274,6 +276,10 @@ impl InputFiles {
                     }
                     Some(Source::Table(path)) => {
                         self.open = Some(Open::Table(TableRows::open(&path, columns)?));
+                        continue;
+                    }
+                    Some(Source::MemberTable(members, place, name)) => {
+                        self.open = Some(Open::Table(TableRows::open_member(&members, place, name, columns)?));
                         continue;
                     }
                     Some(Source::Read(reader)) => {
@@ -332,6 +338,41 @@ impl Open {
     }
 }
 
+/// Which of the files of a folder or an archive are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reads {
+    Parquet,
+    /// Images or texts, whichever the model takes.
+    AsTheyAre,
+    Tables,
+    /// Tables that are called `.json`, as much else is.
+    Json,
+}
+
+impl Reads {
+    /// The first of these of which there is one.
+    fn of<'a>(files: impl Iterator<Item = &'a Path> + Clone, columns: &InputColumns) -> Option<Self> {
+        let all = [Self::Parquet, Self::AsTheyAre, Self::Tables, Self::Json];
+        all.into_iter().find(|reads| files.clone().any(|file| reads.takes(file, columns)))
+    }
+
+    fn takes(self, file: &Path, columns: &InputColumns) -> bool {
+        let kind = extension(file);
+        match (self, columns.only()) {
+            (Self::Parquet, _) => kind == "parquet",
+            (Self::AsTheyAre, Some(only)) if only.is_image() => IMAGES.contains(&kind.as_str()),
+            (Self::AsTheyAre, only) => only.is_some_and(InputColumn::is_text) && TEXTS.contains(&kind.as_str()),
+            (Self::Tables, _) => TableFormat::of(file).is_some() && kind != "json",
+            (Self::Json, _) => kind == "json",
+        }
+    }
+}
+
+fn holds_nothing(path: &Path, columns: &InputColumns) -> RecipeError {
+    let message = format!("it holds no file that the model can read: it takes {}", columns.in_words());
+    RecipeError::mismatch(shown_path(path), message)
+}
+
 fn require_text(columns: &InputColumns, place: &str) -> Result<(), RecipeError> {
     match columns.only() {
         Some(only) if only.is_text() && !only.is_image() => Ok(()),
@@ -339,7 +380,7 @@ fn require_text(columns: &InputColumns, place: &str) -> Result<(), RecipeError> 
     }
 }
 
-fn require_text_or_image(columns: &InputColumns) -> Result<&super::input_columns::InputColumn, RecipeError> {
+fn require_text_or_image(columns: &InputColumns) -> Result<&InputColumn, RecipeError> {
     columns.only().filter(|only| only.is_image() || only.is_text()).ok_or_else(|| {
         let message = format!(
             "the model takes {}, which the standard input does not hold; give it rows as CSV, JSON Lines or Parquet",

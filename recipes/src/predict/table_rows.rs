@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::input_columns::{InputColumn, InputColumns};
 use crate::RecipeError;
 use crate::folder_files::read_file;
+use crate::import::{ArchiveMembers, ReadSeek};
 use crate::table_records::{RecordCells, TableFormat, TableRecords, bool_of, is_missing};
 
 /// A cell of a row that is to become one of a dataset.
@@ -67,11 +68,33 @@ impl ReadRow {
 
 /// The rows of a table file, read one after the other.
 pub(super) struct TableRows {
-    path: PathBuf,
+    /// What it is called.
+    name: String,
+    beside: Beside,
     columns: InputColumns,
-    records: TableRecords<File>,
+    records: TableRecords<Box<dyn ReadSeek>>,
     /// Of each column its place in a record, where all records have the same.
     places: Vec<usize>,
+}
+
+/// Where the files lie that a table names.
+enum Beside {
+    Folder(PathBuf),
+    /// In its archive, in which it has a place itself.
+    Archive(Arc<ArchiveMembers>, u32),
+}
+
+impl Beside {
+    /// The image that a cell names.
+    fn image(&self, path: &str) -> Cell {
+        match self {
+            _ if path.is_empty() => Cell::Missing,
+            Self::Folder(folder) => Cell::of_file(&folder.join(path)),
+            Self::Archive(members, table) => {
+                members.read_named(*table, path).map_or_else(Cell::Unreadable, Cell::Bytes)
+            }
+        }
+    }
 }
 
 impl TableRows {
@@ -81,16 +104,35 @@ impl TableRows {
     /// It cannot be read, or lacks a column.
     pub(super) fn open(path: &Path, columns: &InputColumns) -> Result<Self, RecipeError> {
         let file = File::open(path).map_err(RecipeError::io("read", path))?;
-        let format = TableFormat::of(path).unwrap_or(TableFormat::JsonLines);
-        let records = TableRecords::open(&path.to_string_lossy(), format, file)?;
+        let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
+        Self::of(path.to_string_lossy().into_owned(), Box::new(file), Beside::Folder(folder), columns)
+    }
+
+    /// As [`Self::open`], of the file at a place in an archive, which is called so.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(super) fn open_member(
+        members: &Arc<ArchiveMembers>,
+        place: u32,
+        name: String,
+        columns: &InputColumns,
+    ) -> Result<Self, RecipeError> {
+        let file = members.seekable(place)?;
+        Self::of(name, file, Beside::Archive(Arc::clone(members), place), columns)
+    }
+
+    fn of(name: String, file: Box<dyn ReadSeek>, beside: Beside, columns: &InputColumns) -> Result<Self, RecipeError> {
+        let format = TableFormat::of(Path::new(&name)).unwrap_or(TableFormat::JsonLines);
+        let records = TableRecords::open(&name, format, file)?;
         let places = match records.headings() {
             Some(headings) => {
-                let place = |column: &InputColumn| column.place(headings, &shown_path(path));
+                let place = |column: &InputColumn| column.place(headings, &shown_path(&name));
                 columns.0.iter().map(place).collect::<Result<Vec<_>, _>>()?
             }
             None => Vec::new(),
         };
-        Ok(Self { path: path.to_owned(), columns: columns.clone(), records, places })
+        Ok(Self { name, beside, columns: columns.clone(), records, places })
     }
 
     /// The next row; none at the end.
@@ -98,8 +140,8 @@ impl TableRows {
     /// # Errors
     /// The file cannot be read on. A line that is no row is one that cannot be read.
     pub(super) fn next_row(&mut self) -> Result<Option<ReadRow>, RecipeError> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let at = |line: u64| format!("{}:{line}", self.path.to_string_lossy());
+        let beside = &self.beside;
+        let at = |line: u64| format!("{}:{line}", self.name);
         let record = match self.records.next_record()? {
             None => return Ok(None),
             Some(Ok(record)) => record,
@@ -109,14 +151,14 @@ impl TableRows {
         let cells = match record.cells {
             RecordCells::Texts(record) => {
                 let cell = |(column, place): (&InputColumn, &usize)| {
-                    of_text(record.get(*place).unwrap_or_default(), column, folder)
+                    of_text(record.get(*place).unwrap_or_default(), column, beside)
                 };
                 self.columns.0.iter().zip(&self.places).map(cell).collect()
             }
             RecordCells::Object(object) => {
                 let headings: Vec<String> = object.keys().cloned().collect();
                 let cell = |column: &InputColumn| match column.place(&headings, &name) {
-                    Ok(place) => of_json(&object[&headings[place]], column, folder),
+                    Ok(place) => of_json(&object[&headings[place]], column, beside),
                     Err(error) => Cell::Unreadable(error.to_string()),
                 };
                 self.columns.0.iter().map(cell).collect()
@@ -130,12 +172,12 @@ impl TableRows {
     }
 }
 
-fn of_text(text: &str, column: &InputColumn, folder: &Path) -> Cell {
+fn of_text(text: &str, column: &InputColumn, beside: &Beside) -> Cell {
     match (column.is_image(), column.is_text(), column.takes.contains(&Holds::Lists)) {
-        (true, ..) => image(text, folder),
+        (true, ..) => beside.image(text),
         (_, true, _) => Cell::Text(text.to_owned()),
         (.., true) if text.trim_start().starts_with('[') => match serde_json::from_str::<Value>(text) {
-            Ok(value) => of_json(&value, column, folder),
+            Ok(value) => of_json(&value, column, beside),
             Err(_) => no_value(text, "list of numbers"),
         },
         _ => match text.trim() {
@@ -148,9 +190,9 @@ fn of_text(text: &str, column: &InputColumn, folder: &Path) -> Cell {
     }
 }
 
-fn of_json(value: &Value, column: &InputColumn, folder: &Path) -> Cell {
+fn of_json(value: &Value, column: &InputColumn, beside: &Beside) -> Cell {
     match value {
-        Value::String(text) => of_text(text, column, folder),
+        Value::String(text) => of_text(text, column, beside),
         Value::Number(number) if column.is_text() => Cell::Text(number.to_string()),
         Value::Number(number) => number.as_f64().map_or(Cell::Missing, Cell::Number),
         Value::Bool(is) if column.is_text() => Cell::Text(is.to_string()),
@@ -166,14 +208,6 @@ fn of_json(value: &Value, column: &InputColumn, folder: &Path) -> Cell {
 
 fn no_value(text: &str, wanted: &str) -> Cell {
     Cell::Unreadable(format!("`{}` is no {wanted}", shown_up_to(text, 100)))
-}
-
-/// The file that a cell names.
-fn image(path: &str, folder: &Path) -> Cell {
-    if path.is_empty() {
-        return Cell::Missing;
-    }
-    Cell::of_file(&folder.join(path))
 }
 
 /// Rows as a dataset holds them.

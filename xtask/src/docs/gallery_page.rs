@@ -15,7 +15,7 @@ const HEAD: &str = "\
 
 <!-- Written by `cargo xtask docs` from `millstream transforms --json` and `millstream preview`. -->
 
-Each transform by itself: a row as it is, and as three epochs see it. The numbers that were drawn are below each picture; [`millstream preview`](commands.md#preview) makes such
+Each transform by itself: a row as it is, and as three epochs see it. The numbers that were drawn are below each picture; [`millstream preview`](commands/preview.md) makes such
 sheets of your own rows and chain. All options are in [Catalogs](catalogs.md#transforms).
 ";
 
