@@ -1,8 +1,9 @@
 //! `cargo xtask book`: the commands on the pages of the book, carried out in the order of the summary, as a reader would.
 //!
 //! A line `<!-- not run: REASON -->` right above commands leaves them out, `<!-- file: NAME -->` above another block writes it into a
-//! file, and `<!-- page not run: REASON -->` leaves out a page. Everything else that stands behind a `$` is run, and has to succeed; where a page
-//! shows what a command prints, it has to print that (`printed.rs` says what may differ), unless `<!-- not compared: REASON -->` stands above it.
+//! file, and `<!-- page not run: REASON -->` leaves out a page. One with `<!-- page on request: REASON -->` is carried out where it is named alone;
+//! `<!-- python of: VARIABLE -->` above a block takes another Python. Everything else that stands behind a `$` is run, and has to succeed; where a
+//! page shows what a command prints, it has to print that (`printed.rs` says what may differ), unless `<!-- not compared: REASON -->` stands above it.
 
 pub(crate) mod page;
 mod printed;
@@ -57,11 +58,15 @@ pub(crate) fn book(arguments: &[&str]) -> Result<(), String> {
     }
     let pages = pages(&wanted)?;
     if is_list {
+        let on_request = pages.iter().filter_map(|page| Some((page.name.as_str(), page.on_request.as_deref()?)));
+        on_request.for_each(|(page, reason)| println!("{page}: on request, `cargo xtask book {page}`: {reason}"));
         pages.iter().flat_map(Page::left_out).for_each(|(place, reason)| println!("{place}: {reason}"));
         let not_compared = pages.iter().flat_map(|page| &page.not_compared);
         not_compared.for_each(|(place, reason)| println!("{place}: run, and what it prints is not compared: {reason}"));
         return Ok(());
     }
+    let pages: Vec<Page> =
+        pages.into_iter().filter(|page| page.on_request.is_none() || wanted.contains(page.name.as_str())).collect();
     let mut stages = Stages::new(pages.len() + 1);
     let made = stages.run("what the pages need", || Ok((Reader::new(millstream, builds, venv)?, String::new())));
     let Some(reader) = made else { return stages.sum_up() };
@@ -131,33 +136,57 @@ impl Reader {
 
     /// Carries out a page; what is to be said of it. What is printed otherwise than the page says is told at its end, all of it.
     fn read(&self, page: &Page) -> Result<String, String> {
-        let (mut done, mut left, mut stale) = (0, 0, Vec::new());
+        if page.on_request.is_some() {
+            let file = self.folder.join("stand_ins.py");
+            fs::write(&file, stand_ins::PYTHON).map_err(|error| format!("{}: {error}", file.display()))?;
+        }
+        let (mut done, mut left, mut stale, mut code) = (0, Vec::new(), Vec::new(), String::new());
         for (place, block) in &page.blocks {
+            let (block, python) = match block {
+                Block::With { variable, block } => match std::env::var_os(variable) {
+                    Some(python) => (&**block, Some(PathBuf::from(python))),
+                    None => {
+                        left.push(format!("{variable} is not set"));
+                        continue;
+                    }
+                },
+                block => (block, None),
+            };
+            let carry_out = |line: &str| {
+                self.carry_out_with(line, python.as_deref()).map_err(|problem| format!("{place}: {problem}"))
+            };
             match block {
                 Block::File { name, text } => {
                     let path = self.folder.join(name);
                     path.parent().map_or(Ok(()), fs::create_dir_all).map_err(|error| format!("{name}: {error}"))?;
                     fs::write(&path, text).map_err(|error| format!("{name}: {error}"))?;
                 }
-                Block::NotRun(_) => left += 1,
+                Block::NotRun(_) | Block::With { .. } => left.push("with a reason".to_owned()),
                 Block::Commands(commands) => {
                     self.make_room(commands)?;
                     for command in commands {
-                        let is_compared = !command.printed.is_empty() && page.is_compared(place);
-                        let difference = match is_compared {
-                            true => self.said(&command.line).map(|said| printed::difference(&command.printed, &said)),
-                            false => self.carry_out(&command.line).map(|()| None),
-                        };
-                        let difference = difference.map_err(|problem| format!("{place}: {problem}"))?;
-                        let first = command.line.lines().next().unwrap_or_default();
-                        stale.extend(difference.map(|difference| format!("{place}: `{first}`: {difference}")));
+                        if command.printed.is_empty() || !page.is_compared(place) {
+                            carry_out(&command.line)?;
+                        } else {
+                            let said = self.said(&command.line, python.as_deref());
+                            let said = said.map_err(|problem| format!("{place}: {problem}"))?;
+                            let first = command.line.lines().next().unwrap_or_default();
+                            let difference = printed::difference(&command.printed, &said);
+                            stale.extend(difference.map(|difference| format!("{place}: `{first}`: {difference}")));
+                        }
                         done += 1;
                     }
                 }
-                Block::Python(code) => {
+                Block::Python(part) => {
+                    // what begins with no import goes on from the part before it
+                    if part.starts_with("import ") || part.starts_with("from ") {
+                        code =
+                            if page.on_request.is_some() { "from stand_ins import *\n".into() } else { String::new() };
+                    }
+                    code += part;
                     let file = self.folder.join(".page.py");
-                    fs::write(&file, code).map_err(|error| format!("{place}: {error}"))?;
-                    self.carry_out("python .page.py").map_err(|problem| format!("{place}: {problem}"))?;
+                    fs::write(&file, &code).map_err(|error| format!("{place}: {error}"))?;
+                    carry_out("python .page.py")?;
                     done += 1;
                 }
             }
@@ -165,9 +194,11 @@ impl Reader {
         if !stale.is_empty() {
             return Err(stale.join("\n"));
         }
-        Ok(match left {
-            0 => format!("{done} run"),
-            _ => format!("{done} run; blocks that are not, with a reason: {left}"),
+        left.sort();
+        left.dedup();
+        Ok(match left.is_empty() {
+            true => format!("{done} run"),
+            false => format!("{done} run; blocks that are not: {}", left.join(", ")),
         })
     }
 
@@ -186,26 +217,31 @@ impl Reader {
 
     /// Carries out a line as a shell does.
     fn carry_out(&self, line: &str) -> Result<(), String> {
-        run(&mut self.shell(line, "")?)
+        self.carry_out_with(line, None)
     }
 
-    /// As [`Self::carry_out`]; what it printed on both its outputs.
-    fn said(&self, line: &str) -> Result<String, String> {
+    /// As [`Self::carry_out`], with another Python.
+    fn carry_out_with(&self, line: &str, python: Option<&Path>) -> Result<(), String> {
+        run(&mut self.shell(&page::runnable(line, &self.builds), python)?)
+    }
+
+    /// As [`Self::carry_out_with`]; what it printed on both its outputs.
+    fn said(&self, line: &str, python: Option<&Path>) -> Result<String, String> {
+        let line = format!("exec 2>&1\n{}", page::runnable(line, &self.builds));
         let mut said = String::new();
-        watch(&mut self.shell(line, "exec 2>&1\n")?, Stream::Output, |line| {
+        watch(&mut self.shell(&line, python)?, Stream::Output, |line| {
             said.push_str(line);
             said.push('\n');
         })?;
         Ok(said)
     }
 
-    /// A shell that does something first and then a line.
-    fn shell(&self, line: &str, first: &str) -> Result<std::process::Command, String> {
-        let line = format!("{first}{}", page::runnable(line, &self.builds));
+    fn shell(&self, line: &str, python: Option<&Path>) -> Result<std::process::Command, String> {
         let old = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::join_paths(std::iter::once(self.tools.clone()).chain(std::env::split_paths(&old)));
+        let first = python.and_then(Path::parent).map(Path::to_owned).into_iter().chain([self.tools.clone()]);
+        let path = std::env::join_paths(first.chain(std::env::split_paths(&old)));
         let path = path.map_err(|error| error.to_string())?;
-        let mut shell = program("bash", &["-o", "pipefail", "-c", &line]);
+        let mut shell = program("bash", &["-o", "pipefail", "-c", line]);
         shell.current_dir(&self.folder).env("PATH", path).env_remove("MILLSTREAM_CORPUS");
         Ok(shell)
     }

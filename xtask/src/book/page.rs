@@ -9,6 +9,8 @@ pub(crate) struct Page {
     pub(crate) blocks: Vec<(String, Block)>,
     /// Places of commands of which what they print is not held against the page, with the reasons.
     pub(crate) not_compared: Vec<(String, String)>,
+    /// Why it is run only where it is named.
+    pub(crate) on_request: Option<String>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -20,6 +22,11 @@ pub(crate) enum Block {
         text: String,
     },
     Python(String),
+    /// Commands or Python that are run with the Python that a variable of the environment names.
+    With {
+        variable: String,
+        block: Box<Block>,
+    },
     /// Why not.
     NotRun(String),
 }
@@ -34,14 +41,15 @@ pub(crate) struct Command {
 }
 
 /// What may be said above a block or a page.
-const MARKS: &str = "`<!-- not run: REASON -->`, `<!-- page not run: REASON -->`, `<!-- not compared: REASON -->` and `<!-- file: NAME -->`";
+const MARKS: &str = "`<!-- not run: REASON -->`, `<!-- page not run: REASON -->`, `<!-- page on request: REASON -->`, `<!-- not compared: REASON -->`, \
+                     `<!-- python of: VARIABLE -->` and `<!-- file: NAME -->`";
 
 impl Page {
     /// # Errors
     /// A mark of a page is none of those that there are, or stands above nothing; or commands would neither be run nor say why.
     pub(crate) fn of(name: &str, text: &str) -> Result<Self, String> {
         let (mut blocks, mut not_compared) = (Vec::new(), Vec::new());
-        let (mut mark, mut whole) = (None::<(&str, &str)>, None);
+        let (mut mark, mut whole, mut on_request) = (None::<(&str, &str)>, None, None);
         let mut lines = text.lines().enumerate();
         while let Some((at, line)) = lines.next() {
             let place = format!("{name}:{}", at + 1);
@@ -53,7 +61,10 @@ impl Page {
                 let said = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
                 match said.and_then(|said| said.split_once(": ")) {
                     Some(("page not run", reason)) => whole = Some(reason.to_owned()),
-                    Some((kind @ ("not run" | "not compared" | "file"), what)) => mark = Some((kind, what)),
+                    Some(("page on request", reason)) => on_request = Some(reason.to_owned()),
+                    Some((kind @ ("not run" | "not compared" | "file" | "python of"), what)) => {
+                        mark = Some((kind, what))
+                    }
                     _ => return Err(format!("{place}: `{line}` is no mark; there are {MARKS}")),
                 }
                 continue;
@@ -81,6 +92,14 @@ impl Page {
                 (Some(("not compared", _)), ..) => {
                     return Err(format!("{place}: the line above it is a mark for commands, and these are none"));
                 }
+                (Some(("python of", variable)), language @ ("console" | "python"), None) => {
+                    let block =
+                        if language == "python" { Block::Python(block) } else { Block::Commands(commands(&block)) };
+                    blocks.push((place, Block::With { variable: variable.into(), block: Box::new(block) }));
+                }
+                (Some(("python of", _)), ..) => {
+                    return Err(format!("{place}: `python of` stands above commands or Python"));
+                }
                 (Some((_, reason)), ..) => blocks.push((place, Block::NotRun(reason.into()))),
                 (None, "console", None) => blocks.push((place, Block::Commands(commands(&block)))),
                 (None, "python", None) => blocks.push((place, Block::Python(block))),
@@ -96,7 +115,7 @@ impl Page {
         if mark.is_some() {
             return Err(format!("{name}: its last line is a mark for a block, and none follows"));
         }
-        Ok(Self { name: name.into(), blocks, not_compared })
+        Ok(Self { name: name.into(), blocks, not_compared, on_request })
     }
 
     /// Whether what is printed at a place is held against the page.
@@ -204,6 +223,11 @@ mod tests {
                 .unwrap();
         assert_eq!(page.blocks[0].1, Block::Commands(vec![command("a", "b\n")]));
         assert_eq!(["p.md:2", "p.md:6"].map(|place| page.is_compared(place)), [false, true]);
+        let page =
+            Page::of("p.md", "<!-- page on request: large -->\n<!-- python of: X -->\n```console\n$ a\n```\n").unwrap();
+        assert_eq!(page.on_request.as_deref(), Some("large"));
+        let inner = Box::new(Block::Commands(vec![command("a", "")]));
+        assert_eq!(page.blocks[0].1, Block::With { variable: "X".into(), block: inner });
         let page = Page::of("p.md", "<!-- page not run: by hand -->\n# x\n```console\n$ a\n```\n").unwrap();
         assert_eq!(page.blocks[0].1, Block::NotRun("by hand".into()));
     }
@@ -227,6 +251,8 @@ mod tests {
                 "<!-- not compared: x -->\n```yaml\na: 1\n```\n",
                 Some("p.md:2: the line above it is a mark for commands"),
             ),
+            ("<!-- python of: X -->\n```python\na\n```\n", None),
+            ("<!-- python of: X -->\n```yaml\na\n```\n", Some("stands above commands or Python")),
         ] {
             match (Page::of("p.md", text), wanted) {
                 (Ok(page), None) => assert_eq!(page.blocks.len(), 1, "{text}"),

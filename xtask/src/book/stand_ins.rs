@@ -8,6 +8,9 @@ const CLASSES: [&str; 5] = ["daisy", "dandelion", "roses", "sunflowers", "tulips
 const PICTURES: usize = 12;
 const SIDE: usize = 48;
 
+/// What Python code on pages that are carried out on request imports before all else.
+pub(super) const PYTHON: &str = include_str!("stand_ins.py");
+
 /// Puts them into the folder; `network` is a model of small pictures of five classes.
 ///
 /// # Errors
@@ -26,6 +29,11 @@ pub(super) fn make(folder: &Path, network: &Path) -> Result<(), String> {
     for (at, name) in ["photos/1.bmp", "photos/2.bmp", "photo.png", "a.jpg", "b.png"].iter().enumerate() {
         write(name, &bitmap(at, 100 + at))?;
     }
+    let message = |at: usize| {
+        let (text, label) = [("a good day", "fine"), ("win a prize now", "spam")][at % 2];
+        format!("{{\"text\": \"{text} {at}\", \"label\": \"{label}\"}}\n")
+    };
+    write("messages.jsonl", (0..24).map(message).collect::<String>().as_bytes())?;
     let network = fs::read(network).map_err(|error| format!("{}: {error}", network.display()))?;
     for name in ["mobilenet_v2.onnx", "mobilenet_v1_0.25_128/model.onnx", "model.onnx"] {
         write(name, &network)?;
