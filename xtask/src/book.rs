@@ -2,8 +2,8 @@
 //!
 //! A line `<!-- not run: REASON -->` right above commands leaves them out, `<!-- file: NAME -->` above another block writes it into a
 //! file, and `<!-- page not run: REASON -->` leaves out a page. One with `<!-- page on request: REASON -->` is carried out where it is named alone;
-//! `<!-- python of: VARIABLE -->` above a block takes another Python. Everything else that stands behind a `$` is run, and has to succeed; where a page
-//! shows what a command prints, it has to print that (`printed.rs` says what may differ), unless `<!-- not compared: REASON -->` stands above it.
+//! `<!-- python of: VARIABLE -->` above a block takes another Python. Everything else that stands behind a `$` is run, and has to succeed; where a
+//! page shows what a command prints, it has to print that (`printed.rs` says what may differ), unless `<!-- not compared: REASON -->` stands above it.
 
 pub(crate) mod page;
 mod printed;
@@ -20,8 +20,7 @@ use crate::runtime;
 use crate::stages::Stages;
 
 /// What is written by `cargo xtask docs` from what the program says.
-const GENERATED: [&str; 5] =
-    ["docs/catalogs.md", "docs/commands.md", "docs/gallery.md", "docs/operators.md", "docs/recipe.md"];
+const GENERATED: [&str; 4] = ["docs/catalogs.md", "docs/commands.md", "docs/gallery.md", "docs/recipe.md"];
 /// The folder of more of these.
 const GENERATED_BELOW: &str = "docs/commands/";
 /// Packages that Python code on the pages imports before a page installs any.
@@ -166,16 +165,15 @@ impl Reader {
                 Block::Commands(commands) => {
                     self.make_room(commands)?;
                     for command in commands {
-                        let is_compared = !command.printed.is_empty() && page.is_compared(place);
-                        let difference = match is_compared {
-                            true => self
-                                .said(&command.line, python.as_deref())
-                                .map(|said| printed::difference(&command.printed, &said))
-                                .map_err(|problem| format!("{place}: {problem}"))?,
-                            false => carry_out(&command.line).map(|()| None)?,
-                        };
-                        let first = command.line.lines().next().unwrap_or_default();
-                        stale.extend(difference.map(|difference| format!("{place}: `{first}`: {difference}")));
+                        if command.printed.is_empty() || !page.is_compared(place) {
+                            carry_out(&command.line)?;
+                        } else {
+                            let said = self.said(&command.line, python.as_deref());
+                            let said = said.map_err(|problem| format!("{place}: {problem}"))?;
+                            let first = command.line.lines().next().unwrap_or_default();
+                            let difference = printed::difference(&command.printed, &said);
+                            stale.extend(difference.map(|difference| format!("{place}: `{first}`: {difference}")));
+                        }
                         done += 1;
                     }
                 }
@@ -224,27 +222,26 @@ impl Reader {
 
     /// As [`Self::carry_out`], with another Python.
     fn carry_out_with(&self, line: &str, python: Option<&Path>) -> Result<(), String> {
-        run(&mut self.shell(line, "", python)?)
+        run(&mut self.shell(&page::runnable(line, &self.builds), python)?)
     }
 
     /// As [`Self::carry_out_with`]; what it printed on both its outputs.
     fn said(&self, line: &str, python: Option<&Path>) -> Result<String, String> {
+        let line = format!("exec 2>&1\n{}", page::runnable(line, &self.builds));
         let mut said = String::new();
-        watch(&mut self.shell(line, "exec 2>&1\n", python)?, Stream::Output, |line| {
+        watch(&mut self.shell(&line, python)?, Stream::Output, |line| {
             said.push_str(line);
             said.push('\n');
         })?;
         Ok(said)
     }
 
-    /// A shell that does something first and then a line, where another Python is wanted with that.
-    fn shell(&self, line: &str, first: &str, python: Option<&Path>) -> Result<std::process::Command, String> {
-        let line = format!("{first}{}", page::runnable(line, &self.builds));
+    fn shell(&self, line: &str, python: Option<&Path>) -> Result<std::process::Command, String> {
         let old = std::env::var_os("PATH").unwrap_or_default();
         let first = python.and_then(Path::parent).map(Path::to_owned).into_iter().chain([self.tools.clone()]);
         let path = std::env::join_paths(first.chain(std::env::split_paths(&old)));
         let path = path.map_err(|error| error.to_string())?;
-        let mut shell = program("bash", &["-o", "pipefail", "-c", &line]);
+        let mut shell = program("bash", &["-o", "pipefail", "-c", line]);
         shell.current_dir(&self.folder).env("PATH", path).env_remove("MILLSTREAM_CORPUS");
         Ok(shell)
     }

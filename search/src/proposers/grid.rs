@@ -142,7 +142,8 @@ impl Grid {
                 let [low, high] = scale.ends();
                 scale.setting(low + (high - low) * digit as f64 / f64::from(points - 1))
             }
-            (Some(scale), ..) => scale.low + digit as f64 * scale.step,
+            // the last is the largest, however steps are rounded
+            (Some(scale), ..) => (scale.low + digit as f64 * scale.step).min(scale.high),
             (None, ..) => digit as f64,
         }
     }

@@ -48,8 +48,8 @@ impl Page {
     /// # Errors
     /// A mark of a page is none of those that there are, or stands above nothing; or commands would neither be run nor say why.
     pub(crate) fn of(name: &str, text: &str) -> Result<Self, String> {
-        let (mut blocks, mut not_compared, mut on_request) = (Vec::new(), Vec::new(), None);
-        let (mut mark, mut whole) = (None::<(&str, &str)>, None);
+        let (mut blocks, mut not_compared) = (Vec::new(), Vec::new());
+        let (mut mark, mut whole, mut on_request) = (None::<(&str, &str)>, None, None);
         let mut lines = text.lines().enumerate();
         while let Some((at, line)) = lines.next() {
             let place = format!("{name}:{}", at + 1);
