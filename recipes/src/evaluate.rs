@@ -184,14 +184,15 @@ struct Told {
 }
 
 impl Told {
-    /// Adds what is known of another set, with its place; what is true of the model was said once.
+    /// Adds what is known of another set, with its place; what is true of the model was said once, and what is of rows is said of each.
     fn of_set(&mut self, place: &str, measuring: &Measuring, evaluation: &Evaluation) {
         let with_place = |said: String| if said.starts_with(place) { said } else { format!("{place}: {said}") };
         let rows = measuring.skipped;
         let was = if rows == 1 { "was" } else { "were" };
         let left_out = (rows > 0).then(|| format!("{} {was} left out", count(rows, "damaged row")));
         let new = |told: &[String], said: &[String]| -> Vec<String> {
-            said.iter().filter(|said| !told.contains(said)).cloned().collect()
+            let is_new = |said: &&String| measuring.of_these_rows.contains(said) || !told.contains(said);
+            said.iter().filter(is_new).cloned().collect()
         };
         let warnings = new(&self.warnings, &measuring.warnings).into_iter().chain(left_out);
         let warnings = warnings.chain(evaluation.no_better_than_majority(&measuring.metrics().figures()));

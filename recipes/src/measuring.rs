@@ -78,6 +78,8 @@ pub(crate) struct Measuring {
     pub(crate) skipped: u64,
     pub(crate) warnings: Vec<String>,
     pub(crate) notes: Vec<String>,
+    /// Which of these are of the rows and do not name them: other rows can have the same.
+    pub(crate) of_these_rows: Vec<String>,
     pub(crate) preprocessing_known: bool,
 }
 
@@ -127,12 +129,13 @@ impl Measuring {
             true => slices::columns_there(&source.dataset, &evaluation.slices),
             false => (evaluation.slices.clone(), None),
         };
-        notes.extend(lacking);
+        let mut of_these_rows: Vec<String> = lacking.into_iter().collect();
         let slices = match columns.as_slice() {
             [] => None,
             columns => Some(SlicedRows::open(&source.dataset, columns, evaluation.most_slices)?),
         };
-        notes.extend(slices.iter().flat_map(|slices| &slices.notes).cloned());
+        of_these_rows.extend(slices.iter().flat_map(|slices| &slices.notes).cloned());
+        notes.extend(of_these_rows.iter().cloned());
         let device = device()?;
         let output = recipe.model.as_ref().and_then(|model| model.output.as_deref());
         let classes = Some(source.classes().len()).filter(|classes| *classes > 0);
@@ -180,6 +183,7 @@ impl Measuring {
         if let Some(problem) = problem {
             return Err(RecipeError::mismatch(place, problem));
         }
+        of_these_rows.extend(of_labels.iter().cloned());
         warnings.extend(of_labels);
         let mut recipe = recipe.clone();
         // A graph made for one batch size takes no other.
@@ -201,6 +205,7 @@ impl Measuring {
             skipped: 0,
             warnings,
             notes,
+            of_these_rows,
             preprocessing_known: !preprocessing::is_unknown(model),
         })
     }

@@ -20,6 +20,9 @@ pub(crate) struct NotedFiles {
     rows: u64,
     /// Empty where they are too many.
     listed: BTreeMap<String, NotedFile>,
+    /// Of the names of these in order; none in runs of older builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    order: Option<Fingerprint>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,14 +39,25 @@ impl NotedFiles {
             let (rows, bytes, footer) = (file.rows, file.bytes, file.footer().clone());
             (file.name.to_string(), NotedFile { rows, bytes, footer })
         });
-        Self { files: files.len() as u64, rows: dataset.rows(), listed: noted.collect() }
+        Self::listing(files.len() as u64, dataset.rows(), &noted.collect::<Vec<_>>())
+    }
+
+    fn listing(files: u64, rows: u64, noted: &[(String, NotedFile)]) -> Self {
+        let names: Vec<&String> = noted.iter().map(|(name, _)| name).collect();
+        let order = (!names.is_empty()).then(|| Fingerprint::of(&names));
+        Self { files, rows, listed: noted.iter().cloned().collect(), order }
     }
 
     /// What files were and are that are others now, in words.
     pub(crate) fn changed(then: &Self, now: &Self) -> (String, String) {
-        if then == now {
-            let other = if then.listed.is_empty() { "contents" } else { "targets" };
-            return (format!("{} with other {other}", then.counts()), "as many files and rows".into());
+        if (then.files, then.rows, &then.listed) == (now.files, now.rows, &now.listed) {
+            let (other, same) = match (&then.order, &now.order) {
+                _ if then.listed.is_empty() => ("with other contents", "as many files and rows"),
+                (Some(one), Some(other)) if one == other => ("with other targets", "as many files and rows"),
+                (Some(_), Some(_)) => ("in another order", "the same files"),
+                _ => ("with other targets, or in another order", "as many files and rows"),
+            };
+            return (format!("{} {other}", then.counts()), same.into());
         }
         (then.apart_from(now), now.apart_from(then))
     }
@@ -84,7 +98,7 @@ mod tests {
             (name.to_owned(), NotedFile { rows, bytes, footer: Fingerprint(footer.repeat(20)) })
         };
         let rows = files.iter().map(|(_, rows, ..)| rows).sum();
-        NotedFiles { files: files.len() as u64, rows, listed: files.iter().map(file).collect() }
+        NotedFiles::listing(files.len() as u64, rows, &files.iter().map(file).collect::<Vec<_>>())
     }
 
     #[test]
@@ -107,6 +121,16 @@ mod tests {
                 "2 files of 66 rows, a (36 rows, 5,210 bytes, footer 999999999999)",
             ),
             (then.clone(), "2 files of 66 rows with other targets", "as many files and rows"),
+            (
+                noted(&[("b", 30, 4000, "2"), ("a", 36, 5210, "1")]),
+                "2 files of 66 rows in another order",
+                "the same files",
+            ),
+            (
+                NotedFiles { order: None, ..then.clone() },
+                "2 files of 66 rows with other targets, or in another order",
+                "as many files and rows",
+            ),
         ] {
             assert_eq!(NotedFiles::changed(&then, &now), (wanted_then.to_owned(), wanted_now.to_owned()));
         }

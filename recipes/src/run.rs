@@ -175,6 +175,7 @@ impl Run {
         let (compiled, stop) = (&self.compiled, self.stop.clone());
         let end = RunEnd {
             opened: compiled.opened(),
+            findings: compiled.findings(),
             folder: &self.folder,
             program: compiled.program(),
             trainer: &self.trainer,

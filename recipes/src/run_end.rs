@@ -10,6 +10,7 @@ use millstream_training::calibration::{Outcomes, fit_temperature, fit_thresholds
 use millstream_training::{Evaluation, SetEvaluation, Trainer};
 
 use crate::calibrated::Calibrated;
+use crate::check::Findings;
 use crate::evaluation_plan::EvaluationPlan;
 use crate::measuring::{Measuring, ToMeasure};
 use crate::results;
@@ -20,6 +21,8 @@ use crate::{Events, Opened, RecipeError, Resources, Stop};
 /// What a run has to be ended.
 pub(crate) struct RunEnd<'a> {
     pub(crate) opened: &'a Opened,
+    /// What was told before the first step.
+    pub(crate) findings: &'a Findings,
     pub(crate) folder: &'a RunFolder,
     pub(crate) program: &'a TrainingProgram,
     pub(crate) trainer: &'a Trainer,
@@ -109,7 +112,14 @@ impl RunEnd<'_> {
         events: &mut dyn Events,
         stop: &Stop,
     ) -> Result<Option<(Evaluation, Vec<String>)>, RecipeError> {
-        let told = |note: &String| self.opened.notes.iter().any(|told| told.ends_with(note));
+        let found = &self.findings.warnings;
+        let told = |note: &String| {
+            let as_found = match set.name {
+                EvaluationRecipe::MAIN => note.clone(),
+                name => format!("evaluation set `{}`: {note}", shown(name)),
+            };
+            self.opened.notes.iter().any(|told| told.ends_with(note)) || found.contains(&as_found)
+        };
         self.with_model(set, |measuring| {
             let Some(found) = measuring.measure(None, events, stop)? else { return Ok(None) };
             let mut notes = std::mem::take(&mut measuring.notes);

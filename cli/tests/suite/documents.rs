@@ -236,8 +236,7 @@ fn an_ensemble_has_documents_with_its_members_as_ancestors() {
     assert!(card.contains("in test.parquet, the split evaluate of a, b"), "{card}");
     assert!(ledger["origin"]["software"].is_string() && ledger["origin"]["began"].is_string(), "{ledger}");
     assert!(card.contains("- **Made by:** millstream "), "{card}");
-    let command =
-        "$ millstream ensemble fit ../a ../b --method weighted --holdout 0.5 --seed 0 --bootstrap 0 -o ../both-again";
+    let command = "$ millstream ensemble fit ../a ../b --method weighted --holdout 0.5 --seed 0 --bootstrap 0 --memory 2147483648B -o ../both-again";
     assert!(card.contains(command), "{card}");
     for part in
         ["two seeds of one recipe", "Each member on the same rows, their mean", "mean of the members", "| weight |"]
@@ -262,6 +261,28 @@ fn an_ensemble_has_documents_with_its_members_as_ancestors() {
     let number = |name: &str| runs.iter().position(|run| run["name"] == name).unwrap();
     let wanted = serde_json::json!({"from": {"run": number("b")}, "to": number("both"), "through": "member"});
     assert!(found["lineage"].as_array().unwrap().contains(&wanted), "{found}");
+    // an ensemble does not become a member of itself, and what took a member's place is not told as the member's own
+    place
+        .run(&[&["ensemble", "fit", "-o", "both", "--overwrite"][..], &members].concat())
+        .failed_with(&["both/ensemble.onnx", "is the model of the ensemble that is to be replaced"]);
+    place
+        .run(&["ensemble", "fit", "b", "a", "-o", "both", "--overwrite", "--bootstrap", "0", "--method", "probability"])
+        .done();
+    let said = place.run(&["document", "nested"]);
+    assert!(said.stderr.contains("the member `ensemble` is another file now"), "{}", said.stderr);
+    let nested: Value = serde_json::from_slice(&place.read("nested/documents/ledger.json")).unwrap();
+    let member = &nested["members"][0];
+    assert_eq!((&member["unchanged"], member.get("ensemble_of")), (&false.into(), None), "{nested}");
+    // files of other programs under the names of ours
+    for name in ["a/members.json", "a/snapshots.json"] {
+        place.write(name, "[]");
+    }
+    place.run(&["document", "a"]).done();
+    let said = place.run(&["document", "both"]);
+    assert!(said.stderr.contains("what lies beside the member `a` cannot be read"), "{}", said.stderr);
+    said.done();
+    let ledger: Value = serde_json::from_slice(&place.read("both/documents/ledger.json")).unwrap();
+    assert_eq!(ledger["members"][1]["made"]["recipe"]["seed"], 1, "{ledger}");
 }
 
 /// Of the folders `small` and `large` with members on three folds, and of `stacked`, which is made of both.
@@ -300,7 +321,7 @@ pub(crate) fn assert_members_on_folds_are_documented(place: &Workplace) {
         "label spread alike",
         "are out of fold: those of runs that were not trained on the row",
         "## How it was made, again",
-        "$ millstream ensemble fit ../small ../large --method stacking --holdout 0 --seed 0 --bootstrap 1000 -o ../stacked-again",
+        "$ millstream ensemble fit ../small ../large --method stacking --holdout 0 --seed 0 --bootstrap 1000 --memory 2147483648B -o ../stacked-again",
     ] {
         assert!(card.contains(part), "{part} is not in\n{card}");
     }
@@ -328,6 +349,9 @@ pub(crate) fn assert_members_on_folds_are_documented(place: &Workplace) {
     place.run(&["note", "large", "three epochs"]).done();
     let said = place.run(&["document", "large"]).done();
     assert!(said.contains("large/documents/README.md"), "{said}");
+    for command in [["ensemble", "snapshots", "large", "-o", "x"], ["adapter", "extract", "large", "-o", "x"]] {
+        place.run(&command).failed_with(&["it holds members", "name the folder of one of them"]);
+    }
     let (ledger, card) = (read("large/documents/ledger.json"), of("large/documents/README.md"));
     assert_eq!(ledger["exported"]["sha256"], sha256("large/model.onnx"));
     assert_eq!(ledger["members"][2]["sha256"], sha256("large/fold-3/model.onnx"));
@@ -336,7 +360,7 @@ pub(crate) fn assert_members_on_folds_are_documented(place: &Workplace) {
         "Out of fold: each row has the answer of members that were not trained on it",
         "three epochs",
         "Each member on the rows that it has not seen",
-        "$ millstream ensemble members recipe.yaml --folds 3 --stratify label --seed 0 -o ../large-again",
+        "$ millstream ensemble members recipe.yaml --folds 3 --stratify label --seed 0 --bootstrap 50 --memory 2147483648B -o ../large-again",
     ] {
         assert!(card.contains(part), "{part} is not in\n{card}");
     }

@@ -368,6 +368,15 @@ fn states_of_one_run_are_members() {
     let facts = (&member["run"], &member["made"]["selection"]);
     assert_eq!(facts, (&"run".into(), &"the state after step 12".into()), "{ledger}");
     place.run(&["ensemble", "snapshots", "members", "-o", "x"]).failed_with(&["no run has begun there"]);
+    // another run in its folder is not theirs
+    let head =
+        ["--set", "model.train=head", "--set", "model.head=new", "--set", "training.epochs=1", "--set", "seed=9"];
+    place.run(&[&["train", "recipe.yaml", "--overwrite"][..], &head].concat()).done();
+    let said = place.run(&["document", "snapshots"]);
+    assert!(said.stderr.contains("the run of the state `step-12` is another one now"), "{}", said.stderr);
+    let ledger: Value = serde_json::from_slice(&place.read("snapshots/documents/ledger.json")).unwrap();
+    let member = &ledger["members"][1];
+    assert_eq!((&member["unchanged"], &member["run"], &member["made"]), (&true.into(), &Value::Null, &Value::Null));
 }
 
 #[test]

@@ -170,7 +170,16 @@ fn another_set_may_lack_a_column_of_slices_and_that_is_told() {
     let ran = place.run_with("train", &changes);
     let told = "evaluation set `plain`: these rows have no column `light`, and are not told apart by it";
     assert!(ran.stderr.contains(told), "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("have no column `light`").count(), 1, "at the end it is known: {}", ran.stderr);
     ran.done();
+    // what is true of both is told of both
+    let few = ["evaluation.sets={plain: plain.parquet}", "evaluation.slices=[label]", "evaluation.most_slices=2"];
+    let few: Vec<&str> = few.iter().flat_map(|change| ["--set", *change]).collect();
+    let told = place.run(&[&["evaluate", "recipe.yaml", "--json"][..], &few].concat()).json();
+    let notes: Vec<&str> = told["notes"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    for start in ["column `label` has 3 values", "evaluation.sets.plain: column `label` has 3 values"] {
+        assert!(notes.iter().any(|note| note.starts_with(start)), "{start} in {notes:?}");
+    }
     let other = metrics(&place)["other_evaluations"][0]["evaluation"].take();
     let columns: Vec<&Value> = other["slices"].as_array().unwrap().iter().map(|slices| &slices["column"]).collect();
     assert_eq!((&other["rows"], columns), (&json!(12), vec![&json!("label")]));

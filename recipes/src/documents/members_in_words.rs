@@ -64,8 +64,8 @@ pub(super) fn made_of(members: &[MemberFacts], data: &[MemberData]) -> String {
     let inner: Vec<&MemberFacts> = members.iter().flat_map(|member| all(parts(member))).collect();
     let files = files(data);
     if [rows.len(), means.len(), inner.len(), files.len()] == [0; 4] {
-        let why = match members.iter().any(|member| member.run.is_some()) {
-            true => "Nothing is known of what the members were made of: what their runs have noted cannot be read.",
+        let why = match members.iter().any(|member| member.run.is_some() || !member.unchanged) {
+            true => "Nothing is known of what the members were made of; the notes above say why.",
             false => "No member lies in the folder of a run, so that nothing is known of what they were made of.",
         };
         return format!("\n{why}\n");
