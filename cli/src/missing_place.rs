@@ -1,14 +1,61 @@
 //! What is said of a run, a model or a recipe of the command line that is not there: what lies beside it.
 
-use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use millstream::recipes::runs::is_run_folder;
 use millstream::schemas::{nearest, shown, shown_path};
 
-/// Files of which one lies in the folder of every run and every study.
-const OF_RUNS: [&str; 4] = ["fingerprints.json", "metrics.json", "recipe.yaml", "study.json"];
 /// Names that are told.
 const MOST: usize = 8;
+/// Bytes of a recipe at most; data are larger.
+const LARGEST_RECIPE: u64 = 1 << 20;
+
+/// What is looked for, by how it is called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Run,
+    Model,
+    /// A recipe; where it is called like JSON, one in JSON too.
+    Recipe {
+        in_json: bool,
+    },
+}
+
+impl Wanted {
+    fn of(path: &Path) -> Self {
+        match ending(path).as_str() {
+            "onnx" => Self::Model,
+            "yaml" | "yml" => Self::Recipe { in_json: false },
+            "json" => Self::Recipe { in_json: true },
+            _ => Self::Run,
+        }
+    }
+
+    fn is(self, path: &Path) -> bool {
+        let ending = ending(path);
+        match self {
+            Self::Run => is_run_folder(path),
+            Self::Model => ending == "onnx" && path.is_file(),
+            Self::Recipe { in_json } => {
+                let is_one =
+                    matches!(ending.as_str(), "yaml" | "yml") || (in_json && ending == "json" && has_data(path));
+                is_one && path.is_file()
+            }
+        }
+    }
+}
+
+fn ending(path: &Path) -> String {
+    path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
+}
+
+/// Whether a JSON file names data, as each recipe does; most others are none.
+fn has_data(path: &Path) -> bool {
+    let is_small = fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() <= LARGEST_RECIPE);
+    let read = || serde_json::from_slice::<serde_json::Value>(&fs::read(path).ok()?).ok();
+    is_small && read().is_some_and(|recipe| recipe.get("data").is_some())
+}
 
 /// Refuses what is not there, and says what could be meant and which command lists what there is.
 pub(crate) fn require(path: &Path) -> anyhow::Result<()> {
@@ -16,11 +63,6 @@ pub(crate) fn require(path: &Path) -> anyhow::Result<()> {
     let is_there = path.as_os_str().is_empty() || path.try_exists().unwrap_or(true);
     anyhow::ensure!(is_there, "cannot read {}: No such file or folder; {}", shown_path(path), advice(path));
     Ok(())
-}
-
-/// Whether something of a run lies in a folder.
-pub(crate) fn holds_run(folder: &Path) -> bool {
-    OF_RUNS.iter().any(|name| folder.join(name).exists())
 }
 
 fn advice(path: &Path) -> String {
@@ -35,15 +77,17 @@ fn advice(path: &Path) -> String {
         );
     }
     let lists = format!("`millstream runs {}` lists the runs below {}", shown_path(&above), shown_path(&above));
-    let ending = path.extension().filter(|ending| ["json", "onnx", "yaml", "yml"].iter().any(|own| ending == own));
-    let beside = beside(&above, ending);
+    let kind = Wanted::of(path);
+    let beside = beside(&above, kind);
     let wanted = path.file_name().unwrap_or_default().to_string_lossy();
     let near = nearest(&wanted, beside.iter().map(String::as_str));
     let near = near.map_or_else(|| "in".into(), |near| format!("did you mean `{}`? In", shown_path(above.join(near))));
-    let (kind, otherwise) = match ending {
-        None => ("runs", lists),
-        Some(ending) if ending == "onnx" => ("models", lists),
-        Some(_) => ("recipes", format!("of data and a model, `millstream init DATA MODEL` makes a recipe; {lists}")),
+    let (kind, otherwise) = match kind {
+        Wanted::Run => ("runs", lists),
+        Wanted::Model => ("models", lists),
+        Wanted::Recipe { .. } => {
+            ("recipes", format!("of data and a model, `millstream init DATA MODEL` makes a recipe; {lists}"))
+        }
     };
     let names: Vec<String> = beside.iter().take(MOST).map(shown).collect();
     match beside.len() {
@@ -55,23 +99,18 @@ fn advice(path: &Path) -> String {
     }
 }
 
-/// The names of the runs in a folder, or of the files with this ending, in order.
-fn beside(folder: &Path, ending: Option<&OsStr>) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
-    let is_alike = |path: &PathBuf| match ending {
-        Some(ending) => path.is_file() && path.extension() == Some(ending),
-        None => holds_run(path),
-    };
+/// The names of what is of this kind in a folder, in order.
+fn beside(folder: &Path, kind: Wanted) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+    let alike = entries.filter(|path| kind.is(path));
     let mut names: Vec<String> =
-        entries.filter(is_alike).filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
+        alike.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
     names.sort_unstable();
     names
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]
@@ -87,18 +126,52 @@ mod tests {
             "{}",
             said("coco")
         );
-        for name in ["runs/flowers", "runs/leaves", "runs/not one"] {
-            fs::create_dir_all(at(name)).unwrap();
-        }
-        for name in ["runs/flowers/metrics.json", "runs/leaves/recipe.yaml", "runs/not one/a.txt", "flower.yaml"] {
+        for name in [
+            "runs/flowers/recipe.yaml",
+            "runs/flowers/metrics.json",
+            // not yet at its end
+            "runs/leaves/recipe.yaml",
+            "runs/leaves/fingerprints.json",
+            // of several runs
+            "runs/trees/ensemble.json",
+            "runs/weeds/study.json",
+            // a project, and files of another program
+            "runs/project/recipe.yaml",
+            "runs/other/metrics.json",
+            "flower.yaml",
+        ] {
+            fs::create_dir_all(at(name).parent().unwrap()).unwrap();
             fs::write(at(name), "").unwrap();
         }
         let told = said("runs/flower");
-        assert!(told.contains("did you mean") && told.ends_with("lie the runs flowers, leaves"), "{told}");
+        assert!(
+            told.contains("did you mean") && told.ends_with("lie the runs flowers, leaves, trees, weeds"),
+            "{told}"
+        );
         let told = said("flowers.yaml");
         assert!(told.contains("No such file") && told.ends_with("lie the recipes flower.yaml"), "{told}");
         assert!(said("other.onnx").contains("no models lie in"));
         require(&at("runs/flowers")).unwrap();
+    }
+
+    #[test]
+    fn a_recipe_or_model_is_found_beside_whatever_its_ending_and_a_file_of_others_is_none() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        let written =
+            [("package.json", "{\"version\": \"1.0\"}"), ("own.json", "{\"data\": {}}"), ("flowers.yaml", "")];
+        written.iter().for_each(|(name, text)| fs::write(at(name), text).unwrap());
+        for (name, wanted) in [
+            ("flowers.yml", "lie the recipes flowers.yaml"),
+            ("x.json", "lie the recipes flowers.yaml, own.json"),
+            ("X.ONNX", "no models lie in"),
+        ] {
+            let told = require(&at(name)).unwrap_err().to_string();
+            assert!(told.contains(wanted) && !told.contains("package.json"), "{name}: {told}");
+        }
+        assert!(require(&at("flowers.yml")).unwrap_err().to_string().contains("did you mean"));
+        fs::write(at("flowers.ONNX"), "").unwrap();
+        assert!(require(&at("flower.onnx")).unwrap_err().to_string().ends_with("lie the models flowers.ONNX"));
     }
 
     #[test]
@@ -107,7 +180,7 @@ mod tests {
         for at in 0..12 {
             let run = place.path().join(format!("run-{at:02}"));
             fs::create_dir(&run).unwrap();
-            fs::write(run.join("recipe.yaml"), "").unwrap();
+            ["recipe.yaml", "metrics.json"].iter().for_each(|name| fs::write(run.join(name), "").unwrap());
         }
         let told = require(&place.path().join("none at all")).unwrap_err().to_string();
         assert!(

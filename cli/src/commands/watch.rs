@@ -5,13 +5,14 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use millstream::recipes::runs::is_run_folder;
 use millstream::recipes::watch::{Watch, WatchEnd, WatchOptions};
 use millstream::recipes::{RecipeError, Stop};
 use millstream::schemas::Choice;
 use millstream::schemas::{Recipe, shown_path};
 
 use crate::arguments::{self, Global};
-use crate::{Outcome, messages, missing_place, output, signals};
+use crate::{Outcome, messages, output, signals};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Watch) -> anyhow::Result<Outcome> {
     let folder = super::argument_path(arguments.run.as_os_str())?;
@@ -22,7 +23,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Watch) -> anyhow::Resu
     );
     let watch = Watch::open(&folder, WatchOptions { port: arguments.port, until_end: arguments.until_end })?;
     let address = format!("http://{}/", watch.address());
-    let has_begun = missing_place::holds_run(&folder);
+    let has_begun = is_run_folder(&folder);
     if global.json {
         let line =
             serde_json::json!({ "event": "watching", "run": folder, "address": address, "has_begun": has_begun });

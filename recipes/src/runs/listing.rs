@@ -134,11 +134,20 @@ fn values(study: &StudyReport, trial: &TrialReport) -> Vec<(String, String)> {
     told.collect()
 }
 
-fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
-    let run = RunFolder(folder.to_owned());
-    let is_one = run.recipe().exists() && (run.metrics().exists() || run.has_begun());
+/// Whether a folder is that of a run, an ensemble, an ensemble's members or a search, whether or not it has ended.
+pub fn is_run_folder(folder: &Path) -> bool {
     let of_members = [folder.join("ensemble.json"), folder.join(MEMBERS)];
-    if is_one || of_members.iter().any(|file| file.exists()) || StudyFolder::new(folder).holds_study() {
+    is_of_one_run(&RunFolder(folder.to_owned()))
+        || of_members.iter().any(|file| file.exists())
+        || StudyFolder::new(folder).holds_study()
+}
+
+fn is_of_one_run(run: &RunFolder) -> bool {
+    run.recipe().exists() && (run.metrics().exists() || run.has_begun())
+}
+
+fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
+    if is_run_folder(folder) {
         found.push(folder.to_owned());
     }
     if depth == DEEPEST || found.len() >= MOST {
@@ -152,6 +161,8 @@ fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
         .map(|entry| entry.path())
         .collect();
     inner.sort_unstable();
+    let run = RunFolder(folder.to_owned());
+    let is_one = is_of_one_run(&run);
     let parts = [run.checkpoints(), run.graph(), run.logs(), run.0.join("activations")];
     inner.iter().filter(|folder| !(is_one && parts.contains(folder))).for_each(|folder| walk(folder, depth + 1, found));
 }

@@ -1,5 +1,7 @@
 //! Every combination of settings once.
 
+use std::collections::BTreeSet;
+
 use millstream_schemas::choice::{Options, between};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -57,11 +59,10 @@ impl ProposerFunction for Grid {
         let cells = request.history.trials.iter().filter_map(|trial| trial.note.get("cell")?.as_u64());
         let next = cells.max().map_or(0, |last| last + 1);
         // somebody may have asked for some of them
-        let is_tried =
-            |assignment: &Assignment| request.history.trials.iter().any(|trial| trial.assignment == *assignment);
-        let mut left =
-            (next..size).map(|cell| (cell, self.at(request.space, self.place(cell, size, request.seed).into())));
-        let (cell, assignment) = left.find(|(_, assignment)| !is_tried(assignment))?;
+        let space = request.space;
+        let tried: BTreeSet<_> = request.history.trials.iter().map(|trial| space.places(&trial.assignment)).collect();
+        let mut left = (next..size).map(|cell| (cell, self.at(space, self.place(cell, size, request.seed).into())));
+        let (cell, assignment) = left.find(|(_, assignment)| !tried.contains(&space.places(assignment)))?;
         Some(Proposal { assignment, note: json!({ "cell": cell }) })
     }
 }
@@ -151,8 +152,6 @@ impl Grid {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use serde_json::{Value, json};
 
     use super::*;

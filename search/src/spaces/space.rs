@@ -170,6 +170,22 @@ impl Space {
         Ok(assignment)
     }
 
+    /// Which settings an assignment has, parameter by parameter; the same of two that mean the same: of settings with steps their places
+    /// from 0, of others their bits.
+    pub(crate) fn places(&self, assignment: &Assignment) -> Vec<Option<u64>> {
+        let place = |Parameter { name, distribution, .. }: &Parameter| {
+            let setting = assignment.get(name)?;
+            Some(match distribution.scale() {
+                Some(scale) if scale.low == scale.high => 0,
+                Some(scale) if scale.step > 0.0 => ((setting - scale.low) / scale.step).round() as u64,
+                // 0 and −0 are one
+                Some(_) => (setting + 0.0).to_bits(),
+                None => setting as u64,
+            })
+        };
+        self.parameters.iter().map(place).collect()
+    }
+
     fn unknown(&self, name: &str) -> SearchError {
         let near = nearest(name, self.parameters.iter().map(|parameter| parameter.name.as_str()));
         let near = near.map_or_else(String::new, |near| format!("; did you mean `{}`?", shown(near)));

@@ -1,25 +1,22 @@
 use std::collections::BTreeSet;
 
 use crate::proposers::{Proposal, Proposer, Request, combination};
-use crate::spaces::{Parameter, Size};
-use crate::{Assignment, Random, Space};
+use crate::spaces::Size;
+use crate::{Assignment, Random};
 
 /// How often a proposer is asked, with other random numbers each time, before one of the untried settings is taken as they come.
 const TRIES: u64 = 4;
-
-/// Which settings an assignment has, parameter by parameter, as places from 0; the same of two that mean the same.
-type Places = Vec<Option<u64>>;
 
 /// What a proposer wants tried next. Where the settings of a space can be counted, it is never what was tried already, and `None` when all
 /// of them were: a trial of the same settings would be the same run once more.
 pub(super) fn untried(proposer: &Proposer, request: &Request<'_>) -> Option<Proposal> {
     let space = request.space;
     let Size::Finite(size) = space.size() else { return proposer.propose(request) };
-    let tried: BTreeSet<Places> = request.history.trials.iter().map(|trial| places(space, &trial.assignment)).collect();
+    let tried: BTreeSet<_> = request.history.trials.iter().map(|trial| space.places(&trial.assignment)).collect();
     if tried.len() as u128 >= size {
         return None;
     }
-    let is_new = |assignment: &Assignment| !tried.contains(&places(space, assignment));
+    let is_new = |assignment: &Assignment| !tried.contains(&space.places(assignment));
     let again = |attempt: u64| match attempt {
         0 => request.seed,
         _ => Random::of(request.seed, request.number, &format!("again {attempt}")).next_u64(),
@@ -36,19 +33,6 @@ pub(super) fn untried(proposer: &Proposer, request: &Request<'_>) -> Option<Prop
     all.find(is_new).map(Proposal::from)
 }
 
-fn places(space: &Space, assignment: &Assignment) -> Places {
-    let place = |Parameter { name, distribution, .. }: &Parameter| {
-        let setting = assignment.get(name)?;
-        Some(match distribution.scale() {
-            Some(scale) if scale.step > 0.0 => ((setting - scale.low) / scale.step).round() as u64,
-            // the one there is
-            Some(_) => 0,
-            None => setting as u64,
-        })
-    };
-    space.parameters().iter().map(place).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use millstream_schemas::Choice;
@@ -56,7 +40,7 @@ mod tests {
 
     use super::*;
     use crate::proposers::standard;
-    use crate::{Asked, Catalogs, Objective, Outcome, Study, StudySettings};
+    use crate::{Asked, Catalogs, Objective, Outcome, Space, Study, StudySettings};
 
     fn recipe() -> serde_json::Value {
         json!({
@@ -79,7 +63,7 @@ mod tests {
             let mut seen = BTreeSet::new();
             while let Asked::Trial(trial) = study.ask().unwrap() {
                 let settings = &study.settings().space;
-                assert!(seen.insert(places(settings, &trial.assignment)), "{}: {:?}", row.name, trial.assignment);
+                assert!(seen.insert(settings.places(&trial.assignment)), "{}: {:?}", row.name, trial.assignment);
                 let loss: f64 = trial.assignment.iter().map(|(_, setting)| setting).sum();
                 study.tell(trial.number, Outcome::complete(loss)).unwrap();
             }
@@ -100,5 +84,22 @@ mod tests {
             }
             assert_eq!(trials, 12, "{proposer}");
         }
+    }
+
+    #[test]
+    fn a_grid_goes_on_in_order_behind_a_setting_that_somebody_wrote_as_a_decimal() {
+        let space = Space::extract(&json!({"a": {"uniform": [-0.1, 0.2], "step": 0.1}})).unwrap().0;
+        let mut settings = StudySettings::new("few", space, vec![Objective::minimize("loss")]);
+        settings.proposer = Choice::named("grid");
+        let mut study = Study::new(settings, &Catalogs::default()).unwrap();
+        // what the grid has as -0.1 + 3 · 0.1 and -0.1 + 1 · 0.1
+        for written in [0.2, 0.0] {
+            study.enqueue([("a".to_owned(), written)].into_iter().collect()).unwrap();
+        }
+        while let Asked::Trial(trial) = study.ask().unwrap() {
+            study.tell(trial.number, Outcome::complete(1.0)).unwrap();
+        }
+        let cells: Vec<_> = study.trials().iter().map(|trial| trial.note.get("cell")?.as_u64()).collect();
+        assert_eq!(cells, [None, None, Some(0), Some(2)]);
     }
 }
