@@ -56,7 +56,7 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
     let class = |folders: &[&str]| folders.get(levels.class).map(|class| (*class).to_owned());
     let names: BTreeSet<String> = images.iter().filter_map(|(_, folders)| class(folders)).collect();
     let names: Vec<String> = names.into_iter().collect();
-    layout.left_out.extend(without_images(files, &levels, &images));
+    layout.left_out.extend(without_files(files, &levels, &images));
     let deeper = images.iter().filter(|(_, folders)| folders.len() > levels.class + 1).count();
     for (file, folders) in images {
         let split =
@@ -94,21 +94,23 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
     Ok(layout)
 }
 
-/// Folders that would be classes, and in which no image lies.
-fn without_images(files: &SourceFiles, levels: &Levels, images: &[(u32, Vec<&str>)]) -> Vec<LeftOut> {
+/// Folders that would be classes, and in which no file lies: files of other kinds are told themselves.
+fn without_files(files: &SourceFiles, levels: &Levels, images: &[(u32, Vec<&str>)]) -> Vec<LeftOut> {
     let depth = levels.class + 1;
-    let with_images: BTreeSet<&[&str]> = images.iter().filter_map(|(_, folders)| folders.get(..depth)).collect();
     // one folder alone may be there for something else
-    if with_images.is_empty() {
+    if !images.iter().any(|(_, folders)| folders.len() >= depth) {
         return Vec::new();
     }
-    let of_files = files.files().iter().filter_map(|file| file.inner_name().rsplit_once('/').map(|(folder, _)| folder));
-    let all = of_files.chain(files.empty_folders.iter().map(String::as_str));
-    let all: BTreeSet<Vec<&str>> =
-        all.map(|folder| folder.split('/').collect::<Vec<_>>()).filter(|folders| folders.len() >= depth).collect();
-    let all: BTreeSet<&[&str]> = all.iter().map(|folders| &folders[..depth]).collect();
-    let bare = all.difference(&with_images);
-    bare.map(|folders| LeftOut { name: folders.join("/"), reason: "there is no image in it".into() }).collect()
+    let class = |parts: Vec<&str>| parts.get(..depth).map(|folders| folders.join("/"));
+    let of_files = files.files().iter().filter_map(|file| {
+        let (folder, _) = file.inner_name().rsplit_once('/')?;
+        class(folder.split('/').collect())
+    });
+    let with_files: BTreeSet<String> = of_files.collect();
+    let empty: BTreeSet<String> =
+        files.empty_folders.iter().filter_map(|folder| class(folder.split('/').collect())).collect();
+    let bare = empty.difference(&with_files);
+    bare.map(|name| LeftOut { name: name.clone(), reason: "there is no image in it".into() }).collect()
 }
 
 /// At which depths folders mean something.
@@ -187,12 +189,8 @@ mod tests {
         let none = "there is no image in it";
         assert_eq!(
             told,
-            [
-                ("test/notes/a.txt", "it is no image by its name"),
-                ("test/dog", none),
-                ("test/notes", none),
-                ("train/empty", none)
-            ]
+            // what is in `test/notes` is told, and not the folder once more
+            [("test/notes/a.txt", "it is no image by its name"), ("test/dog", none), ("train/empty", none)]
         );
     }
 }

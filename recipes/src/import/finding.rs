@@ -40,7 +40,9 @@ pub(super) fn find(files: &SourceFiles, options: &ImportOptions, stop: &Stop) ->
         samples::read(files, options, stop)?
     } else if class_folders::has_images(files) && !is_table_of_images(files, options, stop) {
         class_folders::read(files, options)?
-    } else if let Some(name) = coco::annotations_without_images(files, stop) {
+    } else if !tables::has_tables_but_json(files)
+        && let Some(name) = coco::annotations_without_images(files, stop)
+    {
         return Err(RecipeError::mismatch(options.sources_in_words(), without_pictures(name, options)));
     } else if tables::has_tables(files) {
         tables::tables(files, options, stop)?
@@ -131,6 +133,24 @@ mod tests {
         let told: Vec<(&str, &str)> =
             found.left_out.iter().map(|one| (one.name.as_str(), one.reason.as_str())).collect();
         assert_eq!(told, [("instances.json", "it says that it becomes so large as no data do")]);
+    }
+
+    #[test]
+    fn a_table_beside_annotations_without_pictures_is_imported_and_annotations_alone_are_told() {
+        let place = tempfile::tempdir().unwrap();
+        let source = place.path().join("source");
+        std::fs::create_dir(&source).unwrap();
+        let annotations = r#"{"images": [{"id": 1, "file_name": "a.png"}], "annotations": []}"#;
+        std::fs::write(source.join("instances.json"), annotations).unwrap();
+        let folder = place.path().join("result");
+        let found = || {
+            let files = SourceFiles::open(std::slice::from_ref(&source), &folder, &Stop::default()).unwrap();
+            let options = ImportOptions::new(vec![source.clone()], &folder);
+            find(&files, &options, &Stop::default()).map(|found| found.unwrap().name)
+        };
+        assert!(found().unwrap_err().to_string().contains("there are no pictures beside it"));
+        std::fs::write(source.join("rows.csv"), "size,label\n1,a\n2,b\n").unwrap();
+        assert_eq!(found().unwrap(), "tables");
     }
 
     #[test]

@@ -37,6 +37,13 @@ pub(super) fn has_tables(files: &SourceFiles) -> bool {
     files.files().iter().any(|file| TableFormat::of(Path::new(&file.name)).is_some())
 }
 
+/// Whether there are tables that are not called like JSON, as annotations are.
+pub(super) fn has_tables_but_json(files: &SourceFiles) -> bool {
+    let is_json = |path: &Path| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
+    let mut paths = files.files().iter().map(|file| Path::new(&file.name));
+    paths.any(|path| TableFormat::of(path).is_some() && !is_json(path))
+}
+
 /// Whether tables name images that are there.
 pub(super) fn name_images(files: &SourceFiles, stop: &Stop) -> bool {
     has_tables(files) && image_columns(files, stop).is_ok_and(|columns| !columns.found.is_empty())
