@@ -138,7 +138,7 @@ mod tests {
         node.attribute.push(AttributeProto {
             name: Some("equation".into()),
             r#type: Some(AttributeType::String.into()),
-            s: Some(equation.as_bytes().to_vec()),
+            s: Some(equation.as_bytes().to_vec().into()),
             ..AttributeProto::default()
         });
         node
@@ -172,7 +172,7 @@ mod tests {
     fn other_sums_and_constants_that_something_else_reads_stay() {
         for (nodes, weights) in [
             // axes in another order
-            (vec![einsum(&["x", "w"], "y", "ibh,nhd->ibnd")], vec![("w", &[2, 6, 4] as &[usize])]),
+            (vec![einsum(&["x", "w"], "y", "ibh,nhd->ibnd")], vec![("w", [2, 6, 4].as_slice())]),
             (vec![einsum(&["x", "w"], "y", "ibh,hnd->bind")], vec![("w", &[6, 2, 4])]),
             // the constant stands first, or is summed away
             (vec![einsum(&["w", "x"], "y", "hnd,ibh->ibnd")], vec![("w", &[6, 2, 4])]),
