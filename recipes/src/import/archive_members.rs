@@ -23,7 +23,7 @@ impl ArchiveMembers {
     }
 
     /// Their names, by which they are sorted.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.files.files().iter().map(|file| file.name.as_str())
     }
 
