@@ -8,7 +8,7 @@ use millstream::schemas::recipe::RecipeText;
 use millstream::schemas::yaml;
 use serde_json::{Map, Value, json};
 
-use crate::workplace::Workplace;
+use crate::workplace::{Workplace, has_runtime, text};
 
 /// The page about losses has a test of its own.
 const OTHERS: [&str; 4] = ["catalogs.md", "commands.md", "losses.md", "recipe.md"];
@@ -87,6 +87,29 @@ fn the_recipes_of_every_page_can_be_read() {
         }
     }
     assert!(read > 30, "{read}");
+}
+
+/// The first Python code below a heading of a page.
+fn python_below(page: &str, heading: &str) -> String {
+    let below = page.split_once(&format!("\n{heading}\n")).unwrap().1;
+    below.split_once("```python\n").unwrap().1.split_once("```").unwrap().0.to_owned()
+}
+
+#[test]
+fn a_model_of_scikit_learn_is_made_as_the_page_says_and_trained() {
+    let Some(python) = std::env::var_os("MILLSTREAM_SCIKIT_LEARN").filter(|_| has_runtime()) else {
+        println!("left out, MILLSTREAM_SCIKIT_LEARN (a Python with scikit-learn and skl2onnx) is not set");
+        return;
+    };
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/getting-a-model.md");
+    let place = Workplace::bare();
+    place.write("page.py", &python_below(&std::fs::read_to_string(page).unwrap(), "## scikit-learn"));
+    let folder = place.path("page.py");
+    let ran = std::process::Command::new(python).arg("page.py").current_dir(folder.parent().unwrap()).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    place.run(&["train", "iris.csv", "model.onnx", "-o", "run", "--set", "training.max_steps=2"]).done();
+    let said = place.run(&["predict", text(&place.path("run")), "iris.csv", "--json"]).done();
+    assert!(said.lines().count() == 150 && said.contains("probability"), "{said}");
 }
 
 #[test]

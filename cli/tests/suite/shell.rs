@@ -119,6 +119,7 @@ fn what_is_set_is_completed_in_zsh() {
     );
     let said = said_by("zsh", &["-f", "-c", &program]).unwrap();
     let parts: Vec<&str> = said.split("\n\n").collect();
+    assert!(parts.len() >= 3, "{said}");
     for (part, wanted) in parts.iter().zip(["training.epochs=", "cosine", "warn"]) {
         assert!(part.lines().any(|line| line == wanted), "wanted {wanted} in {part}");
     }

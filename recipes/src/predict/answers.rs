@@ -146,7 +146,7 @@ impl Answers {
                 error: "its picture cannot be led back to what it was before it was prepared".into(),
             });
         };
-        let class = form.class.clone();
+        let class = form.class().cloned();
         Ok(match form.most {
             1 => RowAnswer::Box { r#box: form.read(*first, space), class },
             _ => RowAnswer::Boxes { boxes: numbers.iter().map(|one| form.read(*one, space)).collect(), class },

@@ -1,3 +1,4 @@
+use millstream_schemas::{count, shown};
 use serde_json::Value as Json;
 
 use super::picture_space::PictureSpace;
@@ -11,8 +12,8 @@ pub(super) struct BoxForm {
     in_pixels: bool,
     /// Boxes of a row.
     pub(super) most: usize,
-    /// What is in all of them, where there is one class alone.
-    pub(super) class: Option<String>,
+    /// Of what those were that it learned.
+    pub(super) classes: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +36,30 @@ impl BoxForm {
             Some(_) => return None,
         };
         let most = encoding.options.get("most").and_then(Json::as_u64)?;
-        let class = match learned.get("box_classes").and_then(Json::as_array).map(Vec::as_slice) {
-            Some([only]) => only.as_str().map(str::to_owned),
+        let names = learned.get("box_classes").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+        let classes = names.iter().filter_map(Json::as_str).map(str::to_owned).collect();
+        Some(Self { layout, in_pixels: word("unit") == Some("pixels"), most: usize::try_from(most).ok()?, classes })
+    }
+
+    /// What is in all of them, where there is one class alone.
+    pub(super) fn class(&self) -> Option<&String> {
+        match self.classes.as_slice() {
+            [only] => Some(only),
             _ => None,
-        };
-        Some(Self { layout, in_pixels: word("unit") == Some("pixels"), most: usize::try_from(most).ok()?, class })
+        }
+    }
+
+    /// What is to be said where there are several: the numbers of a box do not tell which.
+    pub(super) fn not_told(&self) -> Option<String> {
+        let names: Vec<String> = self.classes.iter().take(20).map(|class| format!("`{}`", shown(class))).collect();
+        let more = if self.classes.len() > names.len() { ", …" } else { "" };
+        (self.classes.len() > 1).then(|| {
+            format!(
+                "the model has learned boxes of {} ({}{more}) and tells where they are; of which class one is, its numbers do not say",
+                count(self.classes.len() as u64, "class"),
+                names.join(", ")
+            )
+        })
     }
 
     /// A box in pixels of the picture as it was: left, top, right, bottom.
@@ -67,7 +87,7 @@ mod tests {
     fn numbers_are_read_as_they_were_written() {
         let chain = Chain::parse(&[Choice::new("resize", json!({"size": 10}))]).unwrap();
         let space = PictureSpace::of(&chain, &ImageFacts::new(100, 50)).unwrap().unwrap();
-        let form = |layout, in_pixels| BoxForm { layout, in_pixels, most: 1, class: None };
+        let form = |layout, in_pixels| BoxForm { layout, in_pixels, most: 1, classes: Vec::new() };
         for (form, numbers) in [
             (form(Layout::Corners, false), [0.25, 0.5, 0.75, 1.0]),
             (form(Layout::CornerAndSize, false), [0.25, 0.5, 0.5, 0.5]),
@@ -76,5 +96,19 @@ mod tests {
         ] {
             assert_eq!(form.read(numbers, &space), [25.0, 25.0, 75.0, 50.0], "{form:?}");
         }
+    }
+
+    #[test]
+    fn one_class_is_that_of_all_boxes_and_of_several_it_is_said_that_none_is_told() {
+        let form = |classes: &[&str]| BoxForm {
+            layout: Layout::Corners,
+            in_pixels: false,
+            most: 1,
+            classes: classes.iter().map(|class| (*class).to_owned()).collect(),
+        };
+        assert_eq!((form(&["cat"]).class().map(String::as_str), form(&["cat"]).not_told()), (Some("cat"), None));
+        assert_eq!((form(&[]).class(), form(&[]).not_told()), (None, None));
+        let (class, said) = (form(&["cat", "dog"]).class().cloned(), form(&["cat", "dog"]).not_told().unwrap());
+        assert!(class.is_none() && said.contains("2 classes (`cat`, `dog`)"), "{said}");
     }
 }

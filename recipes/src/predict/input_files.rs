@@ -4,7 +4,7 @@ use std::io::{BufRead, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use millstream_pipeline::stores::InMemory;
+use millstream_pipeline::stores::{InMemory, Store};
 use millstream_pipeline::{Dataset, arrow_array};
 use millstream_schemas::{RowId, shown, shown_path};
 
@@ -247,8 +247,9 @@ impl InputFiles {
                     Some(Source::MemberParquet(members, place, name)) => {
                         let read = members.read(place);
                         let bytes = read.map_err(|reason| RecipeError::mismatch(shown(&name), reason))?;
-                        let file = (name.clone(), Arc::new(InMemory(bytes.into())) as _);
-                        let dataset = Dataset::from_stores(vec![file]).map_err(RecipeError::at(shown(&name)))?;
+                        let store: Arc<dyn Store> = Arc::new(InMemory(bytes.into()));
+                        let opened = Dataset::from_stores(vec![(name.clone(), store)]);
+                        let dataset = opened.map_err(RecipeError::at(shown(&name)))?;
                         return Ok(Some(Piece { dataset, names: RowNames::Places }));
                     }
                     Some(Source::Image(path)) => {

@@ -81,7 +81,8 @@ impl Predictions {
         // places are told of a picture where it is the only one, and prepared without chance
         let of_pictures = columns.0.iter().filter(|column| column.is_image()).count() == 1 && !chain.is_random();
         let boxes = BoxForm::of(&preprocessing).filter(|_| of_pictures);
-        let class = boxes.as_ref().and_then(|form| form.class.clone());
+        let class = boxes.as_ref().and_then(BoxForm::class).cloned();
+        warnings.extend(boxes.as_ref().and_then(BoxForm::not_told));
         let answers = Answers::new(reads, classes.clone(), thresholds_of(&model)?, boxes, options)?;
         let predicts = answers.kind();
         let classes = if matches!(predicts, PredictedAs::Box | PredictedAs::Boxes) {
