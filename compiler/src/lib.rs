@@ -60,7 +60,7 @@ pub use losses::Loss;
 pub use mixed_precision::{InFloat32, MixedPrecision};
 pub use model_file::{ImageInput, Model, ModelDifferences, OnnxFile, TensorDifference};
 pub use operators::OperatorCatalog;
-pub use program::{TrainingProgram, compile};
+pub use program::{FoldedBytes, TrainingProgram, compile};
 pub use row_places::RowPlaces;
 pub use run_graph::{FrozenWeight, Provider, RunGraph};
 pub use scoring::Scoring;
