@@ -7,7 +7,7 @@ use crate::binding::bind;
 use crate::finetuning::attention::Role;
 use crate::finetuning::{
     self, FineTuning, FrozenConstant, Layer, LayerFacts, MethodReport, SelectedPart, TrainedLayer, find_attentions,
-    frozen_constants, normalize, untie,
+    frozen_constants, normalize, table_copies, tie_copies, untie,
 };
 use crate::graph::{Graph, Length, ValueId};
 use crate::model_file::Model;
@@ -132,7 +132,9 @@ pub fn describe(
             let tied = finetuning::note_of_ties(&normalize(&mut graph));
             finetuning::write_einsum_layers(&mut graph)?;
             let untied = untie(&mut graph, catalog);
-            let layers = finetuning::layers(&graph, catalog);
+            let mut layers = finetuning::layers(&graph, catalog);
+            let copies = table_copies(&graph, &layers);
+            let of_tables = tie_copies(&mut graph, &copies, &mut layers, &mut None)?;
             let all: Vec<usize> = (0..layers.len()).collect();
             let selected = all.iter().map(|index| TrainedLayer::whole(&layers, *index)).collect();
             let prediction = finetuning::chosen_output(&graph, None).ok();
@@ -141,7 +143,7 @@ pub fn describe(
                 None => all,
             };
             let (head, mut notes) = (None, model.notes(&graph));
-            notes.extend(tied);
+            notes.extend(tied.into_iter().chain(of_tables));
             let (merged, merges, dropped) = (graph.clone(), Vec::new(), Vec::new());
             let (own, facts) = (layers.len(), LayerFacts::find(&graph, &layers, &[]));
             let prepared = Prepared {

@@ -1,6 +1,6 @@
 //! A model rewritten for training: its head, its layers and what of them is trained, what methods add.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use millstream_schemas::recipe::TrainSelection;
 use millstream_schemas::{AxisLength, count, shown};
@@ -16,9 +16,9 @@ use crate::finetuning::{
     self, Applied, FineTuning, Head, Layer, LayerFacts, MethodReport, ParameterFinder, Selected, SelectedPart,
     TrainedLayer, Unadapted, Weight, batch_statistics, check_factors, chosen_output, dropout, initialize,
     layers_before, normalize, pattern_matches, places, require_finite, select, standardize_input, stochastic_depth,
-    training_mode, undo_output, untie,
+    table_copies, tie_copies, training_mode, undo_output, untie,
 };
-use crate::graph::{Graph, TensorType, ValueId};
+use crate::graph::{Graph, Node, TensorType, ValueId};
 use crate::model_file::Model;
 use crate::operators::OperatorCatalog;
 use crate::{CompilerError, batch_axis};
@@ -96,8 +96,12 @@ impl Prepared {
         let Some(head) = self.head.as_ref().filter(|head| head.reads_matrix) else { return BTreeMap::new() };
         let weight = self.graph.constant_of(head.weight).expect("find_head saw it");
         let features = weight.shape[1 - head.class_axis];
-        let node = self.graph.nodes().iter().find(|node| node.input(1) == Some(head.weight));
-        let node = node.expect("find_head saw it read");
+        let is_weight = |read: ValueId| {
+            let turned = self.graph.producer(read).filter(|maker| maker.is("Transpose"));
+            read == head.weight || turned.and_then(|maker| maker.input(0)) == Some(head.weight)
+        };
+        let multiplies = |node: &&Node| (node.is("Gemm") || node.is("MatMul")) && node.input(1).is_some_and(is_weight);
+        let node = self.graph.nodes().iter().rev().find(multiplies).expect("find_head saw it read");
         let (batch, features) = (length_of(&wanted.batch), features.into());
         let made = TensorType::f32([batch.clone(), head.classes.into()]);
         let turned = node.int("transA").unwrap_or(0) != 0;
@@ -199,23 +203,30 @@ pub(crate) fn prepare(
         operators: catalog,
         notes: &mut notes,
     };
-    let PlacedHead { head, prediction } = wanted.head.place(&mut model)?;
+    let PlacedHead { mut head, prediction } = wanted.head.place(&mut model)?;
     if let Some(learned) = &wanted.undo {
         undo_output(&mut graph, prediction, learned)?;
     }
     let mut layers = finetuning::layers(&graph, catalog);
     let trainable = layers_before(&graph, &layers, prediction);
     let asked = [wanted.selections.as_slice(), &wanted.train.selections()].concat();
-    let (own, facts) = (layers.len(), LayerFacts::find(&graph, &layers, &asked));
-    let finder = ParameterFinder {
-        graph: &graph,
-        layers: &layers,
-        trainable: &trainable,
-        own,
-        head: head.as_ref(),
-        facts: &facts,
+    let own = layers.len();
+    let selecting = |graph: &Graph, layers: &[Layer], head: Option<&Head>| {
+        let facts = LayerFacts::find(graph, layers, &asked);
+        let finder = ParameterFinder { graph, layers, trainable: &trainable, own, head, facts: &facts };
+        let selected = select(&finder, &wanted.train)?;
+        Ok::<_, CompilerError>((facts, selected))
     };
-    let Selected { layers: mut selected, parts, notes: of_parts } = select(&finder, &wanted.train)?;
+    let (mut facts, mut chosen) = selecting(&graph, &layers, head.as_ref())?;
+    let mut copies = table_copies(&graph, &layers);
+    let trained: HashSet<ValueId> =
+        chosen.layers.iter().flat_map(|own| own.weights.iter().map(|weight| weight.value)).collect();
+    copies.retain(|copy| trained.contains(&copy.table) || trained.contains(&copy.copy));
+    if !copies.is_empty() {
+        notes.extend(tie_copies(&mut graph, &copies, &mut layers, &mut head)?);
+        (facts, chosen) = selecting(&graph, &layers, head.as_ref())?;
+    }
+    let Selected { layers: mut selected, parts, notes: of_parts } = chosen;
     notes.extend(of_parts);
     if wanted.train == TrainSelection::Nothing && !wanted.head.keeps() {
         return Err(CompilerError::setting(

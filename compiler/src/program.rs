@@ -3,6 +3,8 @@ mod memory;
 mod prediction_check;
 mod tuned_model;
 
+pub use memory::FoldedBytes;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 

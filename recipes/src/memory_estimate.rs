@@ -16,6 +16,8 @@ const BATCHES: u64 = 5;
 const SESSION_COPIES: u64 = 2;
 /// And while it opens the graph: the file in memory, as protobuf, as tensors.
 const OPENING_COPIES: u64 = 3;
+/// The same beside what is made of constants meanwhile; fitted to BiT, NFNet and NF-RegNet, whose kernels are standardized.
+const FOLDING_COPIES: u64 = 2;
 /// And of one kernel of a convolution at a time, as it is laid out anew.
 const KERNEL_COPIES: u64 = 3;
 /// A node of the model, in the graphs that it is compiled by; fitted to what runs held.
@@ -56,7 +58,12 @@ impl MemoryEstimate {
         // first values, those at work, the best so far, those that are averaged, and what is exported with statistics of its own
         let averaged = loop_settings(&opened.recipe).average.map_or(0, |average| average.count() as u64);
         let copies = 2 + u64::from(opened.evaluate.is_some()) + averaged + u64::from(program.reestimates());
-        let weights = held + copies * trained + SESSION_COPIES * (step + evaluation + statistics);
+        let folded = program.folded_bytes();
+        // what a session holds of its file: of constants that are computed with, what comes out
+        let [held_of_step, held_of_evaluation] = [(step, folded[0]), (evaluation, folded[1])]
+            .map(|(file, folded)| file.saturating_sub(folded.read).saturating_add(folded.kept));
+        let of_sessions = held_of_step + if evaluation > 0 { held_of_evaluation } else { 0 } + statistics;
+        let weights = held + copies * trained + SESSION_COPIES * of_sessions;
         // gradients of several batches are added up beside those of one
         let gathered = if opened.recipe.training.accumulate > 1 { trained } else { 0 };
         // and weights are kept while their gradients are computed elsewhere
@@ -76,7 +83,13 @@ impl MemoryEstimate {
         let graphs = MODEL_NODE * of_model + RUN_NODE * run;
         let running = (weights + training_state + saving).saturating_add(activations).saturating_add(stream);
         let kernel = KERNEL_COPIES * program.largest_kernel_bytes();
-        let opening = held + copies * trained + OPENING_COPIES * step + kernel;
+        let [of_folding_step, of_folding_evaluation] = folded.map(|folded| folded.made.saturating_add(folded.kept));
+        let opened_step = (OPENING_COPIES * step + kernel).max((FOLDING_COPIES * step).saturating_add(of_folding_step));
+        let opened_evaluation = match opened.evaluate {
+            Some(_) => SESSION_COPIES * held_of_step + FOLDING_COPIES * evaluation + of_folding_evaluation,
+            None => 0,
+        };
+        let opening = (held + copies * trained).saturating_add(opened_step.max(opened_evaluation));
         Ok(Self {
             weights,
             training_state,

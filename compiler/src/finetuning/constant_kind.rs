@@ -35,6 +35,7 @@ pub(crate) enum FrozenReason {
     Absent,
     Buffer,
     Computed,
+    Distances,
     Filter,
     Frequencies,
     InFront,
@@ -53,6 +54,7 @@ impl FrozenReason {
                 "computed when the file was written, perhaps from parameters that are no longer in it; a file with constants that \
                  are not folded has them"
             }
+            Self::Distances => "biases by distance, a line for each head (ALiBi)",
             Self::Filter => "one filter for all channels, as in front of a layer that leaves out pixels",
             Self::Frequencies => "frequencies of sines and cosines",
             Self::InFront => "in front of all layers, where the input is normalized",
@@ -94,6 +96,31 @@ pub(super) fn is_infinite_mask(constant: &Constant, has_zeros: bool) -> bool {
     floats(constant).all(|value| value <= 0.0)
         && floats(constant).any(|value| value == f32::NEG_INFINITY)
         && (!has_zeros || floats(constant).any(|value| value == 0.0))
+}
+
+/// Biases by distance, as ALiBi has them: of each head and place a line along the last axis, or one to both sides, which is 0 at one place.
+pub(super) fn is_distance_bias(constant: &Constant) -> bool {
+    let Some(length) = constant.shape.last().copied().filter(|length| *length >= 3) else { return false };
+    let numbers: usize = constant.shape.iter().product();
+    // the first row tells almost any other tensor
+    let first: Vec<f32> = floats(constant).take(length).collect();
+    if numbers < 2 * length || first.len() < length || !is_line(&first) {
+        return false;
+    }
+    let values = constant.to_f32().unwrap_or_default();
+    values.chunks_exact(length).all(is_line)
+}
+
+/// Whether numbers are a multiple of how far they are from the only place that has 0, on its sides alike or with the other sign.
+fn is_line(row: &[f32]) -> bool {
+    let mut zeros = (0..row.len()).filter(|at| row[*at] == 0.0);
+    let (Some(zero), None) = (zeros.next(), zeros.next()) else { return false };
+    let slope = if zero + 1 < row.len() { row[zero + 1] } else { -row[zero - 1] };
+    let is_near = |value: f32, wanted: f32| (value - wanted).abs() <= 1e-3 * wanted.abs();
+    let holds = |distance: fn(f32) -> f32, slope: f32| {
+        row.iter().enumerate().all(|(at, value)| is_near(*value, slope * distance(at as f32 - zero as f32)))
+    };
+    holds(|places| places, slope) || holds(f32::abs, row[if zero > 0 { zero - 1 } else { 1 }])
 }
 
 /// The numbers, if they are 32-bit floats.

@@ -228,6 +228,17 @@ impl Search<'_> {
         weight.and_then(|weight| self.graph.constant_of(weight)).map(|weight| weight.shape.as_slice())
     }
 
+    /// A constant, also where what is read is the matrix transposed; and whether it is.
+    fn matrix(&self, read: Option<ValueId>) -> (Option<ValueId>, bool) {
+        let maker = read.and_then(|read| self.producers.get(&read)).map(|index| &self.graph.nodes()[*index]);
+        match maker.filter(|maker| maker.is("Transpose")) {
+            Some(transpose) if matches!(transpose.ints("perm"), None | Some([1, 0])) => {
+                (self.weight(transpose.input(0)), true)
+            }
+            _ => (self.weight(read), false),
+        }
+    }
+
     fn dense(
         &self,
         index: usize,
@@ -236,14 +247,14 @@ impl Search<'_> {
         reshaped: bool,
     ) -> Result<Head, CompilerError> {
         let (graph, node) = (self.graph, &self.graph.nodes()[index]);
-        let weight = self.weight(node.input(1));
+        let (weight, is_turned) = self.matrix(node.input(1));
         let (Some(weight), Some(shape @ [_, _])) = (weight, self.shape(weight)) else {
             return Err(self.none_here(&format!("`{}` multiplies two computed values", graph.label(node))));
         };
         if bias.is_some() && node.input(2).is_some() {
             return Err(self.none_here(&format!("two biases are added behind `{}`", graph.label(node))));
         }
-        let class_axis = if node.int("transB").unwrap_or(0) != 0 { 0 } else { 1 };
+        let class_axis = if (node.int("transB").unwrap_or(0) != 0) == is_turned { 1 } else { 0 };
         let is_matrix = graph.tensor_type(self.output).is_some_and(|known| known.shape.len() == 2);
         Ok(Head {
             reads_matrix: !reshaped && (node.is("Gemm") || is_matrix),

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::constant_kind::{
-    FrozenReason, is_all, is_buffer, is_infinite_mask, is_one_filter, is_part, is_table_of_waves, is_wave_table,
-    no_learned_constant,
+    FrozenReason, is_all, is_buffer, is_distance_bias, is_infinite_mask, is_one_filter, is_part, is_table_of_waves,
+    is_wave_table, no_learned_constant,
 };
 use super::module_path::{is_generated, of_weight};
 use crate::graph::{Constant, ElementType, Graph, Node, ValueId};
@@ -149,6 +149,8 @@ impl<'a> Parameters<'a> {
             Some(FrozenReason::Waves)
         } else if may_be_mask && is_infinite_mask(constant, operator != "Where") {
             Some(FrozenReason::Mask)
+        } else if may_be_mask && is_distance_bias(constant) {
+            Some(FrozenReason::Distances)
         } else if row.weights.contains(&input) && !is_arithmetic(node) {
             self.no_weight_of_layer(node, input, constant, is_named)
         } else if is_named {
@@ -394,6 +396,32 @@ mod tests {
             ];
             let found = trained(nodes, vec![weight("first.weight", &[4, 4]), floats("m.causal", &[4, 4], values)]);
             assert_eq!(found.contains(&"m.causal".to_owned()), is_trained, "{operator} {values:?}");
+        }
+    }
+
+    #[test]
+    fn biases_by_distance_are_not_trained_and_other_biases_of_an_attention_are() {
+        let slopes = [0.25f32, 0.0625, 0.015625, 0.00390625];
+        let of = |bias: &dyn Fn(f32, i32, i32) -> f32, rows: i32| {
+            let places = slopes.iter().flat_map(|slope| (0..rows * 4).map(move |at| (*slope, at / 4, at % 4)));
+            places.map(|(slope, row, column)| bias(slope, row, column)).collect::<Vec<f32>>()
+        };
+        // values [heads, rows, 4], and whether they are learned
+        let cases = [
+            (1, of(&|slope, _, column| slope * (column - 3) as f32, 1), false),
+            (1, of(&|slope, _, column| slope * -column as f32, 1), false),
+            (4, of(&|slope, row, column| slope * (column - row) as f32, 4), false),
+            (4, of(&|slope, row, column| -slope * (column - row).abs() as f32, 4), false),
+            (4, of(&|slope, row, column| -slope * ((column - row) * (column - row)) as f32, 4), true),
+            (1, of(&|slope, _, column| slope * (column - 3) as f32 + if column == 1 { 0.01 } else { 0.0 }, 1), true),
+        ];
+        for (rows, values, is_trained) in cases {
+            for name in ["val_3", "onnx::Add_7"] {
+                let nodes = vec![node("MatMul", &["x", "first.weight"], &["h"]), node("Add", &["h", name], &["y"])];
+                let bias = floats(name, &[4, rows, 4], &values);
+                let found = trained(nodes, vec![weight("first.weight", &[4, 4]), bias]);
+                assert_eq!(found.contains(&name.to_owned()), is_trained, "{name} {values:?}");
+            }
         }
     }
 

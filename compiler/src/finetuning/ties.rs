@@ -42,6 +42,7 @@ pub(crate) fn tie(graph: &mut Graph) -> Vec<(String, String)> {
         }
     }
     graph.replace_all_reads(&stands_for);
+    stands_for.keys().for_each(|copy| graph.forget_constant(*copy));
     told
 }
 

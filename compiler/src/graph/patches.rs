@@ -200,6 +200,11 @@ impl Graph {
         self.set_constant(value, constant);
     }
 
+    /// Lets a constant that nothing reads any more be none.
+    pub(crate) fn forget_constant(&mut self, value: ValueId) {
+        self.values[value.0 as usize].constant = None;
+    }
+
     /// Takes all nodes out, to be put back one after another by [`Graph::push_node`].
     pub(crate) fn take_nodes(&mut self) -> Vec<Node> {
         std::mem::take(&mut self.nodes)

@@ -1,4 +1,4 @@
-use super::{Gradient, Operator, Sample, fixed_integers, folding, truth_of_two, varied};
+use super::{Gradient, Operator, Sample, fixed_integers, folding, shape_floats, truth_of_two, varied};
 
 /// `Greater`: whether a > b, broadcast.
 pub(super) const OPERATOR: Operator = Operator {
@@ -7,7 +7,7 @@ pub(super) const OPERATOR: Operator = Operator {
     opsets: 13..=25,
     weights: &[],
     types: truth_of_two,
-    fold: Some(|rule| folding::comparison(rule, |a, b| folding::less(b, a))),
+    fold: Some(|rule| shape_floats::comparison(rule, |a, b| folding::less(b, a))),
     gradient: Gradient::Zero("a truth value has no derivative"),
     samples: || {
         vec![

@@ -1,6 +1,6 @@
-use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, folding};
+use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, folding, shape_floats};
 use crate::CompilerError;
-use crate::graph::{Constant, Known, Length, TensorType};
+use crate::graph::{Constant, ElementType, Known, Length, TensorType};
 
 /// `Range`: numbers from `start` to `limit` (not included) in steps of `delta`.
 pub(super) const OPERATOR: Operator = Operator {
@@ -23,10 +23,14 @@ pub(super) const OPERATOR: Operator = Operator {
     },
 };
 
-/// Start, limit and delta where they are integers, or expressions over named lengths.
+/// Start, limit and delta where they are whole numbers, or expressions over named lengths.
 fn whole(rule: &TypeRuleInput<'_>) -> Result<[Length; 3], CompilerError> {
     let mut whole = [0usize; 3].map(Length::from);
     for (index, length) in whole.iter_mut().enumerate() {
+        if rule.input(index)?.dtype == ElementType::F32 {
+            *length = shape_floats::whole_number(rule, index).ok_or_else(|| rule.not_known(index))?;
+            continue;
+        }
         let given = rule.known_lengths(index)?;
         *length = given.first().cloned().ok_or_else(|| rule.error(format!("input {index} is empty")))?;
     }
@@ -81,7 +85,23 @@ fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError> {
 #[cfg(test)]
 mod tests {
     use crate::graph::Length;
-    use crate::handmade::{graph, node, read, untyped, value, whole};
+    use crate::handmade::{graph, node, read, untyped, value, whole, with};
+
+    #[test]
+    fn a_range_of_floats_up_to_an_open_length_is_as_long_as_the_whole_numbers() {
+        // places as floats, of rotary angles and of biases by distance
+        let nodes = vec![
+            node("Shape", &["x"], &["lengths"]),
+            node("Squeeze", &["lengths"], &["rows"]),
+            with(node("Cast", &["rows"], &["limit"]), "to", &[1]),
+            with(node("Cast", &["none"], &["start"]), "to", &[1]),
+            with(node("Cast", &["one"], &["delta"]), "to", &[1]),
+            node("Range", &["start", "limit", "delta"], &["range"]),
+        ];
+        let numbers = vec![whole("none", &[], &[0]), whole("one", &[], &[1])];
+        let read = read(graph(nodes, numbers, vec![value("x", &[])], vec![untyped("range")]));
+        assert_eq!(read.shape(read.find("range").unwrap()).unwrap(), [Length::named("batch")]);
+    }
 
     #[test]
     fn a_range_downwards_from_an_open_length_is_as_long_as_the_way() {

@@ -14,6 +14,7 @@ mod old_opsets;
 mod onnx_file;
 #[path = "../onnx_runtime/mod.rs"]
 mod onnx_runtime;
+mod tied_tables;
 mod traditional;
 mod unfolded;
 mod written_out;

@@ -65,13 +65,22 @@ fn recurrent() -> ModelProto {
     network(17, &[8], nodes, weights)
 }
 
-/// Turns as long as their number is less than three.
-fn counted() -> ModelProto {
-    let turn = vec![
-        node("Add", "turn one", "number"),
-        node("Less", "number three", "further"),
-        node("Mul", "h scale.weight", "next"),
-    ];
+/// Turns as long as their number is less than three; the numbers are compared as whole numbers, or as floats, as tf2onnx writes the recurrent
+/// layers of Keras.
+fn counted(in_floats: bool) -> ModelProto {
+    let to_float = |from: &str, to: &str| node("Cast", from, to).with("to", Value::Int(1));
+    let compared = match in_floats {
+        true => vec![
+            to_float("number", "number_as_float"),
+            to_float("three", "three_as_float"),
+            node("Less", "number_as_float three_as_float", "less"),
+            node("And", "less less", "further"),
+        ],
+        false => vec![node("Less", "number three", "further")],
+    };
+    let mut turn = vec![node("Add", "turn one", "number")];
+    turn.extend(compared);
+    turn.push(node("Mul", "h scale.weight", "next"));
     let turns = node("Loop", "_ yes first", "z").with("body", body(turn, vec![], &["h"], &["further", "next"]));
     let nodes = vec![node("MatMul", "x a.weight", "first"), turns];
     let weights = vec![
@@ -209,11 +218,12 @@ fn branches_loops_sequences_and_functions_are_written_out() {
         return;
     }
     let note = "functions, branches and loops of the file are written out, in the exported model too";
-    let rows: [(&str, ModelProto, usize); 7] = [
+    let rows: [(&str, ModelProto, usize); 8] = [
         ("If", branches(), 48),
         // a weight that several turns read is trained as one
         ("Loop", recurrent(), 64 + 8 + 8 + 8),
-        ("Loop that counts", counted(), 64 + 8),
+        ("Loop that counts", counted(false), 64 + 8),
+        ("Loop that counts in floats", counted(true), 64 + 8),
         ("a list in a Loop", appended(), 48),
         ("Scan", scanned(), 48 + 64),
         ("sequences", taken_apart(), 14 * 8),

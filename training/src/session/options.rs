@@ -6,7 +6,7 @@ use ort::session::builder::GraphOptimizationLevel;
 
 use super::placement::{self, HostNode};
 use crate::TrainingError;
-use millstream_compiler::{Provider, pads_in_front_of_pools};
+use millstream_compiler::{Provider, unsound_fusions};
 use millstream_runtime::{Device, DeviceKind, cuda_provider};
 
 /// Of ONNX Runtime: optimizers that a session does without, by their names.
@@ -66,9 +66,10 @@ pub(super) fn open_at(
             .with_memory_pattern(false)?
             .with_deterministic_compute(true)?
             .with_log_id(what)?;
-        let builder = match pads_in_front_of_pools(model) {
-            true => builder.with_config_entry(WITHOUT_OPTIMIZERS, "Pad_Fusion")?,
-            false => builder,
+        let unsound = unsound_fusions(model);
+        let builder = match unsound.is_empty() {
+            true => builder,
+            false => builder.with_config_entry(WITHOUT_OPTIMIZERS, unsound.join(";"))?,
         };
         let builder = match device.shares_threads() {
             true => builder,

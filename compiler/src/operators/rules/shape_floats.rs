@@ -68,6 +68,11 @@ fn known(rule: &TypeRuleInput<'_>, value: ValueId) -> Option<Floats> {
     Some(Floats { shape, elements, is_computed })
 }
 
+/// The only number of an input of floats that says how an operator computes, where it is whole.
+pub(crate) fn whole_number(rule: &TypeRuleInput<'_>, index: usize) -> Option<Length> {
+    known(rule, rule.node.input(index)?)?.elements.first()?.as_length()
+}
+
 /// Inputs that shape arithmetic may read, all of them; `None` where one is not known or may be a weight.
 pub(crate) fn inputs(rule: &TypeRuleInput<'_>, indices: impl IntoIterator<Item = usize>) -> Option<Vec<Floats>> {
     let inputs = indices.into_iter().map(|index| known(rule, rule.node.input(index)?));
@@ -278,6 +283,23 @@ pub(crate) fn cast(rule: &TypeRuleInput<'_>, dtype: ElementType) -> Option<Known
         }
         _ => None,
     }
+}
+
+/// Two numbers to a truth value, broadcast: integers, or whole floats that are computed of shapes; `None` where it depends on what names
+/// stand for.
+pub(crate) fn comparison(rule: &TypeRuleInput<'_>, holds: fn(&Length, &Length) -> Option<bool>) -> Folded {
+    if let Some(known) = folding::comparison(rule, holds)? {
+        return Ok(Some(known));
+    }
+    let Some([a, b]) = inputs(rule, [0, 1]).and_then(|inputs| <[Floats; 2]>::try_from(inputs).ok()) else {
+        return Ok(None);
+    };
+    let [of_a, of_b] = [&a, &b].map(|side| side.shape.iter().map(Length::from).collect::<Vec<Length>>());
+    let Some(shape) = small_shape(&rule.broadcast(&of_a, &of_b)?) else { return Ok(None) };
+    let [a, b] = [a, b].map(|side| spread(&side.shape, &side.elements, &shape));
+    let truth = |(a, b): (&Element, &Element)| holds(&a.as_length()?, &b.as_length()?).map(usize::from);
+    let elements = a.iter().zip(&b).map(|sides| truth(sides).map(Length::from)).collect::<Option<Vec<Length>>>();
+    Ok(elements.and_then(|elements| folding::from_elements(ElementType::Bool, &shape, elements)))
 }
 
 /// Two numbers to one, broadcast: integers by the first rule, floats that are computed of shapes by the others.
