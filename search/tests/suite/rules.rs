@@ -110,8 +110,7 @@ fn what_is_not_running_takes_no_reports_and_what_no_rule_paused_is_not_paused() 
     let Asked::Trial(trial) = study.ask().unwrap() else { panic!("there is always another") };
     let error = study.pause(trial.number).unwrap_err().to_string();
     assert_eq!(error, "trial 0: no stopping rule has paused it");
-    let error =
-        study.tell(trial.number, Outcome::with(vec![], vec![])).unwrap_err().to_string();
+    let error = study.tell(trial.number, Outcome::with(vec![], vec![])).unwrap_err().to_string();
     assert_eq!(error, "trial 0: the study looks for 1 figure, got 0");
     study.tell(trial.number, Outcome::Stopped).unwrap();
     assert_eq!(study.report(trial.number, 1, 0.0).unwrap_err().to_string(), "trial 0: nobody works on it");
