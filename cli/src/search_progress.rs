@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use millstream::recipes::search::{SearchEvent, SearchEvents, shown_figure};
+use millstream::recipes::search::{SearchEvent, SearchEvents, short_names, shown_figure};
 use millstream::recipes::{Event, Events};
 use millstream::schemas::{count, shown, shown_path};
 use millstream::search::{Decision, TrialState};
@@ -60,6 +60,8 @@ type Complete = (u64, Vec<f64>, Vec<(String, Value)>);
 struct Known {
     name: String,
     figures: Vec<FigureKind>,
+    /// Places that are left open.
+    parameters: Vec<String>,
     trials: u64,
     finished: u64,
     under: BTreeMap<u64, Under>,
@@ -70,8 +72,9 @@ struct Known {
 impl Known {
     fn take(&mut self, event: &SearchEvent) {
         match event {
-            SearchEvent::StudyOpened { name, figures, trials, finished, .. } => {
+            SearchEvent::StudyOpened { name, figures, parameters, trials, finished, .. } => {
                 (self.name, self.figures) = (name.clone(), figures.clone());
+                self.parameters.clone_from(parameters);
                 (self.trials, self.finished) = (*trials, *finished);
             }
             SearchEvent::TrialBegan { trial, settings, .. } => {
@@ -136,9 +139,12 @@ impl Known {
             .map_or_else(String::new, |(number, values, _)| format!(", best: trial {number}, {}", self.figures(values)))
     }
 
-    fn settings(settings: &[(String, Value)]) -> String {
+    fn settings(&self, settings: &[(String, Value)]) -> String {
+        let places: Vec<&str> = self.parameters.iter().map(String::as_str).collect();
+        let names = short_names(&places, 1);
         let one = |(name, value): &(String, Value)| {
-            let name = name.rsplit('.').next().unwrap_or(name);
+            let at = places.iter().position(|place| place == name);
+            let name = at.map_or(name.as_str(), |at| names[at]);
             format!("{}={}", shown(name), shown(setting(&[], value)))
         };
         settings.iter().map(one).collect::<Vec<_>>().join(" ")
@@ -160,7 +166,7 @@ impl Known {
             }
             SearchEvent::TrialBegan { trial, settings, resumed } => {
                 let again = if *resumed { " goes on" } else { "" };
-                format!("trial {trial}{again}: {}", Self::settings(settings))
+                format!("trial {trial}{again}: {}", self.settings(settings))
             }
             SearchEvent::Reported { trial, step, value, decision: Decision::Stop } => {
                 format!("trial {trial} is not worth going on with after {step} ({})", self.value(0, Some(*value)))
@@ -264,7 +270,7 @@ impl LiveTable {
         for (number, values, settings) in known.complete.iter().take(MOST_BEST) {
             let mut cells = vec![number.to_string(), "complete".to_owned()];
             cells.extend((0..known.figures.len()).map(|at| known.value(at, values.get(at).copied())));
-            cells.push(Known::settings(settings));
+            cells.push(known.settings(settings));
             table.row(cells);
         }
         for (number, under) in &known.under {
@@ -275,7 +281,7 @@ impl LiveTable {
             );
             let mut cells = vec![number.to_string(), state];
             cells.extend((0..known.figures.len()).map(|at| known.value(at, under.value.filter(|_| at == 0))));
-            cells.push(Known::settings(&under.settings));
+            cells.push(known.settings(&under.settings));
             table.row(cells);
         }
         let mut lines = vec![Meaning::Progress.message(terminal::start(&head, width))];

@@ -1,6 +1,6 @@
 //! A study as a table of trials.
 
-use millstream::recipes::search::{StudyReport, TrialReport, alternative_in_words, shown_figure};
+use millstream::recipes::search::{StudyReport, TrialReport, alternative_in_words, short_names, shown_figure};
 use millstream::schemas::{count, decimal, shown, shown_path};
 use millstream::search::TrialState;
 use millstream::search::spaces::Parameter;
@@ -97,24 +97,33 @@ pub(crate) fn describe(study: &StudyReport) -> String {
     text.push('\n');
     text.push_str(&trials(study, listed, &best));
     let failed = study.trials.iter().filter_map(|trial| Some((trial.number, trial.reason.as_ref()?)));
-    for (number, reason) in failed.take(MOST_REASONS) {
+    let failed: Vec<_> = failed.collect();
+    for (number, reason) in failed.iter().take(MOST_REASONS) {
         text.push_str(&output::prose(&format!("trial {number} has failed: {}", shown(reason))));
     }
+    if failed.len() > MOST_REASONS {
+        text.push_str(&format!("and {} more\n", failed.len() - MOST_REASONS));
+    }
+    text.push_str(&study.about.differences_in_words().map_or_else(String::new, |said| output::prose(&said)));
     text.push_str(&study.given_up_in_words().map_or_else(String::new, |said| output::prose(&said)));
     if left_out > 0 {
         text.push_str(&format!("  … the last {MOST} and the best ones; `--json` has all\n"));
     }
     text.push('\n');
     if study.figures.len() > 1 {
-        let numbers: Vec<String> = study.front.iter().map(ToString::to_string).collect();
-        text.push_str(&output::prose(&match numbers.is_empty() {
-            true => "no trial is complete and within the constraints".to_owned(),
-            false => format!("no other trial beats in all figures: {}", numbers.join(", ")),
+        text.push_str(&output::prose(&match study.front_in_words() {
+            None => "no trial is complete and within the constraints".to_owned(),
+            Some(front) => format!("no other trial beats in all figures: {front}"),
         }));
     } else if let Some(best) = study.best_trial() {
         text.push_str(&trial(study, best));
+    } else if study.trials.iter().any(|trial| trial.state == TrialState::Complete) {
+        text.push_str("no complete trial is within the constraints\n");
     } else {
-        text.push_str("no trial is complete yet\n");
+        text.push_str(if study.is_over { "no trial is complete\n" } else { "no trial is complete yet\n" });
+    }
+    if !study.constraints.is_empty() {
+        text.push_str(&output::prose(&format!("constraints: {}", study.constraints.join("; "))));
     }
     if !study.importance.is_empty() && study.parameters.len() > 1 {
         let shares = study.importance.iter().filter(|(_, share)| *share >= 0.005);
@@ -179,7 +188,9 @@ pub(crate) fn trial(study: &StudyReport, trial: &TrialReport) -> String {
 pub(crate) fn trials<'a>(study: &StudyReport, listed: impl Iterator<Item = &'a TrialReport>, best: &[u64]) -> String {
     let mut headings = vec![">trial".to_owned(), "state".to_owned()];
     headings.extend(study.figures.iter().map(|kind| format!(">{}", kind.label())));
-    headings.extend(study.parameters.iter().map(|parameter| name(&parameter.name)));
+    // the last two parts of a place tell it apart well enough in most headings
+    let places: Vec<&str> = study.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+    headings.extend(short_names(&places, 2).into_iter().map(str::to_owned));
     headings.push(">seconds of work".to_owned());
     let mut table = Table::new(&headings.iter().map(String::as_str).collect::<Vec<_>>());
     for trial in listed {
@@ -200,26 +211,7 @@ pub(crate) fn trials<'a>(study: &StudyReport, listed: impl Iterator<Item = &'a T
     table.render()
 }
 
-/// The last two parts of a place tell it apart well enough in a heading.
-fn name(place: &str) -> String {
-    let parts: Vec<&str> = place.rsplitn(3, '.').collect();
-    match parts.as_slice() {
-        [last, before, _] => format!("{before}.{last}"),
-        _ => place.to_owned(),
-    }
-}
-
 fn state(trial: &TrialReport, is_best: bool) -> String {
-    let steps = trial.reports.last().map_or_else(String::new, |(step, _)| format!(" after {step}"));
-    match trial.state {
-        TrialState::Complete if trial.violation > 0.0 => "out of bounds".into(),
-        TrialState::Complete if is_best => "best".into(),
-        TrialState::Complete => "complete".into(),
-        TrialState::Stopped => format!("stopped{steps}"),
-        TrialState::Failed if trial.is_given_up => "given up".into(),
-        TrialState::Failed => "failed".into(),
-        TrialState::Paused => format!("paused{steps}"),
-        TrialState::Running => format!("running{steps}"),
-        TrialState::Waiting => format!("waiting{steps}"),
-    }
+    let is_in_bounds = trial.state == TrialState::Complete && trial.violation == 0.0;
+    if is_in_bounds && is_best { "best".into() } else { trial.state_in_words() }
 }

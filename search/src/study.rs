@@ -22,6 +22,9 @@ use crate::{Assignment, Catalogs, SearchError};
 /// Who works on trials of a study that is not shared.
 const ALONE: &str = "alone";
 
+/// Why a trial cannot be queued again.
+const NOT_FAILED: &str = "it has not failed; only what has failed is tried again";
+
 /// What came of asking for work.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Asked {
@@ -194,7 +197,12 @@ impl Study {
             }
             Event::Taken { trial, worker, time } => self.take(*trial, worker, *time)?,
             Event::Reported { trial, step, value, decision, worker, time } => {
-                self.in_state(*trial, TrialState::Running)?.reports.insert(*step, *value);
+                let reported = self.in_state(*trial, TrialState::Running)?;
+                // what gets on was not lost in vain
+                if reported.last_step().is_none_or(|last| *step > last) {
+                    reported.losses = 0;
+                }
+                reported.reports.insert(*step, *value);
                 if *decision != Decision::Continue {
                     self.pending.insert(*trial, (*step, *decision));
                 }
@@ -278,8 +286,10 @@ impl Study {
     /// A trial that has failed waits again, as if it had never been lost; it goes on from what it saved last.
     fn requeue(&mut self, number: u64) -> Result<(), SearchError> {
         let trial = self.trial_mut(number)?;
-        if trial.state != TrialState::Failed {
-            return Err(SearchError::trial(number, "it has not failed; only what has failed is tried again"));
+        // builds that counted every loss gave up what is only to be gone on with here
+        let waits_after_losses = trial.state == TrialState::Waiting && trial.losses > 0;
+        if trial.state != TrialState::Failed && !waits_after_losses {
+            return Err(SearchError::trial(number, NOT_FAILED));
         }
         trial.state = TrialState::Waiting;
         (trial.reason, trial.ended, trial.losses, trial.is_given_up) = (None, None, 0, false);
@@ -303,7 +313,8 @@ impl Study {
             _ if trial.losses > retries => {
                 trial.is_given_up = true;
                 let times = millstream_schemas::count(trial.losses as usize, "time");
-                let reason = format!("the process that worked on it was lost {times}");
+                let between = if trial.losses > 1 { ", and no new step was reported in between" } else { "" };
+                let reason = format!("the process that worked on it was lost {times}{between}");
                 self.finish(number, &Outcome::Failed { reason }, time);
             }
             _ => trial.state = TrialState::Waiting,

@@ -6,6 +6,7 @@ use millstream::recipes::{Catalogs, RecipeError, StartMode, Stop, TrainOptions};
 use millstream::schemas::files::replace_file;
 use millstream::schemas::recipe::RecipeText;
 use millstream::schemas::{count, shown_path};
+use millstream::search::TrialState;
 
 use crate::arguments::{self, Global, SearchCommand, SearchHow, StudyArguments};
 use crate::{Outcome, commands, messages, output, progress, search_progress, signals, study_table};
@@ -132,7 +133,13 @@ fn work(
         text.push_str(&format!("page: {}\n", shown_path(summary.study.folder.join("search.html"))));
         output::print(&text)?;
     }
-    Ok(if summary.interrupted { Outcome::Interrupted } else { Outcome::Done })
+    let is_any_complete = summary.study.trials.iter().any(|trial| trial.state == TrialState::Complete);
+    Ok(match (summary.interrupted, is_any_complete) {
+        (true, _) => Outcome::Interrupted,
+        (false, true) => Outcome::Done,
+        // the report says why
+        (false, false) => Outcome::Refused,
+    })
 }
 
 fn best(global: &Global, folder: &StudyFolder, file: Option<&Path>, refit: bool) -> anyhow::Result<Outcome> {

@@ -58,6 +58,7 @@ mod reviews;
 mod run_folder;
 mod runs;
 mod search;
+mod search_provenance;
 mod search_refused;
 mod search_sharing;
 mod shell;

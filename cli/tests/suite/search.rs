@@ -416,7 +416,7 @@ fn a_study_has_documents_and_stands_among_runs_with_its_winner() {
     assert!(card.contains(&format!("trial {best} of the study flowers")), "{card}");
     for text in [&card, &bill] {
         assert!(
-            text.contains("Chosen as the best of 6 trials of the search flowers by accuracy on the same rows"),
+            text.contains("Chosen as the best of 6 trials of the search flowers by accuracy on the same rows, those of the split evaluate"),
             "{text}"
         );
     }

@@ -7,7 +7,7 @@ use millstream_training::metrics::FigureKind;
 use serde::Serialize;
 
 use crate::run_folder::{RunFolder, folder_name};
-use crate::search::{OpenRecipe, StudyFolder, StudyReport, TrialReport, run_names, shown_figure, status};
+use crate::search::{OpenRecipe, StudyFolder, StudyReport, TrialReport, is_cost, run_names, shown_figure, status};
 use crate::setting_changes::at;
 use crate::study_part::{StudyPart, StudyRole};
 use crate::{Catalogs, load};
@@ -35,6 +35,8 @@ pub struct ChosenTrial {
     pub runs: u64,
     /// The folds that trials were measured by; none where all were measured on the same rows.
     pub folds: Option<u64>,
+    /// The split that all trials were measured on: `evaluate`; none with folds, or where the figure is what a run costs.
+    pub split: Option<String>,
 }
 
 impl ChosenTrial {
@@ -57,6 +59,11 @@ impl ChosenTrial {
             interval: trial.interval,
             runs: study.runs as u64,
             folds: study.folds.as_ref().map(|folds| folds.count as u64),
+            split: study
+                .figures
+                .first()
+                .filter(|figure| study.folds.is_none() && !is_cost(figure))
+                .map(|_| "evaluate".to_owned()),
         })
     }
 
@@ -64,13 +71,14 @@ impl ChosenTrial {
     pub(super) fn in_words(&self) -> String {
         let Self { trial, among, figure, .. } = self;
         let trials = count(*among, "trial");
-        let rows = match self.folds {
-            Some(folds) => format!("by {folds}-fold cross-validation of the training rows"),
-            None => "on the same rows".into(),
+        let rows = match (self.folds, &self.split) {
+            (Some(folds), _) => format!(" by {folds}-fold cross-validation of the training rows"),
+            (None, Some(split)) => format!(" on the same rows, those of the split {split}"),
+            (None, None) => String::new(),
         };
         let mean = if self.runs > 1 { format!(", the mean of {}", count(self.runs, "run")) } else { String::new() };
         let of_trial = format!("{}{mean}", with_interval(figure, self.value, self.interval));
-        let by = format!("by {} {rows}", figure.label());
+        let by = format!("by {}{rows}", figure.label());
         let by_chance = "The best of many is the best partly by chance, so what it is worth is told by rows that nothing was chosen by.";
         match self.role {
             StudyRole::Trial(_) if self.best == Some(*trial) => {
@@ -86,11 +94,15 @@ impl ChosenTrial {
             }
             StudyRole::Best | StudyRole::Refit => {
                 let rank = if self.best == Some(*trial) { "the best" } else { "one" };
-                let own = match self.role {
-                    StudyRole::Refit => {
-                        " That figure is of the trial; this model was trained on all rows, and has none of its own."
+                let own = match (self.role, &self.split) {
+                    (StudyRole::Refit, Some(split)) => format!(
+                        " That figure is of the trial; this model was then trained on all rows, those of the split {split} among them, and \
+                         has no figure of its own."
+                    ),
+                    (StudyRole::Refit, None) => {
+                        " That figure is of the trial; this model was then trained on all rows, and has no figure of its own.".into()
                     }
-                    _ => "",
+                    _ => String::new(),
                 };
                 format!(
                     "The values are those of trial {trial} of the search {}, {rank} of {trials} {by}: {of_trial}.{own} {by_chance}",
@@ -167,12 +179,13 @@ mod tests {
             interval: Some([0.5, 0.875]),
             runs: 1,
             folds: None,
+            split: Some("evaluate".into()),
         };
         let best = of(StudyRole::Trial(0), 0);
         for (chosen, wanted) in [
             (
                 best.clone(),
-                "Chosen as the best of 6 trials of the search flowers by accuracy on the same rows: 75.0 % (50.0 % to 87.5 %).",
+                "Chosen as the best of 6 trials of the search flowers by accuracy on the same rows, those of the split evaluate: 75.0 % (50.0 % to 87.5 %).",
             ),
             (
                 of(StudyRole::Trial(3), 3),
@@ -183,13 +196,14 @@ mod tests {
                 "The values are those of trial 0 of the search flowers, the best of 6 trials by accuracy",
             ),
             (
-                ChosenTrial { folds: Some(5), runs: 5, ..best },
+                ChosenTrial { folds: Some(5), runs: 5, split: None, ..best },
                 "by 5-fold cross-validation of the training rows: 75.0 % (50.0 % to 87.5 %), the mean of 5 runs.",
             ),
         ] {
             assert!(chosen.in_words().contains(wanted), "{}", chosen.in_words());
         }
-        assert!(of(StudyRole::Refit, 0).in_words().contains("has none of its own"));
+        let refit = of(StudyRole::Refit, 0).in_words();
+        assert!(refit.contains("then trained on all rows, those of the split evaluate among them"), "{refit}");
         assert!(!of(StudyRole::Trial(3), 3).in_words().contains("Chosen as the best"));
     }
 }

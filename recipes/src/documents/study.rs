@@ -1,12 +1,12 @@
 //! What is written about a search: a ledger of what was tried, how the winner was chosen and on which rows, and a card for people.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::recipe::SearchRecipe;
-use millstream_schemas::{Choice, count, grouped};
-use millstream_search::StudySettings;
+use millstream_schemas::{Choice, count, grouped, shown_path};
+use millstream_search::{StudySettings, TrialState};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -21,13 +21,17 @@ use crate::pages::markdown::{code, list, prose, table, text};
 use crate::report::read_record;
 use crate::run_folder::{RunFolder, folder_name};
 use crate::search::{
-    LONGEST_SETTING, OpenRecipe, StudyFolder, StudyReport, TrialReport, alternative_in_words, run_names, shown_figure,
-    status, study,
+    FoldSource, LONGEST_SETTING, OpenRecipe, StudyFolder, StudyReport, TrialReport, alternative_in_words, fold_sources,
+    run_names, shown_figure, status, study,
 };
 use crate::{Catalogs, RecipeError};
 
 /// Trials that the card lists; the ledger has all.
 const MOST: usize = 100;
+/// Proposers that learn nothing from trials.
+const FIXED_PROPOSERS: [&str; 3] = ["grid", "random", "sobol"];
+/// The figure that is not the same when a run is made again.
+const SECONDS: &str = "seconds";
 /// Beside the usual tags.
 const TAG: &str = "hyperparameter-search";
 
@@ -50,6 +54,12 @@ pub struct StudyLedger {
     pub recipe: String,
     /// See `recipe`.
     pub changes: Vec<String>,
+    /// The environment variables that its paths name, as they were when the search began.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
+    /// The files that the rows of the folds came from, where there are folds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fold_sources: Vec<FoldSource>,
     /// What the search was told, with every default.
     pub search: SearchRecipe,
     /// The same as its journal has it: the space, the proposer and the stopping rules with every default.
@@ -135,6 +145,7 @@ impl StudyLedger {
                 "trials ran on several kinds of machines: figures of close trials may differ by that alone".into(),
             );
         }
+        notes.extend(report.about.differences_in_words());
         let winner = match report.best {
             None => None,
             Some(trial) => {
@@ -175,6 +186,8 @@ impl StudyLedger {
             machines: machines.into_iter().collect(),
             recipe,
             changes,
+            variables: own.variables()?,
+            fold_sources: fold_sources(&own),
             selection: selection(&report, &search, winner.as_ref()),
             told_apart,
             search,
@@ -189,7 +202,6 @@ impl StudyLedger {
 }
 
 fn selection(study: &StudyReport, search: &SearchRecipe, winner: Option<&Winner>) -> Selection {
-    use millstream_search::TrialState;
     use millstream_training::metrics::Better;
     let kind = study.figures.first();
     let (label, way) = kind.map_or(("loss".into(), "least"), |kind| {
@@ -252,12 +264,16 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
     out += &list(&[
         ("Made by", open(&said.authors)),
         ("Figures", study.figures.iter().map(|kind| text(&kind.label())).collect::<Vec<_>>().join(", ")),
+        ("Constraints", if study.constraints.is_empty() { "none".into() } else { text(&study.constraints.join("; ")) }),
         ("Space", format!("{} left open, {} combinations", count(study.parameters.len() as u64, "value"), study.size)),
         ("Proposer", json(&ledger.settings.proposer)),
         (
             "Stopping",
             match ledger.settings.stopping.as_slice() {
-                [] => "none: every trial was trained to its end".into(),
+                [] if study.trials.iter().all(|trial| trial.state == TrialState::Complete) => {
+                    "none: every trial was trained to its end".into()
+                }
+                [] => "none".into(),
                 rules => rules.iter().map(json).collect::<Vec<_>>().join(", "),
             },
         ),
@@ -296,14 +312,39 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
     let again = format!("millstream search run {folder} -o {folder}-again");
     let with = if changes.is_empty() { "" } else { ", with those changes" };
     out += &format!(" {} makes all trials again{with}.", code(&again));
-    out += " Trials that end in the same order are proposed the same again; each trial is a run of its own, which `millstream reproduce` \
-            makes again.\n";
+    if !ledger.variables.is_empty() {
+        let values = ledger.variables.iter().map(|(name, value)| format!("{} {}", code(name), code(value)));
+        let values: Vec<String> = values.collect();
+        out += &format!(
+            " Its paths name environment variables, which were {} when the search began; these values hold where the environment does not \
+             say others.",
+            values.join(", ")
+        );
+    }
+    out += &proposed_again(ledger);
     if !ledger.decisions.is_empty() {
         let noted = ledger.decisions.iter().map(|one| format!("- {}: {}\n", text(&one.time), prose(&one.text)));
         out += &format!("\n## What people noted\n\n{}", noted.collect::<String>());
     }
     out += "\n## Caveats and recommendations\n\n";
     out + &list(&[("Limitations", open(&said.limitations)), ("Recommendations", open(&said.recommendations))])
+}
+
+/// Whether the same settings are proposed again.
+fn proposed_again(ledger: &StudyLedger) -> String {
+    let proposer = ledger.settings.proposer.name.as_str();
+    let has_learned = !FIXED_PROPOSERS.contains(&proposer);
+    let mut figures = ledger.settings.objectives.iter().map(|objective| &objective.figure);
+    let takes_time = figures.any(|figure| figure == SECONDS)
+        || ledger.search.constraints.iter().any(|constraint| constraint.figure == SECONDS);
+    let but = match has_learned && takes_time {
+        true => format!(", unless {proposer} has learned from `{SECONDS}`, which differ from time to time"),
+        false => String::new(),
+    };
+    format!(
+        " Trials that end in the same order are proposed the same again{but}; each trial is a run of its own, which `millstream reproduce` \
+         makes again.\n"
+    )
 }
 
 fn machine(machine: &Machine) -> String {
@@ -325,6 +366,9 @@ fn winner(ledger: &StudyLedger) -> String {
         ("Chosen among", count(chosen.among, "trial")),
         ("Measured on", prose(&chosen.rows)),
     ];
+    if let Some(front) = ledger.study.front_in_words() {
+        entries.push(("No other trial beats in all figures", front));
+    }
     let Some(own) = &ledger.winner else {
         return out + &list(&entries) + "\nNo trial is complete and within the constraints.\n";
     };
@@ -380,6 +424,17 @@ fn winner(ledger: &StudyLedger) -> String {
         if own.runs.len() > 1 { " of its first run" } else { "" },
         table(&["split", "file", ">rows", "SHA-256"], &rows.collect::<Vec<_>>())
     );
+    if !ledger.fold_sources.is_empty() {
+        let rows = ledger.fold_sources.iter().map(|file| {
+            let hash = file.sha256.as_ref().map_or_else(String::new, |hash| code(hash));
+            vec![code(&shown_path(&file.path)), grouped(file.rows), hash]
+        });
+        out += &format!(
+            "\nThe folds were made of:\n\n{}",
+            table(&["file", ">rows", "SHA-256"], &rows.collect::<Vec<_>>())
+        );
+    }
+    out += &ledger.study.untested_in_words().map_or_else(String::new, |said| format!("\n{}\n", prose(&said)));
     out += &ledger.told_apart.as_ref().map_or_else(String::new, |told| format!("\n{}\n", prose(&told.in_words())));
     out + "\nThe best of many trials is the best partly by chance on the rows that it was chosen by; what it is worth is told by rows that \
            nothing was chosen by.\n"
@@ -390,18 +445,23 @@ fn trials(study: &StudyReport) -> String {
     headings.extend(study.figures.iter().map(|kind| format!(">{}", kind.label())));
     headings.push("values".to_owned());
     let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
+    let names = study.short_names();
+    let short_name = |name: &String| -> String {
+        let at = study.parameters.iter().position(|parameter| parameter.name == *name);
+        at.map_or_else(|| name.clone(), |at| names[at].to_owned())
+    };
     let rows = study.trials.iter().take(MOST).map(|trial| {
-        let state = serde_json::to_value(trial.state).ok().and_then(|state| state.as_str().map(str::to_owned));
-        let mut row = vec![trial.number.to_string(), state.unwrap_or_default()];
+        let mut row = vec![trial.number.to_string(), trial.state_in_words()];
         let figures = study.figures.iter().enumerate();
         row.extend(figures.map(|(at, kind)| match trial.values.get(at) {
             Some(value) if at == 0 => shown_figure(kind, Some(*value)) + &study.interval_in_words(trial),
             Some(value) => shown_figure(kind, Some(*value)),
             None => String::new(),
         }));
-        let settings = trial.settings.iter().map(|(name, value)| {
-            format!("{} {}", name.rsplit('.').next().unwrap_or(name), short(study.alternatives(name), value))
-        });
+        let settings = trial
+            .settings
+            .iter()
+            .map(|(name, value)| format!("{} {}", short_name(name), short(study.alternatives(name), value)));
         row.push(match &trial.reason {
             Some(reason) => prose(reason),
             None => text(&settings.collect::<Vec<_>>().join(", ")),

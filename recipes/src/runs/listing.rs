@@ -85,7 +85,9 @@ pub(super) fn all(folder: &Path) -> Result<(Vec<Found>, Vec<String>), RecipeErro
         };
         match entry {
             Ok(entry) => found.push(entry),
-            Err(error) => notes.push(format!("{} is left out: {}", shown_path(&place), with_causes(&error))),
+            Err(error) => {
+                notes.push(format!("{} is left out: {}", shown_path(&place), in_one_line(&with_causes(&error))));
+            }
         }
     }
     tell_trials(&mut found);
@@ -287,6 +289,11 @@ fn how(recipe: &Value) -> String {
         parts.push(epochs.as_u64().map_or_else(|| format!("{epochs} epochs"), |epochs| count(epochs, "epoch")));
     }
     parts.join(", ")
+}
+
+/// What is told in several lines, in one.
+fn in_one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// What became of a trial that nobody works on.

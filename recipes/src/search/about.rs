@@ -1,14 +1,18 @@
-use millstream_schemas::{Fingerprint, count, shown_path};
+use millstream_schemas::recipe::RecipeText;
+use millstream_schemas::{Fingerprint, Recipe, count, shown_path};
 use serde::Serialize;
 
 use super::open_recipe::OpenRecipe;
-use super::study_folder::StudyFolder;
+use super::same_data::{StudyDifference, differences};
+use super::study_folder::{StudyFolder, absolute};
+use crate::imported::Imports;
+use crate::load;
 use crate::origin::Origin;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
 
 /// What a reader who was not there asks first: of which model and which rows a study is, for how long each trial is trained, and when it
-/// began. What is left open is none.
+/// began, by what its runs have noted. What is left open is none.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct StudyAbout {
     /// When the run of the first trial began, in UTC; none where that is not noted.
@@ -31,21 +35,27 @@ pub struct StudyAbout {
     pub batch: Option<usize>,
     /// The seed of the trials.
     pub seed: Option<u64>,
+    /// Runs of each trial, with this seed and those that follow it.
+    pub repeats: u64,
     /// The seed of the search.
     pub search_seed: u64,
+    /// Trials that are of another model or other rows than the first, by their own records.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<StudyDifference>,
+}
+
+/// Whether the rows of a trial's recipe are those of the recipe as it was given, as they were imported.
+fn is_import_of(folder: &StudyFolder, own: &Recipe, given: &Recipe) -> bool {
+    let is_same = |other: &Recipe| other.data.train == own.data.train && other.data.evaluate == own.data.evaluate;
+    // sources are looked for only where that can matter
+    !is_same(given) && absolute(folder.path()).is_ok_and(|folder| is_same(&Imports::beside(&folder).found_in(given)))
 }
 
 impl StudyAbout {
-    /// Of a study whose trials have runs of these names in their folders.
+    /// Of a study whose trials have runs of these names in their folders: as its first run has noted it, and before there is any, as the
+    /// recipe says.
     pub(super) fn of(folder: &StudyFolder, open: &OpenRecipe, trials: u64, names: &[Option<String>]) -> Self {
-        let recipe = open.first();
-        let is_open = |place: &str| {
-            let within = |outer: &str, inner: &str| {
-                inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-            };
-            let mut names = open.space().parameters().iter().map(|parameter| parameter.name.as_str());
-            names.any(|name| within(place, name) || within(name, place))
-        };
+        let closed = |place: &str| !open.leaves_open(place);
         let name = names.first().and_then(Option::as_ref);
         let run = |trial: u64| {
             let own = folder.trial(trial);
@@ -55,33 +65,45 @@ impl StudyAbout {
         let began = (0..trials).find_map(|trial| Origin::of_run(&run(trial)).ok().flatten());
         let made_of = (0..trials).find_map(|trial| run(trial).made_of().ok().flatten());
         let record = (0..trials).map(run).filter(|run| run.metrics().exists()).find_map(|run| read_record(&run).ok());
-        let closed = |place: &str| !is_open(place);
+        let first = (0..trials).map(run).find(|run| run.recipe().exists()).and_then(|run| {
+            let text = RecipeText::read(&run.recipe(), &[]).ok()?;
+            load(&text, open.catalogs()).ok()
+        });
+        let given = open.first();
+        let recipe = first.as_ref().unwrap_or(given);
         let model = recipe.model.as_ref().filter(|_| closed("model.path"));
         let rows_are_closed = closed("data.train") && closed("data.evaluate");
+        let folds = open.search().folds.is_some();
+        // rows that were imported are called what they were imported from, and parts of rows what they are parts of
+        let as_given = folds || is_import_of(folder, recipe, given);
+        let data = if as_given { &given.data } else { &recipe.data };
         Self {
             began: began.map(|origin| origin.began),
             model: model.map(|model| shown_path(&model.path)),
             model_sha256: model.and(made_of).map(|made_of| made_of.model),
-            train: closed("data.train").then(|| recipe.data.train.to_string()),
+            train: closed("data.train").then(|| data.train.to_string()),
             training_rows: record
                 .as_ref()
                 .filter(|_| rows_are_closed)
                 .and_then(|record| Some(record.history.epochs.first()?.rows)),
-            evaluate: recipe
-                .data
-                .evaluate
-                .as_ref()
-                .filter(|_| closed("data.evaluate") && open.search().folds.is_none())
-                .map(ToString::to_string),
+            evaluate: data.evaluate.as_ref().filter(|_| closed("data.evaluate") && !folds).map(ToString::to_string),
             evaluation_rows: record
                 .as_ref()
                 .filter(|_| rows_are_closed)
                 .and_then(|record| Some(record.evaluation.as_ref()?.rows)),
             epochs: closed("training.epochs").then_some(recipe.training.epochs),
             batch: closed("data.batch").then_some(recipe.data.batch),
-            seed: closed("seed").then_some(recipe.seed),
+            seed: closed("seed").then_some(given.seed),
+            repeats: open.search().repeats,
             search_seed: open.search().seed,
+            differences: differences(folder, open, trials, names),
         }
+    }
+
+    /// What is to be known of trials that are of another model or other rows than the first; none where there are none.
+    pub fn differences_in_words(&self) -> Option<String> {
+        let said: Vec<String> = self.differences.iter().map(StudyDifference::in_words).collect();
+        (!said.is_empty()).then(|| said.join("; "))
     }
 
     /// Each with its name, for people.
@@ -112,7 +134,11 @@ impl StudyAbout {
             ("Batch", self.batch.map_or_else(open, |batch| batch.to_string())),
             (
                 "Seed",
-                self.seed.map_or_else(open, |seed| format!("{seed} of the trials, {} of the search", self.search_seed)),
+                self.seed.map_or_else(open, |seed| {
+                    let last = seed.wrapping_add(self.repeats.max(1) - 1);
+                    let of_trials = if last == seed { seed.to_string() } else { format!("{seed} to {last}") };
+                    format!("{of_trials} of the trials, {} of the search", self.search_seed)
+                }),
             ),
         ]);
         all
@@ -146,5 +172,7 @@ mod tests {
         ] {
             assert!(entries.iter().any(|(name, said)| (*name, said.as_str()) == wanted), "{wanted:?}: {entries:?}");
         }
+        let repeated = StudyAbout { repeats: 3, ..about }.entries();
+        assert!(repeated.contains(&("Seed", "7 to 9 of the trials, 5 of the search".into())), "{repeated:?}");
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::figures::Sought;
 use super::open_recipe::OpenRecipe;
+use super::same_data::changed_since;
 use super::status::{StudyReport, of_study, study};
 use super::study_folder::{StudyFolder, absolute, write};
 use crate::imported::Imports;
@@ -56,7 +57,14 @@ pub fn refit(
     let named = Imports::beside(&absolute(folder.path())?).named_in(&winner, events, stop)?;
     let Some(mut recipe) = named else { return Ok(None) };
     recipe.output.folder = absolute(&folder.refit())?;
-    let notes = on_all_rows(&mut recipe, &options.catalogs, best)?;
+    let changed = {
+        let open = OpenRecipe::load(&folder.text()?, &options.catalogs)?;
+        changed_since(folder, &open, best, &Opened::open(&recipe, &options.catalogs)?)?
+    };
+    let mut notes = on_all_rows(&mut recipe, &options.catalogs, best)?;
+    notes.extend(changed.into_iter().map(|place| {
+        format!("`{place}` holds something else now than when trial {best} was trained: the figures of the search say nothing of that")
+    }));
     let resumes = recipe.output.folder.join("recipe.yaml").exists();
     let start = if resumes { StartMode::Resume } else { options.start };
     match train(&recipe, &TrainOptions { start, ..options.clone() }, events, stop) {

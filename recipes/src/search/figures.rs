@@ -136,6 +136,18 @@ impl Sought {
         self.objectives.iter().map(|figure| mean(figure, runs)).collect()
     }
 
+    /// What a trial is bound by, a bound each: `seconds at most 2.00 s`.
+    pub(crate) fn bounds_in_words(&self) -> Vec<String> {
+        let words = |bound: &Bound| {
+            let end = |way: &str, end: Option<f64>| {
+                end.map(|end| format!("{way} {}", shown_figure(&bound.figure.kind, Some(end))))
+            };
+            let ends = [end("at least", bound.at_least), end("at most", bound.at_most)];
+            format!("{} {}", bound.figure.kind.label(), ends.into_iter().flatten().collect::<Vec<_>>().join(" and "))
+        };
+        self.constraints.iter().map(words).collect()
+    }
+
     /// By how much bounds are broken.
     pub(crate) fn violations(&self, runs: &[(RunRecord, RunFolder)]) -> Vec<f64> {
         let broken = |bound: &Bound| {
@@ -159,13 +171,52 @@ pub(crate) fn is_cost(kind: &FigureKind) -> bool {
 /// A value of a figure as people read it; costs are counted.
 pub fn shown_figure(kind: &FigureKind, value: Option<f64>) -> String {
     match (COSTS.iter().find(|(name, _)| *name == kind.name), value.filter(|value| value.is_finite())) {
-        (Some((_, Cost::Seconds)), Some(seconds)) => format!("{seconds:.2} s"),
+        (Some((_, Cost::Seconds)), Some(seconds)) => format!("{} s", three_digits(seconds)),
         (Some((_, Cost::Parameters)), Some(count)) => grouped(count.round().max(0.0) as u64),
         (Some((_, Cost::ModelBytes)), Some(bytes)) => ByteSize(bytes.round().max(0.0) as u64).to_string(),
         (_, value) => kind.shown(value),
     }
 }
 
+/// Three digits that count, and all before the point.
+fn three_digits(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".into(),
+        size if size >= 99.95 => grouped(value.round().max(0.0) as u64),
+        size if size < 1e-5 => format!("{value:.2e}"),
+        size => {
+            // of what it is rounded to, so that 9.996 is 10.0
+            let rounded: f64 = format!("{size:.2e}").parse().unwrap_or(size);
+            let places = (2 - rounded.log10().floor() as i32).max(0) as usize;
+            format!("{value:.places$}")
+        }
+    }
+}
+
 fn of_cost(name: &str) -> FigureKind {
     FigureKind { name: name.into(), better: Better::Lower, unit: Unit::Number, of_constant_answer: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_have_three_digits_that_count_however_short_they_are() {
+        let kind = of_cost("seconds");
+        for (seconds, wanted) in [
+            (0.0, "0 s"),
+            (0.000_004_123, "4.12e-6 s"),
+            (0.004_123, "0.00412 s"),
+            (0.0996, "0.0996 s"),
+            (0.999_6, "1.00 s"),
+            (9.996, "10.0 s"),
+            (12.34, "12.3 s"),
+            (99.94, "99.9 s"),
+            (123.4, "123 s"),
+            (12_345.6, "12,346 s"),
+        ] {
+            assert_eq!(shown_figure(&kind, Some(seconds)), wanted);
+        }
+    }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use millstream_pipeline::{Dataset, SplitRole};
+use millstream_pipeline::{DataFile, Dataset, SplitRole};
+use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::recipe::FoldsRecipe;
 use millstream_schemas::{FileLock, Recipe, count, files, shown};
 use millstream_search::Random;
@@ -16,12 +17,53 @@ use crate::imported::NamedRows;
 use crate::slices::reading;
 
 /// Says that the files are whole, and of which rows.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Written {
     folds: FoldsRecipe,
     rows: u64,
     fingerprint: String,
+    /// Where those rows came from; none in a note of an older build.
+    #[serde(default)]
+    sources: Vec<FoldSource>,
 }
+
+/// A file whose rows were divided into folds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoldSource {
+    /// Where it lay.
+    pub path: PathBuf,
+    /// Bytes.
+    pub bytes: u64,
+    /// Rows.
+    pub rows: u64,
+    /// SHA-256 in hexadecimal; none of a file of another store than this machine's.
+    pub sha256: Option<String>,
+}
+
+impl Written {
+    fn are_of_same(&self, other: &Self) -> bool {
+        (&self.folds, self.rows, &self.fingerprint) == (&other.folds, other.rows, &other.fingerprint)
+    }
+}
+
+fn sources_of(dataset: &Dataset) -> Result<Vec<FoldSource>, RecipeError> {
+    let of = |file: &DataFile| {
+        let read = RecipeError::io("read", &file.path);
+        let sha256 = file.path.is_file().then(|| sha256_of_file(&file.path).map_err(read)).transpose()?;
+        Ok(FoldSource { path: file.path.clone(), bytes: file.bytes, rows: file.rows, sha256 })
+    };
+    dataset.files().iter().map(of).collect()
+}
+
+/// The files whose rows lie in the folds of a study; none without folds, or where an older build wrote them.
+pub(crate) fn sources(folder: &StudyFolder) -> Vec<FoldSource> {
+    let note = std::fs::read(folder.folds().join(NOTE)).ok();
+    let written = note.and_then(|bytes| serde_json::from_slice::<Written>(&bytes).ok());
+    written.map(|written| written.sources).unwrap_or_default()
+}
+
+/// What says that the files are whole.
+const NOTE: &str = "folds.json";
 
 /// The files of the folds, written where they are not there yet; none without folds. All processes of a study have the same. `first` is the
 /// recipe with the first values, whose rows are imported.
@@ -56,19 +98,24 @@ pub(crate) fn written<N: AsRef<[u16]>>(
     let lock = lies_in.join(".lock");
     let _lock = FileLock::wait(&lock).map_err(RecipeError::io("write", &lock))?;
     let paths: Vec<PathBuf> = (1..=folds.count).map(|fold| lies_in.join(format!("fold-{fold}.parquet"))).collect();
-    let note = lies_in.join("folds.json");
+    let note = lies_in.join(NOTE);
     let fingerprint = dataset.fingerprint().to_string();
-    let written = Written { folds: folds.clone(), rows: dataset.rows(), fingerprint };
+    let mut written = Written { folds: folds.clone(), rows: dataset.rows(), fingerprint, sources: Vec::new() };
     let known = std::fs::read(&note).ok().and_then(|bytes| serde_json::from_slice::<Written>(&bytes).ok());
-    match known {
-        Some(known) if known == written => return Ok(paths),
+    let is_divided = match known {
+        Some(known) if known.are_of_same(&written) && !known.sources.is_empty() => return Ok(paths),
+        // an older build has not said where they came from
+        Some(known) if known.are_of_same(&written) => true,
         Some(_) => {
             let message = "the training rows are not those that the folds were made of, or these are other folds";
             return Err(RecipeError::mismatch("data.train", message));
         }
-        None => {}
+        None => false,
+    };
+    if !is_divided {
+        dataset.divide(fold_of()?.as_ref(), &paths)?;
     }
-    dataset.divide(fold_of()?.as_ref(), &paths)?;
+    written.sources = sources_of(dataset)?;
     write(&note, &serde_json::to_vec_pretty(&written).expect("our own types have string keys"))?;
     Ok(paths)
 }

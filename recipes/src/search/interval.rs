@@ -1,6 +1,7 @@
 use millstream_training::RunRecord;
+use millstream_training::metrics::{FigureKind, Unit};
 
-use super::figures::Sought;
+use super::figures::{Sought, is_cost};
 use crate::run_folder::RunFolder;
 
 /// Where the first figure of a trial lies in 95 of 100 cases: Student's interval of the mean over its runs, or that of the evaluation of
@@ -10,8 +11,17 @@ pub(super) fn interval(sought: &Sought, runs: &[(RunRecord, RunFolder)]) -> Opti
     if let [(record, _)] = runs {
         return record.evaluation.as_ref()?.interval(&first.kind.name);
     }
-    let values = runs.iter().map(|(record, run)| first.value(record, run));
-    mean_interval(&values.collect::<Option<Vec<f64>>>()?)
+    let values = runs.iter().map(|(record, run)| first.value(record, run)).collect::<Option<Vec<f64>>>()?;
+    Some(within_range(&first.kind, &values, mean_interval(&values)?))
+}
+
+/// An interval without what the figure cannot be: a share is from 0 to 1, unless it was seen above, and no cost is below 0.
+fn within_range(kind: &FigureKind, values: &[f64], [low, high]: [f64; 2]) -> [f64; 2] {
+    match kind.unit {
+        Unit::Share => [low.max(0.0), high.min(values.iter().copied().fold(1.0, f64::max))],
+        Unit::Number if is_cost(kind) => [low.max(0.0), high],
+        Unit::Number => [low, high],
+    }
 }
 
 fn mean_interval(values: &[f64]) -> Option<[f64; 2]> {
@@ -39,6 +49,20 @@ fn student(freedom: usize) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_interval_of_a_mean_share_ends_at_what_a_share_can_be() {
+        let share = FigureKind { name: "accuracy".into(), unit: Unit::Share, ..FigureKind::loss() };
+        let values = [0.75, 0.92, 0.94];
+        let mean = mean_interval(&values).unwrap();
+        assert!(mean[1] > 1.0, "{mean:?}");
+        assert_eq!(within_range(&share, &values, mean), [mean[0], 1.0]);
+        // a word error rate may be above
+        assert_eq!(within_range(&share, &[0.1, 1.4], [-0.5, 2.0]), [0.0, 1.4]);
+        let seconds = FigureKind { name: "seconds".into(), ..FigureKind::loss() };
+        assert_eq!(within_range(&seconds, &[1.0, 9.0], [-3.0, 13.0]), [0.0, 13.0]);
+        assert_eq!(within_range(&FigureKind::loss(), &[1.0, 9.0], [-3.0, 13.0]), [-3.0, 13.0]);
+    }
 
     /// Against SciPy's `stats.t.interval`.
     #[test]

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use millstream_schemas::Recipe;
@@ -112,6 +113,25 @@ impl OpenRecipe {
                        `training.optimizer: {choose: [sgd, adamw]}` does (docs/search.md), ask for `search.repeats` or `search.folds`, or take \
                        `millstream train`";
         Err(RecipeError::mismatch("search", message))
+    }
+
+    /// Whether any of what stands at a place of the recipe, or all of it, is left open.
+    pub(crate) fn leaves_open(&self, place: &str) -> bool {
+        let within = |outer: &str, inner: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let mut names = self.space.parameters().iter().map(|parameter| parameter.name.as_str());
+        names.any(|name| within(place, name) || within(name, place))
+    }
+
+    /// The environment variables that paths of any trial name, with their values.
+    pub(crate) fn variables(&self) -> BTreeMap<String, String> {
+        if !self.text.value().to_string().contains(['$', '~']) {
+            return BTreeMap::new();
+        }
+        let definitions = self.catalogs.definitions();
+        let filled = corners(&self.space).into_iter().filter_map(|assignment| self.template.filled(&assignment).ok());
+        filled.flat_map(|value| self.text.with_value(value).variables(&definitions)).collect()
     }
 
     /// With the first alternative and the least number wherever something is open.

@@ -63,8 +63,8 @@ impl Pool {
         Compiled::of(&opened, found, |opened| self.program(opened))
     }
 
-    /// Two that want the same wait for each other, so that it is opened once.
-    fn opened(&self, recipe: &Recipe) -> Result<Opened, RecipeError> {
+    /// Opens data and model, as far as that was not done before. Two that want the same wait for each other, so that it is opened once.
+    pub(crate) fn opened(&self, recipe: &Recipe) -> Result<Opened, RecipeError> {
         let mut known = held(&self.opened);
         for at in (0..known.len()).rev() {
             match known[at].with(recipe) {

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use millstream_schemas::recipe::FoldsRecipe;
-use millstream_schemas::shown_path;
+use millstream_schemas::{count, shown_path};
 use millstream_search::spaces::{Parameter, Size};
 use millstream_search::{Asked, ConfidenceInterval, SharedStudy, Study, Trial, TrialState};
 use millstream_training::metrics::{Better, FigureKind};
@@ -13,6 +13,7 @@ use super::figures::{Sought, is_cost, shown_figure};
 use super::interval;
 use super::open_recipe::OpenRecipe;
 use super::parts;
+use super::short_names::short_names;
 use super::study_folder::StudyFolder;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
@@ -32,6 +33,8 @@ pub struct StudyReport {
     pub about: StudyAbout,
     /// The figures that it looks for, the one that decides first.
     pub figures: Vec<FigureKind>,
+    /// What trials are bound by, in words.
+    pub constraints: Vec<String>,
     /// What is left open, and what each may be.
     pub parameters: Vec<Parameter>,
     /// How many assignments there are, in words.
@@ -42,6 +45,9 @@ pub struct StudyReport {
     pub wanted: u64,
     /// Runs that each trial is the mean of.
     pub runs: usize,
+    /// What the first of them is called; none where it is one.
+    #[serde(skip)]
+    pub(crate) first_run: Option<String>,
     /// The folds, where there are any.
     pub folds: Option<FoldsRecipe>,
     /// Whether nothing is left to do in it: trials that a rule set aside are not gone on with.
@@ -79,11 +85,28 @@ pub struct TrialReport {
     pub violation: f64,
     /// Why it failed, if it did.
     pub reason: Option<String>,
-    /// Whether it failed since its process was lost oftener than `search.retries` says.
+    /// Whether it failed since its process was lost oftener than `search.retries` says, with no new step in between.
     pub is_given_up: bool,
     /// Seconds in which somebody worked on it: from when it was taken to when it was given back, set aside, ended or, of a process that
     /// was lost, heard of last. Those in which it waited are not in it. None while somebody works on it, or before anybody has.
     pub seconds: Option<f64>,
+}
+
+impl TrialReport {
+    /// How far it is, in a few words: `complete`, `out of bounds` where it breaks a constraint, `stopped after 3`.
+    pub fn state_in_words(&self) -> String {
+        let steps = self.reports.last().map_or_else(String::new, |(step, _)| format!(" after {step}"));
+        match self.state {
+            TrialState::Complete if self.violation > 0.0 => "out of bounds".into(),
+            TrialState::Complete => "complete".into(),
+            TrialState::Stopped => format!("stopped{steps}"),
+            TrialState::Failed if self.is_given_up => "given up".into(),
+            TrialState::Failed => "failed".into(),
+            TrialState::Paused => format!("paused{steps}"),
+            TrialState::Running => format!("running{steps}"),
+            TrialState::Waiting => format!("waiting{steps}"),
+        }
+    }
 }
 
 impl StudyReport {
@@ -110,9 +133,21 @@ impl StudyReport {
         };
         let folder = shown_path(&self.folder);
         Some(format!(
-            "{who}, since {their} lost oftener than `search.retries` allows; `millstream search retry {folder}` queues what was given up \
+            "{who}, since {their} lost oftener than `search.retries` allows, with no new step in between; `millstream search retry {folder}` queues what was given up \
              again, to go on from what was saved, and `millstream search resume {folder}` goes on with it"
         ))
+    }
+
+    /// The trials that no other beats, by their numbers: `2, 5`; none of a study of one figure, or where there are none.
+    pub fn front_in_words(&self) -> Option<String> {
+        let numbers: Vec<String> = self.front.iter().map(ToString::to_string).collect();
+        (self.figures.len() > 1 && !numbers.is_empty()).then(|| numbers.join(", "))
+    }
+
+    /// A name for each parameter, as short as it can be without being that of another.
+    pub fn short_names(&self) -> Vec<&str> {
+        let places: Vec<&str> = self.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+        short_names(&places, 1)
     }
 
     /// What a parameter may be, where it is a choice; empty where it is none or there is no such parameter.
@@ -159,6 +194,26 @@ impl StudyReport {
         Some(format!("millstream compare {} --predict", folders.join(" ")))
     }
 
+    /// What is to be said of chance where trials are means of several runs; none where there is nothing to compare, or where
+    /// [`Self::comparing_command`] tells.
+    pub(crate) fn untested_in_words(&self) -> Option<String> {
+        let (trials, name) = (self.ranked(), self.first_run.as_ref()?);
+        let [first, second, ..] = trials.as_slice() else { return None };
+        if self.figures.first().is_none_or(is_cost) {
+            return None;
+        }
+        let folder = StudyFolder::new(&self.folder);
+        let runs = [first, second].map(|trial| shown_path(folder.trial(trial.number).join(name)));
+        Some(format!(
+            "Whether the lead of trial {} over others is chance is not told: each is the mean of {}, no test is made of such means, and whether \
+             intervals overlap says nothing of it. Runs by one name are measured on the same rows, so that two of them can be held against \
+             each other row by row: millstream compare {} --predict",
+            first.number,
+            count(self.runs as u64, "run"),
+            runs.join(" ")
+        ))
+    }
+
     /// The best trial.
     pub fn best_trial(&self) -> Option<&TrialReport> {
         self.best.and_then(|best| self.trials.get(best as usize))
@@ -198,11 +253,13 @@ pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe, sought: &Sought,
         folder: folder.path().to_owned(),
         about: StudyAbout::of(folder, open, study.trials().len() as u64, &names),
         figures: sought.kinds(),
+        constraints: sought.bounds_in_words(),
         parameters: settings.space.parameters().to_vec(),
         size: settings.space.size().to_string(),
         proposer: settings.proposer.name.clone(),
         wanted: open.trials_of(search.trials),
         runs: names.len(),
+        first_run: names.first().cloned().flatten(),
         folds: search.folds.clone(),
         is_over: is_over(study, search.trials),
         trials: study.trials().iter().map(|trial| of_trial(folder, open, sought, trial, &names)).collect(),

@@ -1,9 +1,11 @@
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use millstream_schemas::recipe::{RecipeText, relative_path};
 use millstream_schemas::{files, shown_path};
 use serde::{Deserialize, Serialize};
 
+use super::first_fingerprints::FirstFingerprints;
 use crate::RecipeError;
 
 /// Where the files of a study lie: its journal, its recipe, a folder for each trial.
@@ -32,6 +34,12 @@ struct Origin {
     /// The same from where the study's folder really is, where links lead there or to the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     really_from_here: Option<FromHere>,
+    /// Environment variables that paths of the recipe name, with their values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    variables: BTreeMap<String, String>,
+    /// What each trial is held against; none in a study of a build that did not look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first_fingerprints: Option<FirstFingerprints>,
 }
 
 /// A recipe's folder and a working directory from the folder of a study.
@@ -115,11 +123,17 @@ impl StudyFolder {
         }
     }
 
-    /// Notes how a study begins: the recipe as it was given, and what the command line says beside it.
+    /// Notes how a study begins: the recipe as it was given, what the command line says beside it, and the environment variables that paths
+    /// of it name.
     ///
     /// # Errors
     /// There is one already, another file is in the way, or nothing can be written.
-    pub(crate) fn begin(&self, text: &RecipeText, changes: &[String]) -> Result<(), RecipeError> {
+    pub(crate) fn begin(
+        &self,
+        text: &RecipeText,
+        changes: &[String],
+        variables: BTreeMap<String, String>,
+    ) -> Result<(), RecipeError> {
         self.require_none()?;
         files::create_folder(&self.0).map_err(|source| RecipeError::OutputFolder { folder: self.0.clone(), source })?;
         let here = absolute(&self.0)?;
@@ -143,9 +157,10 @@ impl StudyFolder {
             folder: text.folder().to_owned(),
             working_directory,
             changes: changes.to_vec(),
+            variables,
+            first_fingerprints: Some(FirstFingerprints::default()),
         };
-        let json = serde_json::to_vec_pretty(&origin).expect("our own types have string keys");
-        write(&self.origin(), &json)?;
+        self.write_origin(&origin)?;
         write(&self.recipe(), text.text().as_bytes())
     }
 
@@ -155,21 +170,49 @@ impl StudyFolder {
     /// As [`StudyFolder::text`].
     pub(crate) fn given(&self) -> Result<(String, Vec<String>), RecipeError> {
         let text = self.text()?;
-        let path = self.origin();
-        let bytes = std::fs::read(&path).map_err(RecipeError::io("read", &path))?;
-        let origin: Origin = serde_json::from_slice(&bytes).map_err(|_| RecipeError::StudyDamaged { path })?;
-        Ok((text.text().to_owned(), origin.changes))
+        Ok((text.text().to_owned(), self.read_origin()?.changes))
     }
 
-    /// The recipe that the study began with, as it was then.
+    /// The environment variables that paths of the recipe name, with the values that they had when the study began.
+    ///
+    /// # Errors
+    /// As [`StudyFolder::text`].
+    pub fn variables(&self) -> Result<BTreeMap<String, String>, RecipeError> {
+        Ok(self.read_origin()?.variables)
+    }
+
+    /// What each trial is held against.
+    pub(super) fn first_fingerprints(&self) -> Result<Option<FirstFingerprints>, RecipeError> {
+        Ok(self.read_origin()?.first_fingerprints)
+    }
+
+    /// Notes what each trial is held against; whoever does so holds a lock.
+    pub(super) fn note_first_fingerprints(&self, known: &FirstFingerprints) -> Result<(), RecipeError> {
+        self.write_origin(&Origin { first_fingerprints: Some(known.clone()), ..self.read_origin()? })
+    }
+
+    fn read_origin(&self) -> Result<Origin, RecipeError> {
+        let path = self.origin();
+        let bytes = std::fs::read(&path).map_err(RecipeError::io("read", &path))?;
+        let origin = serde_json::from_slice(&bytes).ok().filter(|origin: &Origin| origin.version == VERSION);
+        origin.ok_or(RecipeError::StudyDamaged { path })
+    }
+
+    fn write_origin(&self, origin: &Origin) -> Result<(), RecipeError> {
+        write(&self.origin(), &serde_json::to_vec_pretty(origin).expect("our own types have string keys"))
+    }
+
+    /// The recipe that the study began with, as it was then: environment variables that its paths name have the values that they had.
     ///
     /// # Errors
     /// There is no study, or what was noted of it cannot be read.
     pub fn text(&self) -> Result<RecipeText, RecipeError> {
-        self.text_with(&[])
+        let text = self.text_with(&[])?;
+        Ok(text.with_variables(self.variables()?))
     }
 
-    /// As [`StudyFolder::text`], with more that replaces some of it.
+    /// The same to work with here and now, with more that replaces some of it: environment variables have the values that they had where
+    /// the environment does not say them.
     ///
     /// # Errors
     /// As there; or more is given in another directory than that in which the study began with changes of its own: relative paths of
@@ -181,12 +224,7 @@ impl StudyFolder {
                 return Err(RecipeError::NoStudy { folder: self.0.clone(), missing });
             }
         }
-        let path = self.origin();
-        let bytes = std::fs::read(&path).map_err(RecipeError::io("read", &path))?;
-        let origin: Origin = serde_json::from_slice(&bytes)
-            .ok()
-            .filter(|origin: &Origin| origin.version == VERSION)
-            .ok_or(RecipeError::StudyDamaged { path })?;
+        let origin = self.read_origin()?;
         let path = self.recipe();
         let text = std::fs::read_to_string(&path).map_err(RecipeError::io("read", &path))?;
         let really = origin.really_from_here.unwrap_or_default();
@@ -205,10 +243,10 @@ impl StudyFolder {
             return Err(RecipeError::mismatch("--set", message));
         }
         if is_elsewhere && origin.changes.is_empty() {
-            return Ok(RecipeText::new(&text, &path, &folder, more)?);
+            return Ok(RecipeText::new(&text, &path, &folder, more)?.with_variables_in_reserve(origin.variables));
         }
         let text = RecipeText::new(&text, &path, &folder, &[&origin.changes, more].concat())?;
-        Ok(text.in_working_directory(working_directory))
+        Ok(text.in_working_directory(working_directory).with_variables_in_reserve(origin.variables))
     }
 
     /// A folder that the study has noted: where it was, or where it was moved to with the study, by the path that leads to the study or
@@ -276,7 +314,7 @@ mod tests {
         symlink("disk/deep/runs", before.join("runs")).unwrap();
         fs::write(before.join("recipe.yaml"), "version: 1\n").unwrap();
         let text = RecipeText::read(&before.join("recipe.yaml"), &[]).unwrap().in_working_directory(before.clone());
-        StudyFolder::new(before.join("runs/study")).begin(&text, &[]).unwrap();
+        StudyFolder::new(before.join("runs/study")).begin(&text, &[], BTreeMap::new()).unwrap();
         fs::rename(&before, &after).unwrap();
         let wanted = after.canonicalize().unwrap();
         for reached in ["runs/study", "disk/deep/runs/study", "disk/../runs/study"] {
@@ -296,7 +334,7 @@ mod tests {
         symlink(&disk, before.join("runs")).unwrap();
         fs::write(before.join("recipe.yaml"), "version: 1\n").unwrap();
         let text = RecipeText::read(&before.join("recipe.yaml"), &[]).unwrap().in_working_directory(before.clone());
-        StudyFolder::new(before.join("runs/study")).begin(&text, &[]).unwrap();
+        StudyFolder::new(before.join("runs/study")).begin(&text, &[], BTreeMap::new()).unwrap();
         fs::rename(&before, &after).unwrap();
         let text = StudyFolder::new(after.join("runs/study")).text().unwrap();
         assert_eq!(text.folder(), after.canonicalize().unwrap());

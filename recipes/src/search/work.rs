@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use millstream_schemas::recipe::RecipeText;
+use millstream_schemas::{shown, shown_path};
 use millstream_search::{Asked, SharedStudy, Sharing, Study, StudySettings, Trial, TrialState};
 use serde::Serialize;
 
@@ -86,7 +87,7 @@ pub fn run(
             }
         }
     }
-    folder.begin(text, changes)?;
+    folder.begin(text, changes, open.variables())?;
     work(&folder, &open, settings, options, events, stop)
 }
 
@@ -95,14 +96,26 @@ pub fn run(
 ///
 /// # Errors
 /// There is no study, its journal cannot be read or written, the disk is full, ONNX Runtime is missing, or all trials fail for the
-/// same reason.
+/// same reason; what the trials have in common is not what it was when the study began.
 pub fn resume(
     folder: &StudyFolder,
     options: &SearchOptions,
     events: &mut dyn SearchEvents,
     stop: &Stop,
 ) -> Result<SearchSummary, RecipeError> {
-    let open = OpenRecipe::load(&folder.text()?, &options.catalogs)?;
+    let open = OpenRecipe::load(&folder.text_with(&[])?, &options.catalogs)?;
+    for (name, then) in folder.variables()? {
+        if let Some(now) = std::env::var(&name).ok().filter(|now| *now != then) {
+            let message = format!(
+                "the environment variable `{}` is {} and was {} when the study began; each trial goes on only where the rows and the model \
+                 that lie there are the same",
+                shown(&name),
+                shown_path(now),
+                shown_path(then)
+            );
+            events.event(&SearchEvent::Warning { message });
+        }
+    }
     let settings = settings(&open, folder)?;
     work(folder, &open, settings, options, events, stop)
 }

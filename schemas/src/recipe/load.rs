@@ -1,10 +1,13 @@
 //! From a recipe's text to a checked [`Recipe`]: keys, kinds, ranges, paths; all faults at once.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::fault::Fault;
+use super::local_path::Environment;
 use super::paths::PathPlaces;
 use super::shape::Shape;
 use super::text::{RecipeText, at, brief};
@@ -101,6 +104,21 @@ impl RecipeText {
     /// All that is wrong with the text, and the recipe as far as it can be told: what is wrong is left out of it.
     /// `definitions` say which names and options there are.
     pub fn examine(&self, definitions: &Definitions) -> (Option<Recipe>, Vec<Fault>) {
+        self.examine_in(definitions, &|variable| self.variable(variable))
+    }
+
+    /// The environment variables that its paths name, with their values; those that are not set are not among them.
+    pub fn variables(&self, definitions: &Definitions) -> BTreeMap<String, String> {
+        let asked = RefCell::new(BTreeMap::new());
+        self.examine_in(definitions, &|name| {
+            let value = self.variable(name)?;
+            asked.borrow_mut().insert(name.to_owned(), value.clone());
+            Some(value)
+        });
+        asked.into_inner()
+    }
+
+    fn examine_in(&self, definitions: &Definitions, environment: Environment<'_>) -> (Option<Recipe>, Vec<Fault>) {
         if let Some(fault) = version(&self.value) {
             return (None, vec![fault]);
         }
@@ -127,7 +145,7 @@ impl RecipeText {
             let working = self.working.clone().unwrap_or_else(working_directory);
             let places = PathPlaces { text: self, working: &working };
             let mut later = ranges::faults(recipe);
-            later.extend(paths::resolve(recipe, definitions, &places, &|variable| std::env::var(variable).ok()));
+            later.extend(paths::resolve(recipe, definitions, &places, environment));
             // What was told already is not told of the value that stands in for it.
             later.retain(|fault| {
                 !faults.iter().any(|told| told.touches(&fault.place)) && !within(&shortened, &fault.place)
@@ -315,6 +333,25 @@ output:
             (Some(recipe), faults) if faults.is_empty() => Ok(recipe),
             (_, faults) => Err(text.refuse(faults)),
         }
+    }
+
+    #[test]
+    fn values_of_variables_that_were_noted_hold_where_the_environment_has_none_or_before_it() {
+        let text = "version: 1\nmodel: {path: \"${MILLSTREAM_NOT_SET}/m.onnx\"}\ndata: {train: \"$PATH/a.parquet\"}\n";
+        let text = RecipeText::new(text, Path::new("r.yaml"), Path::new("/b"), &[]).unwrap();
+        let path = std::env::var("PATH").unwrap();
+        let noted = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), "/noted".to_owned())).collect();
+        assert!(text.recipe().is_err());
+        assert_eq!(text.variables(&Definitions::default()).into_keys().collect::<Vec<_>>(), ["PATH"]);
+        let reserve = text.clone().with_variables_in_reserve(noted(&["MILLSTREAM_NOT_SET", "PATH", "OTHER"]));
+        let recipe = reserve.recipe().unwrap();
+        assert_eq!(recipe.model.unwrap().path, Path::new("/noted/m.onnx"));
+        assert!(recipe.data.train[0].starts_with(path.split(':').next().unwrap()), "{}", recipe.data.train[0]);
+        let wanted = [("MILLSTREAM_NOT_SET", "/noted"), ("PATH", path.as_str())];
+        let wanted = wanted.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(reserve.variables(&Definitions::default()).into_iter().collect::<Vec<_>>(), wanted);
+        let first = text.with_variables(noted(&["MILLSTREAM_NOT_SET", "PATH"]));
+        assert_eq!(first.recipe().unwrap().data.train[0], "/noted/a.parquet");
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub struct SearchRecipe {
     /// Trials that one process works on at a time.
     #[schemars(range(min = 1, max = MOST_PARALLEL))]
     pub parallel: usize,
-    /// How often a trial is begun again whose process was lost, before it counts as failed.
+    /// How often a trial is begun again whose process was lost before it reported a new epoch, before it counts as failed.
     pub retries: u32,
     /// Runs of each trial, with the seeds `seed`, `seed` + 1, …; the mean of their figures counts.
     #[schemars(range(min = 1, max = MOST_REPEATS))]

@@ -1,5 +1,6 @@
 //! A recipe as it was written: its file and what the command line changes of it.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,9 @@ pub struct RecipeText {
     pub(super) value: Value,
     /// Where relative paths of arguments start; the working directory of the process where it is not said.
     pub(super) working: Option<PathBuf>,
+    /// Values of environment variables that were noted, and whether they hold before those of the environment.
+    noted: BTreeMap<String, String>,
+    noted_come_first: bool,
 }
 
 impl RecipeText {
@@ -67,7 +71,18 @@ impl RecipeText {
         let (overrides_done, value, working) = (Vec::new(), Value::Null, None);
         let (name, folder) = (name.into(), folder.into());
         let written_in = written_in(&text);
-        let mut this = Self { name, folder, written_in, text, places, overrides: overrides_done, value, working };
+        let mut this = Self {
+            name,
+            folder,
+            written_in,
+            text,
+            places,
+            overrides: overrides_done,
+            value,
+            working,
+            noted: BTreeMap::new(),
+            noted_come_first: false,
+        };
         this.value = this.parse(bad)?;
         // for editors alone
         let of_editors = this.value.get(SCHEMA_KEY).is_some_and(Value::is_string);
@@ -121,6 +136,25 @@ impl RecipeText {
     /// Where relative paths of arguments start, if that was said.
     pub fn working_directory(&self) -> Option<&Path> {
         self.working.as_deref()
+    }
+
+    /// The same, where paths that name environment variables have these values of them, whatever the environment says.
+    #[must_use]
+    pub fn with_variables(self, values: BTreeMap<String, String>) -> Self {
+        Self { noted: values, noted_come_first: true, ..self }
+    }
+
+    /// The same, where paths that name environment variables have these values of those that the environment lacks.
+    #[must_use]
+    pub fn with_variables_in_reserve(self, values: BTreeMap<String, String>) -> Self {
+        Self { noted: values, noted_come_first: false, ..self }
+    }
+
+    /// The value of an environment variable, as paths of this text have it.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        let noted = || self.noted.get(name).cloned();
+        let of_environment = || std::env::var(name).ok();
+        if self.noted_come_first { noted().or_else(of_environment) } else { of_environment().or_else(noted) }
     }
 
     /// What replaces some of the text, `training.epochs=3`, in the order in which it was given.

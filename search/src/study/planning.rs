@@ -1,7 +1,7 @@
 //! What is to happen next in a study, as events that have not happened yet.
 
 use super::untried::untried;
-use super::{Asked, AskedTrial, Event, Outcome, Study};
+use super::{Asked, AskedTrial, Event, NOT_FAILED, Outcome, Study};
 use crate::proposers::{Proposal, Request};
 use crate::stopping::{Course, Decision};
 use crate::trials::{Trial, TrialState, ranking};
@@ -171,7 +171,13 @@ impl Study {
     pub fn plan_requeues(&self, trials: &[u64], time: f64) -> Result<Vec<Event>, SearchError> {
         let events: Vec<Event> = trials.iter().map(|trial| Event::Requeued { trial: *trial, time }).collect();
         let mut after = self.clone();
-        events.iter().try_for_each(|event| after.apply(event))?;
+        for (event, number) in events.iter().zip(trials) {
+            let has_failed = after.trial_mut(*number)?.state == TrialState::Failed;
+            if !has_failed {
+                return Err(SearchError::trial(*number, NOT_FAILED));
+            }
+            after.apply(event)?;
+        }
         Ok(events)
     }
 

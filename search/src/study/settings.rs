@@ -19,7 +19,7 @@ pub struct StudySettings {
     pub proposer: Choice,
     /// When a trial is not worth going on with; of several rules the strictest decision holds.
     pub stopping: Vec<Choice>,
-    /// How often a trial is begun again whose worker was lost, before it counts as failed.
+    /// How often a trial is begun again whose worker was lost before it reported a new step, before it counts as failed.
     pub retries: u32,
 }
 

@@ -54,9 +54,9 @@ pub struct Trial {
     pub reason: Option<String>,
     /// Who works on it, or did last.
     pub worker: Option<String>,
-    /// How often who worked on it was lost.
+    /// How often who worked on it was lost since it last reported a new step.
     pub losses: u32,
-    /// Whether it failed for that: who worked on it was lost oftener than `retries` says.
+    /// Whether it failed for that: who worked on it was lost oftener than `retries` says, with no new step in between.
     pub is_given_up: bool,
     /// Whether who worked on it last was lost.
     pub(crate) was_lost: bool,

@@ -77,7 +77,7 @@ fn a_trial_of_a_silent_worker_is_had_by_another_with_the_same_settings() {
     other.report(again.number, 2, 0.6).unwrap();
     other.tell(again.number, Outcome::complete(0.6)).unwrap();
     let known = &other.study().trials()[0];
-    assert_eq!((known.reports[&1], known.losses, known.state), (0.5, 1, TrialState::Complete));
+    assert_eq!((known.reports[&1], known.losses, known.state), (0.5, 0, TrialState::Complete));
     // The second one was lost as well; after the retries it has failed.
     for _ in 0..3 {
         other.ask().unwrap();
@@ -86,7 +86,10 @@ fn a_trial_of_a_silent_worker_is_had_by_another_with_the_same_settings() {
     let failed = &other.study().trials()[1];
     assert_eq!(
         (failed.state, failed.reason.as_deref()),
-        (TrialState::Failed, Some("the process that worked on it was lost 3 times"))
+        (
+            TrialState::Failed,
+            Some("the process that worked on it was lost 3 times, and no new step was reported in between")
+        )
     );
     assert!(failed.is_given_up);
     // Queued again it waits as one that was never lost, with what was reported.
@@ -103,6 +106,39 @@ fn a_trial_of_a_silent_worker_is_had_by_another_with_the_same_settings() {
     third.tell(1, Outcome::complete(0.7)).unwrap();
     let known = &third.study().trials()[1];
     assert_eq!((known.state, known.losses, known.is_given_up), (TrialState::Complete, 0, false));
+}
+
+#[test]
+fn a_trial_that_gets_on_between_losses_is_not_given_up_and_old_journals_that_gave_it_up_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("study.jsonl");
+    for step in 1..=6 {
+        let mut study = open(&path, Sharing::default());
+        let asked = trial(&mut study);
+        assert_eq!((asked.number, asked.reported), (0, (step > 1).then(|| step - 1)));
+        study.report(0, step, 0.5).unwrap();
+        let dead = study.worker().to_owned();
+        open(&path, Sharing::default()).give_up(|worker| worker == dead).unwrap();
+    }
+    // whoever reads the journal has the same study
+    let known = SharedStudy::read(&path, &Catalogs::default()).unwrap();
+    assert_eq!((known.trials()[0].state, known.trials()[0].losses), (TrialState::Waiting, 1));
+    // a step that was reported before is no progress
+    for _ in 0..2 {
+        let mut study = open(&path, Sharing::default());
+        assert_eq!(trial(&mut study).number, 0);
+        study.report(0, 6, 0.5).unwrap();
+        let dead = study.worker().to_owned();
+        open(&path, Sharing::default()).give_up(|worker| worker == dead).unwrap();
+    }
+    assert!(SharedStudy::read(&path, &Catalogs::default()).unwrap().trials()[0].is_given_up);
+    // of a build that had given it up after three losses in all, and was told to try it again
+    let text = std::fs::read_to_string(&path).unwrap();
+    let third = text.match_indices("\"lost\"").nth(2).unwrap().0;
+    let end = third + text[third..].find('\n').unwrap() + 1;
+    std::fs::write(&path, format!("{}{}\n", &text[..end], r#"{"event":"requeued","trial":0,"time":1.5}"#)).unwrap();
+    let known = SharedStudy::read(&path, &Catalogs::default()).unwrap();
+    assert_eq!((known.trials()[0].state, known.trials()[0].losses), (TrialState::Waiting, 0));
 }
 
 #[test]

@@ -21,7 +21,14 @@ pub(super) fn render(study: &StudyReport) -> Option<String> {
     if study.parameters.is_empty() {
         return None;
     }
-    let axes: Vec<Axis> = study.parameters.iter().map(Axis::of_parameter).chain([figure.clone()]).collect();
+    let others = study.figures.iter().enumerate().skip(1).filter_map(|(at, kind)| {
+        let values = complete.iter().filter_map(|(trial, _)| trial.values.get(at).copied());
+        Some((at, Axis::of_figure(kind, values)?))
+    });
+    let others: Vec<(usize, Axis)> = others.collect();
+    let of_figures = std::iter::once(figure.clone()).chain(others.iter().map(|(_, axis)| axis.clone()));
+    let axes: Vec<Axis> = study.parameters.iter().map(Axis::of_parameter).chain(of_figures).collect();
+    let names = study.short_names();
     let x = |at: usize| MARGIN + at as f64 * GAP;
     let y = |place: f64| tenth(BOTTOM - place * (BOTTOM - TOP));
     let mut drawn = String::new();
@@ -30,7 +37,8 @@ pub(super) fn render(study: &StudyReport) -> Option<String> {
     let goodness = Goodness::among(study, &complete);
     ordered.sort_by(|a, b| goodness.of(a.1).total_cmp(&goodness.of(b.1)));
     for (trial, value) in ordered {
-        let places = trial.places.iter().copied().chain([figure.place(value)]).enumerate();
+        let others = others.iter().map(|(at, axis)| axis.place(*trial.values.get(*at)?));
+        let places = trial.places.iter().copied().chain([figure.place(value)]).chain(others).enumerate();
         let points = places.map(|(at, place)| format!("{} {}", x(at), y(place.unwrap_or(ABSENT))));
         drawn.push_str(&format!(
             "<path class=\"thin\" style=\"stroke: {}\" d=\"M{}\"><title>{}</title></path>\n",
@@ -40,7 +48,7 @@ pub(super) fn render(study: &StudyReport) -> Option<String> {
         ));
     }
     for (at, axis) in axes.iter().enumerate() {
-        let (name, x) = (axis.name.rsplit('.').next().unwrap_or(&axis.name), x(at));
+        let (name, x) = (names.get(at).copied().unwrap_or(&axis.name), x(at));
         let height = if at % 2 == 0 { 12.0 } else { 26.0 };
         drawn.push_str(&format!(
             "<line class=\"rule\" x1=\"{x}\" x2=\"{x}\" y1=\"{TOP}\" y2=\"{BOTTOM}\"/>\

@@ -11,14 +11,8 @@ pub(super) fn told(study: &StudyReport, trial: &TrialReport) -> String {
     let figures = study.figures.iter().zip(&trial.values);
     let mut parts: Vec<String> =
         figures.map(|(kind, value)| format!("{} {}", kind.label(), shown_figure(kind, Some(*value)))).collect();
-    match trial.state {
-        TrialState::Complete if trial.violation > 0.0 => parts.push("out of bounds".into()),
-        TrialState::Complete => {}
-        TrialState::Stopped => parts.push("stopped early".into()),
-        TrialState::Paused => parts.push("set aside".into()),
-        TrialState::Failed => parts.push("failed".into()),
-        TrialState::Running => parts.push("running".into()),
-        TrialState::Waiting => parts.push("waiting".into()),
+    if trial.state != TrialState::Complete || trial.violation > 0.0 {
+        parts.push(trial.state_in_words());
     }
     if let (true, Some((step, value)), Some(kind)) =
         (trial.values.is_empty(), trial.reports.last(), study.figures.first())

@@ -44,9 +44,11 @@ pub(crate) fn render(study: &StudyReport) -> String {
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{name}</title>\n<style>\n{STYLE}</style></head>\n<body>\n<h1>{name}</h1>\n<p class=\"soft\">{}</p>\n\
-         {}{}{}{}<div class=\"grid\">\n{panels}</div>\n{}</body></html>\n",
+         {}{}{}{}{}{}<div class=\"grid\">\n{panels}</div>\n{}</body></html>\n",
         escaped(&said),
+        table::differences(study),
         table::best(study),
+        table::front(study),
         table::lead(study),
         table::given_up(study),
         table::about(study),
@@ -61,7 +63,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::search::{StudyAbout, TrialReport};
+    use crate::search::{StudyAbout, StudyDifference, TrialReport};
 
     /// A study of two figures, with trials of every kind.
     fn study(figures: usize, trials: usize) -> StudyReport {
@@ -91,7 +93,7 @@ mod tests {
                     .map(|one| assignment.get(&one.name).map(|setting| one.distribution.unit(setting)))
                     .collect(),
                 reports: vec![(1, 0.3), (2, if number == 2 { f64::NAN } else { value })],
-                violation: 0.0,
+                violation: if number == 6 { 0.5 } else { 0.0 },
                 reason: (state == TrialState::Failed).then(|| "<script>alert(1)</script>".into()),
                 is_given_up: number == 4,
                 seconds: Some(1.5),
@@ -108,11 +110,13 @@ mod tests {
                 ..StudyAbout::default()
             },
             figures: kinds[..figures].to_vec(),
+            constraints: vec!["seconds at most 2.00 s".into()],
             parameters: space.parameters().to_vec(),
             size: space.size().to_string(),
             proposer: "tpe".into(),
             wanted: 50,
             runs: 1,
+            first_run: None,
             folds: None,
             is_over: trials >= 50,
             trials: (0..trials as u64).map(trial).collect(),
@@ -153,6 +157,36 @@ mod tests {
             assert!(page.contains(wanted), "{wanted} is not in {page}");
         }
         assert!(!render(&study(1, 1)).contains("millstream compare"), "one trial has nothing to be compared with");
+    }
+
+    #[test]
+    fn a_trial_out_of_bounds_the_constraints_and_the_front_are_told_and_each_figure_has_an_axis() {
+        let page = render(&study(2, 20));
+        for wanted in [
+            "<th>Constraints</th><td>seconds at most 2.00 s</td>",
+            "<td class=\"number\">6</td><td>out of bounds</td>",
+            "No other trial beats in all figures: 0",
+            "<title>seconds</title>seconds</text>",
+        ] {
+            assert!(page.contains(wanted), "{wanted} is not in {page}");
+        }
+        assert!(!render(&study(1, 20)).contains("No other trial beats"));
+    }
+
+    #[test]
+    fn trials_of_other_rows_are_told_and_that_means_of_few_runs_are_not_tested() {
+        let mut mixed = study(1, 20);
+        mixed.about.differences = vec![StudyDifference { place: "data.evaluate".into(), trials: vec![2, 3] }];
+        assert!(render(&mixed).contains("trials 2 and 3 are of other evaluation rows"));
+        let repeated =
+            StudyReport { runs: 3, first_run: Some("fold-1".into()), figures: vec![share()], ..study(1, 20) };
+        let page = render(&repeated);
+        assert!(page.contains("is chance is not told: each is the mean of 3 runs"), "{page}");
+        assert!(page.contains("/fold-1 --predict"), "{page}");
+    }
+
+    fn share() -> FigureKind {
+        FigureKind { name: "accuracy".into(), ..FigureKind::loss() }
     }
 
     #[test]

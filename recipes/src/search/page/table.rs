@@ -16,7 +16,8 @@ pub(super) fn best(study: &StudyReport) -> String {
 
 /// Of which model and rows it is, and when it began.
 pub(super) fn about(study: &StudyReport) -> String {
-    let rows = study.about.entries().into_iter();
+    let bounds = (!study.constraints.is_empty()).then(|| ("Constraints", study.constraints.join("; ")));
+    let rows = study.about.entries().into_iter().chain(bounds);
     let rows: String =
         rows.map(|(name, said)| format!("<tr><th>{name}</th><td>{}</td></tr>\n", escaped(&said))).collect();
     format!("<section class=\"panel about\"><h2>About</h2>\n<table>\n{rows}</table></section>\n")
@@ -33,10 +34,28 @@ pub(super) fn lead(study: &StudyReport) -> String {
         (Some(command), false) => {
             format!("Whether the best one's lead is chance is told by a test on the same rows: {command}")
         }
-        (None, true) => "Intervals are of each trial by itself, 95 %.".into(),
-        (None, false) => return String::new(),
+        (None, true) => {
+            let untested = study.untested_in_words().map_or_else(String::new, |said| format!(" {said}"));
+            format!("Intervals are of each trial by itself, 95 %.{untested}")
+        }
+        (None, false) => match study.untested_in_words() {
+            Some(said) => said,
+            None => return String::new(),
+        },
     };
     format!("<p class=\"soft\">{}</p>\n", escaped(&said))
+}
+
+/// The trials that no other beats, where there are several figures.
+pub(super) fn front(study: &StudyReport) -> String {
+    let said = study.front_in_words().map(|front| format!("No other trial beats in all figures: {front}"));
+    said.map_or_else(String::new, |said| format!("<p>{}</p>\n", escaped(&said)))
+}
+
+/// What is to be known of trials that are of other rows or another model.
+pub(super) fn differences(study: &StudyReport) -> String {
+    let said = study.about.differences_in_words();
+    said.map_or_else(String::new, |said| format!("<p><b>{}</b></p>\n", escaped(&said)))
 }
 
 /// What is to be known of trials that were given up.
@@ -63,8 +82,7 @@ fn row(study: &StudyReport, trial: &TrialReport) -> String {
     let number = |text: String| format!("<td class=\"number\">{}</td>", escaped(&text));
     let text = |text: String| format!("<td>{}</td>", escaped(&text));
     let mut cells = number(trial.number.to_string());
-    let state = serde_json::to_value(trial.state).ok();
-    let state = state.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    let state = trial.state_in_words();
     cells.push_str(&match &trial.reason {
         Some(reason) => format!("<td class=\"reason\">{state}: {}</td>", escaped(&shown(reason))),
         None => text(state),

@@ -1,0 +1,204 @@
+//! What is said of a search to people who were not there: of which rows and model its trials are, by which bounds, and how it is made again.
+
+use serde_json::Value;
+
+use crate::search::{OPEN, arguments, outcome, status};
+use crate::workplace::{Ran, Workplace, has_runtime, text};
+
+/// Two rates, one epoch.
+const TWO: [&str; 4] = [
+    "training.optimizer={adamw: {learning_rate: {choose: [0.003, 0.01]}}}",
+    "search={objective: accuracy, proposer: grid, trials: 2}",
+    "training.epochs=1",
+    "output.folder=study",
+];
+
+fn card(place: &Workplace, study: &str) -> String {
+    place.run(&["document", study]).done();
+    String::from_utf8(place.read(&format!("{study}/documents/README.md"))).unwrap()
+}
+
+fn ledger(place: &Workplace, study: &str) -> Value {
+    serde_json::from_slice(&place.read(&format!("{study}/documents/ledger.json"))).unwrap()
+}
+
+#[test]
+fn evaluation_rows_that_are_others_in_the_middle_of_a_study_are_refused_until_they_are_put_back() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let mut first = arguments("run", &TWO);
+    first.extend(["--trials", "1"]);
+    place.run(&first).done();
+    let (then, others) = (place.read("test.parquet"), place.read("train-0.parquet"));
+    std::fs::write(place.path("test.parquet"), others).unwrap();
+    let wanted = ["trial 1 of the study in", "`data.evaluate` holds something else now", "search resume", "search run"];
+    place.run(&["search", "resume", "study"]).failed_with(&wanted);
+    place.run(&["search", "worker", "study"]).failed_with(&wanted);
+    assert_eq!(status(&place, "study")["trials"][1]["state"], "waiting", "nothing is ranked that cannot be compared");
+    std::fs::write(place.path("test.parquet"), then).unwrap();
+    place.run(&["search", "resume", "study"]).done();
+    let whole = [&TWO[..], &["output.folder=whole"]].concat();
+    place.run(&arguments("run", &whole)).done();
+    assert_eq!(outcome(&status(&place, "study")), outcome(&status(&place, "whole")));
+    assert!(card(&place, "study").contains("test.parquet, 18 rows in the first run"));
+    // a study that was begun by a build that did not look, with trials of other rows, says so
+    let note: Value = serde_json::from_slice(&place.read("study/study.json")).unwrap();
+    let mut older = note.clone();
+    older.as_object_mut().unwrap().remove("first_fingerprints").expect("a study holds its trials against the first");
+    place.write("study/study.json", &older.to_string());
+    let fingerprints = String::from_utf8(place.read("study/trials/0001/fingerprints.json")).unwrap();
+    let of_rows: Value = serde_json::from_str(&fingerprints).unwrap();
+    let changed =
+        fingerprints.replace(of_rows["data.evaluate"].as_str().unwrap(), of_rows["data.train"].as_str().unwrap());
+    place.write("study/trials/0001/fingerprints.json", &changed);
+    let told = place.run(&["search", "status", "study"]).done();
+    assert!(told.replace('\n', " ").contains("trial 1 is of other evaluation rows"), "{told}");
+    assert!(card(&place, "study").contains("trial 1 is of other evaluation rows"));
+    assert_eq!(ledger(&place, "study")["study"]["about"]["differences"][0]["trials"], serde_json::json!([1]));
+}
+
+#[test]
+fn a_study_whose_recipe_names_environment_variables_is_read_and_made_again_without_them() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let with = |value: &str, line: &[&str]| -> Ran {
+        let mut command = place.command(line);
+        command.env("MILLSTREAM_ROWS", value);
+        Ran::of(command.output().expect("the binary starts"))
+    };
+    let rows = text(&place.path("")).trim_end_matches('/').to_owned();
+    let changes = [
+        &TWO[..],
+        &["data.train=${MILLSTREAM_ROWS}/train-*.parquet"],
+        &["data.evaluate=${MILLSTREAM_ROWS}/test.parquet"],
+    ];
+    let changes = changes.concat();
+    let mut first = arguments("run", &changes);
+    first.extend(["--trials", "1"]);
+    with(&rows, &first).done();
+    for line in [["search", "status", "study"].as_slice(), &["search", "best", "study"], &["document", "study"]] {
+        place.run(line).done();
+    }
+    let listed = place.run(&["runs", "."]).done();
+    assert!(listed.contains("(search)") && !listed.contains("left out"), "{listed}");
+    let card = card(&place, "study");
+    assert!(card.contains("Its paths name environment variables, which were `MILLSTREAM_ROWS` `/"), "{card}");
+    assert_eq!(ledger(&place, "study")["variables"]["MILLSTREAM_ROWS"], rows.as_str());
+    // another folder with other rows is told, and refused; with the same rows it is as good
+    for (folder, test) in [("others", "train-0.parquet"), ("same", "test.parquet")] {
+        std::fs::create_dir(place.path(folder)).unwrap();
+        for (from, to) in
+            [("train-0.parquet", "train-0.parquet"), ("train-1.parquet", "train-1.parquet"), (test, "test.parquet")]
+        {
+            std::fs::copy(place.path(from), place.path(&format!("{folder}/{to}"))).unwrap();
+        }
+    }
+    let resume = ["search", "resume", "study"];
+    let said = with(&format!("{rows}/others"), &resume).failed_with(&["`data.evaluate` holds something else now"]);
+    assert!(said.contains("`MILLSTREAM_ROWS` is") && said.contains("when the study began"), "{said}");
+    with(&format!("{rows}/same"), &resume).done();
+    place.run(&["search", "run", "study", "-o", "again"]).done();
+    assert_eq!(outcome(&status(&place, "again")), outcome(&status(&place, "study")));
+}
+
+#[test]
+fn a_cross_validated_study_names_the_files_that_its_folds_were_made_of_with_their_hashes() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let search = "search={objective: accuracy, proposer: grid, trials: 2, folds: {count: 3}}";
+    let changes = [TWO[0], search, TWO[2], TWO[3]];
+    place.run(&arguments("run", &changes)).done();
+    let card = card(&place, "study");
+    let found = ledger(&place, "study")["fold_sources"].clone();
+    let files = found.as_array().unwrap();
+    assert_eq!((files.len(), &files[0]["rows"]), (2, &24.into()), "{found}");
+    for file in files {
+        let hash = millstream::schemas::files::sha256_of_file(file["path"].as_str().unwrap().as_ref()).unwrap();
+        assert_eq!(file["sha256"], hash.as_str());
+        assert!(card.contains(&hash), "{card}");
+    }
+    assert!(card.contains("is chance is not told: each is the mean of 3 runs"), "{card}");
+    for trial in status(&place, "study")["trials"].as_array().unwrap() {
+        assert!(
+            trial["interval"][0].as_f64().unwrap() >= 0.0 && trial["interval"][1].as_f64().unwrap() <= 1.0,
+            "{trial}"
+        );
+    }
+}
+
+#[test]
+fn constraints_trials_out_of_bounds_and_those_that_no_other_beats_are_told_everywhere() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let changes = [
+        "model.train={choose: [head, all]}",
+        "search={objective: [accuracy, parameters], proposer: grid, trials: 2, constraints: [{figure: parameters, at_most: 100}]}",
+        TWO[2],
+        TWO[3],
+    ];
+    place.run(&arguments("run", &changes)).done();
+    let study = status(&place, "study");
+    let broken: Vec<bool> =
+        study["trials"].as_array().unwrap().iter().map(|trial| trial["violation"].as_f64().unwrap() > 0.0).collect();
+    let (card, told) = (card(&place, "study"), place.run(&["search", "status", "study"]).done());
+    let page = String::from_utf8(place.read("study/search.html")).unwrap();
+    assert_eq!(broken, [false, true], "{study}");
+    assert!(card.contains("- **Constraints:** parameters at most 100"), "{card}");
+    assert!(card.contains("| 1 | out of bounds |") && card.contains("| 0 | complete |"), "{card}");
+    assert!(card.contains("- **No other trial beats in all figures:** 0"), "{card}");
+    assert!(page.contains("<td>out of bounds</td>") && page.contains("parameters at most 100"), "{page}");
+    assert!(told.contains("out of bounds") && told.contains("constraints: parameters at most 100"), "{told}");
+}
+
+#[test]
+fn a_search_of_which_no_trial_is_complete_ends_with_exit_code_1_and_counts_the_reasons() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let diverges = [
+        "training.optimizer={choose: [{sgd: {learning_rate: 1.0e+30}}, {sgd: {learning_rate: 1.0e+31}}]}",
+        "search={objective: loss, proposer: grid, trials: 2}",
+        "output.folder=study",
+    ];
+    let ran = place.run(&arguments("run", &diverges));
+    assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("2 failed") && ran.stdout.contains("no trial is complete"), "{}", ran.stdout);
+    assert_eq!(place.run(&["search", "resume", "study"]).code, Some(1));
+    place.run(&["search", "status", "study"]).done();
+    let one_diverges = [
+        "training.optimizer={choose: [{sgd: {learning_rate: 1.0e+30}}, {sgd: {learning_rate: 0.01}}]}",
+        "search={objective: loss, proposer: grid, trials: 2}",
+        "output.folder=other",
+    ];
+    place.run(&arguments("run", &one_diverges)).done();
+    let card = card(&place, "other");
+    assert!(!card.contains("every trial was trained to its end"), "{card}");
+}
+
+#[test]
+fn two_parameters_by_one_name_are_told_apart_where_trials_are_listed() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let rates = [OPEN[0], "search={objective: [accuracy, seconds], proposer: nsga_ii, trials: 4}", TWO[2], TWO[3]];
+    let ran = place.run(&arguments("run", &rates));
+    assert!(ran.stderr.contains(".learning_rate="), "{}", ran.stderr);
+    ran.done();
+    let card = card(&place, "study");
+    assert!(card.contains("w.learning_rate 0.0") || card.contains("sgd.learning_rate 0."), "{card}");
+    assert!(card.contains("unless nsga_ii has learned from `seconds`"), "{card}");
+    let page = String::from_utf8(place.read("study/search.html")).unwrap();
+    for name in [">adamw.learning_rate</text>", ">sgd.learning_rate</text>", ">seconds</text>"] {
+        assert!(page.contains(name), "{name}: {page}");
+    }
+}
