@@ -141,6 +141,18 @@ fn masks_that_a_model_cannot_tell_are_told() {
     let init = |model: &str| place.run(&["init", "squares", model, "-o", "made.yaml"]);
     init("coarse.onnx").failed_with(&["4×4 places of an image of 16×16 pixels", "interpolate"]);
     init("classes.onnx").failed_with(&["`mask` holds masks", "the model gives [?, 3]"]);
+    // one number for all is a model too
+    let nodes = vec![
+        node("Conv", &["image", "w", "b"], "maps", &[]),
+        node("ReduceMean", &["maps"], "mean", &[("keepdims", &[0])]),
+    ];
+    let own = SIDE.to_string();
+    let inputs = vec![tensor("image", false, &["batch", "3", &own, &own])];
+    let weights = vec![weight("w", &[2, 3, 1, 1]), weight("b", &[2])];
+    fs::write(place.path("number.onnx"), model(nodes, weights, inputs, vec![tensor("mean", false, &[])])).unwrap();
+    init("number.onnx").failed_with(&["`mask` holds masks", "the model gives []"]);
+    yolo(&place, "boxes", 1);
+    place.run(&["init", "boxes", "number.onnx", "-o", "made.yaml"]).failed_with(&["first output is []"]);
     assert!(!place.path("made.yaml").exists());
 }
 

@@ -19,7 +19,7 @@ const LONGEST_LINE: u64 = 1 << 20;
 /// Rows that are told one by one where there is no quarantine file.
 const MOST_TOLD: usize = 10;
 
-/// Rows of which it is looked up what their images are called.
+/// Rows of which it is looked up what their images are called: each is read once more for it.
 const MOST_NAMED: usize = 1000;
 
 /// Rows that are kept until somebody asks for them.
@@ -42,7 +42,7 @@ pub(crate) struct LeftOut {
     /// The first row that this stream met whose input cannot be used, and why.
     first_unreadable: Option<(RowId, String)>,
     /// Those that nobody has asked for yet.
-    untaken: Vec<(RowId, String)>,
+    untaken: Vec<(RowId, Damage)>,
     /// Rows that were told one by one; none where nothing is told.
     told: Option<usize>,
     quarantine: Option<Quarantine>,
@@ -50,7 +50,7 @@ pub(crate) struct LeftOut {
     asked: bool,
     /// The rows' own, which says what images are called.
     dataset: Dataset,
-    /// Rows of which that was looked up.
+    /// Rows of which that was looked up for those who asked for them.
     named: usize,
 }
 
@@ -141,18 +141,17 @@ impl LeftOut {
                 continue;
             }
             new += 1;
-            let image = if self.named < MOST_NAMED { self.dataset.image_name(&id) } else { None };
-            self.named += 1;
-            let reason = || match &image {
-                Some(image) => format!("`{}`: {damage}", shown(image)),
-                None => damage.to_string(),
-            };
+            let is_told = self.quarantine.is_none() && self.told.is_some_and(|told| told < MOST_TOLD);
+            let is_first = self.first_unreadable.is_none() && !damage.is_of_label();
+            // by what the file has, so that a run that is gone on with names as many
+            let is_named = self.quarantine.is_some() && known.is_none() && self.rows.len() <= MOST_NAMED;
+            let image = if is_told || is_first || is_named { self.dataset.image_name(&id) } else { None };
             // whoever is not warned takes them after each batch
             if self.told.is_none() || self.untaken.len() < MOST_UNTAKEN {
-                self.untaken.push((id.clone(), reason()));
+                self.untaken.push((id.clone(), damage.clone()));
             }
-            if !damage.is_of_label() {
-                self.first_unreadable.get_or_insert_with(|| (id.clone(), reason()));
+            if is_first {
+                self.first_unreadable = Some((id.clone(), reason(image.as_deref(), &damage)));
             }
             match &self.quarantine {
                 None => {
@@ -165,7 +164,10 @@ impl LeftOut {
                     }
                     self.told = self.told.map(|told| told + 1);
                 }
-                Some(_) if known.is_none() => unwritten.push(Noted { id, image, damage }),
+                Some(_) if known.is_none() => {
+                    let image = image.filter(|_| is_named);
+                    unwritten.push(Noted { id, image, damage });
+                }
                 Some(_) => {}
             }
         }
@@ -175,6 +177,11 @@ impl LeftOut {
         }
         Ok(new)
     }
+}
+
+/// Why a row is left out, with what its image is called where that is known.
+fn reason(image: Option<&str>, damage: &Damage) -> String {
+    image.map_or_else(|| damage.to_string(), |image| format!("`{}`: {damage}", shown(image)))
 }
 
 /// Refuses a quarantine file that cannot be used for these rows, without making it.
@@ -220,7 +227,14 @@ impl LeftOut {
     }
 
     pub(crate) fn take(&mut self) -> Vec<(RowId, String)> {
-        std::mem::take(&mut self.untaken)
+        let untaken = std::mem::take(&mut self.untaken).into_iter();
+        let told = untaken.map(|(id, damage)| {
+            let image = if self.named < MOST_NAMED { self.dataset.image_name(&id) } else { None };
+            self.named += 1;
+            let reason = reason(image.as_deref(), &damage);
+            (id, reason)
+        });
+        told.collect()
     }
 }
 

@@ -354,6 +354,36 @@ fn a_damaged_row_is_quarantined_once_in_an_order_that_does_not_depend_on_workers
     assert_eq!(one, run(4));
 }
 
+/// Names of images are looked up for the first thousand lines.
+#[test]
+fn a_run_that_is_gone_on_with_writes_the_quarantine_lines_of_one_that_never_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = png(8, 6, [10, 20, 30]);
+    let bad: crate::corpus::ImageRow<'_> = (Some(b"GIF89a"), Some(0));
+    let mut rows = vec![bad; 1020];
+    rows[0].0 = Some(&good);
+    write_images(&folder.path().join("a.parquet"), &rows, Some(CLASSES), 200);
+    let dataset = Dataset::open("a.parquet", folder.path()).unwrap();
+    let written = |before: &str| {
+        let file = folder.path().join("bad.jsonl");
+        std::fs::write(&file, before).unwrap();
+        let damaged = DamagedPolicy::Quarantine(Some(file.clone()));
+        let mut batches = Batches::open(&dataset, StreamOptions { damaged, ..options(&dataset) }, None).unwrap();
+        batches.by_ref().for_each(|batch| drop(batch.unwrap()));
+        let first = batches.first_unreadable().unwrap();
+        assert!(first.0.row == 1 && first.1.starts_with("`x.png`: "), "{first:?}");
+        std::fs::read_to_string(file).unwrap()
+    };
+    let whole = written("");
+    let lines: Vec<&str> = whole.lines().collect();
+    let is_named = |line: &&&str| line.contains("\"image\":\"x.png\"");
+    assert_eq!((lines.len(), lines.iter().filter(is_named).count()), (1019, 1000));
+    for stopped_after in [400, 1010] {
+        let before = lines[..stopped_after].join("\n") + "\n";
+        assert!(written(&before) == whole, "{stopped_after}");
+    }
+}
+
 #[test]
 fn a_quarantine_file_may_hold_other_things_and_end_in_half_a_line() {
     let folder = tempfile::tempdir().unwrap();

@@ -79,11 +79,11 @@ pub(super) fn has_boxes(dataset: &Dataset, column: &str) -> bool {
 }
 
 impl Boxes {
-    /// Looks at the boxes of a column that has some; `scores` is the shape of what the model gives, empty where no model is known yet.
+    /// Looks at the boxes of a column that has some; `scores` is the shape of what the model gives, none where no model is known yet.
     ///
     /// # Errors
     /// They cannot be read, or cannot be learned by a model that gives this.
-    pub(super) fn of(dataset: &Dataset, column: &str, scores: &[Option<usize>]) -> Result<Self, RecipeError> {
+    pub(super) fn of(dataset: &Dataset, column: &str, scores: Option<&[Option<usize>]>) -> Result<Self, RecipeError> {
         let schema = dataset.arrow_schema();
         let kind = schema.field_with_name(column).map(|field| field.data_type().clone()).ok();
         let field = match kind.as_ref().and_then(|kind| place(column, kind)) {
@@ -118,18 +118,18 @@ impl Boxes {
         let field = field.filter(|field| field != "bbox");
         let are_several = with_several as f64 > FEW * (with_one + with_several) as f64;
         match scores {
-            [] => {
+            None => {
                 let most = if are_several { largest } else { 1 };
                 Ok(Self { field, convention, is_recorded, most, is_flat: !are_several })
             }
-            [_, Some(most), Some(4)] if *most > 0 => {
+            Some([_, Some(most), Some(4)]) if *most > 0 => {
                 Ok(Self { field, convention, is_recorded, most: *most, is_flat: false })
             }
-            [_, _] if are_several => {
+            Some([_, _]) if are_several => {
                 refused(format!("{with_several} of {} rows have several", with_one + with_several))
             }
-            [_, _] => Ok(Self { field, convention, is_recorded, most: 1, is_flat: true }),
-            other => refused(format!("the model's first output is {}", shown_shape(other))),
+            Some([_, _]) => Ok(Self { field, convention, is_recorded, most: 1, is_flat: true }),
+            Some(other) => refused(format!("the model's first output is {}", shown_shape(other))),
         }
     }
 }

@@ -210,8 +210,12 @@ impl Seen {
         let known = labels_file::of_model(&model, path)?.unwrap_or_default();
         let report = describe(&model, None, &OperatorCatalog::standard())?;
         let scores = report.outputs.first().map(|(_, shape)| shape.as_slice()).unwrap_or_default();
-        let asked =
-            Asked { label: options.label.as_deref(), scores, names: &known, takes_images: takes_images(&model) };
+        let asked = Asked {
+            label: options.label.as_deref(),
+            scores: Some(scores),
+            names: &known,
+            takes_images: takes_images(&model),
+        };
         let told = Told::of(dataset, &asked)?;
         let input = input(dataset, (&model, path), &told, options)?;
         require_scores_of_pixels(&told, &input, scores)?;
@@ -232,7 +236,7 @@ impl Seen {
     fn of_data(dataset: &Dataset, options: &InitOptions) -> Result<Self, RecipeError> {
         let takes_images = dataset.features().columns.iter().any(|(_, feature)| matches!(feature, Feature::Image(_)));
         let told =
-            Told::of(dataset, &Asked { label: options.label.as_deref(), scores: &[], names: &[], takes_images })?;
+            Told::of(dataset, &Asked { label: options.label.as_deref(), scores: None, names: &[], takes_images })?;
         let columns = || dataset.features().columns.iter().filter(|(name, _)| name != told.column());
         let image = columns().find(|(_, feature)| matches!(feature, Feature::Image(_)));
         let numbers = columns_of_numbers(dataset, &told);

@@ -45,8 +45,8 @@ pub(super) enum Told {
 pub(super) struct Asked<'a> {
     /// The column, where it was named.
     pub(super) label: Option<&'a str>,
-    /// The shape of what the model gives; empty where no model is known yet.
-    pub(super) scores: &'a [Option<usize>],
+    /// The shape of what the model gives; none where no model is known yet.
+    pub(super) scores: Option<&'a [Option<usize>]>,
     /// What the model's classes are called, where it says so.
     pub(super) names: &'a [String],
     /// Whether the model takes images and nothing else.
@@ -66,15 +66,15 @@ impl Told {
         }
         Ok(match (feature, kind) {
             (Feature::Image(_), _) => {
-                let classes = match *asked.scores {
-                    [] => None,
-                    [_, classes, _, _] => classes,
-                    _ => {
+                let classes = match asked.scores {
+                    None => None,
+                    Some(&[_, classes, _, _]) => classes,
+                    Some(scores) => {
                         let message = format!(
                             "`{}` holds masks, and the model gives {}, not scores for each pixel, [batch, classes, height, width]; \
                              another column is named by `--label`",
                             shown(&name),
-                            shown_shape(asked.scores)
+                            shown_shape(scores)
                         );
                         return Err(RecipeError::mismatch("MODEL", message));
                     }
@@ -180,7 +180,7 @@ fn column<'a>(dataset: &'a Dataset, asked: &Asked<'_>) -> Result<&'a (String, Fe
         });
     }
     let mask = || if asked.takes_images { column_of_masks(features) } else { None };
-    let of_pixels = if asked.scores.len() == 4 { mask() } else { None };
+    let of_pixels = if asked.scores.is_some_and(|scores| scores.len() == 4) { mask() } else { None };
     let by_name = || LABELS.iter().find_map(|label| find(label));
     let mut of_classes = features.iter().filter(|(_, feature)| matches!(feature, Feature::ClassLabel { .. }));
     let only = of_classes.next().filter(|_| of_classes.next().is_none());
