@@ -60,13 +60,15 @@ pub(crate) struct MadeOf {
 }
 
 impl MadeOf {
+    /// The fingerprints, under their places in the recipe.
+    pub(crate) fn fingerprints(&self) -> Value {
+        let prints = Self { files: BTreeMap::new(), ..self.clone() };
+        serde_json::to_value(prints).expect("our own types have string keys")
+    }
+
     /// The first thing that is another one now: its place and both, in words.
     pub(crate) fn first_difference(then: &Self, now: &Self) -> Option<(String, String, String)> {
-        let prints = |made_of: &Self| {
-            let prints = Self { files: BTreeMap::new(), ..made_of.clone() };
-            serde_json::to_value(prints).expect("our own types have string keys")
-        };
-        let (what, print_then, print_now) = first_difference(&prints(then), &prints(now), "")?;
+        let (what, print_then, print_now) = first_difference(&then.fingerprints(), &now.fingerprints(), "")?;
         let (then, now) = match then.files.get(&what).zip(now.files.get(&what)) {
             Some((then, now)) => NotedFiles::changed(then, now),
             None => (print_then, print_now),

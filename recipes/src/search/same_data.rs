@@ -181,7 +181,7 @@ fn targets_are_closed(open: &OpenRecipe) -> bool {
 fn closed(open: &OpenRecipe, made_of: &MadeOf) -> BTreeMap<String, String> {
     let rows_are_open = open.leaves_open("data.train") || open.leaves_open("data.evaluate");
     let mut found = BTreeMap::new();
-    let fingerprints = made_of.as_value();
+    let fingerprints = made_of.fingerprints();
     for (place, value) in fingerprints.as_object().into_iter().flatten() {
         let is_open = if place.starts_with("data.") { rows_are_open } else { open.leaves_open(place) };
         match value {
