@@ -20,7 +20,8 @@ use crate::runtime;
 use crate::stages::Stages;
 
 /// What is written by `cargo xtask docs` from what the program says.
-const GENERATED: [&str; 4] = ["docs/catalogs.md", "docs/commands.md", "docs/gallery.md", "docs/recipe.md"];
+const GENERATED: [&str; 5] =
+    ["docs/catalogs.md", "docs/commands.md", "docs/gallery.md", "docs/operators.md", "docs/recipe.md"];
 /// The folder of more of these.
 const GENERATED_BELOW: &str = "docs/commands/";
 /// Packages that Python code on the pages imports before a page installs any.
