@@ -1,9 +1,10 @@
 mod cut;
+mod folded_bytes;
 mod memory;
 mod prediction_check;
 mod tuned_model;
 
-pub use memory::FoldedBytes;
+pub use folded_bytes::FoldedBytes;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
