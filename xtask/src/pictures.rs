@@ -48,8 +48,8 @@ pub(crate) fn pictures(arguments: &[&str]) -> Result<(), String> {
     for (headings, width, file) in PARTS {
         take(&browser, &run, &part(&report, headings)?, width, &path(file))?;
     }
-    let files = std::iter::once(SHEET.1).chain(PARTS.map(|(.., file)| file));
-    files.map(|file| small_enough(&path(file))).collect()
+    let mut files = std::iter::once(SHEET.1).chain(PARTS.map(|(.., file)| file));
+    files.try_for_each(|file| small_enough(&path(file)))
 }
 
 fn path(file: &str) -> PathBuf {
