@@ -13,21 +13,13 @@ use crate::model_file::onnx::{GraphProto, ModelProto, NodeProto};
 /// Bytes that are no model have none.
 pub fn unsound_fusions(model: &[u8]) -> Vec<&'static str> {
     let Some(graph) = ModelProto::decode(model).ok().and_then(|model| model.graph) else { return Vec::new() };
-<<<<<<< HEAD
-    let fusions =
-        [("Pad_Fusion", pads_in_front_of_pools as Holds), ("GatherToSliceFusion", gathers_downwards as Holds)];
-    fusions.into_iter().filter(|(_, holds)| anywhere(&graph, *holds)).map(|(name, _)| name).collect()
-=======
     let pads = anywhere(&graph, pads_in_front_of_pools).then_some("Pad_Fusion");
     let gathers = anywhere(&graph, gathers_downwards).then_some("GatherToSliceFusion");
     pads.into_iter().chain(gathers).collect()
->>>>>>> seven
 }
 
-type Holds = fn(&GraphProto) -> bool;
-
 /// Whether something holds of a graph, or of one in its nodes.
-fn anywhere(graph: &GraphProto, holds: Holds) -> bool {
+fn anywhere(graph: &GraphProto, holds: fn(&GraphProto) -> bool) -> bool {
     let nested = || graph.node.iter().flat_map(|node| &node.attribute).filter_map(|attribute| attribute.g.as_ref());
     holds(graph) || nested().any(|graph| anywhere(graph, holds))
 }
