@@ -396,7 +396,7 @@ fn rows(text: &str) -> Result<usize, String> {
 #[command(
     after_help = "Examples:\n  millstream preview recipe.yaml -o sheet.png --rows 6 --draws 4\n  millstream preview \
     recipe.yaml -o sheet.png --json > steps.json    keep the drawn steps\n  millstream preview recipe.yaml -o again.png \
-    --replay steps.json   render exactly those"
+    --replay steps.json    render exactly those"
 )]
 pub(crate) struct Preview {
     #[command(flatten)]
