@@ -62,7 +62,7 @@ pub enum RecipeError {
     },
     /// What the trials of a study have in common is not what it was when the study began.
     #[error("trial {trial} of the study in {0} would not be of what the trials before it are of: `{what}` holds something else now than \
-        when the study began (fingerprint then {then}, now {now}), so that its figures could not be held against theirs; put back what lay \
+        when the study began (then {then}, now {now}), so that its figures could not be held against theirs; put back what lay \
         there and `millstream search resume {0}` goes on, or begin a study of what lies there now by `millstream search run {0} -o FOLDER`",
         shown_path(.folder))]
     StudyChanged {
@@ -74,7 +74,7 @@ pub enum RecipeError {
         what: String,
         /// Its fingerprint then.
         then: String,
-        /// Its fingerprint now.
+        /// Its fingerprint now, or why it has none.
         now: String,
     },
     /// One of the alternatives that a recipe leaves open cannot be trained.

@@ -84,7 +84,7 @@ fn a_study_whose_recipe_names_environment_variables_is_read_and_made_again_witho
         place.run(line).done();
     }
     let listed = place.run(&["runs", "."]).done();
-    assert!(listed.contains("(search)") && !listed.contains("left out"), "{listed}");
+    assert!(listed.contains("(search") && !listed.contains("left out"), "{listed}");
     let card = card(&place, "study");
     assert!(card.contains("Its paths name environment variables, which were `MILLSTREAM_ROWS` `/"), "{card}");
     assert_eq!(ledger(&place, "study")["variables"]["MILLSTREAM_ROWS"], rows.as_str());
@@ -195,7 +195,7 @@ fn two_parameters_by_one_name_are_told_apart_where_trials_are_listed() {
     assert!(ran.stderr.contains(".learning_rate="), "{}", ran.stderr);
     ran.done();
     let card = card(&place, "study");
-    assert!(card.contains("w.learning_rate 0.0") || card.contains("sgd.learning_rate 0."), "{card}");
+    assert!(card.contains(r"adamw.learning\_rate 0.") || card.contains(r"sgd.learning\_rate 0."), "{card}");
     assert!(card.contains("unless nsga_ii has learned from `seconds`"), "{card}");
     let page = String::from_utf8(place.read("study/search.html")).unwrap();
     for name in [">adamw.learning_rate</text>", ">sgd.learning_rate</text>", ">seconds</text>"] {

@@ -258,6 +258,16 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
     out += "\n## What it is of\n\n";
     let about = study.about.entries().into_iter().map(|(name, said)| (name, prose(&said)));
     out += &list(&about.collect::<Vec<_>>());
+    if !ledger.fold_sources.is_empty() {
+        let rows = ledger.fold_sources.iter().map(|file| {
+            let hash = file.sha256.as_ref().map_or_else(String::new, |hash| code(hash));
+            vec![code(&shown_path(&file.path)), grouped(file.rows), hash]
+        });
+        out += &format!(
+            "\nThe folds were made of:\n\n{}",
+            table(&["file", ">rows", "SHA-256"], &rows.collect::<Vec<_>>())
+        );
+    }
     let json = |choice: &Choice| code(&serde_json::to_string(choice).unwrap_or_default());
     let machines: Vec<String> = ledger.machines.iter().map(machine).collect();
     out += "\n## What was looked for\n\n";
@@ -362,7 +372,7 @@ fn winner(ledger: &StudyLedger) -> String {
     let chosen = &ledger.selection;
     let mut out = "\n## The winner\n\n".to_owned();
     let mut entries = vec![
-        ("Rule", text(&chosen.rule)),
+        ("Rule", prose(&chosen.rule)),
         ("Chosen among", count(chosen.among, "trial")),
         ("Measured on", prose(&chosen.rows)),
     ];
@@ -424,16 +434,6 @@ fn winner(ledger: &StudyLedger) -> String {
         if own.runs.len() > 1 { " of its first run" } else { "" },
         table(&["split", "file", ">rows", "SHA-256"], &rows.collect::<Vec<_>>())
     );
-    if !ledger.fold_sources.is_empty() {
-        let rows = ledger.fold_sources.iter().map(|file| {
-            let hash = file.sha256.as_ref().map_or_else(String::new, |hash| code(hash));
-            vec![code(&shown_path(&file.path)), grouped(file.rows), hash]
-        });
-        out += &format!(
-            "\nThe folds were made of:\n\n{}",
-            table(&["file", ">rows", "SHA-256"], &rows.collect::<Vec<_>>())
-        );
-    }
     out += &ledger.study.untested_in_words().map_or_else(String::new, |said| format!("\n{}\n", prose(&said)));
     out += &ledger.told_apart.as_ref().map_or_else(String::new, |told| format!("\n{}\n", prose(&told.in_words())));
     out + "\nThe best of many trials is the best partly by chance on the rows that it was chosen by; what it is worth is told by rows that \

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use millstream_schemas::{FileLock, TensorRole, count, files};
+use millstream_compiler::Model;
+use millstream_pipeline::SplitRole;
+use millstream_schemas::{FileLock, Fingerprint, Recipe, TensorRole, count, files, shown};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -11,6 +13,8 @@ use super::first_fingerprints::{FirstFingerprints, RunFingerprints};
 use super::open_recipe::OpenRecipe;
 use super::parts;
 use super::study_folder::StudyFolder;
+use crate::error::with_causes;
+use crate::imported::NamedRows;
 use crate::made_of::MadeOf;
 use crate::run_folder::RunFolder;
 use crate::run_start::made_of;
@@ -107,6 +111,33 @@ pub(super) fn require_same(
             now: now.clone(),
         }),
     }
+}
+
+/// Why a run cannot be opened: the error at hand, or that what lies there is not what the first run was made of, where it is not. Rows that
+/// are others, or not there any more, are no fault of the values that are tried.
+pub(super) fn or_changed(folder: &StudyFolder, run: NextRun<'_>, recipe: &Recipe, error: RecipeError) -> RecipeError {
+    let known = folder.first_fingerprints().ok().flatten().unwrap_or_default();
+    let first = known.runs.into_iter().find(|first| first.run.as_deref() == run.name);
+    let Some(RunFingerprints { targets: Some(targets), made_of, .. }) = first else { return error };
+    let rows = |patterns: &[String], role| -> Result<Fingerprint, RecipeError> {
+        let (dataset, _) = NamedRows::of(&recipe.data, patterns, &recipe.output.folder).open(role)?;
+        Ok(dataset.fingerprint_with(&targets)?)
+    };
+    for (what, then) in made_of {
+        let now = match (what.as_str(), &recipe.data.evaluate, &recipe.model) {
+            ("data.train", ..) => rows(&recipe.data.train, SplitRole::Train),
+            ("data.evaluate", Some(evaluate), _) => rows(evaluate, SplitRole::Evaluate),
+            ("model.path", _, Some(model)) => {
+                Model::read(&model.path).map(|model| model.fingerprint().clone()).map_err(RecipeError::from)
+            }
+            _ => continue,
+        };
+        let now = now.map_or_else(|error| shown(with_causes(&error)), |now| now.to_string());
+        if now != then {
+            return RecipeError::StudyChanged { folder: folder.path().to_owned(), trial: run.trial, what, then, now };
+        }
+    }
+    error
 }
 
 /// Places of the recipe that hold something else now than when a trial was trained, by what its first run has noted; of a trial that was

@@ -12,7 +12,7 @@ use super::interval::interval;
 use super::open_recipe::OpenRecipe;
 use super::parts::{self, Part};
 use super::pool::Pool;
-use super::same_data::{NextRun, require_same};
+use super::same_data::{NextRun, or_changed, require_same};
 use super::search_event::{SearchEvent, SearchEvents};
 use super::study_folder::StudyFolder;
 use crate::error::with_causes;
@@ -186,14 +186,13 @@ impl Worker<'_, '_> {
 
     /// Starts a run; none where somebody asked for an end before it was opened, or before another process has left its folder.
     fn start(&self, number: u64, part: &Part, folder: &RunFolder) -> Result<Option<Run>, RecipeError> {
+        let trials = self.study().study().trials().len() as u64;
+        let next = NextRun { trial: number, name: part.name.as_deref(), trials };
         let (pool, recipe) = (Arc::clone(self.pool), part.recipe.clone());
         let opened = match unless_stopped(self.stop, move || pool.opened(&recipe)) {
             Err(RecipeError::Stopped) => return Ok(None),
-            opened => opened?,
+            opened => opened.map_err(|error| or_changed(self.folder, next, &part.recipe, error))?,
         };
-        // other rows may have faults that would be taken for those of the trial
-        let trials = self.study().study().trials().len() as u64;
-        let next = NextRun { trial: number, name: part.name.as_deref(), trials };
         require_same(self.folder, self.open, next, &opened)?;
         let (pool, recipe) = (Arc::clone(self.pool), part.recipe.clone());
         let compiled = match unless_stopped(self.stop, move || pool.compiled(&recipe)) {
