@@ -54,7 +54,7 @@ pub(super) fn render(study: &StudyReport) -> Option<String> {
             "<line class=\"rule\" x1=\"{x}\" x2=\"{x}\" y1=\"{TOP}\" y2=\"{BOTTOM}\"/>\
              <text x=\"{x}\" y=\"{height}\" text-anchor=\"middle\"><title>{}</title>{}</text>\n",
             escaped(&axis.name),
-            escaped(&millstream_schemas::shown_up_to(name, 18))
+            escaped(&millstream_schemas::shown_up_to(name, 24))
         ));
         let is_absent = complete.iter().any(|(trial, _)| trial.places.get(at).is_some_and(Option::is_none));
         let absent = is_absent.then(|| (ABSENT, "–".to_owned()));
