@@ -391,12 +391,13 @@ fn rows(text: &str) -> Result<usize, String> {
 ///
 /// Images: writes a contact sheet, a PNG with the original in the first column and one column for each epoch, with the
 /// drawn steps under each picture. They are the very pictures that training with this seed would see; only transforms of
-/// whole batches, such as `mix_up`, are not shown. Texts are printed with their variants. No model is needed.
+/// whole batches, such as `mix_up`, are not shown. Texts are printed with their variants. No model is needed. `--json` tells
+/// the drawn steps, and `--replay` renders exactly those.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  millstream preview recipe.yaml -o sheet.png --rows 6 --draws 4\n  millstream preview \
-    recipe.yaml -o sheet.png --json > steps.json    keep the drawn steps\n  millstream preview recipe.yaml -o again.png \
-    --replay steps.json    render exactly those"
+    recipe.yaml -o sheet.png --json > steps.json\n  millstream preview recipe.yaml -o again.png \
+    --replay steps.json"
 )]
 pub(crate) struct Preview {
     #[command(flatten)]

@@ -102,12 +102,7 @@ fn a_label_out_of_range_names_the_row() {
         assert!(report.stdout.contains("1 row of the training data has no usable label"), "{}", report.stdout);
         let report = place.run_with("check", &["data.damaged=skip"]).done();
         assert!(report.contains("1 row of the training data has no usable label; it is left out"), "{report}");
-        let wanted = [
-            "train-0.parquet, row group 1, row 3",
-            "label 7 is out of range",
-            "3 classes",
-            "`--set data.damaged=skip`",
-        ];
+        let wanted = ["train-0.parquet, row group 1, row 3", "label 7 is out of range", "3 classes", "`damaged: skip`"];
         place.run_with("train", &[]).failed_with(&wanted);
     }
 }

@@ -13,6 +13,7 @@ fn a_run_that_is_not_there_is_told_with_those_that_lie_beside_it() {
     let place = Workplace::bare();
     std::fs::create_dir_all(place.path("runs/flowers")).unwrap();
     place.write("runs/flowers/metrics.json", "{}");
+    place.write("runs/flowers/recipe.yaml", "version: 1\n");
     let wanted = ["cannot read runs/flower", "No such file", "did you mean `runs/flowers`?"];
     for command in ["check", "document", "errors", "evaluate", "preview", "report", "reproduce", "train"] {
         place.run(&[command, "runs/flower"]).failed_with(&wanted);
