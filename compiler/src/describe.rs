@@ -154,6 +154,7 @@ pub fn describe(
                 merges,
                 folded: Vec::new(),
                 head,
+                head_reads: None,
                 prediction,
                 layers,
                 trainable,

@@ -18,7 +18,7 @@ use crate::finetuning::{
     layers_before, normalize, pattern_matches, places, require_finite, select, standardize_input, stochastic_depth,
     table_copies, tie_copies, training_mode, undo_output, untie,
 };
-use crate::graph::{Graph, Node, TensorType, ValueId};
+use crate::graph::{Graph, TensorType, ValueId};
 use crate::model_file::Model;
 use crate::operators::OperatorCatalog;
 use crate::{CompilerError, batch_axis};
@@ -33,6 +33,8 @@ pub(crate) struct Prepared {
     /// What of what stays in it becomes a constant.
     pub(crate) folded: Vec<FoldedValue>,
     pub(crate) head: Option<Head>,
+    /// What the head's product reads.
+    pub(crate) head_reads: Option<ProductInput>,
     /// The value that the loss is computed from.
     pub(crate) prediction: Option<ValueId>,
     pub(crate) layers: Vec<Layer>,
@@ -67,6 +69,22 @@ pub(crate) struct Prepared {
     pub(crate) notes: Vec<String>,
 }
 
+/// What the product of a head reads beside the weight.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProductInput {
+    value: ValueId,
+    /// Whether it is read transposed, a column for each row of the batch.
+    is_turned: bool,
+}
+
+impl ProductInput {
+    /// Of the node that the head was found at.
+    fn of(graph: &Graph, head: &Head) -> Option<Self> {
+        let node = graph.nodes().get(head.node)?;
+        Some(Self { value: node.input(0)?, is_turned: node.int("transA").unwrap_or(0) != 0 })
+    }
+}
+
 /// A weight of the model itself.
 #[derive(Clone, Debug)]
 pub(crate) struct WholeWeight {
@@ -96,18 +114,14 @@ impl Prepared {
         let Some(head) = self.head.as_ref().filter(|head| head.reads_matrix) else { return BTreeMap::new() };
         let weight = self.graph.constant_of(head.weight).expect("find_head saw it");
         let features = weight.shape[1 - head.class_axis];
-        let is_weight = |read: ValueId| {
-            let turned = self.graph.producer(read).filter(|maker| maker.is("Transpose"));
-            read == head.weight || turned.and_then(|maker| maker.input(0)) == Some(head.weight)
-        };
-        let multiplies = |node: &&Node| (node.is("Gemm") || node.is("MatMul")) && node.input(1).is_some_and(is_weight);
-        let node = self.graph.nodes().iter().rev().find(multiplies).expect("find_head saw it read");
         let (batch, features) = (length_of(&wanted.batch), features.into());
         let made = TensorType::f32([batch.clone(), head.classes.into()]);
-        let turned = node.int("transA").unwrap_or(0) != 0;
-        let read = TensorType::f32(if turned { [features, batch] } else { [batch, features] });
         let name = |value: ValueId| self.graph.name(value).to_owned();
-        node.input(0).map(|input| (name(input), read)).into_iter().chain([(name(head.logits), made)]).collect()
+        let read = self.head_reads.map(|read| {
+            let shape = if read.is_turned { [features, batch] } else { [batch, features] };
+            (name(read.value), TensorType::f32(shape))
+        });
+        read.into_iter().chain([(name(head.logits), made)]).collect()
     }
 
     /// The value that the loss is computed from, in a graph of this model.
@@ -226,6 +240,8 @@ pub(crate) fn prepare(
         notes.extend(tie_copies(&mut graph, &copies, &mut layers, &mut head)?);
         (facts, chosen) = selecting(&graph, &layers, head.as_ref())?;
     }
+    // before methods add nodes
+    let head_reads = head.as_ref().and_then(|head| ProductInput::of(&graph, head));
     let Selected { layers: mut selected, parts, notes: of_parts } = chosen;
     notes.extend(of_parts);
     if wanted.train == TrainSelection::Nothing && !wanted.head.keeps() {
@@ -268,6 +284,7 @@ pub(crate) fn prepare(
         merges,
         folded,
         head,
+        head_reads,
         prediction,
         layers,
         trainable,

@@ -476,6 +476,21 @@ mod tests {
     }
 
     #[test]
+    fn features_that_nobody_knows_are_those_of_the_head_where_a_later_product_reads_its_weight() {
+        let nodes = vec![
+            node("odd.Bend", &["x"], &["features"]),
+            node("Gemm", &["features", "head.weight", "head.bias"], &["scores"]),
+            node("odd.Twist", &["x"], &["twisted"]),
+            node("MatMul", &["twisted", "head.weight"], &["apart"]),
+        ];
+        let weights = vec![weight("head.weight", &[6, 3]), weight("head.bias", &[3])];
+        let model = model(graph(nodes, weights, vec![value("x", &[4])], vec![untyped("scores"), untyped("apart")]));
+        let (head, output) = (HeadChoice::keep(), Some("scores".to_owned()));
+        let wanted = FineTuning { head, output, ..FineTuning::head(2, 3) };
+        assert_eq!(compile(&model, &wanted, &OperatorCatalog::standard()).unwrap().trained, 6 * 3 + 3);
+    }
+
+    #[test]
     fn an_operator_that_nobody_knows_stops_training_only_where_its_gradient_is_needed() {
         let relu = || vec![node("Relu", &["bent"], &["features"])];
         // a shape that depends on data stops nothing either

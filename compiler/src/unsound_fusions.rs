@@ -1,20 +1,22 @@
+use std::collections::HashSet;
+
 use prost::Message;
 
-use crate::model_file::onnx::{GraphProto, ModelProto, NodeProto};
+use crate::model_file::onnx::{GraphProto, ModelProto};
 
 /// The optimizers of ONNX Runtime that would change what a model computes, by their names: sessions of the model are to be opened without
 /// them.
 ///
 /// - `Pad_Fusion` makes a pad in front of a `MaxPool` the pool's own padding, which counts as nothing in a maximum where the zeros of
 ///   the node count as zeros.
-/// - `GatherToSliceFusion` makes what is gathered by a `Range` a slice, whose end of −1 is the last place where that of a range
-///   downwards is in front of the first.
+/// - `GatherToSliceFusion` makes what is gathered by a `Range` a slice, in which a negative start or limit counts from the end; also where
+///   a node that changes nothing stands between the two.
 ///
 /// Bytes that are no model have none.
 pub fn unsound_fusions(model: &[u8]) -> Vec<&'static str> {
     let Some(graph) = ModelProto::decode(model).ok().and_then(|model| model.graph) else { return Vec::new() };
     let pads = anywhere(&graph, pads_in_front_of_pools).then_some("Pad_Fusion");
-    let gathers = anywhere(&graph, gathers_downwards).then_some("GatherToSliceFusion");
+    let gathers = anywhere(&graph, has_range).then_some("GatherToSliceFusion");
     pads.into_iter().chain(gathers).collect()
 }
 
@@ -24,31 +26,23 @@ fn anywhere(graph: &GraphProto, holds: fn(&GraphProto) -> bool) -> bool {
     holds(graph) || nested().any(|graph| anywhere(graph, holds))
 }
 
-/// What nodes of an operator make first, each with the node.
-fn made_by<'a>(graph: &'a GraphProto, operator: &str) -> Vec<(&'a str, &'a NodeProto)> {
-    let nodes = graph.node.iter().filter(|node| node.op_type() == operator);
-    nodes.filter_map(|node| Some((node.output.first()?.as_str(), node))).collect()
-}
+/// Nodes that the runtime takes away first, where they change nothing.
+const TAKEN_AWAY: [&str; 3] = ["Cast", "Dropout", "Identity"];
 
 fn pads_in_front_of_pools(graph: &GraphProto) -> bool {
-    let padded = made_by(graph, "Pad");
-    let is_padded = |name: &String| padded.iter().any(|(made, _)| made == name);
-    graph.node.iter().any(|node| node.op_type() == "MaxPool" && node.input.first().is_some_and(is_padded))
+    // nodes are in an order in which they can run
+    let mut padded: HashSet<&str> = HashSet::new();
+    graph.node.iter().any(|node| {
+        let reads_padded = node.input.first().is_some_and(|read| padded.contains(read.as_str()));
+        let is_padded = node.op_type() == "Pad" || reads_padded && TAKEN_AWAY.contains(&node.op_type());
+        padded.extend(node.output.first().filter(|_| is_padded).map(String::as_str));
+        node.op_type() == "MaxPool" && reads_padded
+    })
 }
 
-fn gathers_downwards(graph: &GraphProto) -> bool {
-    let ranges = made_by(graph, "Range");
-    let is_upwards = |range: &NodeProto| {
-        let step = range.input.get(2).and_then(|name| graph.initializer.iter().find(|tensor| tensor.name() == name));
-        let number = step.and_then(|step| match (step.raw_data.as_deref(), step.int64_data.as_slice()) {
-            (Some(bytes), _) => bytes.try_into().ok().map(i64::from_le_bytes),
-            (None, [number]) => Some(*number),
-            _ => None,
-        });
-        number.is_some_and(|number| number > 0)
-    };
-    let is_downwards = |name: &String| ranges.iter().any(|(made, range)| made == name && !is_upwards(range));
-    graph.node.iter().any(|node| node.op_type() == "Gather" && node.input.get(1).is_some_and(is_downwards))
+/// A range of which nothing is gathered loses nothing by it.
+fn has_range(graph: &GraphProto) -> bool {
+    graph.node.iter().any(|node| node.op_type() == "Range")
 }
 
 #[cfg(test)]
@@ -57,20 +51,39 @@ mod tests {
     use crate::handmade::{graph, node, proto, untyped, value, whole};
 
     #[test]
-    fn what_is_gathered_by_a_range_downwards_is_no_slice() {
-        for (step, wanted) in
-            [(Some(-1), vec!["GatherToSliceFusion"]), (Some(1), vec![]), (None, vec!["GatherToSliceFusion"])]
-        {
-            let nodes =
-                vec![node("Range", &["start", "limit", "step"], &["places"]), node("Gather", &["x", "places"], &["y"])];
-            let step = step.map(|step| whole("step", &[], &[step]));
-            let numbers = [whole("start", &[], &[2]), whole("limit", &[], &[-1])].into_iter().chain(step).collect();
+    fn what_is_gathered_by_a_range_is_no_slice_whose_ends_count_from_behind() {
+        let range = || node("Range", &["start", "limit", "step"], &["places"]);
+        let gather = |places: &str| node("Gather", &["x", places], &["y"]);
+        for (nodes, bounds, wanted) in [
+            (vec![range(), gather("places")], [2, -1, -1], vec!["GatherToSliceFusion"]),
+            (vec![range(), gather("places")], [-3, 0, 1], vec!["GatherToSliceFusion"]),
+            (vec![range(), gather("places")], [0, -1, 1], vec!["GatherToSliceFusion"]),
+            (
+                vec![range(), node("Identity", &["places"], &["same"]), gather("same")],
+                [-3, 0, 1],
+                vec!["GatherToSliceFusion"],
+            ),
+            (vec![gather("start")], [2, -1, -1], vec![]),
+        ] {
+            let names = ["start", "limit", "step"];
+            let numbers = names.iter().zip(bounds).map(|(name, number)| whole(name, &[], &[number])).collect();
             let file = proto(graph(nodes, numbers, vec![value("x", &[3])], vec![untyped("y")]));
+            assert_eq!(unsound_fusions(&file.encode_to_vec()), wanted, "{bounds:?}");
+        }
+    }
+
+    #[test]
+    fn a_pad_in_front_of_a_pool_counts_in_the_maximum() {
+        let pad = || node("Pad", &["x", "pads"], &["p"]);
+        let pool = |read: &str| node("MaxPool", &[read], &["y"]);
+        for (nodes, wanted) in [
+            (vec![pad(), pool("p")], vec!["Pad_Fusion"]),
+            (vec![pad(), node("Identity", &["p"], &["same"]), pool("same")], vec!["Pad_Fusion"]),
+            (vec![pad(), node("Relu", &["p"], &["r"]), pool("r")], vec![]),
+        ] {
+            let file = proto(graph(nodes, vec![], vec![value("x", &[3])], vec![untyped("y")]));
             assert_eq!(unsound_fusions(&file.encode_to_vec()), wanted);
         }
-        let nodes = vec![node("Pad", &["x", "pads"], &["p"]), node("MaxPool", &["p"], &["y"])];
-        let file = proto(graph(nodes, vec![], vec![value("x", &[3])], vec![untyped("y")]));
-        assert_eq!(unsound_fusions(&file.encode_to_vec()), ["Pad_Fusion"]);
         assert!(unsound_fusions(b"no model").is_empty());
     }
 }

@@ -5,7 +5,8 @@ use crate::graph::{Constant, Graph, Node, ValueId};
 
 /// Writes sums of products with a constant (`Einsum`) as the linear layers that they are: `ibh,hnd->ibnd` is a product with a matrix
 /// `[h, n·d]` whose numbers are divided among heads, `ibnd,hnd->ibh` one of the heads' numbers with a matrix `[h, n·d]`, turned. The
-/// constant becomes that matrix; what the model computes stays the same. Constants that anything reads otherwise stay as they are.
+/// constant becomes that matrix; what the model computes stays the same. Constants that anything reads otherwise, and
+/// those that whoever runs the model replaces or is given, stay as they are.
 ///
 /// # Errors
 /// A node that is added does not fit.
@@ -17,7 +18,7 @@ pub(crate) fn write_einsum_layers(graph: &mut Graph) -> Result<(), CompilerError
             readers.entry(value).or_default().push(Sum::of(graph, node).filter(|_| at == 1));
         }
     }
-    readers.retain(|value, _| !graph.outputs().contains(value));
+    readers.retain(|value, _| graph.is_own(*value));
     for (weight, sums) in readers {
         let Some(sums) = sums.into_iter().collect::<Option<Vec<Sum>>>() else { continue };
         let Some(first) = sums.first() else { continue };
@@ -65,10 +66,17 @@ impl Sum {
             weight if weight == format!("{own}{summed}") => true,
             _ => return None,
         };
-        let rank = |at: usize| Some(graph.tensor_type(node.input(at)?)?.shape.len());
+        let shape = |at: usize| Some(graph.tensor_type(node.input(at)?)?.shape.as_slice());
+        let (read, stored) = (shape(0)?, shape(1)?);
         let fits = [x, weight, made].into_iter().all(is_plain)
-            && (rank(0), rank(1)) == (Some(x.len()), Some(weight.len()))
+            && (read.len(), stored.len()) == (x.len(), weight.len())
             && node.inputs.len() == 2;
+        let first_summed = if is_turned { own.len() } else { 0 };
+        // runtimes spread axes of length 1 over those of the other side
+        let fits = fits
+            && read[rows..].iter().zip(&stored[first_summed..]).all(|(length, own)| {
+                length.fixed().map_or(own.fixed() != Some(1), |length| own.fixed() == Some(length))
+            });
         let made = node.outputs.first().copied().flatten().filter(|_| fits)?;
         Some(Self { made, rows, contracted: summed.len(), is_turned })
     }
@@ -130,7 +138,7 @@ impl Sum {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handmade::{graph, node, read, value, weight};
+    use crate::handmade::{graph, node, proto, read, untyped, value, weight};
 
     fn einsum(inputs: &[&str], made: &str, equation: &str) -> crate::model_file::onnx::NodeProto {
         use crate::model_file::onnx::{AttributeProto, attribute_proto::AttributeType};
@@ -178,6 +186,10 @@ mod tests {
             (vec![einsum(&["w", "x"], "y", "hnd,ibh->ibnd")], vec![("w", &[6, 2, 4])]),
             (vec![einsum(&["x", "w"], "y", "ibh,h->ib")], vec![("w", &[6])]),
             (vec![einsum(&["x", "w"], "y", "ibh,ibh->ibh")], vec![("w", &[1, 2, 6])]),
+            // an axis of length 1 is spread over the other side's
+            (vec![einsum(&["x", "w"], "y", "ibh,hnd->ibnd")], vec![("w", &[1, 2, 4])]),
+            (vec![einsum(&["x", "w"], "y", "ibh,ndh->ibnd")], vec![("w", &[2, 4, 1])]),
+            (vec![einsum(&["x", "w"], "y", "nbh,bhd->nd")], vec![("w", &[1, 6, 4])]),
             (
                 vec![einsum(&["x", "w"], "h", "ibh,hnd->ibnd"), node("Add", &["h", "w"], &["y"])],
                 vec![("w", &[6, 1, 4])],
@@ -187,5 +199,24 @@ mod tests {
             let found = written(nodes, &weights);
             assert!(operators(&found).contains(&"Einsum") && found.nodes().len() == count, "{weights:?}");
         }
+    }
+
+    #[test]
+    fn a_constant_that_the_model_gives_out_or_takes_keeps_its_shape() {
+        use prost::Message;
+        let shape_of = |inputs: &[&str], outputs: &[&str]| {
+            let values = |names: &[&str]| -> Vec<_> { names.iter().map(|name| untyped(name)).collect() };
+            let inputs = [vec![value("x", &[2, 6])], values(inputs)].concat();
+            let outputs = [vec![value("y", &[2, 2, 4])], values(outputs)].concat();
+            let nodes = vec![einsum(&["x", "w"], "y", "ibh,hnd->ibnd")];
+            let file = proto(graph(nodes, vec![weight("w", &[6, 2, 4])], inputs, outputs));
+            let model = crate::Model::from_bytes(file.encode_to_vec()).unwrap();
+            let mut found = model.graph(&BTreeMap::new(), &crate::OperatorCatalog::standard()).unwrap();
+            write_einsum_layers(&mut found).unwrap();
+            found.constant_of(found.find("w").unwrap()).unwrap().shape.clone()
+        };
+        assert_eq!(shape_of(&[], &[]), [6, 8]);
+        assert_eq!(shape_of(&["w"], &[]), [6, 2, 4]);
+        assert_eq!(shape_of(&[], &["w"]), [6, 2, 4]);
     }
 }

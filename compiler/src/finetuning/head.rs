@@ -576,6 +576,27 @@ mod tests {
     }
 
     #[test]
+    fn a_transposed_weight_that_two_products_read_is_not_replaced() {
+        let first = || vec![node("Transpose", &["turned"], &["t"]), node("MatMul", &["x", "t"], &["y"])];
+        for (second, is_shared) in [
+            (vec![node("MatMul", &["z", "t"], &["apart"])], true),
+            (vec![node("MatMul", &["z", "w"], &["apart"])], false),
+        ] {
+            let nodes = [first(), second].concat();
+            let mut graph = network(nodes, vec![value("y", &[3]), value("apart", &[3])]);
+            let mut head = find_head(&graph, Some("y"), PredictionKind::ClassScores).unwrap();
+            assert_eq!(graph.name(head.weight), "turned");
+            let catalog = OperatorCatalog::standard();
+            match replace_head(&mut graph, &mut head, 7, &Initializer::default(), 0, &catalog) {
+                Ok(()) => assert!(!is_shared),
+                Err(error) => {
+                    assert!(is_shared && error.to_string().contains("is shared with another node"), "{error}")
+                }
+            }
+        }
+    }
+
+    #[test]
     fn outputs_whose_shape_nobody_knows_keep_their_element_type_in_the_exported_file() {
         let nodes = vec![node("Gemm", &["x", "w", "b"], &["s"]), node("odd.Curve", &["s"], &["y"])];
         let weights = vec![weight("w", &[4, 3]), weight("b", &[3])];

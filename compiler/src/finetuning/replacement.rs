@@ -22,7 +22,9 @@ pub(crate) fn replace_head(
     let reads = |value: &ValueId| {
         graph.nodes().iter().flat_map(|node| node.inputs.iter().flatten()).filter(|read| *read == value).count()
     };
-    let own: Vec<ValueId> = head.all().flat_map(|head| [Some(head.weight), head.bias]).flatten().collect();
+    // the weight, too, as its node reads it, which may be a matrix that is made of it
+    let of_head = |head: &Head| [Some(head.weight), graph.nodes()[head.node].input(1), head.bias];
+    let own: Vec<ValueId> = head.all().flat_map(of_head).flatten().collect();
     if let Some(shared) = own.iter().copied().find(|value| reads(value) > 1) {
         return Err(CompilerError::setting(
             "model.head",

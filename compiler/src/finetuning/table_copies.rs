@@ -35,12 +35,11 @@ pub(crate) fn table_copies(graph: &Graph, layers: &[Layer]) -> Vec<TableCopy> {
     };
     let tables = of(&|weight| is_table(graph, weight));
     let matrices = of(&|weight| is_matrix(graph, weight) && !tables.contains(&weight.value));
-    let is_free = |value: ValueId| !graph.is_overridable(value) && !graph.outputs().contains(&value);
     let mut found = Vec::new();
-    for copy in matrices.into_iter().filter(|copy| is_free(*copy)) {
+    for copy in matrices.into_iter().filter(|copy| graph.is_own(*copy)) {
         let Some(own) = graph.float_constant(copy) else { continue };
         let candidates =
-            tables.iter().copied().filter(|table| is_free(*table) && !graph.are_stored_apart(*table, copy));
+            tables.iter().copied().filter(|table| graph.is_own(*table) && !graph.are_stored_apart(*table, copy));
         let equal = candidates.filter_map(|table| {
             let constant = graph.float_constant(table).filter(|constant| constant.dtype == own.dtype)?;
             let is_turned = if constant.shape == own.shape && constant.bytes == own.bytes {

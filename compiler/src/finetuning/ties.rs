@@ -92,7 +92,7 @@ fn are_one(graph: &Graph, modules: &HashMap<ValueId, Option<Vec<String>>>, first
     (is_numbered(names.0, names.1) || has_made_up_name && of_one_module())
         && !graph.are_stored_apart(first, copy)
         && own.bytes == other.bytes
-        && ![first, copy].iter().any(|value| graph.is_overridable(*value))
+        && [first, copy].iter().all(|value| graph.is_own(*value))
 }
 
 /// Whether the second name is the first with a number behind it, as exporters tell two tensors of one name apart.
@@ -107,7 +107,7 @@ fn is_numbered(first: &str, second: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handmade::{graph, node, read, reads, value, weight};
+    use crate::handmade::{graph, node, read, reads, untyped, value, weight};
     use crate::model_file::onnx::NodeProto;
 
     #[test]
@@ -133,6 +133,18 @@ mod tests {
             assert_eq!(tied.len(), usize::from(is_one), "{names:?}");
             assert_eq!(reads(&graph)[1], format!("h {}", names[usize::from(!is_one)]), "{names:?}");
             assert_eq!(note(&tied).is_some(), is_one);
+        }
+    }
+
+    #[test]
+    fn a_copy_that_the_model_gives_out_stays() {
+        for (given, is_one) in [(None, true), (Some("mixed"), false), (Some("mixed_1"), false)] {
+            let nodes = vec![node("MatMul", &["x", "mixed"], &["h"]), node("MatMul", &["h", "mixed_1"], &["y"])];
+            let weights = ["mixed", "mixed_1"].map(|name| weight(name, &[4, 4])).to_vec();
+            let outputs = [value("y", &[4, 4])].into_iter().chain(given.map(untyped)).collect();
+            let mut graph = read(graph(nodes, weights, vec![value("x", &[4, 4])], outputs));
+            assert_eq!(tie(&mut graph).len(), usize::from(is_one), "{given:?}");
+            assert!(graph.outputs()[1..].iter().all(|output| graph.constant_of(*output).is_some()), "{given:?}");
         }
     }
 }

@@ -340,6 +340,11 @@ impl Graph {
         self.values[value.0 as usize].is_overridable
     }
 
+    /// Whether a constant is the graph's alone: whoever runs the graph neither replaces it nor is given it.
+    pub(crate) fn is_own(&self, constant: ValueId) -> bool {
+        !self.is_overridable(constant) && !self.outputs.contains(&constant)
+    }
+
     /// Records that a node's output is always this constant; nodes that only served it fall away when written.
     pub(crate) fn set_constant(&mut self, value: ValueId, constant: Constant) {
         let entry = &mut self.values[value.0 as usize];
