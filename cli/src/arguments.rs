@@ -39,8 +39,8 @@ Examples:
 
 Exit codes:
   0    done
-  1    an error, printed on the standard error output; or a report of `check` or
-       `runtime doctor` that says no
+  1    an error, printed on the standard error output; a report of `check` or
+       `runtime doctor` that says no; or a search of which no trial is complete
   2    the command line is wrong
   3    interrupted by Ctrl-C or SIGTERM: `train` and `search` have saved, and go on
        with `train --resume` and `search resume`; others say in their help what stays

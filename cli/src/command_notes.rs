@@ -14,6 +14,7 @@ struct CommandNote {
 
 const NOTHING: &str = "Nothing but what it prints.";
 const PRINTS: &str = "Its standard output alone; `>` makes a file of it.";
+const OF_SEARCH: (u8, &str) = (1, "an error; or no trial is complete at the end");
 const OF_ALL: [(u8, &str); 3] =
     [(0, "done"), (1, "an error, printed on the standard error output"), (2, "the command line is wrong")];
 
@@ -144,19 +145,19 @@ const NOTES: &[CommandNote] = &[
     CommandNote {
         command: "search resume",
         writes: "The study's folder, as `search run` does.",
-        codes: &[(3, "interrupted and saved; `search resume` goes on")],
+        codes: &[OF_SEARCH, (3, "interrupted and saved; `search resume` goes on")],
     },
     CommandNote { command: "search retry", writes: "Lines of the study's `journal.jsonl`.", codes: &[] },
     CommandNote {
         command: "search run",
         writes: "The study's folder: `journal.jsonl`, `recipe.yaml`, a run for each trial in `trials`, and the page `search.html`.",
-        codes: &[(3, "interrupted and saved; `search resume` goes on")],
+        codes: &[OF_SEARCH, (3, "interrupted and saved; `search resume` goes on")],
     },
     CommandNote { command: "search status", writes: NOTHING, codes: &[] },
     CommandNote {
         command: "search worker",
         writes: "The study's folder, as `search run` does.",
-        codes: &[(3, "interrupted and saved; `search worker` goes on")],
+        codes: &[OF_SEARCH, (3, "interrupted and saved; `search worker` goes on")],
     },
     CommandNote {
         command: "train",

@@ -101,6 +101,9 @@ fn a_study_whose_recipe_names_environment_variables_is_read_and_made_again_witho
     let said = with(&format!("{rows}/others"), &resume).failed_with(&["`data.evaluate` holds something else now"]);
     assert!(said.contains("`MILLSTREAM_ROWS` is") && said.contains("when the study began"), "{said}");
     with(&format!("{rows}/same"), &resume).done();
+    with(&format!("{rows}/same"), &["search", "best", "study", "--refit"]).done();
+    let refit = String::from_utf8(place.read("study/refit/recipe.yaml")).unwrap();
+    assert!(refit.contains("same/train-0.parquet"), "{refit}");
     place.run(&["search", "run", "study", "-o", "again"]).done();
     assert_eq!(outcome(&status(&place, "again")), outcome(&status(&place, "study")));
 }

@@ -1,5 +1,6 @@
 //! Searches that cannot begin or of which nothing comes, and studies that are run again.
 
+use crate::dataset;
 use crate::search::{OPEN, arguments, outcome, status};
 use crate::workplace::{Workplace, has_runtime};
 
@@ -112,6 +113,34 @@ fn trials_that_all_fail_alike_end_the_study_with_the_reason_and_others_do_not() 
     ];
     let said = place.run(&arguments("run", &one_diverges)).done();
     assert!(said.contains("2 of 2 trials finished (1 complete, 1 failed)"), "{said}");
+}
+
+#[test]
+fn a_study_whose_first_trials_failed_for_faulty_rows_goes_on_once_these_are_mended() {
+    if !has_runtime() {
+        return;
+    }
+    for (search, folder) in [("", "study"), (", repeats: 2", "repeated"), (", folds: {count: 3}", "folded")] {
+        let place = Workplace::new();
+        let whole = place.read("train-0.parquet");
+        let mut rows = dataset::rows(0, 24);
+        rows.iter_mut().for_each(|row| row.image = Some(b"no image".to_vec()));
+        dataset::write(&place.path("train-0.parquet"), &rows);
+        let search = format!("search={{objective: accuracy, proposer: grid, trials: 3{search}}}");
+        let folder_is = format!("output.folder={folder}");
+        let three = [
+            "training.optimizer={sgd: {learning_rate: {choose: [0.001, 0.003, 0.01]}}}",
+            &search,
+            "training.epochs=1",
+            &folder_is,
+        ];
+        let wanted = ["all 3 trials so far have failed for the same reason", "search retry"];
+        place.run(&arguments("run", &three)).failed_with(&wanted);
+        std::fs::write(place.path("train-0.parquet"), &whole).unwrap();
+        place.run(&["search", "retry", folder]).done();
+        let said = place.run(&["search", "resume", folder]).done();
+        assert!(said.contains("3 of 3 trials finished (3 complete"), "{folder}: {said}");
+    }
 }
 
 #[test]

@@ -115,7 +115,7 @@ impl Sampling {
 
 fn of_folds(wanted: &FoldsRecipe, dataset: &Dataset, folder: &Path) -> Result<Vec<MemberRows>, RecipeError> {
     let fold_of = folds::fold_of_rows(dataset, wanted)?;
-    let paths = folds::written(folder, dataset, wanted, || Ok(&fold_of))?;
+    let paths = folds::written(folder, dataset, wanted, || Ok(false), || Ok(&fold_of))?;
     let of_fold = |(fold, held_out): (usize, &PathBuf)| MemberRows {
         name: format!("fold-{}", fold + 1),
         train: paths.iter().filter(|path| *path != held_out).cloned().collect(),

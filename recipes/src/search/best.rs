@@ -1,7 +1,6 @@
 use std::path::{Path, PathBuf};
 
 use millstream_schemas::Recipe;
-use millstream_schemas::recipe::Patterns;
 use serde::Serialize;
 
 use super::figures::Sought;
@@ -29,7 +28,8 @@ pub struct BestReport {
 /// # Errors
 /// There is no study, or no trial of it is complete and within the constraints; the file cannot be written.
 pub fn best(folder: &StudyFolder, file: Option<&Path>, catalogs: &Catalogs) -> Result<BestReport, RecipeError> {
-    let (study, recipe) = winner(folder, catalogs)?;
+    let open = OpenRecipe::load(&folder.text()?, catalogs)?;
+    let (study, recipe) = winner(folder, &open)?;
     let trial = study.best.expect("there is a winner");
     let mut recipe = Imports::beside(&absolute(folder.path())?).found_in(&recipe);
     recipe.output.folder = absolute(&folder.path().join("best"))?;
@@ -41,7 +41,8 @@ pub fn best(folder: &StudyFolder, file: Option<&Path>, catalogs: &Catalogs) -> R
 }
 
 /// Trains the recipe of the best trial on all rows, those of `data.evaluate` among them, in the folder `refit` of the study. Says what
-/// of the recipe was left out, since nothing is left to measure on; nothing where it was stopped before it began.
+/// of the recipe was left out, since nothing is left to measure on; nothing where it was stopped before it began. Paths that name
+/// environment variables are those of here and now.
 ///
 /// # Errors
 /// As [`best`] and [`train`].
@@ -51,17 +52,18 @@ pub fn refit(
     events: &mut dyn Events,
     stop: &Stop,
 ) -> Result<Option<(RunSummary, Vec<String>)>, RecipeError> {
-    let (study, winner) = winner(folder, &options.catalogs)?;
+    // trains here and now, as trials that are gone on with
+    let open = OpenRecipe::load(&folder.text_with(&[])?, &options.catalogs)?;
+    let (study, winner) = winner(folder, &open)?;
     let best = study.best.expect("there is a winner");
     // the imports that the trials had
     let named = Imports::beside(&absolute(folder.path())?).named_in(&winner, events, stop)?;
     let Some(mut recipe) = named else { return Ok(None) };
     recipe.output.folder = absolute(&folder.refit())?;
-    let changed = {
-        let open = OpenRecipe::load(&folder.text()?, &options.catalogs)?;
-        changed_since(folder, &open, best, &Opened::open(&recipe, &options.catalogs)?)?
-    };
-    let mut notes = on_all_rows(&mut recipe, &options.catalogs, best)?;
+    let opened = Opened::open(&recipe, &options.catalogs)?;
+    let changed = changed_since(folder, &open, best, &opened)?;
+    let mut notes = on_all_rows(&mut recipe, &opened, best)?;
+    drop(opened);
     notes.extend(changed.into_iter().map(|place| {
         format!("`{place}` holds something else now than when trial {best} was trained: the figures of the search say nothing of that")
     }));
@@ -73,25 +75,19 @@ pub fn refit(
     }
 }
 
-fn winner(folder: &StudyFolder, catalogs: &Catalogs) -> Result<(StudyReport, Recipe), RecipeError> {
-    let open = OpenRecipe::load(&folder.text()?, catalogs)?;
-    let study = study(folder, catalogs)?;
+fn winner(folder: &StudyFolder, open: &OpenRecipe) -> Result<(StudyReport, Recipe), RecipeError> {
+    let study = study(folder, open.catalogs())?;
     let none = || RecipeError::NoBestTrial {
         folder: folder.path().to_owned(),
         constrained: !open.search().constraints.is_empty(),
     };
     let recipe = open.recipe(&study.best().ok_or_else(none)?.assignment)?;
-    Ok((of_study(folder, &open, &Sought::of(&open)?, &study), recipe))
+    Ok((of_study(folder, open, &Sought::of(open)?, &study), recipe))
 }
 
 /// Trains on the evaluation rows, too; says so.
-fn with_evaluation_rows(recipe: &mut Recipe, evaluate: Patterns, catalogs: &Catalogs) -> Result<String, RecipeError> {
+fn with_evaluation_rows(recipe: &mut Recipe, opened: &Opened) -> Result<String, RecipeError> {
     // A folder may have splits that are told by their role: the files themselves have none.
-    let with = Recipe {
-        data: millstream_schemas::recipe::DataRecipe { evaluate: Some(evaluate), ..recipe.data.clone() },
-        ..recipe.clone()
-    };
-    let opened = Opened::open(&with, catalogs)?;
     let sources = [Some(&opened.train), opened.evaluate.as_ref()];
     let rows: u64 = sources.iter().flatten().map(|source| source.dataset.rows()).sum();
     let files = sources.iter().flatten().flat_map(|source| source.dataset.files());
@@ -106,11 +102,11 @@ fn with_evaluation_rows(recipe: &mut Recipe, evaluate: Patterns, catalogs: &Cata
     ))
 }
 
-/// Lets a recipe train on all rows; says what that changes.
-fn on_all_rows(recipe: &mut Recipe, catalogs: &Catalogs, trial: u64) -> Result<Vec<String>, RecipeError> {
+/// Lets a recipe train on all rows, which are open; says what that changes.
+fn on_all_rows(recipe: &mut Recipe, opened: &Opened, trial: u64) -> Result<Vec<String>, RecipeError> {
     let mut notes = vec![format!("these are the values of trial {trial}")];
     match recipe.data.evaluate.take() {
-        Some(evaluate) => notes.push(with_evaluation_rows(recipe, evaluate, catalogs)?),
+        Some(_) => notes.push(with_evaluation_rows(recipe, opened)?),
         None => {
             notes.push("trained on all rows of `data.train`; the recipe has none beside them to evaluate on".into())
         }

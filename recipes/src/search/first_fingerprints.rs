@@ -9,6 +9,9 @@ pub(super) struct FirstFingerprints {
     /// Trials with lower numbers were begun by builds that did not look.
     #[serde(default)]
     pub(super) held_from: u64,
+    /// The workers of trials that began before any trial had figures: while they go on, what they are made of holds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) begun: BTreeMap<u64, String>,
     /// As the first runs have noted them.
     pub(super) runs: Vec<RunFingerprints>,
 }

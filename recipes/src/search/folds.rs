@@ -66,11 +66,17 @@ pub(crate) fn sources(folder: &StudyFolder) -> Vec<FoldSource> {
 const NOTE: &str = "folds.json";
 
 /// The files of the folds, written where they are not there yet; none without folds. All processes of a study have the same. `first` is the
-/// recipe with the first values, whose rows are imported.
+/// recipe with the first values, whose rows are imported. Rows that have changed are divided anew where `is_free`: nothing came of those
+/// that were there.
 ///
 /// # Errors
 /// The training rows or the columns cannot be read, there are fewer rows or groups than folds, or the files cannot be written.
-pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe, first: &Recipe) -> Result<Vec<PathBuf>, RecipeError> {
+pub(crate) fn of_study(
+    folder: &StudyFolder,
+    open: &OpenRecipe,
+    first: &Recipe,
+    is_free: impl FnOnce() -> Result<bool, RecipeError>,
+) -> Result<Vec<PathBuf>, RecipeError> {
     let Some(folds) = &open.search().folds else { return Ok(Vec::new()) };
     let varies = |parameter: &millstream_search::spaces::Parameter| parameter.name.starts_with("data.train");
     if open.space().parameters().iter().any(varies) {
@@ -80,18 +86,19 @@ pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe, first: &Recipe) 
     let Recipe { data, output, .. } = first;
     let rows = NamedRows::of(data, &data.train, &output.folder);
     let (dataset, _) = rows.open(SplitRole::Train).map_err(RecipeError::at("data.train"))?;
-    written(&folder.folds(), &dataset, folds, || fold_of_rows(&dataset, folds))
+    written(&folder.folds(), &dataset, folds, is_free, || fold_of_rows(&dataset, folds))
 }
 
 /// The files of the folds of a dataset in a folder, written where they are not there yet; `fold_of` says the fold of each row where that is
-/// wanted.
+/// wanted, and `is_free` whether files of other rows or folds are replaced.
 ///
 /// # Errors
-/// As those of a study, or the files are of other rows or folds.
+/// As those of a study, or the files are of other rows or folds and are not free.
 pub(crate) fn written<N: AsRef<[u16]>>(
     lies_in: &Path,
     dataset: &Dataset,
     folds: &FoldsRecipe,
+    is_free: impl FnOnce() -> Result<bool, RecipeError>,
     fold_of: impl FnOnce() -> Result<N, RecipeError>,
 ) -> Result<Vec<PathBuf>, RecipeError> {
     files::create_folder(lies_in).map_err(RecipeError::io("make", lies_in))?;
@@ -107,8 +114,13 @@ pub(crate) fn written<N: AsRef<[u16]>>(
         // an older build has not said where they came from
         Some(known) if known.are_of_same(&written) => true,
         Some(_) => {
-            let message = "the training rows are not those that the folds were made of, or these are other folds";
-            return Err(RecipeError::mismatch("data.train", message));
+            if !is_free()? {
+                let message = "the training rows are not those that the folds were made of, or these are other folds";
+                return Err(RecipeError::mismatch("data.train", message));
+            }
+            // until they are whole nothing says of which rows they are
+            std::fs::remove_file(&note).map_err(RecipeError::io("delete", &note))?;
+            false
         }
         None => false,
     };

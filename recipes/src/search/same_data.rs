@@ -6,6 +6,7 @@ use std::path::Path;
 use millstream_compiler::Model;
 use millstream_pipeline::SplitRole;
 use millstream_schemas::{FileLock, Fingerprint, Recipe, TensorRole, count, files, shown};
+use millstream_search::{Study, Trial, TrialState};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -13,9 +14,12 @@ use super::first_fingerprints::{FirstFingerprints, RunFingerprints};
 use super::open_recipe::OpenRecipe;
 use super::parts;
 use super::study_folder::StudyFolder;
+use super::trial::finished;
+use super::work::has_figures;
 use crate::error::with_causes;
 use crate::imported::NamedRows;
 use crate::made_of::MadeOf;
+use crate::noted_files::NotedFiles;
 use crate::run_folder::RunFolder;
 use crate::run_start::made_of;
 use crate::{Opened, RecipeError};
@@ -61,10 +65,15 @@ pub(super) struct NextRun<'a> {
     pub(super) name: Option<&'a str>,
     /// Trials of the study so far, this one among them.
     pub(super) trials: u64,
+    /// Who works on it.
+    pub(super) worker: &'a str,
+    /// Whether any trial of the study is known to have figures.
+    pub(super) has_figures: bool,
 }
 
 /// Refuses a run that is made of something else than the runs by its name of the trials before it; what the first is made of is noted.
-/// Processes of all machines see the same note.
+/// Processes of all machines see the same note. As long as nothing came of any trial, what lay there may have been at fault and was
+/// mended: what lies there now is noted in its place. Gives what the run is made of. `study` is read again where it decides.
 ///
 /// # Errors
 /// [`RecipeError::StudyChanged`], or the note cannot be read or written.
@@ -73,18 +82,21 @@ pub(super) fn require_same(
     open: &OpenRecipe,
     run: NextRun<'_>,
     opened: &Opened,
-) -> Result<(), RecipeError> {
+    study: impl FnOnce() -> Result<Study, RecipeError>,
+) -> Result<MadeOf, RecipeError> {
+    let now = made_of(opened)?;
     let own = RunFingerprints {
         run: run.name.map(str::to_owned),
         targets: Some(opened.train.encoders.columns_of(TensorRole::Target)),
-        made_of: closed(open, &made_of(opened)?),
+        made_of: closed(open, &now),
     };
     let workers = folder.workers();
     files::create_folder(&workers).map_err(RecipeError::io("make", &workers))?;
     let lock = workers.join("first-fingerprints.lock");
     let _lock = FileLock::wait(&lock).map_err(RecipeError::io("write", &lock))?;
-    let unknown = || FirstFingerprints { held_from: run.trials, runs: Vec::new() };
-    let mut known = folder.first_fingerprints()?.unwrap_or_else(unknown);
+    let mut origin = folder.read_origin()?;
+    let unknown = || FirstFingerprints { held_from: run.trials, ..FirstFingerprints::default() };
+    let mut known = origin.first_fingerprints.clone().unwrap_or_else(unknown);
     if !known.runs.iter().any(|other| other.run == own.run) {
         known.runs.extend(of_older_build(folder, open, run.name, known.held_from));
     }
@@ -95,46 +107,119 @@ pub(super) fn require_same(
                 None => targets_are_closed(open),
             }
     };
-    let Some(first) = known.runs.iter().find(is_alike) else {
-        known.runs.push(own);
-        return folder.note_first_fingerprints(&known);
-    };
-    let differs = own.made_of.iter().find(|(place, now)| first.made_of.get(*place).is_some_and(|then| then != *now));
-    match differs {
-        None if folder.first_fingerprints()?.as_ref() == Some(&known) => Ok(()),
-        None => folder.note_first_fingerprints(&known),
-        Some((place, now)) => Err(RecipeError::StudyChanged {
-            folder: folder.path().to_owned(),
-            trial: run.trial,
-            what: place.clone(),
-            then: first.made_of[place].clone(),
-            now: now.clone(),
-        }),
+    match known.runs.iter().find(is_alike) {
+        None => known.runs.push(own),
+        Some(first) => {
+            let mut places = own.made_of.iter();
+            let differs = places.find(|(place, now)| first.made_of.get(*place).is_some_and(|then| then != *now));
+            if let Some((place, print)) = differs {
+                if run.has_figures || is_held(folder, open, &study()?, &known, Some(run.trial)) {
+                    let then = &first.made_of[place];
+                    let files = now.files.get(place);
+                    return Err(changed(folder, run, place, [then, print], files));
+                }
+                known = FirstFingerprints { runs: vec![own], ..FirstFingerprints::default() };
+            }
+        }
     }
+    if !run.has_figures {
+        known.begun.insert(run.trial, run.worker.to_owned());
+    }
+    if origin.first_fingerprints.as_ref() != Some(&known) {
+        origin.first_fingerprints = Some(known);
+        folder.write_origin(&origin)?;
+    }
+    Ok(now)
+}
+
+/// Whether trials are held against what is noted of the first ones: some have figures, or a trial other than `but` goes on that will have
+/// them. Otherwise nothing is lost when what lies there has changed.
+pub(super) fn is_held(
+    folder: &StudyFolder,
+    open: &OpenRecipe,
+    study: &Study,
+    known: &FirstFingerprints,
+    but: Option<u64>,
+) -> bool {
+    let goes_on = |trial: &Trial| {
+        let worker = known.begun.get(&trial.number);
+        trial.state == TrialState::Running
+            && Some(trial.number) != but
+            && worker.is_some()
+            && worker == trial.worker.as_ref()
+    };
+    has_figures(study)
+        || study.trials().iter().any(goes_on)
+        || study.trials().iter().any(|trial| has_finished_runs(folder, open, trial.number))
+}
+
+fn has_finished_runs(folder: &StudyFolder, open: &OpenRecipe, trial: u64) -> bool {
+    let names = parts::names(open.search());
+    names.iter().any(|name| finished(&run_of(&folder.trial(trial), name.as_deref())).is_some())
+}
+
+/// Whether a run that nothing came of has begun on something else than lies there now, so that it cannot be gone on with.
+pub(super) fn is_begun_on_others(folder: &StudyFolder, open: &OpenRecipe, run: NextRun<'_>, now: &MadeOf) -> bool {
+    let then = noted(&folder.trial(run.trial), run.name);
+    then.is_some_and(|then| then.fingerprints() != now.fingerprints()) && !has_finished_runs(folder, open, run.trial)
+}
+
+/// That a place holds something else than it did, with the files that are others where a trial has noted them. `prints` are of then and of
+/// now.
+fn changed(
+    folder: &StudyFolder,
+    run: NextRun<'_>,
+    place: &str,
+    prints: [&str; 2],
+    files: Option<&NotedFiles>,
+) -> RecipeError {
+    let [then, now] = prints;
+    let of_then = || {
+        let all = (0..run.trials).filter_map(|trial| noted(&folder.trial(trial), run.name));
+        let mut of_place = all.filter(|made_of| prints_of(made_of).get(place).is_some_and(|print| print == then));
+        of_place.find_map(|mut made_of| made_of.files.remove(place))
+    };
+    let words = files.and_then(|now| Some(NotedFiles::changed(&of_then()?, now)));
+    let (then, now) = words.unwrap_or_else(|| (then.to_owned(), now.to_owned()));
+    RecipeError::StudyChanged { folder: folder.path().to_owned(), trial: run.trial, what: place.to_owned(), then, now }
 }
 
 /// Why a run cannot be opened: the error at hand, or that what lies there is not what the first run was made of, where it is not. Rows that
-/// are others, or not there any more, are no fault of the values that are tried.
-pub(super) fn or_changed(folder: &StudyFolder, run: NextRun<'_>, recipe: &Recipe, error: RecipeError) -> RecipeError {
+/// are others, or not there any more, are no fault of the values that are tried, once something came of any.
+pub(super) fn or_changed(
+    folder: &StudyFolder,
+    open: &OpenRecipe,
+    run: NextRun<'_>,
+    recipe: &Recipe,
+    study: impl FnOnce() -> Result<Study, RecipeError>,
+    error: RecipeError,
+) -> RecipeError {
     let known = folder.first_fingerprints().ok().flatten().unwrap_or_default();
+    if !run.has_figures && study().is_ok_and(|study| !is_held(folder, open, &study, &known, Some(run.trial))) {
+        return error;
+    }
     let first = known.runs.into_iter().find(|first| first.run.as_deref() == run.name);
     let Some(RunFingerprints { targets: Some(targets), made_of, .. }) = first else { return error };
-    let rows = |patterns: &[String], role| -> Result<Fingerprint, RecipeError> {
+    let rows = |patterns: &[String], role| -> Result<(Fingerprint, Option<NotedFiles>), RecipeError> {
         let (dataset, _) = NamedRows::of(&recipe.data, patterns, &recipe.output.folder).open(role)?;
-        Ok(dataset.fingerprint_with(&targets)?)
+        Ok((dataset.fingerprint_with(&targets)?, Some(NotedFiles::of(&dataset))))
     };
     for (what, then) in made_of {
         let now = match (what.as_str(), &recipe.data.evaluate, &recipe.model) {
             ("data.train", ..) => rows(&recipe.data.train, SplitRole::Train),
             ("data.evaluate", Some(evaluate), _) => rows(evaluate, SplitRole::Evaluate),
-            ("model.path", _, Some(model)) => {
-                Model::read(&model.path).map(|model| model.fingerprint().clone()).map_err(RecipeError::from)
-            }
+            ("model.path", _, Some(model)) => match Model::read(&model.path) {
+                Ok(model) => Ok((model.fingerprint().clone(), None)),
+                Err(error) => Err(error.into()),
+            },
             _ => continue,
         };
-        let now = now.map_or_else(|error| shown(with_causes(&error)), |now| now.to_string());
+        let (now, files) = match now {
+            Ok((print, files)) => (print.to_string(), files),
+            Err(error) => (shown(with_causes(&error)), None),
+        };
         if now != then {
-            return RecipeError::StudyChanged { folder: folder.path().to_owned(), trial: run.trial, what, then, now };
+            return changed(folder, run, &what, [&then, &now], files.as_ref());
         }
     }
     error
@@ -165,7 +250,11 @@ fn of_older_build(folder: &StudyFolder, open: &OpenRecipe, name: Option<&str>, t
 
 fn noted(trial: &Path, run: Option<&str>) -> Option<MadeOf> {
     // what cannot be read says nothing
-    RunFolder(run.map_or_else(|| trial.to_owned(), |run| trial.join(run))).made_of().ok().flatten()
+    run_of(trial, run).made_of().ok().flatten()
+}
+
+fn run_of(trial: &Path, run: Option<&str>) -> RunFolder {
+    RunFolder(run.map_or_else(|| trial.to_owned(), |run| trial.join(run)))
 }
 
 /// By their own records, the trials of a study that are not of the model and the rows of the first one. Only those are looked at that were
@@ -211,12 +300,22 @@ fn targets_are_closed(open: &OpenRecipe) -> bool {
 /// Fingerprints of what is the same in all trials, by its place.
 fn closed(open: &OpenRecipe, made_of: &MadeOf) -> BTreeMap<String, String> {
     let rows_are_open = open.leaves_open("data.train") || open.leaves_open("data.evaluate");
+    let is_open = |place: &str| if place.starts_with("data.") { rows_are_open } else { open.leaves_open(place) };
+    let sets_are_open = is_open("evaluation.sets");
+    let mut found = prints_of(made_of);
+    found.retain(|place, _| match place.starts_with("evaluation.sets.") {
+        true => !sets_are_open,
+        false => !is_open(place),
+    });
+    found
+}
+
+/// Fingerprints by place; sets have places of their own.
+fn prints_of(made_of: &MadeOf) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let fingerprints = made_of.fingerprints();
     for (place, value) in fingerprints.as_object().into_iter().flatten() {
-        let is_open = if place.starts_with("data.") { rows_are_open } else { open.leaves_open(place) };
         match value {
-            _ if is_open => {}
             Value::String(fingerprint) => drop(found.insert(place.clone(), fingerprint.clone())),
             Value::Object(sets) => {
                 found.extend(sets.iter().filter_map(|(name, fingerprint)| {

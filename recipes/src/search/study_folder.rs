@@ -15,7 +15,7 @@ pub struct StudyFolder(PathBuf);
 /// How a study began, beside its recipe.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Origin {
+pub(super) struct Origin {
     /// Version of this file.
     version: u32,
     /// What the recipe was called.
@@ -39,7 +39,7 @@ struct Origin {
     variables: BTreeMap<String, String>,
     /// What each trial is held against; none in a study of a build that did not look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    first_fingerprints: Option<FirstFingerprints>,
+    pub(super) first_fingerprints: Option<FirstFingerprints>,
 }
 
 /// A recipe's folder and a working directory from the folder of a study.
@@ -186,19 +186,15 @@ impl StudyFolder {
         Ok(self.read_origin()?.first_fingerprints)
     }
 
-    /// Notes what each trial is held against; whoever does so holds a lock.
-    pub(super) fn note_first_fingerprints(&self, known: &FirstFingerprints) -> Result<(), RecipeError> {
-        self.write_origin(&Origin { first_fingerprints: Some(known.clone()), ..self.read_origin()? })
-    }
-
-    fn read_origin(&self) -> Result<Origin, RecipeError> {
+    pub(super) fn read_origin(&self) -> Result<Origin, RecipeError> {
         let path = self.origin();
         let bytes = std::fs::read(&path).map_err(RecipeError::io("read", &path))?;
         let origin = serde_json::from_slice(&bytes).ok().filter(|origin: &Origin| origin.version == VERSION);
         origin.ok_or(RecipeError::StudyDamaged { path })
     }
 
-    fn write_origin(&self, origin: &Origin) -> Result<(), RecipeError> {
+    /// Whoever writes what trials are held against holds a lock.
+    pub(super) fn write_origin(&self, origin: &Origin) -> Result<(), RecipeError> {
         write(&self.origin(), &serde_json::to_vec_pretty(origin).expect("our own types have string keys"))
     }
 

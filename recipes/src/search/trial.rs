@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use millstream_search::{AskedTrial, ConfidenceInterval, Decision, Outcome, SearchError, SharedStudy, TrialState};
+use millstream_search::{
+    AskedTrial, ConfidenceInterval, Decision, Outcome, SearchError, SharedStudy, Study, TrialState,
+};
 use millstream_training::{RunRecord, TrainingError, Until};
 
 use super::figures::Sought;
@@ -12,9 +14,10 @@ use super::interval::interval;
 use super::open_recipe::OpenRecipe;
 use super::parts::{self, Part};
 use super::pool::Pool;
-use super::same_data::{NextRun, or_changed, require_same};
+use super::same_data::{NextRun, is_begun_on_others, or_changed, require_same};
 use super::search_event::{SearchEvent, SearchEvents};
 use super::study_folder::StudyFolder;
+use super::work::has_figures;
 use crate::error::with_causes;
 use crate::imported::Imports;
 use crate::report::read_record;
@@ -186,21 +189,32 @@ impl Worker<'_, '_> {
 
     /// Starts a run; none where somebody asked for an end before it was opened, or before another process has left its folder.
     fn start(&self, number: u64, part: &Part, folder: &RunFolder) -> Result<Option<Run>, RecipeError> {
-        let trials = self.study().study().trials().len() as u64;
-        let next = NextRun { trial: number, name: part.name.as_deref(), trials };
+        let (trials, has_figures, has_reports, worker) = {
+            let shared = self.study();
+            let (study, worker) = (shared.study(), shared.worker().to_owned());
+            let has_reports = !study.trials()[number as usize].reports.is_empty();
+            (study.trials().len() as u64, has_figures(study), has_reports, worker)
+        };
+        let next = NextRun { trial: number, name: part.name.as_deref(), trials, worker: &worker, has_figures };
+        let study = || -> Result<Study, RecipeError> { Ok(self.study().refresh()?.clone()) };
         let (pool, recipe) = (Arc::clone(self.pool), part.recipe.clone());
         let opened = match unless_stopped(self.stop, move || pool.opened(&recipe)) {
             Err(RecipeError::Stopped) => return Ok(None),
-            opened => opened.map_err(|error| or_changed(self.folder, next, &part.recipe, error))?,
+            opened => opened.map_err(|error| or_changed(self.folder, self.open, next, &part.recipe, study, error))?,
         };
-        require_same(self.folder, self.open, next, &opened)?;
+        let made_of = require_same(self.folder, self.open, next, &opened, study)?;
+        let is_of_others = !has_reports && is_begun_on_others(self.folder, self.open, next, &made_of);
         let (pool, recipe) = (Arc::clone(self.pool), part.recipe.clone());
         let compiled = match unless_stopped(self.stop, move || pool.compiled(&recipe)) {
             Err(RecipeError::Stopped) => return Ok(None),
             compiled => compiled?,
         };
         let mut options = RunOptions {
-            start: if folder.recipe().exists() { StartMode::Resume } else { StartMode::New },
+            start: match folder.recipe().exists() {
+                true if is_of_others => StartMode::Overwrite,
+                true => StartMode::Resume,
+                false => StartMode::New,
+            },
             keep_graph: false,
             resources: self.resources.cloned(),
             library: self.library.map(Path::to_owned),

@@ -12,6 +12,7 @@ use super::folds;
 use super::open_recipe::OpenRecipe;
 use super::page;
 use super::pool::{Pool, PoolCounts};
+use super::same_data::is_held;
 use super::search_event::{SearchEvent, SearchEvents};
 use super::status::{StudyReport, of_study};
 use super::study_folder::{StudyFolder, absolute, write};
@@ -197,7 +198,13 @@ fn work(
         first => first?,
     };
     let of_folds = match &first {
-        Some(first) => folds::of_study(folder, open, first)?,
+        Some(first) => {
+            let is_free = || -> Result<bool, RecipeError> {
+                let known = folder.first_fingerprints()?.unwrap_or_default();
+                Ok(!is_held(folder, open, shared.refresh()?, &known, None))
+            };
+            folds::of_study(folder, open, first, is_free)?
+        }
         // somebody asked for an end, so that no trial begins
         None => Vec::new(),
     };
@@ -299,18 +306,22 @@ fn one_after_another(
 fn require_hope(study: &Study, failed_before: &[u64], folder: &StudyFolder) -> Result<(), RecipeError> {
     let is_new = |trial: &&Trial| trial.state == TrialState::Failed && !failed_before.contains(&trial.number);
     let mut failures = study.trials().iter().filter(is_new).peekable();
-    let others = [TrialState::Complete, TrialState::Stopped, TrialState::Paused];
-    let has_others = study.trials().iter().any(|trial| others.contains(&trial.state) || !trial.reports.is_empty());
     let Some(first) = failures.peek().and_then(|trial| trial.reason.clone()) else { return Ok(()) };
     let (mut count, mut same) = (0, true);
     for trial in failures {
         count += 1;
         same &= trial.reason.as_deref().map(kind_of_reason) == Some(kind_of_reason(&first));
     }
-    match !has_others && same && count >= MOST_FAILURES {
+    match !has_figures(study) && same && count >= MOST_FAILURES {
         true => Err(RecipeError::StudyFails { folder: folder.path().to_owned(), trials: count, reason: first }),
         false => Ok(()),
     }
+}
+
+/// Whether any trial has figures, so that something came of the study.
+pub(super) fn has_figures(study: &Study) -> bool {
+    let measured = [TrialState::Complete, TrialState::Stopped, TrialState::Paused];
+    study.trials().iter().any(|trial| measured.contains(&trial.state) || !trial.reports.is_empty())
 }
 
 /// A reason without its numbers, and without what is told of a trial's own folder.
