@@ -56,14 +56,13 @@ impl AdapterPlan {
     pub(crate) fn made(&self, files: &[(String, AdapterForm)], trained: &Trained, model: Mergeable<'_>) -> Adapter {
         let values = |own: &[ValueId]| own.iter().map(|value| &trained[value]).collect::<Vec<&Constant>>();
         let form = self.file.and_then(|at| files.get(at)).map(|(_, form)| form);
-        let modules = self.modules.iter().filter_map(|(module, at)| {
-            let own = form?.modules.get(*at)?;
-            Some((module.clone(), (own.rule)(&values(&own.trained))))
+        let modules = self.modules.iter().map(|(module, at)| {
+            let own = form.and_then(|form| form.modules.get(*at)).expect("modules are planned by the method's own");
+            (module.clone(), (own.rule)(&values(&own.trained)))
         });
-        let whole = self.whole.iter().filter_map(|(name, own)| {
+        let whole = self.whole.iter().map(|(name, own)| {
             let merges = if own.is_merged { model.1 } else { &[] };
-            let tensor = whole_tensor(own.value, trained, (model.0, merges))?;
-            Some((name.clone(), own.form.stored(tensor)))
+            (name.clone(), own.form.stored(whole_tensor(own.value, trained, (model.0, merges))))
         });
         Adapter {
             method: self.method,
@@ -77,11 +76,13 @@ impl AdapterPlan {
 }
 
 /// A weight of the model as it was trained, with what was added to it.
-fn whole_tensor(value: ValueId, trained: &Trained, (graph, merges): Mergeable<'_>) -> Option<Tensor> {
-    let mut own = trained.get(&value).or_else(|| graph.constant_of(value))?.clone();
+fn whole_tensor(value: ValueId, trained: &Trained, (graph, merges): Mergeable<'_>) -> Tensor {
+    let own = trained.get(&value).or_else(|| graph.float_constant(value));
+    let mut own = own.expect("what is planned is trained or a constant of the model").clone();
     for merge in merges.iter().filter(|merge| merge.weight == value) {
         let beside: Vec<&Constant> = merge.trained.iter().map(|value| &trained[value]).collect();
         own = (merge.rule)(&own, &beside);
     }
-    Tensor::new(own.shape.clone(), own.to_f32()?)
+    let numbers = own.to_f32().expect("weights are of 32-bit floats");
+    Tensor::new(own.shape, numbers).expect("a constant has the numbers of its shape")
 }

@@ -129,7 +129,10 @@ impl TrainedAdapters {
             saved.extend(more);
         }
         for (module, other) in &saved {
-            let held: Vec<&WholeWeight> = self.held.iter().filter(|own| self.module(&own.layer) == *module).collect();
+            let is_trained = |own: &WholeWeight| self.whole.iter().any(|trained| trained.value == own.value);
+            let has_numbers = |own: &WholeWeight| is_trained(own) || model.0.float_constant(own.value).is_some();
+            let held = self.held.iter().filter(|own| self.module(&own.layer) == *module && has_numbers(own));
+            let held: Vec<&WholeWeight> = held.collect();
             let is_adapted = adapted.contains(module);
             let is_merged = |own: &&WholeWeight| model.1.iter().any(|merge| merge.weight == own.value);
             if is_adapted && !held.iter().any(is_merged) {

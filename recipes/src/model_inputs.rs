@@ -46,13 +46,7 @@ pub(crate) fn require_inputs(model: &Model, spec: &BatchSpec, place: &str) -> Re
         let wanted = model.input_type(name).unwrap_or_default();
         if wanted != tensor.element_type.name() {
             let got = tensor.element_type.name();
-            let hint = match got {
-                "uint8" => "; `data.inputs` with `image: {values: …}` says which pixels are made",
-                "string" => {
-                    "; the column holds text, which models take as numbers: `data.inputs` with `token_ids` makes them"
-                }
-                _ => "",
-            };
+            let hint = other_type(wanted, got);
             let place = if got == "string" { "data.input" } else { "data.inputs" };
             let message = format!("the model's input `{}` takes {wanted}, and the data make {got}{hint}", shown(name));
             return Err(RecipeError::mismatch(place, message));
@@ -69,6 +63,20 @@ pub(crate) fn require_inputs(model: &Model, spec: &BatchSpec, place: &str) -> Re
         }
     }
     Ok(())
+}
+
+/// What to do where a model takes another type than the data make.
+fn other_type(wanted: &str, got: &str) -> &'static str {
+    match (wanted, got) {
+        (_, "uint8") => "; `data.inputs` with `image: {values: …}` says which pixels are made",
+        (_, "string") => {
+            "; the column holds text, which models take as numbers: `data.inputs` with `token_ids` makes them"
+        }
+        ("int32", "int64") => {
+            "; export the model with an input of int64 (Keras: `keras.Input(…, dtype=\"int64\")`, TensorFlow: `tf.TensorSpec(…, tf.int64)`)"
+        }
+        _ => "",
+    }
 }
 
 /// Refuses a tokenizer that has tokens for which the model has no embedding: ONNX Runtime would end at the first row with one.
@@ -204,6 +212,18 @@ mod tests {
     use millstream_schemas::{ElementType, TARGETS};
 
     use super::*;
+
+    #[test]
+    fn a_model_of_other_integers_is_refused_with_what_to_export() {
+        for (wanted, got, advice) in [
+            ("int32", "int64", "tf.int64"),
+            ("float32", "uint8", "image: {values: …}"),
+            ("int64", "string", "`token_ids`"),
+        ] {
+            assert!(other_type(wanted, got).contains(advice), "{wanted} {got}");
+        }
+        assert_eq!(other_type("float32", "int64"), "");
+    }
 
     #[test]
     fn rows_of_two_inputs_have_lengths_of_their_own_and_a_mask_has_that_of_its_tokens() {

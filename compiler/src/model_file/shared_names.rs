@@ -5,7 +5,8 @@ use crate::graph::{Length, TensorType};
 
 /// Lengths for the names that a file gives the axes of masks, kinds of tokens and places, where it has others for those of the tokens that
 /// these tell of, as exporters do that name each axis of each input: they agree in every run. Of a model with one input of tokens. That
-/// masks are as long as the tokens is taken for granted where nothing else comes in, as keys and values of earlier tokens would.
+/// masks are as long as the tokens is taken for granted where an exporter made up the name and nothing else comes in, as keys and values of
+/// earlier tokens would; a name that somebody gave says that the length is another.
 pub(super) fn shared_names(inputs: &[(&str, Option<TensorType>)]) -> HashMap<String, Length> {
     let of_rows = inputs.iter().filter_map(|(name, known)| Some((*name, known.as_ref()?)));
     let of_rows = of_rows.filter(|(_, known)| known.shape.len() == 2);
@@ -14,16 +15,25 @@ pub(super) fn shared_names(inputs: &[(&str, Option<TensorType>)]) -> HashMap<Str
     let (Some((_, tokens)), None) = (tokens.next(), tokens.next()) else { return HashMap::new() };
     let axes = if beside.len() + 1 == inputs.len() { 0..2 } else { 0..1 };
     let mut shared: HashMap<String, Length> = HashMap::new();
-    for (_, known) in beside {
+    for (input, known) in beside {
         for axis in axes.clone() {
             let (own, of_tokens) = (&known.shape[axis], &tokens.shape[axis]);
             let is_other = |name: &&str| tokens.shape.iter().all(|length| !length.names().contains(name));
-            if let (Some(name), Some(_)) = (own.name().filter(is_other), of_tokens.name()) {
+            let is_for_axis = |name: &&str| axis == 0 || is_made_up(input, name);
+            let name = own.name().filter(is_other).filter(is_for_axis);
+            if let (Some(name), Some(_)) = (name, of_tokens.name()) {
                 shared.entry(name.to_owned()).or_insert_with(|| of_tokens.clone());
             }
         }
     }
     shared
+}
+
+/// Whether an exporter made up the name of an input's axis: TorchScript's `input_ids_dynamic_axes_2`, PyTorch's `s77`, tf2onnx's `unk__3`.
+fn is_made_up(input: &str, name: &str) -> bool {
+    let traced = format!("{input}_dynamic_axes_");
+    let mut numbers = [traced.as_str(), "s", "unk__"].into_iter().filter_map(|front| name.strip_prefix(front));
+    numbers.any(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -48,18 +58,23 @@ mod tests {
         };
         let pair = |name: &str, length: &str| (name.to_owned(), length.to_owned());
         let tokens = || ("input_ids", ids(&["a", "b"]));
-        let mask = || ("attention_mask", ids(&["c", "d"]));
-        assert_eq!(names(&[tokens(), mask()]), [pair("c", "a"), pair("d", "b")]);
+        let mask = || ("attention_mask", ids(&["c", "s7"]));
+        assert_eq!(names(&[tokens(), mask()]), [pair("c", "a"), pair("s7", "b")]);
         assert_eq!(
-            names(&[mask(), tokens(), ("token_type_ids", ids(&["a", "e"]))]),
-            [pair("c", "a"), pair("d", "b"), pair("e", "b")]
+            names(&[mask(), tokens(), ("token_type_ids", ids(&["a", "unk__3"]))]),
+            [pair("c", "a"), pair("s7", "b"), pair("unk__3", "b")]
         );
+        let traced = "attention_mask_dynamic_axes_2";
+        assert_eq!(names(&[tokens(), ("attention_mask", ids(&["a", traced]))]), [pair(traced, "b")]);
         // one row for all, and lengths that the file fixes
-        assert_eq!(names(&[tokens(), ("position_ids", ids(&["1", "s"]))]), [pair("s", "b")]);
+        assert_eq!(names(&[tokens(), ("position_ids", ids(&["1", "s12"]))]), [pair("s12", "b")]);
         assert!(names(&[("input_ids", ids(&["a", "16"])), ("mask", ids(&["a", "16"]))]).is_empty());
         // the mask tells of earlier tokens, too
         let past = || ("past.0.key", input(ElementType::F32, &["p", "4", "q", "8"]));
         assert_eq!(names(&[tokens(), ("attention_mask", ids(&["c", "p + s"])), past()]), [pair("c", "a")]);
+        // lengths that somebody has told apart
+        let items = [("item_ids", ids(&["rows", "k"])), ("user_types", ids(&["rows", "j"]))];
+        assert!(names(&items).is_empty());
         // of which tokens each mask tells is not known
         assert!(names(&[tokens(), ("decoder_input_ids", ids(&["e", "f"])), mask()]).is_empty());
         assert!(names(&[("image", input(ElementType::F32, &["n", "3", "h", "w"])), mask()]).is_empty());

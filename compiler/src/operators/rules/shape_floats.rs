@@ -106,6 +106,20 @@ pub(crate) fn unary(rule: &TypeRuleInput<'_>, number: fn(f32) -> f32, whole: fn(
     Ok(elements.and_then(|elements| from_elements(&input.shape, &elements)))
 }
 
+/// The elements of two inputs in pairs, in the shape that they are broadcast to.
+type Pairs = (Vec<usize>, Vec<(Element, Element)>);
+
+/// The pairs of a node's two inputs; `None` where one is not known or may be a weight.
+fn pairs(rule: &TypeRuleInput<'_>) -> Result<Option<Pairs>, CompilerError> {
+    let Some([a, b]) = inputs(rule, [0, 1]).and_then(|inputs| <[Floats; 2]>::try_from(inputs).ok()) else {
+        return Ok(None);
+    };
+    let [of_a, of_b] = [&a, &b].map(|side| side.shape.iter().map(Length::from).collect::<Vec<Length>>());
+    let Some(shape) = small_shape(&rule.broadcast(&of_a, &of_b)?) else { return Ok(None) };
+    let [a, b] = [a, b].map(|side| spread(&side.shape, &side.elements, &shape));
+    Ok(Some((shape, a.into_iter().zip(b).collect())))
+}
+
 /// Two numbers to one, broadcast; `whole` of two of which one is open.
 pub(crate) fn binary(
     rule: &TypeRuleInput<'_>,
@@ -116,13 +130,8 @@ pub(crate) fn binary(
         (Element::Number(a), Element::Number(b)) => Some(Element::Number(number(*a, *b))),
         _ => whole(&a.as_length()?, &b.as_length()?).map(Element::Whole),
     };
-    let Some([a, b]) = inputs(rule, [0, 1]).and_then(|inputs| <[Floats; 2]>::try_from(inputs).ok()) else {
-        return Ok(None);
-    };
-    let [of_a, of_b] = [&a, &b].map(|side| side.shape.iter().map(Length::from).collect::<Vec<Length>>());
-    let Some(shape) = small_shape(&rule.broadcast(&of_a, &of_b)?) else { return Ok(None) };
-    let [a, b] = [a, b].map(|side| spread(&side.shape, &side.elements, &shape));
-    let elements = a.iter().zip(&b).map(|(a, b)| value(a, b)).collect::<Option<Vec<Element>>>();
+    let Some((shape, pairs)) = pairs(rule)? else { return Ok(None) };
+    let elements = pairs.iter().map(|(a, b)| value(a, b)).collect::<Option<Vec<Element>>>();
     Ok(elements.and_then(|elements| from_elements(&shape, &elements)))
 }
 
@@ -148,11 +157,8 @@ fn quotient(
 ) -> Option<(Vec<usize>, Vec<Length>)> {
     let node = rule.graph.producer(rule.node.input(0)?).filter(|node| node.is("Div"))?;
     let division = TypeRuleInput { graph: rule.graph, node, outputs: 1, output: 0 };
-    let [a, b] = <[Floats; 2]>::try_from(inputs(&division, [0, 1])?).ok()?;
-    let [of_a, of_b] = [&a, &b].map(|side| side.shape.iter().map(Length::from).collect::<Vec<Length>>());
-    let shape = small_shape(&division.broadcast(&of_a, &of_b).ok()?)?;
-    let [a, b] = [a, b].map(|side| spread(&side.shape, &side.elements, &shape));
-    let elements = a.iter().zip(&b).map(|(a, b)| whole(&a.as_length()?, &b.as_length()?));
+    let (shape, pairs) = pairs(&division).ok()??;
+    let elements = pairs.iter().map(|(a, b)| whole(&a.as_length()?, &b.as_length()?));
     Some((shape, elements.collect::<Option<Vec<Length>>>()?))
 }
 
@@ -291,14 +297,9 @@ pub(crate) fn comparison(rule: &TypeRuleInput<'_>, holds: fn(&Length, &Length) -
     if let Some(known) = folding::comparison(rule, holds)? {
         return Ok(Some(known));
     }
-    let Some([a, b]) = inputs(rule, [0, 1]).and_then(|inputs| <[Floats; 2]>::try_from(inputs).ok()) else {
-        return Ok(None);
-    };
-    let [of_a, of_b] = [&a, &b].map(|side| side.shape.iter().map(Length::from).collect::<Vec<Length>>());
-    let Some(shape) = small_shape(&rule.broadcast(&of_a, &of_b)?) else { return Ok(None) };
-    let [a, b] = [a, b].map(|side| spread(&side.shape, &side.elements, &shape));
-    let truth = |(a, b): (&Element, &Element)| holds(&a.as_length()?, &b.as_length()?).map(usize::from);
-    let elements = a.iter().zip(&b).map(|sides| truth(sides).map(Length::from)).collect::<Option<Vec<Length>>>();
+    let Some((shape, pairs)) = pairs(rule)? else { return Ok(None) };
+    let truth = |a: &Element, b: &Element| holds(&a.as_length()?, &b.as_length()?).map(usize::from);
+    let elements = pairs.iter().map(|(a, b)| truth(a, b).map(Length::from)).collect::<Option<Vec<Length>>>();
     Ok(elements.and_then(|elements| folding::from_elements(ElementType::Bool, &shape, elements)))
 }
 
