@@ -96,6 +96,11 @@ impl Study {
         Self { settings, proposer, rules, trials, finished, pending, heard }
     }
 
+    /// What proposes, as it was chosen.
+    pub fn proposer(&self) -> &Proposer {
+        &self.proposer
+    }
+
     /// What the study is, with every default filled in.
     pub fn settings(&self) -> &StudySettings {
         &self.settings

@@ -301,6 +301,11 @@ fn tables_in_an_archive_are_predicted_as_the_files_themselves() {
     assert_eq!(zipped.len(), 2 * wanted.len());
     assert_eq!(zipped[0]["input"], "rows.zip/deep/more.parquet, row group 0, row 0");
     assert_eq!(without_name(zipped[wanted.len()..].to_vec()), without_name(wanted));
+    // a damaged file behind a whole one is told before any row is
+    pack(&place.path("cut.zip"), &[("a.parquet", &rows[..]), ("b.parquet", &rows[..rows.len() / 2])]);
+    let ran = place.run(&["predict", "run", "cut.zip", "--json"]);
+    assert!(!ran.stdout.contains("cut.zip/a.parquet"), "{}", ran.stdout);
+    ran.failed_with(&["cut.zip/b.parquet"]);
     // a table whose pictures lie beside it, in the archive
     let image = dataset::rows(200, 1).remove(0).image.unwrap();
     fs::create_dir_all(place.path("t/parts")).unwrap();

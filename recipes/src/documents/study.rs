@@ -21,17 +21,13 @@ use crate::pages::markdown::{code, list, prose, table, text};
 use crate::report::read_record;
 use crate::run_folder::{RunFolder, folder_name};
 use crate::search::{
-    FoldSource, LONGEST_SETTING, OpenRecipe, StudyFolder, StudyReport, TrialReport, alternative_in_words, fold_sources,
-    run_names, shown_figure, status, study,
+    FoldSource, LONGEST_SETTING, OpenRecipe, SECONDS, StudyFolder, StudyReport, TrialReport, alternative_in_words,
+    fold_sources, run_names, shown_figure, status, study,
 };
 use crate::{Catalogs, RecipeError};
 
 /// Trials that the card lists; the ledger has all.
 const MOST: usize = 100;
-/// Proposers that learn nothing from trials.
-const FIXED_PROPOSERS: [&str; 3] = ["grid", "random", "sobol"];
-/// The figure that is not the same when a run is made again.
-const SECONDS: &str = "seconds";
 /// Beside the usual tags.
 const TAG: &str = "hyperparameter-search";
 
@@ -64,6 +60,9 @@ pub struct StudyLedger {
     pub search: SearchRecipe,
     /// The same as its journal has it: the space, the proposer and the stopping rules with every default.
     pub settings: StudySettings,
+    /// Whether figures of earlier trials decide what the proposer proposes.
+    #[serde(skip)]
+    pub(crate) learns: bool,
     /// All trials with their values and figures, the best, the front, and what mattered.
     pub study: StudyReport,
     /// How the winner was chosen.
@@ -126,7 +125,8 @@ impl StudyLedger {
     /// The folder holds no study, its journal or a file of the winner cannot be read.
     pub(super) fn gather(folder: &Path, statements: Statements, catalogs: &Catalogs) -> Result<Self, RecipeError> {
         let own = StudyFolder::new(folder);
-        let (report, settings) = (status(&own, catalogs)?, study(&own, catalogs)?.settings().clone());
+        let (report, known) = (status(&own, catalogs)?, study(&own, catalogs)?);
+        let (settings, learns) = (known.settings().clone(), known.proposer().learns());
         let (recipe, changes) = own.given()?;
         let search = OpenRecipe::load(&own.text()?, catalogs)?.search().clone();
         let names = run_names(&search);
@@ -192,6 +192,7 @@ impl StudyLedger {
             told_apart,
             search,
             settings,
+            learns,
             study: report,
             winner,
             notes,
@@ -343,11 +344,10 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
 /// Whether the same settings are proposed again.
 fn proposed_again(ledger: &StudyLedger) -> String {
     let proposer = ledger.settings.proposer.name.as_str();
-    let has_learned = !FIXED_PROPOSERS.contains(&proposer);
     let mut figures = ledger.settings.objectives.iter().map(|objective| &objective.figure);
     let takes_time = figures.any(|figure| figure == SECONDS)
         || ledger.search.constraints.iter().any(|constraint| constraint.figure == SECONDS);
-    let but = match has_learned && takes_time {
+    let but = match ledger.learns && takes_time {
         true => format!(", unless {proposer} has learned from `{SECONDS}`, which differ from time to time"),
         false => String::new(),
     };

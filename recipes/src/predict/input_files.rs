@@ -97,6 +97,16 @@ enum Open {
     Lines { name: String, reader: Box<dyn BufRead>, line: u64 },
 }
 
+/// The rows of a Parquet file in an archive.
+///
+/// # Errors
+/// It cannot be read, is too large, or is no Parquet.
+fn member_dataset(members: &ArchiveMembers, place: u32, name: &str) -> Result<Dataset, RecipeError> {
+    let bytes = members.read(place).map_err(|reason| RecipeError::mismatch(shown(name), reason))?;
+    let store: Arc<dyn Store> = Arc::new(InMemory(bytes.into()));
+    Dataset::from_stores(vec![(name.to_owned(), store)]).map_err(RecipeError::at(shown(name)))
+}
+
 /// What the inputs are, in their order; some of them where it is stopped.
 ///
 /// # Errors
@@ -202,7 +212,14 @@ impl InputFiles {
             }
             let (all, place, name) = (Arc::clone(&members), place as u32, format!("{}/{name}", path.to_string_lossy()));
             match reads {
-                Reads::Parquet => self.push(Source::MemberParquet(all, place, name), None),
+                Reads::Parquet => {
+                    if stop.is_requested() {
+                        return Ok(());
+                    }
+                    // as in a folder, a damaged file is told before any row is run; its bytes are read again when it is its turn
+                    let rows = member_dataset(&all, place, &name)?.rows();
+                    self.push(Source::MemberParquet(all, place, name), Some(rows));
+                }
                 Reads::AsTheyAre => {
                     let rows = columns.only().filter(|only| only.is_image()).map(|_| 1);
                     self.push(Source::Member(all, place, name), rows);
@@ -245,11 +262,7 @@ impl InputFiles {
                     }
                     Some(Source::Parquet(dataset)) => return Ok(Some(Piece { dataset, names: RowNames::Places })),
                     Some(Source::MemberParquet(members, place, name)) => {
-                        let read = members.read(place);
-                        let bytes = read.map_err(|reason| RecipeError::mismatch(shown(&name), reason))?;
-                        let store: Arc<dyn Store> = Arc::new(InMemory(bytes.into()));
-                        let opened = Dataset::from_stores(vec![(name.clone(), store)]);
-                        let dataset = opened.map_err(RecipeError::at(shown(&name)))?;
+                        let dataset = member_dataset(&members, place, &name)?;
                         return Ok(Some(Piece { dataset, names: RowNames::Places }));
                     }
                     Some(Source::Image(path)) => {

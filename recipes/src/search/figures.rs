@@ -26,8 +26,10 @@ enum Cost {
     ModelBytes,
 }
 
+/// The figure that is not the same when a run is made again.
+pub(crate) const SECONDS: &str = "seconds";
 const COSTS: [(&str, Cost); 3] =
-    [("seconds", Cost::Seconds), ("parameters", Cost::Parameters), ("model_bytes", Cost::ModelBytes)];
+    [(SECONDS, Cost::Seconds), ("parameters", Cost::Parameters), ("model_bytes", Cost::ModelBytes)];
 
 impl SoughtFigure {
     /// Its value in a run that is at its end.

@@ -24,7 +24,7 @@ mod trial;
 mod work;
 mod workers;
 
-pub(crate) use figures::is_cost;
+pub(crate) use figures::{SECONDS, is_cost};
 pub(crate) use folds::sources as fold_sources;
 pub(crate) use parts::names as run_names;
 pub(crate) use pool::Pool;

@@ -226,10 +226,14 @@ impl StudyFolder {
         let really = origin.really_from_here.unwrap_or_default();
         let name = origin.recipe.file_name().unwrap_or_default();
         let ways = [origin.folder_from_here, really.folder];
-        let folder = self.found(origin.folder, &ways, |folder| folder.join(name).exists())?;
+        let (folder, way) = self.found(origin.folder, &ways, |_, folder| folder.join(name).exists())?;
         let ways = [origin.working_directory_from_here, really.working_directory];
-        let working_directory =
-            self.found(origin.working_directory, &ways, |folder| folder.join(&origin.recipe).exists())?;
+        // an absolute path tells nothing of the folder that it was named in
+        let holds_recipe = |at, folder: &Path| match origin.recipe.is_relative() {
+            true => folder.join(&origin.recipe).exists(),
+            false => Some(at) == way,
+        };
+        let (working_directory, _) = self.found(origin.working_directory, &ways, holds_recipe)?;
         let is_elsewhere = std::env::current_dir().is_ok_and(|current| current != working_directory);
         if is_elsewhere && !more.is_empty() && !origin.changes.is_empty() {
             let message = format!(
@@ -246,23 +250,25 @@ impl StudyFolder {
     }
 
     /// A folder that the study has noted: where it was, or where it was moved to with the study, by the path that leads to the study or
-    /// from where that really is; rather one that holds the recipe.
+    /// from where that really is; rather one that holds the recipe. With it comes which of these ways it was found by.
     fn found(
         &self,
         folder: PathBuf,
         [as_named, really]: &[Option<String>; 2],
-        holds_recipe: impl Fn(&Path) -> bool,
-    ) -> Result<PathBuf, RecipeError> {
+        holds_recipe: impl Fn(usize, &Path) -> bool,
+    ) -> Result<(PathBuf, Option<usize>), RecipeError> {
         if folder.exists() {
-            return Ok(folder);
+            return Ok((folder, None));
         }
         let here = along(Path::new("/"), &absolute(&self.0)?);
         let real = here.canonicalize().unwrap_or_else(|_| here.clone());
         let ways = [(&here, as_named), (&real, really)];
         let ways = ways.map(|(from, way)| way.as_ref().map(|way| along(from, Path::new(way))));
-        let there: Vec<PathBuf> = ways.into_iter().flatten().filter_map(|place| place.canonicalize().ok()).collect();
-        let found = there.iter().find(|place| holds_recipe(place)).or_else(|| there.first());
-        Ok(found.cloned().unwrap_or(folder))
+        let ways = ways.into_iter().enumerate();
+        let there: Vec<(usize, PathBuf)> =
+            ways.filter_map(|(at, place)| Some((at, place?.canonicalize().ok()?))).collect();
+        let found = there.iter().find(|(at, place)| holds_recipe(*at, place)).or_else(|| there.first());
+        Ok(found.map_or((folder, None), |(at, place)| (place.clone(), Some(*at))))
     }
 }
 
@@ -310,12 +316,14 @@ mod tests {
         symlink("disk/deep/runs", before.join("runs")).unwrap();
         fs::write(before.join("recipe.yaml"), "version: 1\n").unwrap();
         let text = RecipeText::read(&before.join("recipe.yaml"), &[]).unwrap().in_working_directory(before.clone());
-        StudyFolder::new(before.join("runs/study")).begin(&text, &[], BTreeMap::new()).unwrap();
+        let changes = ["seed=1".to_owned()];
+        StudyFolder::new(before.join("runs/study")).begin(&text, &changes, BTreeMap::new()).unwrap();
         fs::rename(&before, &after).unwrap();
         let wanted = after.canonicalize().unwrap();
         for reached in ["runs/study", "disk/deep/runs/study", "disk/../runs/study"] {
             let text = StudyFolder::new(after.join(reached)).text().unwrap();
             assert_eq!(text.folder(), wanted, "{reached}");
+            assert_eq!(text.working_directory(), Some(wanted.as_path()), "{reached}");
         }
     }
 

@@ -107,7 +107,8 @@ impl RecipeText {
         self.examine_in(definitions, &|variable| self.variable(variable))
     }
 
-    /// The environment variables that its paths name, with their values; those that are not set are not among them.
+    /// The environment variables that its paths name, with their values; those that are not set are not among them, nor is `HOME`: the
+    /// home folder is everybody's own.
     pub fn variables(&self, definitions: &Definitions) -> BTreeMap<String, String> {
         let asked = RefCell::new(BTreeMap::new());
         self.examine_in(definitions, &|name| {
@@ -115,7 +116,9 @@ impl RecipeText {
             asked.borrow_mut().insert(name.to_owned(), value.clone());
             Some(value)
         });
-        asked.into_inner()
+        let mut asked = asked.into_inner();
+        asked.remove("HOME");
+        asked
     }
 
     fn examine_in(&self, definitions: &Definitions, environment: Environment<'_>) -> (Option<Recipe>, Vec<Fault>) {
@@ -352,6 +355,17 @@ output:
         assert_eq!(reserve.variables(&Definitions::default()).into_iter().collect::<Vec<_>>(), wanted);
         let first = text.with_variables(noted(&["MILLSTREAM_NOT_SET", "PATH"]));
         assert_eq!(first.recipe().unwrap().data.train[0], "/noted/a.parquet");
+    }
+
+    #[test]
+    fn a_path_below_the_home_folder_names_no_variable() {
+        for path in ["~/a.parquet", "$HOME/a.parquet"] {
+            let text = format!("version: 1\nmodel: {{path: m.onnx}}\ndata: {{train: \"{path}\"}}\n");
+            let text = RecipeText::new(&text, Path::new("r.yaml"), Path::new("/b"), &[]).unwrap();
+            let text = text.with_variables([("HOME".to_owned(), "/home/me".to_owned())].into());
+            assert_eq!(text.recipe().unwrap().data.train[0], "/home/me/a.parquet");
+            assert!(text.variables(&Definitions::default()).is_empty(), "{path}");
+        }
     }
 
     #[test]

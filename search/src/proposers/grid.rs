@@ -65,6 +65,10 @@ impl ProposerFunction for Grid {
         let (cell, assignment) = left.find(|(_, assignment)| !tried.contains(&space.places(assignment)))?;
         Some(Proposal { assignment, note: json!({ "cell": cell }) })
     }
+
+    fn learns(&self) -> bool {
+        false
+    }
 }
 
 /// The combination at this place of all that a space has, which can be counted; each place below their number has another.

@@ -41,6 +41,11 @@ impl Proposer {
     pub fn propose(&self, request: &Request<'_>) -> Option<Proposal> {
         self.function.propose(request)
     }
+
+    /// Whether figures of earlier trials decide what it proposes.
+    pub fn learns(&self) -> bool {
+        self.function.learns()
+    }
 }
 
 impl Serialize for Proposer {

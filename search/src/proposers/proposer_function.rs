@@ -64,6 +64,11 @@ pub trait ProposerFunction: fmt::Debug + Send + Sync {
 
     /// Settings to try next; `None` where all there are were tried.
     fn propose(&self, request: &Request<'_>) -> Option<Proposal>;
+
+    /// Whether figures of earlier trials decide what it proposes; false promises that they do not.
+    fn learns(&self) -> bool {
+        true
+    }
 }
 
 /// Refuses several objectives, for proposers that look for one figure.

@@ -36,4 +36,8 @@ impl ProposerFunction for Uniform {
     fn propose(&self, request: &Request<'_>) -> Option<Proposal> {
         Some(request.drawn().into())
     }
+
+    fn learns(&self) -> bool {
+        false
+    }
 }

@@ -36,6 +36,10 @@ impl ProposerFunction for Sobol {
     fn propose(&self, request: &Request<'_>) -> Option<Proposal> {
         Some(request.spread().into())
     }
+
+    fn learns(&self) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

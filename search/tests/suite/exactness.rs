@@ -61,6 +61,24 @@ fn outcome(number: u64, assignment: &millstream_search::Assignment) -> Outcome {
     }
 }
 
+#[test]
+fn a_proposer_says_whether_what_came_of_trials_decides_what_it_proposes() {
+    for choice in choices() {
+        let proposed = |sign: f64| {
+            let mut study = Study::new(settings(choice.clone()), &Catalogs::default()).unwrap();
+            let mut found = Vec::new();
+            for _ in 0..TRIALS {
+                let Asked::Trial(trial) = study.ask().unwrap() else { break };
+                study.tell(trial.number, Outcome::complete(sign * figure(&trial.assignment))).unwrap();
+                found.push(trial.assignment);
+            }
+            found
+        };
+        let proposer = Proposer::choose(standard(), &choice, "search.proposer").unwrap();
+        assert_eq!(proposed(1.0) != proposed(-1.0), proposer.learns(), "{}", choice.name);
+    }
+}
+
 fn in_memory(choice: &Choice) -> Vec<Trial> {
     let mut study = Study::new(settings(choice.clone()), &Catalogs::default()).unwrap();
     for _ in 0..TRIALS {

@@ -34,4 +34,8 @@ impl ProposerFunction for LateDraws {
     fn propose(&self, request: &Request<'_>) -> Option<Proposal> {
         Some(request.space.drawn(request.seed, request.number + self.trials).into())
     }
+
+    fn learns(&self) -> bool {
+        false
+    }
 }
