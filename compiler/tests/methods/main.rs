@@ -446,8 +446,8 @@ fn two_methods_on_different_layers_and_a_weight_that_something_else_reads_merge_
     let scores = graph.add("MatMul", &[hidden, turned], &[]).unwrap();
     graph.set_outputs(&[scores]);
     let model = Model::from_bytes(graph.to_onnx("tied")).unwrap();
-    let lora =
-        Method::choose(methods::standard(), &Choice::new("lora", json!({"rank": 1})), "model.methods[0]").unwrap();
+    let everywhere = Choice::new("lora", json!({"rank": 1, "layers": {"match": ["*"]}}));
+    let lora = Method::choose(methods::standard(), &everywhere, "model.methods[0]").unwrap();
     let wanted = FineTuning {
         head: HeadChoice::keep(),
         train: TrainSelection::Nothing,
