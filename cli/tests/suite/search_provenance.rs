@@ -34,7 +34,8 @@ fn evaluation_rows_that_are_others_in_the_middle_of_a_study_are_refused_until_th
     let (then, others) = (place.read("test.parquet"), place.read("train-0.parquet"));
     std::fs::write(place.path("test.parquet"), others).unwrap();
     let wanted = ["trial 1 of the study in", "`data.evaluate` holds something else now", "search resume", "search run"];
-    place.run(&["search", "resume", "study"]).failed_with(&wanted);
+    let said = place.run(&["search", "resume", "study"]).failed_with(&wanted);
+    assert!(said.contains("1 file of 18 rows") && said.contains("1 file of 24 rows"), "{said}");
     place.run(&["search", "worker", "study"]).failed_with(&wanted);
     assert_eq!(status(&place, "study")["trials"][1]["state"], "waiting", "nothing is ranked that cannot be compared");
     std::fs::write(place.path("test.parquet"), then).unwrap();

@@ -333,8 +333,10 @@ mod tests {
     use std::fs;
 
     use millstream_schemas::recipe::RecipeText;
+    use millstream_search::{Asked, Outcome};
     use serde_json::json;
 
+    use super::super::work;
     use super::*;
     use crate::Catalogs;
 
@@ -372,6 +374,26 @@ mod tests {
             said.starts_with("trials 2 and 3 are of other evaluation rows (`data.evaluate`) than the first"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn what_was_noted_of_trials_that_failed_does_not_hold_while_others_that_go_on_and_figures_do() {
+        let place = tempfile::tempdir().unwrap();
+        let (folder, open) = (StudyFolder::new(place.path()), study(&[]));
+        let catalogs = work::catalogs(&Catalogs::default());
+        let mut of = Study::new(work::settings(&open, &folder).unwrap(), &catalogs).unwrap();
+        let mut known = FirstFingerprints::default();
+        let Asked::Trial(first) = of.ask().unwrap() else { panic!("there is a trial") };
+        let worker = of.trials()[0].worker.clone().unwrap();
+        let holds = |of: &Study, known: &FirstFingerprints, but| is_held(&folder, &open, of, known, but);
+        assert!(!holds(&of, &known, None), "it has not begun on what was noted");
+        known.begun.insert(first.number, worker);
+        assert!(holds(&of, &known, None) && !holds(&of, &known, Some(first.number)));
+        of.tell(first.number, Outcome::Failed { reason: "no image".into() }).unwrap();
+        assert!(!holds(&of, &known, None));
+        let Asked::Trial(second) = of.ask().unwrap() else { panic!("there is another trial") };
+        of.tell(second.number, Outcome::complete(1.0)).unwrap();
+        assert!(holds(&of, &known, None));
     }
 
     #[test]
