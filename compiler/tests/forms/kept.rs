@@ -1,6 +1,6 @@
 //! Branches and loops of which the data decide what they do.
 
-use millstream_compiler::{FineTuning, Model, OperatorCatalog, compile};
+use millstream_compiler::{FineTuning, Model, OperatorCatalog, compile, describe, export_advice};
 use millstream_schemas::recipe::TrainSelection;
 use prost::Message;
 
@@ -207,6 +207,19 @@ fn a_loop_that_the_data_decide_passes_through_below_what_is_trained() {
         };
         assert_eq!(kinds(&exported), kinds(&bytes), "{name} passes through as it is");
     }
+}
+
+#[test]
+fn parameters_that_such_a_loop_hides_are_told_with_what_to_change_in_the_export() {
+    let hidden = |file: ModelProto| {
+        let (model, catalog) = (Model::from_bytes(file.encode_to_vec()).unwrap(), OperatorCatalog::standard());
+        let report = describe(&model, None, &catalog).unwrap();
+        let all = export_advice(&model, &report, &catalog).unwrap().into_iter();
+        all.map(|one| one.finding).find(|finding| finding.contains("no gradient goes through it"))
+    };
+    let found = hidden(recurrent()).unwrap();
+    assert!(found.starts_with("64 parameters in 1 loop (`last` first) are not trained"), "{found}");
+    assert_eq!([hidden(while_small()), hidden(scanned())], [None, None]);
 }
 
 #[test]
