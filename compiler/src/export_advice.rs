@@ -230,8 +230,8 @@ fn kept_loop(graph: &Graph) -> Option<ExportAdvice> {
             count(loops.len(), "loop"),
             graph.label(first)
         ),
-        "export with a fixed length of the axis that it goes along (`keras.Input((12, 3))` in the place of `(None, 3)`), or without \
-         control flow; layers behind it are trained either way",
+        "where it goes along an axis of the input, fix the length: in the export (`keras.Input((12, 3))` in the place of `(None, 3)`), or \
+         by data that all have it (`max_length` and as large a `pad_to_multiple_of`); else layers behind it can be trained",
     )
 }
 
