@@ -8,7 +8,7 @@ use super::import_report::LeftOut;
 use super::layout::{Layout, RowSource, SourceRow};
 use super::source_files::SourceFiles;
 use crate::RecipeError;
-use crate::folder_files::is_image;
+use crate::folder_files::{is_image, no_image};
 
 pub(super) fn has_images(files: &SourceFiles) -> bool {
     files.files().iter().any(|file| is_image(&file.name))
@@ -48,7 +48,7 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
                 images.push((at as u32, folders));
             }
             false => {
-                layout.left_out.push(LeftOut { name: file.name.clone(), reason: "it is no image by its name".into() })
+                layout.left_out.push(LeftOut { name: file.name.clone(), reason: no_image(&file.name) })
             }
         }
     }
