@@ -47,9 +47,7 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
                 folders.pop();
                 images.push((at as u32, folders));
             }
-            false => {
-                layout.left_out.push(LeftOut { name: file.name.clone(), reason: no_image(&file.name) })
-            }
+            false => layout.left_out.push(LeftOut { name: file.name.clone(), reason: no_image(&file.name) }),
         }
     }
     let levels = Levels::of(&images.iter().map(|(_, folders)| folders.as_slice()).collect::<Vec<_>>());
