@@ -60,8 +60,7 @@ pub(super) fn objects(cell: &Map<String, Json>, kind: &ObjectsKind) -> Option<Ob
 
 /// Four numbers and a class for each; none where there is something else in it, which would be lost.
 fn boxes(cell: &Map<String, Json>) -> Option<(Vec<[f64; 4]>, Vec<String>)> {
-    let known =
-        |key: &String| key == "bbox" || CLASSES.contains(&key.as_str()) || ANNOTATIONS.contains(&key.as_str());
+    let known = |key: &String| key == "bbox" || CLASSES.contains(&key.as_str()) || ANNOTATIONS.contains(&key.as_str());
     let classes = CLASSES.iter().find_map(|key| cell.get(*key))?.as_array()?;
     let boxes = cell.get("bbox")?.as_array()?;
     if boxes.len() != classes.len() || !cell.keys().all(known) {
