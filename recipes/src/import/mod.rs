@@ -2,6 +2,7 @@
 
 mod archive;
 mod archive_members;
+mod boxes_in_json;
 mod class_folders;
 mod class_values;
 mod coco;
