@@ -16,6 +16,7 @@ use super::files::EnsembleFolder;
 use super::members::{self, Opened, read_recipe};
 use super::soups::RecipeSoups;
 use crate::origin::Origin;
+use crate::preprocessing::JoinedBy;
 use crate::{Catalogs, Events, RecipeError, Stop, labels_file, moment};
 
 /// Which models to make one of, and how.
@@ -77,7 +78,8 @@ pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result
     let method = Ensemble::choose(&options.catalogs.ensembles, &options.method, "--method")?;
     let opened = members::open(&options.members, options.output_name.as_deref(), &options.catalogs)?;
     require_others(&opened, &options.folder)?;
-    let alike = members::require_alike(&opened)?;
+    let joined_by = if method.averages_weights() { JoinedBy::Weights } else { JoinedBy::Scores };
+    let alike = members::require_alike(&opened, joined_by)?;
     let scores = aligned(&opened, &options.members, &options.predictions, options.memory)?;
     // before anything is fitted, so that it says which files were read
     let request = request(options, &opened)?;
