@@ -378,7 +378,8 @@ mod tests {
             let encoding = json!({"number": {"column": "weight", "standardize": true}});
             let input = json!({"encoding": encoding, "shape": [1], "learned": learned});
             let transparency = TransparencyPolicy::default();
-            let whole = json!({"version": 2, "inputs": {"weight": input}, "transparency": transparency, "transforms": []});
+            let whole =
+                json!({"version": 2, "inputs": {"weight": input}, "transparency": transparency, "transforms": []});
             serde_json::from_value(whole).unwrap()
         };
         let scale = |mean: f32| json!({"fill": [mean], "scale": [[mean], [1.0]]});
