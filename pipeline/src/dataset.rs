@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, SchemaRef};
 use millstream_schemas::features::is_text;
-use millstream_schemas::{Feature, Features, Fingerprint, RowId, shown_up_to};
+use millstream_schemas::{Feature, Features, FileState, Fingerprint, RowId, shown_up_to};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
@@ -69,6 +69,8 @@ pub struct DataFile {
     schema: SchemaRef,
     metadata: Arc<ParquetMetaData>,
     footer: Fingerprint,
+    /// As it was opened; none of what lies elsewhere.
+    state: Option<FileState>,
     encrypted: BTreeSet<usize>,
     storage: Storage,
 }
@@ -243,6 +245,13 @@ impl Dataset {
     /// changed in place, with all of these as before, have the same fingerprint.
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.inner.fingerprint
+    }
+
+    /// Whether another file lies now where one of this machine was opened, or none: by size, time and identity, without reading any.
+    /// Files of other stores are not looked at.
+    pub fn has_changed(&self) -> bool {
+        let is_other = |file: &DataFile| file.storage.path().is_some_and(|path| FileState::of(path) != file.state);
+        self.inner.files.iter().any(is_other)
     }
 
     /// The same with the stored bytes of some columns, which should be small: other labels in the same rows give another
@@ -433,6 +442,8 @@ impl Dataset {
 
 impl DataFile {
     fn open(name: &str, storage: &Storage) -> Result<Self, PipelineError> {
+        // before anything is read: what is replaced meanwhile is another file then
+        let state = storage.path().and_then(FileState::of);
         let Footer { metadata, fingerprint: footer, encrypted } = read_footer(storage, name)?;
         let arrow = caught(name, || ArrowReaderMetadata::try_new(Arc::clone(&metadata), ArrowReaderOptions::new()))?;
         let row_groups = metadata.row_groups().iter().map(|group| RowGroupSize {
@@ -451,6 +462,7 @@ impl DataFile {
             schema: Arc::clone(arrow.schema()),
             metadata,
             footer,
+            state,
             encrypted,
             storage: storage.clone(),
         })

@@ -1,4 +1,5 @@
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -6,7 +7,7 @@ use millstream_compiler::{FineTuning, HeadChoice, LayerInitializer, Loss, Method
 use millstream_pipeline::{Beside, PipelineError, SharedResources, SplitRole, StreamOptions};
 use millstream_schemas::recipe::{AdapterFormat, AverageRecipe, EvaluationInterval, EvaluationRecipe, OrderStrength};
 use millstream_schemas::{
-    AxisLength, BatchSpec, Choice, ImageLayout, Recipe, Standardization, TensorRole, count, shown,
+    AxisLength, BatchSpec, Choice, FileState, ImageLayout, Recipe, Standardization, TensorRole, count, shown,
 };
 use millstream_training::MetricSet;
 use millstream_training::logs::Log;
@@ -85,6 +86,8 @@ pub struct OpenedParts {
     pub(crate) plan: EvaluationPlan,
     /// Which rows statistics of normalizations are computed anew from, where they are.
     pub(crate) statistics: Option<StatisticsRows>,
+    /// The model's file before it was read.
+    model_file: Option<FileState>,
     reports: Arc<DataReports>,
 }
 
@@ -129,9 +132,12 @@ impl Opened {
         refuse_random(&recipe.transforms.evaluate, catalogs)?;
         let has_model =
             |known: &&Self| known.recipe.model.as_ref().is_some_and(|model| model.path == model_recipe.path);
-        let model = match known.filter(has_model) {
-            Some(known) => Arc::clone(&known.model),
-            None => Arc::new(Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?),
+        let (model, model_file) = match known.filter(has_model) {
+            Some(known) => (Arc::clone(&known.model), known.model_file.clone()),
+            None => {
+                let file = FileState::of(&model_recipe.path);
+                (Arc::new(Model::read(&model_recipe.path).map_err(RecipeError::at("model.path"))?), file)
+            }
         };
         let inputs = input_names(&model, !recipe.data.inputs.is_empty())?;
         let images = ImageInputs::of(&model);
@@ -212,6 +218,7 @@ impl Opened {
             took: began.elapsed(),
             plan,
             statistics,
+            model_file,
             reports,
         };
         if parts.steps_per_epoch() == 0 {
@@ -313,6 +320,14 @@ impl OpenedParts {
     /// Which rows statistics of normalizations are computed anew from, in words.
     pub(crate) fn statistics_note(&self) -> Option<String> {
         self.statistics.as_ref().map(|rows| rows.note(&self.recipe, self.evaluations().saturating_sub(1)))
+    }
+
+    /// Whether another file lies now where rows or the model were opened, or none.
+    pub(crate) fn has_changed(&self) -> bool {
+        let is_other_model = |path: &Path| FileState::of(path) != self.model_file;
+        self.recipe.model.as_ref().is_some_and(|model| is_other_model(&model.path))
+            || self.train.dataset.has_changed()
+            || self.evaluation_sources().any(|source| source.dataset.has_changed())
     }
 
     pub(crate) fn evaluation_sources(&self) -> impl Iterator<Item = &RowSource> {

@@ -9,7 +9,7 @@ use millstream_schemas::recipe::{DataRecipe, TransparencyPolicy};
 use millstream_schemas::shown;
 use millstream_schemas::shown_path;
 use millstream_schemas::shown_up_to;
-use millstream_schemas::{BatchSpec, Choice, Recipe, TensorRole};
+use millstream_schemas::{BatchSpec, Choice, Recipe, Standardization, TensorRole};
 use millstream_transforms::Chain;
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,22 @@ struct TensorEncoding {
     shape: Vec<Option<usize>>,
     /// What it learned of the training rows.
     learned: serde_json::Value,
+}
+
+impl TensorEncoding {
+    /// Whether what it learned is done inside the model, which takes numbers as they are.
+    fn is_inside(&self) -> bool {
+        self.learned.is_object() && serde_json::from_value::<Standardization>(self.learned.clone()).is_ok()
+    }
+}
+
+/// What models are brought together by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JoinedBy {
+    /// What they give: each stays as it is.
+    Scores,
+    /// One model is made of their weights, which takes what all of them take.
+    Weights,
 }
 
 impl Preprocessing {
@@ -211,13 +227,28 @@ impl Preprocessing {
         (KEY.to_owned(), serde_json::to_string(self).expect("our own types have string keys"))
     }
 
-    /// Key and value as a model's file has them.
-    pub(crate) fn written(model: &Model) -> Option<(String, String)> {
-        Some((KEY.to_owned(), model.metadata(KEY)?.to_owned()))
+    /// Key and value of one model that holds all of these, which are alike: as the file of the first has them, but for what is inside
+    /// each of them and not the same in all.
+    pub(crate) fn of_all(models: &[&Model]) -> Option<(String, String)> {
+        let text = models.first()?.metadata(KEY)?;
+        if models.iter().filter_map(|model| model.metadata(KEY)).any(|other| other != text)
+            && let Ok(own) = serde_json::from_str::<Self>(text)
+        {
+            return Some(own.without_what_is_inside().metadata());
+        }
+        Some((KEY.to_owned(), text.to_owned()))
+    }
+
+    /// Without what encodings learned that became a part of the model.
+    fn without_what_is_inside(mut self) -> Self {
+        for tensor in self.inputs.values_mut().chain(self.targets.values_mut()).filter(|tensor| tensor.is_inside()) {
+            tensor.learned = serde_json::json!(Standardization::default());
+        }
+        self
     }
 
     /// What two models' files say differently of how rows are prepared, in words; nothing where one of them says nothing.
-    pub(crate) fn difference(first: &Model, other: &Model) -> Option<String> {
+    pub(crate) fn difference(first: &Model, other: &Model, by: JoinedBy) -> Option<String> {
         let (a, b) = (first.metadata(KEY)?, other.metadata(KEY)?);
         if a == b {
             return None;
@@ -225,6 +256,15 @@ impl Preprocessing {
         let read = |text: &str| serde_json::from_str::<Self>(text).ok();
         let (Some(a), Some(b)) = (read(a), read(b)) else {
             return Some(format!("what their files say of it (`{KEY}`) is not the same, and not read"));
+        };
+        a.difference_from(b, by)
+    }
+
+    /// What another says differently of how rows are prepared, in words.
+    pub(crate) fn difference_from(self, other: Self, by: JoinedBy) -> Option<String> {
+        let (a, b) = match by {
+            JoinedBy::Weights => (self, other),
+            JoinedBy::Scores => (self.without_what_is_inside(), other.without_what_is_inside()),
         };
         let found = chain_differences(&a.transforms, &b.transforms, "the first is evaluated with", "this one with");
         if let Some(first) = found.into_iter().next() {
@@ -331,6 +371,31 @@ fn caption(spec: &Choice) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn members_that_standardize_inside_by_rows_of_their_own_are_alike_unless_their_weights_are_averaged() {
+        let of = |learned: serde_json::Value| -> Preprocessing {
+            let encoding = json!({"number": {"column": "weight", "standardize": true}});
+            let input = json!({"encoding": encoding, "shape": [1], "learned": learned});
+            let transparency = TransparencyPolicy::default();
+            let whole =
+                json!({"version": 2, "inputs": {"weight": input}, "transparency": transparency, "transforms": []});
+            serde_json::from_value(whole).unwrap()
+        };
+        let scale = |mean: f32| json!({"fill": [mean], "scale": [[mean], [1.0]]});
+        for (a, b, [scores, weights]) in [
+            (scale(1.0), scale(1.0), [false, false]),
+            (scale(1.0), scale(2.0), [false, true]),
+            (json!(["a", "b"]), json!(["a", "c"]), [true, true]),
+            (json!({"vocabulary": ["a"]}), json!({"vocabulary": ["b"]}), [true, true]),
+        ] {
+            for (by, differs) in [(JoinedBy::Scores, scores), (JoinedBy::Weights, weights)] {
+                let found = of(a.clone()).difference_from(of(b.clone()), by);
+                assert_eq!(found.is_some(), differs, "{a} {b} {by:?}: {found:?}");
+            }
+        }
+        assert_eq!(of(scale(1.0)).without_what_is_inside().learned_values(), json!({"weight": {}}));
+    }
 
     #[test]
     fn chains_are_compared_by_what_they_do() {

@@ -1,9 +1,13 @@
 //! What is said of a search to people who were not there: of which rows and model its trials are, by which bounds, and how it is made again.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use serde_json::Value;
 
+use crate::dataset;
 use crate::search::{OPEN, arguments, outcome, status};
-use crate::workplace::{Ran, Workplace, has_runtime, text};
+use crate::workplace::{Ran, Workplace, forget_wishes_about_colour, has_runtime, text};
 
 /// Two rates, one epoch.
 const TWO: [&str; 4] = [
@@ -58,6 +62,51 @@ fn evaluation_rows_that_are_others_in_the_middle_of_a_study_are_refused_until_th
     assert!(told.replace('\n', " ").contains("trial 1 is of other evaluation rows"), "{told}");
     assert!(card(&place, "study").contains("trial 1 is of other evaluation rows"));
     assert_eq!(ledger(&place, "study")["study"]["about"]["differences"][0]["trials"], serde_json::json!([1]));
+}
+
+#[test]
+fn evaluation_rows_that_are_replaced_between_the_trials_of_one_process_are_not_ranked_with_the_others() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let mut rows = dataset::rows(100, 18);
+    rows.iter_mut().for_each(|row| row.label = (row.label + 1) % 3);
+    dataset::write(&place.path("others.parquet"), &rows);
+    let (then, others) = (place.read("test.parquet"), place.read("others.parquet"));
+    assert_eq!(then.len(), others.len(), "the labels alone are others");
+    let mut line = arguments("run", &OPEN);
+    line.push("--json");
+    let mut command = place.command(&line);
+    forget_wishes_about_colour(&mut command);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let mut events = BufReader::new(child.stdout.take().unwrap());
+    let mut event = String::new();
+    while !event.contains("\"trial_ended\"") {
+        event.clear();
+        assert_ne!(events.read_line(&mut event).unwrap(), 0, "the search ended before its first trial");
+    }
+    std::fs::rename(place.path("others.parquet"), place.path("test.parquet")).unwrap();
+    std::io::copy(&mut events, &mut std::io::sink()).unwrap();
+    let ended = Ran::of(child.wait_with_output().unwrap());
+    ended.failed_with(&["of the study in", "`data.evaluate` holds something else now"]);
+    let left = status(&place, "study");
+    let states: Vec<&str> =
+        left["trials"].as_array().unwrap().iter().map(|trial| trial["state"].as_str().unwrap()).collect();
+    assert!(states[0] == "complete" && !states.contains(&"failed") && states.contains(&"waiting"), "{states:?}");
+    // put back, the trial that was under way begins anew, and all are as if nothing had been
+    std::fs::write(place.path("test.parquet"), then).unwrap();
+    place.run(&["search", "resume", "study"]).done();
+    let whole: Vec<&str> = OPEN
+        .iter()
+        .map(|change| if *change == "output.folder=study" { "output.folder=whole" } else { *change })
+        .collect();
+    place.run(&arguments("run", &whole)).done();
+    let values = |study: &str| -> Vec<Value> {
+        let study = status(&place, study);
+        study["trials"].as_array().unwrap().iter().map(|trial| trial["values"].clone()).collect()
+    };
+    assert_eq!(values("study"), values("whole"));
 }
 
 #[test]

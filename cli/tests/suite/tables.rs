@@ -111,3 +111,32 @@ fn rows_that_lack_a_category_are_evaluated_by_what_the_training_rows_have_taught
     // As of all islands, these are read with the places of all three.
     assert!(evaluation["accuracy"].as_f64().unwrap() > 0.97 && evaluation["rows"] == 47, "{evaluation}");
 }
+
+#[test]
+fn members_on_folds_standardize_each_by_its_own_rows_and_become_one_model() {
+    let Some(_) = corpus().filter(|_| has_runtime()) else { return };
+    let (recipe, folder) = example("tables/breast-cancer.yaml");
+    let network = folder.path().join("network.onnx");
+    table_network(&network, &[("measurements", 30)], 2);
+    let (path, members) = (set("model.path", &network), folder.path().join("members"));
+    let way = ["--folds", "3", "--stratify", "label", "--set", &path, "--set", "training.epochs=10"];
+    let line = [&["ensemble", "members", text(&recipe), "-o", text(&members)], &way[..]].concat();
+    let said = millstream(&line).done();
+    assert!(said.contains("fold-3"), "{said}");
+    let run = |model: &Path| -> f64 {
+        let line = ["evaluate", text(&recipe), "--set", &path, "--model", text(model), "--json"];
+        let found: Value = serde_json::from_str(millstream(&line).done().trim()).unwrap();
+        found["evaluation"]["accuracy"].as_f64().unwrap()
+    };
+    assert!(run(&members.join("model.onnx")) > 0.9);
+    let parts = ["fold-1", "fold-2", "fold-3"].map(|name| members.join(name));
+    let fitted = folder.path().join("fitted");
+    let mut line = vec!["ensemble", "fit"];
+    line.extend(parts.iter().map(|part| text(part)));
+    millstream(&[&line[..], &["--method", "probability", "-o", text(&fitted)]].concat()).done();
+    assert!(run(&fitted.join("ensemble.onnx")) > 0.9);
+    // a mean of weights has one set of statistics only
+    let mean = folder.path().join("mean");
+    millstream(&[&line[..], &["--method", "uniform_soup", "-o", text(&mean)]].concat())
+        .failed_with(&["its rows are prepared otherwise", "measurements"]);
+}

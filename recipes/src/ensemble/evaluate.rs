@@ -41,7 +41,7 @@ pub fn evaluate(options: &EvaluateOptions) -> Result<EnsembleReport, RecipeError
         return Err(RecipeError::ensemble(&options.folder.0, message));
     }
     let opened = members::reopen(&fitted, &options.folder, &options.catalogs)?;
-    let scores = aligned(&opened, &[], &options.predictions, options.memory)?;
+    let (scores, _) = aligned(&opened, &[], &options.predictions, options.memory)?;
     let chosen = Some(options.metrics.as_slice()).filter(|metrics| !metrics.is_empty());
     let metrics = metric_set(
         &scores,

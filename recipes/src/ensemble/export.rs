@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use millstream_compiler::Model;
 use millstream_compiler::fused::{FuseOptions, Member, fuse};
 use millstream_compiler::losses::PredictionKind;
 use millstream_schemas::{Choice, ScoresOf, files, grouped, shown, shown_path};
@@ -11,7 +12,7 @@ use super::files::EnsembleFolder;
 use super::members::{self, Opened};
 use super::soups::averaged;
 use crate::calibrated::THRESHOLDS;
-use crate::preprocessing::Preprocessing;
+use crate::preprocessing::{JoinedBy, Preprocessing};
 use crate::{Catalogs, RecipeError, labels_file};
 
 /// Key of the metadata that says what a model was made of.
@@ -54,7 +55,11 @@ pub struct ExportReport {
 pub fn export(options: &ExportOptions) -> Result<ExportReport, RecipeError> {
     let fitted = options.folder.read()?;
     let opened = members::reopen(&fitted, &options.folder, &options.catalogs)?;
-    members::require_alike(&opened)?;
+    let joined_by = match &fitted.model {
+        FittedModel::Combination(_) => JoinedBy::Scores,
+        FittedModel::MeanOfWeights(_) => JoinedBy::Weights,
+    };
+    members::require_alike(&opened, joined_by)?;
     let output = options.output.clone().unwrap_or_else(|| options.folder.model());
     let metadata = metadata(&opened, &fitted.method, &fitted.classes);
     write_model(&fitted, &opened, options.flips, &metadata, &output, &options.catalogs)
@@ -64,7 +69,8 @@ pub fn export(options: &ExportOptions) -> Result<ExportReport, RecipeError> {
 pub(super) fn metadata(opened: &[Opened], method: &Choice, classes: &[String]) -> Vec<(String, String)> {
     let names: Vec<&str> = opened.iter().map(|member| member.name.as_str()).collect();
     let mut metadata = vec![(ENSEMBLE.to_owned(), json!({ "method": method, "members": names }).to_string())];
-    metadata.extend(opened.first().and_then(|first| Preprocessing::written(&first.model)));
+    let models: Vec<&Model> = opened.iter().map(|member| &member.model).collect();
+    metadata.extend(Preprocessing::of_all(&models));
     if !classes.is_empty() {
         metadata.push((
             labels_file::KEY.to_owned(),

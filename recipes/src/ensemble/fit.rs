@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use millstream_pipeline::predictions_header;
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::recipe::ByteSize;
-use millstream_schemas::{Choice, Fingerprint, Recipe, ScoresOf};
+use millstream_schemas::{Choice, Fingerprint, Recipe, ScoresOf, count, grouped};
 use millstream_training::MetricSet;
 use millstream_training::ensembles::{self, Ensemble, FittedEnsemble, MemberScores, NoSoups, Soups};
 use millstream_training::metrics::Bootstrap;
@@ -12,10 +12,12 @@ use serde::Serialize;
 use super::chosen_by;
 use super::ensemble_origin::{EnsembleOrigin, FitRequest, RequestedMember};
 use super::export::{ExportReport, metadata, write_model};
-use super::files::EnsembleFolder;
+use super::files::{EnsembleFolder, MEMBERS};
 use super::members::{self, Opened, read_recipe};
 use super::soups::RecipeSoups;
 use crate::origin::Origin;
+use crate::preprocessing::JoinedBy;
+use crate::run_folder::RunFolder;
 use crate::{Catalogs, Events, RecipeError, Stop, labels_file, moment};
 
 /// Which models to make one of, and how.
@@ -77,8 +79,9 @@ pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result
     let method = Ensemble::choose(&options.catalogs.ensembles, &options.method, "--method")?;
     let opened = members::open(&options.members, options.output_name.as_deref(), &options.catalogs)?;
     require_others(&opened, &options.folder)?;
-    let alike = members::require_alike(&opened)?;
-    let scores = aligned(&opened, &options.members, &options.predictions, options.memory)?;
+    let joined_by = if method.averages_weights() { JoinedBy::Weights } else { JoinedBy::Scores };
+    let alike = members::require_alike(&opened, joined_by)?;
+    let (scores, of_rows) = aligned(&opened, &options.members, &options.predictions, options.memory)?;
     // before anything is fitted, so that it says which files were read
     let request = request(options, &opened)?;
     let metrics = metrics(&scores, options)?;
@@ -111,7 +114,7 @@ pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result
         }
         None => FittedEnsemble::fit(described, &scores, &fit_options, &mut NoSoups)?,
     };
-    fitted.notes.extend(alike);
+    fitted.notes.extend(alike.into_iter().chain(of_rows));
     fitted.notes.extend(chosen_by::notes(&opened, &scores)?);
     let exported = write_model(&fitted, &opened, options.flips, &metadata, &options.folder.model(), &options.catalogs)?;
     fitted.notes.extend(exported.notes.iter().cloned());
@@ -137,13 +140,14 @@ fn require_others(members: &[Opened], folder: &EnsembleFolder) -> Result<(), Rec
     }
 }
 
-/// What the members gave, in the same order of rows.
+/// What the members gave, in the same order of rows, and what is to be said of rows that are left out. Folders of members, each of which
+/// answers for what it was not trained on, need not all have the same, unless files are named.
 pub(super) fn aligned(
     opened: &[Opened],
     given: &[PathBuf],
     predictions: &[PathBuf],
     memory: ByteSize,
-) -> Result<MemberScores, RecipeError> {
+) -> Result<(MemberScores, Option<String>), RecipeError> {
     if predictions.len() != opened.len() && !(predictions.is_empty() && given.len() == opened.len()) {
         let message =
             format!("{} files for {} members; give one for each, in the same order", predictions.len(), opened.len());
@@ -155,7 +159,23 @@ pub(super) fn aligned(
         let path = predictions_of(member, at, given, predictions);
         found.push((member.name.clone(), member.predictions(&path, each)?));
     }
-    Ok(MemberScores::align(found)?)
+    let is_of_members = |member: &Opened| {
+        let folder = member.path.parent().map(|folder| RunFolder(folder.to_owned()));
+        folder.is_some_and(|folder| folder.model() == member.path && folder.0.join(MEMBERS).exists())
+    };
+    if !predictions.is_empty() || !opened.iter().any(is_of_members) {
+        return Ok((MemberScores::align(found)?, None));
+    }
+    let (scores, left_out) = MemberScores::align_common(found)?;
+    let note = (left_out > 0).then(|| {
+        format!(
+            "measured on the {} that all members answer for; {} that not all have {} left out",
+            count(scores.rows().len() as u64, "row"),
+            grouped(left_out),
+            if left_out == 1 { "is" } else { "are" }
+        )
+    });
+    Ok((scores, note))
 }
 
 /// Where what a member gave lies.

@@ -10,7 +10,7 @@ use millstream_schemas::{Predictions, Recipe, shown, shown_path};
 use millstream_training::ensembles::{EnsembleMember, FittedEnsemble};
 
 use super::files::EnsembleFolder;
-use crate::preprocessing::{self, Preprocessing};
+use crate::preprocessing::{self, JoinedBy, Preprocessing};
 use crate::run_folder::RunFolder;
 use crate::{Catalogs, RecipeError, labels_file, load};
 
@@ -151,12 +151,12 @@ pub(super) fn open(paths: &[PathBuf], output: Option<&str>, catalogs: &Catalogs)
 ///
 /// # Errors
 /// They are to be prepared otherwise, or are of other classes: one graph could not be right for all.
-pub(super) fn require_alike(members: &[Opened]) -> Result<Vec<String>, RecipeError> {
+pub(super) fn require_alike(members: &[Opened], by: JoinedBy) -> Result<Vec<String>, RecipeError> {
     let Some((first, others)) = members.split_first() else { return Ok(Vec::new()) };
     let mut notes = Vec::new();
     let labels = labels_file::of_model(&first.model, &first.path)?;
     for member in others {
-        if let Some(difference) = Preprocessing::difference(&first.model, &member.model) {
+        if let Some(difference) = Preprocessing::difference(&first.model, &member.model, by) {
             let message = format!("its rows are prepared otherwise than those of {}: {difference}", shown(&first.name));
             return Err(RecipeError::ensemble(&member.path, message));
         }

@@ -6,7 +6,7 @@ use millstream_compiler::fused::{FuseOptions, Member, fuse};
 use millstream_compiler::losses::PredictionKind;
 use millstream_pipeline::{Dataset, PredictionWriter, SplitRole, predictions_header, read_predictions};
 use millstream_schemas::recipe::{ByteSize, Patterns};
-use millstream_schemas::{Choice, Fingerprint, Recipe, RowId, files, shown_path};
+use millstream_schemas::{Choice, Fingerprint, Recipe, RowId, files, shown, shown_path};
 use millstream_training::Until;
 use millstream_training::ensembles::MemberScores;
 use millstream_training::metrics::FigureKind;
@@ -24,6 +24,7 @@ use crate::evaluate::{EvaluateOptions, evaluate};
 use crate::frozen_prefix::RowIndex;
 use crate::imported::with_imported_rows;
 use crate::made_of::fixed;
+use crate::preprocessing::{JoinedBy, Preprocessing};
 use crate::run_folder::RunFolder;
 use crate::search::{Pool, finished};
 use crate::{Catalogs, Event, Events, RecipeError, RunOptions, StartMode, Stop, labels_file};
@@ -64,6 +65,7 @@ pub fn train_members(
     let made_of = begin(&recipe, &dataset, options)?;
     let parts = options.sampling.rows(&dataset, &options.folder.join("rows"))?;
     let pool = Pool::new(&options.catalogs);
+    require_alike_inputs(&recipe, &parts, &pool, &options.folder)?;
     let total = parts.len();
     let (mut files, mut first) = (Vec::with_capacity(total), None);
     for (at, part) in parts.iter().enumerate() {
@@ -98,6 +100,29 @@ fn require_answers(recipe: &Recipe, catalogs: &Catalogs) -> Result<(), RecipeErr
     };
     let message = format!("members answer with classes, labels or numbers, and a model of this loss gives {what}");
     Err(RecipeError::mismatch("training.loss", message))
+}
+
+/// Refuses parts of which encodings learn otherwise, before anything is trained: one graph could not be right for all members.
+fn require_alike_inputs(recipe: &Recipe, parts: &[MemberRows], pool: &Pool, folder: &Path) -> Result<(), RecipeError> {
+    let mut first: Option<(&str, Preprocessing)> = None;
+    for part in parts {
+        let opened = pool.opened(&recipe_of(recipe, part, folder)?)?;
+        let own = Preprocessing::of(&opened.recipe, &opened.train, &opened.spec, opened.loss.reads());
+        let Some((name, of_first)) = &first else {
+            first = Some((part.name.as_str(), own));
+            continue;
+        };
+        if let Some(difference) = of_first.clone().difference_from(own, JoinedBy::Scores) {
+            let message = format!(
+                "the rows of {} would be prepared otherwise than those of {}: {difference}; divide the rows otherwise, by \
+                 `--stratify` or `--seed`, so that all parts hold the same values",
+                shown(&part.name),
+                shown(name)
+            );
+            return Err(RecipeError::mismatch("data.train", message));
+        }
+    }
+    Ok(())
 }
 
 /// Notes what the folder is of and gives that, or refuses one that is of something else.
@@ -254,7 +279,7 @@ fn report(
 ) -> Result<MembersReport, RecipeError> {
     let paths: Vec<PathBuf> = held_out.iter().map(|own| options.folder.join(&own.member)).collect();
     let opened = members::open(&paths, None, &options.catalogs)?;
-    members::require_alike(&opened)?;
+    members::require_alike(&opened, JoinedBy::Scores)?;
     let header = &held_out[0].predictions.header;
     let reads = reads(header.scores_of);
     let classes = header.classes.clone();

@@ -29,7 +29,9 @@ fn mean_interval(values: &[f64]) -> Option<[f64; 2]> {
     let mean = values.iter().sum::<f64>() / count;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
     let half = student(values.len().checked_sub(1)?)? * (variance / count).sqrt();
-    half.is_finite().then_some([mean - half, mean + half])
+    // runs that are equal say nothing of how far others would lie apart
+    let are_equal = values.iter().all(|value| *value == values[0]);
+    (half.is_finite() && !are_equal).then_some([mean - half, mean + half])
 }
 
 /// The point that 97.5 % of Student's distribution of so many degrees of freedom lie below.
@@ -75,7 +77,9 @@ mod tests {
             let got = mean_interval(values).unwrap();
             assert!((got[0] - wanted[0]).abs() < 1e-3 && (got[1] - wanted[1]).abs() < 1e-3, "{got:?}");
         }
-        assert_eq!(mean_interval(&[0.5]), None);
+        for values in [&[0.5][..], &[0.9, 0.9], &[0.1, 0.1, 0.1]] {
+            assert_eq!(mean_interval(values), None, "{values:?}");
+        }
         assert!((student(60).unwrap() - 2.000).abs() < 1e-3 && (student(120).unwrap() - 1.980).abs() < 1e-3);
     }
 }

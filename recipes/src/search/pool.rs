@@ -57,18 +57,24 @@ impl Pool {
 
     /// Opens and compiles, as far as that was not done before.
     pub(crate) fn compiled(&self, recipe: &Recipe) -> Result<Compiled, RecipeError> {
-        let opened = self.opened(recipe)?;
-        held(&self.counts).runs += 1;
-        let found = findings(&opened)?;
-        Compiled::of(&opened, found, |opened| self.program(opened))
+        self.compiled_of(&self.opened(recipe)?)
     }
 
-    /// Opens data and model, as far as that was not done before. Two that want the same wait for each other, so that it is opened once.
+    /// Compiles what is opened, as far as that was not done before.
+    pub(crate) fn compiled_of(&self, opened: &Opened) -> Result<Compiled, RecipeError> {
+        held(&self.counts).runs += 1;
+        let found = findings(opened)?;
+        Compiled::of(opened, found, |opened| self.program(opened))
+    }
+
+    /// Opens data and model, as far as that was not done before and the same files lie there still. Two that want the same wait for each other, so that it is opened once.
     pub(crate) fn opened(&self, recipe: &Recipe) -> Result<Opened, RecipeError> {
         let mut known = held(&self.opened);
         for at in (0..known.len()).rev() {
             match known[at].with(recipe) {
                 Err(RecipeError::OpenedOtherwise { .. }) => {}
+                // fingerprints are remembered, so that what was opened would go on to say what lay there then
+                Ok(found) if found.has_changed() => drop(known.remove(at)),
                 Ok(found) => {
                     let newest = known.remove(at);
                     known.push(newest);
@@ -77,7 +83,8 @@ impl Pool {
                 Err(error) => return Err(error),
             }
         }
-        let opened = Opened::open_beside(recipe, &self.catalogs, known.last())?;
+        let beside = known.last().filter(|newest| !newest.has_changed());
+        let opened = Opened::open_beside(recipe, &self.catalogs, beside)?;
         held(&self.counts).opened += 1;
         if known.len() == MOST {
             known.remove(0);

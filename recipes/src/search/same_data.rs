@@ -200,14 +200,42 @@ pub(super) fn or_changed(
     }
     let first = known.runs.into_iter().find(|first| first.run.as_deref() == run.name);
     let Some(RunFingerprints { targets: Some(targets), made_of, .. }) = first else { return error };
+    differing(folder, run, recipe, &targets, made_of).unwrap_or(error)
+}
+
+/// That rows or the model of a run are others now than when these were opened: what it gave, or why it failed, is then of neither. As long
+/// as the files are the same by size and time, nothing is read.
+pub(super) fn changed_meanwhile(
+    folder: &StudyFolder,
+    run: NextRun<'_>,
+    opened: &Opened,
+    made_of: &MadeOf,
+) -> Option<RecipeError> {
+    if !opened.has_changed() {
+        return None;
+    }
+    let targets = opened.train.encoders.columns_of(TensorRole::Target);
+    differing(folder, run, &opened.recipe, &targets, prints_of(made_of))
+}
+
+/// The first place of a recipe that holds something else than these fingerprints say, the values of the columns `targets` among them.
+fn differing(
+    folder: &StudyFolder,
+    run: NextRun<'_>,
+    recipe: &Recipe,
+    targets: &[String],
+    made_of: BTreeMap<String, String>,
+) -> Option<RecipeError> {
     let rows = |patterns: &[String], role| -> Result<(Fingerprint, Option<NotedFiles>), RecipeError> {
         let (dataset, _) = NamedRows::of(&recipe.data, patterns, &recipe.output.folder).open(role)?;
-        Ok((dataset.fingerprint_with(&targets)?, Some(NotedFiles::of(&dataset))))
+        Ok((dataset.fingerprint_with(targets)?, Some(NotedFiles::of(&dataset))))
     };
     for (what, then) in made_of {
-        let now = match (what.as_str(), &recipe.data.evaluate, &recipe.model) {
+        let set = what.strip_prefix("evaluation.sets.").and_then(|name| recipe.evaluation.sets.get(name));
+        let evaluated = if what == "data.evaluate" { recipe.data.evaluate.as_ref() } else { set };
+        let now = match (what.as_str(), evaluated, &recipe.model) {
+            (_, Some(evaluated), _) => rows(evaluated, SplitRole::Evaluate),
             ("data.train", ..) => rows(&recipe.data.train, SplitRole::Train),
-            ("data.evaluate", Some(evaluate), _) => rows(evaluate, SplitRole::Evaluate),
             ("model.path", _, Some(model)) => match Model::read(&model.path) {
                 Ok(model) => Ok((model.fingerprint().clone(), None)),
                 Err(error) => Err(error.into()),
@@ -219,10 +247,10 @@ pub(super) fn or_changed(
             Err(error) => (shown(with_causes(&error)), None),
         };
         if now != then {
-            return changed(folder, run, &what, [&then, &now], files.as_ref());
+            return Some(changed(folder, run, &what, [&then, &now], files.as_ref()));
         }
     }
-    error
+    None
 }
 
 /// Places of the recipe that hold something else now than when a trial was trained, by what its first run has noted; of a trial that was

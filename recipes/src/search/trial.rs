@@ -14,16 +14,18 @@ use super::interval::interval;
 use super::open_recipe::OpenRecipe;
 use super::parts::{self, Part};
 use super::pool::Pool;
-use super::same_data::{NextRun, is_begun_on_others, or_changed, require_same};
+use super::same_data::{NextRun, changed_meanwhile, is_begun_on_others, or_changed, require_same};
 use super::search_event::{SearchEvent, SearchEvents};
 use super::study_folder::StudyFolder;
 use super::work::has_figures;
 use crate::error::with_causes;
 use crate::imported::Imports;
+use crate::made_of::MadeOf;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
+use crate::run_logs;
 use crate::unless_stopped::unless_stopped;
-use crate::{Event, RecipeError, Resources, Run, RunOptions, RunState, StartMode, Stop};
+use crate::{Catalogs, Event, RecipeError, Resources, Run, RunOptions, RunState, StartMode, Stop};
 
 /// Between two looks at a folder that another process is about to leave.
 const GLANCE: Duration = Duration::from_millis(200);
@@ -157,7 +159,32 @@ impl Worker<'_, '_> {
             }
             return Ok(PartEnd::Done(Box::new(record)));
         }
-        let Some(mut run) = self.start(number, part, &folder)? else { return Ok(PartEnd::Interrupted) };
+        let Some((run, made_of)) = self.start(number, part, &folder)? else { return Ok(PartEnd::Interrupted) };
+        let opened = run.compiled().opened().clone();
+        let ended = self.to_its_end(number, part, run, reports, told);
+        if let Ok(PartEnd::Stopped | PartEnd::Paused | PartEnd::Interrupted) | Err(RecipeError::Search(_)) = &ended {
+            return ended;
+        }
+        // Nothing is ranked that came of rows which were replaced under it, nor are its values at fault where it has failed of that.
+        let changed = self.with_next(number, part, |next| changed_meanwhile(self.folder, next, &opened, &made_of));
+        match changed {
+            None => ended,
+            Some(changed) => {
+                discard(&folder, &opened.catalogs)?;
+                Err(changed)
+            }
+        }
+    }
+
+    /// Goes on with a run until it ends.
+    fn to_its_end(
+        &self,
+        number: u64,
+        part: &Part,
+        mut run: Run,
+        reports: bool,
+        mut told: Told,
+    ) -> Result<PartEnd, RecipeError> {
         let mut events = self.events_of(number, part);
         loop {
             let progress = run.progress();
@@ -184,18 +211,32 @@ impl Worker<'_, '_> {
         if summary.interrupted {
             return Ok(PartEnd::Interrupted);
         }
-        Ok(PartEnd::Done(Box::new(read_record(&folder)?)))
+        Ok(PartEnd::Done(Box::new(read_record(&RunFolder(part.recipe.output.folder.clone()))?)))
     }
 
-    /// Starts a run; none where somebody asked for an end before it was opened, or before another process has left its folder.
-    fn start(&self, number: u64, part: &Part, folder: &RunFolder) -> Result<Option<Run>, RecipeError> {
-        let (trials, has_figures, has_reports, worker) = {
+    /// Hands on what is to be known of a run that is about to begin, or has.
+    fn with_next<T>(&self, number: u64, part: &Part, then: impl FnOnce(NextRun<'_>) -> T) -> T {
+        let (trials, has_figures, worker) = {
             let shared = self.study();
-            let (study, worker) = (shared.study(), shared.worker().to_owned());
-            let has_reports = !study.trials()[number as usize].reports.is_empty();
-            (study.trials().len() as u64, has_figures(study), has_reports, worker)
+            (shared.study().trials().len() as u64, has_figures(shared.study()), shared.worker().to_owned())
         };
-        let next = NextRun { trial: number, name: part.name.as_deref(), trials, worker: &worker, has_figures };
+        then(NextRun { trial: number, name: part.name.as_deref(), trials, worker: &worker, has_figures })
+    }
+
+    /// Starts a run, and gives what it is made of; none where somebody asked for an end before it was opened, or before another process has
+    /// left its folder.
+    fn start(&self, number: u64, part: &Part, folder: &RunFolder) -> Result<Option<(Run, MadeOf)>, RecipeError> {
+        self.with_next(number, part, |next| self.started(part, folder, next))
+    }
+
+    fn started(
+        &self,
+        part: &Part,
+        folder: &RunFolder,
+        next: NextRun<'_>,
+    ) -> Result<Option<(Run, MadeOf)>, RecipeError> {
+        let number = next.trial;
+        let has_reports = !self.study().study().trials()[number as usize].reports.is_empty();
         let study = || -> Result<Study, RecipeError> { Ok(self.study().refresh()?.clone()) };
         let (pool, recipe) = (Arc::clone(self.pool), part.recipe.clone());
         let opened = match unless_stopped(self.stop, move || pool.opened(&recipe)) {
@@ -204,10 +245,12 @@ impl Worker<'_, '_> {
         };
         let made_of = require_same(self.folder, self.open, next, &opened, study)?;
         let is_of_others = !has_reports && is_begun_on_others(self.folder, self.open, next, &made_of);
-        let (pool, recipe) = (Arc::clone(self.pool), part.recipe.clone());
-        let compiled = match unless_stopped(self.stop, move || pool.compiled(&recipe)) {
+        let or_changed_since = |error| changed_meanwhile(self.folder, next, &opened, &made_of).unwrap_or(error);
+        // what was found to be the same, and not what may lie there since
+        let (pool, of) = (Arc::clone(self.pool), opened.clone());
+        let compiled = match unless_stopped(self.stop, move || pool.compiled_of(&of)) {
             Err(RecipeError::Stopped) => return Ok(None),
-            compiled => compiled?,
+            compiled => compiled.map_err(or_changed_since)?,
         };
         let mut options = RunOptions {
             start: match folder.recipe().exists() {
@@ -221,7 +264,7 @@ impl Worker<'_, '_> {
         };
         loop {
             match compiled.run_unless(self.stop, &options, &mut self.events_of(number, part)) {
-                Ok(run) => return Ok(Some(run)),
+                Ok(run) => return Ok(Some((run, made_of.clone()))),
                 Err(RecipeError::Stopped) => return Ok(None),
                 // It was taken for lost, and notices that with its next report.
                 Err(RecipeError::FolderBusy { .. }) if !self.stop.is_requested() => std::thread::sleep(GLANCE),
@@ -229,7 +272,7 @@ impl Worker<'_, '_> {
                 Err(RecipeError::NoWholeCheckpoint { .. }) if options.start == StartMode::Resume => {
                     options.start = StartMode::Overwrite;
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(or_changed_since(error)),
             }
         }
     }
@@ -313,6 +356,15 @@ struct Told(usize);
 pub(crate) fn finished(folder: &RunFolder) -> Option<RunRecord> {
     let record = read_record(folder).ok()?;
     (record.ending == "finished" && folder.model().exists()).then_some(record)
+}
+
+/// Deletes what a run has written of which nothing can be used, so that its trial begins anew; what another process works on stays.
+fn discard(folder: &RunFolder, catalogs: &Catalogs) -> Result<(), RecipeError> {
+    match folder.lock() {
+        Ok(_locked) => folder.forget(&run_logs::files(folder, catalogs)),
+        Err(RecipeError::FolderBusy { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether the next trial would fail for it as well, whatever its values are.

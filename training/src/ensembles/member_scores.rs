@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use millstream_compiler::losses::PredictionKind;
 use millstream_schemas::{Fingerprint, PredictionTargets, Predictions, RowId, ScoresOf, Tensor, count, shown};
@@ -99,6 +99,34 @@ impl MemberScores {
             scores,
             targets,
         })
+    }
+
+    /// As [`MemberScores::align`], of the rows alone that all members have, and how many others are left out: of those that answer for what
+    /// they were not trained on, each has rows of its own.
+    ///
+    /// # Errors
+    /// As [`MemberScores::align`], and no row is in all.
+    pub fn align_common(mut members: Vec<(String, Predictions)>) -> Result<(Self, u64), TrainingError> {
+        let mut held: HashMap<RowId, usize> = HashMap::new();
+        for (name, own) in &members {
+            require_whole(name, own)?;
+            let rows: HashSet<&RowId> = own.rows.iter().collect();
+            if rows.len() != own.rows.len() {
+                return Err(refused(name, "a row is in it twice".into()));
+            }
+            for row in rows {
+                *held.entry(row.clone()).or_default() += 1;
+            }
+        }
+        let all = held.len();
+        held.retain(|_, count| *count == members.len());
+        if let (true, Some((name, _))) = (held.is_empty(), members.last()) {
+            return Err(refused(name, "no row is in it that all others have; predict all with the same data".into()));
+        }
+        for (_, own) in &mut members {
+            retain(own, |row| held.contains_key(row));
+        }
+        Ok((Self::align(members)?, (all - held.len()) as u64))
     }
 
     /// How many members there are.
@@ -345,6 +373,23 @@ fn require_whole(name: &str, own: &Predictions) -> Result<(), TrainingError> {
     Err(refused(name, message.into()))
 }
 
+/// Keeps some of the rows of what is whole, in their order.
+fn retain(own: &mut Predictions, is_kept: impl Fn(&RowId) -> bool) {
+    let columns = own.header.columns;
+    let kept: Vec<usize> = (0..own.rows.len()).filter(|row| is_kept(&own.rows[*row])).collect();
+    let of = |all: &[f32]| -> Vec<f32> {
+        kept.iter().flat_map(|row| all[row * columns..(row + 1) * columns].iter().copied()).collect()
+    };
+    own.scores = of(&own.scores);
+    own.targets = match &own.targets {
+        PredictionTargets::Classes(classes) => {
+            PredictionTargets::Classes(kept.iter().map(|row| classes[*row]).collect())
+        }
+        PredictionTargets::Numbers(numbers) => PredictionTargets::Numbers(of(numbers)),
+    };
+    own.rows = kept.iter().map(|row| own.rows[*row].clone()).collect();
+}
+
 fn require_same_classes(
     (first_name, first): (&str, &Predictions),
     (name, own): (&str, &Predictions),
@@ -428,6 +473,24 @@ pub(super) mod tests {
         let part = aligned.of_rows(&[2, 0]);
         assert_eq!((part.scores(1), part.rows()[0].row), ([50.0, 60.0, 10.0, 20.0].as_slice(), 2));
         assert_eq!(part.targets(), &PredictionTargets::Classes(vec![0, 0]));
+    }
+
+    #[test]
+    fn members_that_answer_for_rows_of_their_own_are_held_against_each_other_on_those_that_all_have() {
+        let mut other = three();
+        other.rows[0].row = 7;
+        other.rows.swap(1, 2);
+        other.scores = vec![70.0, 80.0, 50.0, 60.0, 30.0, 40.0];
+        other.targets = PredictionTargets::Classes(vec![1, 0, 1]);
+        let common = |other: Predictions| MemberScores::align_common(vec![("a".into(), three()), ("b".into(), other)]);
+        let (aligned, left_out) = common(other.clone()).unwrap();
+        assert_eq!((aligned.rows().len(), left_out), (2, 2));
+        assert_eq!((aligned.scores(0), aligned.scores(1)), (&[3.0, 4.0, 5.0, 6.0][..], &[30.0, 40.0, 50.0, 60.0][..]));
+        assert_eq!(aligned.targets(), &PredictionTargets::Classes(vec![1, 0]));
+        assert_eq!(common(three()).unwrap().1, 0);
+        other.rows.iter_mut().for_each(|row| row.row += 10);
+        let message = common(other).unwrap_err().to_string();
+        assert!(message.contains("b: no row is in it that all others have"), "{message}");
     }
 
     #[test]
