@@ -43,7 +43,10 @@ pub fn header(bytes: &[u8]) -> Result<Header, DecodeError> {
             Ok(format) => raster::header(bytes, format)?,
             Err(_) => {
                 let start: String = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-                return Err(DecodeError::Format(format!("it starts with the bytes {start}")));
+                let unknown = || format!("it starts with the bytes {start}");
+                return Err(DecodeError::Format(
+                    other_format(bytes).map_or_else(unknown, |name| format!("{name} is not read")),
+                ));
             }
         };
         let (width, height) = header.stored;
@@ -52,6 +55,19 @@ pub fn header(bytes: &[u8]) -> Result<Header, DecodeError> {
             sides.contains(&width) && sides.contains(&height) && u64::from(width) * u64::from(height) <= MOST_PIXELS;
         if fits { Ok(header) } else { Err(DecodeError::Size { width, height }) }
     })
+}
+
+/// The name of a format that the decoders do not know, by the first bytes.
+fn other_format(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', b'f' | b's', ..] => Some("AVIF"),
+        [_, _, _, _, b'f', b't', b'y', b'p', b'h', b'e', ..]
+        | [_, _, _, _, b'f', b't', b'y', b'p', b'm', b'i' | b's', ..] => Some("HEIC"),
+        [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] | [0xff, 0x4f, 0xff, 0x51, ..] => Some("JPEG 2000"),
+        [0xff, 0x0a, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] => Some("JPEG XL"),
+        [b'8', b'B', b'P', b'S', ..] => Some("PSD"),
+        _ => None,
+    }
 }
 
 /// Decodes the whole of an image to RGB, 8 bits a channel; grey, palette, 16 bit and CMYK are converted.
