@@ -21,7 +21,6 @@ pub use decode_error::{DecodeError, MOST_PIXELS};
 pub use format::Format;
 pub use header::Header;
 pub use pixel_numbers::PixelNumbers;
-pub use whole::require_end;
 
 use crate::error::panic_message;
 
@@ -68,6 +67,15 @@ fn other_format(bytes: &[u8]) -> Option<&'static str> {
         [b'8', b'B', b'P', b'S', ..] => Some("PSD"),
         _ => None,
     }
+}
+
+/// Refuses an image whose bytes end before its pixels do, where its format says that: all but TIFF. `header` is the answer of
+/// [`header`](header()) for the same bytes. What may have all its pixels and yet no end is decoded.
+///
+/// # Errors
+/// It is cut off, or damaged where that is seen.
+pub fn require_end(bytes: &[u8], header: &Header) -> Result<(), DecodeError> {
+    caught(header.format.name(), || whole::require_end(bytes, header))
 }
 
 /// Decodes the whole of an image to RGB, 8 bits a channel; grey, palette, 16 bit and CMYK are converted.
