@@ -142,6 +142,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_image_of_a_format_that_is_not_read_is_told_as_one() {
+        assert!(is_image("a/x.PPM") && !is_image("x.avif"));
+        assert!(no_image("a/x.AVIF").contains("`.avif` are not read"));
+        assert_eq!(no_image("avif"), "it is no image by its name");
+    }
+
+    #[test]
     fn files_come_by_name_and_hidden_ones_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("b/c")).unwrap();

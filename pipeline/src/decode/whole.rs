@@ -1,4 +1,4 @@
-//! Whether the bytes of an image go on to its end, without decoding them.
+//! Whether the bytes of an image go on to its end, without decoding them where they say so.
 
 use millstream_schemas::recipe::TransparencyPolicy;
 
@@ -10,12 +10,11 @@ use super::raster::{self, METADATA_OF_PNG};
 /// What stands before the chunks of a PNG.
 const PNG_SIGNATURE: usize = 8;
 
-/// Refuses an image whose bytes end before its pixels do, where its format says that: all but TIFF. `header` is the answer of
-/// [`header`](super::header()) for the same bytes. What may have all its pixels and yet no end is decoded.
+/// As [`require_end`](super::require_end()); decoders may panic.
 ///
 /// # Errors
 /// It is cut off, or damaged where that is seen.
-pub fn require_end(bytes: &[u8], header: &Header) -> Result<(), DecodeError> {
+pub(super) fn require_end(bytes: &[u8], header: &Header) -> Result<(), DecodeError> {
     match (&header.jpeg, header.format) {
         (Some(start), _) => start.check_end(bytes),
         (None, Format::Png) if end_of_png(bytes)? => Ok(()),
@@ -74,8 +73,12 @@ fn end_of_png(bytes: &[u8]) -> Result<bool, DecodeError> {
     let mut rest = bytes.get(PNG_SIGNATURE..).unwrap_or_default();
     let mut has_pixels = false;
     loop {
+        // no whole head of a chunk
+        if has_pixels && rest.len() < 8 {
+            return Ok(false);
+        }
         let Some((length, after)) = rest.split_first_chunk::<4>() else {
-            return if has_pixels { Ok(false) } else { Err(cut("it has no chunk `IEND`".into())) };
+            return Err(cut("it has no chunk `IEND`".into()));
         };
         let whole = usize::try_from(u32::from_be_bytes(*length)).ok().and_then(|length| length.checked_add(8));
         let chunk = whole.and_then(|whole| after.split_at_checked(whole));

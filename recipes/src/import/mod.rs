@@ -46,5 +46,6 @@ pub(crate) use archive_members::ArchiveMembers;
 pub(crate) use class_values::{LABELS, are_classes};
 pub(crate) use column::BOX_CONVENTIONS;
 pub(crate) use image_columns::images_beside;
+pub(crate) use mask_folders::masks_among;
 pub(crate) use source_files::ReadSeek;
 pub(crate) use source_patterns::expanded;
