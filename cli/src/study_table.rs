@@ -89,13 +89,14 @@ pub(crate) fn describe(study: &StudyReport) -> String {
     if study.trials.is_empty() {
         return text;
     }
-    let best: Vec<u64> = if study.figures.len() > 1 { study.front.clone() } else { study.best.into_iter().collect() };
+    let best: Vec<u64> =
+        study.best.iter().chain(study.front.iter().filter(|_| study.figures.len() > 1)).copied().collect();
     let left_out = study.trials.len().saturating_sub(MOST);
     let listed = study.trials.iter().filter(|trial| {
         trial.number as usize >= left_out || best.contains(&trial.number) || !trial.state.is_finished()
     });
     text.push('\n');
-    text.push_str(&trials(study, listed, &best));
+    text.push_str(&trials(study, listed));
     let failed = study.trials.iter().filter_map(|trial| Some((trial.number, trial.reason.as_ref()?)));
     let failed: Vec<_> = failed.collect();
     for (number, reason) in failed.iter().take(MOST_REASONS) {
@@ -115,12 +116,16 @@ pub(crate) fn describe(study: &StudyReport) -> String {
             None => "no trial is complete and within the constraints".to_owned(),
             Some(front) => format!("no other trial beats in all figures: {front}"),
         }));
-    } else if let Some(best) = study.best_trial() {
+    }
+    if let Some(best) = study.best_trial() {
         text.push_str(&trial(study, best));
-    } else if study.trials.iter().any(|trial| trial.state == TrialState::Complete) {
-        text.push_str("no complete trial is within the constraints\n");
-    } else {
-        text.push_str(if study.is_over { "no trial is complete\n" } else { "no trial is complete yet\n" });
+    } else if study.figures.len() == 1 {
+        let is_any_complete = study.trials.iter().any(|trial| trial.state == TrialState::Complete);
+        text.push_str(match (is_any_complete, study.is_over) {
+            (true, _) => "no complete trial is within the constraints\n",
+            (false, true) => "no trial is complete\n",
+            (false, false) => "no trial is complete yet\n",
+        });
     }
     if !study.constraints.is_empty() {
         text.push_str(&output::prose(&format!("constraints: {}", study.constraints.join("; "))));
@@ -168,6 +173,10 @@ pub(crate) fn trial(study: &StudyReport, trial: &TrialReport) -> String {
                 if study.runs > 1 { format!("mean of {}; ", count(study.runs as u64, "run")) } else { String::new() };
             format!(" ({of}{} to {})", shown_figure(kind, Some(low)), shown_figure(kind, Some(high)))
         }
+        // of runs that are equal there is none
+        (None, Some(_)) if study.runs > 1 => {
+            format!(" (mean of {}; no interval: they are equal)", count(study.runs as u64, "run"))
+        }
         _ => String::new(),
     };
     let mut text = format!(
@@ -185,7 +194,7 @@ pub(crate) fn trial(study: &StudyReport, trial: &TrialReport) -> String {
 }
 
 /// A row for each trial.
-pub(crate) fn trials<'a>(study: &StudyReport, listed: impl Iterator<Item = &'a TrialReport>, best: &[u64]) -> String {
+pub(crate) fn trials<'a>(study: &StudyReport, listed: impl Iterator<Item = &'a TrialReport>) -> String {
     let mut headings = vec![">trial".to_owned(), "state".to_owned()];
     headings.extend(study.figures.iter().map(|kind| format!(">{}", kind.label())));
     // the last two parts of a place tell it apart well enough in most headings
@@ -194,7 +203,7 @@ pub(crate) fn trials<'a>(study: &StudyReport, listed: impl Iterator<Item = &'a T
     headings.push(">seconds of work".to_owned());
     let mut table = Table::new(&headings.iter().map(String::as_str).collect::<Vec<_>>());
     for trial in listed {
-        let mut cells = vec![trial.number.to_string(), state(trial, best.contains(&trial.number))];
+        let mut cells = vec![trial.number.to_string(), state(study, trial)];
         for (at, kind) in study.figures.iter().enumerate() {
             let on_the_way = trial.reports.last().filter(|_| at == 0).map(|(_, value)| *value);
             let value = trial.values.get(at).copied().or(on_the_way);
@@ -211,7 +220,14 @@ pub(crate) fn trials<'a>(study: &StudyReport, listed: impl Iterator<Item = &'a T
     table.render()
 }
 
-fn state(trial: &TrialReport, is_best: bool) -> String {
+/// How far it is; of what is complete also whether it is the best by the first figure, or one that no other beats in all of several.
+fn state(study: &StudyReport, trial: &TrialReport) -> String {
     let is_in_bounds = trial.state == TrialState::Complete && trial.violation == 0.0;
-    if is_in_bounds && is_best { "best".into() } else { trial.state_in_words() }
+    let is_front = study.figures.len() > 1 && study.front.contains(&trial.number);
+    match (study.best == Some(trial.number), is_front) {
+        _ if !is_in_bounds => trial.state_in_words(),
+        (true, _) => "best".into(),
+        (false, true) => "front".into(),
+        (false, false) => trial.state_in_words(),
+    }
 }

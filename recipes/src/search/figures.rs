@@ -158,6 +158,18 @@ impl Sought {
         };
         self.constraints.iter().flat_map(broken).flatten().collect()
     }
+
+    /// What those figures are that break bounds by what [`Self::violations`] gives: `parameters 530`.
+    pub(crate) fn broken_in_words(&self, violations: &[f64]) -> Vec<String> {
+        let ends = self.constraints.iter().flat_map(|bound| {
+            let ends = [bound.at_most.map(|most| (most, 1.0)), bound.at_least.map(|least| (least, -1.0))];
+            ends.into_iter().flatten().map(move |end| (&bound.figure.kind, end))
+        });
+        let broken = ends.zip(violations).filter(|(_, by)| **by > 0.0);
+        broken
+            .map(|((kind, (end, way)), by)| format!("{} {}", kind.label(), shown_figure(kind, Some(end + way * by))))
+            .collect()
+    }
 }
 
 fn mean(figure: &SoughtFigure, runs: &[(RunRecord, RunFolder)]) -> f64 {

@@ -83,6 +83,8 @@ pub struct TrialReport {
     pub reports: Vec<(u64, f64)>,
     /// By how much it breaks constraints together.
     pub violation: f64,
+    /// Its figures that break constraints, in words: `parameters 530`.
+    pub out_of_bounds: Vec<String>,
     /// Why it failed, if it did.
     pub reason: Option<String>,
     /// Whether it failed since its process was lost oftener than `search.retries` says, with no new step in between.
@@ -93,11 +95,14 @@ pub struct TrialReport {
 }
 
 impl TrialReport {
-    /// How far it is, in a few words: `complete`, `out of bounds` where it breaks a constraint, `stopped after 3`.
+    /// How far it is, in a few words: `complete`, `out of bounds (parameters 530)` where it breaks a constraint, `stopped after 3`.
     pub fn state_in_words(&self) -> String {
         let steps = self.reports.last().map_or_else(String::new, |(step, _)| format!(" after {step}"));
         match self.state {
-            TrialState::Complete if self.violation > 0.0 => "out of bounds".into(),
+            TrialState::Complete if self.violation > 0.0 => match self.out_of_bounds.as_slice() {
+                [] => "out of bounds".into(),
+                figures => format!("out of bounds ({})", figures.join(", ")),
+            },
             TrialState::Complete => "complete".into(),
             TrialState::Stopped => format!("stopped{steps}"),
             TrialState::Failed if self.is_given_up => "given up".into(),
@@ -300,6 +305,7 @@ fn of_trial(
         places: open.space().parameters().iter().map(place).collect(),
         reports: trial.reports.iter().map(|(step, value)| (*step, *value)).collect(),
         violation: trial.violation(),
+        out_of_bounds: sought.broken_in_words(&trial.constraints),
         reason: trial.reason.clone(),
         is_given_up: trial.is_given_up,
         seconds: trial.worked_seconds().filter(|_| trial.state != TrialState::Running),
@@ -309,6 +315,8 @@ fn of_trial(
 /// What the journal has noted of it, or else, of a study that an older build worked on, what the trial's runs say.
 fn interval(folder: &StudyFolder, sought: &Sought, trial: &Trial, names: &[Option<String>]) -> Option<[f64; 2]> {
     match trial.interval {
+        // older builds noted one of no width for runs that are equal
+        ConfidenceInterval::Between([low, high]) if names.len() > 1 && low == high => return None,
         ConfidenceInterval::Between(ends) => return Some(ends),
         ConfidenceInterval::Unknown => return None,
         ConfidenceInterval::NotNoted => {}

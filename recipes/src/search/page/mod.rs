@@ -94,6 +94,7 @@ mod tests {
                     .collect(),
                 reports: vec![(1, 0.3), (2, if number == 2 { f64::NAN } else { value })],
                 violation: if number == 6 { 0.5 } else { 0.0 },
+                out_of_bounds: if number == 6 { vec!["seconds 2.50 s".to_owned()] } else { Vec::new() },
                 reason: (state == TrialState::Failed).then(|| "<script>alert(1)</script>".into()),
                 is_given_up: number == 4,
                 seconds: Some(1.5),
@@ -164,7 +165,7 @@ mod tests {
         let page = render(&study(2, 20));
         for wanted in [
             "<th>Constraints</th><td>seconds at most 2.00 s</td>",
-            "<td class=\"number\">6</td><td>out of bounds</td>",
+            "<td class=\"number\">6</td><td>out of bounds (seconds 2.50 s)</td>",
             "No other trial beats in all figures: 0",
             "<title>seconds</title>seconds</text>",
         ] {
