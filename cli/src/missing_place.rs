@@ -65,6 +65,36 @@ pub(crate) fn require(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// As [`require`]; a file, and a folder without a run, are refused with the runs that lie in the folder.
+pub(crate) fn require_run(path: &Path) -> anyhow::Result<()> {
+    require(path)?;
+    anyhow::ensure!(!path.is_file(), "{} is a file, and the output folder of a run is wanted here", shown_path(path));
+    // what is left of one is told by whoever reads it
+    let may_be_one = is_run_folder(path) || ["recipe.yaml", "metrics.json"].iter().any(|name| path.join(name).exists());
+    anyhow::ensure!(
+        may_be_one,
+        "{} holds no run; name the output folder of one{}",
+        shown_path(path),
+        runs_inside(path).map_or_else(String::new, |inside| format!("; {inside}"))
+    );
+    Ok(())
+}
+
+/// Which runs lie in a folder, where there are some: `in runs lie the runs flowers, leaves`.
+pub(crate) fn runs_inside(folder: &Path) -> Option<String> {
+    let names = beside(folder, Wanted::Run);
+    (!names.is_empty()).then(|| format!("in {}", lie(folder, &names, "runs")))
+}
+
+fn lie(folder: &Path, names: &[String], kind: &str) -> String {
+    let told: Vec<String> = names.iter().take(MOST).map(shown).collect();
+    let (folder, told) = (shown_path(folder), told.join(", "));
+    match names.len() {
+        count if count > MOST => format!("{folder} lie {told} and {} more {kind}", count - MOST),
+        _ => format!("{folder} lie the {kind} {told}"),
+    }
+}
+
 fn advice(path: &Path) -> String {
     let above = match path.parent() {
         Some(above) if !above.as_os_str().is_empty() => above.to_owned(),
@@ -76,7 +106,14 @@ fn advice(path: &Path) -> String {
             shown_path(above)
         );
     }
-    let lists = format!("`millstream runs {}` lists the runs below {}", shown_path(&above), shown_path(&above));
+    // of runs in folders beside it
+    let is_above_runs = |folder: &Path| !beside(folder, Wanted::Run).is_empty();
+    let folders = fs::read_dir(&above).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+    let has_runs = is_above_runs(&above) || folders.filter(|path| path.is_dir()).any(|folder| is_above_runs(&folder));
+    let lists = match has_runs {
+        true => format!("; `millstream runs {}` lists the runs in its folders", shown_path(&above)),
+        false => String::new(),
+    };
     let kind = Wanted::of(path);
     let beside = beside(&above, kind);
     let wanted = path.file_name().unwrap_or_default().to_string_lossy();
@@ -86,16 +123,12 @@ fn advice(path: &Path) -> String {
         Wanted::Run => ("runs", lists),
         Wanted::Model => ("models", lists),
         Wanted::Recipe { .. } => {
-            ("recipes", format!("of data and a model, `millstream init DATA MODEL` makes a recipe; {lists}"))
+            ("recipes", format!("; of data and a model, `millstream init DATA MODEL` makes a recipe{lists}"))
         }
     };
-    let names: Vec<String> = beside.iter().take(MOST).map(shown).collect();
-    match beside.len() {
-        0 => format!("no {kind} lie in {}; {otherwise}", shown_path(&above)),
-        count if count > MOST => {
-            format!("{near} {} lie {} and {} more {kind}", shown_path(&above), names.join(", "), count - MOST)
-        }
-        _ => format!("{near} {} lie the {kind} {}", shown_path(&above), names.join(", ")),
+    match beside.is_empty() {
+        true => format!("no {kind} lie in {}{otherwise}", shown_path(&above)),
+        false => format!("{near} {}", lie(&above, &beside, kind)),
     }
 }
 
@@ -121,8 +154,9 @@ mod tests {
         assert!(
             said("runs/coco").contains("there is no folder") && said("runs/coco").contains("`millstream runs FOLDER`")
         );
+        // there are none to list
         assert!(
-            said("coco").contains("no runs lie in") && said("coco").contains("`millstream runs "),
+            said("coco").contains("no runs lie in") && !said("coco").contains("`millstream runs "),
             "{}",
             said("coco")
         );
@@ -148,10 +182,18 @@ mod tests {
             told.contains("did you mean") && told.ends_with("lie the runs flowers, leaves, trees, weeds"),
             "{told}"
         );
+        assert!(said("coco").contains("no runs lie in") && said("coco").contains("`millstream runs "));
         let told = said("flowers.yaml");
         assert!(told.contains("No such file") && told.ends_with("lie the recipes flower.yaml"), "{told}");
         assert!(said("other.onnx").contains("no models lie in"));
         require(&at("runs/flowers")).unwrap();
+        require_run(&at("runs/flowers")).unwrap();
+        let told = require_run(&at("runs")).unwrap_err().to_string();
+        assert!(
+            told.contains("holds no run") && told.ends_with("lie the runs flowers, leaves, trees, weeds"),
+            "{told}"
+        );
+        assert!(require_run(&at("flower.yaml")).unwrap_err().to_string().contains("is a file"));
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn pairs(settings: &[Setting]) -> String {
 }
 
 /// Bash takes `=` for a word of its own, unless it is told otherwise: `--set=a.b=c` is up to five words. What stands behind `--set` is put together
-/// again first.
+/// again first, and `--color=always` is completed as `--color always` is.
 fn bash(settings: &[Setting]) -> String {
     let (keys, pairs) = (keys(settings), pairs(settings));
     format!(
@@ -68,6 +68,28 @@ _millstream_set() {{
             [[ "$cur" == *?=* ]] || COMPREPLY=( "${{COMPREPLY[@]#*=}}" )
             return 0
         fi
+    fi
+    # the value of another option, in one word with it or parted from it
+    local option="" value="" last=$(( COMP_CWORD - 1 ))
+    local -a parts=()
+    if [[ "$cur" == --*=* ]]; then
+        option="${{cur%%=*}}" value="${{cur#*=}}" before="${{cur%%=*}}="
+        parts=( "${{COMP_WORDS[@]:0:COMP_CWORD}}" )
+    elif (( last >= 1 )) && [[ "$cur" == "=" && "${{COMP_WORDS[last]}}" == --* ]]; then
+        option="${{COMP_WORDS[last]}}"
+        parts=( "${{COMP_WORDS[@]:0:last}}" )
+    elif (( last >= 2 )) && [[ "${{COMP_WORDS[last]}}" == "=" && "${{COMP_WORDS[last-1]}}" == --* ]]; then
+        option="${{COMP_WORDS[last-1]}}" value="$cur"
+        parts=( "${{COMP_WORDS[@]:0:last-1}}" )
+    fi
+    if [[ -n "$option" ]]; then
+        parts+=( "$option" "$value" )
+        local -a COMP_WORDS
+        local COMP_CWORD=$(( ${{#parts[@]}} - 1 ))
+        COMP_WORDS=( "${{parts[@]}}" )
+        _millstream "$1" "$value" "$option"
+        [[ -n "$before" ]] && COMPREPLY=( "${{COMPREPLY[@]/#/$before}}" )
+        return 0
     fi
     _millstream "$@"
 }}

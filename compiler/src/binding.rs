@@ -37,7 +37,11 @@ pub(crate) fn bind(open: &Graph, bindings: &Bindings, catalog: &OperatorCatalog)
     let mut values: HashMap<ValueId, ValueId> = HashMap::new();
     for value in open.constants() {
         let constant = open.constant_of(value).expect("these are constants").clone();
-        values.insert(value, graph.constant(open.name(value), constant));
+        let bound = graph.constant(open.name(value), constant);
+        if open.stops_gradient(value) {
+            graph.stop_gradient(bound);
+        }
+        values.insert(value, bound);
     }
     let mut lengths = HashMap::new();
     for input in open.inputs() {

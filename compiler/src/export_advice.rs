@@ -1,6 +1,6 @@
 //! What of an exported file trains badly, and what to change where it was exported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_schemas::{count, grouped, shown};
 use serde::Serialize;
@@ -48,6 +48,7 @@ pub fn export_advice(
         folded_constants(report),
         narrow(&graph),
         quantized(&graph),
+        kept_loop(&graph),
         old_opset(&graph, model.opset()),
         made_up_names(&report.layers),
     ];
@@ -211,6 +212,26 @@ fn quantized(graph: &Graph) -> Option<ExportAdvice> {
     advice(
         format!("{} compute with quantized weights, which are no parameters and are not trained", count(nodes, "node")),
         "export the model before it is quantized, and quantize what was trained; or train adapters beside the quantized weights",
+    )
+}
+
+/// Loops whose turns are not written out have no gradient: whatever they compute with stays as it is.
+fn kept_loop(graph: &Graph) -> Option<ExportAdvice> {
+    let loops: Vec<&Node> = graph.nodes().iter().filter(|node| node.is("Loop") || node.is("Scan")).collect();
+    let read: BTreeSet<ValueId> = loops.iter().flat_map(|node| node.inputs.iter().flatten().copied()).collect();
+    let floats = read.into_iter().filter_map(|value| graph.constant_of(value)).filter(|found| found.dtype.is_float());
+    let numbers: usize = floats.map(|found| found.shape.iter().product()).filter(|numbers: &usize| *numbers > 1).sum();
+    let first = loops.first().filter(|_| numbers > 0)?;
+    advice(
+        format!(
+            "{} in {} (`{}` first) are not trained: how often it goes round is not known before the run, so that it is kept as it is, \
+             and no gradient goes through it",
+            count(numbers, "parameter"),
+            count(loops.len(), "loop"),
+            graph.label(first)
+        ),
+        "where it goes along an axis of the input, fix the length: in the export (`keras.Input((12, 3))` in the place of `(None, 3)`), or \
+         by data that all have it (`max_length` and as large a `pad_to_multiple_of`); else layers behind it can be trained",
     )
 }
 

@@ -7,7 +7,13 @@ use millstream_schemas::shown_path;
 use crate::RecipeError;
 
 /// Ends of the names of images.
-pub(crate) const IMAGES: [&str; 9] = ["bmp", "gif", "jfif", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
+pub(crate) const IMAGES: [&str; 13] =
+    ["bmp", "gif", "jfif", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "ppm", "tif", "tiff", "webp"];
+/// Ends of the names of images of which none is read.
+const OTHER_IMAGES: [&str; 17] = [
+    "avif", "dds", "exr", "hdr", "heic", "heif", "ico", "j2k", "jp2", "jpx", "jxl", "psd", "qoi", "raw", "svg", "tga",
+    "xcf",
+];
 /// Ends of the names of texts.
 pub(crate) const TEXTS: [&str; 2] = ["md", "txt"];
 
@@ -50,6 +56,15 @@ pub(crate) fn read_bounded(source: impl Read) -> Result<Vec<u8>, String> {
 /// Whether a file is an image by its name.
 pub(crate) fn is_image(name: &str) -> bool {
     IMAGES.contains(&extension(Path::new(name)).as_str())
+}
+
+/// Why a file that [`is_image`] does not take is none.
+pub(crate) fn no_image(name: &str) -> String {
+    let ending = extension(Path::new(name));
+    match OTHER_IMAGES.contains(&ending.as_str()) {
+        true => format!("images in `.{ending}` are not read; save it as PNG or JPEG"),
+        false => "it is no image by its name".into(),
+    }
 }
 
 /// What lies below a folder, by name; what begins with a dot is left out.
@@ -125,6 +140,13 @@ pub(crate) fn extension(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_of_a_format_that_is_not_read_is_told_as_one() {
+        assert!(is_image("a/x.PPM") && !is_image("x.avif"));
+        assert!(no_image("a/x.AVIF").contains("`.avif` are not read"));
+        assert_eq!(no_image("avif"), "it is no image by its name");
+    }
 
     #[test]
     fn files_come_by_name_and_hidden_ones_not_at_all() {

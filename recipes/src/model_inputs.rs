@@ -47,7 +47,7 @@ pub(crate) fn require_inputs(model: &Model, spec: &BatchSpec, place: &str) -> Re
         if wanted != tensor.element_type.name() {
             let got = tensor.element_type.name();
             let hint = other_type(wanted, got);
-            let place = if got == "string" { "data.input" } else { "data.inputs" };
+            let place = if got == "string" && wanted.starts_with("int") { "data.input" } else { "data.inputs" };
             let message = format!("the model's input `{}` takes {wanted}, and the data make {got}{hint}", shown(name));
             return Err(RecipeError::mismatch(place, message));
         }
@@ -69,6 +69,10 @@ pub(crate) fn require_inputs(model: &Model, spec: &BatchSpec, place: &str) -> Re
 fn other_type(wanted: &str, got: &str) -> &'static str {
     match (wanted, got) {
         (_, "uint8") => "; `data.inputs` with `image: {values: …}` says which pixels are made",
+        ("float32" | "float64" | "float16", "string") => {
+            "; the column holds text: `data.inputs` with `number: {column: […]}` makes an input of columns of numbers, and `data.input` names a \
+             column of images"
+        }
         (_, "string") => {
             "; the column holds text, which models take as numbers: `data.inputs` with `token_ids` makes them"
         }
@@ -219,6 +223,7 @@ mod tests {
             ("int32", "int64", "tf.int64"),
             ("float32", "uint8", "image: {values: …}"),
             ("int64", "string", "`token_ids`"),
+            ("float32", "string", "`number: {column: […]}`"),
         ] {
             assert!(other_type(wanted, got).contains(advice), "{wanted} {got}");
         }

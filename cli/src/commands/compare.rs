@@ -12,7 +12,7 @@ use crate::table::Table;
 use crate::{Outcome, messages, missing_place, output, progress, signals};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Compare) -> anyhow::Result<Outcome> {
-    arguments.runs.iter().try_for_each(|run| missing_place::require(run))?;
+    arguments.runs.iter().try_for_each(|run| missing_place::require_run(run))?;
     let options = CompareOptions {
         runs: arguments.runs.clone(),
         predict: arguments.predict,

@@ -6,7 +6,7 @@ use crate::arguments::{self, Global};
 use crate::{Outcome, messages, missing_place, output};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Document) -> anyhow::Result<Outcome> {
-    missing_place::require(&arguments.run)?;
+    missing_place::require_run(&arguments.run)?;
     let report = document(&arguments.run, arguments.output.as_deref(), &Catalogs::default())?;
     if global.json {
         output::print_json(&report)?;

@@ -12,7 +12,7 @@ use crate::{Outcome, commands, messages, missing_place, output, progress};
 const MOST: usize = 10;
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Errors) -> anyhow::Result<Outcome> {
-    missing_place::require(&arguments.run)?;
+    missing_place::require_run(&arguments.run)?;
     let options = ErrorOptions {
         run: arguments.run.clone(),
         overrides: arguments.overrides.clone(),

@@ -91,8 +91,9 @@ pub(crate) fn text_of(arguments: &RecipeArguments) -> anyhow::Result<RecipeText>
     let path = arguments.recipe.join("recipe.yaml");
     anyhow::ensure!(
         path.exists(),
-        "{} is a folder, and no run has left its `recipe.yaml` in it; of data and a model, `millstream init` makes a recipe",
-        shown_path(&arguments.recipe)
+        "{} is a folder, and no run has left its `recipe.yaml` in it; of data and a model, `millstream init` makes a recipe{}",
+        shown_path(&arguments.recipe),
+        missing_place::runs_inside(&arguments.recipe).map_or_else(String::new, |inside| format!("; {inside}"))
     );
     let folder = argument_path(arguments.recipe.as_os_str())?;
     let mut overrides = arguments.overrides.clone();

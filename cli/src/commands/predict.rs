@@ -6,9 +6,10 @@ use millstream::recipes::predict::{
     PredictInput, PredictOptions, PredictReport, PredictedAs, PredictedBy, PredictedRow, PredictionFormat,
     PredictionRows, Predictions, RowAnswer,
 };
+use millstream::recipes::runs::is_run_folder;
 use millstream::recipes::{RecipeError, Silent, Stop, load};
-use millstream::schemas::decimal;
 use millstream::schemas::recipe::RecipeText;
+use millstream::schemas::{decimal, shown_path};
 
 use crate::arguments::{self, Global};
 use crate::table::Table;
@@ -19,6 +20,13 @@ const ROWS_A_TABLE: usize = 256;
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Predict) -> anyhow::Result<Outcome> {
     missing_place::require(&arguments.model)?;
+    let model = arguments.inputs.iter().find(|path| super::is_model(path));
+    if let Some(model) = model.filter(|_| !super::is_model(&arguments.model) && !is_run_folder(&arguments.model)) {
+        let (model, input) = (shown_path(model), shown_path(&arguments.model));
+        anyhow::bail!(
+            "the model comes first, and what it is to tell of behind it: `millstream predict {model} {input}`"
+        );
+    }
     let mut options = PredictOptions {
         batch: arguments.batch,
         top: arguments.top,

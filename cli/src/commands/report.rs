@@ -8,7 +8,7 @@ use crate::{Outcome, missing_place, output};
 use millstream::schemas::{count, shown_path};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Report) -> anyhow::Result<Outcome> {
-    arguments.runs.iter().try_for_each(|run| missing_place::require(run))?;
+    arguments.runs.iter().try_for_each(|run| missing_place::require_run(run))?;
     let page = compare_runs(&arguments.runs)?;
     let file = &arguments.output;
     fs::write(file, page).with_context(|| format!("cannot write {}", shown_path(file)))?;

@@ -12,7 +12,7 @@ use crate::{Outcome, messages, missing_place, output, progress, signals};
 const MOST: usize = 12;
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Reproduce) -> anyhow::Result<Outcome> {
-    missing_place::require(&arguments.run)?;
+    missing_place::require_run(&arguments.run)?;
     let again = || {
         let run = std::path::absolute(&arguments.run).unwrap_or_else(|_| arguments.run.clone());
         let name = |folder: &Path| folder.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -10,7 +10,9 @@ use crate::{Outcome, messages, output};
 pub(crate) fn run(global: &Global, arguments: &arguments::Runs) -> anyhow::Result<Outcome> {
     let report = runs(&arguments.folder)?;
     let file = arguments.html.clone().unwrap_or_else(|| arguments.folder.join("runs.html"));
-    if !arguments.no_html {
+    // a page of nothing is written where it is asked for alone
+    let writes = !arguments.no_html && (arguments.html.is_some() || !report.runs.is_empty());
+    if writes {
         replace_file(&file, runs::page(&report).as_bytes())
             .with_context(|| format!("cannot write {}", shown_path(&file)))?;
     }
@@ -20,7 +22,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Runs) -> anyhow::Resul
     }
     report.notes.iter().filter(|_| !global.quiet).for_each(|note| messages::warn(note));
     let mut text = describe(&report);
-    if !arguments.no_html {
+    if writes {
         text += &format!("\n{}\n", shown_path(&file));
     }
     output::print(&text)?;

@@ -12,7 +12,7 @@ use millstream::schemas::Choice;
 use millstream::schemas::{Recipe, shown_path};
 
 use crate::arguments::{self, Global};
-use crate::{Outcome, messages, output, signals};
+use crate::{Outcome, messages, missing_place, output, signals};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Watch) -> anyhow::Result<Outcome> {
     let folder = super::argument_path(arguments.run.as_os_str())?;
@@ -29,8 +29,11 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Watch) -> anyhow::Resu
             serde_json::json!({ "event": "watching", "run": folder, "address": address, "has_begun": has_begun });
         output::print_json_line(&line)?;
     } else {
-        let yet =
-            if has_begun { "" } else { "no run there yet; the page shows it as soon as one begins in this folder\n" };
+        let yet = match (has_begun, missing_place::runs_inside(&folder)) {
+            (true, _) => String::new(),
+            (false, None) => "no run there yet; the page shows it as soon as one begins in this folder\n".into(),
+            (false, Some(inside)) => format!("no run there itself; {inside}: name one of them\n"),
+        };
         output::print(&format!("{}: {address}\n{yet}", shown_path(&folder)))?;
     }
     let stop = Stop::default();

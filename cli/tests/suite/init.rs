@@ -105,13 +105,14 @@ fn without_a_model_there_is_a_recipe_of_the_data_that_previews_and_takes_one() {
         assert!(texts.contains(part), "wanted {part} in {texts}");
     }
     assert!(place.run(&["preview", "texts.yaml"]).done().contains("seen as number"));
-    let rows: String = (0..20).map(|row| format!("{row}.5,{row},{}\n", ["x", "y"][row % 2])).collect();
-    place.write("numbers.csv", &format!("a,b,label\n{rows}"));
+    let rows: String = (0..20).map(|row| format!("{row}.5,{row},of {row},{}\n", ["x", "y"][row % 2])).collect();
+    place.write("numbers.csv", &format!("a,b,kind,label\n{rows}"));
     let said = place.run(&["init", "numbers.csv", "-o", "numbers.yaml"]).done();
-    assert!(said.contains("the numbers of 2 columns"), "{said}");
+    assert!(said.contains("the numbers of 2 columns") && said.contains("texts of `kind` are left out"), "{said}");
     // there is nothing to be shown of them
     assert!(said.contains("next: millstream init numbers.csv MODEL.onnx -o numbers.yaml --overwrite"), "{said}");
     let numbers = String::from_utf8(place.read("numbers.yaml")).unwrap();
+    assert!(numbers.contains("these lines without their `#`"), "{numbers}");
     assert!(!said.contains("preview") && !numbers.contains("preview"), "{said} {numbers}");
 }
 

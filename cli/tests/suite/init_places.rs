@@ -111,6 +111,10 @@ fn pictures_and_masks_become_a_recipe_that_learns_them() {
     let metrics: serde_json::Value = serde_json::from_slice(&place.read("runs/made/metrics.json")).unwrap();
     assert!(metrics["evaluation"]["mean_iou"].as_f64().unwrap() > 0.9, "{}", metrics["evaluation"]);
     place.run(&["predict", "runs/made", "squares/images", "--masks", "found"]).done();
+    // the masks beside them are no pictures
+    let ran = place.run(&["predict", "runs/made", "squares"]);
+    contains(&ran.stderr, &["40 rows in ", "40 masks beside the images passed over"]);
+    ran.done();
     // a mask is as large as its picture, whatever size the model sees
     enlarged(&place, "large.png", 3);
     let told = place.run(&["predict", "runs/made", "large.png", "--masks", "found", "--json"]).json();

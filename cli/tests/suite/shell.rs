@@ -65,7 +65,7 @@ fn what_is_set_is_completed_by_the_schema() {
     let place = Workplace::bare();
     place.write("completions.bash", &millstream(&["completions", "bash"]).done());
     let script = place.path("completions.bash");
-    let rows: [(&[&str], &[&str]); 11] = [
+    let rows: [(&[&str], &[&str]); 15] = [
         (
             &["train", "r.yaml", "--set", "training.opt"],
             &["training.optimizer=", "training.optimizer.adamw.learning_rate="],
@@ -81,6 +81,11 @@ fn what_is_set_is_completed_by_the_schema() {
         (&["train", "r.yaml", "--set=training.ep"], &["--set=training.epochs="]),
         (&["train", "r.yaml", "--set=training.memory_check=w"], &["--set=training.memory_check=warn"]),
         (&["train", "r.yaml", "--res"], &["--resume"]),
+        // values of other options
+        (&["--color=al"], &["--color=always"]),
+        (&["train", "r.yaml", "--color=al"], &["--color=always"]),
+        (&["train", "r.yaml", "--color", "=", "al"], &["always"]),
+        (&["train", "r.yaml", "--color", "="], &["always", "never"]),
     ];
     for (words, wanted) in rows {
         let Some(found) = offered(&script, &[&["millstream"], words].concat()) else { return };

@@ -3,6 +3,7 @@
 mod applied;
 pub mod attention;
 pub(crate) mod batch_statistics;
+mod chosen_output;
 mod class_axis;
 mod constant_kind;
 pub(crate) mod dropout;
@@ -47,6 +48,7 @@ use millstream_schemas::{AxisLength, Standardization};
 
 pub(crate) use applied::{Applied, Unadapted};
 pub use attention::find_attentions;
+pub(crate) use chosen_output::chosen_output;
 pub(crate) use class_axis::classes_second;
 pub(crate) use einsum_layers::write_einsum_layers;
 pub(crate) use ending::ending;
@@ -54,7 +56,7 @@ pub(crate) use finite_weights::require_finite;
 pub use frozen_constant::FrozenConstant;
 pub(crate) use frozen_constant::frozen_constants;
 pub use head::Head;
-pub(crate) use head::{chosen_output, find_scores};
+pub(crate) use head::find_scores;
 pub use heads::{FeatureHead, HeadChoice};
 pub use initialize::LayerInitializer;
 pub(crate) use initialize::initialize;

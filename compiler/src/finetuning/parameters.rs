@@ -69,6 +69,8 @@ pub(crate) struct Parameters<'a> {
     catalog: &'a OperatorCatalog,
     /// What lies behind each value that a constant is handed on by.
     stored: HashMap<ValueId, ValueId>,
+    /// Values that a single number fills, in whatever form.
+    filled: HashSet<ValueId>,
     /// Values that a parameter or an input of floats flows into.
     live: HashSet<ValueId>,
     behind_weights: HashSet<ValueId>,
@@ -83,8 +85,8 @@ impl<'a> Parameters<'a> {
         let stored = graph.constants().into_iter().map(|value| (value, value)).collect();
         let is_float = |value: &ValueId| graph.tensor_type(*value).is_none_or(|known| known.dtype.is_float());
         let live = graph.inputs().iter().copied().filter(is_float).collect();
-        let (behind_weights, frozen) = (HashSet::new(), Vec::new());
-        Self { graph, catalog, stored, live, behind_weights, angles: angles(graph), frozen }
+        let (filled, behind_weights, frozen) = (HashSet::new(), HashSet::new(), Vec::new());
+        Self { graph, catalog, stored, filled, live, behind_weights, angles: angles(graph), frozen }
     }
 
     /// Those of the node `at`; nodes are asked in order.
@@ -94,6 +96,8 @@ impl<'a> Parameters<'a> {
         let outputs = || node.outputs.iter().flatten().copied();
         if let (true, Some(stored)) = (node.domain.is_empty() && VIEWS.contains(&node.operator.as_str()), first) {
             self.stored.extend(outputs().take(1).map(|made| (made, stored)));
+            let is_filled = node.input(0).is_some_and(|read| self.filled.contains(&read)) || self.fills(node, stored);
+            self.filled.extend(outputs().take(usize::from(is_filled)));
             return Vec::new();
         }
         let is_fed = node.inputs.iter().flatten().any(|input| self.behind_weights.contains(input));
@@ -122,6 +126,16 @@ impl<'a> Parameters<'a> {
         self.frozen
     }
 
+    /// Whether a node makes many numbers of the only one of a constant, as exporters write a tensor of zeros.
+    fn fills(&self, node: &Node, stored: ValueId) -> bool {
+        let numbers = |constant: &Constant| constant.shape.iter().product::<usize>();
+        let made = node.outputs.first().copied().flatten().and_then(|made| self.graph.tensor_type(made));
+        let stays_one = made.is_some_and(|made| made.shape.iter().all(|length| length.fixed() == Some(1)));
+        matches!(node.operator.as_str(), "Expand" | "Tile")
+            && !stays_one
+            && self.graph.constant_of(stored).is_some_and(|constant| numbers(constant) == 1)
+    }
+
     /// What an input of a node is where it is a constant that enters the computation: a weight, or why it is none.
     fn weight(
         &self,
@@ -142,9 +156,15 @@ impl<'a> Parameters<'a> {
         let is_named = !is_generated(name);
         let operator = if node.domain.is_empty() { node.operator.as_str() } else { "" };
         let numbers: usize = constant.shape.iter().product();
+        let is_of_module = is_part(name) || of_weight(name).is_some();
         let may_be_mask = !row.weights.contains(&input) || is_arithmetic(node) || operator == "Gather";
         let reason = if is_buffer(name) {
             Some(FrozenReason::Buffer)
+        } else if self.graph.stops_gradient(value)
+            || self.filled.contains(&read) && !is_of_module && !CURVES.contains(&operator)
+        {
+            // it has decided something before the run, or fills a tensor, as the first state of a recurrent layer
+            Some(FrozenReason::Setting)
         } else if operator == "Gather" && is_table_of_waves(constant) {
             Some(FrozenReason::Waves)
         } else if may_be_mask && is_infinite_mask(constant, operator != "Where") {
@@ -155,8 +175,7 @@ impl<'a> Parameters<'a> {
             self.no_weight_of_layer(node, input, constant, is_named)
         } else if is_named {
             // one number without the path of a module is a setting of the formula, as is what is taken away or divided by
-            let is_own =
-                is_part(name) || of_weight(name).is_some() || numbers > 1 && !matches!(operator, "Div" | "Pow" | "Sub");
+            let is_own = is_of_module || numbers > 1 && !matches!(operator, "Div" | "Pow" | "Sub");
             // in front of all layers it normalizes the input
             let is_placed = is_fed || !is_elementwise(operator) || is_part(name);
             match (is_own, is_placed) {
@@ -489,6 +508,34 @@ mod tests {
                 nodes[0].input[0] = weights[0].name().to_owned();
             }
             assert_eq!(trained(nodes, weights), wanted);
+        }
+    }
+
+    #[test]
+    fn a_number_that_only_fills_the_first_state_of_a_recurrent_layer_is_not_trained() {
+        let size = || crate::handmade::whole("size", &[2], &[4, 4]);
+        // the number, whether it is expanded, the operator that reads it, and whether it is trained
+        for (name, is_expanded, operator, is_trained) in [
+            ("model/gru_1/zeros/Const:0", true, "MatMul", false),
+            ("model/gru_1/zeros/Const:0", true, "PRelu", false),
+            ("act.weight", true, "PRelu", true),
+            ("model/act/ReadVariableOp:0", true, "PRelu", true),
+            ("slope", false, "PRelu", true),
+            ("blocks.0.scale", false, "Mul", true),
+            ("blocks.0.scale", true, "Mul", true),
+        ] {
+            let read = if is_expanded { "turned" } else { name };
+            let inputs = if operator == "MatMul" { [read, "second.weight"] } else { ["h", read] };
+            let mut nodes = vec![node("MatMul", &["x", "first.weight"], &["h"])];
+            if is_expanded {
+                nodes.push(node("Expand", &[name, "size"], &["state"]));
+                nodes.push(node("Transpose", &["state"], &["turned"]));
+            }
+            nodes.push(node(operator, &inputs, &["made"]));
+            nodes.push(node("Add", &["h", "made"], &["y"]));
+            let weights = ["first.weight", "second.weight"].map(|name| weight(name, &[4, 4]));
+            let found = trained(nodes, [weights.to_vec(), vec![floats(name, &[1], &[0.0]), size()]].concat());
+            assert_eq!(found.contains(&name.to_owned()), is_trained, "{name}, {operator}: {found:?}");
         }
     }
 

@@ -353,7 +353,7 @@ impl<'a> Importer<'a> {
             let bytes = place.prefix.len();
             self.budget.take(1, bytes, &|| format!("turn {} of node {}", turns.turn, label(node)))?;
             let made = self.body(turns.body, &given, HashMap::new(), place, scope)?;
-            turns.give(&self.graph, made)?;
+            turns.give(&mut self.graph, made)?;
         }
         let start = self.graph.nodes().len();
         let made = turns.finish(&mut self.graph, &self.names)?;

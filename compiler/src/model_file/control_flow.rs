@@ -79,13 +79,65 @@ fn number(graph: &Graph, value: ValueId) -> Option<i64> {
     }
 }
 
+/// Truth values lie so deep in each other.
+const DEEPEST: usize = 8;
+
+/// As [`truth`], where single floats of the file are compared as well, as tf2onnx writes what the first turn of a loop depends on.
+/// Such numbers are settings from then on: a trained one could decide otherwise.
+fn decided(graph: &mut Graph, value: ValueId) -> Option<bool> {
+    let mut settings = Vec::new();
+    let holds = compared(graph, value, DEEPEST, &mut settings)?;
+    settings.into_iter().for_each(|setting| graph.stop_gradient(setting));
+    Some(holds)
+}
+
+/// Whether a truth value holds. `settings` get the floats that it was decided by.
+fn compared(graph: &Graph, value: ValueId, deepest: usize, settings: &mut Vec<ValueId>) -> Option<bool> {
+    if let Some(known) = truth(graph, value) {
+        return Some(known);
+    }
+    let node = graph.producer(value).filter(|node| node.domain.is_empty() && deepest > 0)?;
+    let mut input = |at: usize| compared(graph, node.input(at)?, deepest - 1, settings);
+    let holds: fn(f64, f64) -> bool = match node.operator.as_str() {
+        "Identity" => return input(0),
+        "Not" => return input(0).map(|holds| !holds),
+        "And" => return Some(input(0)? && input(1)?),
+        "Or" => return Some(input(0)? || input(1)?),
+        "Equal" => |a, b| a == b,
+        "Greater" => |a, b| a > b,
+        "GreaterOrEqual" => |a, b| a >= b,
+        "Less" => |a, b| a < b,
+        "LessOrEqual" => |a, b| a <= b,
+        _ => return None,
+    };
+    let (a, b) = (single_float(graph, node.input(0)?, settings)?, single_float(graph, node.input(1)?, settings)?);
+    Some(holds(a, b))
+}
+
+/// A float that is known before the run: one of the file, or one that is computed of lengths.
+fn single_float(graph: &Graph, value: ValueId, settings: &mut Vec<ValueId>) -> Option<f64> {
+    let Some(constant) = graph.constant_of(value).filter(|constant| constant.dtype.is_float()) else {
+        return number(graph, value).map(|number| number as f64);
+    };
+    match constant.to_f32()?.as_slice() {
+        [only] => {
+            settings.push(value);
+            Some(f64::from(*only))
+        }
+        _ => None,
+    }
+}
+
 /// What to say of a node that is kept with its graphs, since the data decide what it does.
 pub(super) fn decided_in_the_run(graph: &Graph, node: &Node) -> Option<String> {
     let (label, operator) = (graph.label(node), shown(&node.operator));
     let open = |input: usize| node.input(input).filter(|value| number(graph, *value).is_none());
     let (what, found) = match node.operator.as_str() {
         "If" => ("whose condition", open(0)),
-        "Loop" => ("whose number of turns", open(0).or_else(|| open(1))),
+        "Loop" => {
+            let undecided = |value: &ValueId| compared(graph, *value, DEEPEST, &mut Vec::new()).is_none();
+            ("whose number of turns", open(0).or_else(|| open(1).filter(undecided)))
+        }
         _ => {
             return Some(format!(
                 "node `{label}` ({operator}) goes along an axis whose length the data decide, and runs as it is"
@@ -179,15 +231,15 @@ impl<'a> Turns<'a> {
             return Self::scan(graph, names, node, body, inputs);
         }
         let given = |at: usize| inputs.get(at).and_then(Option::as_ref).and_then(Imported::tensor);
-        let how_often = |value: ValueId| {
+        let how_often = |graph: &Graph, value: ValueId| {
             let (why, advice) = culprit(graph, value);
             Obstacle::Open(CompilerError::unsupported(
                 format!("node {}, whose number of turns {why},", label(node)),
                 advice,
             ))
         };
-        let most = given(0).map(|value| number(graph, value).ok_or_else(|| how_often(value))).transpose()?;
-        let goes_on = given(1).map(|value| truth(graph, value).ok_or_else(|| how_often(value))).transpose()?;
+        let most = given(0).map(|value| number(graph, value).ok_or_else(|| how_often(graph, value))).transpose()?;
+        let goes_on = given(1).map(|value| decided(graph, value).ok_or_else(|| how_often(graph, value))).transpose()?;
         let carried = required(node, inputs.get(2..).unwrap_or_default())?;
         let collected = collected(node, body, 1 + carried.len())?;
         let kind = Kind::Loop { most, goes_on: goes_on.unwrap_or(true) };
@@ -273,13 +325,13 @@ impl<'a> Turns<'a> {
     ///
     /// # Errors
     /// Whether there is a further turn is not known before the run.
-    pub(super) fn give(&mut self, graph: &Graph, mut made: Vec<Imported>) -> Result<(), Obstacle> {
+    pub(super) fn give(&mut self, graph: &mut Graph, mut made: Vec<Imported>) -> Result<(), Obstacle> {
         let turn = self.turn;
         self.turn += 1;
         if let Kind::Loop { goes_on, .. } = &mut self.kind {
             let condition =
                 made.remove(0).tensor().ok_or_else(|| malformed(self.node, "its condition is a sequence"))?;
-            *goes_on = truth(graph, condition).ok_or_else(|| {
+            *goes_on = decided(graph, condition).ok_or_else(|| {
                 let (why, advice) = culprit(graph, condition);
                 let what = format!("node {}, in which a further turn after turn {turn} {why},", label(self.node));
                 Obstacle::Open(CompilerError::unsupported(what, advice))

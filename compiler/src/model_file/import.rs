@@ -9,20 +9,22 @@ use super::onnx::{ModelProto, ValueInfoProto};
 use super::scope::{Imported, Scope};
 use super::shared_names::shared_names;
 use crate::CompilerError;
-use crate::graph::{Graph, Node, TensorType, ValueId, standard_domain};
+use crate::graph::{Graph, Length, Node, TensorType, ValueId, standard_domain};
 use crate::operators::OperatorCatalog;
 use millstream_schemas::{AxisLength, shown};
 
 /// A file as a graph: its nodes as they stand, but for functions, branches and loops, which are written out, and operators of
 /// old versions, which become new ones. Types are known as far as the file states them or the rules of a catalog can tell. An
 /// axis without a length has the file's name for it, or one of its own. `shapes` are those of inputs that the data decides:
-/// they say how many axes there are where the file does not. The graph follows version `least` of the standard operators at least.
+/// they say how many axes there are where the file does not. `lengths` are those of axes that have one in all batches, by the names
+/// that the graph has for them without. The graph follows version `least` of the standard operators at least.
 ///
 /// # Errors
 /// What a branch or a loop does is known only in the run, or more is written out than the limits allow.
 pub(crate) fn import(
     proto: &ModelProto,
     shapes: &BTreeMap<String, Vec<AxisLength>>,
+    lengths: &BTreeMap<String, usize>,
     least: i64,
     catalog: &OperatorCatalog,
 ) -> Result<Graph, CompilerError> {
@@ -48,7 +50,8 @@ pub(crate) fn import(
     let given = file.input.iter().filter(|input| scope.find(input.name()).is_none() && !is_declared_aside(input));
     let typed = given.map(|input| (input.name(), input_type(input, ranks(input), &rows)));
     let shared = shared_names(&typed.collect::<Vec<_>>());
-    let in_shared = |known: TensorType| known.with(&|name| shared.get(name).cloned());
+    let of_one = |known: TensorType| known.with(&|name| lengths.get(name).map(Length::from));
+    let in_shared = |known: TensorType| of_one(known.with(&|name| shared.get(name).cloned()));
     for input in &file.input {
         if let Some(Imported::Tensor(constant)) = scope.find(input.name()) {
             // up to IR version 3 every initializer is listed as an input

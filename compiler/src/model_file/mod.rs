@@ -136,13 +136,22 @@ impl Model {
         self.proto.graph.as_ref().expect("the gate refuses a model without a graph")
     }
 
-    /// The file's graph, axes named where they have no length. `shapes` are those of inputs that the data decides.
+    /// The file's graph, axes named where they have no length. `shapes` are those of inputs that the data decides. Where loops
+    /// can be written out for lengths that all batches have, the axes have these.
     pub(crate) fn graph(
         &self,
         shapes: &BTreeMap<String, Vec<AxisLength>>,
         catalog: &OperatorCatalog,
     ) -> Result<Graph, CompilerError> {
-        let mut graph = import(&self.proto, shapes, 0, catalog)?;
+        let mut graph = import(&self.proto, shapes, &BTreeMap::new(), 0, catalog)?;
+        let lengths = lengths_of_all_batches(&graph, shapes);
+        if kept_loops(&graph) > 0
+            && !lengths.is_empty()
+            && let Ok(of_one) = import(&self.proto, shapes, &lengths, 0, catalog)
+            && kept_loops(&of_one) < kept_loops(&graph)
+        {
+            graph = of_one;
+        }
         if graph.widen() {
             infer_all(&mut graph, catalog);
         }
@@ -159,7 +168,7 @@ impl Model {
     /// # Errors
     /// An operator of the file is not known to mean the same there.
     pub(crate) fn graph_in(&self, opset: i64, catalog: &OperatorCatalog) -> Result<Graph, CompilerError> {
-        let graph = import(&self.proto, &BTreeMap::new(), opset, catalog)?;
+        let graph = import(&self.proto, &BTreeMap::new(), &BTreeMap::new(), opset, catalog)?;
         if self.read_as() < opset {
             let standard = graph.nodes().iter().filter(|node| node.domain.is_empty());
             let is_known =
@@ -234,6 +243,18 @@ impl Model {
             |node: &NodeProto| node.attribute.iter().any(|attribute| attribute.g.is_some()) && !is_kept(node);
         if !self.proto.functions.is_empty() || self.file_graph().node.iter().any(is_written_out) {
             notes.push("functions, branches and loops of the file are written out, in the exported model too".into());
+        }
+        for (input, axes) in self.inputs() {
+            let value = graph.inputs().iter().find(|value| graph.name(**value) == input);
+            let Some(known) = value.and_then(|value| graph.tensor_type(*value)) else { continue };
+            for (axis, (declared, length)) in axes.iter().zip(&known.shape).enumerate().skip(1) {
+                if let (None, Some(length)) = (declared, length.fixed()) {
+                    notes.push(format!(
+                        "axis {axis} of input `{}` has the length {length}, in the exported model too: a loop is written out for it",
+                        shown(&input)
+                    ));
+                }
+            }
         }
         notes
     }
@@ -312,4 +333,17 @@ impl Model {
     pub fn producer(&self) -> String {
         format!("{} {}", self.proto.producer_name(), self.proto.producer_version()).trim().to_owned()
     }
+}
+
+/// Loops that stay as they are, since how often they go round is not known.
+fn kept_loops(graph: &Graph) -> usize {
+    graph.nodes().iter().filter(|node| node.is("Loop") || node.is("Scan")).count()
+}
+
+/// Lengths behind the first axis that the data give to all batches alike, by the names that a graph has for them.
+fn lengths_of_all_batches(graph: &Graph, shapes: &BTreeMap<String, Vec<AxisLength>>) -> BTreeMap<String, usize> {
+    let known = |value: &ValueId| Some((graph.tensor_type(*value)?, shapes.get(graph.name(*value))?));
+    let of_inputs = graph.inputs().iter().filter_map(known);
+    let axes = of_inputs.flat_map(|(known, wanted)| known.shape.iter().zip(wanted).skip(1));
+    axes.filter_map(|(axis, wanted)| Some((axis.name()?.to_owned(), wanted.fixed()?))).collect()
 }

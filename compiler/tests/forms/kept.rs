@@ -1,6 +1,9 @@
 //! Branches and loops of which the data decide what they do.
 
-use millstream_compiler::{FineTuning, Model, OperatorCatalog, compile};
+use std::collections::BTreeMap;
+
+use millstream_compiler::{FineTuning, Model, OperatorCatalog, compile, describe, export_advice};
+use millstream_schemas::AxisLength;
 use millstream_schemas::recipe::TrainSelection;
 use prost::Message;
 
@@ -207,6 +210,39 @@ fn a_loop_that_the_data_decide_passes_through_below_what_is_trained() {
         };
         assert_eq!(kinds(&exported), kinds(&bytes), "{name} passes through as it is");
     }
+}
+
+#[test]
+fn a_loop_along_an_axis_that_has_one_length_in_all_batches_is_written_out_and_trained() {
+    let (bytes, catalog) = (recurrent().encode_to_vec(), OperatorCatalog::standard());
+    let model = Model::from_bytes(bytes.clone()).unwrap();
+    let with = |steps: AxisLength| {
+        let shape = vec![AxisLength::from("batch"), steps, AxisLength::Fixed(8)];
+        let wanted = FineTuning { inputs: BTreeMap::from([("x".to_owned(), shape)]), ..everything() };
+        compile(&model, &wanted, &catalog)
+    };
+    assert!(with(AxisLength::from("sequence")).is_err());
+    let program = with(AxisLength::Fixed(5)).unwrap();
+    assert_eq!(program.trained, 3 * 64 + 45);
+    let note = "axis 1 of input `x` has the length 5, in the exported model too";
+    assert!(program.notes.iter().any(|found| found.contains(note)), "{:?}", program.notes);
+    if onnx_runtime::available() {
+        let exported = program.export(&program.parameters, &[]).unwrap().to_vec();
+        assert_eq!(answer(&exported, &[3, 5, 8]), answer(&bytes, &[3, 5, 8]));
+    }
+}
+
+#[test]
+fn parameters_that_such_a_loop_hides_are_told_with_what_to_change_in_the_export() {
+    let hidden = |file: ModelProto| {
+        let (model, catalog) = (Model::from_bytes(file.encode_to_vec()).unwrap(), OperatorCatalog::standard());
+        let report = describe(&model, None, &catalog).unwrap();
+        let all = export_advice(&model, &report, &catalog).unwrap().into_iter();
+        all.map(|one| one.finding).find(|finding| finding.contains("no gradient goes through it"))
+    };
+    let found = hidden(recurrent()).unwrap();
+    assert!(found.starts_with("64 parameters in 1 loop (`last` first) are not trained"), "{found}");
+    assert_eq!([hidden(while_small()), hidden(scanned())], [None, None]);
 }
 
 #[test]

@@ -4,7 +4,9 @@ use millstream_compiler::{Model, OperatorCatalog, compile};
 use prost::Message;
 
 use crate::onnx_file::onnx::{self, GraphProto, ModelProto, NodeProto, TensorProto};
-use crate::onnx_file::{Value, attribute, function, graph, integers, node, of_type, rows, sequence, truth, weight};
+use crate::onnx_file::{
+    Value, attribute, floats, function, graph, integers, node, of_type, rows, sequence, truth, weight,
+};
 use crate::{FLOAT, compiled, everything, holds, ints, network, onnx_runtime};
 
 const TRUTH: i32 = 9;
@@ -66,7 +68,7 @@ fn recurrent() -> ModelProto {
 }
 
 /// Turns as long as their number is less than three; the numbers are compared as whole numbers, or as floats, as tf2onnx writes the recurrent
-/// layers of Keras.
+/// layers of Keras, the first turn by two floats of the file.
 fn counted(in_floats: bool) -> ModelProto {
     let to_float = |from: &str, to: &str| node("Cast", from, to).with("to", Value::Int(1));
     let compared = match in_floats {
@@ -82,14 +84,26 @@ fn counted(in_floats: bool) -> ModelProto {
     turn.extend(compared);
     turn.push(node("Mul", "h scale.weight", "next"));
     let turns = node("Loop", "_ yes first", "z").with("body", body(turn, vec![], &["h"], &["further", "next"]));
-    let nodes = vec![node("MatMul", "x a.weight", "first"), turns];
-    let weights = vec![
+    let mut nodes = vec![node("MatMul", "x a.weight", "product")];
+    let mut weights = vec![
         weight("a.weight", &[8, 8]),
         integers("one", &[], &[1]),
         integers("three", &[], &[3]),
-        truth("yes", true),
         weight("scale.weight", &[8]),
     ];
+    if in_floats {
+        // the number fills the first state as well
+        nodes.push(node("Less", "zeros limit", "is_less"));
+        nodes.push(node("And", "is_less is_less", "yes"));
+        nodes.push(node("Expand", "zeros size", "state"));
+        nodes.push(node("MatMul", "product state", "nothing"));
+        nodes.push(node("Add", "product nothing", "first"));
+        weights.extend([floats("zeros", &[], &[0.0]), floats("limit", &[], &[3.0]), integers("size", &[2], &[8, 8])]);
+    } else {
+        nodes.push(node("Identity", "product", "first"));
+        weights.push(truth("yes", true));
+    }
+    nodes.push(turns);
     network(17, &[8], nodes, weights)
 }
 
@@ -233,6 +247,16 @@ fn branches_loops_sequences_and_functions_are_written_out() {
         let notes: &[&str] = if name == "sequences" { &[] } else { &[note] };
         holds(name, &file, notes, trained + 45);
     }
+}
+
+#[test]
+fn a_number_that_decides_whether_a_loop_begins_is_not_trained_whatever_its_name() {
+    let mut file = counted(true);
+    let renamed = file.graph.as_mut().unwrap();
+    let names = renamed.node.iter_mut().flat_map(|node| &mut node.input);
+    let own = renamed.initializer.iter_mut().filter_map(|tensor| tensor.name.as_mut());
+    names.chain(own).filter(|name| name.as_str() == "zeros").for_each(|name| "state.bias".clone_into(name));
+    assert_eq!(compiled(&file.encode_to_vec()).trained, 64 + 8 + 45);
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn norms(layer: &str, [a, b]: [&[f32]; 2], (rank, scale): (usize, f64)) -> Vec<f
 /// Every sample on the transformer, and those that need no attention on the network without one as well; virtual tokens on
 /// a model of text.
 fn samples() -> impl Iterator<Item = (Choice, Model)> {
-    // `peft` reads files: `compiler/tests/adapters.rs`
+    // `peft` reads files: `compiler/tests/adapters/main.rs`
     let rows = methods::standard().rows().iter().filter(|row| row.name != "peft");
     let all =
         rows.flat_map(|row| row.samples.iter().map(|text| Choice::new(row.name, serde_json::from_str(text).unwrap())));

@@ -1,3 +1,4 @@
+use image::error::{UnsupportedError, UnsupportedErrorKind};
 use millstream_schemas::shown_up_to;
 use millstream_transforms::LARGEST_SIDE;
 
@@ -40,6 +41,14 @@ pub enum DecodeError {
         /// What is missing.
         reason: String,
     },
+    /// Its format is read, and not everything that may be in it.
+    #[error("the {format} is of a kind that is not supported: {reason}")]
+    Unsupported {
+        /// Its format.
+        format: &'static str,
+        /// What is not supported.
+        reason: String,
+    },
     /// The decoder gave up.
     #[error("the {format} is damaged: {reason}")]
     Damaged {
@@ -50,12 +59,30 @@ pub enum DecodeError {
     },
 }
 
+pub(super) fn unsupported(format: Format, error: &UnsupportedError) -> DecodeError {
+    let reason = match error.kind() {
+        UnsupportedErrorKind::Color(colour) => {
+            format!("its colours, of {} bits a pixel, are none of those that are read", colour.bits_per_pixel())
+        }
+        UnsupportedErrorKind::GenericFeature(said) => sentence(&said).unwrap_or_else(|| NOT_TOLD.into()),
+        _ => NOT_TOLD.into(),
+    };
+    DecodeError::Unsupported { format: format.name(), reason }
+}
+
+/// What is said where a decoder does not say it in words.
+const NOT_TOLD: &str = "something in it";
+
 pub(super) fn damaged(format: Format, reason: &dyn std::fmt::Display) -> DecodeError {
     DecodeError::Damaged { format: format.name(), reason: in_words(&reason.to_string()) }
 }
 
-/// The decoder's sentence where it is one; names of types and fields mean nothing to whoever has the picture.
 fn in_words(said: &str) -> String {
+    sentence(said).unwrap_or_else(|| "its data make no sense".into())
+}
+
+/// The decoder's sentence where it is one; names of types and fields mean nothing to whoever has the picture.
+fn sentence(said: &str) -> Option<String> {
     let sentence = match said.split_once(": ") {
         Some((before, after)) if before.starts_with("Format error decoding") => after,
         _ => said,
@@ -67,14 +94,30 @@ fn in_words(said: &str) -> String {
         camel || word.contains(['{', '}', '_']) || word.contains("::")
     };
     if sentence.is_empty() || sentence.split_whitespace().any(is_code) {
-        return "its data make no sense".into();
+        return None;
     }
-    shown_up_to(sentence, 400)
+    Some(shown_up_to(sentence, 400))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::in_words;
+    use image::error::ImageFormatHint;
+    use image::{ExtendedColorType, ImageFormat};
+
+    use super::*;
+
+    #[test]
+    fn a_tiff_of_colours_that_are_not_read_is_not_called_damaged() {
+        for (kind, wanted) in [
+            (UnsupportedErrorKind::Color(ExtendedColorType::Unknown(24)), "its colours, of 24 bits a pixel"),
+            (UnsupportedErrorKind::GenericFeature("Unhandled sample format 2".into()), "Unhandled sample format 2"),
+            (UnsupportedErrorKind::GenericFeature("Tag { PlanarConfig }".into()), NOT_TOLD),
+        ] {
+            let error = UnsupportedError::from_format_and_kind(ImageFormatHint::Exact(ImageFormat::Tiff), kind);
+            let told = unsupported(Format::Tiff, &error).to_string();
+            assert!(told.contains("not supported") && told.contains(wanted) && !told.contains("damaged"), "{told}");
+        }
+    }
 
     #[test]
     fn names_of_types_are_not_shown() {

@@ -8,6 +8,8 @@ pub enum Format {
     Gif,
     /// Baseline or progressive JPEG.
     Jpeg,
+    /// Portable bitmap, greymap, pixmap or anymap (`.pbm`, `.pgm`, `.ppm`, `.pnm`).
+    Pnm,
     /// PNG; of an animated one the default image.
     Png,
     /// The first image of a TIFF.
@@ -23,6 +25,7 @@ impl Format {
             Self::Bmp => "BMP",
             Self::Gif => "GIF",
             Self::Jpeg => "JPEG",
+            Self::Pnm => "PNM",
             Self::Png => "PNG",
             Self::Tiff => "TIFF",
             Self::WebP => "WebP",

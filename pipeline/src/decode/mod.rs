@@ -21,7 +21,6 @@ pub use decode_error::{DecodeError, MOST_PIXELS};
 pub use format::Format;
 pub use header::Header;
 pub use pixel_numbers::PixelNumbers;
-pub use whole::require_end;
 
 use crate::error::panic_message;
 
@@ -43,7 +42,10 @@ pub fn header(bytes: &[u8]) -> Result<Header, DecodeError> {
             Ok(format) => raster::header(bytes, format)?,
             Err(_) => {
                 let start: String = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-                return Err(DecodeError::Format(format!("it starts with the bytes {start}")));
+                let unknown = || format!("it starts with the bytes {start}");
+                return Err(DecodeError::Format(
+                    other_format(bytes).map_or_else(unknown, |name| format!("{name} is not read")),
+                ));
             }
         };
         let (width, height) = header.stored;
@@ -52,6 +54,28 @@ pub fn header(bytes: &[u8]) -> Result<Header, DecodeError> {
             sides.contains(&width) && sides.contains(&height) && u64::from(width) * u64::from(height) <= MOST_PIXELS;
         if fits { Ok(header) } else { Err(DecodeError::Size { width, height }) }
     })
+}
+
+/// The name of a format that the decoders do not know, by the first bytes.
+fn other_format(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', b'f' | b's', ..] => Some("AVIF"),
+        [_, _, _, _, b'f', b't', b'y', b'p', b'h', b'e', ..]
+        | [_, _, _, _, b'f', b't', b'y', b'p', b'm', b'i' | b's', ..] => Some("HEIC"),
+        [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] | [0xff, 0x4f, 0xff, 0x51, ..] => Some("JPEG 2000"),
+        [0xff, 0x0a, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] => Some("JPEG XL"),
+        [b'8', b'B', b'P', b'S', ..] => Some("PSD"),
+        _ => None,
+    }
+}
+
+/// Refuses an image whose bytes end before its pixels do, where its format says that: all but TIFF. `header` is the answer of
+/// [`header`](header()) for the same bytes. What may have all its pixels and yet no end is decoded.
+///
+/// # Errors
+/// It is cut off, or damaged where that is seen.
+pub fn require_end(bytes: &[u8], header: &Header) -> Result<(), DecodeError> {
+    caught(header.format.name(), || whole::require_end(bytes, header))
 }
 
 /// Decodes the whole of an image to RGB, 8 bits a channel; grey, palette, 16 bit and CMYK are converted.

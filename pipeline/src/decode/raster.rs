@@ -8,7 +8,7 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, Imag
 use millstream_schemas::recipe::TransparencyPolicy;
 use millstream_transforms::{ImageFacts, luma};
 
-use super::decode_error::{DecodeError, MOST_PIXELS, damaged};
+use super::decode_error::{DecodeError, MOST_PIXELS, damaged, unsupported};
 use super::format::Format;
 use super::header::Header;
 use super::orientation;
@@ -18,6 +18,7 @@ pub(super) fn header(bytes: &[u8], format: ImageFormat) -> Result<Header, Decode
         ImageFormat::Bmp => Format::Bmp,
         ImageFormat::Gif => Format::Gif,
         ImageFormat::Png => Format::Png,
+        ImageFormat::Pnm => Format::Pnm,
         ImageFormat::Tiff => Format::Tiff,
         ImageFormat::WebP => Format::WebP,
         other => return Err(DecodeError::Format(format!("{other:?} is not read"))),
@@ -67,8 +68,13 @@ pub(super) fn decode(
 /// Chunks of a PNG that are not decoded.
 pub(super) const METADATA_OF_PNG: [&[u8; 4]; 4] = [b"iCCP", b"iTXt", b"tEXt", b"zTXt"];
 
+/// The last chunk of a PNG.
+const END_OF_PNG: [u8; 12] = *b"\0\0\0\0IEND\xAE\x42\x60\x82";
+
 /// A PNG without its colour profile and texts: its reader would decompress them, a thousand times their size and more, and
 /// nothing here uses them. Other formats keep such data as it is, so it takes no more than the file.
+///
+/// Where all chunks are whole and the last one alone is missing, it is there: the reader wants one behind the pixels.
 fn without_metadata(bytes: &[u8], format: Format) -> Cow<'_, [u8]> {
     const SIGNATURE: usize = 8;
     if format != Format::Png || bytes.len() < SIGNATURE {
@@ -76,19 +82,28 @@ fn without_metadata(bytes: &[u8], format: Format) -> Cow<'_, [u8]> {
     }
     let mut kept: Option<Vec<u8>> = None;
     let mut at = SIGNATURE;
+    let (mut has_pixels, mut lacks_end) = (false, true);
     while let Some((&[l3, l2, l1, l0, ref kind @ ..], _)) = bytes[at..].split_first_chunk::<8>() {
         // Its length, its kind, its data and a checksum.
         let whole = (u32::from_be_bytes([l3, l2, l1, l0]) as usize).saturating_add(12);
         let end = at.saturating_add(whole);
+        lacks_end &= kind != b"IEND";
         if end > bytes.len() {
+            lacks_end = false;
             break; // cut off: the decoder says it
         }
+        has_pixels |= kind == b"IDAT";
         if METADATA_OF_PNG.contains(&kind) {
             kept.get_or_insert_with(|| bytes[..at].to_vec());
         } else if let Some(kept) = &mut kept {
             kept.extend_from_slice(&bytes[at..end]);
         }
         at = end;
+    }
+    if has_pixels && lacks_end {
+        let mut ended = kept.unwrap_or_else(|| bytes[..at].to_vec());
+        ended.extend_from_slice(&END_OF_PNG);
+        return Cow::Owned(ended);
     }
     match kept {
         None => Cow::Borrowed(bytes),
@@ -105,6 +120,7 @@ fn decoder(bytes: &[u8], format: Format, limits: Limits) -> Result<impl ImageDec
         Format::Gif => ImageFormat::Gif,
         Format::Jpeg => ImageFormat::Jpeg,
         Format::Png => ImageFormat::Png,
+        Format::Pnm => ImageFormat::Pnm,
         Format::Tiff => ImageFormat::Tiff,
         Format::WebP => ImageFormat::WebP,
     };
@@ -129,6 +145,7 @@ fn refused(format: Format, error: &ImageError) -> DecodeError {
         ImageError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => {
             DecodeError::Truncated { format: format.name(), reason: "it ends too early".into() }
         }
+        ImageError::Unsupported(error) => unsupported(format, error),
         error => damaged(format, error),
     }
 }

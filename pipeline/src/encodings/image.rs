@@ -22,7 +22,7 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
     summary: "Encoded images as pixels.",
     documentation: "One tensor `[batch, channels, height, width]`, or with `layout: channels_last` `[batch, height, width, channels]`; of floats, or with \
         `values: uint8` of bytes. A recipe with a model takes layout, values and channels from the model's input where they are not stated: `check` says \
-        them. JPEG, PNG, WebP, GIF, BMP or TIFF files in a column of \
+        them. JPEG, PNG, WebP, GIF, BMP, PNM or TIFF files in a column of \
         binary values, or of structs with `bytes`, decoded as RGB, or with `channels: 1` as grey, and taken through the transforms; floats are 0 to 1 where no `normalize` \
         says otherwise, bytes 0 to 255, which `normalize` is refused for. All images must end at one size: that of the transforms, or else of the first image that can be used. \
         Null and what does not decode is a damaged row.",

@@ -8,7 +8,7 @@ use super::import_report::LeftOut;
 use super::layout::{Layout, RowSource, SourceRow};
 use super::source_files::SourceFiles;
 use crate::RecipeError;
-use crate::folder_files::is_image;
+use crate::folder_files::{is_image, no_image};
 
 pub(super) fn has_images(files: &SourceFiles) -> bool {
     files.files().iter().any(|file| is_image(&file.name))
@@ -47,9 +47,7 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
                 folders.pop();
                 images.push((at as u32, folders));
             }
-            false => {
-                layout.left_out.push(LeftOut { name: file.name.clone(), reason: "it is no image by its name".into() })
-            }
+            false => layout.left_out.push(LeftOut { name: file.name.clone(), reason: no_image(&file.name) }),
         }
     }
     let levels = Levels::of(&images.iter().map(|(_, folders)| folders.as_slice()).collect::<Vec<_>>());

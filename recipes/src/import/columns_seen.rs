@@ -1,5 +1,6 @@
 use serde_json::Value as Json;
 
+use super::boxes_in_json::BoxesSeen;
 use super::column::Kind;
 use crate::table_records::{bool_of, is_missing_word};
 
@@ -15,7 +16,9 @@ pub(super) struct Seen {
     text_lists: u64,
     /// Lists of nothing, which are of any kind.
     empty_lists: u64,
-    /// Objects, and lists of other things.
+    /// Objects with boxes and their classes.
+    boxes: BoxesSeen,
+    /// Other objects, and lists of other things.
     others: u64,
     missing: u64,
 }
@@ -49,6 +52,7 @@ impl Seen {
             Json::Array(values) if values.iter().all(Json::is_i64) => &mut self.int_lists,
             Json::Array(values) if values.iter().all(Json::is_number) => &mut self.float_lists,
             Json::Array(values) if values.iter().all(Json::is_string) => &mut self.text_lists,
+            Json::Object(cell) if self.boxes.see(cell) => return,
             Json::Array(_) | Json::Object(_) => &mut self.others,
         };
         *counted += 1;
@@ -59,13 +63,17 @@ impl Seen {
         let numbers = self.ints + self.floats;
         let number_lists = self.int_lists + self.float_lists;
         let lists = number_lists + self.text_lists + self.empty_lists;
-        let kinds = [self.bools, numbers, self.texts, lists, self.others];
+        let kinds = [self.bools, numbers, self.texts, lists, self.boxes.cells, self.others];
         let several = kinds.iter().filter(|count| **count > 0).count() > 1 || (number_lists > 0 && self.text_lists > 0);
         match self {
             _ if several => (Kind::Text, Some("its values are of several kinds, and are written as texts")),
             Self { others: 1.., .. } => {
                 (Kind::Text, Some("its values are objects or lists in lists, and are written as texts of JSON"))
             }
+            _ if self.boxes.cells > 0 => (
+                Kind::Objects(self.boxes.kind()),
+                Some("its boxes are taken for left, top, width and height in pixels, as the Hub's layout has them"),
+            ),
             Self { bools: 1.., .. } => (Kind::Bool, None),
             Self { floats: 1.., .. } => (Kind::Float, None),
             Self { ints: 1.., .. } => (Kind::Int, None),
@@ -79,7 +87,7 @@ impl Seen {
 
     /// Whether a cell is a list or an object.
     pub(super) fn has_lists(&self) -> bool {
-        self.int_lists + self.float_lists + self.text_lists + self.empty_lists + self.others > 0
+        self.int_lists + self.float_lists + self.text_lists + self.empty_lists + self.boxes.cells + self.others > 0
     }
 }
 
@@ -127,6 +135,9 @@ mod tests {
             cells.iter().for_each(|cell| seen.text(cell));
             assert_eq!(seen.kind().0, wanted, "{cells:?}");
         }
+        let mut seen = Seen::default();
+        seen.json(&serde_json::json!({"bbox": [[1, 2, 3, 4]], "categories": [0]}));
+        assert!(matches!(seen.kind().0, Kind::Objects(_)));
         let mut seen = Seen::default();
         [r#"{"a": 1}"#, "null"].iter().for_each(|text| seen.json(&serde_json::from_str(text).unwrap()));
         assert!(seen.kind().1.unwrap().contains("JSON"));

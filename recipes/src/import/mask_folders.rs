@@ -61,11 +61,21 @@ fn role(name: &str) -> Option<(Role, String)> {
     Some((role, key.join("/")))
 }
 
-/// The images and masks of a source, each with what its partner is found by: its key, or where that finds none its name alone, if
+fn names(files: &SourceFiles) -> impl Iterator<Item = &str> {
+    files.files().iter().map(|file| file.name.as_str())
+}
+
+/// The places of the masks among the names of files, where images in one folder have masks of their names in another.
+pub(crate) fn masks_among<'a>(names: impl Iterator<Item = &'a str>) -> HashSet<u32> {
+    let paired = paired(names).unwrap_or_default();
+    paired.into_iter().filter(|(_, role, _)| *role == Role::Mask).map(|(at, ..)| at).collect()
+}
+
+/// The images and masks among the names of files, each with what its partner is found by: its key, or where that finds none its name alone, if
 /// no other is called so. None without a pair.
-fn paired(files: &SourceFiles) -> Option<Vec<(u32, Role, String)>> {
-    let images = files.files().iter().enumerate().filter(|(_, file)| is_image(&file.name));
-    let all = images.filter_map(|(at, file)| role(&file.name).map(|(role, key)| (at as u32, role, key)));
+fn paired<'a>(names: impl Iterator<Item = &'a str>) -> Option<Vec<(u32, Role, String)>> {
+    let images = names.enumerate().filter(|(_, name)| is_image(name));
+    let all = images.filter_map(|(at, name)| role(name).map(|(role, key)| (at as u32, role, key)));
     let mut all: Vec<(u32, Role, String)> = all.collect();
     let has_pairs = |all: &[(u32, Role, String)]| {
         let keys = |wanted| all.iter().filter(move |(_, role, _)| *role == wanted).map(|(_, _, key)| key.as_str());
@@ -87,7 +97,7 @@ fn paired(files: &SourceFiles) -> Option<Vec<(u32, Role, String)>> {
 
 /// Whether images in one folder have masks of their names in another.
 pub(super) fn has_masks(files: &SourceFiles) -> bool {
-    paired(files).is_some()
+    paired(names(files)).is_some()
 }
 
 /// Rows of an image and the mask of its name, both as they are.
@@ -103,7 +113,7 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
     layout.columns = vec![Column::new("image", Kind::Image), Column::new("mask", Kind::Image)];
     let (mut images, mut masks) = (Vec::new(), HashMap::new());
     let mut used = vec![false; files.files().len()];
-    for (at, role, key) in paired(files).unwrap_or_default() {
+    for (at, role, key) in paired(names(files)).unwrap_or_default() {
         used[at as usize] = true;
         if role == Role::Image {
             images.push((at, key));
@@ -148,6 +158,18 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions) -> Result<Layou
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn masks_are_found_among_files_where_images_are_called_like_them_and_nowhere_else() {
+        let of = |names: &[&str]| {
+            let mut found: Vec<u32> = masks_among(names.iter().copied()).into_iter().collect();
+            found.sort_unstable();
+            found
+        };
+        assert_eq!(of(&["images/1.jpg", "masks/1.png", "masks/2.png", "masks/notes.txt", "3.png"]), [1, 2]);
+        assert_eq!(of(&["1.jpg", "masks/1.png"]), [0; 0]);
+        assert_eq!(of(&["images/1.jpg", "masks/2.png"]), [0; 0]);
+    }
 
     #[test]
     fn images_and_masks_share_a_key() {

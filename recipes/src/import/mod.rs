@@ -2,6 +2,7 @@
 
 mod archive;
 mod archive_members;
+mod boxes_in_json;
 mod class_folders;
 mod class_values;
 mod coco;
@@ -45,5 +46,6 @@ pub(crate) use archive_members::ArchiveMembers;
 pub(crate) use class_values::{LABELS, are_classes};
 pub(crate) use column::BOX_CONVENTIONS;
 pub(crate) use image_columns::images_beside;
+pub(crate) use mask_folders::masks_among;
 pub(crate) use source_files::ReadSeek;
 pub(crate) use source_patterns::expanded;

@@ -9,6 +9,7 @@ use millstream_pipeline::arrow_schema::SchemaRef;
 use millstream_schemas::shown;
 use serde_json::Value as Json;
 
+use super::boxes_in_json::objects;
 use super::column::{Column, Kind, image_fields};
 use super::objects::Objects;
 use crate::RecipeError;
@@ -65,6 +66,7 @@ impl Value {
                 let list: Vec<i64> = values.iter().filter_map(Json::as_i64).collect();
                 if list.len() == values.len() { Self::Ints(list) } else { Self::Missing }
             }
+            (Kind::Objects(kind), Json::Object(cell)) => objects(cell, kind).map_or(Self::Missing, Self::Objects),
             (Kind::Texts, Json::Array(values)) => {
                 let list: Vec<String> = values.iter().filter_map(|value| value.as_str().map(str::to_owned)).collect();
                 if list.len() == values.len() { Self::Texts(list) } else { Self::Missing }

@@ -47,6 +47,8 @@ pub(super) struct Guess {
     pub(super) imported: Vec<String>,
     /// Its last layer, where it has layers.
     last_layer: Option<String>,
+    /// Columns of texts beside those of numbers that a model takes.
+    left_out: Vec<String>,
 }
 
 /// What the model's input is made of.
@@ -93,6 +95,10 @@ impl Guess {
             Some(path) => Seen::of_model(&dataset, path, options)?,
             None => Seen::of_data(&dataset, options)?,
         };
+        let left_out = match &seen.input {
+            Input::Numbers { .. } => columns_of_texts(&dataset, &seen.told),
+            _ => Vec::new(),
+        };
         Ok(Self {
             model: options.model.as_deref().map(|path| options.named(path)).transpose()?,
             train: data.clone(),
@@ -106,6 +112,7 @@ impl Guess {
             knows_classes: seen.knows_classes,
             imported,
             last_layer: seen.last_layer,
+            left_out,
         })
     }
 
@@ -162,8 +169,9 @@ impl Guess {
             Head::OnFeatures => "a new last layer stands behind the model",
         };
         let all = format!("all {} parameters are trained", grouped(trained as u64));
-        let decided = [input, told, format!("{head}; {all}"), self.rows_in_words()];
-        self.imported.iter().cloned().chain(decided).chain(self.told.to_look_at()).collect()
+        let decided = [told, format!("{head}; {all}"), self.rows_in_words()];
+        let input = std::iter::once(input).chain(self.left_out_in_words());
+        self.imported.iter().cloned().chain(input).chain(decided).chain(self.told.to_look_at()).collect()
     }
 
     /// What was decided of the data alone.
@@ -180,8 +188,20 @@ impl Guess {
             }
         };
         let model = "the model is missing: fill it in under `model`, or name it behind the data".to_owned();
-        let decided = [input, self.told.in_words(self.classes.len()), self.rows_in_words(), model];
-        self.imported.iter().cloned().chain(decided).chain(self.told.to_look_at()).collect()
+        let decided = [self.told.in_words(self.classes.len()), self.rows_in_words(), model];
+        let input = std::iter::once(input).chain(self.left_out_in_words());
+        self.imported.iter().cloned().chain(input).chain(decided).chain(self.told.to_look_at()).collect()
+    }
+
+    fn left_out_in_words(&self) -> Option<String> {
+        const MOST: usize = 8;
+        let names: Vec<String> = self.left_out.iter().take(MOST).map(|name| format!("`{}`", shown(name))).collect();
+        let more = match self.left_out.len().saturating_sub(MOST) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        (!names.is_empty())
+            .then(|| format!("the texts of {}{more} are left out, which are no numbers", names.join(", ")))
     }
 
     fn rows_in_words(&self) -> String {
@@ -371,6 +391,13 @@ fn columns_of_numbers<'a>(dataset: &'a Dataset, told: &Told) -> Vec<&'a (String,
     dataset.features().columns.iter().filter(|(name, _)| name != told.column() && is_number(name)).collect()
 }
 
+/// The columns of texts beside the one that is told.
+fn columns_of_texts(dataset: &Dataset, told: &Told) -> Vec<String> {
+    let columns = dataset.features().columns.iter();
+    let texts = columns.filter(|(name, feature)| *feature == Feature::Text && name != told.column());
+    texts.map(|(name, _)| name.clone()).collect()
+}
+
 /// Why there is no image to take, and what to do.
 fn no_images(dataset: &Dataset) -> Result<String, RecipeError> {
     let features = dataset.features().columns.iter();
@@ -404,12 +431,8 @@ fn no_images(dataset: &Dataset) -> Result<String, RecipeError> {
 
 /// The column of texts that are read.
 fn text_column(dataset: &Dataset, told: &Told) -> Result<String, RecipeError> {
-    let features = &dataset.features().columns;
-    let texts: Vec<&str> = features
-        .iter()
-        .filter(|(name, feature)| matches!(feature, Feature::Text) && name != told.column())
-        .map(|(name, _)| name.as_str())
-        .collect();
+    let texts = columns_of_texts(dataset, told);
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let by_name = || TEXTS.iter().find(|wanted| texts.contains(*wanted)).copied();
     let column = match texts.as_slice() {
         [only] => Some(*only),

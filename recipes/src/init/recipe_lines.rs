@@ -13,8 +13,20 @@ const NO_MODEL: &str = "\
 # scikit-learn. `millstream init` with it behind the data fills in what follows from it: sizes, inputs, the last layer, rates.
 # model:
 #   path: model.onnx
-#   head: {new_with: zeros}  # a new last layer, which begins by telling nothing
+#   head: HEAD
 #   train: all";
+
+/// [`NO_MODEL`] with the last layer that a model of what is told has.
+fn no_model(told: &Told) -> String {
+    let head = match told {
+        Told::Boxes { boxes, .. } if boxes.is_flat => {
+            "keep  # of a model that gives four numbers; of any other {new_with: zeros}, a new last layer"
+        }
+        Told::Boxes { .. } => "keep  # of a model that gives the four numbers of each box",
+        _ => "{new_with: zeros}  # a new last layer, which begins by telling nothing",
+    };
+    NO_MODEL.replace("HEAD", head)
+}
 
 /// A recipe with what was guessed, and comments; `head` is none where there is no model.
 pub(super) fn written(guess: &Guess, head: Option<Head>) -> String {
@@ -34,7 +46,7 @@ pub(super) fn written(guess: &Guess, head: Option<Head>) -> String {
     line("seed: 1");
     match (&guess.model, head) {
         (Some(model), Some(head)) => of_model(model, head).lines().for_each(&mut line),
-        _ => line(NO_MODEL),
+        _ => line(&no_model(&guess.told)),
     }
     line("data:");
     line(&format!("  train: {}", patterns(&guess.train)));
@@ -98,7 +110,7 @@ fn of_data(guess: &Guess) -> String {
             if guess.model.is_none() {
                 let _ = writeln!(
                     text,
-                    "  input: {}\n  # in place of `input`, with the tokenizer of the model:",
+                    "  input: {}\n  # once there is a model, these lines without their `#` in place of `input`, with the model's tokenizer:",
                     quoted(column)
                 );
             }
@@ -107,7 +119,7 @@ fn of_data(guess: &Guess) -> String {
         }
         Input::Numbers { input, columns } => {
             if guess.model.is_none() {
-                text.push_str("  # with the name that the model's input has:\n");
+                text.push_str("  # once there is a model, these lines without their `#`, with the name of its input in place of `input`:\n");
             }
             let names: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
             let numbers = format!("{{standardize: true, missing: mean, column: [{}]}}", names.join(", "));

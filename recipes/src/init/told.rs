@@ -200,7 +200,13 @@ fn column<'a>(dataset: &'a Dataset, asked: &Asked<'_>) -> Result<&'a (String, Fe
              of their paths and one of their classes beside them",
             names()
         ),
-        (_, 0) => format!("which column is to be told is not clear; name it by `--label`, one of {}", names()),
+        (_, 0) => {
+            // a second one may be the masks
+            let are_several = features.iter().filter(|(_, feature)| matches!(feature, Feature::Image(_))).count() > 1;
+            let others = features.iter().filter(|(_, feature)| are_several || !matches!(feature, Feature::Image(_)));
+            let others: Vec<String> = others.take(20).map(|(name, _)| format!("`{}`", shown(name))).collect();
+            format!("which column is to be told is not clear; name it by `--label`, one of {}", others.join(", "))
+        }
         (..) => {
             let several: Vec<String> = like_classes.iter().map(|(name, _)| format!("`{}`", shown(name))).collect();
             format!("which column is to be told is not clear: {} may be; name one by `--label`", several.join(", "))

@@ -1,4 +1,4 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs;
 use std::io::{BufRead, Cursor, Read};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use millstream_schemas::{RowId, shown, shown_path};
 use super::input_columns::{InputColumn, InputColumns};
 use super::table_rows::{Cell, ReadRow, TableRows, record_batch};
 use crate::folder_files::{FolderFiles, IMAGES, TEXTS, extension, read_bounded};
-use crate::import::{ArchiveMembers, archive_stem};
+use crate::import::{ArchiveMembers, archive_stem, masks_among};
 use crate::table_records::TableFormat;
 use crate::{RecipeError, Stop};
 
@@ -76,6 +76,9 @@ pub(super) struct InputFiles {
     left: VecDeque<Source>,
     open: Option<Open>,
     passed_over: u64,
+    /// Whether the model tells what masks say, so that they are no images for it.
+    tells_masks: bool,
+    masks: u64,
     total: Option<u64>,
 }
 
@@ -107,12 +110,18 @@ fn member_dataset(members: &ArchiveMembers, place: u32, name: &str) -> Result<Da
     Dataset::from_stores(vec![(name.to_owned(), store)]).map_err(RecipeError::at(shown(name)))
 }
 
-/// What the inputs are, in their order; some of them where it is stopped.
+/// What the inputs are, in their order; some of them where it is stopped. Of a model that tells masks, those beside the images of a folder are left out.
 ///
 /// # Errors
 /// One is not there, holds nothing that the model takes, or is of a kind that it does not take.
-pub(super) fn list(inputs: Vec<PredictInput>, columns: &InputColumns, stop: &Stop) -> Result<InputFiles, RecipeError> {
-    let mut files = InputFiles { left: VecDeque::new(), open: None, passed_over: 0, total: Some(0) };
+pub(super) fn list(
+    inputs: Vec<PredictInput>,
+    columns: &InputColumns,
+    tells_masks: bool,
+    stop: &Stop,
+) -> Result<InputFiles, RecipeError> {
+    let mut files =
+        InputFiles { left: VecDeque::new(), open: None, passed_over: 0, tells_masks, masks: 0, total: Some(0) };
     for input in inputs {
         match input {
             PredictInput::Path(path) => files.add(&path, columns, stop)?,
@@ -137,6 +146,15 @@ impl InputFiles {
         self.passed_over
     }
 
+    /// Masks beside the images of a folder.
+    pub(super) fn masks(&self) -> u64 {
+        self.masks
+    }
+
+    fn masks_among<'a>(&self, names: impl Iterator<Item = &'a str>) -> HashSet<u32> {
+        if self.tells_masks { masks_among(names) } else { HashSet::new() }
+    }
+
     fn push(&mut self, source: Source, rows: Option<u64>) {
         self.left.push_back(source);
         self.total = self.total.zip(rows).map(|(total, rows)| total + rows);
@@ -151,7 +169,13 @@ impl InputFiles {
             if reads == Some(Reads::Parquet) {
                 return self.add_parquet(path);
             }
-            for file in found {
+            let names: Vec<String> = found.iter().map(|file| name_below(path, file)).collect();
+            let masks = self.masks_among(names.iter().map(String::as_str));
+            for (place, file) in found.into_iter().enumerate() {
+                if masks.contains(&(place as u32)) {
+                    self.masks += 1;
+                    continue;
+                }
                 match reads.filter(|reads| reads.takes(&file, columns)) {
                     Some(Reads::AsTheyAre) if columns.only().is_some_and(InputColumn::is_image) => {
                         self.push(Source::Image(file), Some(1));
@@ -205,7 +229,12 @@ impl InputFiles {
         let Some(reads) = Reads::of(members.names().map(Path::new), columns) else {
             return Err(holds_nothing(path, columns));
         };
+        let masks = self.masks_among(members.names());
         for (place, name) in members.names().enumerate() {
+            if masks.contains(&(place as u32)) {
+                self.masks += 1;
+                continue;
+            }
             if !reads.takes(Path::new(name), columns) {
                 self.passed_over += 1;
                 continue;
@@ -380,6 +409,13 @@ impl Reads {
             (Self::Json, _) => kind == "json",
         }
     }
+}
+
+/// What a file is called in a folder that it lies below, with a slash between folders.
+fn name_below(folder: &Path, file: &Path) -> String {
+    let parts = file.strip_prefix(folder).unwrap_or(file).components();
+    let parts: Vec<String> = parts.map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+    parts.join("/")
 }
 
 fn holds_nothing(path: &Path, columns: &InputColumns) -> RecipeError {

@@ -29,6 +29,8 @@ pub struct PredictReport {
     pub unusable: u64,
     /// Files in folders that were passed over, as they are neither images nor tables.
     pub passed_over: u64,
+    /// Masks beside the images of folders, which were passed over.
+    pub masks: u64,
     /// How long the rows took.
     pub seconds: f64,
     /// Whether it was asked to stop.
@@ -44,6 +46,9 @@ impl PredictReport {
         }
         if self.passed_over > 0 {
             text.push_str(&format!("; {} passed over", count(self.passed_over, "other file")));
+        }
+        if self.masks > 0 {
+            text.push_str(&format!("; {} beside the images passed over", count(self.masks, "mask")));
         }
         if self.stopped {
             text.push_str("; stopped");

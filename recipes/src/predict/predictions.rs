@@ -128,12 +128,13 @@ impl Predictions {
         events: &mut dyn Events,
         stop: &Stop,
     ) -> Result<PredictReport, RecipeError> {
-        let mut files = input_files::list(inputs, &self.columns, stop)?;
+        let tells_masks = self.preprocessing.targets().any(|(encoding, _)| encoding.name == "mask");
+        let mut files = input_files::list(inputs, &self.columns, tells_masks, stop)?;
         let total = files.total();
         let started = Instant::now();
-        let passed_over = files.passed_over();
+        let (passed_over, masks) = (files.passed_over(), files.masks());
         let mut report =
-            PredictReport { rows: 0, unusable: 0, passed_over, seconds: 0.0, stopped: stop.is_requested() };
+            PredictReport { rows: 0, unusable: 0, passed_over, masks, seconds: 0.0, stopped: stop.is_requested() };
         while !report.stopped
             && let Some(piece) = files.next_piece(&self.columns)?
         {

@@ -1,0 +1,79 @@
+//! Models that take adapters as inputs.
+
+use super::*;
+
+#[test]
+fn one_model_takes_any_adapter_as_inputs_and_is_itself_without() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let (catalog, wanted) = (OperatorCatalog::standard(), scores_of_peft());
+    for name in ["dora", "ia3", "oft"] {
+        let taking = taking_adapter(&bert(), &folder(name), &catalog).unwrap();
+        let model = taking.model.to_vec();
+        assert_near(&scores(&model, Vec::new()), &wanted[""], name);
+        assert_near(&scores(&model, as_inputs(&taking.adapter)), &wanted[name], name);
+        let there = OnnxAdapter::from_bytes(&taking.adapter.to_bytes().unwrap()).unwrap();
+        assert_eq!(there, taking.adapter);
+    }
+    // the head that it holds whole is in the model; another adapter of another rank goes there too
+    let mut lora = folder("lora");
+    let taking = taking_adapter(&bert(), &lora, &catalog).unwrap();
+    let model = taking.model.to_vec();
+    assert_near(&scores(&model, as_inputs(&taking.adapter)), &wanted["lora"], "lora");
+    lora.whole.clear();
+    lora.biases = adapter_files::Biases::None;
+    let taking = taking_adapter(&bert(), &lora, &catalog).unwrap();
+    let model = taking.model.to_vec();
+    assert_near(&scores(&model, Vec::new()), &wanted[""], "without an adapter");
+    let mut of_rank_one = lora.clone();
+    for own in of_rank_one.modules.values_mut() {
+        let ModuleAdapter::LowRank { a, b, .. } = own else { panic!("{own:?}") };
+        *a = Tensor::new([1, a.shape()[1]], &a.values()[..a.shape()[1]]).unwrap();
+        *b = Tensor::new([b.shape()[0], 1], &b.values()[..b.shape()[0]]).unwrap();
+    }
+    let (other, _) = merge_adapters(&bert(), &[(&of_rank_one, 1.0)], &catalog).unwrap();
+    let inputs = as_inputs(&taking_adapter(&bert(), &of_rank_one, &catalog).unwrap().adapter);
+    assert_near(&scores(&model, inputs), &scores(&other.to_vec(), Vec::new()), "of rank 1");
+}
+
+#[test]
+fn one_model_takes_each_of_several_adapters_on_different_layers() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let (catalog, wanted) = (OperatorCatalog::standard(), scores_of_peft());
+    for name in ["lora", "lora_bias", "dora", "ia3", "oft"] {
+        let bare = Adapter { whole: BTreeMap::new(), biases: adapter_files::Biases::None, ..folder(name) };
+        let part = |left_out: &str| {
+            let mut part = bare.clone();
+            part.without(&|module| module.contains(left_out));
+            part
+        };
+        // the second calls its modules as a part of a larger model does
+        let mut parts = [part("layer.0."), part("self.query"), part("layer.1.")];
+        let larger = |(module, own): (String, ModuleAdapter)| (format!("larger.{module}"), own);
+        parts[1].modules = std::mem::take(&mut parts[1].modules).into_iter().map(larger).collect();
+        let shared = taking_adapters(&bert(), &parts.iter().collect::<Vec<_>>(), &catalog).unwrap();
+        let model = shared.model.to_vec();
+        assert_near(&scores(&model, Vec::new()), &wanted[""], name);
+        for (part, file) in parts.iter().zip(&shared.adapters) {
+            let (alone, _) = merge_adapters(&bert(), &[(part, 1.0)], &catalog).unwrap();
+            let alone = scores(&alone.to_vec(), Vec::new());
+            let apart = alone.iter().zip(&wanted[""]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(apart > 3e-5, "{name}: a part does something");
+            assert_near(&scores(&model, as_inputs(file)), &alone, name);
+        }
+    }
+    let (lora, headless) = (folder("lora"), Adapter { whole: BTreeMap::new(), ..folder("lora") });
+    let shared = taking_adapters(&bert(), &[&lora, &lora], &catalog).unwrap();
+    assert_near(&scores(&shared.model.to_vec(), as_inputs(&shared.adapters[1])), &wanted["lora"], "the same head");
+    for (other, words) in [
+        (headless, "do not hold the same numbers whole (`bert.encoder.layer.0.attention.self.query.bias`)"),
+        (folder("oft"), "one is of LORA and the other of OFT"),
+        (folder("dora"), "one has magnitudes (DoRA) and the other none"),
+    ] {
+        let error = taking_adapters(&bert(), &[&lora, &other], &catalog).unwrap_err().to_string();
+        assert!(error.contains(words) && error.contains("adapters 1 (rsLoRA of ranks 2 to 3"), "{error}");
+    }
+}
