@@ -281,6 +281,11 @@ fn members_on_folds_and_bags_answer_for_rows_that_they_have_not_seen_and_are_sta
         })
         .to_vec();
     assert!(rows[0] == 48 && (8..30).contains(&rows[1]), "{rows:?}");
+    // each bagged folder answers for rows of its own, and they are combined on those that both have
+    train("bagged-again", &["--bags", "3", "--seed", "6"], &small).done();
+    let line = ["ensemble", "fit", "bagged", "bagged-again", "--method", "probability", "--json", "-o", "of-bags"];
+    let fitted = place.run(&line).json().to_string();
+    assert!(fitted.contains("that all members answer for"), "{fitted}");
     // each member has answers for the recipe's own rows too
     let fitted = place.run(&["ensemble", "fit", "bagged/bag-1", "bagged/bag-2", "bagged/bag-3", "-o", "mean"]).done();
     assert!(fitted.contains("mean of the members"), "{fitted}");
