@@ -13,6 +13,7 @@ mod open_recipe;
 mod page;
 mod parts;
 mod pool;
+mod results;
 mod retry;
 mod same_data;
 mod search_event;

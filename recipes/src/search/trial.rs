@@ -14,10 +14,10 @@ use super::interval::interval;
 use super::open_recipe::OpenRecipe;
 use super::parts::{self, Part};
 use super::pool::Pool;
+use super::results::{finished, has_figures};
 use super::same_data::{NextRun, changed_meanwhile, is_begun_on_others, or_changed, require_same};
 use super::search_event::{SearchEvent, SearchEvents};
 use super::study_folder::StudyFolder;
-use super::work::has_figures;
 use crate::error::with_causes;
 use crate::imported::Imports;
 use crate::made_of::MadeOf;
@@ -351,12 +351,6 @@ impl Worker<'_, '_> {
 /// Evaluations that were told, or need not be.
 #[derive(Default)]
 struct Told(usize);
-
-/// The record of a run that is at its end.
-pub(crate) fn finished(folder: &RunFolder) -> Option<RunRecord> {
-    let record = read_record(folder).ok()?;
-    (record.ending == "finished" && folder.model().exists()).then_some(record)
-}
 
 /// Deletes what a run has written of which nothing can be used, so that its trial begins anew; what another process works on stays.
 fn discard(folder: &RunFolder, catalogs: &Catalogs) -> Result<(), RecipeError> {

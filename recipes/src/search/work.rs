@@ -12,6 +12,7 @@ use super::folds;
 use super::open_recipe::OpenRecipe;
 use super::page;
 use super::pool::{Pool, PoolCounts};
+use super::results::has_figures;
 use super::same_data::is_held;
 use super::search_event::{SearchEvent, SearchEvents};
 use super::status::{StudyReport, of_study};
@@ -316,12 +317,6 @@ fn require_hope(study: &Study, failed_before: &[u64], folder: &StudyFolder) -> R
         true => Err(RecipeError::StudyFails { folder: folder.path().to_owned(), trials: count, reason: first }),
         false => Ok(()),
     }
-}
-
-/// Whether any trial has figures, so that something came of the study.
-pub(super) fn has_figures(study: &Study) -> bool {
-    let measured = [TrialState::Complete, TrialState::Stopped, TrialState::Paused];
-    study.trials().iter().any(|trial| measured.contains(&trial.state) || !trial.reports.is_empty())
 }
 
 /// A reason without its numbers, and without what is told of a trial's own folder.
