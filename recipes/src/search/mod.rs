@@ -29,8 +29,8 @@ pub(crate) use figures::{SECONDS, is_cost};
 pub(crate) use folds::sources as fold_sources;
 pub(crate) use parts::names as run_names;
 pub(crate) use pool::Pool;
+pub(crate) use results::finished;
 pub(crate) use setting_words::LONGEST_SETTING;
-pub(crate) use trial::finished;
 
 pub use about::StudyAbout;
 pub use best::{BestReport, best, refit};
