@@ -173,10 +173,7 @@ pub(crate) fn trial(study: &StudyReport, trial: &TrialReport) -> String {
                 if study.runs > 1 { format!("mean of {}; ", count(study.runs as u64, "run")) } else { String::new() };
             format!(" ({of}{} to {})", shown_figure(kind, Some(low)), shown_figure(kind, Some(high)))
         }
-        // of runs that are equal there is none
-        (None, Some(_)) if study.runs > 1 => {
-            format!(" (mean of {}; no interval: they are equal)", count(study.runs as u64, "run"))
-        }
+        (None, Some(_)) if study.runs > 1 => format!(" (mean of {}; no interval)", count(study.runs as u64, "run")),
         _ => String::new(),
     };
     let mut text = format!(

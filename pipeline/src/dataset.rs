@@ -254,6 +254,12 @@ impl Dataset {
         self.inner.files.iter().any(is_other)
     }
 
+    /// Whether all files of this machine can be seen now.
+    pub fn is_there(&self) -> bool {
+        let can_be_seen = |file: &DataFile| file.storage.path().is_none_or(|path| FileState::of(path).is_some());
+        self.inner.files.iter().all(can_be_seen)
+    }
+
     /// The same with the stored bytes of some columns, which should be small: other labels in the same rows give another
     /// fingerprint. Computed once for each list of columns, then remembered.
     ///

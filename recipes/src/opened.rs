@@ -330,6 +330,13 @@ impl OpenedParts {
             || self.evaluation_sources().any(|source| source.dataset.has_changed())
     }
 
+    /// Whether the files of rows and model can be seen now.
+    pub(crate) fn is_there(&self) -> bool {
+        self.recipe.model.as_ref().is_none_or(|model| FileState::of(&model.path).is_some())
+            && self.train.dataset.is_there()
+            && self.evaluation_sources().all(|source| source.dataset.is_there())
+    }
+
     pub(crate) fn evaluation_sources(&self) -> impl Iterator<Item = &RowSource> {
         self.evaluate.iter().chain(self.sets.iter().map(|(_, source)| source))
     }

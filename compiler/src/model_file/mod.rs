@@ -340,10 +340,17 @@ fn kept_loops(graph: &Graph) -> usize {
     graph.nodes().iter().filter(|node| node.is("Loop") || node.is("Scan")).count()
 }
 
-/// Lengths behind the first axis that the data give to all batches alike, by the names that a graph has for them.
+/// Lengths behind the first axis that the data give to all batches alike, by the names that a graph has for them: of names that stand for
+/// one length, and for no number of rows.
 fn lengths_of_all_batches(graph: &Graph, shapes: &BTreeMap<String, Vec<AxisLength>>) -> BTreeMap<String, usize> {
     let known = |value: &ValueId| Some((graph.tensor_type(*value)?, shapes.get(graph.name(*value))?));
-    let of_inputs = graph.inputs().iter().filter_map(known);
-    let axes = of_inputs.flat_map(|(known, wanted)| known.shape.iter().zip(wanted).skip(1));
-    axes.filter_map(|(axis, wanted)| Some((axis.name()?.to_owned(), wanted.fixed()?))).collect()
+    let of_inputs: Vec<_> = graph.inputs().iter().filter_map(known).collect();
+    let of_rows: BTreeSet<&str> = of_inputs.iter().filter_map(|(known, _)| known.shape.first()?.name()).collect();
+    let mut lengths: BTreeMap<String, Option<usize>> = BTreeMap::new();
+    for (axis, wanted) in of_inputs.iter().flat_map(|(known, wanted)| known.shape.iter().zip(*wanted).skip(1)) {
+        let Some(name) = axis.name().filter(|name| !of_rows.contains(name)) else { continue };
+        let length = wanted.fixed();
+        lengths.entry(name.to_owned()).and_modify(|own| *own = own.filter(|_| *own == length)).or_insert(length);
+    }
+    lengths.into_iter().filter_map(|(name, length)| Some((name, length?))).collect()
 }

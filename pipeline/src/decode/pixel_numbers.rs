@@ -5,6 +5,7 @@ use image::{DynamicImage, GrayImage, Luma};
 use super::format::Format;
 use super::header::Header;
 use super::palette::palette;
+use super::raster::without_metadata;
 
 /// The numbers that are the pixels of a mask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,7 @@ impl PixelNumbers {
         if !matches!(header.format, Format::Png | Format::Bmp | Format::Tiff) {
             return Err(refused(&format!("a {}", header.format.name())));
         }
+        let bytes = &*without_metadata(bytes, header.format);
         let decoded = image::load_from_memory(bytes).map_err(|_| "does not decode".to_owned())?;
         let numbered = palette(bytes).map(|palette| of_palette(&decoded, &palette));
         let grey = match (decoded, numbered) {
@@ -68,6 +70,17 @@ mod tests {
     use image::{Rgb, RgbImage};
 
     use super::*;
+
+    #[test]
+    fn a_mask_that_lacks_the_chunk_behind_its_pixels_is_read_as_at_its_import() {
+        let mask = GrayImage::from_fn(4, 3, |x, y| Luma([(x + y) as u8]));
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        mask.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        let mut bytes = bytes.into_inner();
+        bytes.truncate(bytes.len() - 12);
+        let header = super::super::header(&bytes).unwrap();
+        assert_eq!(PixelNumbers::read(&header, &bytes).unwrap().numbers, mask.into_raw());
+    }
 
     #[test]
     fn colours_of_a_palette_are_their_numbers_where_that_is_clear() {

@@ -75,7 +75,7 @@ const END_OF_PNG: [u8; 12] = *b"\0\0\0\0IEND\xAE\x42\x60\x82";
 /// nothing here uses them. Other formats keep such data as it is, so it takes no more than the file.
 ///
 /// Where all chunks are whole and the last one alone is missing, it is there: the reader wants one behind the pixels.
-fn without_metadata(bytes: &[u8], format: Format) -> Cow<'_, [u8]> {
+pub(super) fn without_metadata(bytes: &[u8], format: Format) -> Cow<'_, [u8]> {
     const SIGNATURE: usize = 8;
     if format != Format::Png || bytes.len() < SIGNATURE {
         return Cow::Borrowed(bytes);

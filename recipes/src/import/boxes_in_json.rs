@@ -66,6 +66,18 @@ fn boxes(cell: &Map<String, Json>) -> Option<(Vec<[f64; 4]>, Vec<String>)> {
     if boxes.len() != classes.len() || !cell.keys().all(known) {
         return None;
     }
+    let fits = |(key, values): (&String, &Json)| {
+        let is_one = |value: &Json| match key.as_str() {
+            "id" => value.is_null() || value.is_i64(),
+            "area" => value.is_null() || value.is_number(),
+            _ => value.is_null() || value.is_boolean() || matches!(value.as_i64(), Some(0 | 1)),
+        };
+        !ANNOTATIONS.contains(&key.as_str())
+            || values.as_array().is_some_and(|values| values.len() == boxes.len() && values.iter().all(is_one))
+    };
+    if !cell.iter().all(fits) {
+        return None;
+    }
     let four = |sides: &Json| {
         let sides: Vec<f64> = sides.as_array()?.iter().map(Json::as_f64).collect::<Option<_>>()?;
         <[f64; 4]>::try_from(sides).ok()
@@ -111,6 +123,9 @@ mod tests {
             r#"{"bbox": [[1, 2, 3]], "categories": [1]}"#,
             r#"{"bbox": [[1, 2, 3, 4]], "categories": [1], "segmentation": [[1, 2]]}"#,
             r#"{"bbox": [[1, 2, 3, 4]], "categories": [null]}"#,
+            r#"{"bbox": [[1, 2, 3, 4]], "categories": [1], "id": ["a7"]}"#,
+            r#"{"bbox": [[1, 2, 3, 4]], "categories": [1], "area": [3, 4]}"#,
+            r#"{"bbox": [[1, 2, 3, 4]], "categories": [1], "iscrowd": 1}"#,
         ] {
             assert!(!BoxesSeen::default().see(&cell(other)), "{other}");
         }

@@ -241,7 +241,8 @@ fn image(files: &SourceFiles, file: &NamedFile) -> Result<(Value, Found), RowFau
         Err(error) => Err(RowFault::LeftOut(shown(error.to_string()))),
         Ok(header) => {
             decode::require_end(&bytes, &header).map_err(|error| RowFault::LeftOut(shown(error.to_string())))?;
-            let lossless = matches!(header.format, Format::Png | Format::Pnm | Format::Bmp | Format::Tiff);
+            // the numbers of a PNM are scaled where its largest is not 255, and no masks are read of one
+            let lossless = matches!(header.format, Format::Png | Format::Bmp | Format::Tiff);
             let found = Found { width: header.facts.width, height: header.facts.height, lossless };
             Ok((Value::Image { bytes, path }, found))
         }

@@ -170,7 +170,10 @@ impl Worker<'_, '_> {
         match changed {
             None => ended,
             Some(changed) => {
-                discard(&folder, &opened.catalogs)?;
+                // what cannot be seen now may be the same when it is back
+                if opened.is_there() {
+                    discard(&folder, &opened.catalogs)?;
+                }
                 Err(changed)
             }
         }
