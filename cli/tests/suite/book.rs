@@ -98,7 +98,7 @@ fn python_below(page: &str, heading: &str) -> String {
 #[test]
 fn a_model_of_scikit_learn_is_made_as_the_page_says_and_trained() {
     let Some(python) = std::env::var_os("MILLSTREAM_SCIKIT_LEARN").filter(|_| has_runtime()) else {
-        println!("left out, MILLSTREAM_SCIKIT_LEARN (a Python with scikit-learn and skl2onnx) is not set");
+        println!("left out, MILLSTREAM_SCIKIT_LEARN (a Python with scikit-learn, skl2onnx and pandas) is not set");
         return;
     };
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/getting-a-model.md");
