@@ -97,12 +97,12 @@ pub(crate) fn fixed(recipe: &Recipe) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::path::Path;
 
     use super::*;
 
-    fn recipe(overrides: &[&str]) -> Recipe {
+    pub(crate) fn recipe(overrides: &[&str]) -> Recipe {
         let text = "version: 1\nmodel: {path: m.onnx}\ndata: {train: a}\ntransforms: {train: [horizontal_flip, {rotate: {degrees: 5}}]}";
         let overrides: Vec<String> = overrides.iter().map(|&text| text.into()).collect();
         Recipe::from_text(text, Path::new("r.yaml"), Path::new("/a"), &overrides).unwrap()

@@ -373,12 +373,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-
-    fn recipe(overrides: &[&str]) -> Recipe {
-        let text = "version: 1\nmodel: {path: m.onnx}\ndata: {train: a}\ntransforms: {train: [horizontal_flip, {rotate: {degrees: 5}}]}";
-        let overrides: Vec<String> = overrides.iter().map(|&text| text.into()).collect();
-        Recipe::from_text(text, Path::new("r.yaml"), Path::new("/a"), &overrides).unwrap()
-    }
+    use crate::made_of::tests::recipe;
 
     #[test]
     #[cfg(unix)]
