@@ -1,9 +1,9 @@
 //! Classes that are not equally many: factors of the loss from their counts, and rows drawn by them.
 
 use std::fs;
-use std::process::{Command, Stdio};
 
 use crate::dataset;
+use crate::running::Running;
 use crate::workplace::{Workplace, has_runtime};
 
 /// 24 rows of red, 4 of green and 2 of blue.
@@ -113,15 +113,9 @@ fn rows_drawn_by_class_are_told_and_killed_and_resumed_give_the_same_bytes() {
     // in the middle of an epoch of four batches
     let mut arguments = vec!["train", "recipe.yaml", "--json"];
     arguments.extend(sets());
-    let mut child = place.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("checkpoints/step-14\"") {
-        line.clear();
-        assert_ne!(std::io::BufRead::read_line(&mut lines, &mut line).unwrap(), 0, "the run ended before");
-    }
-    assert!(Command::new("kill").args(["-KILL", &child.id().to_string()]).status().unwrap().success());
-    child.wait().unwrap();
+    let mut running = Running::start(&place, &arguments);
+    running.until_saved(14);
+    running.killed();
     arguments.push("--resume");
     place.run(&arguments).done();
     place.run_with("train", &[&changes[..], &["output.folder=whole", "data.workers=1"]].concat()).done();

@@ -1,10 +1,10 @@
 //! Runs that go on with other settings than they had.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 
+use crate::running::Running;
 use crate::workplace::{Ran, Workplace, has_runtime};
 
 fn train(place: &Workplace, flag: &str, changes: &[&str]) -> Ran {
@@ -69,15 +69,13 @@ fn a_run_killed_in_its_extension_goes_on_to_the_bits_of_one_that_was_not() {
     for step in [12, 13, 40] {
         let mut arguments = vec!["train", "run", "--resume", "--json"];
         arguments.extend(more.iter().flat_map(|change| ["--set", *change]));
-        let mut child = place.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        let (mut line, at) = (String::new(), if step == 12 { "\"started\"".into() } else { format!("step-{step}\"") });
-        while !line.contains(&at) {
-            line.clear();
-            assert_ne!(lines.read_line(&mut line).unwrap(), 0, "it ended before {at}");
+        let mut running = Running::start(&place, &arguments);
+        if step == 12 {
+            running.until("\"started\"")
+        } else {
+            running.until_saved(step)
         }
-        Command::new("kill").args(["-KILL", &child.id().to_string()]).status().unwrap();
-        assert_eq!(child.wait().unwrap().code(), None);
+        running.killed();
     }
     // the recipe in the folder is the new one
     place.run(&["train", "run", "--resume"]).done();

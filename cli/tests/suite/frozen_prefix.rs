@@ -1,10 +1,9 @@
 //! Recipes that keep what the frozen part of the model gives, as the command line carries them out.
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
 use std::time::Duration;
 
 use crate::dataset::{self, Row};
+use crate::running::Running;
 use crate::workplace::{Workplace, has_runtime};
 
 const PLAIN: &str = "transforms.train=[{resize: {size: 16}}]";
@@ -75,18 +74,16 @@ fn a_run_that_is_killed_at_any_time_goes_on_to_the_bit() {
         let mut arguments = vec!["train", "recipe.yaml", "--json", "--set", "output.folder=killed"];
         arguments.extend(changes.iter().flat_map(|change| ["--set", *change]));
         arguments.extend((round > 0).then_some("--resume"));
-        let mut child = place.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        let (mut line, mut written) = (String::new(), 0);
-        while written < 6 && lines.read_line(&mut line).unwrap() > 0 {
+        let mut running = Running::start(&place, &arguments);
+        let mut written = 0;
+        // It may end by itself.
+        running.reaches(|line| {
             written += usize::from(line.contains("checkpoints/step-"));
-            line.clear();
-        }
+            written == 6
+        });
         std::thread::sleep(Duration::from_micros(900 * round));
-        // It may have ended by itself.
-        let _ = child.kill();
-        std::io::copy(&mut lines, &mut std::io::sink()).unwrap();
-        child.wait().unwrap();
+        running.signal("KILL");
+        running.ended();
     }
     let mut arguments = vec!["train", "recipe.yaml", "--resume", "--set", "output.folder=killed"];
     arguments.extend(changes.iter().flat_map(|change| ["--set", *change]));

@@ -1,34 +1,18 @@
 //! Killed, asked to end, resumed: the bits are those of a run that nobody disturbed.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 
 use crate::dataset;
-use crate::workplace::{Workplace, has_runtime};
+use crate::running::Running;
+use crate::workplace::{Ran, Workplace, has_runtime};
 
 const LONG: [&str; 2] = ["training.epochs=40", "output.checkpoint.every_steps=5"];
 
-fn start(place: &Workplace) -> Child {
+fn start(place: &Workplace, more: &[&str]) -> Running {
     let mut arguments = vec!["train", "recipe.yaml", "--json"];
     arguments.extend(LONG.iter().flat_map(|change| ["--set", *change]));
-    place.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts")
-}
-
-/// Reads events until one holds this text; then does something to the process and waits for its end.
-fn disturb(mut child: Child, at: &str, signal: &str) -> (ExitStatus, String) {
-    let mut lines = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    while !line.contains(at) {
-        line.clear();
-        assert_ne!(lines.read_line(&mut line).unwrap(), 0, "the run ended before {at}");
-    }
-    let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
-    assert!(killed.success());
-    let mut rest = String::new();
-    lines.read_to_string(&mut rest).unwrap();
-    let mut stderr = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-    (child.wait().unwrap(), stderr)
+    arguments.extend(more);
+    Running::start(place, &arguments)
 }
 
 fn undisturbed(place: &Workplace) -> Vec<u8> {
@@ -54,8 +38,9 @@ fn killed_and_resumed_gives_the_same_bytes() {
     }
     let place = Workplace::new();
     // In the middle of an epoch, well before the end.
-    let (status, _) = disturb(start(&place), "checkpoints/step-25\"", "-KILL");
-    assert_eq!(status.code(), None, "killed by a signal");
+    let mut running = start(&place, &[]);
+    running.until_saved(25);
+    running.killed();
     assert!(!place.path("run/model.onnx").exists());
     let stderr = resume(&place);
     assert!(stderr.contains("resuming after"), "{stderr}");
@@ -68,18 +53,12 @@ fn terminated_saves_says_how_to_resume_and_resumes_to_the_same_bytes() {
         return;
     }
     let place = Workplace::new();
-    for signal in ["-TERM", "-INT"] {
-        let (status, stderr) = match signal {
-            "-TERM" => disturb(start(&place), "\"step\":7,", signal),
-            _ => {
-                let mut arguments = vec!["train", "recipe.yaml", "--json", "--resume"];
-                arguments.extend(LONG.iter().flat_map(|change| ["--set", *change]));
-                let mut command = place.command(&arguments);
-                let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-                disturb(child, "\"event\":\"step\"", signal)
-            }
-        };
-        assert_eq!(status.code(), Some(3), "{stderr}");
+    for (signal, more, at) in [("TERM", &[][..], "\"step\":7,"), ("INT", &["--resume"], "\"event\":\"step\"")] {
+        let mut running = start(&place, more);
+        running.until(at);
+        running.signal(signal);
+        let Ran { code, stderr, .. } = running.ended();
+        assert_eq!(code, Some(3), "{stderr}");
         assert!(stderr.contains("interrupted after step"), "{stderr}");
         assert!(stderr.contains("millstream train recipe.yaml --resume --set training.epochs=40"), "{stderr}");
         assert!(!place.path("run/model.onnx").exists());
@@ -101,18 +80,16 @@ fn interrupted_while_checkpoints_are_written_resumes_to_the_same_bytes() {
         let mut arguments = vec!["train", "recipe.yaml", "--json"];
         arguments.extend(changes.iter().flat_map(|change| ["--set", *change]));
         arguments.extend((round > 0).then_some("--resume"));
-        let mut child = place.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        let (mut line, mut written) = (String::new(), 0);
-        while written < 2 && lines.read_line(&mut line).unwrap() > 0 {
+        let mut running = Running::start(&place, &arguments);
+        let mut written = 0;
+        // It may end by itself.
+        running.reaches(|line| {
             written += usize::from(line.contains("checkpoints/step-"));
-            line.clear();
-        }
+            written == 2
+        });
         std::thread::sleep(std::time::Duration::from_micros(700 * round));
-        // It may have ended by itself.
-        let _ = Command::new("kill").args(["-INT", &child.id().to_string()]).stderr(Stdio::null()).status().unwrap();
-        std::io::copy(&mut lines, &mut std::io::sink()).unwrap();
-        let code = child.wait().unwrap().code();
+        running.signal("INT");
+        let code = running.ended().code;
         assert!(matches!(code, Some(0 | 3)), "{code:?}");
         interrupted += u32::from(code == Some(3));
         let unfinished = std::fs::read_dir(place.path("run/checkpoints")).unwrap();
@@ -153,7 +130,9 @@ fn a_damaged_checkpoint_is_passed_over() {
         return;
     }
     let place = Workplace::new();
-    disturb(start(&place), "checkpoints/step-25\"", "-KILL");
+    let mut running = start(&place, &[]);
+    running.until_saved(25);
+    running.killed();
     let folder = place.path("run/checkpoints");
     let mut steps: Vec<u64> = std::fs::read_dir(&folder)
         .unwrap()

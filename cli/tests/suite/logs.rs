@@ -1,13 +1,13 @@
 //! `output.logs`: what stands in the logs of runs that were killed, resumed, replaced; and what other programs read in them.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::dataset;
+use crate::running::Running;
 use crate::workplace::{Workplace, has_runtime, text};
 
 /// An interpreter of Python that has `tensorboard` and `mlflow-skinny`.
@@ -25,17 +25,9 @@ fn killed_and_resumed(place: &Workplace, changes: &[&str]) {
             .extend(changes.iter().flat_map(|change| ["--set", *change]).map(|text| text.to_owned().leak() as &str));
         arguments
     };
-    let mut run = place.command(&arguments("--json"));
-    let mut child = run.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary starts");
-    let mut lines = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("checkpoints/step-28\"") {
-        line.clear();
-        assert_ne!(lines.read_line(&mut line).unwrap(), 0, "the run ended before");
-    }
-    assert!(Command::new("kill").args(["-KILL", &child.id().to_string()]).status().unwrap().success());
-    let _ = lines.read_to_end(&mut Vec::new());
-    assert_eq!(child.wait().unwrap().code(), None, "killed by a signal");
+    let mut running = Running::start(place, &arguments("--json"));
+    running.until_saved(28);
+    running.killed();
     let resumed = place.run(&arguments("--resume"));
     assert!(!resumed.stderr.contains("what lies between"), "{}", resumed.stderr);
     resumed.done();

@@ -1,12 +1,10 @@
 //! How a run goes on and ends: by steps and by time, measured within epochs and on several sets, tried out first.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
-
 use serde_json::{Value, json};
 
 use crate::dataset;
 use crate::onnx;
+use crate::running::Running;
 use crate::workplace::{Workplace, has_runtime};
 
 fn metrics(place: &Workplace, folder: &str) -> Value {
@@ -194,15 +192,9 @@ fn the_mean_of_several_states_is_exported_as_it_was_measured_and_after_a_kill() 
         let killed = format!("output.folder={folder}-killed");
         let mut arguments = vec!["train", "recipe.yaml", "--json"];
         arguments.extend(changes.iter().chain([&&*killed]).flat_map(|change| ["--set", *change]));
-        let mut child = place.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        while !line.contains("checkpoints/step-28\"") {
-            line.clear();
-            assert_ne!(lines.read_line(&mut line).unwrap(), 0, "the run ended");
-        }
-        assert!(Command::new("kill").args(["-KILL", &child.id().to_string()]).status().unwrap().success());
-        child.wait().unwrap();
+        let mut running = Running::start(&place, &arguments);
+        running.until_saved(28);
+        running.killed();
         arguments.retain(|argument| *argument != "--json");
         arguments.push("--resume");
         place.run(&arguments).done();

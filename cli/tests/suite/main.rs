@@ -56,6 +56,7 @@ mod pseudo_terminal;
 mod reproduce;
 mod reviews;
 mod run_folder;
+mod running;
 mod runs;
 mod search;
 mod search_provenance;

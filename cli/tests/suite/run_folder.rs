@@ -1,23 +1,17 @@
 //! The folder of a run: one process at a time, killed at any moment, damaged, full.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::dataset::{self, Row};
+use crate::running::Running;
 use crate::workplace::{Ran, Workplace, has_runtime};
 
 const LONG: [&str; 2] = ["training.epochs=300", "output.checkpoint.every_steps=5"];
 
-fn start(place: &Workplace, changes: &[&str]) -> Child {
+fn start(place: &Workplace, changes: &[&str]) -> Running {
     let mut arguments = vec!["train", "recipe.yaml", "--json"];
     arguments.extend(changes.iter().flat_map(|change| ["--set", *change]));
-    place.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts")
-}
-
-fn kill(child: &mut Child) {
-    assert!(Command::new("kill").args(["-KILL", &child.id().to_string()]).status().unwrap().success());
-    child.wait().unwrap();
+    Running::start(place, &arguments)
 }
 
 fn train(place: &Workplace, flag: &str, changes: &[&str]) -> Ran {
@@ -33,26 +27,17 @@ fn a_second_process_in_a_run_folder_is_refused_and_the_first_is_not_harmed() {
     }
     let place = Workplace::new();
     let mut first = start(&place, &LONG);
-    let mut lines = BufReader::new(first.stdout.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("\"event\":\"saved\"") {
-        line.clear();
-        assert_ne!(lines.read_line(&mut line).unwrap(), 0, "the run ended");
-    }
-    let reader = std::thread::spawn(move || {
-        let mut rest = String::new();
-        let _ = lines.read_to_string(&mut rest);
-    });
-    let wanted = ["run is in use: a run, process ", &first.id().to_string()];
+    // It waits for who reads its events, so it is there as long as it is wanted.
+    first.until("\"event\":\"saved\"");
+    let wanted = ["run is in use: a run, process ", &first.id()];
     for flag in ["--json", "--overwrite", "--resume"] {
         train(&place, flag, &LONG).failed_with(&wanted);
     }
     let checked = place.run_with("check", &LONG);
     assert_eq!(checked.code, Some(1));
     assert!(checked.stdout.contains(wanted[0]) && checked.stdout.contains(wanted[1]), "{}", checked.stdout);
-    assert!(first.try_wait().unwrap().is_none(), "the first run ended");
-    kill(&mut first);
-    reader.join().unwrap();
+    assert!(first.is_alive(), "the first run ended");
+    first.killed();
     // A process that is gone keeps nobody out.
     assert!(place.path("run/.lock").exists());
     place.run_with("train", &LONG).failed_with(&["holds a run already"]);
@@ -68,7 +53,7 @@ fn of_two_that_start_at_once_one_trains_and_the_other_says_so() {
     for _ in 0..3 {
         let place = Workplace::new();
         let both = [start(&place, &[]), start(&place, &[])];
-        let both = both.map(|child| Ran::of(child.wait_with_output().unwrap()));
+        let both = Running::all_ended(both);
         let codes = both.each_ref().map(|ran| ran.code);
         assert!(
             codes == [Some(0), Some(1)] || codes == [Some(1), Some(0)],
@@ -91,9 +76,11 @@ fn a_process_killed_at_any_moment_of_its_start_leaves_a_folder_that_can_be_used(
     }
     let place = Workplace::new();
     for milliseconds in [2, 10, 20, 40, 70, 110, 160, 220, 300] {
-        let mut child = start(&place, &["training.epochs=2"]);
+        let running = start(&place, &["training.epochs=2"]);
         std::thread::sleep(Duration::from_millis(milliseconds));
-        kill(&mut child);
+        // It may have ended by itself.
+        running.signal("KILL");
+        running.ended();
         let resumed = train(&place, "--resume", &["training.epochs=2"]);
         if resumed.code == Some(1) {
             resumed.failed_with(&["no run has begun there; start one without `--resume`"]);

@@ -1,11 +1,11 @@
 //! Searches: a study of two methods and three rates, killed and gone on with, by several processes, exported.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::workplace::{Workplace, forget_wishes_about_colour, has_runtime, text};
+use crate::running::Running;
+use crate::workplace::{Ran, Workplace, forget_wishes_about_colour, has_runtime, text};
 
 /// Two methods, each with three rates.
 pub(crate) const OPEN: [&str; 7] = [
@@ -116,11 +116,15 @@ fn a_trial_that_was_killed_too_often_is_told_and_can_be_queued_again() {
     let place = Workplace::new();
     let mut changes = OPEN;
     changes[1] = "search={objective: accuracy, proposer: grid, trials: 2, retries: 0}";
+    // so many steps that it is killed in its first trial however late
+    changes[5] = "training.epochs=20";
     let whole = [&changes[..], &["output.folder=whole"]].concat();
     place.run(&arguments("run", &whole)).done();
     let mut first = arguments("run", &changes);
     first.push("--json");
-    assert!(kill_at(spawn(&place, &first), "\"step\":3,", "-KILL"));
+    let mut running = Running::start(&place, &first);
+    running.until("\"step\":3,");
+    running.killed();
     place.run(&["search", "resume", "study"]).done();
     let known = status(&place, "study");
     assert_eq!((&known["trials"][0]["state"], &known["trials"][0]["is_given_up"]), (&"failed".into(), &true.into()));
@@ -142,28 +146,11 @@ fn a_trial_that_was_killed_too_often_is_told_and_can_be_queued_again() {
     assert!(again.contains("no trial has failed"), "{again}");
 }
 
-fn spawn(place: &Workplace, arguments: &[&str]) -> Child {
-    let mut command = place.command(arguments);
-    forget_wishes_about_colour(&mut command);
-    command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary starts")
-}
-
-/// Reads events until one holds this text, and kills the process; `false` where it ended by itself.
-fn kill_at(mut child: Child, at: &str, signal: &str) -> bool {
-    let mut lines = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    while !line.contains(at) {
-        line.clear();
-        if lines.read_line(&mut line).unwrap() == 0 {
-            child.wait().unwrap();
-            return false;
-        }
-    }
-    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
-    let mut rest = String::new();
-    let _ = lines.read_to_string(&mut rest);
-    child.wait().unwrap();
-    true
+/// Reads events until one holds this text, and signals the process, which may have ended by itself.
+fn kill_at(mut running: Running, at: &str, signal: &str) {
+    running.reaches(|line| line.contains(at));
+    running.signal(signal);
+    running.ended();
 }
 
 #[test]
@@ -185,19 +172,18 @@ fn a_study_that_is_killed_again_and_again_loses_no_finished_trial_and_ends_as_if
     let mut finished = 0;
     // At a step, while a checkpoint is written, after a report, at the end of a trial, and twice by a signal that saves.
     for (round, (at, signal)) in [
-        ("\"step\":3,", "-KILL"),
-        ("\"saved\"", "-KILL"),
-        ("\"reported\"", "-KILL"),
-        ("\"step\":5,", "-TERM"),
-        ("\"trial_ended\"", "-KILL"),
-        ("\"trial\":3,\"of\":{\"event\":\"step\"", "-KILL"),
-        ("\"step\":7,", "-INT"),
+        ("\"step\":3,", "KILL"),
+        ("\"saved\"", "KILL"),
+        ("\"reported\"", "KILL"),
+        ("\"step\":5,", "TERM"),
+        ("\"trial_ended\"", "KILL"),
+        ("\"trial\":3,\"of\":{\"event\":\"step\"", "KILL"),
+        ("\"step\":7,", "INT"),
     ]
     .into_iter()
     .enumerate()
     {
-        let child = if round == 0 { spawn(&place, &first) } else { spawn(&place, &resume) };
-        kill_at(child, at, signal);
+        kill_at(Running::start(&place, if round == 0 { &first } else { &resume }), at, signal);
         let now = status(&place, "study");
         let done = now["trials"].as_array().unwrap().iter().filter(|trial| trial["state"] == "complete").count();
         assert!(done >= finished, "round {round}: {done} of {finished} finished trials are left");
@@ -221,18 +207,12 @@ fn two_processes_share_a_study_and_each_trial_is_done_once() {
     // The first begins it, and both work on it.
     let mut first = arguments("run", &OPEN);
     first.push("--json");
-    let mut child = spawn(&place, &first);
-    let mut lines = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("trial_began") {
-        line.clear();
-        assert_ne!(lines.read_line(&mut line).unwrap(), 0, "the first process ended");
-    }
-    let other = spawn(&place, &["search", "worker", "study", "--json"]);
-    let mut own = String::new();
-    lines.read_to_string(&mut own).unwrap();
-    assert!(child.wait().unwrap().success());
-    let others = String::from_utf8(other.wait_with_output().unwrap().stdout).unwrap();
+    let mut first = Running::start(&place, &first);
+    first.until("trial_began");
+    // The first waits meanwhile for who reads its events, so that there is work left.
+    let mut other = Running::start(&place, &["search", "worker", "study", "--json"]);
+    other.until("trial_began");
+    let [own, others] = Running::all_ended([first, other]).map(Ran::done);
     let began = |text: &str| text.matches("\"trial_ended\"").count();
     assert_eq!(began(&own) + began(&others), 6, "{own}\n{others}");
     assert!(began(&others) > 0, "{others}");
@@ -272,15 +252,14 @@ fn the_scripts_for_slurm_and_ray_start_workers_that_share_a_study_though_one_is_
     place.run(&[&arguments("run", &slurm)[..], &["--trials", "1"]].concat()).done();
     let start = |number: &str| {
         let mut command = script(&place, "slurm.sh", &["slurm", "--json"]);
-        command.env("SLURM_ARRAY_TASK_ID", number).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+        command.env("SLURM_ARRAY_TASK_ID", number);
+        Running::of(command)
     };
     let killed = start("1");
     let others = [start("2"), start("3")];
-    kill_at(killed, "\"event\":\"step\"", "-KILL");
-    for other in others {
-        let output = other.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    }
+    let others = std::thread::spawn(move || Running::all_ended(others));
+    kill_at(killed, "\"event\":\"step\"", "KILL");
+    others.join().unwrap().map(Ran::done);
     place.run(&[&arguments("run", &ray)[..], &["--trials", "1"]].concat()).done();
     assert!(script(&place, "ray.sh", &["2", "ray"]).status().unwrap().success());
     let is_done = || {

@@ -1,13 +1,11 @@
 //! What is said of a search to people who were not there: of which rows and model its trials are, by which bounds, and how it is made again.
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-
 use serde_json::Value;
 
 use crate::dataset;
+use crate::running::Running;
 use crate::search::{OPEN, arguments, outcome, status};
-use crate::workplace::{Ran, Workplace, forget_wishes_about_colour, has_runtime, text};
+use crate::workplace::{Ran, Workplace, has_runtime, text};
 
 /// Two rates, one epoch.
 const TWO: [&str; 4] = [
@@ -77,19 +75,10 @@ fn evaluation_rows_that_are_replaced_between_the_trials_of_one_process_are_not_r
     assert_eq!(then.len(), others.len(), "the labels alone are others");
     let mut line = arguments("run", &OPEN);
     line.push("--json");
-    let mut command = place.command(&line);
-    forget_wishes_about_colour(&mut command);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
-    let mut events = BufReader::new(child.stdout.take().unwrap());
-    let mut event = String::new();
-    while !event.contains("\"trial_ended\"") {
-        event.clear();
-        assert_ne!(events.read_line(&mut event).unwrap(), 0, "the search ended before its first trial");
-    }
+    let mut running = Running::start(&place, &line);
+    running.until("\"trial_ended\"");
     std::fs::rename(place.path("others.parquet"), place.path("test.parquet")).unwrap();
-    std::io::copy(&mut events, &mut std::io::sink()).unwrap();
-    let ended = Ran::of(child.wait_with_output().unwrap());
-    ended.failed_with(&["of the study in", "`data.evaluate` holds something else now"]);
+    running.ended().failed_with(&["of the study in", "`data.evaluate` holds something else now"]);
     let left = status(&place, "study");
     let states: Vec<&str> =
         left["trials"].as_array().unwrap().iter().map(|trial| trial["state"].as_str().unwrap()).collect();
