@@ -31,7 +31,7 @@ impl Watching {
 
     fn connect(&self, request: &str) -> TcpStream {
         let mut stream = TcpStream::connect(&self.host).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(400))).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         stream
     }
@@ -43,11 +43,20 @@ impl Watching {
         answer
     }
 
+    /// It ends by itself.
     fn end(mut self) {
         let status = self.child.wait().unwrap();
         let mut rest = String::new();
         self.out.read_to_string(&mut rest).unwrap();
         assert!(status.success(), "{status}: {rest}");
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        // After a failed assertion only: it has ended otherwise.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
