@@ -1,12 +1,12 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use millstream_schemas::recipe::DamagedPolicy;
 use millstream_schemas::{Batch, Fingerprint, ResumePoint, RowId};
 
-use crate::joint_stream::{Handed, JointStream, Place, Taken};
+use crate::joint_stream::{Handed, JointStream, PATIENCE, Place, Taken};
 use crate::monitor::Taken as Counts;
 use crate::shared_resources::TakenPart;
 use crate::stages::damage::LeftOut;
@@ -19,13 +19,14 @@ const WINDOW: u64 = 12;
 /// Streams of one process that are equal in rows, transforms, seed, order, batch and place of beginning are one while they run at the same
 /// time: each batch is drawn and rendered once. One of fewer epochs takes part in one of more for as long as it lasts, and those that
 /// go on behind its end are one again. Clones are the same.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct JointStreams(Arc<Inner>);
 
-#[derive(Default)]
 struct Inner {
     /// By what decides their batches.
     known: Mutex<Vec<(Fingerprint, Weak<JointStream>)>>,
+    /// How long one that is behind is waited for, at least.
+    patience: Duration,
     opened: AtomicU64,
     joined: AtomicU64,
     left: AtomicU64,
@@ -48,7 +49,21 @@ impl fmt::Debug for JointStreams {
     }
 }
 
+impl Default for JointStreams {
+    /// One that is behind is waited for five seconds at least.
+    fn default() -> Self {
+        Self::with_patience(PATIENCE)
+    }
+}
+
 impl JointStreams {
+    /// No streams yet, where one that stands still in front of its next batch is waited for at least so long, and longer where pauses
+    /// between batches were seen to be long.
+    pub fn with_patience(patience: Duration) -> Self {
+        let [opened, joined, left] = [const { AtomicU64::new(0) }; 3];
+        Self(Arc::new(Inner { known: Mutex::default(), patience, opened, joined, left }))
+    }
+
     /// How streams were had so far.
     pub fn counts(&self) -> JointCounts {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -80,7 +95,7 @@ impl JointStreams {
         if window == 0 {
             return Ok(Source::Alone(Box::new(source)));
         }
-        let stream = JointStream::new(source, window, options.epochs);
+        let stream = JointStream::new(source, window, options.epochs, self.0.patience);
         let place = stream.join().expect("nothing was taken of it yet");
         known.push((key, Arc::downgrade(&stream)));
         Ok(Source::Joint(place))

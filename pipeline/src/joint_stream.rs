@@ -11,8 +11,8 @@ use crate::budget::Admitted;
 use crate::stages::damage::DamagedRow;
 use crate::{Batches, Monitor, PipelineError};
 
-/// How long the first waits for the last, at least: then the last goes on by itself.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the first waits for the last, at least, unless it is told otherwise: then the last goes on by itself.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// And at most, however long takers were seen to pause.
 const MOST_PATIENCE: Duration = Duration::from_secs(600);
 
@@ -44,6 +44,8 @@ struct State {
     next_taker: u64,
     /// The longest time that a taker took between having a batch, or a place, and asking for the next.
     longest: Duration,
+    /// How long the last is waited for, at least.
+    patience: Duration,
     ended: bool,
     failed: bool,
 }
@@ -92,8 +94,8 @@ pub(crate) struct Place {
 }
 
 impl JointStream {
-    /// A stream of so many epochs whose batches may be kept up to so many bytes.
-    pub(crate) fn new(source: Batches, window: u64, epochs: u64) -> Arc<Self> {
+    /// A stream of so many epochs whose batches may be kept up to so many bytes, and whose last taker is waited for at least so long.
+    pub(crate) fn new(source: Batches, window: u64, epochs: u64, patience: Duration) -> Arc<Self> {
         let monitor = source.monitor();
         let state = State {
             source: Some(source),
@@ -104,6 +106,7 @@ impl JointStream {
             takers: BTreeMap::new(),
             next_taker: 0,
             longest: Duration::ZERO,
+            patience,
             ended: false,
             failed: false,
         };
@@ -131,11 +134,11 @@ impl JointStream {
 
     fn next(&self, taker: u64) -> Taken {
         let mut state = self.lock();
-        state.paused(taker);
+        state.paused(taker, Instant::now());
         loop {
             let Some(next) = state.takers.get(&taker).map(|own| own.next) else { return Taken::Left };
             if let Some(kept) = state.kept.get((next - state.first) as usize).map(Arc::clone) {
-                state.moved(taker);
+                state.moved(taker, Instant::now());
                 state.forget(self.window / 2);
                 drop(state);
                 self.changed.notify_all();
@@ -155,10 +158,11 @@ impl JointStream {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            match state.room_in(self.window) {
+            let now = Instant::now();
+            match state.room_in(self.window, now) {
                 None => {}
                 Some(Duration::ZERO) => {
-                    state.leave_last();
+                    state.leave_last(now);
                     self.changed.notify_all();
                     continue;
                 }
@@ -201,18 +205,18 @@ impl JointStream {
 
 impl State {
     /// Notes that a taker asks for its batch, and how long it was away: what it waits from here on is no pause of its own.
-    fn paused(&mut self, taker: u64) {
+    fn paused(&mut self, taker: u64, now: Instant) {
         if let Some(own) = self.takers.get_mut(&taker) {
             own.asks = true;
-            self.longest = self.longest.max(own.moved.elapsed());
+            self.longest = self.longest.max(now.saturating_duration_since(own.moved));
         }
     }
 
-    fn moved(&mut self, taker: u64) {
+    fn moved(&mut self, taker: u64, now: Instant) {
         if let Some(own) = self.takers.get_mut(&taker) {
             own.next += 1;
             own.asks = false;
-            own.moved = Instant::now();
+            own.moved = now;
             own.thread = std::thread::current().id();
         }
     }
@@ -232,7 +236,7 @@ impl State {
     }
 
     /// How long to wait until there may be room for one more batch; not at all where there is room.
-    fn room_in(&mut self, window: u64) -> Option<Duration> {
+    fn room_in(&mut self, window: u64, now: Instant) -> Option<Duration> {
         let is_full = |state: &Self| !state.kept.is_empty() && state.bytes.saturating_add(state.largest) > window;
         if is_full(self) {
             self.forget(0);
@@ -241,12 +245,12 @@ impl State {
             return None;
         }
         let last = self.takers.values().filter(|taker| taker.next == self.first);
-        Some(last.map(|taker| self.patience_left(taker)).min().unwrap_or(Duration::ZERO))
+        Some(last.map(|taker| self.patience_left(taker, now)).min().unwrap_or(Duration::ZERO))
     }
 
     /// How long a taker may still stand where it is.
-    fn patience_left(&self, taker: &Taker) -> Duration {
-        let patience = self.longest.saturating_mul(2).clamp(PATIENCE, MOST_PATIENCE);
+    fn patience_left(&self, taker: &Taker, now: Instant) -> Duration {
+        let patience = self.longest.saturating_mul(2).min(MOST_PATIENCE).max(self.patience);
         if taker.asks {
             return patience;
         }
@@ -254,12 +258,12 @@ impl State {
         if taker.thread == std::thread::current().id() {
             return Duration::ZERO;
         }
-        patience.saturating_sub(taker.moved.elapsed())
+        patience.saturating_sub(now.saturating_duration_since(taker.moved))
     }
 
     /// Takes the places of those behind all others that have stood still for too long.
-    fn leave_last(&mut self) {
-        let is_left = |taker: &&Taker| taker.next == self.first && self.patience_left(taker).is_zero();
+    fn leave_last(&mut self, now: Instant) {
+        let is_left = |taker: &&Taker| taker.next == self.first && self.patience_left(taker, now).is_zero();
         let left: Vec<u64> = self.takers.iter().filter(|(_, taker)| is_left(taker)).map(|(own, _)| *own).collect();
         for own in left {
             self.takers.remove(&own);
@@ -320,16 +324,18 @@ impl Drop for Pulling<'_> {
 mod tests {
     use super::*;
 
-    /// Takers of another thread: the batch that each takes next, and seconds since it had the one before.
-    fn state(takers: &[(u64, u64)]) -> State {
-        let (now, thread) = (Instant::now(), std::thread::spawn(|| std::thread::current().id()).join().unwrap());
-        let taker = |(next, seconds): &(u64, u64)| Taker {
-            next: *next,
-            asks: false,
-            moved: now - Duration::from_secs(*seconds),
-            thread,
-        };
-        State {
+    fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    /// Takers of another thread at some moment: the batch that each takes next, and seconds since it had the one before.
+    fn state(takers: &[(u64, u64)]) -> (State, Instant) {
+        // so late that there are moments before it, however short a time the machine has run
+        let now = Instant::now() + seconds(1000);
+        let thread = std::thread::spawn(|| std::thread::current().id()).join().unwrap();
+        let taker =
+            |(next, since): &(u64, u64)| Taker { next: *next, asks: false, moved: now - seconds(*since), thread };
+        let state = State {
             source: None,
             kept: VecDeque::new(),
             first: 0,
@@ -338,35 +344,42 @@ mod tests {
             takers: (0..).zip(takers.iter().map(taker)).collect(),
             next_taker: takers.len() as u64,
             longest: Duration::ZERO,
+            patience: PATIENCE,
             ended: false,
             failed: false,
-        }
+        };
+        (state, now)
     }
 
     #[test]
     fn patience_does_not_grow_by_waiting_for_others() {
-        let mut state = state(&[(4, 3)]);
-        state.paused(0);
+        let (mut state, now) = state(&[(4, 3)]);
+        state.paused(0, now);
         // the batch comes nine seconds after it was asked for
-        state.takers.get_mut(&0).unwrap().moved -= Duration::from_secs(9);
-        state.moved(0);
-        assert_eq!((state.longest.as_secs(), state.takers[&0].next), (3, 5));
-        state.paused(0);
-        assert_eq!(state.longest.as_secs(), 3);
+        let later = now + seconds(9);
+        state.moved(0, later);
+        assert_eq!((state.longest, state.takers[&0].next), (seconds(3), 5));
+        state.paused(0, later);
+        assert_eq!(state.longest, seconds(3));
     }
 
     #[test]
     fn only_takers_that_stand_still_lose_their_place() {
-        let mut state = state(&[(0, 8), (0, 1), (2, 8), (0, 0)]);
+        let (mut state, now) = state(&[(0, 8), (0, 1), (2, 8), (0, 0)]);
         state.takers.get_mut(&3).unwrap().thread = std::thread::current().id();
-        assert!((3..=4).contains(&state.patience_left(&state.takers[&1]).as_secs()));
-        state.leave_last();
+        assert_eq!(state.patience_left(&state.takers[&1], now), seconds(4));
+        state.leave_last(now);
         assert_eq!(state.takers.keys().copied().collect::<Vec<_>>(), [1, 2]);
-        state.longest = Duration::from_secs(10);
-        assert!((18..=19).contains(&state.patience_left(&state.takers[&1]).as_secs()));
+        state.longest = seconds(10);
+        assert_eq!(state.patience_left(&state.takers[&1], now), seconds(19));
         // whoever waits for its batch does not stand still, on whatever thread it was before
-        state.paused(2);
+        state.paused(2, now);
         state.takers.get_mut(&2).unwrap().thread = std::thread::current().id();
-        assert_eq!(state.patience_left(&state.takers[&2]).as_secs(), 20);
+        assert_eq!(state.patience_left(&state.takers[&2], now), seconds(20));
+        // and none is waited for longer than is told, unless that is more
+        (state.longest, state.patience) = (seconds(7000), seconds(2));
+        assert_eq!(state.patience_left(&state.takers[&2], now), MOST_PATIENCE);
+        state.patience = seconds(3600);
+        assert_eq!(state.patience_left(&state.takers[&2], now), seconds(3600));
     }
 }

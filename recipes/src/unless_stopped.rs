@@ -35,7 +35,6 @@ pub(crate) fn unless_stopped<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::channel;
-    use std::time::Instant;
 
     use super::*;
 
@@ -51,10 +50,9 @@ mod tests {
             thread::sleep(2 * GLANCE);
             asking.request();
         });
-        let began = Instant::now();
+        // work that never ends by itself
         let stopped = unless_stopped(&stop, move || Ok(never.recv().is_ok())).unwrap_err();
         assert!(matches!(stopped, RecipeError::Stopped), "{stopped}");
-        assert!(began.elapsed() < Duration::from_secs(20));
         asker.join().unwrap();
     }
 

@@ -73,9 +73,10 @@ pub enum LockAttempt {
     Busy(Option<u32>),
 }
 
-/// Looks at somebody who only wants to see whether the lock is held, and at holders that are about to let go, are waited
-/// out this often.
+/// Holders that are about to let go are waited out this often.
 const ATTEMPTS: u32 = 10;
+/// And so often who only looks whether the lock is held: it is no process that the file names, and may not get on on a busy machine.
+const ATTEMPTS_AT_LOOKS: u32 = 250;
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl FileLock {
@@ -84,8 +85,15 @@ impl FileLock {
     /// # Errors
     /// The file cannot be made or written.
     pub fn try_take(path: &Path) -> io::Result<LockAttempt> {
+        Self::take_within(path, ATTEMPTS_AT_LOOKS)
+    }
+
+    fn take_within(path: &Path, attempts_at_looks: u32) -> io::Result<LockAttempt> {
         let mut holder = None;
-        for attempt in 0..ATTEMPTS {
+        for attempt in 0..attempts_at_looks {
+            if attempt >= ATTEMPTS && holder.is_some_and(may_be_alive) {
+                break;
+            }
             if attempt > 0 {
                 std::thread::sleep(PAUSE);
             }
@@ -191,6 +199,11 @@ pub(crate) fn is_alive(process: u32) -> bool {
     Path::new("/proc").join(process.to_string()).exists()
 }
 
+/// Whether a process may run on this machine, as far as the system tells.
+fn may_be_alive(process: u32) -> bool {
+    !cfg!(target_os = "linux") || is_alive(process)
+}
+
 /// Whether the file of this name is the one that is open.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
@@ -224,6 +237,26 @@ mod tests {
         fs::write(&path, "1\n").unwrap();
         assert_eq!(FileLock::holder(&path).unwrap(), None);
         assert!(matches!(FileLock::try_take(&path).unwrap(), LockAttempt::Taken(_)));
+    }
+
+    #[test]
+    fn whoever_only_looks_at_a_lock_and_is_held_up_there_keeps_nobody_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".lock");
+        // new, and of a process that died
+        for text in ["", "4294967295\n"] {
+            fs::write(&path, text).unwrap();
+            let looks = File::open(&path).unwrap();
+            looks.try_lock_shared().unwrap();
+            let looking = std::thread::spawn(move || {
+                std::thread::sleep(2 * ATTEMPTS * PAUSE);
+                drop(looks);
+            });
+            // however long that takes here
+            let took = FileLock::take_within(&path, u32::MAX).unwrap();
+            assert!(matches!(took, LockAttempt::Taken(_)), "{text:?}");
+            looking.join().unwrap();
+        }
     }
 
     #[test]

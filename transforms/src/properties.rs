@@ -2,6 +2,7 @@
 
 use millstream_schemas::Choice;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use serde_json::{Value, json};
 
 use crate::steps::map::{Border, Project};
@@ -9,6 +10,11 @@ use crate::*;
 
 const FACTS: ImageFacts = ImageFacts::new(64, 48);
 const TEXT: &str = "The quick bröwn fox jumps över the lazy 狗, again and again.";
+
+/// So many cases, the same at each run: whether a test fails is up to the code, not to chance. `PROPTEST_RNG_SEED` draws others.
+pub(crate) fn seeded(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, rng_seed: RngSeed::Fixed(17), ..ProptestConfig::default() }
+}
 
 fn samples() -> impl Iterator<Item = (&'static Transform, Choice)> {
     table().iter().flat_map(|row| {
@@ -182,7 +188,7 @@ fn side() -> impl Strategy<Value = u32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(seeded(300))]
 
     /// Any chain on any image renders, from the requested part as from the whole, to values between black and white.
     #[test]

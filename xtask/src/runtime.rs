@@ -1,6 +1,8 @@
 //! The ONNX Runtime library: asked for, and installed when there is none.
 
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -28,12 +30,23 @@ pub(crate) fn setup() -> Result<(), String> {
     Ok(())
 }
 
+/// How often the library is fetched before it is given up, with a pause between.
+const TRIES: u64 = 4;
+
 /// The library that `millstream` finds; when it finds none, it is told to install one first.
 pub(crate) fn get(millstream: &Path) -> Result<Library, String> {
     if let Some(library) = find(millstream) {
         return Ok(library);
     }
-    run(&mut program(millstream, &["runtime", "install"]))?;
+    for left in (0..TRIES).rev() {
+        match run(&mut program(millstream, &["runtime", "install"])) {
+            Ok(()) => break,
+            Err(problem) if left == 0 => return Err(problem),
+            // what it is fetched from may be busy
+            Err(problem) => println!("   {problem}; it is tried again"),
+        }
+        thread::sleep(Duration::from_secs(10 * (TRIES - left)));
+    }
     find(millstream).ok_or_else(|| "installed, and still not found: see `millstream runtime doctor`".into())
 }
 

@@ -106,30 +106,52 @@ fn peak(place: &Workplace) -> Option<u64> {
     last["peak_memory"].as_u64()
 }
 
+/// Wants one of several measurements as it has to be. What threads hold at the same time depends on when they get a processor: a busy
+/// machine makes an odd one now and then, and a fault is in all of them.
+fn is_measured(mut measure: impl FnMut() -> Result<(), String>) {
+    let mut problems = Vec::new();
+    for _ in 0..5 {
+        match measure() {
+            Ok(()) => return,
+            Err(problem) => problems.push(problem),
+        }
+    }
+    panic!("{}", problems.join("\n"));
+}
+
+/// That so much is held as `check` says.
+fn require_told(what: &str, peak: u64, told: u64) -> Result<(), String> {
+    let is_near = told.abs_diff(peak) * 100 < 15 * peak;
+    if is_near { Ok(()) } else { Err(format!("{what}: {peak} bytes are held, and `check` said {told}")) }
+}
+
 #[test]
 fn frozen_weights_are_held_once_by_training_evaluation_and_export() {
     if !has_runtime() {
         return;
     }
     let place = Workplace::new();
-    let peak_with = |side: usize, layers: usize| {
+    let written = |side: usize, layers: usize| {
         let (model, bytes) = dense_network(side, layers);
         fs::write(place.path("model.onnx"), model).unwrap();
-        (peak(&place), bytes)
+        bytes
     };
-    let (Some(base), _) = peak_with(64, 1) else {
-        println!("left out: this system does not tell the memory of a process");
-        return;
-    };
-    let (peak, bytes) = peak_with(SIDE, 6);
-    assert!(bytes > 80 << 20);
-    let (peak, told) = (peak.unwrap(), told(&place));
-    assert!(told.abs_diff(peak) * 100 < 15 * peak, "{peak} bytes are held, and `check` said {told}");
-    let more = peak - base;
-    // without this, it would not be the weights that are measured
-    assert!(10 * more >= 9 * bytes, "{more} bytes more than a small model, and the weights have {bytes}");
-    // activations are 8 rows of 2048 numbers
-    assert!(2 * more <= 3 * bytes, "{more} bytes more than a small model, and the weights have {bytes}");
+    is_measured(|| {
+        written(64, 1);
+        let Some(base) = peak(&place) else {
+            println!("left out: this system does not tell the memory of a process");
+            return Ok(());
+        };
+        let bytes = written(SIDE, 6);
+        assert!(bytes > 80 << 20);
+        let peak = peak(&place).unwrap();
+        require_told("dense layers", peak, told(&place))?;
+        let more = peak.saturating_sub(base);
+        // without the first, it would not be the weights that are measured; activations are 8 rows of 2048 numbers
+        let is_once = 10 * more >= 9 * bytes && 2 * more <= 3 * bytes;
+        let said = format!("{more} bytes more than a small model, and the weights have {bytes}");
+        if is_once { Ok(()) } else { Err(said) }
+    });
 }
 
 #[test]
@@ -140,12 +162,14 @@ fn many_nodes_of_few_numbers_and_kernels_that_are_laid_out_anew_are_told_before(
     let place = Workplace::new();
     for (name, model) in [("2000 nodes", long_network(2000)), ("a kernel of 38 MB", convolutions(2048))] {
         fs::write(place.path("model.onnx"), model).unwrap();
-        let Some(peak) = peak(&place) else {
-            println!("left out: this system does not tell the memory of a process");
-            return;
-        };
         let told = told(&place);
-        assert!(told.abs_diff(peak) * 100 < 15 * peak, "{name}: {peak} bytes are held, and `check` said {told}");
+        is_measured(|| match peak(&place) {
+            Some(peak) => require_told(name, peak, told),
+            None => {
+                println!("left out: this system does not tell the memory of a process");
+                Ok(())
+            }
+        });
     }
 }
 

@@ -15,15 +15,19 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use crate::emulator::Emulator;
 use crate::workplace::{Workplace, forget_wishes_about_colour, has_runtime};
 
-/// The longest that a test waits for something on the screen.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest that a test waits for something on the screen, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(400);
+/// What hangs on when threads get a processor is tried so often; a fault is in all tries.
+const TRIES: usize = 10;
 
 struct Terminal {
     keyboard: File,
     output: Receiver<Vec<u8>>,
     screen: Emulator,
-    /// Lines of progress that were seen.
+    /// Lines of progress that were drawn, of those that the screen was wide enough for.
     progress: Vec<String>,
+    /// How many rows had been wrapped when the last line was drawn.
+    wrapped_before: usize,
     bytes: Vec<u8>,
     child: Child,
 }
@@ -59,7 +63,24 @@ impl Terminal {
             }
         });
         let screen = Emulator::new(width);
-        Self { keyboard, output, screen, progress: Vec::new(), bytes: Vec::new(), child }
+        Self { keyboard, output, screen, progress: Vec::new(), wrapped_before: 0, bytes: Vec::new(), child }
+    }
+
+    /// Takes in what came. Each line ends with a `\r`, before anything is drawn over it: it is seen however much came at once.
+    fn take(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        for part in bytes.split_inclusive(|byte| *byte == b'\r') {
+            self.screen.feed(part);
+            if !part.ends_with(b"\r") {
+                continue;
+            }
+            let current = self.screen.current();
+            let is_new = is_progress(&current) && self.progress.last() != Some(&current);
+            if is_new && self.screen.wrapped.len() == self.wrapped_before {
+                self.progress.push(current);
+            }
+            self.wrapped_before = self.screen.wrapped.len();
+        }
     }
 
     /// Takes in what comes until this holds; `false` when the output ended before.
@@ -72,18 +93,24 @@ impl Terminal {
             }
             assert!(began.elapsed() < PATIENCE, "waited in vain:\n{}", self.screen.lines().join("\n"));
             match self.output.recv_timeout(Duration::from_millis(100)) {
-                Ok(bytes) => {
-                    self.bytes.extend_from_slice(&bytes);
-                    self.screen.feed(&bytes);
-                    let current = self.screen.current();
-                    if is_progress(&current) && self.progress.last() != Some(&current) {
-                        self.progress.push(current);
-                    }
-                }
+                Ok(bytes) => self.take(&bytes),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return false,
             }
         }
+    }
+
+    /// Becomes narrower, behind a whole line. What has come is taken in before: a terminal has shown it by then.
+    #[track_caller]
+    fn narrow(&mut self, width: usize) {
+        while let Ok(bytes) = self.output.try_recv() {
+            self.take(&bytes);
+        }
+        assert!(self.wait_until(|this| this.bytes.ends_with(b"\r")), "{}", self.screen.lines().join("\n"));
+        resize(&OwnedFd::from(self.keyboard.try_clone().unwrap()), width);
+        self.screen.narrow(width);
+        self.screen.wrapped.clear();
+        self.wrapped_before = 0;
     }
 
     fn wait_for_progress(&mut self) {
@@ -104,7 +131,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // After a failed assertion only: it has ended otherwise.
+        // After a failed assertion, or a try that shows nothing: it has ended otherwise.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -186,18 +213,24 @@ fn control_c_leaves_no_debris_and_is_answered_at_once() {
     if !has_runtime() {
         return;
     }
+    let at_once = Duration::from_secs(1);
     for width in [40, 80] {
-        let place = Workplace::new();
-        let mut terminal = Terminal::run(&place, width, &LONG, &[]);
-        terminal.wait_for_progress();
-        terminal.press_control_c();
-        let pressed = Instant::now();
-        assert!(terminal.wait_until(|this| this.screen.lines().iter().any(|line| line.starts_with("stopping: "))));
-        assert!(pressed.elapsed() < Duration::from_secs(1), "{:?}", pressed.elapsed());
-        let (code, lines) = terminal.finish();
-        assert_eq!(code, Some(3), "{}", lines.join("\n"));
-        check_that_lines_are_whole(&lines);
-        assert!(lines.last().unwrap().starts_with("to go on:  millstream train recipe.yaml --resume"), "{lines:?}");
+        let mut took = Vec::new();
+        while took.iter().all(|took| *took >= at_once) && took.len() < TRIES {
+            let place = Workplace::new();
+            let mut terminal = Terminal::run(&place, width, &LONG, &[]);
+            terminal.wait_for_progress();
+            terminal.press_control_c();
+            let pressed = Instant::now();
+            assert!(terminal.wait_until(|this| this.screen.lines().iter().any(|line| line.starts_with("stopping: "))));
+            took.push(pressed.elapsed());
+            let (code, lines) = terminal.finish();
+            assert_eq!(code, Some(3), "{}", lines.join("\n"));
+            check_that_lines_are_whole(&lines);
+            let last = lines.last().unwrap();
+            assert!(last.starts_with("to go on:  millstream train recipe.yaml --resume"), "{lines:?}");
+        }
+        assert!(took.iter().any(|took| *took < at_once), "{took:?}");
     }
 }
 
@@ -206,23 +239,27 @@ fn a_window_that_becomes_narrower_keeps_no_remains_of_the_progress() {
     if !has_runtime() {
         return;
     }
-    let place = Workplace::new();
     // a line that stays may be on its way for the old width in that instant, where progress has just been drawn
     let arguments = [&LONG[..], &["--set", "data.evaluate=null"]].concat();
-    let mut terminal = Terminal::run(&place, 100, &arguments, &[]);
-    terminal.wait_for_progress();
-    resize(&OwnedFd::from(terminal.keyboard.try_clone().unwrap()), 44);
-    terminal.screen.narrow(44);
-    // Drawn for the old width in the same instant, perhaps; then for the new one.
-    terminal.wait_for_progress();
-    terminal.wait_for_progress();
-    terminal.screen.wrapped.clear();
-    terminal.wait_for_progress();
-    terminal.press_control_c();
-    let (code, lines) = terminal.finish();
-    assert_eq!(code, Some(3), "{}", lines.join("\n"));
-    check_that_lines_are_whole(&lines);
-    assert!(terminal.screen.wrapped.iter().all(|line| !is_progress(line)), "{:?}", terminal.screen.wrapped);
+    for _ in 0..TRIES {
+        let place = Workplace::new();
+        let mut terminal = Terminal::run(&place, 100, &arguments, &[]);
+        terminal.wait_for_progress();
+        terminal.narrow(44);
+        terminal.wait_for_progress();
+        if !terminal.screen.wrapped.is_empty() {
+            // drawn for the old width in the same instant, or on its way: a terminal would have shown it before
+            continue;
+        }
+        terminal.wait_for_progress();
+        terminal.press_control_c();
+        let (code, lines) = terminal.finish();
+        assert_eq!(code, Some(3), "{}", lines.join("\n"));
+        check_that_lines_are_whole(&lines);
+        assert!(terminal.screen.wrapped.iter().all(|line| !is_progress(line)), "{:?}", terminal.screen.wrapped);
+        return;
+    }
+    panic!("progress was drawn for the old width in each of {TRIES} tries");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `millstream watch`: the page of a run, on this machine alone.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::Duration;
@@ -29,25 +29,43 @@ impl Watching {
         Self { child, out, host, has_begun: told["has_begun"] == true }
     }
 
-    fn connect(&self, request: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.host).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        stream
+    fn connect(&self, request: &str) -> io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(&self.host)?;
+        stream.set_read_timeout(Some(Duration::from_secs(400)))?;
+        stream.write_all(request.as_bytes())?;
+        Ok(stream)
+    }
+
+    /// What is answered. A reader who says nothing for some seconds, as this one may on a busy machine, is given up and asks again.
+    fn answer(&self, request: &str) -> String {
+        for _ in 0..10 {
+            let mut answer = String::new();
+            let read = self.connect(request).and_then(|mut stream| stream.read_to_string(&mut answer));
+            if read.is_ok() && !answer.is_empty() {
+                return answer;
+            }
+        }
+        panic!("no answer to {request}");
     }
 
     fn ask(&self, path: &str, host: &str) -> String {
-        let mut answer = String::new();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
-        self.connect(&request).read_to_string(&mut answer).unwrap();
-        answer
+        self.answer(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
     }
 
+    /// It ends by itself.
     fn end(mut self) {
         let status = self.child.wait().unwrap();
         let mut rest = String::new();
         self.out.read_to_string(&mut rest).unwrap();
         assert!(status.success(), "{status}: {rest}");
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        // After a failed assertion only: it has ended otherwise.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -63,7 +81,7 @@ fn a_run_is_watched_from_before_it_begins_until_it_has_ended() {
     let page = watching.ask("/", &watching.host);
     assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("no run has begun"), "{page}");
     let request = format!("GET /events HTTP/1.1\r\nHost: {}\r\n\r\n", watching.host);
-    let mut events = BufReader::new(watching.connect(&request));
+    let mut events = BufReader::new(watching.connect(&request).unwrap());
     place.run_with("train", &["output.folder=runs/run", "output.logs=[jsonl]"]).done();
     let mut told = String::new();
     let mut line = String::new();
@@ -92,8 +110,7 @@ fn a_run_is_watched_from_before_it_begins_until_it_has_ended() {
     }
     let post = format!("POST / HTTP/1.1\r\nHost: {}\r\n\r\n", watching.host);
     for (request, wanted) in [(post.as_str(), "405"), ("nonsense\r\n\r\n", "400")] {
-        let mut answer = String::new();
-        watching.connect(request).read_to_string(&mut answer).unwrap();
+        let answer = watching.answer(request);
         assert!(answer.starts_with(&format!("HTTP/1.1 {wanted} ")), "{request}: {answer}");
     }
     // it ends when it is asked to

@@ -247,7 +247,7 @@ fn what_writes_out_to_more_than_fits_is_refused_in_bounded_time() {
         ("tensors taken apart", apart(4000), vec![], "written out to at most"),
     ];
     for (name, tail, functions, wanted) in rows {
-        let started = std::time::Instant::now();
+        let before = processor_time();
         let mut model = whole();
         model.functions = functions;
         let graph = graph_of(&mut model);
@@ -256,9 +256,15 @@ fn what_writes_out_to_more_than_fits_is_refused_in_bounded_time() {
         graph.output = vec![untyped("z")];
         let message = everything(model.encode_to_vec()).unwrap_err().to_string();
         assert!(message.contains(wanted), "{name}: wanted `{wanted}` in `{message}`");
-        let taken = started.elapsed();
-        assert!(taken.as_secs() < 300, "{name} took {taken:?}");
+        let taken = processor_time().zip(before).map(|(now, before)| now.saturating_sub(before));
+        assert!(taken.is_none_or(|taken| taken.as_secs() < 300), "{name} took {taken:?} of a processor");
     }
+}
+
+/// How long this thread has had a processor, where the system tells it: how busy the machine is does not matter.
+fn processor_time() -> Option<std::time::Duration> {
+    let scheduled = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    scheduled.split_whitespace().next()?.parse().ok().map(std::time::Duration::from_nanos)
 }
 
 #[test]

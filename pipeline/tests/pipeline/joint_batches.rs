@@ -12,6 +12,13 @@ use millstream_schemas::{Batch, ResumePoint};
 use crate::corpus::{all, augmentation, damaged, digits, signature};
 
 const MEMORY: ByteSize = ByteSize(4 << 20);
+/// Longer than any test takes: nobody loses its place on a machine that is busy with other things, and a wait that should not be
+/// never ends.
+const PATIENT: Duration = Duration::from_secs(100_000);
+
+fn patient() -> JointStreams {
+    JointStreams::with_patience(PATIENT)
+}
 
 fn options(seed: u64, shared: Option<&SharedResources>) -> StreamOptions {
     let encoders = Encoders::standard(&digits(), None, "label").unwrap();
@@ -34,7 +41,7 @@ fn takers_of_any_pace_have_the_bits_of_each_alone_and_equal_streams_are_one() {
     let dataset = digits();
     let alone: Vec<_> = all(&dataset, &options(1, None)).unwrap().iter().map(signature).collect();
     let other: Vec<_> = all(&dataset, &options(2, None)).unwrap().iter().map(signature).collect();
-    let (joint, shared, together) = (JointStreams::default(), shared(4), Barrier::new(4));
+    let (joint, shared, together) = (patient(), shared(4), Barrier::new(4));
     let got = std::thread::scope(|scope| {
         let takers = [(1, 0), (1, 1), (1, 3), (2, 1)].map(|(seed, pause)| {
             let (joint, shared, dataset, together) = (&joint, &shared, &dataset, &together);
@@ -60,7 +67,7 @@ fn streams_of_other_numbers_of_epochs_share_those_that_they_have_in_common() {
     let alone = |epochs: u64| -> Vec<_> { all(&dataset, &of(epochs, None)).unwrap().iter().map(signature).collect() };
     // epochs of each in the order in which they are opened; streams that are opened, and places in them
     for (epochs, opened, joined) in [(&[3, 1, 2][..], 1, 2), (&[1, 3, 3], 2, 3), (&[1, 2, 4], 3, 3)] {
-        let (joint, shared) = (JointStreams::default(), shared(epochs.len()));
+        let (joint, shared) = (patient(), shared(epochs.len()));
         let open = |epochs: &u64| JointBatches::open(Some(&joint), &dataset, of(*epochs, Some(&shared)), None).unwrap();
         let mut streams: Vec<JointBatches> = epochs.iter().map(open).collect();
         let mut got: Vec<Vec<_>> = epochs.iter().map(|_| Vec::new()).collect();
@@ -79,7 +86,7 @@ fn streams_of_other_numbers_of_epochs_share_those_that_they_have_in_common() {
         drop(streams);
         assert_eq!(shared.bytes_held(), 0);
     }
-    let (joint, shared) = (JointStreams::default(), shared(2));
+    let (joint, shared) = (patient(), shared(2));
     let open = |epochs| JointBatches::open(Some(&joint), &dataset, of(epochs, Some(&shared)), None).unwrap();
     let (mut short, mut long) = (open(1), open(3));
     let first = alone(1).len();
@@ -88,9 +95,9 @@ fn streams_of_other_numbers_of_epochs_share_those_that_they_have_in_common() {
         batch.unwrap();
         got.extend(signatures(long.by_ref().take(1)));
     }
-    let began = Instant::now();
+    // without a wait for the one that has had its only epoch
     got.extend(signatures(long));
-    assert!(got == alone(3) && got.len() == 3 * first && began.elapsed() < Duration::from_secs(4));
+    assert!(got == alone(3) && got.len() == 3 * first);
     // and goes on where it is resumed
     let batches = all(&dataset, &of(3, None)).unwrap();
     let resumed = JointBatches::open(Some(&joint), &dataset, of(3, Some(&shared)), Some(&batches[first].resume));
@@ -102,14 +109,12 @@ fn one_that_stands_still_holds_nobody_up_for_long_and_goes_on_alone_to_the_same_
     let dataset = digits();
     let alone: Vec<_> = all(&dataset, &options(1, None)).unwrap().iter().map(signature).collect();
     for taken in [0, 3] {
-        let (joint, shared) = (JointStreams::default(), shared(2));
+        let (joint, shared) = (patient(), shared(2));
         let open = || JointBatches::open(Some(&joint), &dataset, options(1, Some(&shared)), None).unwrap();
         let (mut slow, quick) = (open(), open());
         let mut got = signatures(slow.by_ref().take(taken));
-        let began = Instant::now();
         // in this very thread nothing would come of waiting
         assert!(signatures(quick) == alone);
-        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
         assert!(slow.is_joint());
         got.extend(signatures(slow.by_ref()));
         assert!(got == alone && !slow.is_joint());
@@ -118,13 +123,15 @@ fn one_that_stands_still_holds_nobody_up_for_long_and_goes_on_alone_to_the_same_
         assert_eq!(slow.counters().rows, 3 * dataset.rows());
     }
     // another thread's is waited for, and not for ever
-    let (joint, shared) = (JointStreams::default(), shared(2));
+    let patience = Duration::from_millis(300);
+    let (joint, shared) = (JointStreams::with_patience(patience), shared(2));
     let open = || JointBatches::open(Some(&joint), &dataset, options(1, Some(&shared)), None).unwrap();
-    let mut still = open();
     let began = Instant::now();
+    let mut still = open();
     let got = std::thread::scope(|scope| scope.spawn(|| signatures(open())).join().unwrap());
-    assert!(got == alone && began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    assert!(got == alone && began.elapsed() >= patience, "{:?}", began.elapsed());
     assert!(signatures(still.by_ref()) == alone);
+    assert_eq!(joint.counts(), JointCounts { opened: 1, joined: 1, left: 1 });
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a stream promises: order, bytes, resuming, whoever does the work and however often it is interrupted.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::corpus::{DAMAGED, all, augmentation, chain, corpus, damaged, digits, labels, signature};
 use futures::StreamExt;
@@ -275,12 +276,18 @@ fn dropping_a_stream_early_ends_its_threads() {
         return;
     }
     let threads = || std::fs::read_dir("/proc/self/task").map(|tasks| tasks.count()).ok();
-    let dataset = digits();
+    // before any that open the files, and may still be listed when they are done
     let before = threads();
+    let dataset = digits();
     for taken in [0, 1, 3] {
         let options = StreamOptions { epochs: 1000, workers: 3, ..options(&dataset, 64, 8) };
         let mut batches = Batches::open(&dataset, options, None).unwrap();
         (0..taken).for_each(|_| drop(batches.next()));
+    }
+    // one that has ended and was waited for is listed until the system has cleared it up
+    let began = Instant::now();
+    while threads() != before && began.elapsed() < Duration::from_secs(240) {
+        std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(threads(), before);
 }

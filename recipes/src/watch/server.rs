@@ -25,6 +25,8 @@ const REST: Duration = Duration::from_millis(1000);
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// A reader who takes longer has gone.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest that readers are waited for at the end, so that each is told of it: their own threads give up those that have gone.
+const LAST_PATIENCE: Duration = Duration::from_secs(60);
 const MOST_CONNECTIONS: usize = 32;
 const HTML: &str = "text/html; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -82,8 +84,11 @@ impl Watch {
     pub fn serve(self, stop: &Stop) -> Result<WatchEnd, RecipeError> {
         let Self { listener, address, folder, until_end } = self;
         let log = folder.logs().join("events.jsonl");
+        let mut state = State::new(Followed::new(log.clone()), folder);
+        // before anybody is answered: a run that is there is not told as one that has not begun
+        let mut looked = state.look(stop);
         let shared = Arc::new(Shared {
-            state: Mutex::new(State::new(Followed::new(log.clone()), folder)),
+            state: Mutex::new(state),
             address,
             connections: AtomicUsize::new(0),
             stop: stop.clone(),
@@ -93,12 +98,12 @@ impl Watch {
         let accepting = thread::spawn(move || accept(&listener, &accepting, &until));
         let mut outcome = Ok(WatchEnd::Stopped);
         while !stop.is_requested() {
-            // the lock is given back before anybody sleeps
-            let looked = shared.lock().look(stop);
             match looked {
                 Ok(true) if until_end => outcome = Ok(WatchEnd::RunEnded),
                 Ok(_) => {
                     thread::sleep(GLANCE);
+                    // the lock is given back before anybody sleeps
+                    looked = shared.lock().look(stop);
                     continue;
                 }
                 Err(source) => outcome = Err(RecipeError::Io { doing: "read", path: log.clone(), source }),
@@ -106,7 +111,7 @@ impl Watch {
             break;
         }
         // readers are told the last that there is
-        let patience = Instant::now() + 2 * REST;
+        let patience = Instant::now() + LAST_PATIENCE;
         while outcome.is_ok() && !stop.is_requested() && shared.connections() > 0 && Instant::now() < patience {
             thread::sleep(GLANCE);
         }
@@ -316,6 +321,8 @@ fn send_events(stream: &mut TcpStream, shared: &Shared, ended: &Stop) -> io::Res
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
 
     #[test]
@@ -336,16 +343,39 @@ mod tests {
         assert!(is_ours("localhost", 80) && !is_ours("localhost", 81));
     }
 
+    /// A run that was interrupted, and its page.
+    fn interrupted(folder: &Path) -> RunFolder {
+        let run = RunFolder(folder.to_owned());
+        std::fs::create_dir_all(run.logs()).unwrap();
+        let lines = [r#"{"event":"started","run":"a","total_steps":4}"#, r#"{"event":"ended","ending":"interrupted"}"#];
+        std::fs::write(run.logs().join("events.jsonl"), lines.map(|line| format!("{line}\n")).concat()).unwrap();
+        std::fs::write(run.report(), "the page of before").unwrap();
+        run
+    }
+
+    #[test]
+    fn a_reader_who_comes_before_the_run_was_looked_at_is_not_told_that_none_has_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        interrupted(folder.path());
+        let watch = Watch::open(folder.path(), WatchOptions::default()).unwrap();
+        let mut reader = TcpStream::connect(watch.address()).unwrap();
+        let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", watch.address());
+        reader.write_all(request.as_bytes()).unwrap();
+        let stop = Stop::default();
+        let asked = stop.clone();
+        let serving = thread::spawn(move || watch.serve(&asked));
+        let mut page = String::new();
+        reader.read_to_string(&mut page).unwrap();
+        stop.request();
+        assert_eq!(serving.join().unwrap().unwrap(), WatchEnd::Stopped);
+        assert!(page.ends_with("the page of before"), "{page}");
+    }
+
     #[test]
     fn a_run_that_is_gone_on_with_is_not_taken_for_one_that_has_ended() {
         let folder = tempfile::tempdir().unwrap();
-        let run = RunFolder(folder.path().to_owned());
-        let log = run.logs().join("events.jsonl");
-        std::fs::create_dir_all(run.logs()).unwrap();
-        let lines = [r#"{"event":"started","run":"a","total_steps":4}"#, r#"{"event":"ended","ending":"interrupted"}"#];
-        std::fs::write(&log, lines.map(|line| format!("{line}\n")).concat()).unwrap();
-        std::fs::write(run.report(), "the page of before").unwrap();
-        let mut state = State::new(Followed::new(log), run.clone());
+        let run = interrupted(folder.path());
+        let mut state = State::new(Followed::new(run.logs().join("events.jsonl")), run.clone());
         let stop = Stop::default();
         assert!(state.look(&stop).unwrap());
         assert_eq!(&*state.page().unwrap(), "the page of before");

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
 use millstream_schemas::Choice;
@@ -13,11 +13,13 @@ use millstream_search::{
 use serde_json::json;
 
 const JOURNAL: &str = "MILLSTREAM_SEARCH_TEST_JOURNAL";
-const SILENCE: &str = "MILLSTREAM_SEARCH_TEST_SILENCE_MILLISECONDS";
-/// So short that nobody waits for it, where one process works at a time.
-const SHORT: u64 = 300;
-/// So long that a process that lives is heard of, however busy the machine is.
-const LONG: u64 = 10_000;
+const SILENCE: &str = "MILLSTREAM_SEARCH_TEST_SILENCE_SECONDS";
+/// After so many reports a process stands still, in the middle of a trial, until it is killed.
+const STANDS_AFTER: &str = "MILLSTREAM_SEARCH_TEST_STANDS_AFTER";
+/// Seconds of silence where one process works at a time: whoever worked before it is dead.
+const NONE: u64 = 0;
+/// Seconds in which a process that lives is heard of, however busy the machine is.
+const LONG: u64 = 600;
 const TRIALS: u64 = 40;
 
 fn settings() -> StudySettings {
@@ -30,7 +32,7 @@ fn settings() -> StudySettings {
 }
 
 fn open(path: &Path, silence: u64) -> SharedStudy {
-    let sharing = Sharing { silence: Duration::from_millis(silence), most_trials: Some(TRIALS) };
+    let sharing = Sharing { silence: Duration::from_secs(silence), most_trials: Some(TRIALS) };
     SharedStudy::open(path, settings(), &Catalogs::default(), sharing).unwrap()
 }
 
@@ -49,7 +51,9 @@ fn work(trial: &millstream_search::AskedTrial, mut report: impl FnMut(u64, f64) 
 #[test]
 fn child() {
     let Some(path) = std::env::var_os(JOURNAL).map(PathBuf::from) else { return };
-    let mut study = open(&path, std::env::var(SILENCE).unwrap().parse().unwrap());
+    let number = |name: &str| std::env::var(name).ok().map(|number| number.parse::<u64>().unwrap());
+    let (mut reports, stands_after) = (0, number(STANDS_AFTER));
+    let mut study = open(&path, number(SILENCE).unwrap());
     loop {
         match study.ask().unwrap() {
             Asked::Done => return,
@@ -57,7 +61,15 @@ fn child() {
             Asked::Trial(trial) => {
                 let outcome = work(&trial, |step, value| {
                     std::thread::sleep(Duration::from_millis(4));
-                    study.report(trial.number, step, value).unwrap()
+                    let decision = study.report(trial.number, step, value).unwrap();
+                    reports += 1;
+                    if stands_after == Some(reports) {
+                        std::fs::write(stands(&path), "").unwrap();
+                        // whoever is to kill it may be dead itself
+                        std::thread::sleep(Duration::from_secs(LONG));
+                        std::process::exit(1);
+                    }
+                    decision
                 });
                 study.tell(trial.number, outcome).unwrap();
             }
@@ -65,10 +77,46 @@ fn child() {
     }
 }
 
-fn start(path: &Path, silence: u64) -> Child {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["killing::child", "--exact", "--nocapture"]).env(JOURNAL, path).env(SILENCE, silence.to_string());
-    command.stdout(std::process::Stdio::null()).spawn().unwrap()
+/// A file that is there once a process stands still.
+fn stands(path: &Path) -> PathBuf {
+    path.with_extension("stands")
+}
+
+/// A process that ends with the test at the latest.
+struct Working(Child);
+
+impl Working {
+    fn start(path: &Path, silence: u64, stands_after: Option<u64>) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["killing::child", "--exact", "--nocapture"]).env(JOURNAL, path).env(SILENCE, silence.to_string());
+        command.envs(stands_after.map(|reports| (STANDS_AFTER, reports.to_string())));
+        Self(command.stdout(std::process::Stdio::null()).spawn().unwrap())
+    }
+
+    /// Waits until this holds, or it has ended by itself.
+    fn wait_until(&mut self, holds: impl Fn() -> bool) {
+        while !holds() && self.0.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        self.0.wait().unwrap()
+    }
+
+    /// Kills it, unless it has ended by itself.
+    fn kill(&mut self) {
+        let _ = self.0.kill();
+        self.wait();
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        // After a failed assertion only: it has ended otherwise.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn undisturbed() -> Study {
@@ -85,20 +133,21 @@ fn undisturbed() -> Study {
 fn a_study_whose_processes_are_killed_is_the_same_as_one_that_was_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("study.jsonl");
-    let mut random = Random::of(std::process::id().into(), 0, "killing");
-    for _ in 0..12 {
+    let mut random = Random::of(7, 0, "killing");
+    for round in 0..12 {
         let length = || std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
         let before = length();
-        let mut child = start(&path, SHORT);
-        // However busy the machine is, it is killed at its work.
-        while length() == before && child.try_wait().unwrap().is_none() {
-            std::thread::sleep(Duration::from_millis(5));
+        let mut child = Working::start(&path, NONE, Some(1 + random.below(20) as u64));
+        let moment = Duration::from_millis(random.below(120) as u64);
+        // In the middle of a trial, or at any moment of its work, as the machine has it.
+        if round % 3 == 0 {
+            child.wait_until(|| stands(&path).exists());
+        } else {
+            child.wait_until(|| length() != before);
+            std::thread::sleep(moment);
         }
-        std::thread::sleep(Duration::from_millis(random.below(120) as u64));
-        // It may have ended by itself.
-        let _ = child.kill();
-        child.wait().unwrap();
-        std::thread::sleep(Duration::from_millis(SHORT + 20));
+        child.kill();
+        let _ = std::fs::remove_file(stands(&path));
         // As if it had been killed while it wrote a line.
         if path.exists() && random.below(2) == 0 {
             let line = br#"{"event":"finished","trial":0,"state":"#;
@@ -106,7 +155,7 @@ fn a_study_whose_processes_are_killed_is_the_same_as_one_that_was_left_alone() {
             std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(torn).unwrap();
         }
     }
-    assert!(start(&path, SHORT).wait().unwrap().success());
+    assert!(Working::start(&path, NONE, None).wait().success());
     let study = SharedStudy::read(&path, &Catalogs::default()).unwrap();
     let wanted = undisturbed();
     assert_eq!(study.trials().len(), wanted.trials().len());
@@ -123,12 +172,15 @@ fn a_study_whose_processes_are_killed_is_the_same_as_one_that_was_left_alone() {
 fn several_processes_at_once_do_every_trial_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("study.jsonl");
-    let mut children: Vec<Child> = (0..3).map(|_| start(&path, LONG)).collect();
-    std::thread::sleep(Duration::from_millis(300));
-    let _ = children[0].kill();
-    children[0].wait().unwrap();
+    let mut children: Vec<Working> = (0..3).map(|at| Working::start(&path, LONG, (at == 0).then_some(7))).collect();
+    // Where it comes late, the others have left it nothing to do.
+    children[0].wait_until(|| stands(&path).exists());
+    children[0].kill();
+    // Workers are called by their processes. Nobody waits until this one was silent for long.
+    let dead = format!("{}-", children[0].0.id());
+    open(&path, LONG).give_up(|worker| worker.starts_with(&dead)).unwrap();
     for child in &mut children[1..] {
-        assert!(child.wait().unwrap().success());
+        assert!(child.wait().success());
     }
     let study = SharedStudy::read(&path, &Catalogs::default()).unwrap();
     assert_eq!(study.trials().len() as u64, TRIALS);

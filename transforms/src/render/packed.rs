@@ -88,6 +88,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::properties::seeded;
     use crate::{Chain, DrawKey, ImageFacts, Raster, Samples, Scratch};
 
     /// Chains that end in a resampling, a point, a filter, the whole image, and two stages.
@@ -103,7 +104,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+        #![proptest_config(seeded(60))]
 
         /// The slow twin: planes of floats, and each value put where it belongs.
         #[test]

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::reference::render_all;
 use super::*;
+use crate::properties::seeded;
 use crate::steps::rows;
 use crate::{DrawnStep, ImageStep};
 
@@ -85,7 +86,7 @@ fn each_step_is_what_its_twin_makes() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(seeded(400))]
 
     /// Where pixels are taken as they are, bit for bit.
     #[test]
