@@ -51,12 +51,11 @@ fn steps_and_time_end_a_run_with_its_model() {
     assert_eq!(then["ending"], "finished");
     // with more time it goes on where it stands
     let steps = then["history"]["steps"].as_u64().unwrap();
+    let taken = then["history"]["seconds"].as_f64().unwrap().ceil() as u64;
+    let more = format!("training.max_time={} s", taken + 1);
     let mut longer = vec!["train", "recipe.yaml", "--resume", "--json"];
-    longer.extend(
-        ["training.epochs=100000", "training.max_time=2 s", "output.folder=short"]
-            .iter()
-            .flat_map(|change| ["--set", *change]),
-    );
+    longer
+        .extend(["training.epochs=100000", &more, "output.folder=short"].iter().flat_map(|change| ["--set", *change]));
     let lines = place.run(&longer).done();
     assert!(lines.contains(&format!("\"step\":{},", steps + 1)), "{steps}");
     assert!(metrics(&place, "short")["history"]["steps"].as_u64().unwrap() > steps);

@@ -13,9 +13,20 @@ const AHEAD: usize = 4096;
 
 /// A process that tells its events (`--json`).
 pub(crate) struct Running {
-    child: Child,
+    child: Process,
     events: BufReader<ChildStdout>,
     stderr: JoinHandle<String>,
+}
+
+/// It does not outlive a test that fails.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // it has mostly ended
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Running {
@@ -34,15 +45,15 @@ impl Running {
             stderr.read_to_end(&mut bytes).unwrap();
             String::from_utf8_lossy(&bytes).into_owned()
         };
-        Self { child, events: BufReader::with_capacity(256, stdout), stderr: std::thread::spawn(read) }
+        Self { child: Process(child), events: BufReader::with_capacity(256, stdout), stderr: std::thread::spawn(read) }
     }
 
     pub(crate) fn id(&self) -> String {
-        self.child.id().to_string()
+        self.child.0.id().to_string()
     }
 
     pub(crate) fn is_alive(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
+        self.child.0.try_wait().unwrap().is_none()
     }
 
     /// Reads events until one is as wanted; `false` where the process ends before.
@@ -82,7 +93,7 @@ impl Running {
     pub(crate) fn ended(mut self) -> Ran {
         let mut stdout = Vec::new();
         self.events.read_to_end(&mut stdout).unwrap();
-        let code = self.child.wait().unwrap().code();
+        let code = self.child.0.wait().unwrap().code();
         // who is killed may be in the middle of a letter
         Ran { code, stdout: String::from_utf8_lossy(&stdout).into_owned(), stderr: self.stderr.join().unwrap() }
     }
