@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use millstream_pipeline::predictions_header;
-use millstream_schemas::{Fingerprint, PredictionsHeader, shown};
+use millstream_schemas::{Fingerprint, PredictionsHeader, shown_sentences};
 use serde::Deserialize;
 
 use super::ensemble_origin::in_shell;
@@ -61,7 +61,7 @@ impl MembersFolder {
         let damaged = |error: serde_json::Error| {
             let message = format!(
                 "it is damaged, or of another program, and does not say which members lie here: {}",
-                shown(error.to_string())
+                shown_sentences(error.to_string())
             );
             RecipeError::ensemble(&file, message)
         };
