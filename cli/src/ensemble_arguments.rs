@@ -81,7 +81,8 @@ pub(crate) enum EnsembleCommand {
     ensemble fit a.onnx b.onnx -p a.parquet b.parquet -o ensembles/two\n  millstream ensemble methods"
 )]
 pub(crate) struct EnsembleFit {
-    /// Folders of runs, or .onnx files
+    /// Folders of runs, .onnx files, or folders that `ensemble members` has made: the mean of what their runs answer, and in a mean of weights
+    /// these runs
     #[arg(value_name = "MEMBER", required = true)]
     pub(crate) members: Vec<PathBuf>,
     /// What each member gives for rows, in the same order; `predictions.parquet` in the folder of a run, or `NAME.predictions.parquet` beside
