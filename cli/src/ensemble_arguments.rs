@@ -9,7 +9,7 @@ use crate::recipe_arguments::{RecipeArguments, size, whole_number};
 
 /// Make one model of several
 ///
-/// Members are the folders of runs or .onnx files that take the same inputs and know the same classes, with what each gives for the same labelled
+/// Members are the folders of runs, .onnx files or folders of `ensemble members` that take the same inputs and know the same classes, with what each gives for the same labelled
 /// rows, as `evaluate --predictions` writes it. Nothing is run again, but for means of weights (`uniform_soup`, `greedy_soup`).
 #[derive(Debug, Args)]
 pub(crate) struct Ensemble {
@@ -34,6 +34,8 @@ pub(crate) enum EnsembleCommand {
         flips: bool,
     },
     /// Measure a fitted ensemble and its members on other rows
+    ///
+    /// By what the members gave for these rows. A mean of weights has to be run: `millstream evaluate RECIPE --model FOLDER/ensemble.onnx`.
     #[command(
         after_help = "Example:\n  millstream ensemble evaluate ensembles/all --predictions a-test.parquet b-test.parquet"
     )]
@@ -73,7 +75,8 @@ pub(crate) enum EnsembleCommand {
 /// Fit an ensemble, measure it, write it as one model
 ///
 /// A part of the rows is fitted to, the rest is measured on: the members, the mean of their figures, and the ensemble. Writes into a folder
-/// `ensemble.json`, `ensemble.onnx` (inputs shared, equal weights once, what members do alike run once), `labels.txt` and `report.html`.
+/// `ensemble.json`, `ensemble.onnx` (inputs shared, equal weights once, what members do alike run once), `origin.json`, `labels.txt` and
+/// `report.html`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  millstream evaluate runs/a/recipe.yaml --predictions runs/a/predictions.parquet\n  millstream ensemble fit runs/a \
