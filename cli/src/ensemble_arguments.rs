@@ -9,8 +9,9 @@ use crate::recipe_arguments::{RecipeArguments, size, whole_number};
 
 /// Make one model of several
 ///
-/// Members are the folders of runs, .onnx files or folders of `ensemble members` that take the same inputs and know the same classes, with what each gives for the same labelled
-/// rows, as `evaluate --predictions` writes it. Nothing is run again, but for means of weights (`uniform_soup`, `greedy_soup`).
+/// Members are the folders of runs, .onnx files or folders of `ensemble members` that take the same inputs and know the same classes, with
+/// what each gives for the same labelled rows, as `evaluate --predictions` writes it. Nothing is run again, but for means of weights
+/// (`uniform_soup`, `greedy_soup`).
 #[derive(Debug, Args)]
 pub(crate) struct Ensemble {
     #[command(subcommand)]
@@ -84,8 +85,8 @@ pub(crate) enum EnsembleCommand {
     ensemble fit a.onnx b.onnx -p a.parquet b.parquet -o ensembles/two\n  millstream ensemble methods"
 )]
 pub(crate) struct EnsembleFit {
-    /// Folders of runs, .onnx files, or folders that `ensemble members` has made: the mean of what their runs answer, and in a mean of weights
-    /// these runs
+    /// Folders of runs, .onnx files, or folders that `ensemble members` has made: the mean of what their runs answer, and in a mean of
+    /// weights these runs
     #[arg(value_name = "MEMBER", required = true)]
     pub(crate) members: Vec<PathBuf>,
     /// What each member gives for rows, in the same order; `predictions.parquet` in the folder of a run, or `NAME.predictions.parquet` beside

@@ -24,8 +24,8 @@ use crate::{Catalogs, Events, RecipeError, Stop, labels_file, moment};
 /// Which models to make one of, and how.
 #[derive(Clone, Debug)]
 pub struct FitOptions {
-    /// Folders of runs, or .onnx files. A folder of members on parts of the rows stands for the mean of their answers, and in a mean of weights
-    /// for their runs.
+    /// Folders of runs, or .onnx files. A folder of members on parts of the rows stands for the mean of their answers, and in a mean of
+    /// weights for their runs.
     pub members: Vec<PathBuf>,
     /// A file of predictions for each of them, in the same order; where there are none, those in a run's folder or beside a model.
     pub predictions: Vec<PathBuf>,
@@ -135,8 +135,8 @@ pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result
     Ok(FitReport { folder: options.folder.0.clone(), ensemble: fitted, exported })
 }
 
-/// Members of a mean of weights: in place of a folder of members on parts of the rows their runs, since what such a folder gives itself is a
-/// mean of answers. With what is to be said of that.
+/// Members of a mean of weights: in place of a folder of members on parts of the rows their runs, since what such a folder gives itself is
+/// a mean of answers. With what is to be said of that.
 ///
 /// # Errors
 /// Members of a folder are not all trained yet, or were evaluated on rows of their own each, and no others are named.
@@ -153,8 +153,8 @@ fn runs_of_folders(options: &FitOptions) -> Result<(Vec<PathBuf>, Vec<String>), 
         if let Some(run) = own.filter(|_| options.predictions.is_empty()) {
             let (run, name) = (shown_path(run), shown(&options.method.name));
             let message = format!(
-                "each of its runs was evaluated on the rows that it was not trained on, and a mean of weights is measured on rows that none of \
-                 them was trained on; let each answer for such rows by `millstream evaluate {run}/recipe.yaml --data FILES --predictions \
+                "each of its runs was evaluated on the rows that it was not trained on, and a mean of weights is measured on rows that none \
+                 of them was trained on; let each answer for such rows by `millstream evaluate {run}/recipe.yaml --data FILES --predictions \
                  {run}/others.parquet`, and name these files: `millstream ensemble fit {run} … --method {name} --predictions \
                  {run}/others.parquet … --recipe RECIPE`, where the recipe's `data.evaluate` is FILES"
             );
