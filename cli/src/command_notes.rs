@@ -54,18 +54,18 @@ const NOTES: &[CommandNote] = &[
     },
     CommandNote {
         command: "ensemble fit",
-        writes: "`ensemble.json`, `ensemble.onnx`, `labels.txt` and `report.html` in the folder that `--output` names.",
+        writes: "`ensemble.json`, `ensemble.onnx`, `origin.json`, `report.html` and, of classes, `labels.txt` in the folder that `--output` names.",
         codes: &[],
     },
     CommandNote {
         command: "ensemble members",
-        writes: "Into the folder that `--output` names: a run for each member (`fold-1`, `bag-1`, …), `predictions.parquet`, `model.onnx`, `labels.txt`, `members.json` and `rows`.",
+        writes: "Into the folder that `--output` names: a run for each member (`fold-1`, `bag-1`, …), `predictions.parquet`, `model.onnx`, `labels.txt`, `recipe.yaml`, `members.json` and `rows`.",
         codes: &[(3, "interrupted; the same command goes on")],
     },
     CommandNote { command: "ensemble methods", writes: NOTHING, codes: &[] },
     CommandNote {
         command: "ensemble snapshots",
-        writes: "A model for each state, `step-N.onnx`, into the folder that `--output` names.",
+        writes: "A model for each state, `step-N.onnx`, and `snapshots.json`, into the folder that `--output` names.",
         codes: &[],
     },
     CommandNote {
@@ -150,7 +150,7 @@ const NOTES: &[CommandNote] = &[
     CommandNote { command: "search retry", writes: "Lines of the study's `journal.jsonl`.", codes: &[] },
     CommandNote {
         command: "search run",
-        writes: "The study's folder: `journal.jsonl`, `recipe.yaml`, a run for each trial in `trials`, and the page `search.html`.",
+        writes: "The study's folder: `journal.jsonl`, `recipe.yaml`, `study.json`, a run (or several) for each trial in `trials`, and the page `search.html`.",
         codes: &[OF_SEARCH, (3, "interrupted and saved; `search resume` goes on")],
     },
     CommandNote { command: "search status", writes: NOTHING, codes: &[] },

@@ -9,8 +9,9 @@ use crate::recipe_arguments::{RecipeArguments, size, whole_number};
 
 /// Make one model of several
 ///
-/// Members are the folders of runs or .onnx files that take the same inputs and know the same classes, with what each gives for the same labelled
-/// rows, as `evaluate --predictions` writes it. Nothing is run again, but for means of weights (`uniform_soup`, `greedy_soup`).
+/// Members are the folders of runs, .onnx files or folders of `ensemble members` that take the same inputs and know the same classes, with
+/// what each gives for the same labelled rows, as `evaluate --predictions` writes it. Nothing is run again, but for means of weights
+/// (`uniform_soup`, `greedy_soup`).
 #[derive(Debug, Args)]
 pub(crate) struct Ensemble {
     #[command(subcommand)]
@@ -34,6 +35,8 @@ pub(crate) enum EnsembleCommand {
         flips: bool,
     },
     /// Measure a fitted ensemble and its members on other rows
+    ///
+    /// By what the members gave for these rows. A mean of weights has to be run: `millstream evaluate RECIPE --model FOLDER/ensemble.onnx`.
     #[command(
         after_help = "Example:\n  millstream ensemble evaluate ensembles/all --predictions a-test.parquet b-test.parquet"
     )]
@@ -73,7 +76,8 @@ pub(crate) enum EnsembleCommand {
 /// Fit an ensemble, measure it, write it as one model
 ///
 /// A part of the rows is fitted to, the rest is measured on: the members, the mean of their figures, and the ensemble. Writes into a folder
-/// `ensemble.json`, `ensemble.onnx` (inputs shared, equal weights once, what members do alike run once), `labels.txt` and `report.html`.
+/// `ensemble.json`, `ensemble.onnx` (inputs shared, equal weights once, what members do alike run once), `origin.json`, `labels.txt` and
+/// `report.html`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  millstream evaluate runs/a/recipe.yaml --predictions runs/a/predictions.parquet\n  millstream ensemble fit runs/a \
@@ -81,7 +85,8 @@ pub(crate) enum EnsembleCommand {
     ensemble fit a.onnx b.onnx -p a.parquet b.parquet -o ensembles/two\n  millstream ensemble methods"
 )]
 pub(crate) struct EnsembleFit {
-    /// Folders of runs, or .onnx files
+    /// Folders of runs, .onnx files, or folders that `ensemble members` has made: the mean of what their runs answer, and in a mean of
+    /// weights these runs
     #[arg(value_name = "MEMBER", required = true)]
     pub(crate) members: Vec<PathBuf>,
     /// What each member gives for rows, in the same order; `predictions.parquet` in the folder of a run, or `NAME.predictions.parquet` beside

@@ -40,6 +40,11 @@ pub(crate) fn tell(text: &str) {
     screen::tell(text);
 }
 
+/// Sentences on the standard error output: on a terminal broken where it ends, in a pipe whole.
+pub(crate) fn tell_sentences(text: &str) {
+    tell(&indented(text, 0));
+}
+
 /// A warning of ours.
 pub(crate) fn warn(text: &str) {
     tell(&format!("{}: {}", Meaning::Warning.message("warning"), indented(text, "warning: ".len())));

@@ -41,11 +41,12 @@ pub(crate) struct Watch {
 /// Into the run's folder `documents`: `README.md` (a model card as Hugging Face reads it), `datasheet.md`, both as HTML too,
 /// `model.cdx.json` (CycloneDX), `croissant.json` (Croissant) and `ledger.json`, which has all that the others say. Data and
 /// base model are read again, for their hashes. What only people know is asked for in `statements.yaml` beside the run;
-/// until it is filled in, the documents say that it is not stated.
+/// until it is filled in, the documents say that it is not stated. Of an ensemble and of members on folds or bags a card, a bill of
+/// materials and a ledger are written, of a search a card and a ledger.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  millstream document runs/head")]
 pub(crate) struct Document {
-    /// Output folder of a run, a study, an ensemble or its members
+    /// Output folder of a run, a study, an ensemble, or members on folds or bags
     #[arg(value_name = "FOLDER")]
     pub(crate) run: PathBuf,
     /// The folder to write into, instead of the run's `documents`
@@ -57,7 +58,8 @@ pub(crate) struct Document {
 ///
 /// The first run is the one that the others are held against. Figures are those that each run has measured, with their intervals. Where
 /// the models' answers for the same rows are kept (`--predict` keeps them), the runs are compared row by row: McNemar's exact test of
-/// right and wrong, and for every figure the interval of its difference over rows drawn again, the same for both.
+/// right and wrong, and for every figure the interval of its difference over rows drawn again, the same for both. Trials of a search are
+/// runs: `STUDY/trials/0003`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  millstream compare runs/head runs/all\n  millstream compare runs/head runs/all --predict \
@@ -73,7 +75,7 @@ pub(crate) struct Compare {
     /// Draws of rows behind the interval of each difference; 0 for none
     #[arg(long, value_name = "DRAWS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(..=100_000))]
     pub(crate) resamples: u32,
-    /// Of the draws
+    /// Seed of the draws
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
     /// Write the comparison as an HTML page, too
@@ -107,7 +109,7 @@ pub(crate) struct Errors {
     /// may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
-    /// Of the draws and of the halves, instead of the recipe's
+    /// Seed of the draws and of the halves, instead of the recipe's
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// The page to write, instead of the run's `errors.html`
@@ -121,7 +123,7 @@ pub(crate) struct Errors {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  millstream note runs/head \"kept 5 epochs: the sixth was better by one row\"")]
 pub(crate) struct Note {
-    /// Output folder of a run, a study or an ensemble
+    /// Output folder of a run, a study, an ensemble, or members on folds or bags
     #[arg(value_name = "FOLDER")]
     pub(crate) run: PathBuf,
     /// What is to be noted
@@ -146,7 +148,7 @@ pub(crate) struct Reproduce {
     /// The folder to make it again in; beside the run, or the study that it is of, with `-again` behind the name where it is not given
     #[arg(short, long, value_name = "FOLDER")]
     pub(crate) output: Option<PathBuf>,
-    /// Where things lie now, for example `model.path=model.onnx`; may be given several times
+    /// Where data, model and other files lie now, for example `model.path=model.onnx`, and nothing else; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
     /// Replace the run that is in that folder

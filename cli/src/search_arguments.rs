@@ -47,6 +47,7 @@ pub(crate) enum SearchCommand {
     },
     /// Work on a study beside other processes, on this machine or others that see its folder
     ///
+    /// The study has begun by `search run`, and its data lie under the same paths.
     /// Trials whose process died are gone on with from their checkpoints: at once on the same machine, elsewhere when nothing was
     /// heard of it for as long as `--lost-after` says.
     #[command(after_help = "Example:\n  millstream search worker /shared/runs/rates")]
@@ -56,7 +57,9 @@ pub(crate) enum SearchCommand {
         #[command(flatten)]
         how: SearchHow,
     },
-    /// Say how far a study is: all trials with their values and figures, and the best so far
+    /// Say how far a study is: its trials with their values and figures, why trials failed, and the best so far
+    ///
+    /// Of many trials the last and the best ones, and of many failures the first five; `--json` has all.
     #[command(after_help = "Example:\n  millstream search status runs/rates")]
     Status {
         #[command(flatten)]
@@ -73,15 +76,16 @@ pub(crate) enum SearchCommand {
         /// The recipe to write, instead of `best.yaml` in the study's folder
         #[arg(short, long, value_name = "FILE.yaml")]
         output: Option<PathBuf>,
-        /// Train it on all rows, those to evaluate on among them, into the folder `refit` of the study
+        /// Train it on all rows, those to evaluate on among them, into the folder `refit` of the study. Nothing is left to measure on: the
+        /// weights of the last step are exported, and what of the recipe looks at evaluations is left out
         #[arg(long)]
         refit: bool,
     },
     /// Queue trials that have failed, to be tried again
     ///
     /// Without numbers those that were given up since their processes were lost again and again, and where none was, all that have failed.
-    /// A trial goes on from what it saved last,
-    /// as often as a new one may; whoever works on the study has it next, `millstream search resume` for example.
+    /// A trial goes on from what it saved last, as often as a new one may; whoever works on the study has it next, `millstream search
+    /// resume` for example.
     #[command(
         after_help = "Examples:\n  millstream search retry runs/rates\n  millstream search retry runs/rates 7 12"
     )]

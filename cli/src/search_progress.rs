@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use millstream::recipes::search::{SearchEvent, SearchEvents, short_names, shown_figure};
+use millstream::recipes::search::{SearchEvent, SearchEvents, TrialRun, left_open_in_words, short_names, shown_figure};
 use millstream::recipes::{Event, Events};
-use millstream::schemas::{count, shown, shown_path};
+use millstream::schemas::{count, shown, shown_path, shown_sentences};
 use millstream::search::{Decision, TrialState};
 use millstream::training::metrics::FigureKind;
 use serde_json::Value;
 
 use crate::arguments::Global;
 use crate::colour::Meaning;
-use crate::messages::{harmless, tell, warn};
+use crate::messages::{harmless, tell, tell_sentences, warn};
 use crate::status::Status;
 use crate::study_table::setting;
 use crate::table::Table;
@@ -42,7 +42,8 @@ pub(crate) fn choose(global: &Global) -> Box<dyn SearchEvents> {
 /// A trial that somebody works on here.
 #[derive(Debug, Default)]
 struct Under {
-    settings: Vec<(String, Value)>,
+    /// Its settings, or else its runs.
+    values: String,
     run: Option<String>,
     /// Share of its steps that are done, epoch and epochs.
     progress: Option<(f64, u64, u64)>,
@@ -52,8 +53,8 @@ struct Under {
     value: Option<f64>,
 }
 
-/// A trial's number, its figures and its settings.
-type Complete = (u64, Vec<f64>, Vec<(String, Value)>);
+/// A trial's number, its figures, and its settings or else its runs.
+type Complete = (u64, Vec<f64>, String);
 
 /// What was told so far.
 #[derive(Debug, Default)]
@@ -77,8 +78,9 @@ impl Known {
                 self.parameters.clone_from(parameters);
                 (self.trials, self.finished) = (*trials, *finished);
             }
-            SearchEvent::TrialBegan { trial, settings, .. } => {
-                self.under.insert(*trial, Under { settings: settings.clone(), ..Under::default() });
+            SearchEvent::TrialBegan { trial, settings, runs, .. } => {
+                let values = self.values(settings, runs);
+                self.under.insert(*trial, Under { values, ..Under::default() });
             }
             SearchEvent::Run { trial, run, of } => {
                 let under = self.under.entry(*trial).or_default();
@@ -102,7 +104,7 @@ impl Known {
                 self.finished += 1;
                 let under = self.under.remove(trial).unwrap_or_default();
                 if *state == TrialState::Complete {
-                    self.complete.push((*trial, values.clone(), under.settings));
+                    self.complete.push((*trial, values.clone(), under.values));
                     let first = self.figures.first().cloned().unwrap_or_else(FigureKind::loss);
                     self.complete.sort_by(|a, b| {
                         let (a, b) = (a.1.first().copied(), b.1.first().copied());
@@ -150,6 +152,11 @@ impl Known {
         settings.iter().map(one).collect::<Vec<_>>().join(" ")
     }
 
+    /// Of a trial of which nothing but seeds and folds differs, which these are.
+    fn values(&self, settings: &[(String, Value)], runs: &[TrialRun]) -> String {
+        if settings.is_empty() { TrialRun::in_words(runs) } else { self.settings(settings) }
+    }
+
     /// A line for what happened, where it deserves one.
     fn line(&self, event: &SearchEvent) -> Option<String> {
         Some(match event {
@@ -157,16 +164,16 @@ impl Known {
                 let done = if *finished > 0 { format!(", {finished} of them finished") } else { String::new() };
                 let beside = if *parallel > 1 { format!(", {parallel} at a time") } else { String::new() };
                 format!(
-                    "study `{}`: {} left open ({size} combinations), {}{done}{beside}\nresults go to {}",
+                    "study `{}`: {}; {}{done}{beside}\nresults go to {}",
                     shown(name),
-                    count(parameters.len() as u64, "value"),
+                    left_open_in_words(parameters.len(), size),
                     count(*trials, "trial"),
                     shown_path(folder)
                 )
             }
-            SearchEvent::TrialBegan { trial, settings, resumed } => {
+            SearchEvent::TrialBegan { trial, settings, runs, resumed } => {
                 let again = if *resumed { " goes on" } else { "" };
-                format!("trial {trial}{again}: {}", self.settings(settings))
+                format!("trial {trial}{again}: {}", self.values(settings, runs))
             }
             SearchEvent::Reported { trial, step, value, decision: Decision::Stop } => {
                 format!("trial {trial} is not worth going on with after {step} ({})", self.value(0, Some(*value)))
@@ -181,10 +188,18 @@ impl Known {
                 format!("trial {trial}: {} in {seconds:.1} s{best}", self.figures(values))
             }
             SearchEvent::TrialEnded { trial, state: TrialState::Failed, reason, .. } => {
-                format!("trial {trial} has failed: {}", shown(reason.as_deref().unwrap_or_default()))
+                format!("trial {trial} has failed: {}", shown_sentences(reason.as_deref().unwrap_or_default()))
             }
             _ => return None,
         })
+    }
+}
+
+/// A line that stays: the reason of a failure, which says what to do, is broken between its words.
+fn tell_line(event: &SearchEvent, line: &str) {
+    match event {
+        SearchEvent::TrialEnded { state: TrialState::Failed, .. } => tell_sentences(line),
+        _ => tell(line),
     }
 }
 
@@ -216,7 +231,7 @@ impl SearchEvents for PlainLines {
             warn(&message);
         }
         if let Some(line) = self.known.line(event) {
-            tell(&line);
+            tell_line(event, &line);
         }
         if let SearchEvent::Run { trial, of: Event::Importing { .. }, .. } = event
             && let Some(status) = self.known.imports(*trial)
@@ -248,7 +263,7 @@ impl SearchEvents for LiveTable {
         let stays = matches!(event, SearchEvent::StudyOpened { .. } | SearchEvent::Run { .. })
             || matches!(event, SearchEvent::TrialEnded { state: TrialState::Failed, .. });
         if let Some(line) = self.known.line(event).filter(|_| stays) {
-            tell(&line);
+            tell_line(event, &line);
         }
         let passes = !matches!(event, SearchEvent::Run { .. });
         if passes || self.drawn.is_none_or(|last| last.elapsed() >= DRAWN_EVERY) {
@@ -267,10 +282,10 @@ impl LiveTable {
         headings.extend(known.figures.iter().map(|kind| format!(">{}", kind.label())));
         headings.push("values".to_owned());
         let mut table = Table::new(&headings.iter().map(String::as_str).collect::<Vec<_>>());
-        for (number, values, settings) in known.complete.iter().take(MOST_BEST) {
+        for (number, values, said) in known.complete.iter().take(MOST_BEST) {
             let mut cells = vec![number.to_string(), "complete".to_owned()];
             cells.extend((0..known.figures.len()).map(|at| known.value(at, values.get(at).copied())));
-            cells.push(known.settings(settings));
+            cells.push(said.clone());
             table.row(cells);
         }
         for (number, under) in &known.under {
@@ -281,7 +296,7 @@ impl LiveTable {
             );
             let mut cells = vec![number.to_string(), state];
             cells.extend((0..known.figures.len()).map(|at| known.value(at, under.value.filter(|_| at == 0))));
-            cells.push(known.settings(&under.settings));
+            cells.push(under.values.clone());
             table.row(cells);
         }
         let mut lines = vec![Meaning::Progress.message(terminal::start(&head, width))];

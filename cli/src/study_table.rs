@@ -1,7 +1,9 @@
 //! A study as a table of trials.
 
-use millstream::recipes::search::{StudyReport, TrialReport, alternative_in_words, short_names, shown_figure};
-use millstream::schemas::{count, decimal, shown, shown_path};
+use millstream::recipes::search::{
+    StudyReport, TrialReport, TrialRun, alternative_in_words, short_names, shown_figure,
+};
+use millstream::schemas::{count, decimal, shown, shown_path, shown_sentences};
 use millstream::search::TrialState;
 use millstream::search::spaces::Parameter;
 use serde_json::Value;
@@ -100,10 +102,10 @@ pub(crate) fn describe(study: &StudyReport) -> String {
     let failed = study.trials.iter().filter_map(|trial| Some((trial.number, trial.reason.as_ref()?)));
     let failed: Vec<_> = failed.collect();
     for (number, reason) in failed.iter().take(MOST_REASONS) {
-        text.push_str(&output::prose(&format!("trial {number} has failed: {}", shown(reason))));
+        text.push_str(&output::prose(&format!("trial {number} has failed: {}", shown_sentences(reason))));
     }
     if failed.len() > MOST_REASONS {
-        text.push_str(&format!("and {} more\n", failed.len() - MOST_REASONS));
+        text.push_str(&format!("and {} more; `--json` has why\n", failed.len() - MOST_REASONS));
     }
     text.push_str(&study.about.differences_in_words().map_or_else(String::new, |said| output::prose(&said)));
     text.push_str(&study.given_up_in_words().map_or_else(String::new, |said| output::prose(&said)));
@@ -183,8 +185,12 @@ pub(crate) fn trial(study: &StudyReport, trial: &TrialReport) -> String {
     for (name, value) in &trial.settings {
         text.push_str(&format!("  {}: {}\n", shown(name), shown(setting(alternatives(study, name), value))));
     }
+    if !study.trial_runs.is_empty() {
+        text.push_str(&format!("  {}\n", TrialRun::in_words(&study.trial_runs)));
+    }
     text.push_str(&format!(
-        "  run: {}\n",
+        "  {}: {}\n",
+        if study.runs > 1 { "runs" } else { "run" },
         shown_path(study.folder.join("trials").join(format!("{:04}", trial.number)))
     ));
     text

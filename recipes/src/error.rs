@@ -4,7 +4,7 @@ use millstream_compiler::CompilerError;
 use millstream_pipeline::PipelineError;
 use millstream_runtime::RuntimeError;
 use millstream_schemas::recipe::{Fault, MOST_THREADS};
-use millstream_schemas::{ChoiceError, SchemaError, shown, shown_path};
+use millstream_schemas::{ChoiceError, SchemaError, shown_path, shown_sentences};
 use millstream_search::SearchError;
 use millstream_training::TrainingError;
 use millstream_transforms::TransformError;
@@ -87,7 +87,7 @@ pub enum RecipeError {
     },
     /// A study of which nothing can come.
     #[error("all {trials} trials so far have failed for the same reason, so the study stops; once that is mended, `millstream search retry {0}` \
-        queues them again and `millstream search resume {0}` goes on: {1}", shown_path(.folder), shown(.reason))]
+        queues them again and `millstream search resume {0}` goes on: {1}", shown_path(.folder), shown_sentences(.reason))]
     StudyFails {
         /// The study.
         folder: PathBuf,

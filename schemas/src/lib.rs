@@ -46,7 +46,7 @@ pub use predictions::{PredictionTargets, Predictions, PredictionsHeader, ScoresO
 pub use recipe::Recipe;
 pub use resume::ResumePoint;
 pub use row_id::RowId;
-pub use shown::{escaped, shown, shown_path, shown_up_to};
+pub use shown::{escaped, shown, shown_path, shown_sentences, shown_up_to};
 pub use standardization::Standardization;
 pub use suggestion::nearest;
 pub use wording::plain;

@@ -10,6 +10,8 @@ use std::path::Path;
 const LONGEST: usize = 120;
 /// Letters that a path is cut to: far more than a person types, so that it can be copied.
 const LONGEST_PATH: usize = 1024;
+/// Letters that sentences are cut to: far more than an error with its causes has, so that nothing is lost of what to do.
+const LONGEST_SENTENCES: usize = 10_000;
 
 /// A name or value, escaped as [`escaped`] does it and cut to 120 letters. Showing what was shown changes nothing.
 ///
@@ -35,6 +37,18 @@ pub fn shown_up_to(text: impl AsRef<str>, most: usize) -> String {
 /// A path, escaped and whole, unless it is longer than any that a person has typed.
 pub fn shown_path(path: impl AsRef<Path>) -> String {
     shown_up_to(path.as_ref().to_string_lossy(), LONGEST_PATH)
+}
+
+/// Sentences, for example an error with its causes: escaped, on one line, and whole, unless there are more of them than anybody reads.
+///
+/// ```
+/// use millstream_schemas::shown_sentences;
+/// assert_eq!(shown_sentences("It failed\n  for a\u{1b}[31m"), "It failed for a\\u{1b}[31m");
+/// assert_eq!(shown_sentences("x ".repeat(500)).chars().count(), 999);
+/// ```
+pub fn shown_sentences(text: impl AsRef<str>) -> String {
+    let lines: Vec<&str> = text.as_ref().lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    shown_up_to(lines.join(" "), LONGEST_SENTENCES)
 }
 
 /// Text without what would steer a terminal, break a line or hide: control characters, line and paragraph separators,
@@ -92,5 +106,14 @@ mod tests {
         assert_eq!(shown_path(&long), long);
         assert_eq!(shown_up_to("größe", 3), "grö…");
         assert_eq!(shown_up_to("größe", 5), "größe");
+    }
+
+    #[test]
+    fn the_end_of_a_long_error_which_says_what_to_do_is_not_cut() {
+        let error = format!("{}\r\n\n  a smaller learning rate may help", "the loss is inf. ".repeat(40));
+        let told = shown_sentences(&error);
+        assert!(told.ends_with("inf. a smaller learning rate may help") && !told.contains('\n'), "{told}");
+        assert_eq!(shown_sentences(&told), told);
+        assert_eq!(shown_sentences("x".repeat(20_000)).chars().count(), LONGEST_SENTENCES + 1);
     }
 }

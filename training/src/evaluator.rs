@@ -75,12 +75,14 @@ pub fn evaluate_with(
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Option<Evaluation>, TrainingError> {
     let EvaluationExtras { slices, mut views, sink } = extras;
+    // of what rows are drawn from for intervals, the loss is known row by row
+    let by_rows = metrics.bootstrap().is_some();
     let score = |batch| {
         let (batch, mut prediction) = predictor.predict(batch)?;
         if let Some(views) = &mut views {
             prediction = views.mean_with(&batch.rows, prediction)?;
         }
-        loss.score(batch, prediction)
+        if by_rows { loss.score_with_rows(batch, prediction) } else { loss.score(batch, prediction) }
     };
     gather_sliced(score, metrics, batches, classes, (slices, sink), progress)
 }
@@ -111,12 +113,13 @@ fn gather_sliced(
     while let Some(batch) = batches.next_batch() {
         let batch = batch.map_err(TrainingError::batches)?;
         if !batch.is_empty() {
-            let (batch, Scored { prediction, loss, weight, weights, lengths }) = score(batch)?;
+            let (batch, Scored { prediction, loss, weight, weights, lengths, row_losses }) = score(batch)?;
             let targets = batch.targets().ok_or_else(|| TrainingError::no_targets(&batch))?;
             let prediction = (prediction.shape.as_slice(), prediction.values.as_slice());
             let measured = MeasuredBatch::new(prediction, targets, weights.values(), metrics.reads())?;
             let measured = measured.with_lengths(lengths.as_deref());
             measurement.add(&measured, loss, weight)?;
+            measurement.add_row_losses(row_losses.as_deref());
             mistakes.add(metrics.reads(), &batch.rows, &measured);
             if let Some(slices) = &mut slices {
                 let slices = slices.of_rows(&batch.rows).map_err(TrainingError::batches)?;

@@ -52,6 +52,7 @@ pub mod record;
 mod reestimation;
 pub mod report;
 mod resume_check;
+mod row_loss;
 mod row_slices;
 pub mod schedules;
 mod session;
@@ -82,6 +83,7 @@ pub use observers::{EndReason, Event, Observer, StepEvent};
 pub use onnx_runtime_error::OnnxRuntimeError;
 pub use prediction_sink::PredictionSink;
 pub use record::{History, RunRecord};
+pub use row_loss::RowLoss;
 pub use row_slices::RowSlices;
 pub use session::{
     GradientNoise, LossRunner, LossScale, OptimizerState, Prediction, Predictor, PrefixRunner, RowWeights, Scored,

@@ -159,6 +159,13 @@ pub struct Timing {
     pub first_batch: f64,
     /// Until the first step was done, of this process.
     pub first_step: f64,
+    /// Of waiting, graph and update, the seconds up to the end of the first step each time that the run was opened: in these falls what is
+    /// done once, such as filling the stream, taking memory and loading the kernels of a device. 0 in a run of an older build.
+    #[serde(default)]
+    pub warm_up: f64,
+    /// Steps that were made in these.
+    #[serde(default)]
+    pub warm_up_steps: u64,
 }
 
 /// A run so far.
@@ -258,6 +265,17 @@ impl History {
             loss_scale: None,
             plateau: None,
             under_way: EpochProgress::default(),
+        }
+    }
+
+    /// Seconds of the training steps, waiting included, as if the run had been warm from its beginning: each step that was the first after
+    /// the run was opened counts as much as the mean of all others. Where there are no others, the seconds that were measured.
+    pub fn warm_seconds(&self) -> f64 {
+        let all = self.epochs.iter().map(|epoch| epoch.seconds).sum::<f64>() + self.under_way.seconds;
+        let Timing { warm_up, warm_up_steps, .. } = self.timing;
+        match self.steps.saturating_sub(warm_up_steps) {
+            0 => all,
+            warm => (all - warm_up).max(0.0) * self.steps as f64 / warm as f64,
         }
     }
 
@@ -509,6 +527,22 @@ mod tests {
         let mean = curve.points.iter().map(|point| point.loss).sum::<f64>() / curve.points.len() as f64;
         assert!((mean - (covered + 1) as f64 / 2.0).abs() < 1e-6);
         assert_eq!(curve.points.last().unwrap().step, covered);
+    }
+
+    #[test]
+    fn seconds_of_steps_are_without_warm_up_and_with_an_epoch_that_was_cut_off() {
+        let epoch = EpochRecord { steps: 6, seconds: 8.0, ..EpochRecord::default() };
+        let under_way = EpochProgress { steps: 4, seconds: 5.0, ..EpochProgress::default() };
+        let history = |steps, warm_up, warm_up_steps| {
+            let timing = Timing { warm_up, warm_up_steps, ..Timing::default() };
+            History { steps, epochs: vec![epoch.clone()], under_way, timing, ..History::default() }
+        };
+        for (steps, warm_up, warm_up_steps, wanted) in
+            [(10, 4.0, 1, 10.0), (10, 5.0, 2, 10.0), (10, 0.0, 0, 13.0), (1, 13.0, 1, 13.0), (10, 3.0, 0, 10.0)]
+        {
+            let found = history(steps, warm_up, warm_up_steps).warm_seconds();
+            assert!((found - wanted).abs() < 1e-12, "{steps} steps, {warm_up} of {warm_up_steps}: {found}");
+        }
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub struct Trainer {
     /// Since when this process goes on with the run, and the seconds of it before that.
     clock: Option<(Instant, f64)>,
     under_way: UnderWay,
+    /// Whether a step was made in this process.
+    is_warm: bool,
 }
 
 /// What of a run has begun in this process.
@@ -124,6 +126,7 @@ impl Trainer {
             speed: Speed::default(),
             clock: None,
             under_way: UnderWay::default(),
+            is_warm: false,
         })
     }
 
@@ -174,6 +177,7 @@ impl Trainer {
             speed: Speed::default(),
             clock: None,
             under_way: UnderWay::default(),
+            is_warm: false,
         };
         this.saved = this.standing();
         Ok(this)
@@ -374,8 +378,13 @@ impl Trainer {
                 self.require_continuation(&batch.resume)?;
                 self.history.timing.first_batch = started_steps.elapsed().as_secs_f64();
             }
-            let before = self.history.steps;
+            let (before, spent) = (self.history.steps, self.history.under_way.seconds);
             let batch = self.step(batch, waited, batches, observer)?;
+            if !self.is_warm {
+                self.history.timing.warm_up += self.history.under_way.seconds - spent;
+                self.history.timing.warm_up_steps += self.history.steps - before;
+                self.is_warm = self.history.steps > before;
+            }
             if first {
                 self.history.timing.first_step = started_steps.elapsed().as_secs_f64();
                 self.under_way = UnderWay::Steps;

@@ -1,5 +1,5 @@
 use millstream::compiler::{FrozenConstant, ModelReport, SharedWeight};
-use millstream::recipes::search::OpenRecipe;
+use millstream::recipes::search::{OpenRecipe, left_open_in_words};
 use millstream::recipes::{Catalogs, CheckReport, DataReport, Stop, check, import_rows_of, load};
 use millstream::schemas::recipe::{ByteSize, RecipeText};
 
@@ -48,14 +48,9 @@ pub(crate) fn run(global: &Global, text: &RecipeText) -> anyhow::Result<Outcome>
 /// What is left open, and how many recipes that makes.
 fn space(open: &OpenRecipe) -> String {
     let (parameters, wanted) = (open.space().parameters(), open.search().trials);
-    let combinations = match open.space().size().to_string() {
-        one if one == "1" => "1 combination".to_owned(),
-        several => format!("{several} combinations"),
-    };
     let said = format!(
-        "{} left open, {}; `millstream search run` tries {}. Below, the first is checked: the first of each list, the least of each range.",
-        count(parameters.len() as u64, "value"),
-        combinations,
+        "{}; `millstream search run` tries {}. Below, the first is checked: the first of each list, the least of each range.",
+        left_open_in_words(parameters.len(), &open.space().size().to_string()),
         match open.trials_of(wanted) {
             trials if trials < wanted =>
                 format!("each of them once, {} of at most {}", count(trials, "trial"), grouped(wanted)),

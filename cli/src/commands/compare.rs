@@ -80,6 +80,10 @@ fn describe(report: &ComparisonReport) -> String {
     };
     table.row(std::iter::once("rows".to_owned()).chain(report.runs.iter().map(rows)));
     text += &format!("\n{}", table.render());
+    let mut measured = report.runs.iter().filter_map(|run| run.evaluation.as_ref());
+    if let Some(evaluation) = measured.find(|evaluation| !evaluation.intervals.is_empty()) {
+        text += &output::prose(&format!("in brackets: intervals of {} %", 100.0 * evaluation.confidence));
+    }
     for pair in &report.pairs {
         text += &of_pair(report, pair);
     }

@@ -8,7 +8,7 @@ use crate::output;
 use crate::table::Table as Columns;
 use crate::terminal::{columns, output_width};
 use crate::{Outcome, commands, messages, progress};
-use millstream::schemas::{Recipe, count, decimal, grouped, percent, shown, shown_path};
+use millstream::schemas::{Recipe, count, grouped, percent, shown, shown_path};
 
 /// Larger matrices do not fit on a screen; `--json` has them.
 const MOST_CLASSES: usize = 20;
@@ -47,12 +47,13 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Evaluate, recipe: &Rec
 
 /// `accuracy 88.6 % of 140 rows (82.3 % to 92.9 %), top-5 99.0 %, loss 0.4012; intervals of 95 %`.
 pub(crate) fn figures(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
-    let measured = kinds.iter().filter_map(|kind| Some((kind, evaluation.figure(&kind.name)?)));
+    let loss = FigureKind::loss();
+    let measured = kinds.iter().chain([&loss]).filter_map(|kind| Some((kind, evaluation.figure(&kind.name)?)));
     let measured = measured.map(|(kind, value)| {
         let interval = evaluation.interval(&kind.name).map(|interval| format!(" ({})", between(kind, interval)));
         (format!("{} {}", kind.label(), kind.shown(Some(value))), interval.unwrap_or_default())
     });
-    let mut parts: Vec<_> = measured.chain([(format!("loss {}", decimal(evaluation.loss)), String::new())]).collect();
+    let mut parts: Vec<_> = measured.collect();
     parts[0].0.push_str(&format!(" of {}", count(evaluation.rows, "row")));
     let parts: Vec<String> = parts.into_iter().map(|(figure, interval)| figure + &interval).collect();
     let confidence = if evaluation.intervals.is_empty() { String::new() } else { of_confidence(evaluation) };
@@ -80,7 +81,7 @@ pub(crate) fn slices(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
     for column in &evaluation.slices {
         let is_there = |kind: &&FigureKind| column.slices.iter().any(|slice| slice.figures.get(&kind.name).is_some());
         let kinds: Vec<&FigureKind> = kinds.iter().filter(is_there).collect();
-        let headings: Vec<String> = kinds.iter().map(|kind| format!(">{}", kind.label())).collect();
+        let headings: Vec<String> = kinds.iter().map(|kind| format!(">{}", column.heading(kind))).collect();
         let headings: Vec<&str> =
             [column.column.as_str(), ">rows"].into_iter().chain(headings.iter().map(String::as_str)).collect();
         let mut table = Columns::new(&headings);
@@ -96,6 +97,14 @@ pub(crate) fn slices(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
             table.row(cells.into_iter().chain(kinds.iter().map(figure)));
         }
         text.push_str(&format!("\n{}", table.render()));
+    }
+    let lacks_interval = |kind: &FigureKind| {
+        evaluation.interval(&kind.name).is_none() && evaluation.slices.iter().any(|column| column.lacks_interval(kind))
+    };
+    if kinds.iter().any(lacks_interval) {
+        text.push_str(&output::prose(
+            "what has no interval is no share of rows; `evaluation.intervals: {bootstrap: 1000}` draws rows for it",
+        ));
     }
     text
 }

@@ -124,6 +124,9 @@ fn what_was_measured_of_predictions_is_what_the_model_does() {
     ] {
         assert!(said.contains(part), "wanted {part} in\n{said}");
     }
+    // what to name in its place is told of a folder that has no model of its own
+    let line = ["ensemble", "fit", "a", "told", "-o", "none"];
+    place.run(&line).failed_with(&["it holds an ensemble; name its model", "told/ensemble.onnx"]);
     // a fitted ensemble is exported again, and measured on other rows; it may be moved with its members
     place.run(&["ensemble", "export", "told", "-o", "again.onnx"]).done();
     assert!(place.read("again.onnx") == place.read("told/ensemble.onnx"));
@@ -277,6 +280,7 @@ fn members_on_folds_and_bags_answer_for_rows_that_they_have_not_seen_and_are_sta
     assert_eq!(stacked["ensemble"]["report"]["ensemble"]["rows"], 48);
     assert!(evaluated(&place, "stacked/ensemble.onnx")["accuracy"].as_f64().unwrap() > 0.3);
     documents::assert_members_on_folds_are_documented(&place);
+    a_folder_of_members_stands_for_its_runs_where_weights_are_averaged(&place);
     let said = train("bagged", &["--bags", "3", "--seed", "5"], &small).done();
     assert!(said.contains("bag-3"), "{said}");
     let rows: Vec<u64> = ["bag-1", "out-of-bag-1"]
@@ -300,6 +304,31 @@ fn members_on_folds_and_bags_answer_for_rows_that_they_have_not_seen_and_are_sta
     for (from, to) in [("small/fold-2", "small"), ("small", "stacked"), ("bagged/bag-1", "bagged")] {
         let wanted = serde_json::json!({"from": {"run": number(from)}, "to": number(to), "through": "member"});
         assert!(lineage.contains(&wanted), "{from} {to} {found}");
+    }
+}
+
+/// In a place with the folder `small`, whose runs are all evaluated on the recipe's rows.
+fn a_folder_of_members_stands_for_its_runs_where_weights_are_averaged(place: &Workplace) {
+    let soup = ["ensemble", "fit", "small", "--method", "uniform_soup", "--holdout", "0", "--json", "-o", "soup"];
+    let souped = place.run(&soup).json();
+    assert_eq!(souped["ensemble"]["model"]["mean_of_weights"], serde_json::json!([0, 1, 2]), "{souped}");
+    assert!(souped["ensemble"]["notes"].to_string().contains("small stands for its 3 runs"), "{souped}");
+    let report = &souped["ensemble"]["report"]["ensemble"];
+    assert_eq!(report["rows"], 18, "{souped}");
+    assert_near(&report["loss"], &evaluated(place, "soup/ensemble.onnx")["loss"], "uniform_soup");
+    // without rows that are the same for all there are none to measure a mean of weights on
+    let line = ["ensemble", "members", "recipe.yaml", "-o", "own", "--folds", "2", "--set", "data.evaluate=null"];
+    let small = ["--set", "training.epochs=1", "--set", "model.train=head", "--set", "model.head=new"];
+    place.run(&[&line[..], &small].concat()).done();
+    let wanted = ["rows that none of them was trained on", "own/fold-1/recipe.yaml --data FILES", "--recipe RECIPE"];
+    place.run(&["ensemble", "fit", "own", "--method", "greedy_soup", "-o", "none"]).failed_with(&wanted);
+    std::fs::create_dir(place.path("under-way")).unwrap();
+    let mut begun: Value = serde_json::from_slice(&place.read("small/members.json")).unwrap();
+    begun.as_object_mut().unwrap().remove("report").unwrap();
+    place.write("under-way/members.json", &begun.to_string());
+    for method in ["uniform_soup", "weighted"] {
+        let line = ["ensemble", "fit", "under-way", "small", "--method", method, "-o", "none"];
+        place.run(&line).failed_with(&["its members are not all trained yet", "`millstream ensemble members`"]);
     }
 }
 

@@ -54,10 +54,14 @@ fn intervals_are_told_written_down_and_the_same_each_time() {
     let first = said.lines().next().unwrap();
     assert!(first.contains("of 30 rows (") && first.contains("f1 ") && first.contains("; intervals of 90 %"), "{said}");
     let written = metrics(&place)["evaluation"].take();
-    assert_eq!((&written["confidence"], written["intervals"].as_object().unwrap().len()), (&json!(0.9), 2));
-    let figure = written["f1"].as_f64().unwrap();
-    let end = |at: usize| written["intervals"]["f1"][at].as_f64().unwrap();
-    assert!(end(0) < figure && figure < end(1), "{written}");
+    assert_eq!((&written["confidence"], written["intervals"].as_object().unwrap().len()), (&json!(0.9), 3));
+    for name in ["f1", "loss"] {
+        let (figure, end) = (&written[name], |at: usize| written["intervals"][name][at].as_f64().unwrap());
+        let figure = figure.as_f64().unwrap();
+        assert!(end(0) < figure && figure < end(1), "{name}: {written}");
+    }
+    let loss = first.split("loss ").nth(1).unwrap();
+    assert!(loss.split_once(' ').is_some_and(|(_, rest)| rest.starts_with('(')), "the loss has an interval: {first}");
     let page = String::from_utf8(place.read("run/report.html")).unwrap();
     assert!(page.contains("(90\u{a0}% interval "), "the report has the intervals");
     for workers in ["data.workers=1", "data.workers=3"] {
@@ -98,6 +102,13 @@ fn figures_are_told_apart_by_the_values_of_columns() {
         assert_eq!((&slice["figures"]["accuracy"], &slice["rows"]), (&of_class["recall"], &of_class["rows"]));
         assert!(slice["intervals"]["accuracy"].is_array());
     }
+    // that F1 has no interval is told, and how it gets one
+    let of_f1 = ["evaluation.slices=[light]", "training.metrics=[accuracy, f1]"];
+    let told = place.run_with("evaluate", &of_f1).done();
+    let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains("f1 (no interval)") && told.contains("`evaluation.intervals: {bootstrap: 1000}`"), "{told}");
+    let drawn = place.run_with("evaluate", &[of_f1[0], of_f1[1], "evaluation.intervals={bootstrap: 50}"]).done();
+    assert!(!drawn.contains("no interval"), "{drawn}");
     // The parts make the whole, whatever reads them.
     let right: f64 =
         column("many").iter().map(|s| s["figures"]["accuracy"].as_f64().unwrap() * s["rows"].as_f64().unwrap()).sum();

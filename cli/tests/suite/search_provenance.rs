@@ -246,3 +246,53 @@ fn two_parameters_by_one_name_are_told_apart_where_trials_are_listed() {
         assert!(page.contains(name), "{name}: {page}");
     }
 }
+
+#[test]
+fn the_reason_of_a_failed_trial_is_told_to_its_end_wherever_it_is_told() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let one_diverges = [
+        "training.optimizer={choose: [{sgd: {learning_rate: 1.0e+30}}, {sgd: {learning_rate: 0.01}}]}",
+        "search={objective: loss, proposer: grid, trials: 2}",
+        "output.folder=study",
+    ];
+    let ran = place.run(&arguments("run", &one_diverges));
+    let study = status(&place, "study");
+    let mut reasons = study["trials"].as_array().unwrap().iter().filter_map(|trial| trial["reason"].as_str());
+    let reason = reasons.next().unwrap();
+    assert!(reason.chars().count() > 140, "what was cut had no end to lose: {reason}");
+    // letters of it that neither JSON nor a page writes otherwise
+    let end: String = reason.chars().rev().take(40).collect::<Vec<_>>().into_iter().rev().collect();
+    let told = place.run(&["search", "status", "study"]).done();
+    let file = |name: &str| String::from_utf8(place.read(&format!("study/{name}"))).unwrap();
+    for (what, text) in [
+        ("progress", &ran.stderr),
+        ("summary", &ran.stdout),
+        ("status", &told),
+        ("page", &file("search.html")),
+        ("journal", &file("journal.jsonl")),
+    ] {
+        assert!(text.contains(&end), "the {what} has no `{end}`: {text}");
+    }
+}
+
+#[test]
+fn a_study_of_repeats_alone_says_of_which_seeds_its_trial_is() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let repeats = ["search={objective: accuracy, repeats: 2}", "training.epochs=1", "output.folder=study", "seed=7"];
+    let ran = place.run(&arguments("run", &repeats));
+    assert!(ran.stderr.contains("nothing left open; 1 trial"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("trial 0: 2 runs, seeds 7 to 8\n"), "{}", ran.stderr);
+    let told = ran.done();
+    assert!(told.contains("2 runs, seeds 7 to 8"), "{told}");
+    assert_eq!(status(&place, "study")["trial_runs"][1], serde_json::json!({"name": "seed-2", "seed": 8}));
+    let card = card(&place, "study");
+    assert!(card.contains("- **Space:** nothing left open") && card.contains("| 2 runs, seeds 7 to 8 |"), "{card}");
+    let page = String::from_utf8(place.read("study/search.html")).unwrap();
+    assert!(page.contains("nothing left open"), "{page}");
+}

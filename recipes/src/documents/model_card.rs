@@ -1,6 +1,6 @@
 //! A model card as Hugging Face reads it, with the nine sections of Mitchell et al., "Model Cards for Model Reporting" (2019).
 
-use millstream_schemas::{count, decimal, grouped, percent};
+use millstream_schemas::{count, grouped, percent};
 use millstream_training::Evaluation;
 use millstream_training::metrics::{Cell, FigureKind, Table};
 
@@ -260,11 +260,17 @@ fn slices(evaluation: &Evaluation, kinds: &[FigureKind], on: &str) -> String {
             .iter()
             .filter(|kind| column.slices.iter().any(|slice| slice.figures.get(&kind.name).is_some()))
             .collect();
-        let labels: Vec<String> = measured.iter().map(|kind| format!(">{}", kind.label())).collect();
+        let labels: Vec<String> = measured.iter().map(|kind| format!(">{}", column.heading(kind))).collect();
         let headings: Vec<&str> = ["value", ">rows"].into_iter().chain(labels.iter().map(String::as_str)).collect();
         let rows = column.slices.iter().map(|slice| {
             let mut row = vec![text(&slice.name.to_string()), grouped(slice.rows)];
-            row.extend(measured.iter().map(|kind| kind.shown(slice.figures.get(&kind.name))));
+            row.extend(measured.iter().map(|kind| {
+                let value = kind.shown(slice.figures.get(&kind.name));
+                match slice.interval(&kind.name) {
+                    Some([low, high]) => format!("{value} ({} to {})", kind.shown(Some(low)), kind.shown(Some(high))),
+                    None => value,
+                }
+            }));
             row
         });
         out += &table(&headings, &rows.collect::<Vec<_>>());
@@ -293,13 +299,14 @@ fn capitalized(name: &str) -> String {
 
 /// A table of an evaluation's figures with their intervals.
 pub(super) fn figures(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
-    let rows = kinds.iter().filter_map(|kind| Some((kind, evaluation.figure(&kind.name)?))).map(|(kind, value)| {
+    let loss = FigureKind::loss();
+    let measured = kinds.iter().chain([&loss]).filter_map(|kind| Some((kind, evaluation.figure(&kind.name)?)));
+    let rows = measured.map(|(kind, value)| {
         let interval = evaluation
             .interval(&kind.name)
             .map_or_else(String::new, |[low, high]| format!("{} to {}", kind.shown(Some(low)), kind.shown(Some(high))));
         vec![text(&kind.label()), kind.shown(Some(value)), interval]
     });
-    let mut rows: Vec<Vec<String>> = rows.collect();
-    rows.push(vec!["loss".into(), decimal(evaluation.loss), String::new()]);
-    table(&["", ">figure", &format!("interval of {} %", short(100.0 * evaluation.confidence))], &rows)
+    let of = format!("interval of {} %", short(100.0 * evaluation.confidence));
+    table(&["", ">figure", &of], &rows.collect::<Vec<_>>())
 }

@@ -21,8 +21,8 @@ use crate::pages::markdown::{code, list, prose, table, text};
 use crate::report::read_record;
 use crate::run_folder::{RunFolder, folder_name};
 use crate::search::{
-    FoldSource, LONGEST_SETTING, OpenRecipe, SECONDS, StudyFolder, StudyReport, TrialReport, alternative_in_words,
-    fold_sources, run_names, shown_figure, status, study,
+    FoldSource, LONGEST_SETTING, OpenRecipe, SECONDS, StudyFolder, StudyReport, TrialReport, TrialRun,
+    alternative_in_words, fold_sources, left_open_in_words, run_names, shown_figure, status, study,
 };
 use crate::{Catalogs, RecipeError};
 
@@ -276,7 +276,7 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
         ("Made by", open(&said.authors)),
         ("Figures", study.figures.iter().map(|kind| text(&kind.label())).collect::<Vec<_>>().join(", ")),
         ("Constraints", if study.constraints.is_empty() { "none".into() } else { text(&study.constraints.join("; ")) }),
-        ("Space", format!("{} left open, {} combinations", count(study.parameters.len() as u64, "value"), study.size)),
+        ("Space", left_open_in_words(study.parameters.len(), &study.size)),
         ("Proposer", json(&ledger.settings.proposer)),
         (
             "Stopping",
@@ -290,7 +290,13 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
         ),
         ("Seed", ledger.settings.seed.to_string()),
         ("Trials", format!("{} finished of {} wanted", study.finished(), study.wanted)),
-        ("Runs of a trial", study.runs.to_string()),
+        (
+            "Runs of a trial",
+            match study.trial_runs.as_slice() {
+                [] => study.runs.to_string(),
+                runs => TrialRun::in_words(runs),
+            },
+        ),
         ("Ran on", if machines.is_empty() { "not noted".into() } else { machines.join("; ") }),
     ]);
     let rows = study.parameters.iter().map(|parameter| {
@@ -464,6 +470,7 @@ fn trials(study: &StudyReport) -> String {
             .map(|(name, value)| format!("{} {}", short_name(name), short(study.alternatives(name), value)));
         row.push(match &trial.reason {
             Some(reason) => prose(reason),
+            None if trial.settings.is_empty() => TrialRun::in_words(&study.trial_runs),
             None => text(&settings.collect::<Vec<_>>().join(", ")),
         });
         row

@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use millstream_schemas::{files, shown, shown_path};
+use millstream_schemas::{files, shown_path, shown_sentences};
 use millstream_training::ensembles::FittedEnsemble;
 use serde_json::Value;
 
@@ -104,7 +104,7 @@ impl EnsembleFolder {
         }
         let bytes = std::fs::read(&path).map_err(RecipeError::io("read", &path))?;
         serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-            let reason = shown(error.to_string());
+            let reason = shown_sentences(error.to_string());
             RecipeError::ensemble(&path, format!("it is damaged: {reason}; fit the ensemble anew, or delete the file"))
         })
     }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use millstream_pipeline::predictions_header;
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::recipe::ByteSize;
-use millstream_schemas::{Choice, Fingerprint, Recipe, ScoresOf, count, grouped};
+use millstream_schemas::{Choice, Fingerprint, Recipe, ScoresOf, count, grouped, shown, shown_path};
 use millstream_training::MetricSet;
 use millstream_training::ensembles::{self, Ensemble, FittedEnsemble, MemberScores, NoSoups, Soups};
 use millstream_training::metrics::Bootstrap;
@@ -12,18 +12,20 @@ use serde::Serialize;
 use super::chosen_by;
 use super::ensemble_origin::{EnsembleOrigin, FitRequest, RequestedMember};
 use super::export::{ExportReport, metadata, write_model};
-use super::files::{EnsembleFolder, MEMBERS};
+use super::files::{EnsembleFolder, HELD_OUT, MEMBERS};
 use super::members::{self, Opened, read_recipe};
+use super::members_folder::MembersFolder;
 use super::soups::RecipeSoups;
 use crate::origin::Origin;
 use crate::preprocessing::JoinedBy;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{RunFolder, folder_name};
 use crate::{Catalogs, Events, RecipeError, Stop, labels_file, moment};
 
 /// Which models to make one of, and how.
 #[derive(Clone, Debug)]
 pub struct FitOptions {
-    /// Folders of runs, or .onnx files.
+    /// Folders of runs, or .onnx files. A folder of members on parts of the rows stands for the mean of their answers, and in a mean of
+    /// weights for their runs.
     pub members: Vec<PathBuf>,
     /// A file of predictions for each of them, in the same order; where there are none, those in a run's folder or beside a model.
     pub predictions: Vec<PathBuf>,
@@ -77,6 +79,11 @@ pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result
     options.folder.require_free(options.overwrite)?;
     let began = moment::now();
     let method = Ensemble::choose(&options.catalogs.ensembles, &options.method, "--method")?;
+    let (members, of_folders) = match method.averages_weights() {
+        true => runs_of_folders(options)?,
+        false => (options.members.clone(), Vec::new()),
+    };
+    let options = &FitOptions { members, ..options.clone() };
     let opened = members::open(&options.members, options.output_name.as_deref(), &options.catalogs)?;
     require_others(&opened, &options.folder)?;
     let joined_by = if method.averages_weights() { JoinedBy::Weights } else { JoinedBy::Scores };
@@ -114,7 +121,7 @@ pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result
         }
         None => FittedEnsemble::fit(described, &scores, &fit_options, &mut NoSoups)?,
     };
-    fitted.notes.extend(alike.into_iter().chain(of_rows));
+    fitted.notes.extend(of_folders.into_iter().chain(alike).chain(of_rows));
     fitted.notes.extend(chosen_by::notes(&opened, &scores)?);
     let exported = write_model(&fitted, &opened, options.flips, &metadata, &options.folder.model(), &options.catalogs)?;
     fitted.notes.extend(exported.notes.iter().cloned());
@@ -126,6 +133,41 @@ pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result
     // with this file the others are whole
     options.folder.write(&fitted)?;
     Ok(FitReport { folder: options.folder.0.clone(), ensemble: fitted, exported })
+}
+
+/// Members of a mean of weights: in place of a folder of members on parts of the rows their runs, since what such a folder gives itself is
+/// a mean of answers. With what is to be said of that.
+///
+/// # Errors
+/// Members of a folder are not all trained yet, or were evaluated on rows of their own each, and no others are named.
+fn runs_of_folders(options: &FitOptions) -> Result<(Vec<PathBuf>, Vec<String>), RecipeError> {
+    let (mut members, mut notes) = (Vec::with_capacity(options.members.len()), Vec::new());
+    for path in &options.members {
+        let folder = if path.is_dir() { MembersFolder::read_apart(path)? } else { None };
+        let Some(folder) = folder else {
+            members.push(path.clone());
+            continue;
+        };
+        let runs = folder.runs()?;
+        let own = runs.iter().find(|run| !run.join(HELD_OUT).exists());
+        if let Some(run) = own.filter(|_| options.predictions.is_empty()) {
+            let (run, name) = (shown_path(run), shown(&options.method.name));
+            let message = format!(
+                "each of its runs was evaluated on the rows that it was not trained on, and a mean of weights is measured on rows that none \
+                 of them was trained on; let each answer for such rows by `millstream evaluate {run}/recipe.yaml --data FILES --predictions \
+                 {run}/others.parquet`, and name these files: `millstream ensemble fit {run} … --method {name} --predictions \
+                 {run}/others.parquet … --recipe RECIPE`, where the recipe's `data.evaluate` is FILES"
+            );
+            return Err(RecipeError::ensemble(path, message));
+        }
+        notes.push(format!(
+            "{} stands for its {}: weights are those of runs, and what the folder gives itself is the mean of their answers",
+            shown(folder_name(path)),
+            count(runs.len(), "run")
+        ));
+        members.extend(runs);
+    }
+    Ok((members, notes))
 }
 
 /// Refuses a member that is the very file which the ensemble is written to.

@@ -9,9 +9,11 @@ use millstream_schemas::recipe::{ByteSize, RecipeText};
 use millstream_schemas::{Predictions, Recipe, shown, shown_path};
 use millstream_training::ensembles::{EnsembleMember, FittedEnsemble};
 
-use super::files::EnsembleFolder;
+use super::files::{EnsembleFolder, MEMBERS};
+use super::members_folder::NOT_ALL_TRAINED;
 use crate::preprocessing::{self, JoinedBy, Preprocessing};
 use crate::run_folder::RunFolder;
+use crate::search::StudyFolder;
 use crate::{Catalogs, RecipeError, labels_file, load};
 
 /// A member, opened.
@@ -46,8 +48,7 @@ impl Opened {
             return Ok(own);
         }
         if !run.model().exists() {
-            let message = "it holds no model.onnx; name the folder of a finished run, or an .onnx file";
-            return Err(RecipeError::ensemble(path, message));
+            return Err(RecipeError::ensemble(path, without_model(path)));
         }
         let model = Model::read(&run.model())?;
         let recipe = Some(run.recipe()).filter(|recipe| recipe.exists());
@@ -108,6 +109,24 @@ impl Opened {
     pub(super) fn described(&self, folder: &EnsembleFolder) -> EnsembleMember {
         let (name, fingerprint) = (self.name.clone(), self.model.fingerprint().clone());
         EnsembleMember { name, model: folder.relative(&self.path), output: self.output.clone(), fingerprint }
+    }
+}
+
+/// What to name instead of a folder without a `model.onnx`.
+fn without_model(folder: &Path) -> String {
+    let (ensemble, study) = (EnsembleFolder(folder.to_owned()), StudyFolder::new(folder));
+    if ensemble.description().exists() {
+        return format!("it holds an ensemble; name its model, {}", shown_path(ensemble.model()));
+    }
+    if study.journal().exists() {
+        return format!(
+            "it holds a search; name a run of it, for example {}, or what `millstream search best --refit` trains",
+            shown_path(study.trial(0))
+        );
+    }
+    match folder.join(MEMBERS).exists() {
+        true => NOT_ALL_TRAINED.into(),
+        false => "it holds no model.onnx; name the folder of a finished run, or an .onnx file".into(),
     }
 }
 

@@ -1,9 +1,9 @@
 //! The folder of members that were trained on parts of the rows, as its files say it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use millstream_pipeline::predictions_header;
-use millstream_schemas::{Fingerprint, PredictionsHeader, shown};
+use millstream_schemas::{Fingerprint, PredictionsHeader, shown_sentences};
 use serde::Deserialize;
 
 use super::ensemble_origin::in_shell;
@@ -15,6 +15,9 @@ use crate::run_folder::RunFolder;
 
 /// Of the file that says which members lie in a folder.
 const VERSION: u32 = 1;
+/// What is wrong with a folder whose members are under way.
+pub(super) const NOT_ALL_TRAINED: &str =
+    "its members are not all trained yet; the `millstream ensemble members` command that began it goes on with it";
 
 /// Members that were trained on parts of the rows.
 #[derive(Clone, Debug)]
@@ -61,7 +64,7 @@ impl MembersFolder {
         let damaged = |error: serde_json::Error| {
             let message = format!(
                 "it is damaged, or of another program, and does not say which members lie here: {}",
-                shown(error.to_string())
+                shown_sentences(error.to_string())
             );
             RecipeError::ensemble(&file, message)
         };
@@ -72,6 +75,25 @@ impl MembersFolder {
         let Written { made_of, report } = serde_json::from_slice(&text).map_err(damaged)?;
         let own = RunFolder(folder.to_owned());
         Ok(Some(Self { own, sampling: made_of.sampling, rows: made_of.rows, report }))
+    }
+
+    /// As [`Self::read`]; none also where the folder is that of a run, beside which such a file is of another program.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(crate) fn read_apart(folder: &Path) -> Result<Option<Self>, RecipeError> {
+        if RunFolder(folder.to_owned()).has_begun() { Ok(None) } else { Self::read(folder) }
+    }
+
+    /// The folders of the members' runs, in order.
+    ///
+    /// # Errors
+    /// They are not all trained yet.
+    pub(crate) fn runs(&self) -> Result<Vec<PathBuf>, RecipeError> {
+        match &self.report {
+            Some(report) => Ok(report.members.iter().map(|member| self.own.0.join(&member.name)).collect()),
+            None => Err(RecipeError::ensemble(&self.own.0, NOT_ALL_TRAINED)),
+        }
     }
 
     /// What its file of answers for rows that members have not seen says of itself; none where there is none.
@@ -127,6 +149,8 @@ mod tests {
         let found = MembersFolder::read(place.path()).unwrap().unwrap();
         assert_eq!((found.sampling, found.rows), (Sampling::Bags { count: 3, seed: 7 }, Fingerprint("12ab".into())));
         assert!(found.report.is_none(), "members are under way");
+        let message = found.runs().unwrap_err().to_string();
+        assert!(message.contains("its members are not all trained yet"), "{message}");
         for (text, words) in [
             (r#"{"version": 1, "made"#, "it is damaged"),
             (r#"[{"name": "another program's"}]"#, "it is damaged, or of another program"),

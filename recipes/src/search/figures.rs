@@ -36,7 +36,8 @@ impl SoughtFigure {
     pub(crate) fn value(&self, record: &RunRecord, folder: &RunFolder) -> Option<f64> {
         match self.cost {
             None => record.evaluation.as_ref()?.figure(&self.kind.name),
-            Some(Cost::Seconds) => Some(record.history.epochs.iter().map(|epoch| epoch.seconds).sum()),
+            // without what the first trial of a process does for those behind it
+            Some(Cost::Seconds) => Some(record.history.warm_seconds()),
             Some(Cost::Parameters) => Some(record.trained as f64),
             Some(Cost::ModelBytes) => Some(std::fs::metadata(folder.model()).ok()?.len() as f64),
         }

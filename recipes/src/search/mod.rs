@@ -22,6 +22,7 @@ mod short_names;
 mod status;
 mod study_folder;
 mod trial;
+mod trial_run;
 mod work;
 mod workers;
 
@@ -41,8 +42,9 @@ pub use open_recipe::OpenRecipe;
 pub use retry::retry;
 pub use same_data::StudyDifference;
 pub use search_event::{SearchEvent, SearchEvents};
-pub use setting_words::alternative_in_words;
+pub use setting_words::{alternative_in_words, left_open_in_words};
 pub use short_names::short_names;
 pub use status::{StudyReport, TrialReport, status, study};
 pub use study_folder::StudyFolder;
+pub use trial_run::TrialRun;
 pub use work::{SearchOptions, SearchSummary, resume, run};

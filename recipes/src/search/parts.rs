@@ -6,6 +6,7 @@ use millstream_schemas::Recipe;
 use millstream_schemas::recipe::SearchRecipe;
 
 use super::study_folder::StudyFolder;
+use super::trial_run::TrialRun;
 
 /// One run of a trial.
 #[derive(Clone, Debug)]
@@ -23,6 +24,14 @@ pub(crate) fn are_several(search: &SearchRecipe) -> bool {
 /// The names of a trial's runs below its folder; none where it is one.
 pub(crate) fn names(search: &SearchRecipe) -> Vec<Option<String>> {
     parts_of(search).into_iter().map(|(_, _, name)| name).collect()
+}
+
+/// What the runs of a trial with this seed are, where it has several; nothing where it is one.
+pub(crate) fn runs(seed: u64, search: &SearchRecipe) -> Vec<TrialRun> {
+    let run = |(fold, repeat, name): (Option<usize>, u64, Option<String>)| {
+        Some(TrialRun { name: name?, fold: fold.map(|fold| fold + 1), seed: seed.wrapping_add(repeat) })
+    };
+    parts_of(search).into_iter().filter_map(run).collect()
 }
 
 /// The runs of a trial; `folds` are the files that the training rows lie in by fold.
@@ -68,4 +77,28 @@ fn parts_of(search: &SearchRecipe) -> Vec<(Option<usize>, u64, Option<String>)> 
         }
     }
     parts
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_schemas::recipe::FoldsRecipe;
+
+    use super::*;
+
+    #[test]
+    fn runs_of_a_trial_are_told_by_their_folds_and_seeds() {
+        let folds = |count| FoldsRecipe { count, stratify: None, group: None, seed: 0 };
+        for (repeats, of_folds, wanted) in [
+            (1, None, ""),
+            (3, None, "3 runs, seeds 7 to 9"),
+            (1, Some(folds(5)), "5 runs, folds 1 to 5, seed 7"),
+            (2, Some(folds(3)), "6 runs, folds 1 to 3, seeds 7 to 8"),
+        ] {
+            let search = SearchRecipe { repeats, folds: of_folds, ..SearchRecipe::default() };
+            let found = runs(7, &search);
+            assert_eq!(TrialRun::in_words(&found), wanted);
+            let own: Vec<Option<String>> = found.into_iter().map(|run| Some(run.name)).collect();
+            assert!(own.is_empty() || own == names(&search), "{own:?}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use millstream_compiler::Model;
 use millstream_pipeline::SplitRole;
-use millstream_schemas::{FileLock, Fingerprint, Recipe, TensorRole, count, files, shown};
+use millstream_schemas::{FileLock, Fingerprint, Recipe, TensorRole, count, files, shown_sentences};
 use millstream_search::{Study, Trial, TrialState};
 use serde::Serialize;
 use serde_json::Value;
@@ -243,7 +243,7 @@ fn differing(
         };
         let (now, files) = match now {
             Ok((print, files)) => (print.to_string(), files),
-            Err(error) => (shown(with_causes(&error)), None),
+            Err(error) => (shown_sentences(with_causes(&error)), None),
         };
         if now != then {
             return Some(changed(folder, run, &what, [&then, &now], files.as_ref()));

@@ -5,6 +5,7 @@ use millstream_training::metrics::FigureKind;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::trial_run::TrialRun;
 use crate::Event;
 
 /// What happens in the course of a search. As JSON each carries its name in `event`.
@@ -42,6 +43,9 @@ pub enum SearchEvent {
         trial: u64,
         /// Its values, by the places where they stand.
         settings: Vec<(String, Value)>,
+        /// Its runs, where it has several.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        runs: Vec<TrialRun>,
         /// Whether it goes on from a checkpoint.
         resumed: bool,
     },

@@ -1,6 +1,6 @@
 //! Values of a recipe as people read them in a search: short, and no two alternatives alike.
 
-use millstream_schemas::shown_up_to;
+use millstream_schemas::{count, shown_up_to};
 use serde_json::Value;
 
 /// Letters of a value at most, where there is room.
@@ -25,6 +25,15 @@ pub fn alternative_in_words(alternatives: &[Value], value: &Value, most: usize) 
             Some(shown_up_to(name, most.saturating_sub(number.len()).max(1)) + &number)
         }
         _ => Some(words),
+    }
+}
+
+/// `3 values left open, 6 combinations`, of a space with so many parameters and of this size in words.
+pub fn left_open_in_words(parameters: usize, size: &str) -> String {
+    let combinations = if size == "1" { "combination" } else { "combinations" };
+    match parameters {
+        0 => "nothing left open".into(),
+        _ => format!("{} left open, {size} {combinations}", count(parameters, "value")),
     }
 }
 
@@ -97,5 +106,16 @@ mod tests {
             }
         }
         assert_eq!(alternative_in_words(&[], &json!(0.5), 14), None);
+    }
+
+    #[test]
+    fn a_study_of_repeats_alone_leaves_nothing_open() {
+        for (parameters, size, wanted) in [
+            (0, "1", "nothing left open"),
+            (1, "1", "1 value left open, 1 combination"),
+            (2, "infinitely many", "2 values left open, infinitely many combinations"),
+        ] {
+            assert_eq!(left_open_in_words(parameters, size), wanted);
+        }
     }
 }

@@ -15,6 +15,7 @@ use super::open_recipe::OpenRecipe;
 use super::parts;
 use super::short_names::short_names;
 use super::study_folder::StudyFolder;
+use super::trial_run::TrialRun;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
 use crate::{Catalogs, RecipeError};
@@ -48,6 +49,9 @@ pub struct StudyReport {
     /// What the first of them is called; none where it is one.
     #[serde(skip)]
     pub(crate) first_run: Option<String>,
+    /// These runs, where they are several and of the same seeds in all trials.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trial_runs: Vec<TrialRun>,
     /// The folds, where there are any.
     pub folds: Option<FoldsRecipe>,
     /// Whether nothing is left to do in it: trials that a rule set aside are not gone on with.
@@ -265,6 +269,7 @@ pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe, sought: &Sought,
         wanted: open.trials_of(search.trials),
         runs: names.len(),
         first_run: names.first().cloned().flatten(),
+        trial_runs: if open.leaves_open("seed") { Vec::new() } else { parts::runs(open.first().seed, search) },
         folds: search.folds.clone(),
         is_over: is_over(study, search.trials),
         trials: study.trials().iter().map(|trial| of_trial(folder, open, sought, trial, &names)).collect(),

@@ -64,9 +64,12 @@ impl Worker<'_, '_> {
     /// The journal, the disk or ONNX Runtime: what no other trial would do without. The trial is given back.
     pub(crate) fn work_on(&self, asked: &AskedTrial) -> Result<(), RecipeError> {
         let (began, number) = (Instant::now(), asked.number);
+        // that values make no recipe is told by carrying it out
+        let seed = self.open.recipe(&asked.assignment).map(|recipe| recipe.seed);
         self.tell(&SearchEvent::TrialBegan {
             trial: number,
             settings: self.open.settings(&asked.assignment),
+            runs: seed.map(|seed| parts::runs(seed, self.open.search())).unwrap_or_default(),
             resumed: asked.reported.is_some() || self.folder.trial(number).exists(),
         });
         let done = match self.carry_out(asked) {

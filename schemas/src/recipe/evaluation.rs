@@ -26,8 +26,8 @@ pub struct EvaluationRecipe {
     /// Which of `sets` decides which state is the best and when the run gets no better; `data.evaluate` unless it is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best_on: Option<String>,
-    /// Intervals of all metrics; without it shares of rows alone have one, of 95 % (Wilson). The loss has none: it is computed of
-    /// whole batches. `log_loss`, `mse` and their like are metrics.
+    /// Intervals of all metrics and of the loss; without it shares of rows alone have one, of 95 % (Wilson). A loss that compares rows
+    /// with each other, as `info_nce` does, has none: that of a batch is not the mean of those of its rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intervals: Option<IntervalsRecipe>,
     /// Columns by whose values the figures are told apart: texts, whole numbers or booleans.
@@ -86,7 +86,7 @@ impl EvaluationRecipe {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct IntervalsRecipe {
-    /// How often rows are drawn anew for figures that are no shares of rows (Efron 1979); 0 for no intervals of these.
+    /// How often rows are drawn anew for figures that are no shares of rows, the loss among them (Efron 1979); 0 for no intervals of these.
     pub bootstrap: u32,
     /// How often such an interval holds the figure of all rows that there could be, for example 0.95.
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]

@@ -15,8 +15,8 @@ pub struct SearchRecipe {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The figure that is looked for, or several: `loss` and those of `training.metrics` by their names in `metrics.json`, `seconds`
-    /// (of the training steps), `parameters` (numbers that are trained) and `model_bytes`. Which way each is better is known. Unless
-    /// it is said, the figure that decides which epoch is the best.
+    /// (of the training steps, without warm-up), `parameters` (numbers that are trained) and `model_bytes`. Which way each is better
+    /// is known. Unless it is said, the figure that decides which epoch is the best.
     #[serde(deserialize_with = "one_or_more", skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "names")]
     pub objective: Vec<String>,

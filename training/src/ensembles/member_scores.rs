@@ -4,8 +4,8 @@ use millstream_compiler::losses::PredictionKind;
 use millstream_schemas::{Fingerprint, PredictionTargets, Predictions, RowId, ScoresOf, Tensor, count, shown};
 
 use super::log_space::{log_sigmoid, negative_log_likelihood};
-use crate::TrainingError;
 use crate::metrics::{Evaluation, MeasuredBatch, Measurement, MetricSet};
+use crate::{RowLoss, TrainingError};
 
 /// What the members of an ensemble gave for the same rows, in the same order, and what is true of these.
 #[derive(Clone, Debug)]
@@ -248,6 +248,10 @@ impl MemberScores {
         let batch = MeasuredBatch::new((&shape, scores), &targets, &weights, self.reads())?;
         let mut measurement = Measurement::start(metrics, self.metric_classes())?;
         measurement.add(&batch, 0.0, self.rows.len() as f64)?;
+        if metrics.bootstrap().is_some() {
+            let losses = self.losses_of(scores).into_iter().map(|loss| RowLoss { loss, weight: 1.0 });
+            measurement.add_row_losses(Some(&losses.collect::<Vec<_>>()));
+        }
         metrics.require_fit(measurement.bytes_held())?;
         let found = measurement.finish_while(&mut || true).ok().flatten().ok_or(TrainingError::NothingLabelled)?;
         Ok(Evaluation { loss: self.loss(scores), ..found })
@@ -296,7 +300,11 @@ impl MemberScores {
 
     /// The loss of each row, of which [`MemberScores::loss`] is the mean.
     pub fn row_losses(&self, member: usize) -> Vec<f64> {
-        let rows = self.scores[member].chunks(self.columns);
+        self.losses_of(&self.scores[member])
+    }
+
+    fn losses_of(&self, scores: &[f32]) -> Vec<f64> {
+        let rows = scores.chunks(self.columns);
         match &self.targets {
             PredictionTargets::Classes(classes) => {
                 rows.zip(classes).map(|(scores, class)| negative_log_likelihood(scores, *class as usize)).collect()

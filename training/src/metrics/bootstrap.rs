@@ -4,6 +4,7 @@ use millstream_schemas::{GOLDEN, mix};
 
 use super::measured_batch::MeasuredRow;
 use super::metric::Metric;
+use crate::RowLoss;
 
 /// How intervals are found of any figure: rows are drawn again with replacement, as many as there are, and the figure is
 /// measured of them, `resamples` times; the interval of 95 % is from the 2.5th to the 97.5th percentile (Efron, "Bootstrap
@@ -54,18 +55,49 @@ impl Bootstrap {
                 return Err(Stopped);
             }
             let mut meter = metric.start(classes).expect("the metric was begun with these classes before");
-            let mut state = mix(mix(self.seed).wrapping_add(u64::from(resample)));
-            for _ in rows {
-                state = state.wrapping_add(GOLDEN);
-                // The high half of the product: a number below the number of rows.
-                let drawn = (u128::from(mix(state)) * rows.len() as u128) >> 64;
-                meter.add(&rows[drawn as usize].batch().with_thresholds(thresholds));
+            for row in self.drawn(resample, rows.len()) {
+                meter.add(&rows[row].batch().with_thresholds(thresholds));
             }
             for (values, value) in found.iter_mut().zip(meter.figures()) {
                 values.extend(value.filter(|value| !value.is_nan()));
             }
         }
         Ok(found.into_iter().map(|values| interval(values, confidence)).collect())
+    }
+
+    /// The interval of the mean of the rows' losses by their weights; none where fewer than two rows have one, or an end of it is infinite.
+    /// `go_on` is asked before each resample.
+    ///
+    /// # Errors
+    /// It said no.
+    pub(super) fn interval_of_loss(
+        self,
+        rows: &[RowLoss],
+        confidence: f64,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<[f64; 2]>, Stopped> {
+        if rows.len() < 2 {
+            return Ok(None);
+        }
+        let mut found = Vec::with_capacity(self.resamples as usize);
+        for resample in 0..self.resamples {
+            if !go_on() {
+                return Err(Stopped);
+            }
+            let (mean, _) = RowLoss::mean(self.drawn(resample, rows.len()).map(|row| rows[row]));
+            found.extend(Some(mean).filter(|mean| !mean.is_nan()));
+        }
+        Ok(interval(found, confidence))
+    }
+
+    /// Numbers of rows that are drawn with replacement, as many as there are.
+    fn drawn(self, resample: u32, rows: usize) -> impl Iterator<Item = usize> {
+        let mut state = mix(mix(self.seed).wrapping_add(u64::from(resample)));
+        (0..rows).map(move |_| {
+            state = state.wrapping_add(GOLDEN);
+            // The high half of the product: a number below the number of rows.
+            ((u128::from(mix(state)) * rows as u128) >> 64) as usize
+        })
     }
 }
 

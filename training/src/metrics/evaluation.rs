@@ -34,7 +34,7 @@ pub struct Evaluation {
     #[serde(skip_serializing_if = "is_usual")]
     pub confidence: f64,
     /// Intervals of the figures that have one, by their names, `[low, high]`: what other rows from the same source
-    /// would bring. That of a share of rows is Wilson's, any other one is from a [`Bootstrap`](super::Bootstrap).
+    /// would bring. That of a share of rows is Wilson's, any other one, that of the loss too, is from a [`Bootstrap`](super::Bootstrap).
     #[serde(serialize_with = "by_name", skip_serializing_if = "Vec::is_empty")]
     pub intervals: Vec<(String, [f64; 2])>,
     /// The same figures by the values of columns, where that was asked for.

@@ -2,11 +2,12 @@ use millstream_compiler::losses::PredictionKind;
 
 use super::bootstrap::{Bootstrap, Stopped};
 use super::evaluation::{Evaluation, Majority};
+use super::figure_kind::FigureKind;
 use super::measured_batch::{MeasuredBatch, MeasuredRow};
 use super::metric::Metric;
 use super::metric_function::Meter;
 use super::metric_set::MetricSet;
-use crate::TrainingError;
+use crate::{RowLoss, TrainingError};
 
 /// An evaluation under way.
 pub(crate) struct Measurement {
@@ -15,6 +16,8 @@ pub(crate) struct Measurement {
     meters: Vec<(Metric, Box<dyn Meter>)>,
     /// And the rows that it draws from.
     bootstrap: Option<(Bootstrap, Vec<MeasuredRow>)>,
+    /// The loss of each row, where the bootstrap draws from them and all batches have told it.
+    row_losses: Option<Vec<RowLoss>>,
     confidence: f64,
     thresholds: Vec<f64>,
     /// Of the rows that the bootstrap draws from.
@@ -39,6 +42,7 @@ impl Measurement {
             classes: classes.to_vec(),
             meters,
             bootstrap: metrics.bootstrap().map(|bootstrap| (bootstrap, Vec::new())),
+            row_losses: metrics.bootstrap().map(|_| Vec::new()),
             confidence: metrics.confidence(),
             thresholds: metrics.thresholds().to_vec(),
             bytes: 0,
@@ -91,6 +95,15 @@ impl Measurement {
         Ok(())
     }
 
+    /// Adds the loss of each row of a batch by itself; none where rows have none, and then the loss has no interval.
+    pub(crate) fn add_row_losses(&mut self, rows: Option<&[RowLoss]>) {
+        self.row_losses = self.row_losses.take().zip(rows).map(|(mut all, rows)| {
+            self.bytes += size_of_val(rows) as u64;
+            all.extend_from_slice(rows);
+            all
+        });
+    }
+
     /// Bytes of what is held of each row.
     pub(crate) fn bytes_held(&self) -> u64 {
         self.bytes + self.meters.iter().map(|(_, meter)| meter.bytes_held()).sum::<u64>()
@@ -114,12 +127,14 @@ impl Measurement {
         for (metric, meter) in &self.meters {
             intervals.extend(self.intervals(metric, &**meter, go_on)?);
         }
+        let loss = self.weighted_loss / self.weight;
+        intervals.extend(self.interval_of_loss(loss, go_on)?.map(|ends| (FigureKind::LOSS.to_owned(), ends)));
         let named = |(metric, meter): &(Metric, Box<dyn Meter>)| names(metric).zip(meter.figures()).collect::<Vec<_>>();
         let figures = self.meters.iter().flat_map(named);
         Ok(Some(Evaluation {
             rows: self.rows,
             not_finite: self.not_finite,
-            loss: self.weighted_loss / self.weight,
+            loss,
             figures: figures.collect(),
             tables: self.meters.iter().flat_map(|(_, meter)| meter.tables()).collect(),
             majority: self.majority(),
@@ -146,6 +161,16 @@ impl Measurement {
         let has_value = |value: Option<f64>| value.is_some_and(f64::is_finite);
         let of_values = names(metric).zip(values).zip(intervals).filter(|((_, value), _)| has_value(*value));
         Ok(of_values.filter_map(|((name, _), interval)| Some((name, interval?))).collect())
+    }
+
+    /// That of the mean loss, where it is a number and rows have one by themselves.
+    fn interval_of_loss(&self, loss: f64, go_on: &mut dyn FnMut() -> bool) -> Result<Option<[f64; 2]>, Stopped> {
+        match (&self.bootstrap, &self.row_losses) {
+            (Some((bootstrap, _)), Some(rows)) if loss.is_finite() => {
+                bootstrap.interval_of_loss(rows, self.confidence, go_on)
+            }
+            _ => Ok(None),
+        }
     }
 
     fn majority(&self) -> Option<Majority> {
@@ -238,6 +263,36 @@ mod tests {
         let none = named(&["mae", "rmse", "r2"], PredictionKind::Numbers);
         assert!(of_numbers(&none, &predicted, 32).intervals.is_empty());
         assert!(of_numbers(&metrics, &predicted[..1], 32).intervals.is_empty(), "one row has no spread");
+    }
+
+    #[test]
+    fn the_interval_of_the_loss_is_as_wide_as_its_standard_error_says_and_none_where_a_batch_has_no_losses_of_rows() {
+        let metrics = named(&[], PredictionKind::Numbers).with_bootstrap(Bootstrap::default());
+        let rows: Vec<RowLoss> = (0..400)
+            .map(|row| RowLoss { loss: (mix(row) % 1000) as f64 / 1000.0, weight: (1 + mix(row + 1000) % 3) as f64 })
+            .collect();
+        let (mean, weight) = RowLoss::mean(rows.iter().copied());
+        let measured = |of_last: bool| {
+            let mut measurement = Measurement::start(&metrics, &[]).unwrap();
+            for (at, part) in rows.chunks(50).enumerate() {
+                let (shape, weights) = ([part.len(), 1], vec![1.0; part.len()]);
+                let (predicted, targets) = (vec![0.0; part.len()], Tensor::f32(shape, vec![0.0; part.len()]));
+                let batch = MeasuredBatch::new((&shape, &predicted), &targets, &weights, PredictionKind::Numbers);
+                let (loss, weight) = RowLoss::mean(part.iter().copied());
+                measurement.add(&batch.unwrap(), loss as f32, weight).unwrap();
+                measurement.add_row_losses(Some(part).filter(|_| of_last || at < 7));
+            }
+            measurement.finish().unwrap()
+        };
+        let found = measured(true);
+        // the standard error of a ratio of two sums over rows: Cochran, "Sampling techniques" (1977), 2.11
+        let squares: f64 = rows.iter().map(|row| (row.weight * (row.loss - mean)).powi(2)).sum();
+        let reach = 1.96 * squares.sqrt() / weight;
+        let [low, high] = found.interval("loss").unwrap();
+        assert!((found.loss - mean).abs() < 1e-6, "{} and {mean}", found.loss);
+        assert!((low - (mean - reach)).abs() < 0.15 * reach, "{low} to {high}, wanted {mean} and {reach} about it");
+        assert!((high - (mean + reach)).abs() < 0.15 * reach, "{low} to {high}, wanted {mean} and {reach} about it");
+        assert_eq!(measured(false).intervals, Vec::new());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::figure_kind::FigureKind;
 use super::figures::Figures;
 use super::interval::{by_name, intervals_of};
 
@@ -15,6 +16,19 @@ pub struct SlicedColumn {
     pub column: String,
     /// One for each value, those of the most rows first; behind them rows without a value, and all other values together.
     pub slices: Vec<Slice>,
+}
+
+impl SlicedColumn {
+    /// Whether a slice has a figure of this kind, and none an interval of it, as of what is no share of rows without a bootstrap.
+    pub fn lacks_interval(&self, kind: &FigureKind) -> bool {
+        let has_figure = |slice: &Slice| slice.figures.get(&kind.name).is_some();
+        self.slices.iter().any(has_figure) && self.slices.iter().all(|slice| slice.interval(&kind.name).is_none())
+    }
+
+    /// What stands above a figure in a table of the slices: `f1`, or `f1 (no interval)`.
+    pub fn heading(&self, kind: &FigureKind) -> String {
+        if self.lacks_interval(kind) { format!("{} (no interval)", kind.label()) } else { kind.label() }
+    }
 }
 
 /// The figures of the rows of one value.
@@ -96,6 +110,23 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_figure_of_which_no_slice_has_an_interval_is_told_as_such() {
+        let slice = |intervals: &[&str]| Slice {
+            name: SliceName::Value("day".into()),
+            rows: 3,
+            figures: [("accuracy", Some(0.5)), ("f1", Some(0.25)), ("top_5", None)].into_iter().collect(),
+            intervals: intervals.iter().map(|name| ((*name).to_owned(), [0.0, 1.0])).collect(),
+        };
+        let kind = |name: &str| FigureKind { name: name.into(), ..FigureKind::loss() };
+        let headings = |slices: Vec<Slice>| {
+            let column = SlicedColumn { column: "light".into(), slices };
+            ["accuracy", "f1", "top_5"].map(|name| column.heading(&kind(name)))
+        };
+        assert_eq!(headings(vec![slice(&["accuracy"]), slice(&[])]), ["accuracy", "f1 (no interval)", "top-5"]);
+        assert_eq!(headings(vec![slice(&[]), slice(&["accuracy", "f1"])]), ["accuracy", "f1", "top-5"]);
+    }
 
     #[test]
     fn slices_stand_in_a_file_and_are_read_again() {

@@ -229,7 +229,8 @@ fn figures(run: &RunRecord, evaluation: Option<&Evaluation>) -> Vec<(String, Str
         for kind in &history.figures {
             figures.extend(with_interval(found, kind).map(|value| (shown(kind.label()), value)));
         }
-        figures.push(("loss on the evaluation rows".into(), decimal(found.loss)));
+        let loss = with_interval(found, &FigureKind::loss());
+        figures.extend(loss.map(|value| ("loss on the evaluation rows".to_owned(), value)));
         figures.push(("evaluation rows".into(), grouped(found.rows)));
         if found.not_finite > 0 {
             figures.push(("of these, with scores that are no numbers".into(), grouped(found.not_finite)));
@@ -240,7 +241,8 @@ fn figures(run: &RunRecord, evaluation: Option<&Evaluation>) -> Vec<(String, Str
             let value = with_interval(&set.evaluation, kind);
             figures.extend(value.map(|value| (shown(format!("{} on {}", kind.label(), set.name)), value)));
         }
-        figures.push((shown(format!("loss on {}", set.name)), decimal(set.evaluation.loss)));
+        let value = with_interval(&set.evaluation, &FigureKind::loss());
+        figures.extend(value.map(|value| (shown(format!("loss on {}", set.name)), value)));
     }
     match (&history.best, history.place_of_best()) {
         (Some(best), Some(place)) if place.starts_with("epoch") => {

@@ -100,7 +100,10 @@ fn sliced(column: &SlicedColumn, kinds: &[FigureKind]) -> Shown {
     };
     Shown {
         title: shown(format!("By {}", column.column)),
-        columns: columns.into_iter().chain(kinds.iter().map(|kind| Text::number(shown(kind.label())))).collect(),
+        columns: columns
+            .into_iter()
+            .chain(kinds.iter().map(|kind| Text::number(shown(column.heading(kind)))))
+            .collect(),
         lines: column.slices.iter().map(line).collect(),
         ..Shown::default()
     }

@@ -1,7 +1,7 @@
 use millstream_compiler::graph::TensorType;
 use millstream_compiler::losses::LossProgram;
 use millstream_compiler::{Loss, OperatorCatalog, RowPlaces};
-use millstream_schemas::{Batch, TensorEntry};
+use millstream_schemas::{Batch, Tensor, TensorData, TensorEntry};
 use ort::memory::Allocator;
 use ort::session::{IoBinding, Session};
 
@@ -11,7 +11,7 @@ use super::row_lengths::{as_tensor, row_lengths};
 use super::row_weights::RowWeights;
 use super::scored::{Prediction, Scored};
 use super::thread::SessionThread;
-use crate::TrainingError;
+use crate::{RowLoss, TrainingError};
 use millstream_runtime::{Device, DeviceKind};
 
 /// Computes the loss of what any model predicts, on the host.
@@ -22,6 +22,18 @@ pub struct LossRunner {
     places: RowPlaces,
     /// For predictions of the shape that came last.
     opened: Option<(Vec<usize>, SessionThread<Opened>)>,
+    /// The same for one row.
+    of_row: Option<(Vec<usize>, SessionThread<Opened>)>,
+    /// Whether a batch was seen whose loss is not the mean of those of its rows.
+    lacks_row_losses: bool,
+}
+
+/// A row of a batch for itself.
+struct OneRow {
+    prediction: Prediction,
+    targets: Tensor,
+    weights: RowWeights,
+    lengths: Option<Vec<usize>>,
 }
 
 /// What an input of the program is.
@@ -47,7 +59,8 @@ impl LossRunner {
     pub fn new(loss: &Loss, operators: &OperatorCatalog, device: &Device) -> Self {
         let device = Device::cpu(device.runtime());
         let (loss, operators) = (loss.clone(), operators.clone());
-        Self { loss, operators, device, places: RowPlaces::default(), opened: None }
+        let places = RowPlaces::default();
+        Self { loss, operators, device, places, opened: None, of_row: None, lacks_row_losses: false }
     }
 
     /// With what says how many places of a predicted sequence are a row's: [`Scoring::places`](millstream_compiler::Scoring::places)
@@ -75,10 +88,45 @@ impl LossRunner {
             }
         };
         thread.call("compute a loss", move |opened| {
-            let (loss, weight) = opened.run(&prediction, &batch, &weights, lengths.as_deref())?;
+            let targets = batch.targets().ok_or_else(|| TrainingError::no_targets(&batch))?;
+            let (loss, weight) = opened.run(&prediction, targets, &weights, lengths.as_deref())?;
             let weight = weight.unwrap_or_else(|| weights.sum());
-            Ok((batch, Scored { prediction, loss, weight, weights, lengths }))
+            Ok((batch, Scored { prediction, loss, weight, weights, lengths, row_losses: None }))
         })
+    }
+
+    /// As [`LossRunner::score`], with the loss of each row that has weight by itself: the same loss, of a batch of that row alone. There
+    /// is none from the first batch on whose loss is not the mean of these, as where a loss compares rows with each other.
+    ///
+    /// # Errors
+    /// As [`LossRunner::score`].
+    pub fn score_with_rows(&mut self, batch: Batch, prediction: Prediction) -> Result<(Batch, Scored), TrainingError> {
+        let (batch, scored) = self.score(batch, prediction)?;
+        let row_losses = match self.lacks_row_losses {
+            true => None,
+            false => self.row_losses(&batch, &scored)?,
+        };
+        self.lacks_row_losses = row_losses.is_none();
+        Ok((batch, Scored { row_losses, ..scored }))
+    }
+
+    fn row_losses(&mut self, batch: &Batch, scored: &Scored) -> Result<Option<Vec<RowLoss>>, TrainingError> {
+        let targets = batch.targets().ok_or_else(|| TrainingError::no_targets(batch))?;
+        let Some(rows) = OneRow::all(targets, scored) else { return Ok(None) };
+        let Some(shape) = rows.first().map(|row| row.prediction.shape.clone()) else { return Ok(Some(Vec::new())) };
+        let (_, thread) = match self.of_row.take().filter(|(known, _)| *known == shape) {
+            Some(opened) => self.of_row.insert(opened),
+            None => match self.open(&shape) {
+                Ok(opened) => self.of_row.insert((shape, opened)),
+                // one that makes no sense of a single row
+                Err(TrainingError::Compile { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            },
+        };
+        let found = thread.call("compute the losses of rows", move |opened| {
+            rows.iter().map(|row| row.loss(opened)).collect::<Result<Vec<RowLoss>, TrainingError>>()
+        })?;
+        Ok(Some(found).filter(|rows| make_up(rows, scored)))
     }
 
     fn open(&self, shape: &[usize]) -> Result<SessionThread<Opened>, TrainingError> {
@@ -94,6 +142,61 @@ impl LossRunner {
         let session = options::open(&program.model, &device, 1, "loss")?.session;
         SessionThread::start("loss session", move || Opened::bind(program, session))
     }
+}
+
+impl OneRow {
+    /// Those of a batch that have weight; none where its targets are not told apart by rows.
+    fn all(targets: &Tensor, scored: &Scored) -> Option<Vec<Self>> {
+        let Scored { prediction, weights, lengths, .. } = scored;
+        let rows = weights.values().len();
+        if targets.shape.first() != Some(&rows) || prediction.shape.first() != Some(&rows) {
+            return None;
+        }
+        let numbers = prediction.values.len() / rows.max(1);
+        let counted = weights.values().iter().enumerate().filter(|(_, weight)| **weight != 0.0);
+        counted
+            .map(|(row, _)| {
+                Some(Self {
+                    prediction: Prediction {
+                        shape: shape_of_row(&prediction.shape),
+                        values: prediction.values[row * numbers..(row + 1) * numbers].to_vec(),
+                    },
+                    targets: row_of(targets, row)?,
+                    weights: weights.of_row(row),
+                    lengths: lengths.as_ref().map(|lengths| vec![lengths[row]]),
+                })
+            })
+            .collect()
+    }
+
+    fn loss(&self, opened: &mut Opened) -> Result<RowLoss, TrainingError> {
+        let Self { prediction, targets, weights, lengths } = self;
+        let (loss, weight) = opened.run(prediction, targets, weights, lengths.as_deref())?;
+        Ok(RowLoss { loss: f64::from(loss), weight: weight.unwrap_or_else(|| weights.sum()) })
+    }
+}
+
+fn shape_of_row(shape: &[usize]) -> Vec<usize> {
+    std::iter::once(1).chain(shape.iter().skip(1).copied()).collect()
+}
+
+/// A row of targets for itself; none of elements that no loss takes.
+fn row_of(targets: &Tensor, row: usize) -> Option<Tensor> {
+    let shape = shape_of_row(&targets.shape);
+    let elements: usize = shape.iter().product();
+    let range = row * elements..(row + 1) * elements;
+    match &targets.data {
+        TensorData::F32(values) => Some(Tensor::f32(shape, values[range].to_vec())),
+        TensorData::I64(values) => Some(Tensor::i64(shape, values[range].to_vec())),
+        _ => None,
+    }
+}
+
+/// Whether the loss of a batch is the mean of what its rows have by themselves, but for what 32-bit floats round.
+fn make_up(rows: &[RowLoss], scored: &Scored) -> bool {
+    let (mean, weight) = RowLoss::mean(rows.iter().copied());
+    let is_near = |a: f64, b: f64| (a - b).abs() <= 1e-4 * b.abs() + 1e-6;
+    is_near(weight, scored.weight) && (weight == 0.0 || is_near(mean, f64::from(scored.loss)))
 }
 
 impl Opened {
@@ -122,7 +225,7 @@ impl Opened {
     fn run(
         &mut self,
         prediction: &Prediction,
-        batch: &Batch,
+        targets: &Tensor,
         weights: &RowWeights,
         lengths: Option<&[usize]>,
     ) -> Result<(f32, Option<f64>), TrainingError> {
@@ -130,7 +233,6 @@ impl Opened {
             match given {
                 Given::Prediction => tensor.values_mut().copy_from_slice(&prediction.values),
                 Given::Targets => {
-                    let targets = batch.targets().ok_or_else(|| TrainingError::no_targets(batch))?;
                     if tensor.take_shape(entry, &targets.shape)? {
                         tensor.bind_input(&mut self.binding, &entry.name)?;
                     }

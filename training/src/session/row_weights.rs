@@ -27,6 +27,11 @@ impl RowWeights {
         &self.0
     }
 
+    /// That of one row alone.
+    pub(super) fn of_row(&self, row: usize) -> Self {
+        Self(vec![self.0[row]])
+    }
+
     pub(super) fn sum(&self) -> f64 {
         self.0.iter().sum()
     }

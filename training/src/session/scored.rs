@@ -1,4 +1,5 @@
 use super::row_weights::RowWeights;
+use crate::RowLoss;
 
 /// What a model gives for a batch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,4 +23,6 @@ pub struct Scored {
     pub weights: RowWeights,
     /// How many places of the prediction's second axis are each row's, where the loss looks no further.
     pub lengths: Option<Vec<usize>>,
+    /// The loss of each row that has weight, by itself; none where that was not asked for, or where the loss is no mean of such.
+    pub row_losses: Option<Vec<RowLoss>>,
 }

@@ -363,7 +363,8 @@ impl Step {
         graph.run(side, "evaluation")?;
         let shape = self.prediction.shape().to_vec();
         let prediction = Prediction { shape, values: self.prediction.values().to_vec() };
-        Ok(Scored { prediction, loss: self.loss.values()[0], weight: self.weight_of(&weights), weights, lengths })
+        let (loss, weight) = (self.loss.values()[0], self.weight_of(&weights));
+        Ok(Scored { prediction, loss, weight, weights, lengths, row_losses: None })
     }
 
     /// Mean and variance of a batch for each running statistic, in manifest order, and the rows that they are of; nothing where

@@ -9,10 +9,10 @@ use millstream_compiler::losses::{PredictionKind, standard as losses};
 use millstream_compiler::{FineTuning, HeadChoice, Loss, Model, OperatorCatalog, TrainingProgram, compile};
 use millstream_schemas::recipe::TrainSelection;
 use millstream_schemas::{Batch, Choice, TARGETS, Tensor, TensorData};
-use millstream_training::metrics::standard as metrics;
+use millstream_training::metrics::{Bootstrap, standard as metrics};
 use millstream_training::{
-    BatchSource, BoxError, Checkpoint, Ending, Event, LossRunner, MetricSet, Predictor, RunRecord, StepRunner,
-    StepSettings, Trainer, TrainerSettings, checkpoint, evaluate, report,
+    BatchSource, BoxError, Checkpoint, Ending, Event, LossRunner, MetricSet, Prediction, Predictor, RunRecord,
+    StepRunner, StepSettings, Trainer, TrainerSettings, checkpoint, evaluate, report,
 };
 use serde_json::json;
 
@@ -231,6 +231,54 @@ fn a_class_for_each_pixel_is_learned_and_measured() {
     let log_loss = found.figure("log_loss").unwrap();
     assert!((log_loss - found.loss).abs() < 1e-5, "{log_loss}, the graph says {}", found.loss);
     assert!(f64::from(first.loss) > 2.0 * found.loss);
+    assert!(found.interval("loss").is_none() && found.interval("f1").is_none(), "{:?}", found.intervals);
+    let drawn = metrics.with_bootstrap(Bootstrap { resamples: 200, seed: 3 });
+    let mut rows = (200..204).map(|index| Ok::<_, BoxError>(of_masks(index)));
+    let again = evaluate(&mut predictor, &mut loss, &drawn, &mut rows, &names, &mut |_| true).unwrap().unwrap();
+    let ([low, high], [low_log, high_log]) = (again.interval("loss").unwrap(), again.interval("log_loss").unwrap());
+    assert!(again.loss == found.loss && low < found.loss && found.loss < high, "{low} to {high}");
+    // the same figure from the same draws of rows
+    assert!((low - low_log).abs() < 1e-5 && (high - high_log).abs() < 1e-5, "{low_log} to {high_log}");
+}
+
+#[test]
+fn the_loss_of_a_batch_is_the_mean_of_those_of_its_rows_unless_these_are_compared_with_each_other() {
+    let runner = |choice: Choice| LossRunner::new(&loss(choice), &OperatorCatalog::standard(), &device());
+    let prediction = |shape: &[usize]| {
+        let values = numbers(7, shape.iter().product());
+        Prediction { shape: shape.to_vec(), values }
+    };
+    let soft = |mut batch: Batch| {
+        // the distributions of two rows are not whole, and one row has none
+        let TensorData::F32(targets) = &mut batch.tensors.get_mut(TARGETS).unwrap().data else {
+            panic!("probabilities are floats")
+        };
+        targets[..CLASSES].copy_from_slice(&[0.5, 0.0, 0.25]);
+        targets[CLASSES..2 * CLASSES].fill(0.0);
+        batch
+    };
+    let weighted = Choice::new("cross_entropy", json!({"label_smoothing": 0.1, "class_weights": [1, 0.25, 2]}));
+    let ignoring = Choice::new("sparse_cross_entropy", json!({"ignore_index": 255}));
+    for (choice, batch, shape, counted) in [
+        (Choice::named("huber"), of_numbers(batch(50, 0, 4)), vec![BATCH, 2], BATCH - 1),
+        (Choice::named("cross_entropy"), soft(batch(50, 0, 4)), vec![BATCH, CLASSES], BATCH - 1),
+        (weighted, soft(batch(50, 0, 4)), vec![BATCH, CLASSES], BATCH - 1),
+        (ignoring, of_masks(3), vec![BATCH, CLASSES, SIDE, SIDE], BATCH),
+    ] {
+        let name = choice.name.clone();
+        let (_, scored) = runner(choice).score_with_rows(batch, prediction(&shape)).unwrap();
+        let rows = scored.row_losses.unwrap_or_else(|| panic!("{name}: rows have no losses"));
+        let weight: f64 = rows.iter().map(|row| row.weight).sum();
+        let mean = rows.iter().map(|row| row.loss * row.weight).sum::<f64>() / weight;
+        assert_eq!(rows.len(), counted, "{name}");
+        assert!((weight - scored.weight).abs() < 1e-5, "{name}: {weight}, of the batch {}", scored.weight);
+        assert!((mean - f64::from(scored.loss)).abs() < 1e-5, "{name}: {mean}, of the batch {}", scored.loss);
+        assert!(rows.iter().any(|row| (row.loss - mean).abs() > 0.01), "{name}: all rows have the same loss");
+    }
+    let mut pairs = batch(50, 0, 4);
+    pairs.tensors.insert(TARGETS.into(), Tensor::i64([BATCH], (0..BATCH as i64).collect::<Vec<_>>()));
+    let (_, scored) = runner(Choice::named("info_nce")).score_with_rows(pairs, prediction(&[BATCH, 2, 4])).unwrap();
+    assert!(scored.loss > 0.1 && scored.row_losses.is_none(), "{scored:?}");
 }
 
 #[test]

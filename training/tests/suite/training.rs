@@ -33,6 +33,25 @@ fn a_run_learns_evaluates_each_epoch_and_keeps_the_newest_checkpoints() {
 }
 
 #[test]
+fn the_first_step_of_each_process_counts_as_much_as_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = Trainer::open(&program(), &device(), settings(4, Some(folder.path()))).unwrap();
+    run(&mut first, 4, 7);
+    assert_eq!(first.history().timing.warm_up_steps, 1);
+    drop(first);
+    let saved = checkpoint::load_newest(folder.path()).unwrap().checkpoint.unwrap();
+    let mut second = Trainer::resume(&program(), &device(), settings(4, Some(folder.path())), saved).unwrap();
+    run(&mut second, 4, u64::MAX);
+    let history = second.history();
+    let all: f64 = history.epochs.iter().map(|epoch| epoch.seconds).sum();
+    let warm_up = history.timing.warm_up;
+    assert_eq!((history.steps, history.timing.warm_up_steps), (20, 2));
+    assert!(0.0 < warm_up && warm_up < all, "{warm_up} of {all}");
+    let wanted = (all - warm_up) * 20.0 / 18.0;
+    assert!((history.warm_seconds() - wanted).abs() < 1e-9 * wanted, "{} and {wanted}", history.warm_seconds());
+}
+
+#[test]
 fn a_resumed_run_is_the_uninterrupted_one_to_the_bit_wherever_it_stopped() {
     resumed_wherever_it_stopped(&program());
 }

@@ -13,6 +13,7 @@ mod table;
 
 use millstream_schemas::{count, shown};
 
+use super::setting_words::left_open_in_words;
 use super::status::StudyReport;
 use plot::escaped;
 
@@ -34,10 +35,9 @@ pub(crate) fn render(study: &StudyReport) -> String {
     let runs =
         if study.runs > 1 { format!(", each the mean of {}", count(study.runs as u64, "run")) } else { String::new() };
     let said = format!(
-        "{} of {wanted} finished{runs}; {} left open, {} combinations; proposed by {}",
+        "{} of {wanted} finished{runs}; {}; proposed by {}",
         study.finished(),
-        count(study.parameters.len() as u64, "value"),
-        study.size,
+        left_open_in_words(study.parameters.len(), &study.size),
         study.proposer
     );
     format!(
@@ -118,6 +118,7 @@ mod tests {
             wanted: 50,
             runs: 1,
             first_run: None,
+            trial_runs: Vec::new(),
             folds: None,
             is_over: trials >= 50,
             trials: (0..trials as u64).map(trial).collect(),
@@ -141,6 +142,14 @@ mod tests {
         let mark = mark.unwrap_or_else(|| panic!("a value on the way has no mark: {page}"));
         assert!(mark.starts_with("loss 0.3") && !mark.contains("rate"), "a mark repeats the trial's values: {mark}");
         assert!(page.contains("trial 4 was given up") && page.contains("search retry"), "{page}");
+    }
+
+    #[test]
+    fn the_reason_of_a_failed_trial_is_told_to_its_end() {
+        let mut failed = study(1, 20);
+        failed.trials[4].reason = Some(format!("{}a smaller rate may help", "the loss is inf; ".repeat(20)));
+        let page = render(&failed);
+        assert!(page.contains("the loss is inf; a smaller rate may help</td>"), "{page}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The best trial, and all of them, in words and numbers.
 
-use millstream_schemas::shown;
+use millstream_schemas::{shown, shown_sentences};
 
 use super::axis::setting;
 use super::marks::told;
@@ -84,7 +84,7 @@ fn row(study: &StudyReport, trial: &TrialReport) -> String {
     let mut cells = number(trial.number.to_string());
     let state = trial.state_in_words();
     cells.push_str(&match &trial.reason {
-        Some(reason) => format!("<td class=\"reason\">{state}: {}</td>", escaped(&shown(reason))),
+        Some(reason) => format!("<td class=\"reason\">{state}: {}</td>", escaped(&shown_sentences(reason))),
         None => text(state),
     });
     for (at, kind) in study.figures.iter().enumerate() {
