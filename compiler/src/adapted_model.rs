@@ -156,9 +156,9 @@ impl Taken {
         if let Some(reason) = adapter.method.not_as_inputs() {
             return Err(CompilerError::Selection(format!("{reason}; merge it, or keep PEFT's folder")));
         }
-        if base.narrow_type().is_some() {
+        if let Some(stored) = base.other_float_type() {
             return Err(CompilerError::unsupported(
-                "an .onnx_adapter for a model of 16-bit floats",
+                format!("an .onnx_adapter for a model of {}", stored.name()),
                 "merge the adapter, or take the model in float32",
             ));
         }

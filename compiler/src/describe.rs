@@ -26,6 +26,8 @@ pub struct ModelReport {
     pub inputs: Vec<(String, Vec<Option<usize>>)>,
     /// Outputs; `None` for an axis that neither the file nor, without a fine-tuning, the graph gives a length.
     pub outputs: Vec<(String, Vec<Option<usize>>)>,
+    /// What the elements of inputs and outputs are in the file, by their names.
+    pub element_types: BTreeMap<String, &'static str>,
     /// Layers with weights, from the input to the output.
     pub layers: Vec<LayerReport>,
     /// Operators by name.
@@ -178,6 +180,7 @@ pub fn describe(
     report.producer = model.producer();
     report.inputs = model.inputs();
     report.outputs = outputs;
+    report.element_types = model.element_types();
     report.operators = coverage(model, &on_path, catalog)?;
     Ok(report)
 }
@@ -237,6 +240,7 @@ fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>, catalog: &
         producer: String::new(),
         inputs: Vec::new(),
         outputs: Vec::new(),
+        element_types: BTreeMap::new(),
         operators: Vec::new(),
         parameters: unique_parameters(&prepared.layers),
         trained: unique_numbers(prepared.selected.iter().flat_map(|layer| &layer.weights)),

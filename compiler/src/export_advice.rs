@@ -46,7 +46,7 @@ pub fn export_advice(
         ending(&graph, catalog),
         folded_normalization(&graph),
         folded_constants(report),
-        narrow(&graph),
+        other_floats(&graph),
         quantized(&graph),
         kept_loop(&graph),
         old_opset(&graph, model.opset()),
@@ -176,11 +176,20 @@ fn folded_constants(report: &ModelReport) -> Option<ExportAdvice> {
     )
 }
 
-fn narrow(graph: &Graph) -> Option<ExportAdvice> {
-    let narrow = graph.narrow_type().map(ElementType::name)?;
+fn other_floats(graph: &Graph) -> Option<ExportAdvice> {
+    let stored = graph.other_float_type()?;
+    let name = stored.name();
+    if stored == ElementType::F64 {
+        return advice(
+            format!(
+                "numbers are of {name}: they are trained in float32, and written in {name} again in the exported model"
+            ),
+            "export the model in 32 bits, which is what is trained: `model.float()`, or with skl2onnx `FloatTensorType`",
+        );
+    }
     advice(
         format!(
-            "weights are of {narrow}: they are trained in float32, and rounded to {narrow} again in the exported model"
+            "weights are of {name}: they are trained in float32, and rounded to {name} again in the exported model"
         ),
         "export the model in 32 bits (`model.float()`), and make it smaller after training",
     )

@@ -229,9 +229,11 @@ impl TrainedAdapters {
                  .onnx_adapter; write `peft`"
             ));
         }
-        if graph.narrow_type().is_some() {
-            let message = "an .onnx_adapter is for models of 32-bit floats, and this one is stored in 16; write `peft`";
-            return refuse(message.into());
+        if let Some(stored) = graph.other_float_type() {
+            return refuse(format!(
+                "an .onnx_adapter is for models of 32-bit floats, and this one is stored in {}; write `peft`",
+                stored.name()
+            ));
         }
         Ok(())
     }

@@ -85,6 +85,36 @@ fn a_loss_of_each_row_from_a_file_is_that_of_the_catalog() {
 }
 
 #[test]
+fn targets_of_other_integers_and_doubles_are_given_as_batches_hold_them() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let batch = Batch {
+        shape: vec![3, 2],
+        prediction: vec![0.5, -1.0, 2.0, 0.0, 9.0, 9.0],
+        targets: vec![1.0, 1.0, -2.0, 0.0, 0.0, 0.0],
+        weights: vec![1.0, 0.5, 0.0],
+    };
+    let wanted = Opened::new(&loss("mse", json!({})), &batch.shape).compute(&batch);
+    let of_whole: Nodes = |graph, prediction, targets| {
+        let targets = graph.cast(targets, ElementType::F32).unwrap();
+        squares(graph, prediction, targets)
+    };
+    let as_type = |dtype| TensorType { dtype, ..named(&["batch", "numbers"]) };
+    for (name, dtype, given) in [
+        ("int64", ElementType::I64, ElementType::I64),
+        ("int32", ElementType::I32, ElementType::I64),
+        ("int8", ElementType::I8, ElementType::I64),
+        ("double", ElementType::F64, ElementType::F32),
+    ] {
+        let own = of_file(&written(name, 17, &as_type(dtype), of_whole));
+        assert_eq!(own.target(&TensorType::f32([3, 2])).unwrap().dtype, given, "{name}");
+        let found = Opened::new(&own, &batch.shape).compute(&batch);
+        assert!((found.loss - wanted.loss).abs() < 1e-6, "{name}: {}, wanted {}", found.loss, wanted.loss);
+    }
+}
+
+#[test]
 fn a_single_number_takes_the_weights_and_an_older_file_is_written_as_newer_ones_are() {
     if !onnx_runtime::available() {
         return;

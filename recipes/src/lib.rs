@@ -46,6 +46,7 @@ mod image_inputs;
 pub mod import;
 mod imported;
 pub mod init;
+mod input_types;
 pub mod inspect;
 mod kept_predictions;
 mod labels_file;

@@ -24,8 +24,8 @@ use crate::class_balance::balanced_options;
 use crate::classes::align;
 use crate::data_report::{DataReport, data_report};
 use crate::evaluation_plan::{EvaluationPlan, of_view, with_intervals};
-use crate::image_inputs::ImageInputs;
 use crate::imported::NamedRows;
+use crate::input_types::InputTypes;
 use crate::loss_targets::require_targets;
 use crate::machine_memory::machine_memory;
 use crate::memory_check::{MemoryFinding, inference_finding};
@@ -94,7 +94,7 @@ impl Measuring {
         let chain = Chain::parse_from(&catalogs.transforms, "transforms.evaluate", &recipe.transforms.evaluate)?;
         refuse_random(&recipe.transforms.evaluate, catalogs)?;
         let inputs = input_names(model, !recipe.data.inputs.is_empty())?;
-        let images = ImageInputs::of(model);
+        let types = InputTypes::of(model);
         let of_rows = Wanted {
             data: &recipe.data,
             catalogs,
@@ -102,7 +102,7 @@ impl Measuring {
             patterns: wanted.data,
             role: SplitRole::Evaluate,
             inputs: &inputs,
-            images: &images,
+            types: &types,
             output: &recipe.output.folder,
             known: None,
         };

@@ -33,7 +33,7 @@ pub(crate) fn input_names(model: &Model, named: bool) -> Result<Vec<String>, Rec
 /// # Errors
 /// A tensor is missing, or of another type or shape.
 pub(crate) fn require_inputs(model: &Model, spec: &BatchSpec, place: &str) -> Result<(), RecipeError> {
-    let inputs = model.inputs();
+    let (inputs, stored) = (model.inputs(), model.element_types());
     for (name, shape) in &inputs {
         let Some(tensor) = spec.get(name).filter(|tensor| tensor.role == TensorRole::Input) else {
             let made: Vec<_> =
@@ -48,7 +48,8 @@ pub(crate) fn require_inputs(model: &Model, spec: &BatchSpec, place: &str) -> Re
             let got = tensor.element_type.name();
             let hint = other_type(wanted, got);
             let place = if got == "string" && wanted.starts_with("int") { "data.input" } else { "data.inputs" };
-            let message = format!("the model's input `{}` takes {wanted}, and the data make {got}{hint}", shown(name));
+            let (name, takes) = (shown(name), stored.get(name).copied().unwrap_or(wanted));
+            let message = format!("the model's input `{name}` takes {takes}, and the data make {got}{hint}");
             return Err(RecipeError::mismatch(place, message));
         }
         require_shape(name, shape, tensor, place)?;
@@ -65,19 +66,19 @@ pub(crate) fn require_inputs(model: &Model, spec: &BatchSpec, place: &str) -> Re
     Ok(())
 }
 
-/// What to do where a model takes another type than the data make.
+/// What to do where batches are to hold another type for a model than the data make.
 fn other_type(wanted: &str, got: &str) -> &'static str {
     match (wanted, got) {
         (_, "uint8") => "; `data.inputs` with `image: {values: …}` says which pixels are made",
-        ("float32" | "float64" | "float16", "string") => {
+        ("float32", "string") => {
             "; the column holds text: `data.inputs` with `number: {column: […]}` makes an input of columns of numbers, and `data.input` names a \
              column of images"
         }
         (_, "string") => {
             "; the column holds text, which models take as numbers: `data.inputs` with `token_ids` makes them"
         }
-        ("int32", "int64") => {
-            "; export the model with an input of int64 (Keras: `keras.Input(…, dtype=\"int64\")`, TensorFlow: `tf.TensorSpec(…, tf.int64)`)"
+        ("int64", "float32") => {
+            "; `number` with `values: int64`, `category` with `as: index` and `token_ids` make whole numbers"
         }
         _ => "",
     }
@@ -218,9 +219,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_model_of_other_integers_is_refused_with_what_to_export() {
+    fn a_model_of_another_type_is_refused_with_what_makes_it() {
         for (wanted, got, advice) in [
-            ("int32", "int64", "tf.int64"),
+            ("int64", "float32", "`values: int64`"),
             ("float32", "uint8", "image: {values: …}"),
             ("int64", "string", "`token_ids`"),
             ("float32", "string", "`number: {column: […]}`"),

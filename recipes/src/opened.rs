@@ -21,7 +21,7 @@ use crate::classes::align;
 use crate::data_report::{DataReport, DataReports};
 use crate::evaluation_plan::{EvaluationPlan, of_view};
 use crate::first_difference::first_difference;
-use crate::image_inputs::ImageInputs;
+use crate::input_types::InputTypes;
 use crate::log_choices::LogChoices;
 use crate::loss_targets::{presumed_prediction, require_compared, require_targets};
 use crate::model_choices::{ModelChoices, tokenized};
@@ -140,7 +140,7 @@ impl Opened {
             }
         };
         let inputs = input_names(&model, !recipe.data.inputs.is_empty())?;
-        let images = ImageInputs::of(&model);
+        let types = InputTypes::of(&model);
         let wanted = Wanted {
             data: &recipe.data,
             catalogs,
@@ -148,7 +148,7 @@ impl Opened {
             patterns: &recipe.data.train,
             role: SplitRole::Train,
             inputs: &inputs,
-            images: &images,
+            types: &types,
             output: &recipe.output.folder,
             known: known.filter(|known| known.recipe.data.train == recipe.data.train).map(|known| &known.train.dataset),
         };
@@ -162,7 +162,7 @@ impl Opened {
         }
         metrics.check(train.classes()).map_err(RecipeError::at("training.metrics"))?;
         let mut notes = places(&train, "data.train")?;
-        notes.extend(images.notes(&recipe.data, &train.encoders));
+        notes.extend(types.notes(&recipe.data, &train.encoders));
         let reports = Arc::new(DataReports::default());
         let counted = || reports.train(&recipe.data.train, &train).map(|report| report.classes.clone());
         let (recipe, class_notes) = balanced(recipe, train.dataset.rows(), counted)?;

@@ -14,7 +14,7 @@ use millstream_transforms::Chain;
 use serde::{Deserialize, Serialize};
 
 use crate::choices::Choices;
-use crate::image_inputs::ImageInputs;
+use crate::input_types::InputTypes;
 use crate::{Catalogs, RecipeError, RowSource};
 
 /// Under this key in an ONNX file's metadata.
@@ -118,10 +118,10 @@ impl Preprocessing {
                 vec![(name.clone(), Choice::new("image", serde_json::Value::Object(options)))]
             }
         };
-        let images = ImageInputs::of(model);
+        let types = InputTypes::of(model);
         let entry = |(name, mut encoding): (String, Choice)| {
             let learned = learned(&name);
-            images.state(&name, &mut encoding);
+            types.state(&name, &mut encoding);
             (name, TensorEncoding { encoding, shape: Vec::new(), learned })
         };
         let target = |(name, encoding): (&String, &Choice)| {

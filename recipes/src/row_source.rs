@@ -6,8 +6,8 @@ use millstream_schemas::recipe::{DataRecipe, Patterns};
 use millstream_schemas::{BatchSpec, Choice, SchemaError, TARGETS, TensorRole};
 use millstream_transforms::Chain;
 
-use crate::image_inputs::ImageInputs;
 use crate::imported::NamedRows;
+use crate::input_types::InputTypes;
 use crate::{Catalogs, RecipeError};
 
 /// Rows of one split and what happens to them.
@@ -35,8 +35,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) role: SplitRole,
     /// The model's inputs; none where there is no model.
     pub(crate) inputs: &'a [String],
-    /// How those of them take images that can.
-    pub(crate) images: &'a ImageInputs,
+    /// What these take.
+    pub(crate) types: &'a InputTypes,
     /// The folder of the results, beside which rows are imported that are no Parquet.
     pub(crate) output: &'a Path,
     /// The rows, where they are open already.
@@ -132,10 +132,11 @@ fn encoders(dataset: &Dataset, wanted: &Wanted<'_>) -> Result<Encoders, Pipeline
         }
     };
     for tensor in tensors.iter_mut().filter(|tensor| tensor.role == TensorRole::Input) {
-        wanted.images.state(&tensor.name, &mut tensor.encoding);
+        wanted.types.state(&tensor.name, &mut tensor.encoding);
     }
     tensors.extend(list(&data.targets, TensorRole::Target, "data.targets"));
-    Encoders::open(dataset, &wanted.catalogs.encodings, &tensors, wanted.inputs)
+    let encoders = Encoders::open(dataset, &wanted.catalogs.encodings, &tensors, wanted.inputs)?;
+    Ok(encoders.within(wanted.types.ranges()))
 }
 
 fn is_long(place: &str) -> bool {

@@ -71,7 +71,8 @@ fn describe(report: &CheckReport, verbose: bool) -> String {
     }
     text.push_str(&classes(report));
     let model = &report.model;
-    let inputs: Vec<String> = report.inputs.iter().map(takes).collect();
+    let stored = |input: &TensorSpec| model.element_types.get(&input.name).copied();
+    let inputs: Vec<String> = report.inputs.iter().map(|input| takes(input, stored(input))).collect();
     let parameters = model.parameters + model.other_weights;
     text.push_str(&format!(
         "\nmodel: opset {}, {}\n{}, {} trained, {} frozen\n",
@@ -210,13 +211,13 @@ fn stages(report: &CheckReport) -> String {
 }
 
 /// `input `image` takes 224×224 pixels`.
-fn takes(input: &TensorSpec) -> String {
+fn takes(input: &TensorSpec, stored: Option<&str>) -> String {
     let name = shown(&input.name);
     match ImageLayout::of_row(&input.shape) {
         Some((_, [_, height, width])) => format!("input `{name}` takes {width}×{height} pixels"),
         None => {
             let axes = std::iter::once("batch".to_owned()).chain(lengths(&input.shape));
-            format!("input `{name}` takes {} {}", input.element_type.name(), bracketed(axes))
+            format!("input `{name}` takes {} {}", stored.unwrap_or(input.element_type.name()), bracketed(axes))
         }
     }
 }

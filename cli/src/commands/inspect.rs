@@ -157,7 +157,8 @@ fn describe_model(report: &ModelInspection) -> String {
     );
     for (kind, values) in [("input", &model.inputs), ("output", &model.outputs)] {
         for (name, axes) in values {
-            text.push_str(&format!("{kind} {} {}\n", shown(name), shape(axes)));
+            let dtype = model.element_types.get(name).copied().unwrap_or_default();
+            text.push_str(&format!("{kind} {} {} {dtype}\n", shown(name), shape(axes)));
         }
     }
     let (layers_found, parameters) = (model.layers.len() as u64, model.parameters as u64);

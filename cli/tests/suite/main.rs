@@ -32,6 +32,7 @@ mod import_archives;
 mod imported;
 mod init;
 mod init_places;
+mod input_types;
 mod interruption;
 mod kill_loop;
 mod layers;

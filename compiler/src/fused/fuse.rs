@@ -10,7 +10,7 @@ use super::joined::{Joined, MOST_PARTS, Part};
 use super::shared_inputs::share;
 use crate::CompilerError;
 use crate::finetuning::{chosen_output, classes_second, ending, find_scores, named, normalize};
-use crate::graph::{Constant, ElementType, Graph, Length, ValueId};
+use crate::graph::{Constant, ElementType, Graph, Length, TensorType, ValueId};
 use crate::losses::PredictionKind;
 use crate::model_file::{Header, Model, OnnxFile};
 use crate::operators::OperatorCatalog;
@@ -315,7 +315,8 @@ fn mirrored_images(graph: &mut Graph, output: &str) -> Result<HashMap<ValueId, V
     for input in graph.inputs().to_vec() {
         let is_image =
             |shape: &[Length]| shape.len() == 4 && shape[1].fixed().is_some_and(|channels| (1..=4).contains(&channels));
-        if !graph.tensor_type(input).is_some_and(|known| known.dtype.is_float() && is_image(&known.shape)) {
+        let are_pixels = |known: &TensorType| known.dtype.in_batches(Some(known.shape.len())) != ElementType::I64;
+        if !graph.tensor_type(input).is_some_and(|known| are_pixels(known) && is_image(&known.shape)) {
             continue;
         }
         let constant = |graph: &mut Graph, part: &str, value: i64| {

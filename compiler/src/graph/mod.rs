@@ -3,6 +3,7 @@
 
 mod arena;
 mod attributes;
+mod batch_types;
 mod body;
 mod branches;
 mod constant;
@@ -24,6 +25,8 @@ mod to_onnx;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 pub use attributes::Attribute;
 pub use body::Body;
@@ -52,7 +55,7 @@ struct Value {
     integers: Option<Integers>,
     /// Whether a file states its type, and is to again.
     is_declared: bool,
-    /// Where floats of 16 bits are computed with as 32-bit ones: what the file stores it as.
+    /// Where floats of other widths are computed with as 32-bit ones: what the file stores it as.
     stored: Option<ElementType>,
     /// Whether the reverse pass takes it for a constant.
     stops_gradient: bool,
@@ -96,6 +99,9 @@ pub struct Graph {
     numbers: HashMap<String, u64>,
     /// Vectors of lengths that nodes compute, by what they hold.
     computed_lengths: HashMap<Vec<Length>, ValueId>,
+    /// Where floats of 64 bits are computed with as 32-bit ones: by the place in memory of the narrower bytes of a constant these, and
+    /// the constant as the file has it.
+    doubles: Option<HashMap<usize, (Bytes, Constant)>>,
 }
 
 impl Graph {
@@ -118,6 +124,7 @@ impl Graph {
             names: HashMap::new(),
             numbers: HashMap::new(),
             computed_lengths: HashMap::new(),
+            doubles: None,
         }
     }
 

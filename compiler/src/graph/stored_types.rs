@@ -1,9 +1,11 @@
-//! Floats of 16 bits: computed with as 32-bit floats here, stored as the file has them again.
+//! Floats of 16 bits, and of 64 where inputs or outputs are such: computed with as 32-bit floats here, stored as the file has them again.
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
+
 use super::half_precision::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
-use super::{Attribute, Constant, ElementType, Graph, Node, ValueId};
+use super::{Attribute, Constant, ElementType, Graph, Node, Value, ValueId};
 use crate::CompilerError;
 use millstream_schemas::shown;
 
@@ -43,40 +45,50 @@ fn is_narrow(dtype: ElementType) -> bool {
 }
 
 impl Graph {
-    /// Lets all floats of 16 bits be 32-bit floats; [`Graph::as_stored`] undoes it. Says whether there were any. What the rules
-    /// know of a graph has to be stated anew then.
-    pub(crate) fn widen(&mut self) -> bool {
-        let dtype = |value: &super::Value| value.tensor_type.as_ref().map(|known| known.dtype).or(value.element_type);
-        if !self.values.iter().filter_map(dtype).any(is_narrow) {
+    /// Lets all floats of 16 bits be 32-bit floats, and those of 64 in a model that takes or gives such; [`Graph::as_stored`] undoes it.
+    /// Models of 32-bit floats that compute something in 64 within go on so. Says whether there were any. What the rules know of a
+    /// graph has to be stated anew then.
+    pub(crate) fn let_floats_be_32(&mut self) -> bool {
+        let is_double = |value: &ValueId| dtype_of(&self.values[value.0 as usize]) == Some(ElementType::F64);
+        let doubles = self.inputs.iter().chain(&self.outputs).any(is_double);
+        self.let_be_32(doubles)
+    }
+
+    fn let_be_32(&mut self, doubles: bool) -> bool {
+        let is_other = |dtype: ElementType| is_narrow(dtype) || doubles && dtype == ElementType::F64;
+        if !self.values.iter().filter_map(dtype_of).any(is_other) {
             return false;
         }
+        let mut kept = HashMap::new();
         for value in &mut self.values {
-            value.stored = dtype(value).filter(|dtype| dtype.is_float());
-            if value.stored.is_none_or(|stored| !is_narrow(stored)) {
+            value.stored = dtype_of(value).filter(|dtype| dtype.is_float());
+            if value.stored.is_none_or(|stored| !is_other(stored)) {
                 continue;
             }
             value.element_type = Some(ElementType::F32);
             if let Some(known) = &mut value.tensor_type {
                 known.dtype = ElementType::F32;
             }
-            value.constant = value.constant.take().map(|constant| widened(&constant));
+            value.constant = value.constant.take().map(|constant| in_32_bits(constant, &mut kept));
         }
         let values = &self.values;
         for node in &mut self.nodes {
             let stored = |value: Option<ValueId>| value.and_then(|value| values[value.0 as usize].stored);
             let [from, to] = [node.input(0), node.outputs.first().copied().flatten()].map(stored);
-            let between = |dtype: Option<ElementType>| dtype.is_some_and(|t| is_narrow(t) || t == ElementType::F32);
+            let between = |dtype: Option<ElementType>| dtype.is_some_and(|t| is_other(t) || t == ElementType::F32);
             if node.is("Cast") && between(from) && between(to) && from != to {
                 node.operator = "Identity".into();
                 node.attributes.clear();
             }
             for (name, attribute) in &mut node.attributes {
                 match attribute {
-                    Attribute::Tensor(constant) if is_narrow(constant.dtype) => *constant = widened(constant),
+                    Attribute::Tensor(constant) if is_other(constant.dtype) => {
+                        *constant = in_32_bits(constant.clone(), &mut kept);
+                    }
                     Attribute::Body(body) => {
                         let wide = body.map(|graph| {
                             let mut wide = graph.clone();
-                            wide.widen();
+                            wide.let_be_32(doubles);
                             Ok::<Self, std::convert::Infallible>(wide)
                         });
                         let Ok(wide) = wide;
@@ -84,7 +96,7 @@ impl Graph {
                     }
                     Attribute::Int(number) if RESULT_TYPES.contains(&name.as_str()) => {
                         let stated = i32::try_from(*number).ok().and_then(ElementType::from_onnx);
-                        if stated.is_some_and(is_narrow) {
+                        if stated.is_some_and(is_other) {
                             *number = i64::from(ElementType::F32.to_onnx());
                         }
                     }
@@ -92,12 +104,18 @@ impl Graph {
                 }
             }
         }
+        self.doubles = doubles.then_some(kept);
         true
     }
 
-    /// What a file stores the elements of a value as, where they are floats of 16 bits in it.
-    pub(crate) fn narrow_type(&self) -> Option<ElementType> {
-        self.values.iter().filter_map(|value| value.stored).find(|stored| is_narrow(*stored))
+    /// Whether floats that a file stores so are computed with as 32-bit ones.
+    fn is_other(&self, stored: ElementType) -> bool {
+        is_narrow(stored) || self.doubles.is_some() && stored == ElementType::F64
+    }
+
+    /// What a file stores floats as that are computed with as 32-bit ones.
+    pub(crate) fn other_float_type(&self) -> Option<ElementType> {
+        self.values.iter().filter_map(|value| value.stored).find(|stored| self.is_other(*stored))
     }
 
     /// The graph with floats as the file stores them. What has been added since is of the type of what it reads.
@@ -106,7 +124,7 @@ impl Graph {
     /// A weight has become too large for 16 bits.
     pub(crate) fn as_stored(&self) -> Result<Self, CompilerError> {
         let mut graph = self.clone();
-        if self.narrow_type().is_none() {
+        if self.other_float_type().is_none() {
             return Ok(graph);
         }
         let nodes = std::mem::take(&mut graph.nodes);
@@ -121,10 +139,10 @@ impl Graph {
         }
         for index in 0..graph.values.len() {
             let value = &graph.values[index];
-            let Some(stored) = value.stored.filter(|stored| is_narrow(*stored)) else { continue };
+            let Some(stored) = value.stored.filter(|stored| graph.is_other(*stored)) else { continue };
             let constant = match &value.constant {
                 Some(constant) if constant.dtype == ElementType::F32 => {
-                    Some(narrowed(constant, stored).map_err(|number| too_large(&value.name, number, stored))?)
+                    Some(graph.stored_constant(constant, stored).map_err(|n| too_large(&value.name, n, stored))?)
                 }
                 other => other.clone(),
             };
@@ -136,6 +154,16 @@ impl Graph {
             }
         }
         Ok(graph)
+    }
+
+    /// A constant of 32-bit floats as the file stores it: one that is as it was read to the bit, or else the number in it that is too
+    /// large.
+    fn stored_constant(&self, constant: &Constant, stored: ElementType) -> Result<Constant, f32> {
+        let known = self.doubles.as_ref().and_then(|known| known.get(&place_of(&constant.bytes)));
+        match known.filter(|(narrower, _)| stored == ElementType::F64 && narrower.len() == constant.bytes.len()) {
+            Some((_, own)) => Ok(Constant { shape: constant.shape.clone(), ..own.clone() }),
+            None => narrowed(constant, stored),
+        }
     }
 
     /// Whether the file stores two values as different types.
@@ -222,15 +250,16 @@ impl Graph {
     /// What a node says of its result, as that is stored.
     fn restore(&self, node: &mut Node) {
         let made = node.outputs.first().copied().flatten();
-        let Some(stored) = made.and_then(|made| self.stored(made)).filter(|stored| is_narrow(*stored)) else { return };
+        let stored = made.and_then(|made| self.stored(made)).filter(|stored| self.is_other(*stored));
+        let Some(stored) = stored else { return };
         for (name, attribute) in &mut node.attributes {
             match attribute {
                 Attribute::Int(number) if RESULT_TYPES.contains(&name.as_str()) => {
                     *number = i64::from(stored.to_onnx());
                 }
                 Attribute::Tensor(constant) if constant.dtype == ElementType::F32 => {
-                    if let Ok(narrow) = narrowed(constant, stored) {
-                        *constant = narrow;
+                    if let Ok(own) = self.stored_constant(constant, stored) {
+                        *constant = own;
                     }
                 }
                 _ => {}
@@ -276,16 +305,46 @@ fn too_large(name: &str, number: f32, stored: ElementType) -> CompilerError {
     ))
 }
 
-/// The constant as 32-bit floats.
-fn widened(constant: &Constant) -> Constant {
+/// What the elements of a value are, as far as that is known.
+fn dtype_of(value: &Value) -> Option<ElementType> {
+    value.tensor_type.as_ref().map(|known| known.dtype).or(value.element_type)
+}
+
+/// Where bytes lie in memory.
+fn place_of(bytes: &Bytes) -> usize {
+    bytes.as_ptr() as usize
+}
+
+/// The constant as 32-bit floats; one of 64 bits, which loses digits, is kept beside it. Its numbers that 32 bits do not hold, such as
+/// stand for the lowest of all, become the largest or the lowest that these hold.
+fn in_32_bits(constant: Constant, kept: &mut HashMap<usize, (Bytes, Constant)>) -> Constant {
+    let (dtype, shape) = (ElementType::F32, constant.shape.clone());
+    if constant.dtype == ElementType::F64 {
+        let numbers = constant.bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().expect("chunks of 8")));
+        let rounded = numbers.map(|number| match number as f32 {
+            beyond if beyond.is_infinite() && number.is_finite() => f32::MAX.copysign(beyond),
+            number => number,
+        });
+        let bytes: Bytes = rounded.flat_map(f32::to_le_bytes).collect::<Vec<u8>>().into();
+        // an empty one has no place of its own
+        if !bytes.is_empty() {
+            kept.insert(place_of(&bytes), (bytes.clone(), constant));
+        }
+        return Constant { dtype, shape, bytes };
+    }
     let convert = if constant.dtype == ElementType::F16 { f16_to_f32 } else { bf16_to_f32 };
     let bits = constant.bytes.chunks_exact(2).map(|bytes| u16::from_le_bytes(bytes.try_into().expect("chunks of 2")));
     let bytes: Vec<u8> = bits.flat_map(|bits| convert(bits).to_le_bytes()).collect();
-    Constant { dtype: ElementType::F32, shape: constant.shape.clone(), bytes: bytes.into() }
+    Constant { dtype, shape, bytes: bytes.into() }
 }
 
-/// A constant of 32-bit floats as 16-bit ones, or the number in it that these cannot hold.
+/// A constant of 32-bit floats as one of another width, or the number in it that this cannot hold.
 pub(crate) fn narrowed(constant: &Constant, dtype: ElementType) -> Result<Constant, f32> {
+    if dtype == ElementType::F64 {
+        let numbers = constant.bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("chunks of 4")));
+        let bytes: Vec<u8> = numbers.flat_map(|number| f64::from(number).to_le_bytes()).collect();
+        return Ok(Constant { dtype, shape: constant.shape.clone(), bytes: bytes.into() });
+    }
     let convert = if dtype == ElementType::F16 { f32_to_f16 } else { f32_to_bf16 };
     let infinite = if dtype == ElementType::F16 { 0x7c00 } else { 0x7f80 };
     let mut bytes = Vec::with_capacity(constant.bytes.len() / 2);
@@ -315,11 +374,48 @@ mod tests {
         let y = graph.add("Mul", &[x, scale], &[]).unwrap();
         graph.set_outputs(&[y]);
         let before = graph.to_onnx("one");
-        assert!(graph.widen());
+        assert!(graph.let_floats_be_32());
         assert_eq!(graph.constant_of(scale), Some(&Constant::f32([2], &[1.0, 1.0])));
         assert_eq!(graph.as_stored().unwrap().to_onnx("one"), before);
         graph.set_constant(scale, Constant::f32([2], &[1.0, 7e4]));
         let error = graph.as_stored().unwrap_err().to_string();
         assert!(error.contains("weight `scale` has become 70000, and the model stores it as float16"), "{error}");
+    }
+
+    #[test]
+    fn doubles_that_nothing_changes_are_stored_with_all_their_digits() {
+        let bytes =
+            |numbers: &[f64]| -> Bytes { numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>().into() };
+        let double = |numbers: &[f64]| Constant { dtype: ElementType::F64, shape: vec![2], bytes: bytes(numbers) };
+        let network = |ends: ElementType| {
+            let mut graph = Graph::new(17, OperatorCatalog::standard());
+            let x = graph.input("x", TensorType::new(ends, [2, 2]));
+            let to = ("to", i64::from(ElementType::F64.to_onnx()).into());
+            let wide = if ends == ElementType::F64 { x } else { graph.add("Cast", &[x], &[to]).unwrap() };
+            let shift = graph.constant("shift", double(&[0.1, f64::MIN]));
+            let scale = graph.constant("scale", double(&[1.0 / 3.0, 2.0]));
+            let shifted = graph.add("Add", &[wide, shift], &[]).unwrap();
+            let scaled = graph.add("Mul", &[shifted, scale], &[]).unwrap();
+            let y = match ends {
+                ElementType::F64 => scaled,
+                other => graph.add("Cast", &[scaled], &[("to", i64::from(other.to_onnx()).into())]).unwrap(),
+            };
+            graph.set_outputs(&[y]);
+            (graph, shift, scale)
+        };
+        let (mut graph, shift, scale) = network(ElementType::F64);
+        let before = graph.to_onnx("one");
+        assert!(graph.let_floats_be_32());
+        assert_eq!(graph.other_float_type(), Some(ElementType::F64));
+        assert_eq!(graph.constant_of(shift), Some(&Constant::f32([2], &[0.1, f32::MIN])));
+        assert_eq!(graph.as_stored().unwrap().to_onnx("one"), before);
+        graph.set_constant(scale, Constant::f32([2], &[0.25, 3.0]));
+        let stored = graph.as_stored().unwrap();
+        assert_eq!(stored.constant_of(scale), Some(&double(&[0.25, 3.0])));
+        assert_eq!(stored.constant_of(shift), Some(&double(&[0.1, f64::MIN])));
+        // what computes in 64 bits between ends of 32 goes on so
+        let (mut within, shift, _) = network(ElementType::F32);
+        assert!(!within.let_floats_be_32());
+        assert_eq!(within.constant_of(shift), Some(&double(&[0.1, f64::MIN])));
     }
 }

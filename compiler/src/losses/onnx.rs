@@ -153,7 +153,9 @@ impl OnnxLoss {
     }
 
     fn graph(&self) -> Result<Graph, CompilerError> {
-        self.model()?.graph(&BTreeMap::new(), &OperatorCatalog::standard())
+        let mut graph = self.model()?.graph(&BTreeMap::new(), &OperatorCatalog::standard())?;
+        graph.take_batches();
+        Ok(graph)
     }
 
     /// What the names of the declared prediction's axes are.

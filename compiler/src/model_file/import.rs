@@ -68,6 +68,7 @@ pub(crate) fn import(
             continue;
         }
         let value = graph.untyped_input(input.name(), input_type(input, ranks(input), &rows).map(in_shared));
+        graph.set_element_type(value, element_type(input));
         scope.insert(input.name(), Imported::Tensor(value));
     }
     let declared = declared_types(file, &rows).into_iter().map(|(name, known)| (name, in_shared(known)));

@@ -35,6 +35,7 @@ mod tensor;
 mod traditional;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -152,7 +153,7 @@ impl Model {
         {
             graph = of_one;
         }
-        if graph.widen() {
+        if graph.let_floats_be_32() {
             infer_all(&mut graph, catalog);
         }
         Ok(graph)
@@ -195,11 +196,12 @@ impl Model {
         if opset != read {
             notes.push(format!("the file is of opset {opset}; it is read, and exported again, in opset {read}"));
         }
-        if let Some(narrow) = graph.narrow_type().map(ElementType::name) {
+        if let Some(stored) = graph.other_float_type().map(ElementType::name) {
             notes.push(format!(
-                "what the file has in {narrow} is trained and evaluated in float32; the exported model has it in {narrow} again"
+                "what the file has in {stored} is trained and evaluated in float32; the exported model has it in {stored} again"
             ));
         }
+        notes.extend(self.notes_of_inputs());
         for node in self.file_graph().node.iter().filter(|node| node.op_type() == "ZipMap") {
             let output = node.output.first().map_or("", String::as_str);
             notes.push(format!(
@@ -279,14 +281,52 @@ impl Model {
         data.map(|input| (input.name().to_owned(), known_shape(input).unwrap_or_default())).collect()
     }
 
-    /// What the elements of an input are in training and evaluation, as ONNX names it: `float32` also for what the file has in
-    /// 16 bits. `None` for what is no tensor of numbers.
+    /// What the elements of an input are in batches, in training and evaluation, as ONNX names it: `float32` for floats of any width,
+    /// `uint8` for the integers of images, and `int64` for other integers and truth values. `None` for what is no tensor of numbers.
     pub fn input_type(&self, name: &str) -> Option<&'static str> {
         let input = self.file_graph().input.iter().find(|input| input.name() == name)?;
-        Some(match declared::element_type(input)? {
-            ElementType::F16 | ElementType::Bf16 => ElementType::F32.name(),
-            other => other.name(),
-        })
+        let axes = known_shape(input).map(|shape| shape.len());
+        Some(declared::element_type(input)?.in_batches(axes).name())
+    }
+
+    /// What the elements of inputs and outputs are in the file, by their names, as ONNX names it.
+    pub fn element_types(&self) -> BTreeMap<String, &'static str> {
+        let graph = self.file_graph();
+        let given: HashSet<&str> = graph.initializer.iter().map(TensorProto::name).collect();
+        let data = graph.input.iter().filter(|input| !given.contains(input.name()));
+        let of_one = |value: &ValueInfoProto| {
+            let dtype = declared::element_type(value)?;
+            Some((value.name().to_owned(), dtype.name()))
+        };
+        data.chain(&graph.output).filter_map(of_one).collect()
+    }
+
+    /// The whole numbers that an input takes, of those that batches hold; `None` where it takes all of them.
+    pub fn input_range(&self, name: &str) -> Option<RangeInclusive<i64>> {
+        let input = self.file_graph().input.iter().find(|input| input.name() == name)?;
+        let range = declared::element_type(input)?.whole_numbers()?;
+        (self.input_type(name) == Some(ElementType::I64.name()) && range != (i64::MIN..=i64::MAX)).then_some(range)
+    }
+
+    /// Inputs of integers and truth values that batches hold as another type, in words, by their types.
+    fn notes_of_inputs(&self) -> Vec<String> {
+        let stored = self.element_types();
+        let mut of_types: BTreeMap<[&str; 2], Vec<String>> = BTreeMap::new();
+        for (name, _) in self.inputs() {
+            let (Some(own), Some(given)) = (stored.get(&name).copied(), self.input_type(&name)) else { continue };
+            if own != given && given != ElementType::F32.name() {
+                of_types.entry([own, given]).or_default().push(format!("`{}`", shown(&name)));
+            }
+        }
+        let note = |([own, given], names): (&[&str; 2], &Vec<String>)| {
+            let (plural, names) = (if names.len() == 1 { ["", "is"] } else { ["s", "are"] }, names.join(", "));
+            format!(
+                "input{} {names} {} of {own}: batches hold {given}, of which training and evaluation make {own}; the exported model takes \
+                 {own} as the file does",
+                plural[0], plural[1]
+            )
+        };
+        of_types.iter().map(note).collect()
     }
 
     /// How many rows the smallest table has that an input's numbers pick rows of as they are: an embedding of tokens. `None` where no

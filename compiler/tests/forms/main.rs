@@ -9,6 +9,7 @@ mod beside_tensors;
 mod cuda_operators;
 mod decoders;
 mod half_precision;
+mod input_types;
 mod kept;
 mod old_opsets;
 mod onnx_file;

@@ -8,8 +8,11 @@ use millstream_schemas::{
 };
 use serde_json::{Value as Json, json};
 
-use super::encoder::{Encoder, StreamFacts, View};
+use super::encode_error::EncodeError;
+use super::encoder::{Encoder, RowTensor, StreamFacts, View};
 use super::encoding_kind::{EncodingKind, Open, Source};
+use super::input_range::InputRange;
+use super::sample::Sample;
 use crate::error::Damage;
 use crate::sources::{Holds, RowValues};
 use crate::{Dataset, PipelineError};
@@ -48,6 +51,8 @@ struct Entry {
     open: Arc<Open>,
     /// Of each of the encoder's columns its place among all columns.
     places: Vec<usize>,
+    /// What the model's inputs take, of those that do not take all whole numbers.
+    ranges: Arc<[InputRange]>,
 }
 
 impl fmt::Debug for Entry {
@@ -86,7 +91,8 @@ impl Entry {
         }
         let encoder = (read.open)(&Source { dataset, columns: &columns, inputs, learned })?;
         let choice = Choice::new(kind.name, read.whole);
-        Ok(Self { wanted: wanted.clone(), choice, encoder, open: read.open, places: Vec::new() })
+        let (places, ranges) = (Vec::new(), Arc::default());
+        Ok(Self { wanted: wanted.clone(), choice, encoder, open: read.open, places, ranges })
     }
 }
 
@@ -164,6 +170,16 @@ impl Encoders {
             }
         }
         Ok(Self::of(entries, self.inputs.clone()))
+    }
+
+    /// The same encodings for a model whose inputs take these whole numbers alone: a row of which something else is made for one of them
+    /// is damaged.
+    #[must_use]
+    pub fn within(mut self, ranges: &[InputRange]) -> Self {
+        let ranges: Arc<[InputRange]> = ranges.into();
+        let inputs = self.entries.iter_mut().filter(|entry| entry.wanted.role == TensorRole::Input);
+        inputs.for_each(|entry| entry.ranges = Arc::clone(&ranges));
+        self
     }
 
     /// What batches of `capacity` rows hold.
@@ -379,10 +395,25 @@ impl Encoders {
         &self.order
     }
 
-    /// An encoder with the places of its columns.
-    pub(crate) fn get(&self, index: usize) -> (&dyn Encoder, &[usize]) {
+    /// Writes what one of the encoders makes of a row that was read with [`Encoders::columns`].
+    ///
+    /// # Errors
+    /// The row cannot be used, does not fit the tensors, or is not what the model's input takes.
+    pub(crate) fn encode(
+        &self,
+        index: usize,
+        row: RowValues<'_>,
+        sample: &mut Sample<'_>,
+        out: &mut [RowTensor<'_>],
+    ) -> Result<(), EncodeError> {
         let entry = &self.entries[index];
-        (&*entry.encoder, &entry.places)
+        entry.encoder.encode(row.of(&entry.places), sample, out)?;
+        for tensor in out.iter() {
+            if let Some(range) = entry.ranges.iter().find(|range| range.input == tensor.spec.name) {
+                range.require(tensor, entry.encoder.columns(), &entry.choice.name)?;
+            }
+        }
+        Ok(())
     }
 
     /// What makes a row's text into tokens, and each target that follows the row's image or text: encoders with the places of

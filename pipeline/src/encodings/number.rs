@@ -20,16 +20,19 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
     name: "number",
     summary: "Columns of numbers side by side.",
     documentation: "One tensor of floats `[batch, columns]`, the numbers as stored, or of one column with `as: scalar` `[batch]`, for what has \
-        no axis of numbers: a model that gives one number a row so, or the targets of `cosine_embedding`. With `standardize` the model itself takes away the mean of \
-        each column and divides by its standard deviation (of the population; 1 where it is 0), and with `missing: mean` \
-        the model itself puts the mean in place of what is missing, which is handed to it as NaN: both are learned of the \
-        training rows and become a part of the trained model, which takes raw numbers. A target is undone instead: the model \
-        answers in the unit of the column. Missing is null and NaN; under `missing: damaged` it is a damaged row. A target \
+        no axis of numbers: a model that gives one number a row so, or the targets of `cosine_embedding`. With `values: int64` it is of \
+        whole numbers, and a row with another is damaged; a recipe with a model takes that from the model's input where \
+        it is not stated. With `standardize` the model itself takes away the mean of each column and divides by its standard \
+        deviation (of the population; 1 where it is 0), and with `missing: mean` the model itself puts the mean in place of what \
+        is missing, which is handed to it as NaN: both are learned of the training rows and become a part of the trained model, \
+        which takes raw numbers. A target is undone instead: the model answers \
+        in the unit of the column. Missing is null and NaN; under `missing: damaged` it is a damaged row. A target \
         that is missing has no weight in the loss.",
     samples: &[
         r#"{"column": "weight"}"#,
         r#"{"column": ["weight", "height"], "standardize": true, "missing": "mean"}"#,
         r#"{"column": "alike", "as": "scalar"}"#,
+        r#"{"column": ["age", "visits"], "values": "int64"}"#,
     ],
     takes: &[Holds::Numbers],
     most_columns: 65_536,
@@ -45,6 +48,25 @@ pub(super) struct Number {
     missing: Missing,
     /// Whether there is an axis of columns.
     r#as: Form,
+    /// What the numbers are; by itself as the model's input has them, without a model `float32`.
+    #[serde(skip_serializing_if = "is_usual")]
+    values: Values,
+}
+
+/// What numbers are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Values {
+    /// Any.
+    #[default]
+    Float32,
+    /// Whole ones.
+    Int64,
+}
+
+/// What is usual is left out: so streams are what they were before there was a choice.
+fn is_usual(values: &Values) -> bool {
+    *values == Values::default()
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -69,7 +91,14 @@ enum Missing {
 
 impl Options for Number {
     fn validate(&self) -> Result<(), String> {
-        Ok(())
+        match self.values {
+            Values::Int64 if self.standardize || self.missing == Missing::Mean => {
+                let message = "`standardize` and `missing: mean` make fractions, and the numbers are whole (`values: int64`, as a model \
+                               takes them whose input is of integers): leave them out";
+                Err(message.into())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -84,7 +113,8 @@ impl EncodingOptions for Number {
             None => self.learn(source)?,
         };
         let columns = source.columns.to_vec();
-        Ok(Arc::new(NumberEncoder { columns, missing: self.missing, form: self.r#as, standardization }))
+        let Self { missing, r#as: form, values, .. } = *self;
+        Ok(Arc::new(NumberEncoder { columns, missing, form, values, standardization }))
     }
 }
 
@@ -130,6 +160,7 @@ struct NumberEncoder {
     columns: Vec<String>,
     missing: Missing,
     form: Form,
+    values: Values,
     standardization: Standardization,
 }
 
@@ -137,6 +168,24 @@ struct NumberEncoder {
 fn number(value: Value<'_>) -> Option<f64> {
     let number = value.number()?;
     (!number.is_nan()).then_some(number)
+}
+
+/// `None` where it is missing.
+///
+/// # Errors
+/// It is no whole number of 64 bits.
+fn whole(value: Value<'_>) -> Result<Option<i64>, f64> {
+    // 2⁶³, the first beyond
+    const BEYOND: f64 = 9_223_372_036_854_775_808.0;
+    match value {
+        Value::Signed(whole) => Ok(Some(whole)),
+        Value::Unsigned(whole) => i64::try_from(whole).map(Some).map_err(|_| whole as f64),
+        other => match number(other) {
+            None => Ok(None),
+            Some(whole) if whole.fract() == 0.0 && (-BEYOND..BEYOND).contains(&whole) => Ok(Some(whole as i64)),
+            Some(other) => Err(other),
+        },
+    }
 }
 
 impl Encoder for NumberEncoder {
@@ -149,9 +198,13 @@ impl Encoder for NumberEncoder {
     }
 
     fn tensors(&self, name: &str, _: &StreamFacts<'_>) -> Result<Vec<TensorSpec>, PipelineError> {
+        let element_type = match self.values {
+            Values::Float32 => ElementType::F32,
+            Values::Int64 => ElementType::I64,
+        };
         Ok(vec![match self.form {
-            Form::Columns => TensorSpec::fixed(name, ElementType::F32, &[self.columns.len()]),
-            Form::Scalar => TensorSpec::fixed(name, ElementType::F32, &[]),
+            Form::Columns => TensorSpec::fixed(name, element_type, &[self.columns.len()]),
+            Form::Scalar => TensorSpec::fixed(name, element_type, &[]),
         }])
     }
 
@@ -161,23 +214,12 @@ impl Encoder for NumberEncoder {
         sample: &mut Sample<'_>,
         out: &mut [RowTensor<'_>],
     ) -> Result<(), EncodeError> {
-        let [RowTensor { spec, values: RowElements::F32(values) }] = out else { unreachable!("as `tensors` says") };
-        for (column, out) in values.iter_mut().enumerate() {
-            let damaged = |reason: &str| Damage::value(&self.columns[column], reason.into());
-            *out = match number(row.get(column)) {
-                Some(number) if !(number as f32).is_finite() => {
-                    return Err(damaged(&format!("is {number}, which is no number that a model can take")).into());
-                }
-                Some(number) => number as f32,
-                None if spec.role == TensorRole::Target => {
-                    sample.without_target();
-                    0.0
-                }
-                None if self.missing == Missing::Mean => f32::NAN,
-                None => return Err(damaged("is missing (null)").into()),
-            };
+        let [RowTensor { spec, values }] = out else { unreachable!("as `tensors` says") };
+        match values {
+            RowElements::F32(values) => self.floats(row, sample, spec.role, values),
+            RowElements::I64(values) => self.whole(row, sample, spec.role, values),
+            _ => unreachable!("as `tensors` says"),
         }
-        Ok(())
     }
 
     fn view(&self) -> View {
@@ -190,5 +232,93 @@ impl Encoder for NumberEncoder {
 
     fn standardization(&self) -> Option<&Standardization> {
         (self.standardization != Standardization::default()).then_some(&self.standardization)
+    }
+}
+
+impl NumberEncoder {
+    fn damaged(&self, column: usize, reason: String) -> EncodeError {
+        Damage::value(&self.columns[column], reason).into()
+    }
+
+    fn floats(
+        &self,
+        row: RowValues<'_>,
+        sample: &mut Sample<'_>,
+        role: TensorRole,
+        out: &mut [f32],
+    ) -> Result<(), EncodeError> {
+        for (column, out) in out.iter_mut().enumerate() {
+            *out = match number(row.get(column)) {
+                Some(number) if !(number as f32).is_finite() => {
+                    return Err(self.damaged(column, format!("is {number}, which is no number that a model can take")));
+                }
+                Some(number) => number as f32,
+                None if role == TensorRole::Target => {
+                    sample.without_target();
+                    0.0
+                }
+                None if self.missing == Missing::Mean => f32::NAN,
+                None => return Err(self.damaged(column, "is missing (null)".into())),
+            };
+        }
+        Ok(())
+    }
+
+    fn whole(
+        &self,
+        row: RowValues<'_>,
+        sample: &mut Sample<'_>,
+        role: TensorRole,
+        out: &mut [i64],
+    ) -> Result<(), EncodeError> {
+        for (column, out) in out.iter_mut().enumerate() {
+            *out = match whole(row.get(column)) {
+                Ok(Some(whole)) => whole,
+                Ok(None) if role == TensorRole::Target => {
+                    sample.without_target();
+                    0
+                }
+                Ok(None) => return Err(self.damaged(column, "is missing (null)".into())),
+                Err(other) => {
+                    let reason = format!("is {other}, and whole numbers of 64 bits are wanted (`values: int64`)");
+                    return Err(self.damaged(column, reason));
+                }
+            };
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_are_taken_to_the_last_digit_and_fractions_are_none() {
+        for (value, wanted) in [
+            (Value::Signed(9_007_199_254_740_993), Ok(Some(9_007_199_254_740_993))),
+            (Value::Unsigned(7), Ok(Some(7))),
+            (Value::Unsigned(1 << 63), Err(9_223_372_036_854_775_808.0)),
+            (Value::Float(-3.0), Ok(Some(-3))),
+            (Value::Float(-9_223_372_036_854_775_808.0), Ok(Some(i64::MIN))),
+            (Value::Float(9_223_372_036_854_775_808.0), Err(9_223_372_036_854_775_808.0)),
+            (Value::Float(0.5), Err(0.5)),
+            (Value::Float(f64::INFINITY), Err(f64::INFINITY)),
+            (Value::Float(f64::NAN), Ok(None)),
+            (Value::Null, Ok(None)),
+        ] {
+            assert_eq!(whole(value), wanted);
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_whole_are_not_standardized() {
+        let refused = Number { standardize: true, values: Values::Int64, ..Number::default() }.validate().unwrap_err();
+        assert!(refused.contains("leave them out"), "{refused}");
+        assert_eq!(Number { values: Values::Int64, ..Number::default() }.validate(), Ok(()));
+        assert_eq!(
+            serde_json::to_value(Number::default()).unwrap(),
+            json!({"standardize": false, "missing": "damaged", "as": "columns"})
+        );
     }
 }

@@ -113,8 +113,7 @@ impl WorkerContext {
         let draw = epoch ^ u64::from(row.turn) << 32;
         let mut sample = Sample::new(&row.id, draw, &self.work, buffers);
         for index in self.encoders.cheapest_first() {
-            let (encoder, places) = self.encoders.get(*index);
-            encoder.encode(values.of(places), &mut sample, &mut out[self.tensors_of[*index].clone()])?;
+            self.encoders.encode(*index, values, &mut sample, &mut out[self.tensors_of[*index].clone()])?;
         }
         Ok(sample.weight())
     }

@@ -112,7 +112,11 @@ fn model_card(ledger: &Ledger, subject: &ModelFacts) -> Value {
 /// What a model does, the data by their references, and its inputs and outputs.
 pub(super) fn parameters(task: Option<&str>, datasets: &[String], subject: &ModelFacts) -> Value {
     let format_of = |values: &[(String, Vec<Option<usize>>)]| -> Vec<Value> {
-        values.iter().map(|(name, shape)| json!({"format": format!("tensor {name} {}", shown_shape(shape))})).collect()
+        let format = |(name, shape): &(String, Vec<Option<usize>>)| {
+            let format = format!("tensor {name} {} {}", subject.element_type(name), shown_shape(shape));
+            json!({ "format": format })
+        };
+        values.iter().map(format).collect()
     };
     let datasets: Vec<Value> = datasets.iter().map(|data| json!({"ref": data})).collect();
     json!({

@@ -101,6 +101,8 @@ pub struct ModelFacts {
     pub inputs: Vec<(String, Vec<Option<usize>>)>,
     /// Outputs.
     pub outputs: Vec<(String, Vec<Option<usize>>)>,
+    /// What the elements of inputs and outputs are, by their names.
+    pub element_types: BTreeMap<String, &'static str>,
 }
 
 /// What was trained, and how.
@@ -261,6 +263,11 @@ impl Ledger {
 }
 
 impl ModelFacts {
+    /// What the elements of an input or output are; nothing where the file does not say it.
+    pub(super) fn element_type(&self, name: &str) -> &'static str {
+        self.element_types.get(name).copied().unwrap_or_default()
+    }
+
     pub(super) fn of(model: &Model, path: &Path) -> Result<Self, RecipeError> {
         let bytes = fs::metadata(path).map_err(RecipeError::io("read", path))?.len();
         Ok(Self {
@@ -271,6 +278,7 @@ impl ModelFacts {
             opset: model.opset(),
             inputs: model.inputs(),
             outputs: model.outputs(),
+            element_types: model.element_types(),
         })
     }
 }

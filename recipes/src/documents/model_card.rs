@@ -49,9 +49,11 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
         out += "\n";
         let rows = [("input", &model.inputs), ("output", &model.outputs)];
         let rows = rows.iter().flat_map(|(kind, values)| {
-            values.iter().map(move |(name, shape)| vec![(*kind).to_owned(), code(name), code(&shown_shape(shape))])
+            values.iter().map(move |(name, shape)| {
+                vec![(*kind).to_owned(), code(name), model.element_type(name).to_owned(), code(&shown_shape(shape))]
+            })
         });
-        out += &table(&["", "name", "shape"], &rows.collect::<Vec<_>>());
+        out += &table(&["", "name", "type", "shape"], &rows.collect::<Vec<_>>());
     }
     out += "\n## Intended use\n\n";
     out += &list(&[

@@ -15,8 +15,14 @@ use crate::{RecipeError, labels_file};
 
 /// Names of columns that hold texts.
 const TEXTS: [&str; 6] = ["text", "sentence", "review", "content", "question", "premise"];
-/// Inputs of encoders of texts that are made of one text.
-const OF_TEXT: [&str; 4] = ["input_ids", "attention_mask", "token_type_ids", "position_ids"];
+/// What encoders of texts call the input that holds tokens: as Transformers and as TensorFlow's hub have it.
+const TOKENS: [&str; 2] = ["input_ids", "input_word_ids"];
+/// Which of them are no padding.
+const MASKS: [&str; 2] = ["attention_mask", "input_mask"];
+/// Which text each is of.
+const KINDS: [&str; 3] = ["token_type_ids", "input_type_ids", "segment_ids"];
+/// At which place each is.
+const PLACES: [&str; 1] = ["position_ids"];
 /// Texts are cut to so many tokens, which most sentences do not reach.
 const MOST_TOKENS: usize = 128;
 /// Pixels a side of the pictures that most pretrained models take.
@@ -54,9 +60,25 @@ pub(super) struct Guess {
 /// What the model's input is made of.
 #[derive(Clone, Debug)]
 pub(super) enum Input {
-    Image { column: String, size: u64, preparation: ImagePreparation },
-    Text { column: String, input: String, tokenizer: String, most: usize },
-    Numbers { input: String, columns: Vec<String> },
+    Image {
+        column: String,
+        size: u64,
+        preparation: ImagePreparation,
+    },
+    Text {
+        column: String,
+        input: String,
+        /// What else is made of the text and has another name than usual, by the option that names it.
+        beside: Vec<(&'static str, String)>,
+        tokenizer: String,
+        most: usize,
+    },
+    Numbers {
+        input: String,
+        columns: Vec<String>,
+        /// Whether the model takes whole numbers, which are no matter of scale.
+        are_whole: bool,
+    },
 }
 
 impl Input {
@@ -157,8 +179,9 @@ impl Guess {
                 shown(column),
                 shown_path(tokenizer)
             ),
-            Input::Numbers { columns, .. } => {
-                format!("the model takes the numbers of {}, standardized", count(columns.len() as u64, "column"))
+            Input::Numbers { columns, are_whole, .. } => {
+                let how = if *are_whole { "as they are, whole ones" } else { "standardized" };
+                format!("the model takes the numbers of {}, {how}", count(columns.len() as u64, "column"))
             }
         };
         let told = self.told.in_words(self.classes.len());
@@ -272,7 +295,8 @@ impl Seen {
             }
             None if is_of_text => Input::Text {
                 column: text_column(dataset, &told)?,
-                input: OF_TEXT[0].to_owned(),
+                input: TOKENS[0].to_owned(),
+                beside: Vec::new(),
                 tokenizer: "tokenizer.json".to_owned(),
                 most: MOST_TOKENS,
             },
@@ -282,7 +306,7 @@ impl Seen {
             }
             None => {
                 let columns = numbers.into_iter().map(|(name, _)| name.clone()).collect();
-                Input::Numbers { input: "input".to_owned(), columns }
+                Input::Numbers { input: "input".to_owned(), columns, are_whole: false }
             }
         };
         Ok(Self { input, told, is_of_tokens: false, knows_classes: false, last_layer: None })
@@ -349,9 +373,8 @@ fn input(
         let preparation = if is_bytes { preparation.of_bytes() } else { preparation };
         return Ok(Input::Image { column: column.clone(), size, preparation });
     }
-    let is_of_text = |(name, _): &(String, Vec<Option<usize>>)| OF_TEXT.contains(&name.as_str());
-    if inputs.iter().all(is_of_text) && inputs.iter().any(|(name, _)| name == OF_TEXT[0]) {
-        return text(dataset, path, told, &inputs[0], options);
+    if let Some(of_text) = TextInputs::of(&inputs) {
+        return text(dataset, path, told, of_text, options);
     }
     if let [(input, shape)] = inputs.as_slice()
         && let [_, Some(width)] = shape.as_slice()
@@ -361,18 +384,20 @@ fn input(
         let name = |(name, _): &(String, Feature)| name.clone();
         let plain = of_numbers.iter().copied().filter(|(_, feature)| !is_class(feature));
         let plain: Vec<String> = plain.map(name).collect();
+        let are_whole = model.input_type(input) == Some("int64");
         // numbers of classes are taken where the model wants as many
         let numbers: Vec<String> =
             if plain.len() == *width { plain } else { of_numbers.into_iter().map(name).collect() };
         if numbers.len() != *width {
+            let tokens = if are_whole { ", for example `token_ids`, if they are numbers of tokens" } else { "" };
             let message = format!(
                 "the model takes {width} numbers a row, and the data have {} of numbers; write a recipe that says what its input is made of \
-                 (`data.inputs`)",
+                 (`data.inputs`){tokens}",
                 count(numbers.len() as u64, "column")
             );
             return Err(RecipeError::mismatch("DATA", message));
         }
-        return Ok(Input::Numbers { input: input.clone(), columns: numbers });
+        return Ok(Input::Numbers { input: input.clone(), columns: numbers, are_whole });
     }
     let names: Vec<String> = inputs.iter().take(8).map(|(name, _)| format!("`{}`", shown(name))).collect();
     let message = format!(
@@ -380,6 +405,33 @@ fn input(
         names.join(", ")
     );
     Err(RecipeError::mismatch("MODEL", message))
+}
+
+/// An input with the lengths of its axes.
+type NamedShape = (String, Vec<Option<usize>>);
+
+/// The inputs of a model that are all made of one text.
+struct TextInputs<'a> {
+    tokens: &'a NamedShape,
+    /// Those that `token_ids` makes beside and that have another name than usual, by the option that names them.
+    beside: Vec<(&'static str, String)>,
+}
+
+impl<'a> TextInputs<'a> {
+    /// Nothing where one of the inputs is of something else.
+    fn of(inputs: &'a [NamedShape]) -> Option<Self> {
+        let known = [TOKENS.as_slice(), &MASKS, &KINDS, &PLACES].concat();
+        if !inputs.iter().all(|(name, _)| known.contains(&name.as_str())) {
+            return None;
+        }
+        let named = |names: &[&str]| inputs.iter().find(|(name, _)| names.contains(&name.as_str()));
+        let made = [("attention_mask", MASKS.as_slice()), ("token_type_ids", KINDS.as_slice())];
+        let unusual = |(option, names): (&'static str, &[&str])| {
+            let (name, _) = named(names)?;
+            (name != option).then(|| (option, name.clone()))
+        };
+        Some(Self { tokens: named(&TOKENS)?, beside: made.into_iter().filter_map(unusual).collect() })
+    }
 }
 
 /// The columns of numbers beside the one that is told.
@@ -455,7 +507,7 @@ fn text(
     dataset: &Dataset,
     path: &Path,
     told: &Told,
-    (input, shape): &(String, Vec<Option<usize>>),
+    TextInputs { tokens: (input, shape), beside }: TextInputs<'_>,
     options: &InitOptions,
 ) -> Result<Input, RecipeError> {
     let column = text_column(dataset, told)?;
@@ -470,5 +522,36 @@ fn text(
     };
     let most = shape.get(1).copied().flatten().unwrap_or(MOST_TOKENS);
     let tokenizer = options.named(tokenizer)?;
-    Ok(Input::Text { column, input: input.clone(), tokenizer, most })
+    Ok(Input::Text { column, input: input.clone(), beside, tokenizer, most })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tokens_are_the_input_of_that_name_in_whatever_order_the_inputs_stand() {
+        type Beside = &'static [(&'static str, &'static str)];
+        let rows: [(&[&str], Option<&str>, Beside); 7] = [
+            (&["input_ids", "attention_mask", "token_type_ids"], Some("input_ids"), &[]),
+            (&["attention_mask", "input_ids", "token_type_ids"], Some("input_ids"), &[]),
+            (
+                &["input_mask", "input_type_ids", "input_word_ids"],
+                Some("input_word_ids"),
+                &[("attention_mask", "input_mask"), ("token_type_ids", "input_type_ids")],
+            ),
+            (&["input_ids", "segment_ids"], Some("input_ids"), &[("token_type_ids", "segment_ids")]),
+            (&["input_ids", "position_ids"], Some("input_ids"), &[]),
+            (&["attention_mask"], None, &[]),
+            (&["input_ids", "image"], None, &[]),
+        ];
+        for (names, tokens, beside) in rows {
+            let inputs: Vec<NamedShape> = names.iter().map(|&name| (name.to_owned(), vec![None, None])).collect();
+            let found = TextInputs::of(&inputs);
+            assert_eq!(found.as_ref().map(|found| found.tokens.0.as_str()), tokens, "{names:?}");
+            let found = found.map_or_else(Vec::new, |found| found.beside);
+            let beside: Vec<(&str, String)> = beside.iter().map(|&(option, name)| (option, name.to_owned())).collect();
+            assert_eq!(found, beside, "{names:?}");
+        }
+    }
 }

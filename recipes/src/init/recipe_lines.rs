@@ -105,7 +105,7 @@ fn of_data(guess: &Guess) -> String {
         Input::Image { column, .. } => {
             let _ = writeln!(text, "  input: {}", quoted(column));
         }
-        Input::Text { column, input, tokenizer, most } => {
+        Input::Text { column, input, beside, tokenizer, most } => {
             text.push_str("  order: global\n");
             if guess.model.is_none() {
                 let _ = writeln!(
@@ -114,15 +114,19 @@ fn of_data(guess: &Guess) -> String {
                     quoted(column)
                 );
             }
-            let tokens = format!("{{column: {}, tokenizer: {}, max_length: {most}}}", quoted(column), path(tokenizer));
+            let beside: String =
+                beside.iter().map(|(option, input)| format!(", {option}: {}", quoted(input))).collect();
+            let (column, tokenizer) = (quoted(column), path(tokenizer));
+            let tokens = format!("{{column: {column}, tokenizer: {tokenizer}, max_length: {most}{beside}}}");
             text.push_str(&inputs(guess, &format!("{}:\n  token_ids: {tokens}", quoted(input))));
         }
-        Input::Numbers { input, columns } => {
+        Input::Numbers { input, columns, are_whole } => {
             if guess.model.is_none() {
                 text.push_str("  # once there is a model, these lines without their `#`, with the name of its input in place of `input`:\n");
             }
             let names: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
-            let numbers = format!("{{standardize: true, missing: mean, column: [{}]}}", names.join(", "));
+            let how = if *are_whole { "" } else { "standardize: true, missing: mean, " };
+            let numbers = format!("{{{how}column: [{}]}}", names.join(", "));
             text.push_str(&inputs(guess, &format!("{}:\n  number: {numbers}", quoted(input))));
         }
     }

@@ -20,6 +20,7 @@ use super::predict_report::{PredictReport, PredictedBy};
 use super::predicted_as::PredictedAs;
 use super::predicted_row::{PredictedRow, RowAnswer};
 use crate::calibrated::thresholds_of;
+use crate::input_types::InputTypes;
 use crate::machine_memory::machine_memory;
 use crate::memory_check::{MemoryFinding, inference_finding};
 use crate::model_inputs::{require_embeddings, require_inputs};
@@ -295,6 +296,7 @@ impl Predictions {
         }
         let (catalog, learned) = (&self.options.catalogs.encodings, self.preprocessing.learned_values());
         let encoders = Encoders::open_with(dataset, catalog, &wanted, &self.inputs, &learned)?;
+        let encoders = encoders.within(InputTypes::of(&self.model).ranges());
         let facts = StreamFacts { dataset, chain: &self.chain, seed: 0 };
         let spec = encoders.spec(&facts, self.batch)?;
         require_inputs(&self.model, &spec, "transforms.evaluate")?;

@@ -24,7 +24,7 @@ pub use drawn::{Drawing, DrawnPreview, DrawnRow, PreviewOptions};
 pub use text::{TextPreview, TextPreviewRow, TextSpan, TextVariant};
 pub use word_diff::{TextChange, TextPiece};
 
-use crate::image_inputs::ImageInputs;
+use crate::input_types::InputTypes;
 use crate::row_source::{RowSource, Wanted};
 use crate::{Catalogs, Opened, OpenedParts, RecipeError};
 
@@ -70,7 +70,7 @@ impl Preview {
             patterns: &data.train,
             role: SplitRole::Train,
             inputs: &[],
-            images: &ImageInputs::default(),
+            types: &InputTypes::default(),
             output: &recipe.output.folder,
             known: None,
         };
