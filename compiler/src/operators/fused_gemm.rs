@@ -21,6 +21,11 @@ pub(super) const OPERATOR: Operator = Operator {
         vec![
             sample("sigmoid", "Sigmoid", vec![("alpha", 0.5.into())]),
             sample("a leak", "LeakyRelu", vec![("activation_alpha", 0.75.into())]),
+            sample("softplus", "Softplus", vec![]),
+            sample("softsign", "Softsign", vec![]),
+            sample("elu", "Elu", vec![("activation_alpha", 0.75.into())]),
+            sample("selu", "Selu", vec![("activation_alpha", 1.5.into()), ("activation_gamma", 1.25.into())]),
+            sample("a threshold", "ThresholdedRelu", vec![("activation_alpha", 0.25.into())]),
         ]
     },
 };
@@ -30,8 +35,5 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let own: Vec<(&str, Attribute)> = own.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     let inputs = node.node.inputs.clone();
     let y = node.graph.add_with("Gemm", &inputs, &own, 1)?[0];
-    let name = node.node.string("activation").unwrap_or_default().to_owned();
-    let parameters = ["activation_alpha", "activation_beta", "activation_gamma"].map(|name| node.node.float(name));
-    let parameters: Vec<f32> = parameters.into_iter().map_while(|given| given).collect();
-    Ok(vec![fused_activations::of(node, y, &name, &parameters)?])
+    Ok(vec![fused_activations::named(node, y)?])
 }

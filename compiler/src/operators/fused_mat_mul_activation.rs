@@ -1,4 +1,4 @@
-use super::{Gradient, Operator, Sample, fused_mat_mul, varied};
+use super::{Gradient, Operator, Sample, fused_activations, fused_mat_mul, varied};
 use crate::CompilerError;
 use crate::backward::Expansion;
 use crate::graph::{Attribute, ValueId};
@@ -31,31 +31,7 @@ pub(super) const OPERATOR: Operator = Operator {
     },
 };
 
-/// The activations that have no more than these attributes.
-const ACTIVATIONS: [(&str, &[&str]); 12] = [
-    ("Elu", &["alpha"]),
-    ("HardSigmoid", &["alpha", "beta"]),
-    ("LeakyRelu", &["alpha"]),
-    ("LogSoftmax", &["axis"]),
-    ("Relu", &[]),
-    ("Selu", &["alpha", "gamma"]),
-    ("Sigmoid", &[]),
-    ("Softmax", &["axis"]),
-    ("Softplus", &[]),
-    ("Softsign", &[]),
-    ("Tanh", &[]),
-    ("ThresholdedRelu", &["alpha"]),
-];
-
 fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
-    let y = fused_mat_mul::expand(node)?;
-    let name = node.node.string("activation").unwrap_or_default().to_owned();
-    let Some((name, attributes)) = ACTIVATIONS.into_iter().find(|(known, _)| *known == name) else {
-        return Err(node.no_gradient(format!("its activation {} is not known", millstream_schemas::shown(&name))));
-    };
-    let given = |attribute: &&'static str| {
-        Some((*attribute, node.node.attributes.get(&format!("activation_{attribute}"))?.clone()))
-    };
-    let attributes: Vec<(&str, Attribute)> = attributes.iter().filter_map(given).collect();
-    Ok(vec![node.graph.add(name, &y, &attributes)?])
+    let y = fused_mat_mul::expand(node)?[0];
+    Ok(vec![fused_activations::named(node, y)?])
 }

@@ -1,4 +1,5 @@
-use super::recurrences::{self, Activation, Direction, DirectionGradients, Layer, Sizes};
+use super::recurrences::{self, Direction, DirectionGradients, Layer, Sizes};
+use super::recurrent_gates::{Activation, Gate, one_minus};
 use super::{Gradient, Operator, recurrent_samples};
 use crate::CompilerError;
 use crate::backward::Backward;
@@ -19,7 +20,8 @@ pub(super) const OPERATOR: Operator = Operator {
     fold: None,
     gradient: Gradient::Defined(gradient),
     samples: || {
-        let mut all = recurrent_samples::samples(3, 1, &["Sigmoid", "Relu"]);
+        let plain = recurrent_samples::samples(3, 1, &["Sigmoid", "Relu"]);
+        let mut all = [plain, recurrent_samples::of_all_activations(3, 1, 2)].concat();
         let mut reset_last = all.clone();
         for sample in &mut reset_last {
             sample.attributes.push(("linear_before_reset", 1.into()));
@@ -33,9 +35,9 @@ const USUAL: [Activation; 2] = [Activation::Sigmoid, Activation::Tanh];
 
 /// The gates of all steps, `[T · B, H]` each.
 struct Gates {
-    z: ValueId,
-    r: ValueId,
-    n: ValueId,
+    z: Gate,
+    r: Gate,
+    n: Gate,
     /// What the candidate's part of the state is before r, where r comes behind the product.
     behind: Option<ValueId>,
     /// r · h, where it comes before.
@@ -65,24 +67,23 @@ fn gates(graph: &mut Graph, sizes: &Sizes, direction: &Direction, is_behind: boo
         let both = recurrences::affine(graph, direction.before, w, bias)?;
         recurrences::apart(graph, both, 2)?
     };
-    let mut open = [of_input[0], of_input[1]];
-    for (at, gates) in open.iter_mut().enumerate() {
-        *gates = graph.plus(*gates, of_state[at])?;
-        *gates = gate.of(graph, *gates)?;
-    }
-    let [z, r] = open;
+    let [z, r] = [0, 1].map(|at| {
+        let open = graph.plus(of_input[at], of_state[at])?;
+        Gate::of(graph, gate, direction.clip, open)
+    });
+    let (z, r) = (z?, r?);
     let (mut behind, mut reset) = (None, None);
     let part = if is_behind {
         behind = Some(of_state[2]);
-        graph.times(r, of_state[2])?
+        graph.times(r.y, of_state[2])?
     } else {
-        let own = graph.times(r, direction.before)?;
+        let own = graph.times(r.y, direction.before)?;
         reset = Some(own);
         let (w, bias) = (rows(graph, direction.r, 2, 1, sizes)?, biases(graph, direction, 2, 1, sizes)?);
         recurrences::affine(graph, own, w, bias)?
     };
     let n = graph.plus(of_input[2], part)?;
-    let n = candidate.of(graph, n)?;
+    let n = Gate::of(graph, candidate, direction.clip, n)?;
     Ok(Gates { z, r, n, behind, reset })
 }
 
@@ -109,24 +110,24 @@ fn through(
     direction: &Direction,
     gates: &Gates,
 ) -> Result<DirectionGradients, CompilerError> {
-    let [gate, candidate] = [0, 1].map(|at| direction.activations[at]);
     let Gates { z, r, n, .. } = *gates;
+    let flat = |_: &mut Graph, value: ValueId| -> Result<ValueId, CompilerError> { Ok(value) };
     // what dh is multiplied by for the gradient of each gate
-    let difference = graph.minus(direction.before, n)?;
-    let slope = gate.slope(graph, z)?;
+    let difference = graph.minus(direction.before, n.y)?;
+    let slope = z.slope(graph, flat)?;
     let of_z = graph.times(difference, slope)?;
-    let rest = recurrences::one_minus(graph, z)?;
-    let slope = candidate.slope(graph, n)?;
+    let rest = one_minus(graph, z.y)?;
+    let slope = n.slope(graph, flat)?;
     let of_n = graph.times(rest, slope)?;
-    let slope_of_r = gate.slope(graph, r)?;
+    let slope_of_r = r.slope(graph, flat)?;
     let sequence = |graph: &mut Graph, flat: ValueId| sizes.sequence(graph, flat, &sizes.hidden);
-    let kept = sequence(graph, z)?;
+    let kept = sequence(graph, z.y)?;
     let kept = direction.kept(graph, kept)?;
     match (gates.behind, gates.reset) {
         (Some(behind), _) => {
             let of_r = graph.times(behind, slope_of_r)?;
             let of_r = graph.times(of_n, of_r)?;
-            let of_part = graph.times(of_n, r)?;
+            let of_part = graph.times(of_n, r.y)?;
             let factors = graph.concat(&[of_z, of_r, of_part], 1)?;
             let factors = sizes.sequence(graph, factors, &(&sizes.hidden * 3))?;
             let factors = direction.held(graph, factors)?;
@@ -147,7 +148,13 @@ fn through(
             let wide = &sizes.hidden * 3;
             let of_input = sizes.flat(graph, of_input, &wide)?;
             let of_state = sizes.flat(graph, made[2], &wide)?;
-            Ok(DirectionGradients { of_input, of_state: Some(of_state), of_r: None, of_first: vec![made[0]] })
+            Ok(DirectionGradients {
+                of_input,
+                of_state: Some(of_state),
+                of_r: None,
+                of_first: vec![made[0]],
+                of_peepholes: None,
+            })
         }
         (None, reset) => {
             let reset = reset.unwrap_or(direction.before);
@@ -157,7 +164,7 @@ fn through(
                 let factor = sequence(graph, factor)?;
                 sequences.push(direction.held(graph, factor)?);
             }
-            let r = sequence(graph, r)?;
+            let r = sequence(graph, r.y)?;
             sequences.extend([kept, r]);
             let outer = vec![rows(graph, direction.r, 0, 2, sizes)?, rows(graph, direction.r, 2, 1, sizes)?];
             let steps = direction.steps_back(graph, &sequences, outer)?;
@@ -183,7 +190,13 @@ fn through(
             let of_gates = recurrences::product_of_turned(graph, both, direction.before)?;
             let of_candidate = recurrences::product_of_turned(graph, columns[2], reset)?;
             let of_r = graph.concat(&[of_gates, of_candidate], 0)?;
-            Ok(DirectionGradients { of_input, of_state: None, of_r: Some(of_r), of_first: vec![made[0]] })
+            Ok(DirectionGradients {
+                of_input,
+                of_state: None,
+                of_r: Some(of_r),
+                of_first: vec![made[0]],
+                of_peepholes: None,
+            })
         }
     }
 }

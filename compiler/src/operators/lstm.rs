@@ -1,11 +1,13 @@
-use super::recurrences::{self, Activation, Direction, DirectionGradients, Layer, Sizes};
+use super::recurrences::{self, Direction, DirectionGradients, Layer, PEEPHOLES, Sizes};
+use super::recurrent_gates::{Activation, Gate, one_minus};
 use super::{Gradient, Operator, recurrent_samples};
 use crate::CompilerError;
 use crate::backward::Backward;
 use crate::graph::{Graph, Step, Steps, ValueId};
 
 /// `LSTM`: for each step t, with the gates i, o, f and g of x_t · Wᵀ + h_{t−1} · Rᵀ + biases,
-/// c_t = f · c_{t−1} + i · g and h_t = o · tanh c_t.
+/// c_t = f · c_{t−1} + i · g and h_t = o · tanh c_t. With peepholes P, i and f see P · c_{t−1} too, and o sees P · c_t; with
+/// `input_forget` f is 1 − i; a `clip` bounds what the gates are of, and not the cell, as in ONNX Runtime.
 ///
 /// The gates of all steps are computed again at once, the cell states one after another. Then, from the last step to the
 /// first, dc += dh · o · (1 − tanh² c), the gradients of the gates, dh = dgates · R and dc = dc · f; those of W, R and the
@@ -14,53 +16,89 @@ pub(super) const OPERATOR: Operator = Operator {
     domain: "",
     name: "LSTM",
     opsets: 13..=25,
-    weights: &[1, 2, 3],
+    weights: &[1, 2, 3, PEEPHOLES],
     types: |rule| recurrences::types(rule, 4, 2),
     fold: None,
     gradient: Gradient::Defined(gradient),
-    samples: || recurrent_samples::samples(4, 2, &["Tanh", "Sigmoid", "Relu"]),
+    samples: || {
+        let plain = recurrent_samples::samples(4, 2, &["Tanh", "Sigmoid", "Relu"]);
+        [plain, recurrent_samples::of_all_activations(4, 2, 3), recurrent_samples::of_seen_cells()].concat()
+    },
 };
 
 const USUAL: [Activation; 3] = [Activation::Sigmoid, Activation::Tanh, Activation::Tanh];
 
 fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
-    if b.node.input(7).is_some() || b.node.int("input_forget").unwrap_or(0) != 0 {
-        return Err(b.no_gradient("its gates see the cell (P), or one is what another leaves (input_forget)"));
-    }
+    let form = Form { is_coupled: b.node.int("input_forget").unwrap_or(0) != 0, wants_peepholes: b.wants(PEEPHOLES) };
     let layer = Layer::of(b, 2, &USUAL)?;
     let mut found = Vec::new();
     for direction in &layer.directions {
-        found.push(through(b.graph, &layer.sizes, direction)?);
+        found.push(through(b.graph, &layer.sizes, direction, form)?);
     }
     layer.give(b, 4, &found)
 }
 
+#[derive(Clone, Copy)]
+struct Form {
+    /// Whether f is 1 − i.
+    is_coupled: bool,
+    wants_peepholes: bool,
+}
+
+/// The gates and cells of all steps, `[T, B, H]` each.
+struct Gates {
+    i: Gate,
+    o: Gate,
+    /// None where it is 1 − i.
+    f: Option<Gate>,
+    g: Gate,
+    /// What of the cell is kept: f.
+    kept: ValueId,
+    /// The cell before and after each step.
+    cells: [ValueId; 2],
+}
+
 /// The way back through one direction.
-fn through(graph: &mut Graph, sizes: &Sizes, direction: &Direction) -> Result<DirectionGradients, CompilerError> {
-    let [gate, candidate, cell] = [0, 1, 2].map(|at| direction.activations[at]);
-    let (of_input, of_state) = (direction.gates_of_input(graph)?, direction.gates_of_state(graph)?);
-    let gates = graph.plus(of_input, of_state)?;
-    let gates = recurrences::apart(graph, gates, 4)?;
-    let mut open = Vec::new();
-    for (gates, activation) in gates.into_iter().zip([gate, gate, gate, candidate]) {
-        let y = activation.of(graph, gates)?;
-        open.push((sizes.sequence(graph, y, &sizes.hidden)?, activation));
-    }
-    let [i, o, f, g] = [0, 1, 2, 3].map(|at| open[at].0);
-    let kept = direction.kept(graph, f)?;
-    let [before, after] = cells(graph, direction, kept, (i, g))?;
+fn through(
+    graph: &mut Graph,
+    sizes: &Sizes,
+    direction: &Direction,
+    form: Form,
+) -> Result<DirectionGradients, CompilerError> {
+    let gates = match direction.peepholes {
+        None => gates(graph, sizes, direction, form)?,
+        Some(peepholes) => gates_of_cells(graph, sizes, direction, form, peepholes)?,
+    };
+    let Gates { i, o, f, g, mut kept, cells: [before, after] } = gates;
+    let cell = direction.activations[2];
     let bent = cell.of(graph, after)?;
+    let shaped = |graph: &mut Graph, flat: ValueId| sizes.sequence(graph, flat, &sizes.hidden);
+    let of_i = if form.is_coupled { graph.minus(g.y, before)? } else { g.y };
     let mut factors = Vec::new();
-    for (beside, (y, activation)) in [g, bent, before, i].into_iter().zip(open) {
-        let slope = activation.slope(graph, y)?;
-        factors.push(graph.times(beside, slope)?);
+    for (beside, gate) in [(of_i, Some(i)), (bent, Some(o)), (before, f), (i.y, Some(g))] {
+        factors.push(match gate {
+            Some(gate) => {
+                let slope = gate.slope(graph, shaped)?;
+                graph.times(beside, slope)?
+            }
+            None => graph.zeros(&[&sizes.steps, &sizes.batch, &sizes.hidden])?,
+        });
     }
-    let factors = graph.concat(&factors, 2)?;
-    let factors = direction.held(graph, factors)?;
-    let of_cell = cell.slope(graph, bent)?;
-    let of_cell = graph.times(o, of_cell)?;
+    let all = graph.concat(&factors, 2)?;
+    let all = direction.held(graph, all)?;
+    let of_cell = cell.slope(graph, bent, |_| Ok(after))?;
+    let mut of_cell = graph.times(o.y, of_cell)?;
+    if let Some([by_i, by_o, by_f]) = direction.peepholes {
+        let through_o = graph.times(factors[1], by_o)?;
+        of_cell = graph.plus(of_cell, through_o)?;
+        for (factor, by) in [(factors[0], by_i), (factors[2], by_f)] {
+            let through = graph.times(factor, by)?;
+            kept = graph.plus(kept, through)?;
+        }
+        kept = direction.kept(graph, kept)?;
+    }
     let of_cell = direction.held(graph, of_cell)?;
-    let mut steps = direction.steps_back(graph, &[factors, of_cell, kept], vec![direction.r])?;
+    let mut steps = direction.steps_back(graph, &[all, of_cell, kept], vec![direction.r])?;
     steps.sequences.extend(direction.held.map(|held| held.behind));
     // states 0 and 1 are the gradients of h and c
     let made = graph.scan(&steps, |step, given| {
@@ -74,28 +112,156 @@ fn through(graph: &mut Graph, sizes: &Sizes, direction: &Direction) -> Result<Di
         Ok(Step { states: vec![before, dc], entries: vec![gates] })
     })?;
     let gates = sizes.flat(graph, made[2], &(&sizes.hidden * 4))?;
-    Ok(DirectionGradients { of_input: gates, of_state: None, of_r: None, of_first: made[..2].to_vec() })
+    let of_peepholes =
+        if form.wants_peepholes { Some(of_peepholes(graph, sizes, gates, [before, after])?) } else { None };
+    Ok(DirectionGradients { of_input: gates, of_state: None, of_r: None, of_first: made[..2].to_vec(), of_peepholes })
 }
 
-/// The cell states before and after each step.
+/// Gates that see no cell: all at once, and then the cells.
+fn gates(graph: &mut Graph, sizes: &Sizes, direction: &Direction, form: Form) -> Result<Gates, CompilerError> {
+    let open = open(graph, direction)?;
+    let [gate, candidate] = [0, 1].map(|at| direction.activations[at]);
+    let i = gate_of(graph, sizes, direction, gate, open[0])?;
+    let o = gate_of(graph, sizes, direction, gate, open[1])?;
+    let f = match form.is_coupled {
+        true => None,
+        false => Some(gate_of(graph, sizes, direction, gate, open[2])?),
+    };
+    let g = gate_of(graph, sizes, direction, candidate, open[3])?;
+    let kept = kept(graph, i, f)?;
+    let kept = direction.kept(graph, kept)?;
+    let added = graph.times(i.y, g.y)?;
+    let added = direction.held(graph, added)?;
+    let cells = cells(graph, direction, &[kept, added], &[], |step, given| {
+        let kept = step.times(given[0], given[1])?;
+        step.plus(kept, given[2])
+    })?;
+    Ok(Gates { i, o, f, g, kept, cells })
+}
+
+/// Gates that see the cell: the cells one after another, and then the gates of all steps.
+fn gates_of_cells(
+    graph: &mut Graph,
+    sizes: &Sizes,
+    direction: &Direction,
+    form: Form,
+    peepholes: [ValueId; 3],
+) -> Result<Gates, CompilerError> {
+    let open = open(graph, direction)?;
+    let [gate, candidate] = [0, 1].map(|at| direction.activations[at]);
+    let g = gate_of(graph, sizes, direction, candidate, open[3])?;
+    let mut sequences = vec![g.y];
+    for at in [0, 2] {
+        sequences.push(sizes.sequence(graph, open[at], &sizes.hidden)?);
+    }
+    sequences.extend(direction.held.iter().flat_map(|held| [held.steps, held.behind]));
+    let [by_i, by_o, by_f] = peepholes;
+    let cells = cells(graph, direction, &sequences, &[by_i, by_f], |step, given| {
+        let (cell, g) = (given[0], given[1]);
+        let [by_i, by_f] = [2, 1].map(|from_end| given[given.len() - from_end]);
+        let i = seeing(step, given[2], cell, by_i)?;
+        let i = Gate::of(step, gate, direction.clip, i)?;
+        let f = match form.is_coupled {
+            true => None,
+            false => {
+                let f = seeing(step, given[3], cell, by_f)?;
+                Some(Gate::of(step, gate, direction.clip, f)?)
+            }
+        };
+        let f = kept(step, i, f)?;
+        let kept = step.times(f, cell)?;
+        let added = step.times(i.y, g)?;
+        let after = step.plus(kept, added)?;
+        if direction.held.is_none() {
+            return Ok(after);
+        }
+        let after = step.times(after, given[4])?;
+        let passed = step.times(cell, given[5])?;
+        step.plus(after, passed)
+    })?;
+    let [before, after] = cells.map(|cell| sizes.flat(graph, cell, &sizes.hidden));
+    let (before, after) = (before?, after?);
+    let mut seen = |at: usize, cell: ValueId, by: ValueId| -> Result<Gate, CompilerError> {
+        let open = seeing(graph, open[at], cell, by)?;
+        gate_of(graph, sizes, direction, gate, open)
+    };
+    let i = seen(0, before, by_i)?;
+    let o = seen(1, after, by_o)?;
+    let f = if form.is_coupled { None } else { Some(seen(2, before, by_f)?) };
+    let kept = kept(graph, i, f)?;
+    Ok(Gates { i, o, f, g, kept, cells })
+}
+
+/// What the gates i, o, f and g are of without the cell, `[T · B, H]` each.
+fn open(graph: &mut Graph, direction: &Direction) -> Result<Vec<ValueId>, CompilerError> {
+    let (of_input, of_state) = (direction.gates_of_input(graph)?, direction.gates_of_state(graph)?);
+    let gates = graph.plus(of_input, of_state)?;
+    recurrences::apart(graph, gates, 4)
+}
+
+/// The gate of what is `[T · B, H]`, whose result is `[T, B, H]`.
+fn gate_of(
+    graph: &mut Graph,
+    sizes: &Sizes,
+    direction: &Direction,
+    activation: Activation,
+    open: ValueId,
+) -> Result<Gate, CompilerError> {
+    let mut gate = Gate::of(graph, activation, direction.clip, open)?;
+    gate.y = sizes.sequence(graph, gate.y, &sizes.hidden)?;
+    Ok(gate)
+}
+
+/// What a gate is of that sees the cell.
+fn seeing(graph: &mut Graph, open: ValueId, cell: ValueId, by: ValueId) -> Result<ValueId, CompilerError> {
+    let seen = graph.times(cell, by)?;
+    graph.plus(open, seen)
+}
+
+/// What of the cell is kept: f, or what i leaves.
+fn kept(graph: &mut Graph, i: Gate, f: Option<Gate>) -> Result<ValueId, CompilerError> {
+    match f {
+        Some(f) => Ok(f.y),
+        None => one_minus(graph, i.y),
+    }
+}
+
+/// The cell states before and after each step. `next` makes the one after of the one before, the entries of `sequences` and
+/// `outer`.
 fn cells(
     graph: &mut Graph,
     direction: &Direction,
-    kept: ValueId,
-    (i, g): (ValueId, ValueId),
+    sequences: &[ValueId],
+    outer: &[ValueId],
+    next: impl FnOnce(&mut Graph, &[ValueId]) -> Result<ValueId, CompilerError>,
 ) -> Result<[ValueId; 2], CompilerError> {
-    let added = graph.times(i, g)?;
-    let added = direction.held(graph, added)?;
     let steps = Steps {
         states: vec![direction.first[1]],
-        sequences: vec![kept, added],
-        outer: Vec::new(),
+        sequences: sequences.to_vec(),
+        outer: outer.to_vec(),
         from_last: direction.is_reverse,
     };
     let made = graph.scan(&steps, |step, given| {
-        let kept = step.times(given[0], given[1])?;
-        let after = step.plus(kept, given[2])?;
+        let after = next(step, given)?;
         Ok(Step { states: vec![after], entries: vec![given[0], after] })
     })?;
     Ok([made[1], made[2]])
+}
+
+/// The gradient of P `[1, 3 · H]`, of those of the gates `[T · B, 4 · H]`.
+fn of_peepholes(
+    graph: &mut Graph,
+    sizes: &Sizes,
+    gates: ValueId,
+    cells: [ValueId; 2],
+) -> Result<ValueId, CompilerError> {
+    let gates = recurrences::apart(graph, gates, 4)?;
+    let [before, after] = cells.map(|cell| sizes.flat(graph, cell, &sizes.hidden));
+    let (before, after) = (before?, after?);
+    let mut parts = Vec::new();
+    for (gate, cell) in gates.into_iter().zip([before, after, before]) {
+        let product = graph.times(gate, cell)?;
+        parts.push(graph.reduce_sum(product, &[0], true)?);
+    }
+    graph.concat(&parts, 1)
 }

@@ -1,6 +1,6 @@
-use super::{Gradient, Operator, Sample, extremes, fixed_integers, varied};
+use super::{Gradient, Operator, Sample, extremes, fixed_integers, varied, varied_in};
 
-/// `Max`: the largest of the inputs, broadcast. dy goes to the input that is larger; gradients of one or two inputs.
+/// `Max`: the largest of the inputs, broadcast. dy goes to the input that is larger; of several alike, to one.
 pub(super) const OPERATOR: Operator = Operator {
     domain: "",
     name: "Max",
@@ -14,6 +14,7 @@ pub(super) const OPERATOR: Operator = Operator {
             Sample::new("same shape", vec![varied(&[3, 4]), varied(&[3, 4])], vec![]),
             Sample::new("second repeats", vec![varied(&[3, 4]), varied(&[4])], vec![]),
             Sample::new("first repeats", vec![varied(&[1]), varied(&[3, 4])], vec![]),
+            Sample::new("three inputs", vec![varied(&[3, 4]), varied(&[4]), varied_in(&[3, 1], -0.9, 0.7)], vec![]),
             Sample::new("one input", vec![varied(&[3])], vec![]),
             Sample::new("integers", vec![fixed_integers(&[-7, 8, 9]), fixed_integers(&[8])], vec![]),
         ]

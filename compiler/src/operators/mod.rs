@@ -270,8 +270,8 @@ use rules::elementwise::{
 use rules::{
     attention as attention_rules, axes, blocks, bodies, convolutions, element_types, extremes, folding,
     fused_activations, gelu as gelu_rules, generated, normalizations, packed_rows, picked_losses, power_sums,
-    quantized, recurrences, recurrent_samples, reductions, resizing, sampling, scatters, shape_floats, texts, trees,
-    windows,
+    quantized, recurrences, recurrent_gates, recurrent_samples, reductions, resizing, sampling, scatters, shape_floats,
+    texts, trees, windows,
 };
 pub use samples::{
     Sample, SampleInput, fixed_floats, fixed_integer, fixed_integers, fixed_integers_of, fixed_truths, varied,

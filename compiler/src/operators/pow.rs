@@ -1,9 +1,9 @@
-use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, shape_floats, varied, varied_in};
+use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, fixed_floats, shape_floats, varied, varied_in};
 use crate::CompilerError;
 use crate::backward::Backward;
 use crate::graph::{Constant, TensorType};
 
-/// `Pow`: y = xᵉ, broadcast; the exponent is constant. dx = dy · e · xᵉ⁻¹.
+/// `Pow`: y = xᵉ, broadcast. dx = dy · e · xᵉ⁻¹; de = dy · y · ln x, 0 where x is 0.
 pub(super) const OPERATOR: Operator = Operator {
     domain: "",
     name: "Pow",
@@ -21,6 +21,9 @@ pub(super) const OPERATOR: Operator = Operator {
             Sample::new("cube", vec![varied(&[2, 3]), exponent(3.0)], vec![]),
             Sample::new("root", vec![varied_in(&[2, 3], 0.5, 3.0), exponent(0.5)], vec![]),
             Sample::new("whole exponent", vec![varied(&[2, 3]), whole], vec![]),
+            Sample::new("a power of two", vec![SampleInput::Fixed(Constant::f32([], &[2.0])), varied(&[2, 3])], vec![]),
+            Sample::new("both change", vec![varied_in(&[2, 3], 0.5, 3.0), varied_in(&[3], -1.5, 2.5)], vec![]),
+            Sample::new("powers of zero", vec![fixed_floats(&[2], &[0.0, 3.0]), varied_in(&[2], 0.5, 1.5)], vec![]),
             Sample::new("an exponent a column", vec![varied_in(&[2, 3], 0.5, 3.0), several], vec![]),
         ]
     },
@@ -41,10 +44,19 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
 }
 
 fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
-    if b.wants(1) {
-        return Err(b.no_gradient("the exponent is computed from what is trained"));
-    }
     let (x, exponent, dy) = (b.input(0)?, b.input(1)?, b.dy()?);
+    if b.wants(1) {
+        let [zero, one] = [0.0, 1.0].map(|value| b.graph.scalar(value));
+        let is_zero = b.graph.add("Equal", &[x, zero], &[])?;
+        let size = b.graph.add("Where", &[is_zero, one, x], &[])?;
+        let logarithm = b.graph.add("Log", &[size], &[])?;
+        let slope = b.graph.times(b.output(0)?, logarithm)?;
+        let gradient = b.graph.times(dy, slope)?;
+        b.give(1, gradient)?;
+    }
+    if !b.wants(0) {
+        return Ok(());
+    }
     let exponent = if b.input_type(1)?.dtype == b.input_type(0)?.dtype {
         exponent
     } else {

@@ -1,12 +1,13 @@
 use super::{
     Gradient, Operator, Sample, TypeRuleInput, fixed_integers, fixed_integers_of, folding, same_as_first, scatters,
-    varied,
+    varied, varied_in,
 };
 use crate::CompilerError;
 use crate::graph::{Known, Length};
 
-/// `ScatterElements`: a copy of the data with elements replaced, or added to, at indices on an axis. The data's gradient: dy,
-/// zero where it was replaced; the updates': dy at the indices.
+/// `ScatterElements`: a copy of the data with elements replaced, added to, or compared, at indices on an axis. The data's
+/// gradient: dy, zero where it was replaced; the updates': dy at the indices. Of the largest or smallest, dy goes to those that are it,
+/// in equal parts. Products have no gradient.
 pub(super) const OPERATOR: Operator = Operator {
     domain: "",
     name: "ScatterElements",
@@ -19,6 +20,10 @@ pub(super) const OPERATOR: Operator = Operator {
         let indices = || fixed_integers_of(&[2, 3], &[3, 0, 1, 1, 1, -1]);
         let added = || vec![("reduction", "add".into())];
         let twice = fixed_integers_of(&[2, 3], &[1, 0, 1, 1, 0, 1]);
+        let compared = || {
+            let twice = fixed_integers_of(&[2, 3], &[1, 0, 1, 1, 0, 3]);
+            vec![varied(&[4, 3]), twice, varied_in(&[2, 3], -0.9, 0.7)]
+        };
         let integers = vec![fixed_integers(&[1, 2, 3]), fixed_integers(&[-1, 0]), fixed_integers(&[7, 8])];
         vec![
             Sample::new("replaced", vec![varied(&[4, 3]), indices(), varied(&[2, 3])], vec![]),
@@ -29,6 +34,8 @@ pub(super) const OPERATOR: Operator = Operator {
             ),
             Sample::new("added", vec![varied(&[4, 3]), indices(), varied(&[2, 3])], added()).since(16),
             Sample::new("added twice", vec![varied(&[4, 3]), twice, varied(&[2, 3])], added()).since(16),
+            Sample::new("the largest", compared(), vec![("reduction", "max".into())]).since(18),
+            Sample::new("the smallest", compared(), vec![("reduction", "min".into())]).since(18),
             Sample::new("integers", integers, vec![]),
         ]
     },

@@ -1,12 +1,13 @@
 use super::{
     Gradient, Operator, Sample, TypeRuleInput, fixed_integers, fixed_integers_of, folding, same_as_first, scatters,
-    varied,
+    varied, varied_in,
 };
 use crate::CompilerError;
 use crate::graph::{Known, Length};
 
-/// `ScatterND`: a copy of the data with slices replaced, or added to, at places that rows of indices name. The data's gradient:
-/// dy, zero where it was replaced; the updates': dy at the places.
+/// `ScatterND`: a copy of the data with slices replaced, added to, or compared, at places that rows of indices name. The data's
+/// gradient: dy, zero where it was replaced; the updates': dy at the places. Of the largest or smallest, dy goes to those that are it,
+/// in equal parts. Products have no gradient.
 pub(super) const OPERATOR: Operator = Operator {
     domain: "",
     name: "ScatterND",
@@ -20,12 +21,15 @@ pub(super) const OPERATOR: Operator = Operator {
         let added = || vec![("reduction", "add".into())];
         let pairs = fixed_integers_of(&[3, 2], &[0, 1, 2, -1, 3, 0]);
         let twice = fixed_integers_of(&[2, 1], &[1, 1]);
+        let compared = || vec![varied(&[4, 3]), fixed_integers_of(&[2, 1], &[1, 1]), varied_in(&[2, 3], -0.9, 0.7)];
         let integers = vec![fixed_integers(&[1, 2, 3]), fixed_integers_of(&[2, 1], &[-1, 0]), fixed_integers(&[7, 8])];
         vec![
             Sample::new("replaced", vec![varied(&[4, 3]), indices(), varied(&[2, 3])], vec![]),
             Sample::new("elements", vec![varied(&[4, 3]), pairs, varied(&[3])], vec![]),
             Sample::new("added", vec![varied(&[4, 3]), indices(), varied(&[2, 3])], added()).since(16),
             Sample::new("added twice", vec![varied(&[4, 3]), twice, varied(&[2, 3])], added()).since(16),
+            Sample::new("the largest", compared(), vec![("reduction", "max".into())]).since(18),
+            Sample::new("the smallest", compared(), vec![("reduction", "min".into())]).since(18),
             Sample::new("integers", integers, vec![]),
         ]
     },

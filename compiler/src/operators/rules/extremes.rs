@@ -3,7 +3,7 @@
 use super::{element_types, folding};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{ElementType, Known, Length, TensorType};
+use crate::graph::{ElementType, Known, Length, TensorType, ValueId};
 use crate::operators::TypeRuleInput;
 
 /// The shape that all inputs broadcast to.
@@ -39,13 +39,13 @@ pub(crate) fn fold(
     }
 }
 
-/// dy goes to the input that wins by `wins` (`Greater` or `Less`), for one or two inputs.
+/// dy goes to the input that wins by `wins` (`Greater` or `Less`).
 pub(crate) fn gradient(b: &mut Backward<'_>, wins: &str) -> Result<(), CompilerError> {
     let dy = b.dy()?;
     match b.node.inputs.len() {
         1 => return b.give(0, dy),
         2 => {}
-        _ => return Err(b.no_gradient("more than two inputs")),
+        _ => return gradient_of_several(b, dy),
     }
     let (first, second) = (b.input(0)?, b.input(1)?);
     // where both are equal the gradient goes to one of them only: to neither bound of a clipped value
@@ -65,6 +65,33 @@ pub(crate) fn gradient(b: &mut Backward<'_>, wins: &str) -> Result<(), CompilerE
         let gate = b.graph.cast(second_wins, ElementType::F32)?;
         let gradient = b.graph.times(dy, gate)?;
         b.give(1, gradient)?;
+    }
+    Ok(())
+}
+
+/// dy goes to the first of the inputs that is what was found.
+fn gradient_of_several(b: &mut Backward<'_>, dy: ValueId) -> Result<(), CompilerError> {
+    let y = b.output(0)?;
+    let mut before = None;
+    for index in 0..b.node.inputs.len() {
+        let input = b.input(index)?;
+        let is_found = b.graph.add("Equal", &[input, y], &[])?;
+        if b.wants(index) {
+            let own = match before {
+                Some(before) => {
+                    let is_first = b.graph.add("Not", &[before], &[])?;
+                    b.graph.add("And", &[is_found, is_first], &[])?
+                }
+                None => is_found,
+            };
+            let gate = b.graph.cast(own, ElementType::F32)?;
+            let gradient = b.graph.times(dy, gate)?;
+            b.give(index, gradient)?;
+        }
+        before = Some(match before {
+            Some(before) => b.graph.add("Or", &[before, is_found], &[])?,
+            None => is_found,
+        });
     }
     Ok(())
 }

@@ -4,6 +4,38 @@ use crate::CompilerError;
 use crate::backward::Expansion;
 use crate::graph::{Attribute, Node, ValueId};
 
+/// Activations that have no more than these attributes.
+const ACTIVATIONS: [(&str, &[&str]); 12] = [
+    ("Elu", &["alpha"]),
+    ("HardSigmoid", &["alpha", "beta"]),
+    ("LeakyRelu", &["alpha"]),
+    ("LogSoftmax", &["axis"]),
+    ("Relu", &[]),
+    ("Selu", &["alpha", "gamma"]),
+    ("Sigmoid", &[]),
+    ("Softmax", &["axis"]),
+    ("Softplus", &[]),
+    ("Softsign", &[]),
+    ("Tanh", &[]),
+    ("ThresholdedRelu", &["alpha"]),
+];
+
+/// The activation that a node names, whose attributes are the node's that begin with `activation_`; x as it is where it names none.
+pub(crate) fn named(node: &mut Expansion<'_>, x: ValueId) -> Result<ValueId, CompilerError> {
+    let name = node.node.string("activation").unwrap_or_default().to_owned();
+    if name.is_empty() {
+        return Ok(x);
+    }
+    let Some((name, attributes)) = ACTIVATIONS.into_iter().find(|(known, _)| *known == name) else {
+        return Err(node.no_gradient(format!("its activation {} is not known", millstream_schemas::shown(&name))));
+    };
+    let given = |attribute: &&'static str| {
+        Some((*attribute, node.node.attributes.get(&format!("activation_{attribute}"))?.clone()))
+    };
+    let attributes: Vec<(&str, Attribute)> = attributes.iter().filter_map(given).collect();
+    node.graph.add(name, &[x], &attributes)
+}
+
 /// The attributes of a node but those of its activation.
 pub(crate) fn attributes_before(node: &Node) -> Vec<(String, Attribute)> {
     let own = node.attributes.iter().filter(|(name, _)| !name.starts_with("activation"));

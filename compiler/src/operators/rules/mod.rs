@@ -22,6 +22,7 @@ pub(crate) mod picked_losses;
 pub(crate) mod power_sums;
 pub(crate) mod quantized;
 pub(crate) mod recurrences;
+pub(crate) mod recurrent_gates;
 pub(crate) mod recurrent_samples;
 pub(crate) mod reductions;
 pub(crate) mod resizing;

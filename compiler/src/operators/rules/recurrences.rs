@@ -4,6 +4,7 @@
 //! ONNX Runtime's layer hands out its hidden states and keeps its gates, so a gradient computes them again: for all steps at
 //! once, since the state before each step is known. Only what flows from step to step goes step by step.
 
+use super::recurrent_gates::{Activation, one_minus};
 use crate::CompilerError;
 use crate::backward::Backward;
 use crate::graph::{Attribute, ElementType, Graph, Length, Node, Steps, TensorType, ValueId};
@@ -11,62 +12,8 @@ use crate::operators::TypeRuleInput;
 
 type Emitted = Result<ValueId, CompilerError>;
 
-/// An activation, and its slope at the result y.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Activation {
-    /// y = 1 / (1 + e⁻ˣ); y · (1 − y).
-    Sigmoid,
-    /// y = tanh x; 1 − y².
-    Tanh,
-    /// y = max(0, x); 1 where y > 0.
-    Relu,
-}
-
-impl Activation {
-    fn named(name: &str) -> Option<Self> {
-        match name.to_ascii_lowercase().as_str() {
-            "sigmoid" => Some(Self::Sigmoid),
-            "tanh" => Some(Self::Tanh),
-            "relu" => Some(Self::Relu),
-            _ => None,
-        }
-    }
-
-    /// y of x.
-    pub(crate) fn of(self, graph: &mut Graph, x: ValueId) -> Emitted {
-        let operator = match self {
-            Self::Sigmoid => "Sigmoid",
-            Self::Tanh => "Tanh",
-            Self::Relu => "Relu",
-        };
-        graph.add(operator, &[x], &[])
-    }
-
-    /// The slope at y.
-    pub(crate) fn slope(self, graph: &mut Graph, y: ValueId) -> Emitted {
-        match self {
-            Self::Sigmoid => {
-                let square = graph.times(y, y)?;
-                graph.minus(y, square)
-            }
-            Self::Tanh => {
-                let square = graph.times(y, y)?;
-                one_minus(graph, square)
-            }
-            Self::Relu => {
-                let zero = graph.scalar(0.0);
-                let is_open = graph.add("Greater", &[y, zero], &[])?;
-                graph.cast(is_open, ElementType::F32)
-            }
-        }
-    }
-}
-
-/// 1 − x.
-pub(crate) fn one_minus(graph: &mut Graph, x: ValueId) -> Emitted {
-    let one = graph.scalar(1.0);
-    graph.minus(one, x)
-}
+/// The input of `LSTM` by which gates see the cell.
+pub(crate) const PEEPHOLES: usize = 7;
 
 /// Whether each direction of a layer runs from the last step to the first.
 fn directions(node: &Node) -> Result<&'static [bool], String> {
@@ -83,6 +30,15 @@ fn directions(node: &Node) -> Result<&'static [bool], String> {
 pub(crate) fn types(rule: &TypeRuleInput<'_>, gates: usize, states: usize) -> Result<Vec<TensorType>, CompilerError> {
     if rule.node.int("layout").unwrap_or(0) != 0 {
         return Err(rule.error("its layout is 1, rows first, which ONNX Runtime does not run; export it with layout 0"));
+    }
+    // RNN takes a negative one for none, and has one gate
+    if let Some(clip) = rule.node.float("clip")
+        && gates > 1
+        && (clip.is_nan() || clip <= 0.0)
+    {
+        return Err(
+            rule.error(format!("its clip is {clip}, and ONNX Runtime wants more than 0; export it without clip"))
+        );
     }
     let count = directions(rule.node).map_err(|message| rule.error(message))?.len() as i64;
     let (x, w, r) = (rule.input(0)?, rule.input(1)?, rule.input(2)?);
@@ -104,9 +60,12 @@ pub(crate) fn types(rule: &TypeRuleInput<'_>, gates: usize, states: usize) -> Re
     fits(4, std::slice::from_ref(batch))?;
     let state = [count.clone(), batch.clone(), hidden.clone()];
     (5..5 + states).try_for_each(|index| fits(index, &state))?;
-    if let Some(stated) = rule.node.int("hidden_size")
-        && hidden.as_number().is_some_and(|hidden| hidden != stated)
-    {
+    if states == 2 {
+        fits(PEEPHOLES, &[count.clone(), hidden * 3])?;
+    }
+    let stated = rule.node.int("hidden_size");
+    let stated = stated.ok_or_else(|| rule.error("no attribute `hidden_size`, which ONNX Runtime wants"))?;
+    if hidden.as_number().is_some_and(|hidden| hidden != stated) {
         return Err(rule.error(format!("hidden_size is {stated} and the recurrent weights are {r}")));
     }
     let y = TensorType::new(w.dtype, [steps, &count, batch, hidden]);
@@ -124,6 +83,8 @@ pub(crate) struct Direction {
     pub(crate) is_reverse: bool,
     /// Its activations, in the order of the operator.
     pub(crate) activations: Vec<Activation>,
+    /// What the gates are clipped to in front of their activations, 0 or more.
+    pub(crate) clip: Option<f32>,
     /// x `[T · B, I]`.
     x: ValueId,
     /// W `[G · H, I]`.
@@ -132,6 +93,8 @@ pub(crate) struct Direction {
     pub(crate) r: ValueId,
     /// Its biases, both `[G · H]`: beside W and beside R.
     pub(crate) biases: Option<[ValueId; 2]>,
+    /// What the gates i, o and f of an `LSTM` see the cell by, `[H]` each.
+    pub(crate) peepholes: Option<[ValueId; 3]>,
     /// The hidden state before each step, `[T · B, H]`.
     pub(crate) before: ValueId,
     /// The hidden state after each step, `[T, B, H]`.
@@ -200,14 +163,14 @@ pub(crate) struct DirectionGradients {
     pub(crate) of_r: Option<ValueId>,
     /// Of the states at the beginning, `[B, H]` each.
     pub(crate) of_first: Vec<ValueId>,
+    /// Of what gates see the cell by, `[1, 3 · H]`, where it is wanted.
+    pub(crate) of_peepholes: Option<ValueId>,
 }
 
 impl Layer {
     /// Reads a node with this number of states, whose activations are these where none are named.
     pub(crate) fn of(b: &mut Backward<'_>, states: usize, usual: &[Activation]) -> Result<Self, CompilerError> {
-        if b.node.float("clip").is_some_and(|clip| clip > 0.0) {
-            return Err(b.no_gradient("its gates are clipped"));
-        }
+        let clip = b.node.float("clip").filter(|clip| *clip >= 0.0);
         let sizes = Sizes::of(b)?;
         let reverse = directions(&b.node).map_err(|message| b.error(message))?;
         let activations = activations(b, usual, reverse.len())?;
@@ -227,6 +190,10 @@ impl Layer {
             let [w, r] = [1, 2].map(|input| of_direction(b, input, index));
             let biases = match b.node.input(3) {
                 Some(_) => Some(halves(b, index)?),
+                None => None,
+            };
+            let peepholes = match b.node.input(PEEPHOLES) {
+                Some(_) => Some(thirds(b, index, &layer.sizes.hidden)?),
                 None => None,
             };
             let after = part_of(b.graph, y, 1, index)?;
@@ -249,9 +216,22 @@ impl Layer {
             let before = layer.before(b.graph, after, first[0], is_reverse, held)?;
             let before = layer.sizes.flat(b.graph, before, &layer.sizes.hidden)?;
             let (w, r) = (w?, r?);
-            let direction =
-                Direction { is_reverse, activations, x, w, r, biases, before, after, dy, last, first, held };
-            layer.directions.push(direction);
+            layer.directions.push(Direction {
+                is_reverse,
+                activations,
+                clip,
+                x,
+                w,
+                r,
+                biases,
+                peepholes,
+                before,
+                after,
+                dy,
+                last,
+                first,
+                held,
+            });
         }
         Ok(layer)
     }
@@ -292,7 +272,7 @@ impl Layer {
         graph.plus(kept, begun)
     }
 
-    /// Hands the gradients of all directions over: of x, W, R, B and the states at the beginning.
+    /// Hands the gradients of all directions over: of x, W, R, B, the states at the beginning and what gates see the cell by.
     pub(crate) fn give(
         &self,
         b: &mut Backward<'_>,
@@ -339,12 +319,19 @@ impl Layer {
         }
         for state in 0..found.first().map_or(0, |found| found.of_first.len()) {
             if b.wants(5 + state) {
-                let parts =
-                    found.iter().map(|found| b.graph.reshape(found.of_first[state], &[&1.into(), batch, hidden]));
-                let parts = parts.collect::<Result<Vec<ValueId>, CompilerError>>()?;
+                let mut parts = Vec::new();
+                for (direction, found) in self.directions.iter().zip(found) {
+                    let of_first = direction.of_rows_with_steps(b.graph, found.of_first[state], batch)?;
+                    parts.push(b.graph.reshape(of_first, &[&1.into(), batch, hidden])?);
+                }
                 let joined = b.graph.concat(&parts, 0)?;
                 b.give(5 + state, joined)?;
             }
+        }
+        if b.wants(PEEPHOLES) {
+            let parts: Vec<ValueId> = found.iter().filter_map(|found| found.of_peepholes).collect();
+            let joined = b.graph.concat(&parts, 0)?;
+            b.give(PEEPHOLES, joined)?;
         }
         Ok(())
     }
@@ -378,6 +365,15 @@ impl Direction {
             }
             None => Ok(sequence),
         }
+    }
+
+    /// The gradient of a state at the beginning, `[B, H]`: none of rows without steps, whose last states are zero.
+    fn of_rows_with_steps(&self, graph: &mut Graph, of_first: ValueId, batch: &Length) -> Emitted {
+        let Some(held) = self.held else { return Ok(of_first) };
+        let (zero, one) = (Length::from(0), Length::from(1));
+        let has_steps = graph.part(held.steps, &[0], &[&zero], &[&one], &[1])?;
+        let has_steps = graph.reshape(has_steps, &[batch, &one])?;
+        graph.times(of_first, has_steps)
     }
 
     /// The way back through the steps, which reads `sequences`, then the gradients of hidden states where the loss reads them,
@@ -461,24 +457,37 @@ fn halves(b: &mut Backward<'_>, index: usize) -> Result<[ValueId; 2], CompilerEr
     Ok([input?, state?])
 }
 
+/// What the gates i, o and f of a direction see the cell by.
+fn thirds(b: &mut Backward<'_>, index: usize, hidden: &Length) -> Result<[ValueId; 3], CompilerError> {
+    let all = of_direction(b, PEEPHOLES, index)?;
+    let [i, o, f] = [0usize, 1, 2].map(|gate| b.graph.part(all, &[0], &[&(hidden * gate)], &[hidden], &[1]));
+    Ok([i?, o?, f?])
+}
+
 /// The activations of each direction.
 fn activations(
     b: &Backward<'_>,
     usual: &[Activation],
     directions: usize,
 ) -> Result<Vec<Vec<Activation>>, CompilerError> {
-    let Some(Attribute::Strings(names)) = b.node.attributes.get("activations") else {
-        return Ok(vec![usual.to_vec(); directions]);
+    let names = match b.node.attributes.get("activations") {
+        Some(Attribute::Strings(names)) if !names.is_empty() => names.as_slice(),
+        _ => return Ok(vec![usual.to_vec(); directions]),
     };
+    // the standard's own default of RNN is two, also for one direction
+    let is_default_of_two = usual.len() == 1 && directions == 1 && names.len() == 2;
+    let names = if is_default_of_two { &names[..1] } else { names };
     if names.len() != usual.len() * directions {
         return Err(b.error(format!("{} activations, wanted {} a direction", names.len(), usual.len())));
     }
+    let numbers = |attribute: &str| match b.node.attributes.get(attribute) {
+        Some(Attribute::Floats(numbers)) => numbers.clone().into_iter(),
+        _ => Vec::new().into_iter(),
+    };
+    let (mut alphas, mut betas) = (numbers("activation_alpha"), numbers("activation_beta"));
     let known = |name: &bytes::Bytes| {
-        let name = String::from_utf8_lossy(name);
-        Activation::named(&name).ok_or_else(|| {
-            let name: String = name.chars().take(40).collect();
-            b.no_gradient(format!("its activation {name} is none of Sigmoid, Tanh and Relu"))
-        })
+        let found = Activation::named(&String::from_utf8_lossy(name), &mut alphas, &mut betas);
+        found.map_err(|reason| b.no_gradient(reason))
     };
     let all = names.iter().map(known).collect::<Result<Vec<Activation>, CompilerError>>()?;
     Ok(all.chunks(usual.len()).map(<[Activation]>::to_vec).collect())
@@ -495,4 +504,62 @@ fn held(b: &mut Backward<'_>, sizes: &Sizes) -> Result<Option<Held>, CompilerErr
     let steps = b.graph.cast(is_step, ElementType::F32)?;
     let behind = one_minus(b.graph, steps)?;
     Ok(Some(Held { steps, behind }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OperatorCatalog;
+    use crate::backward::gradients;
+
+    /// What is said of a layer of two hidden numbers with these attributes, when its gradient is asked for.
+    fn said(operator: &str, attributes: &[(&str, Attribute)]) -> Result<(), String> {
+        let gates = match operator {
+            "LSTM" => 4,
+            "GRU" => 3,
+            _ => 1,
+        };
+        let mut graph = Graph::new(17, OperatorCatalog::standard());
+        let shapes = [[4, 3, 2], [1, 2 * gates, 2], [1, 2 * gates, 2]];
+        let inputs = shapes.map(|shape| graph.input("input", TensorType::f32(shape)));
+        let mut trained = || {
+            let y = graph.add(operator, &inputs, attributes)?;
+            let loss = graph.reduce_sum(y, &[0, 1, 2, 3], false)?;
+            gradients(&mut graph, loss, &inputs, &OperatorCatalog::standard())
+        };
+        trained().map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_onnx_runtime_refuses_or_takes_otherwise_than_the_standard_is_refused_with_the_reason() {
+        let names = |names: &[&'static str]| Attribute::Strings(names.iter().map(|name| (*name).into()).collect());
+        let own = |names: Attribute| vec![("activations", names)];
+        let rows: [(&str, Vec<(&str, Attribute)>, &str); 11] = [
+            ("LSTM", vec![("layout", 1.into())], "its layout is 1"),
+            ("GRU", vec![("layout", 1.into())], "its layout is 1"),
+            ("RNN", vec![("layout", 1.into())], "its layout is 1"),
+            ("LSTM", vec![("clip", 0.0.into())], "its clip is 0, and ONNX Runtime wants more than 0"),
+            ("GRU", vec![("clip", (-1.0).into())], "its clip is -1, and ONNX Runtime wants more than 0"),
+            ("LSTM", own(names(&["Sigmoid", "Tanh", "Softmax"])), "its activation Softmax is none of the standard"),
+            ("GRU", own(names(&["Sigmoid"])), "1 activations, wanted 2 a direction"),
+            ("RNN", own(names(&["ThresholdedRelu"])), "its activation ThresholdedRelu has no activation_alpha"),
+            ("GRU", own(names(&["Sigmoid", "Affine"])), "its activation Affine has no activation_alpha"),
+            (
+                "RNN",
+                [own(names(&["ScaledTanh"])), vec![("activation_alpha", Attribute::Floats(vec![1.5]))]].concat(),
+                "its activation ScaledTanh has no activation_beta",
+            ),
+            ("RNN", own(names(&["Tanh", "Tanh", "Tanh"])), "3 activations, wanted 1 a direction"),
+        ];
+        for (operator, attributes, wanted) in rows {
+            let whole = [attributes.clone(), vec![("hidden_size", 2.into())]].concat();
+            let error = said(operator, &whole).expect_err(wanted);
+            assert!(error.contains(wanted), "{operator}: wanted `{wanted}` in `{error}`");
+        }
+        for operator in ["LSTM", "GRU", "RNN"] {
+            let error = said(operator, &[]).expect_err("no hidden_size");
+            assert!(error.contains("no attribute `hidden_size`"), "{operator}: {error}");
+            assert_eq!(said(operator, &[("hidden_size", 2.into()), ("clip", 0.5.into())]), Ok(()), "{operator}");
+        }
+    }
 }

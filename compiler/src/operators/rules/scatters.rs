@@ -2,7 +2,7 @@
 
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Attribute, Length, Node, ValueId};
+use crate::graph::{Attribute, ElementType, Length, Node, ValueId};
 
 type Emitted = Result<ValueId, CompilerError>;
 
@@ -35,13 +35,15 @@ pub(crate) fn reduces(node: &Node) -> bool {
     node.string("reduction").is_some_and(|reduction| reduction != "none")
 }
 
-/// Back through what replaces, or adds to, a copy of the data: `gather` reads what `scatter` writes.
+/// Back through what replaces, adds to, or is compared with, a copy of the data: `gather` reads what `scatter` writes.
 pub(crate) fn gradient(b: &mut Backward<'_>, scatter: &str, gather: &str) -> Result<(), CompilerError> {
-    if reduces(&b.node) && b.node.string("reduction") != Some("add") {
-        return Err(b.no_gradient("its updates are multiplied or compared, not added or put in place"));
-    }
     let (indices, dy) = (b.input(1)?, b.dy()?);
     let axis: Vec<(&str, Attribute)> = b.node.int("axis").map(|axis| ("axis", axis.into())).into_iter().collect();
+    match b.node.string("reduction").unwrap_or("none") {
+        "none" | "add" => {}
+        "max" | "min" => return gradient_of_extremes(b, scatter, gather, &axis),
+        _ => return Err(b.no_gradient("its updates are multiplied, not added, compared or put in place")),
+    }
     if b.wants(0) {
         let kept = if reduces(&b.node) {
             dy
@@ -54,6 +56,37 @@ pub(crate) fn gradient(b: &mut Backward<'_>, scatter: &str, gather: &str) -> Res
     }
     if b.wants(2) {
         let written = b.graph.add(gather, &[dy, indices], &axis)?;
+        b.give(2, written)?;
+    }
+    Ok(())
+}
+
+/// Where the largest or smallest stays, dy goes to the data and the updates that are it, in equal parts.
+fn gradient_of_extremes(
+    b: &mut Backward<'_>,
+    scatter: &str,
+    gather: &str,
+    axis: &[(&str, Attribute)],
+) -> Result<(), CompilerError> {
+    let (data, indices, updates) = (b.input(0)?, b.input(1)?, b.input(2)?);
+    let (y, dy) = (b.output(0)?, b.dy()?);
+    let found = b.graph.add(gather, &[y, indices], axis)?;
+    let [of_data, of_updates] = [(data, y), (updates, found)].map(|(own, found)| -> Emitted {
+        let is_found = b.graph.add("Equal", &[own, found], &[])?;
+        b.graph.cast(is_found, ElementType::F32)
+    });
+    let (of_data, of_updates) = (of_data?, of_updates?);
+    let mut adding = axis.to_vec();
+    adding.push(("reduction", "add".into()));
+    let count = b.graph.add(scatter, &[of_data, indices, of_updates], &adding)?;
+    let share = b.graph.divided_by(dy, count)?;
+    if b.wants(0) {
+        let kept = b.graph.times(share, of_data)?;
+        b.give(0, kept)?;
+    }
+    if b.wants(2) {
+        let written = b.graph.add(gather, &[share, indices], axis)?;
+        let written = b.graph.times(written, of_updates)?;
         b.give(2, written)?;
     }
     Ok(())
