@@ -259,7 +259,7 @@ fn the_scripts_for_slurm_and_ray_start_workers_that_share_a_study_though_one_is_
     let others = [start("2"), start("3")];
     let others = std::thread::spawn(move || Running::all_ended(others));
     kill_at(killed, "\"event\":\"step\"", "KILL");
-    others.join().unwrap().map(Ran::done);
+    others.join().unwrap().into_iter().for_each(|other| drop(other.done()));
     place.run(&[&arguments("run", &ray)[..], &["--trials", "1"]].concat()).done();
     assert!(script(&place, "ray.sh", &["2", "ray"]).status().unwrap().success());
     let is_done = || {
