@@ -17,6 +17,7 @@ use crate::checkpoint::{self, Checkpoint, Writer};
 use crate::evaluator::{EvaluationBatches, EvaluationSet, RunSources};
 use crate::kept_states::{Finals, KeptStates, SharedParameters};
 use crate::observers::{EndReason, Event, Observer};
+use crate::optimizers::Averaging;
 use crate::record::History;
 use crate::resume_check::{Differing, require_same};
 use crate::session::StepRunner;
@@ -149,9 +150,13 @@ impl Trainer {
 
     /// Where a checkpoint stands that these settings fit.
     fn at(mut runner: StepRunner, settings: TrainerSettings, checkpoint: Checkpoint) -> Result<Self, TrainingError> {
-        let mut manifest = checkpoint.manifest;
+        let (mut manifest, mut state) = (checkpoint.manifest, checkpoint.state);
+        if let (None, Some(averaging)) = (manifest.averaged, settings.step.averaging) {
+            // older builds did not note it, and took the end of each epoch
+            state.averaged = averaging.taken_of(manifest.resume.epoch);
+        }
         runner.set_parameters(checkpoint.parameters)?;
-        runner.set_state(checkpoint.state)?;
+        runner.set_state(state)?;
         manifest.history.complete();
         let kept = manifest.kept.into_iter().zip(checkpoint.kept.into_iter().map(Arc::new)).collect();
         let mut this = Self {
@@ -237,6 +242,13 @@ impl Trainer {
     /// The device fails.
     pub fn last_parameters(&self) -> Result<Vec<Vec<f32>>, TrainingError> {
         self.finals.last.as_ref().map_or_else(|| self.runner.averaged_parameters(), |last| Ok(last.to_vec()))
+    }
+
+    /// Of a run that is at its end before the average of its weights began: the first epoch, from 0, whose end it takes. What
+    /// was evaluated and is exported are the weights themselves then.
+    pub fn missed_average(&self) -> Option<u64> {
+        let first = self.settings.step.averaging.and_then(Averaging::first_epoch)?;
+        (self.runner.averaged() == 0 && self.end_reason().is_some()).then_some(first)
     }
 
     /// As [`Trainer::advance`] to the end.
@@ -381,9 +393,7 @@ impl Trainer {
                 self.under_way = UnderWay::Steps;
             }
             self.evaluation_due = batch.resume.epoch != self.epoch;
-            let place = self.settings.step.averaging.and_then(|averaging| averaging.place_of(self.epoch));
-            if let Some(place) = place.filter(|_| self.evaluation_due) {
-                self.runner.take_into_average(place)?;
+            if self.evaluation_due && self.runner.take_into_average(self.epoch)? {
                 self.generation += 1;
             }
             self.epoch = batch.resume.epoch;

@@ -87,8 +87,13 @@ pub fn load(path: &Path) -> Result<Checkpoint, TrainingError> {
     let written = |name: &str| manifest.file(name).map(|_| read(name, &shapes)).transpose();
     let [exported, last] = [written(EXPORTED), written(LAST)];
     let (exported, last) = (exported.map_err(broken)?, last.map_err(broken)?);
-    let (updates, cohorts) = (manifest.updates, manifest.cohorts.clone());
-    let state = OptimizerState { updates, cohorts, tensors, loss_scale: manifest.history.loss_scale };
+    let state = OptimizerState {
+        updates: manifest.updates,
+        cohorts: manifest.cohorts.clone(),
+        averaged: manifest.averaged.unwrap_or(0),
+        tensors,
+        loss_scale: manifest.history.loss_scale,
+    };
     Ok(Checkpoint { path: path.to_owned(), parameters, state, best, kept, exported, last, manifest })
 }
 

@@ -95,6 +95,9 @@ pub struct CheckpointManifest {
     /// Updates of each cohort of what is frozen at times.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cohorts: Vec<u64>,
+    /// Ends of epochs whose weights are in their average, where it is one of these; older builds do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub averaged: Option<u64>,
     /// Whether an epoch ended whose evaluation was not made yet.
     pub evaluation_due: bool,
     /// Name and shape of each parameter, and of what the optimizer remembers of it, in order.

@@ -162,6 +162,7 @@ mod tests {
             settings,
             updates: 3,
             cohorts: Vec::new(),
+            averaged: None,
             evaluation_due: false,
             parameters: Vec::new(),
             kept: Vec::new(),
