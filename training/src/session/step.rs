@@ -124,7 +124,8 @@ impl StepRunner {
         })
     }
 
-    /// Computes loss and gradients of a batch and updates the parameters; hands the batch back.
+    /// Computes loss and gradients of a batch and updates the parameters; hands the batch back. Nothing is updated where no row
+    /// has weight in the loss.
     ///
     /// # Errors
     /// The learning rate is not a number of 0 or more, the batch does not fit the graph, or ONNX Runtime fails. A loss or
