@@ -14,6 +14,7 @@ use millstream_schemas::ResumePoint;
 use crate::TrainingError;
 use crate::batches::BatchSource;
 use crate::checkpoint::{self, Checkpoint, Writer};
+use crate::early_stopping::Wait;
 use crate::evaluator::{EvaluationBatches, EvaluationSet, RunSources};
 use crate::kept_states::{Finals, KeptStates, SharedParameters};
 use crate::observers::{EndReason, Event, Observer};
@@ -31,6 +32,8 @@ pub struct Trainer {
     runner: StepRunner,
     settings: TrainerSettings,
     history: History,
+    /// How long the evaluations of the history have brought no gain.
+    wait: Wait,
     /// The epoch of the next batch.
     epoch: u64,
     resume: Option<ResumePoint>,
@@ -108,6 +111,7 @@ impl Trainer {
         Ok(Self {
             runner,
             history: History::of(&settings.metrics),
+            wait: Wait::default(),
             kept: KeptStates::new(settings.loop_settings.average, Vec::new()),
             settings,
             epoch: 0,
@@ -158,12 +162,15 @@ impl Trainer {
         runner.set_parameters(checkpoint.parameters)?;
         runner.set_state(state)?;
         manifest.history.complete();
+        let rule = settings.early_stopping.as_ref();
+        let wait = rule.map(|rule| Wait::after(rule, &manifest.history.evaluations, &manifest.history.decides));
         let kept = manifest.kept.into_iter().zip(checkpoint.kept.into_iter().map(Arc::new)).collect();
         let mut this = Self {
             runner,
             kept: KeptStates::new(settings.loop_settings.average, kept),
             settings,
             history: manifest.history,
+            wait: wait.unwrap_or_default(),
             epoch: manifest.resume.epoch,
             resume: Some(manifest.resume),
             evaluation_due: manifest.evaluation_due,
@@ -447,7 +454,7 @@ impl Trainer {
             return Some(EndReason::MaxTime);
         }
         let rule = self.settings.early_stopping.filter(|_| !self.evaluation_due);
-        rule.is_some_and(|rule| rule.is_over(&history.evaluations, &history.decides)).then_some(EndReason::NoGain)
+        rule.is_some_and(|rule| rule.is_over(&self.wait)).then_some(EndReason::NoGain)
     }
 
     fn has_reached(&self, until: Until) -> bool {
