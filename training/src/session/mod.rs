@@ -1,5 +1,6 @@
 //! ONNX Runtime sessions: each is owned by a thread of its own and reads and writes tensors that stay bound.
 
+mod batch_input;
 mod bound;
 mod bound_graph;
 mod cohorts;
