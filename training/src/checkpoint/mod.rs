@@ -82,7 +82,7 @@ pub struct Checkpoint {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointManifest {
-    /// Version of this format; 2.
+    /// Version of this format; 3.
     pub version: u32,
     /// Steps done.
     pub step: u64,
@@ -107,13 +107,16 @@ pub struct CheckpointManifest {
     pub kept: Vec<KeptRecord>,
     /// The other files.
     pub files: Vec<SavedFile>,
-    /// The run so far.
+    /// The run so far, which lies in a file of its own; version 2 had it here.
+    #[serde(default, skip_serializing)]
     pub history: History,
 }
 
 impl CheckpointManifest {
-    /// The version that this build writes and reads.
-    pub const VERSION: u32 = 2;
+    /// The version that this build writes.
+    pub const VERSION: u32 = 3;
+    /// The oldest version that it reads.
+    const OLDEST: u32 = 2;
 
     fn file(&self, name: &str) -> Option<&SavedFile> {
         self.files.iter().find(|file| file.name == name)
