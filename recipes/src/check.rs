@@ -22,6 +22,7 @@ use crate::precision::in_precision;
 use crate::run_folder::RunFolder;
 use crate::runs_memory::Together;
 use crate::slices::{self, SlicedRows};
+use crate::step_settings::average_note;
 use crate::{
     Catalogs, FreezeStage, GroupReport, MemoryEstimate, Opened, RecipeError, freezing, overlap, parameter_groups,
     run_logs,
@@ -234,6 +235,7 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
             .cloned()
             .chain(opened.statistics_note())
             .chain(prefix_note)
+            .chain(average_note(training, opened.steps_per_epoch(), opened.total_steps()))
             .chain(of_adapters.into_iter().flatten())
             .collect(),
         warnings,

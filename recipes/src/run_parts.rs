@@ -197,6 +197,7 @@ mod tests {
             settings: vec![("the recipe".into(), format!("of step {step}"))],
             updates: step,
             cohorts: Vec::new(),
+            averaged: None,
             evaluation_due: false,
             parameters: Vec::new(),
             kept: Vec::new(),

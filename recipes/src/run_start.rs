@@ -335,7 +335,8 @@ fn newest_checkpoint(folder: &RunFolder, events: &mut dyn Events) -> Result<Opti
     }
 }
 
-fn trainer_settings(compiled: &Compiled, folder: &RunFolder) -> Result<TrainerSettings, RecipeError> {
+/// How the run of a folder goes.
+pub(crate) fn trainer_settings(compiled: &Compiled, folder: &RunFolder) -> Result<TrainerSettings, RecipeError> {
     let opened = compiled.opened();
     let training = &opened.recipe.training;
     let freezing = freezing::plan(compiled.program(), training, opened.steps_per_epoch())?;

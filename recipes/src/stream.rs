@@ -65,7 +65,12 @@ pub(crate) type Skipped = (u64, Option<String>);
 pub(crate) fn no_usable_row(place: &str, report: &DataReport, skipped: Option<&Skipped>) -> RecipeError {
     let (rows, first) = skipped.map_or((0, None), |(rows, first)| (*rows, first.as_deref()));
     // Of the damaged ones, those with a bad label are counted as such already.
-    let reasons = left_out(report, rows.saturating_sub(report.bad_labels), first);
+    let mut reasons = left_out(report, rows.saturating_sub(report.bad_labels), first);
+    if reasons.is_empty() {
+        reasons = "the loss has weight in no batch: all targets are ones that it ignores, or no batch holds the pairs that it \
+                   compares"
+            .into();
+    }
     RecipeError::mismatch(place, format!("no row can be used: {reasons}"))
 }
 

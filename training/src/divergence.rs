@@ -10,7 +10,8 @@
 //! above takes one off. A few steps of an optimizer that overshoots and comes back are no divergence.
 //!
 //! Where numbers are predicted no loss is that of a guess, and one batch may well be harder than another: the limit is then
-//! [`BEYOND`] times the loss of the first step.
+//! [`BEYOND`] times the loss of the first step. A loss that begins at 0 or below, as a log-likelihood may, has no multiple that
+//! is far above it, and where no guess has one either nothing is watched.
 //!
 //! **An evaluation is better than the start**, which is the evaluation of the given weights before the first step, when its
 //! loss is a number and the figure that decides, the accuracy unless a recipe says otherwise, is better, or equal with a
@@ -18,7 +19,7 @@
 //! errors, and an accuracy as far above the share of the most frequent class, since what is near either is what luck or one
 //! constant answer brings. A loss above [`BEYOND`] times the larger of the start's and ln(classes) is no better at any
 //! accuracy: its model has scores without measure. (A model that fits its training rows too well is sure of its errors and
-//! has a high loss too, which is why this bound is the wider one.)
+//! has a high loss too, which is why this bound is the wider one. Where the larger of the two is 0 or below there is none.)
 //!
 //! **Best** is never an evaluation whose loss is no number. An epoch that is better than the start is preferred to one that
 //! is not; then the figure that decides counts, then the lower loss.
@@ -78,7 +79,8 @@ impl LossWatch {
     /// is the loss of the run's first step.
     pub(crate) fn add(&mut self, step: u64, loss: f64, first: f64, classes: usize, total_steps: u64) -> bool {
         let start = *self.start.get_or_insert(first);
-        let limit = if classes == 0 { BEYOND * start } else { FAR * start.max((classes as f64).ln()) };
+        let limit = if classes == 0 { times(BEYOND, start) } else { times(FAR, start.max((classes as f64).ln())) };
+        let Some(limit) = limit else { return false };
         if loss > limit {
             if self.high == 0 {
                 self.since = step;
@@ -119,6 +121,11 @@ impl std::fmt::Display for Divergence {
     }
 }
 
+/// So many times a loss, which is far above it; none of one that is 0 or below.
+fn times(factor: f64, loss: f64) -> Option<f64> {
+    (loss > 0.0).then_some(factor * loss)
+}
+
 /// `1.0986`, `6.80e9`.
 pub(crate) fn figure(value: f64) -> String {
     if value.abs() < 1e5 { format!("{value:.4}") } else { format!("{value:.2e}") }
@@ -143,7 +150,8 @@ pub fn is_better_than_start(evaluation: &Evaluation, start: &EpochEvaluation, de
         return better || !decides.is_better(then, now) && loss < start.loss;
     }
     let majority = evaluation.majority.as_ref();
-    if loss > BEYOND * start.loss.max(majority.map_or(0.0, |majority| majority.classes as f64).ln()) {
+    let of_guess = majority.map_or(0.0, |majority| majority.classes as f64).ln();
+    if times(BEYOND, start.loss.max(of_guess)).is_some_and(|bound| loss > bound) {
         return false;
     }
     let (Some(now), Unit::Share, Better::Higher) = (now, decides.unit, decides.better) else { return true };
@@ -272,6 +280,50 @@ mod tests {
         let mut watch = LossWatch::default();
         let told: Vec<bool> = [0.01, 0.09, 0.11, 0.11, 0.11].map(|loss| watch.add(1, loss, 0.01, 0, 30)).to_vec();
         assert_eq!(told, [false, false, false, false, true]);
+    }
+
+    #[test]
+    fn a_loss_that_begins_at_0_or_below_is_no_divergence_for_being_above_its_start() {
+        let told = |losses: &[f64], classes| {
+            let mut watch = LossWatch::default();
+            let count =
+                (1..).zip(losses).filter(|(step, loss)| watch.add(*step, **loss, losses[0], classes, 30)).count();
+            (count, watch.found().copied())
+        };
+        // a first batch without a pair that is too near, then usual ones; a log-likelihood that wavers
+        let rows: [&[f64]; 3] = [
+            &[0.0, 0.2, 0.3, 0.2, 0.1, 0.2, 0.1],
+            &[-0.5, -0.4, -0.6, -0.45, -0.3, -0.2, -0.1],
+            &[-0.5, 0.1, 0.4, 0.2, 0.3, 0.2, 0.1],
+        ];
+        for losses in rows {
+            for classes in [0, 1] {
+                assert_eq!(told(losses, classes), (0, None), "{losses:?}, {classes} classes");
+            }
+        }
+        // a guess among classes has a loss, whatever the first one is
+        let (count, found) = told(&[0.0, 50.0, 60.0, 50.0, 60.0], 3);
+        assert_eq!((count, found.map(|found| found.since)), (1, Some(2)));
+
+        let evaluation = |loss: f64| Evaluation {
+            rows: 200,
+            not_finite: 0,
+            loss,
+            figures: [("r2", Some(0.9))].into_iter().collect(),
+            tables: Vec::new(),
+            majority: None,
+            confidence: 0.95,
+            intervals: Vec::new(),
+            slices: Vec::new(),
+            mistakes: Vec::new(),
+        };
+        let r2 =
+            FigureKind { name: "r2".into(), better: Better::Higher, unit: Unit::Number, of_constant_answer: false };
+        for (start, loss) in [(0.0, 0.1), (-0.5, -0.4), (-0.5, 0.1)] {
+            let figures = [("r2", Some(0.5))].into_iter().collect();
+            let start = EpochEvaluation { rows: 200, not_finite: 0, loss: start, figures };
+            assert!(is_better_than_start(&evaluation(loss), &start, &r2), "{start:?}, then {loss}");
+        }
     }
 
     #[test]

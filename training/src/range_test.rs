@@ -42,7 +42,7 @@ pub struct SuggestedRates {
 /// Losses are smoothed by an exponential mean that is corrected for its start, sᵢ = mᵢ/(1 − βⁱ), mᵢ = β·mᵢ₋₁ + (1 − β)·lᵢ, with
 /// β = 1 − 10/n, not below 0.5: a mean over about a tenth of the steps. The test ends where a loss is no number, and, behind its
 /// first tenth, where the smoothed loss is above the lowest one by more than three times that, or by more than three
-/// quarters of the first loss where that is more.
+/// quarters of the first loss where that is more; where the lowest and the first are 0 there is no such measure.
 #[derive(Clone, Debug)]
 pub struct RangeTest {
     from: f64,
@@ -87,7 +87,7 @@ impl RangeTest {
         self.points.push(RatePoint { learning_rate, loss, smoothed_loss });
         let lowest = self.points.iter().map(|point| point.smoothed_loss).fold(f64::INFINITY, f64::min);
         let room = 3.0 * lowest.abs().max(self.points[0].loss.abs() / 4.0);
-        self.points.len() as u64 > self.steps / 10 && smoothed_loss > lowest + room
+        room > 0.0 && self.points.len() as u64 > self.steps / 10 && smoothed_loss > lowest + room
     }
 
     /// The steps so far.
@@ -169,6 +169,17 @@ mod tests {
         // small losses may jump
         let (test, diverged) = tested(1e-4, 1.0, 50, |rate| if rate < 1e-3 { 2.0 } else { 0.01 + 0.2 * rate });
         assert!(!diverged, "{:?}", test.points().last());
+    }
+
+    #[test]
+    fn a_test_whose_first_loss_is_0_goes_on() {
+        let mut test = RangeTest::new(1e-3, 1.0, 30).unwrap();
+        for step in 0..30 {
+            // a first batch without a pair that is too near, then usual ones
+            let loss = if step == 0 { 0.0 } else { 0.2 };
+            assert!(!test.add(loss), "step {step}");
+        }
+        assert_eq!(test.points().len(), 30);
     }
 
     #[test]

@@ -14,9 +14,11 @@ use millstream_schemas::ResumePoint;
 use crate::TrainingError;
 use crate::batches::BatchSource;
 use crate::checkpoint::{self, Checkpoint, Writer};
+use crate::early_stopping::Wait;
 use crate::evaluator::{EvaluationBatches, EvaluationSet, RunSources};
 use crate::kept_states::{Finals, KeptStates, SharedParameters};
 use crate::observers::{EndReason, Event, Observer};
+use crate::optimizers::Averaging;
 use crate::record::History;
 use crate::resume_check::{Differing, require_same};
 use crate::session::StepRunner;
@@ -30,6 +32,8 @@ pub struct Trainer {
     runner: StepRunner,
     settings: TrainerSettings,
     history: History,
+    /// How long the evaluations of the history have brought no gain.
+    wait: Wait,
     /// The epoch of the next batch.
     epoch: u64,
     resume: Option<ResumePoint>,
@@ -109,6 +113,7 @@ impl Trainer {
         Ok(Self {
             runner,
             history: History::of(&settings.metrics),
+            wait: Wait::default(),
             kept: KeptStates::new(settings.loop_settings.average, Vec::new()),
             settings,
             epoch: 0,
@@ -152,16 +157,23 @@ impl Trainer {
 
     /// Where a checkpoint stands that these settings fit.
     fn at(mut runner: StepRunner, settings: TrainerSettings, checkpoint: Checkpoint) -> Result<Self, TrainingError> {
-        let mut manifest = checkpoint.manifest;
+        let (mut manifest, mut state) = (checkpoint.manifest, checkpoint.state);
+        if let (None, Some(averaging)) = (manifest.averaged, settings.step.averaging) {
+            // older builds did not note it, and took the end of each epoch
+            state.averaged = averaging.taken_of(manifest.resume.epoch);
+        }
         runner.set_parameters(checkpoint.parameters)?;
-        runner.set_state(checkpoint.state)?;
+        runner.set_state(state)?;
         manifest.history.complete();
+        let rule = settings.early_stopping.as_ref();
+        let wait = rule.map(|rule| Wait::after(rule, &manifest.history.evaluations, &manifest.history.decides));
         let kept = manifest.kept.into_iter().zip(checkpoint.kept.into_iter().map(Arc::new)).collect();
         let mut this = Self {
             runner,
             kept: KeptStates::new(settings.loop_settings.average, kept),
             settings,
             history: manifest.history,
+            wait: wait.unwrap_or_default(),
             epoch: manifest.resume.epoch,
             resume: Some(manifest.resume),
             evaluation_due: manifest.evaluation_due,
@@ -241,6 +253,13 @@ impl Trainer {
     /// The device fails.
     pub fn last_parameters(&self) -> Result<Vec<Vec<f32>>, TrainingError> {
         self.finals.last.as_ref().map_or_else(|| self.runner.averaged_parameters(), |last| Ok(last.to_vec()))
+    }
+
+    /// Of a run that is at its end before the average of its weights began: the first epoch, from 0, whose end it takes. What
+    /// was evaluated and is exported are the weights themselves then.
+    pub fn missed_average(&self) -> Option<u64> {
+        let first = self.settings.step.averaging.and_then(Averaging::first_epoch)?;
+        (self.runner.averaged() == 0 && self.end_reason().is_some()).then_some(first)
     }
 
     /// As [`Trainer::advance`] to the end.
@@ -390,9 +409,7 @@ impl Trainer {
                 self.under_way = UnderWay::Steps;
             }
             self.evaluation_due = batch.resume.epoch != self.epoch;
-            let place = self.settings.step.averaging.and_then(|averaging| averaging.place_of(self.epoch));
-            if let Some(place) = place.filter(|_| self.evaluation_due) {
-                self.runner.take_into_average(place)?;
+            if self.evaluation_due && self.runner.take_into_average(self.epoch)? {
                 self.generation += 1;
             }
             self.epoch = batch.resume.epoch;
@@ -446,7 +463,7 @@ impl Trainer {
             return Some(EndReason::MaxTime);
         }
         let rule = self.settings.early_stopping.filter(|_| !self.evaluation_due);
-        rule.is_some_and(|rule| rule.is_over(&history.evaluations, &history.decides)).then_some(EndReason::NoGain)
+        rule.is_some_and(|rule| rule.is_over(&self.wait)).then_some(EndReason::NoGain)
     }
 
     fn has_reached(&self, until: Until) -> bool {

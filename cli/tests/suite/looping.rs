@@ -62,6 +62,33 @@ fn steps_and_time_end_a_run_with_its_model() {
 }
 
 #[test]
+fn a_run_that_ends_before_its_average_begins_exports_its_weights_and_no_zeros() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    // of three epochs of six steps the last one is averaged
+    let average = ["--set", "training.average=swa"];
+    let rest = ["--set", "training.max_steps=8", "--set", "evaluation.every={steps: 3}"];
+    let is_noted = |notes: &Value, wanted: &str| {
+        let found = notes.as_array().unwrap().iter().any(|note| note.as_str().unwrap().contains(wanted));
+        assert!(found, "{wanted} is not in {notes}");
+    };
+    let checked = place.run(&[&["check", "recipe.yaml", "--json"][..], &average, &rest].concat()).json();
+    is_noted(&checked["notes"], "`training.max_steps: 8` ends the run before the end of epoch 3");
+    place.run(&[&["train", "recipe.yaml"][..], &average, &rest].concat()).done();
+    let plain = ["--set", "output.folder=plain"];
+    place.run(&[&["train", "recipe.yaml"][..], &plain, &rest].concat()).done();
+    let [averaged, plain] = ["run", "plain"].map(|folder| metrics(&place, folder));
+    is_noted(&averaged["notes"], "the run ended before the end of epoch 3");
+    assert_eq!(averaged["history"]["evaluations"], plain["history"]["evaluations"]);
+    let arguments = ["evaluate", "recipe.yaml", "--json", "--model", "run/model.onnx"];
+    let loss = place.run(&arguments).json()["evaluation"]["loss"].as_f64().unwrap();
+    let best = plain["history"]["best"]["loss"].as_f64().unwrap();
+    assert!((loss - best).abs() < 1e-5, "{loss}, the best state has {best}");
+}
+
+#[test]
 fn a_dry_run_goes_through_everything_and_leaves_nothing_behind() {
     if !has_runtime() {
         return;

@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use millstream_schemas::recipe::AdaptersOutput;
-use millstream_schemas::{Fingerprint, files, shown_path};
+use millstream_schemas::{Fingerprint, ParameterEntry, files, shown_path};
+use millstream_training::StepSettings;
 use millstream_training::checkpoint::{self, Checkpoint};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ use super::members_folder::require_one_run;
 use crate::origin::Origin;
 use crate::preprocessing::Preprocessing;
 use crate::run_folder::RunFolder;
-use crate::run_start::made_of;
+use crate::run_start::{made_of, trainer_settings};
 use crate::{Catalogs, Opened, RecipeError, labels_file};
 
 /// The file that says which run's states lie in a folder.
@@ -71,8 +72,9 @@ fn noted(folder: &Path) -> Result<BTreeMap<String, Snapshot>, RecipeError> {
     serde_json::from_slice(&text).map_err(damaged)
 }
 
-/// Writes states of one run as models, to be members of an ensemble: those that `training.average` has kept (`last` or `best` so many), or else
-/// those of its checkpoints. They are called after their steps, and nothing is run.
+/// Writes states of one run as models, to be members of an ensemble: those that `training.average` has kept (`last` or `best` so
+/// many), or else those of its checkpoints as the run evaluates them, the average where it keeps one of all steps. They are called
+/// after their steps, and nothing is run.
 ///
 /// # Errors
 /// There is no run, its model or data are not those that it began with, it has fewer than two states, or nothing can be written.
@@ -92,7 +94,9 @@ pub fn snapshots(run: &Path, to: &Path, catalogs: &Catalogs) -> Result<Vec<PathB
         return Err(RecipeError::ensemble(run, message));
     }
     let compiled = opened.compile()?;
-    let program = compiled.program();
+    let (program, settings) = (compiled.program(), trainer_settings(&compiled, &folder)?.step);
+    let of_state = |(step, state): (u64, State)| Ok((step, state.evaluated(&settings, &program.manifest.parameters)?));
+    let states = states.into_iter().map(of_state).collect::<Result<Vec<_>, RecipeError>>()?;
     let classes = opened.train.classes();
     let of_run = Preprocessing::of(&opened.recipe, &opened.train, &opened.spec, opened.loss.reads()).metadata();
     let (mut written, mut noted) = (Vec::with_capacity(states.len()), noted(to)?);
@@ -116,23 +120,40 @@ pub fn snapshots(run: &Path, to: &Path, catalogs: &Catalogs) -> Result<Vec<PathB
     Ok(written)
 }
 
-/// Parameters, and the step after which they were so.
-type State = (u64, Vec<Vec<f32>>);
+/// A state of a run.
+enum State {
+    /// Parameters as they were evaluated.
+    Kept(Vec<Vec<f32>>),
+    /// A checkpoint's folder.
+    Saved(PathBuf),
+}
 
-/// By step.
-fn states(folder: &RunFolder) -> Result<Vec<State>, RecipeError> {
+impl State {
+    /// What of it the run evaluates and exports.
+    fn evaluated(self, settings: &StepSettings, entries: &[ParameterEntry]) -> Result<Vec<Vec<f32>>, RecipeError> {
+        match self {
+            Self::Kept(parameters) => Ok(parameters),
+            Self::Saved(path) => {
+                let Checkpoint { parameters, state, .. } = checkpoint::load(&path)?;
+                Ok(settings.evaluated(entries, parameters, &state))
+            }
+        }
+    }
+}
+
+/// With the steps after which they were so, in order.
+fn states(folder: &RunFolder) -> Result<Vec<(u64, State)>, RecipeError> {
     let newest = checkpoint::load_newest(&folder.checkpoints())?;
     let Some(Checkpoint { kept, manifest, .. }) = newest.checkpoint else {
         let message = format!("there is no whole checkpoint in {}", shown_path(folder.checkpoints()));
         return Err(RecipeError::ensemble(&folder.0, message));
     };
     if !kept.is_empty() {
-        return Ok(manifest.kept.iter().map(|record| record.step).zip(kept).collect());
+        let steps = manifest.kept.iter().map(|record| record.step);
+        return Ok(steps.zip(kept.into_iter().map(State::Kept)).collect());
     }
-    let mut found = Vec::new();
-    for (step, path) in checkpoint::list(&folder.checkpoints())? {
-        found.push((step, checkpoint::load(&path)?.parameters));
-    }
+    let saved = checkpoint::list(&folder.checkpoints())?.into_iter();
+    let mut found: Vec<(u64, State)> = saved.map(|(step, path)| (step, State::Saved(path))).collect();
     found.sort_by_key(|(step, _)| *step);
     Ok(found)
 }

@@ -3,7 +3,7 @@ use std::io;
 use millstream_schemas::shown;
 use safetensors::{Dtype, SafeTensorError};
 
-use super::file_names::{LARGEST_MANIFEST, MANIFEST, MANIFEST_HASH};
+use super::file_names::{HISTORY, LARGEST_MANIFEST, MANIFEST, MANIFEST_HASH};
 
 /// Why a checkpoint cannot be loaded, or not be written.
 #[derive(Debug, thiserror::Error)]
@@ -35,11 +35,16 @@ pub enum CheckpointFault {
     /// The manifest does not parse.
     #[error("{MANIFEST}: {0}")]
     Manifest(serde_json::Error),
+    /// The history does not parse.
+    #[error("{HISTORY}: {0}")]
+    History(serde_json::Error),
     /// The manifest is of another version.
-    #[error("{MANIFEST} has version {}, this build reads {wanted}", version(*.got))]
+    #[error("{MANIFEST} has version {}, this build reads {oldest} to {wanted}", version(*.got))]
     Version {
         /// The version of this build.
         wanted: u32,
+        /// The oldest that it reads.
+        oldest: u32,
         /// Its version, if it states one.
         got: Option<u64>,
     },

@@ -3,9 +3,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use millstream_schemas::Fingerprint;
-use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
-use super::file_names::{BEST, EXPORTED, LARGEST_MANIFEST, LAST, MANIFEST, MANIFEST_HASH, STATE, WEIGHTS, kept_name};
+use super::file_names::{
+    BEST, EXPORTED, HISTORY, LARGEST_MANIFEST, LAST, MANIFEST, MANIFEST_HASH, STATE, WEIGHTS, kept_name,
+};
 use super::{Checkpoint, CheckpointFault, CheckpointManifest, folder, state_name, tensors};
 use crate::TrainingError;
 use crate::session::OptimizerState;
@@ -87,11 +90,24 @@ pub fn load(path: &Path) -> Result<Checkpoint, TrainingError> {
     let written = |name: &str| manifest.file(name).map(|_| read(name, &shapes)).transpose();
     let [exported, last] = [written(EXPORTED), written(LAST)];
     let (exported, last) = (exported.map_err(broken)?, last.map_err(broken)?);
-    let (updates, cohorts) = (manifest.updates, manifest.cohorts.clone());
-    let state = OptimizerState { updates, cohorts, tensors, loss_scale: manifest.history.loss_scale };
+    let state = OptimizerState {
+        updates: manifest.updates,
+        cohorts: manifest.cohorts.clone(),
+        averaged: manifest.averaged.unwrap_or(0),
+        tensors,
+        loss_scale: manifest.history.loss_scale,
+    };
     Ok(Checkpoint { path: path.to_owned(), parameters, state, best, kept, exported, last, manifest })
 }
 
+/// What a manifest of any version says of itself.
+#[derive(Deserialize)]
+struct Outline {
+    version: Option<serde_json::Value>,
+    history: Option<IgnoredAny>,
+}
+
+/// With the history, which older builds wrote into it.
 fn read_manifest(folder: &Path) -> Result<CheckpointManifest, CheckpointFault> {
     let read = |name: &str| -> Result<Vec<u8>, CheckpointFault> {
         let mut bytes = Vec::new();
@@ -107,13 +123,18 @@ fn read_manifest(folder: &Path) -> Result<CheckpointManifest, CheckpointFault> {
     if Fingerprint::of_bytes(&text).0.as_bytes() != hash {
         return Err(CheckpointFault::ManifestChanged);
     }
-    let value: serde_json::Value = serde_json::from_slice(&text).map_err(CheckpointFault::Manifest)?;
-    let version = value.get("version").and_then(serde_json::Value::as_u64);
-    if version != Some(u64::from(CheckpointManifest::VERSION)) {
-        return Err(CheckpointFault::Version { wanted: CheckpointManifest::VERSION, got: version });
+    let outline: Outline = serde_json::from_slice(&text).map_err(CheckpointFault::Manifest)?;
+    let got = outline.version.as_ref().and_then(serde_json::Value::as_u64);
+    let (oldest, wanted) = (CheckpointManifest::OLDEST, CheckpointManifest::VERSION);
+    if got.is_none_or(|version| version < u64::from(oldest) || version > u64::from(wanted)) {
+        return Err(CheckpointFault::Version { wanted, oldest, got });
     }
-    // Not from `value`: going through it would not keep every bit of a double.
-    serde_json::from_slice(&text).map_err(CheckpointFault::Manifest)
+    let mut manifest: CheckpointManifest = serde_json::from_slice(&text).map_err(CheckpointFault::Manifest)?;
+    if outline.history.is_none() {
+        let text = read_file(folder, &manifest, HISTORY)?;
+        manifest.history = serde_json::from_slice(&text).map_err(CheckpointFault::History)?;
+    }
+    Ok(manifest)
 }
 
 fn read_file(folder: &Path, manifest: &CheckpointManifest, name: &str) -> Result<Vec<u8>, CheckpointFault> {

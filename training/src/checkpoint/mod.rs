@@ -82,7 +82,7 @@ pub struct Checkpoint {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointManifest {
-    /// Version of this format; 2.
+    /// Version of this format; 3.
     pub version: u32,
     /// Steps done.
     pub step: u64,
@@ -95,6 +95,9 @@ pub struct CheckpointManifest {
     /// Updates of each cohort of what is frozen at times.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cohorts: Vec<u64>,
+    /// Ends of epochs whose weights are in their average, where it is one of these; older builds do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub averaged: Option<u64>,
     /// Whether an epoch ended whose evaluation was not made yet.
     pub evaluation_due: bool,
     /// Name and shape of each parameter, and of what the optimizer remembers of it, in order.
@@ -104,13 +107,16 @@ pub struct CheckpointManifest {
     pub kept: Vec<KeptRecord>,
     /// The other files.
     pub files: Vec<SavedFile>,
-    /// The run so far.
+    /// The run so far, which lies in a file of its own; version 2 had it here.
+    #[serde(default, skip_serializing)]
     pub history: History,
 }
 
 impl CheckpointManifest {
-    /// The version that this build writes and reads.
-    pub const VERSION: u32 = 2;
+    /// The version that this build writes.
+    pub const VERSION: u32 = 3;
+    /// The oldest version that it reads.
+    const OLDEST: u32 = 2;
 
     fn file(&self, name: &str) -> Option<&SavedFile> {
         self.files.iter().find(|file| file.name == name)

@@ -3,7 +3,9 @@ use std::path::{Path, PathBuf};
 
 use millstream_schemas::Fingerprint;
 
-use super::file_names::{BEST, EXPORTED, LARGEST_MANIFEST, LAST, MANIFEST, MANIFEST_HASH, STATE, WEIGHTS, kept_name};
+use super::file_names::{
+    BEST, EXPORTED, HISTORY, LARGEST_MANIFEST, LAST, MANIFEST, MANIFEST_HASH, STATE, WEIGHTS, kept_name,
+};
 use super::tensors::Elements;
 use super::{CheckpointFault, CheckpointManifest, SavedFile, folder, state_name, step_folder, tensors};
 use crate::TrainingError;
@@ -77,12 +79,18 @@ fn write(folder: &Path, before: &Path, snapshot: &mut Snapshot) -> Result<(), Tr
     };
     let failed = |fault| TrainingError::Checkpoint { path: folder.to_owned(), fault };
     let mut saved = Vec::new();
+    let mut write_listed = |name: &str, bytes: &[u8]| -> Result<(), TrainingError> {
+        let sha256 = Fingerprint::of_bytes(bytes).0;
+        saved.push(SavedFile { name: name.to_owned(), bytes: bytes.len() as u64, sha256 });
+        write_file(name, bytes)
+    };
+    let history = serde_json::to_vec(&snapshot.manifest.history).expect("our own types have string keys");
+    write_listed(HISTORY, &history)?;
+    drop(history);
     let mut write_tensors = |name: &str, tensors: &[tensors::Named<'_>]| -> Result<(), TrainingError> {
         let bytes = tensors::write(tensors)
             .map_err(|fault| failed(CheckpointFault::Tensors { file: name.to_owned(), fault }))?;
-        let sha256 = Fingerprint::of_bytes(&bytes).0;
-        saved.push(SavedFile { name: name.to_owned(), bytes: bytes.len() as u64, sha256 });
-        write_file(name, &bytes)
+        write_listed(name, &bytes)
     };
     let (manifest, contents) = (&snapshot.manifest, &snapshot.contents);
     let parameters = match contents {
@@ -142,11 +150,11 @@ mod tests {
     use millstream_schemas::ResumePoint;
 
     use super::*;
+    use crate::metrics::{Evaluation, Table};
     use crate::record::History;
 
-    #[test]
-    fn a_manifest_that_could_not_be_read_back_is_not_written() {
-        let folder = tempfile::tempdir().unwrap();
+    /// Of a run that has made three steps.
+    fn manifest(settings: Vec<(String, String)>, history: History) -> CheckpointManifest {
         let resume = ResumePoint {
             version: ResumePoint::VERSION,
             seed: 0,
@@ -155,25 +163,58 @@ mod tests {
             dataset: Fingerprint::default(),
             recipe: Fingerprint::default(),
         };
-        let manifest = |settings| CheckpointManifest {
+        CheckpointManifest {
             version: CheckpointManifest::VERSION,
             step: 3,
-            resume: resume.clone(),
+            resume,
             settings,
             updates: 3,
             cohorts: Vec::new(),
+            averaged: None,
             evaluation_due: false,
             parameters: Vec::new(),
             kept: Vec::new(),
             files: Vec::new(),
-            history: History::default(),
+            history,
+        }
+    }
+
+    fn saved(folder: &Path, manifest: CheckpointManifest) -> Result<(PathBuf, Vec<SavedFile>), TrainingError> {
+        let contents = Contents::New { parameters: Vec::new(), state: OptimizerState::default() };
+        let (kept, finals) = (Vec::new(), Finals::default());
+        save(folder, Snapshot { manifest, contents, best: None, kept, finals }, 2)
+    }
+
+    #[test]
+    fn a_run_with_tables_of_many_classes_goes_on_since_no_manifest_holds_them() {
+        let folder = tempfile::tempdir().unwrap();
+        // as long as several sets of 2000 classes have it, in fewer numbers
+        let counts = vec![vec![u64::MAX; 1850]; 1850];
+        let evaluation = Evaluation {
+            rows: 3,
+            not_finite: 0,
+            loss: 2.0 / 3.0,
+            figures: [("accuracy", Some(1.0 / 3.0))].into_iter().collect(),
+            tables: vec![("confusion_matrix".to_owned(), Table::Matrix(counts))],
+            majority: None,
+            confidence: 0.95,
+            intervals: Vec::new(),
+            slices: Vec::new(),
+            mistakes: Vec::new(),
         };
-        let save = |settings| {
-            let contents = Contents::New { parameters: Vec::new(), state: OptimizerState::default() };
-            let (kept, finals) = (Vec::new(), Finals::default());
-            let snapshot = Snapshot { manifest: manifest(settings), contents, best: None, kept, finals };
-            save(folder.path(), snapshot, 2)
-        };
+        let history = History { best_evaluation: Some(evaluation), ..History::default() };
+        let (place, files) = saved(folder.path(), manifest(Vec::new(), history.clone())).unwrap();
+        let of_history = files.iter().find(|file| file.name == HISTORY).unwrap();
+        assert!(of_history.bytes > LARGEST_MANIFEST as u64, "{of_history:?}");
+        let loaded = crate::checkpoint::load(&place).unwrap();
+        assert!(loaded.manifest.history == history);
+        assert!(fs::metadata(place.join(MANIFEST)).unwrap().len() < 4096);
+    }
+
+    #[test]
+    fn a_manifest_that_could_not_be_read_back_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let save = |settings| saved(folder.path(), manifest(settings, History::default()));
         save(Vec::new()).unwrap();
         let huge = vec![("classes".to_owned(), "x".repeat(LARGEST_MANIFEST))];
         let message = save(huge).unwrap_err().to_string();

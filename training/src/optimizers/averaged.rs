@@ -46,12 +46,17 @@ impl Averaging {
         }
     }
 
-    /// Which of the averaged weights those at the end of an epoch are, from 1; nothing where epochs do not count.
-    pub(crate) fn place_of(self, epoch: u64) -> Option<u64> {
+    /// The first epoch, from 0, whose end is taken; nothing where steps change the average.
+    pub(crate) fn first_epoch(self) -> Option<u64> {
         match self {
             Self::Exponential { .. } => None,
-            Self::Equal { from_epoch } => Some((epoch + 1).saturating_sub(from_epoch).max(1)),
+            Self::Equal { from_epoch } => Some(from_epoch),
         }
+    }
+
+    /// Ends of epochs that are in the average of a run in which so many epochs are over.
+    pub(crate) fn taken_of(self, epochs: u64) -> u64 {
+        self.first_epoch().map_or(0, |first| epochs.saturating_sub(first))
     }
 }
 
@@ -119,6 +124,28 @@ impl UpdateRule for Averaged {
         state.last().map_or(parameter, |average| average.floats().to_vec())
     }
 
+    fn average_has_begun(&self, updates: u64, taken: u64) -> bool {
+        match self.averaging {
+            Averaging::Exponential { .. } => updates > 0,
+            Averaging::Equal { .. } => taken > 0,
+        }
+    }
+
+    fn takes_end_of(&self, epoch: u64) -> bool {
+        self.averaging.first_epoch().is_some_and(|first| epoch >= first)
+    }
+
+    fn take(&self, number: u64, _: ParameterFacts<'_>, parameter: &[f32], state: &mut [StateValues]) {
+        let average = state.last_mut().expect("its own is the last").floats_mut();
+        if number <= 1 {
+            // whatever was there, to the bit
+            average.copy_from_slice(parameter);
+            return;
+        }
+        let share = (1.0 / number as f64) as f32;
+        average.iter_mut().zip(parameter).for_each(|(average, value)| *average += share * (value - *average));
+    }
+
     fn check(&self, parameters: &[ParameterEntry]) -> Result<(), String> {
         self.rule.check(parameters)
     }
@@ -132,24 +159,25 @@ mod tests {
     use super::*;
     use crate::optimizers::{Optimizer, standard};
 
+    const FACTS: ParameterFacts<'static> = ParameterFacts {
+        shape: &[1],
+        layer: "head",
+        learning_rate_multiplier: 1.0,
+        decays: false,
+        weight_decay: None,
+        is_statistic: false,
+    };
+
     /// The weights after each of eight steps of SGD, and the average beside them.
     fn averages(averaging: Averaging) -> Vec<(f64, f64)> {
         let choice = Choice::new("sgd", json!({"momentum": 0.0, "weight_decay": 0.0}));
         let optimizer = Optimizer::choose(standard(), &choice, "training.optimizer").unwrap();
         let rule = Averaged { rule: Arc::clone(optimizer.rule()), averaging };
-        let facts = ParameterFacts {
-            shape: &[1],
-            layer: "head",
-            learning_rate_multiplier: 1.0,
-            decays: false,
-            weight_decay: None,
-            is_statistic: false,
-        };
-        let mut state: Vec<StateValues> = rule.state(facts).iter().map(StateTensor::start_values).collect();
+        let mut state: Vec<StateValues> = rule.state(FACTS).iter().map(StateTensor::start_values).collect();
         let mut parameter = [1.0_f32];
         let after = |step: u64| {
             let coefficients = rule.coefficients(step, 0.5);
-            rule.update(&coefficients, facts, 1.0, &mut parameter, &[(step % 3) as f32 - 0.5], &mut state);
+            rule.update(&coefficients, FACTS, 1.0, &mut parameter, &[(step % 3) as f32 - 0.5], &mut state);
             (f64::from(parameter[0]), f64::from(state[state.len() - 1].floats()[0]))
         };
         (0..8).map(after).collect()
@@ -167,11 +195,22 @@ mod tests {
     }
 
     #[test]
-    fn an_equal_average_begins_with_the_weights_and_counts_epochs_from_its_first_on() {
-        let equal = Averaging::Equal { from_epoch: 2 };
-        let places: Vec<Option<u64>> = (0..5).map(|epoch| equal.place_of(epoch)).collect();
-        assert_eq!(places, [Some(1), Some(1), Some(1), Some(2), Some(3)]);
+    fn an_equal_average_is_of_the_ends_of_epochs_from_its_first_on() {
+        let averaging = Averaging::Equal { from_epoch: 2 };
         // no step moves it
-        assert!(averages(equal).iter().all(|(_, average)| *average == 0.0));
+        assert!(averages(averaging).iter().all(|(_, average)| *average == 0.0));
+        let optimizer = Optimizer::choose(standard(), &Choice::named("sgd"), "training.optimizer").unwrap();
+        let rule = Averaged { rule: Arc::clone(optimizer.rule()), averaging };
+        let taken: Vec<bool> = (0..5).map(|epoch| rule.takes_end_of(epoch)).collect();
+        assert_eq!(taken, [false, false, true, true, true]);
+        let counts: Vec<u64> = (0..6).map(|epochs| averaging.taken_of(epochs)).collect();
+        assert_eq!(counts, [0, 0, 0, 1, 2, 3]);
+        // updates alone do not begin it, and what was there before is no part of it
+        assert!(!rule.average_has_begun(9, 0) && rule.average_has_begun(0, 1));
+        let mut state = [StateValues::F32(vec![1e30])];
+        for (number, (weight, wanted)) in (1..).zip([(0.1_f32, 0.1_f32), (0.3, 0.2), (0.8, 0.4)]) {
+            rule.take(number, FACTS, &[weight], &mut state);
+            assert!((state[0].floats()[0] - wanted).abs() < 1e-6, "{number}: {state:?}, wanted {wanted}");
+        }
     }
 }

@@ -57,16 +57,15 @@ impl Gathered {
         if self.batches == 0 {
             return Ok(None);
         }
-        // batches without weight have gradients of zero
-        let divisor = if self.weight == 0.0 { 1.0 } else { self.weight };
-        let part = (1.0 / divisor) as f32;
+        // batches without weight are not among them
+        let part = (1.0 / self.weight) as f32;
         for ((sum, gradient), entry) in self.sums.iter_mut().zip(gradients).zip(entries) {
             if !entry.is_statistic {
                 sum.iter_mut().for_each(|value| *value *= part);
             }
             gradient.upload(sum)?;
         }
-        let (loss, rows, weight) = ((self.loss / divisor) as f32, self.rows, self.weight);
+        let (loss, rows, weight) = ((self.loss / self.weight) as f32, self.rows, self.weight);
         self.forget();
         Ok(Some(StepOutcome { loss, rows, weight, ..StepOutcome::default() }))
     }

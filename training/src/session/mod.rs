@@ -1,5 +1,6 @@
 //! ONNX Runtime sessions: each is owned by a thread of its own and reads and writes tensors that stay bound.
 
+mod batch_input;
 mod bound;
 mod bound_graph;
 mod cohorts;
@@ -13,6 +14,7 @@ mod kernels;
 mod loss_runner;
 mod loss_scale;
 mod masks;
+mod optimizer_state;
 mod options;
 mod placement;
 mod predictor;
@@ -35,11 +37,12 @@ pub use gradient_noise::GradientNoise;
 pub use kernels::check_kernels;
 pub use loss_runner::LossRunner;
 pub use loss_scale::LossScale;
+pub use optimizer_state::OptimizerState;
 pub use predictor::Predictor;
 pub use prefix_runner::PrefixRunner;
 pub use row_weights::RowWeights;
 pub use scored::{Prediction, Scored};
-pub use step::{OptimizerState, StepRunner};
+pub use step::StepRunner;
 pub use step_outcome::StepOutcome;
 pub use step_settings::StepSettings;
 pub(crate) use step_settings::{average_of, has_statistics_of_last};

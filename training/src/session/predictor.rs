@@ -1,11 +1,9 @@
-use std::borrow::Cow;
-
 use millstream_compiler::{FrozenWeight, RunGraph};
-use millstream_schemas::shown;
-use millstream_schemas::{Batch, TensorData};
-use ort::session::{Session, SessionInputValue};
-use ort::value::{TensorElementType, TensorRef, ValueType};
+use millstream_schemas::{Batch, shown};
+use ort::session::Session;
+use ort::value::{TensorElementType, ValueType};
 
+use super::batch_input::{BatchInput, session_inputs};
 use super::frozen_weights::FrozenWeights;
 use super::options;
 use super::scored::Prediction;
@@ -23,6 +21,7 @@ struct Opened {
 pub struct Predictor {
     thread: SessionThread<Opened>,
     inputs: Vec<(String, Vec<i64>)>,
+    of_batch: Vec<BatchInput>,
     output: String,
     classes: Option<usize>,
     warning: Option<String>,
@@ -85,9 +84,11 @@ impl Predictor {
         };
         let classes = kind.tensor_shape().and_then(|shape| usize::try_from(*shape.get(1)?).ok());
         let shape = |kind: &ValueType| kind.tensor_shape().map_or_else(Vec::new, |shape| shape.to_vec());
-        let of_rows = inputs.iter().filter(|(name, _)| beside.iter().all(|weight| weight.name != *name));
-        let inputs = of_rows.map(|(name, kind)| (name.clone(), shape(kind))).collect();
-        Ok(Self { thread, inputs, output: output.clone(), classes, warning })
+        let is_of_rows = |(name, _): &&(String, ValueType)| beside.iter().all(|weight| weight.name != *name);
+        let of_rows: Vec<&(String, ValueType)> = inputs.iter().filter(is_of_rows).collect();
+        let of_batch = of_rows.iter().map(|(name, kind)| BatchInput::of_session(name, kind)).collect();
+        let inputs = of_rows.iter().map(|(name, kind)| (name.clone(), shape(kind))).collect();
+        Ok(Self { thread, inputs, of_batch, output: output.clone(), classes, warning })
     }
 
     /// Names and shapes of the inputs; −1 for an axis of any length.
@@ -108,28 +109,12 @@ impl Predictor {
     /// Computes what the model gives for a batch and hands the batch back.
     ///
     /// # Errors
-    /// The batch lacks an input, its shape does not fit, or ONNX Runtime fails.
+    /// The batch lacks an input, its type or shape does not fit, or ONNX Runtime fails.
     pub fn predict(&mut self, batch: Batch) -> Result<(Batch, Prediction), TrainingError> {
-        for (name, shape) in &self.inputs {
-            check_input(name, shape, &batch)?;
-        }
-        let names: Vec<String> = self.inputs.iter().map(|(name, _)| name.clone()).collect();
-        let output = self.output.clone();
+        let (wanted, output) = (self.of_batch.clone(), self.output.clone());
         self.thread.call("predict a batch", move |Opened { session, weights }| {
             let fail = || TrainingError::session("running the model");
-            let mut inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
-            for name in &names {
-                let tensor = &batch.tensors[name];
-                let shape = tensor.shape.as_slice();
-                let value = match &tensor.data {
-                    TensorData::F32(values) => TensorRef::from_array_view((shape, &**values)).map(Into::into),
-                    TensorData::I64(values) => TensorRef::from_array_view((shape, &**values)).map(Into::into),
-                    TensorData::U8(values) => TensorRef::from_array_view((shape, &**values)).map(Into::into),
-                    _ => unreachable!("the batch was checked before it was sent here"),
-                };
-                inputs.push((name.into(), value.map_err(fail())?));
-            }
-            inputs.extend(weights.inputs().map(|(name, value)| (name.into(), value)));
+            let inputs = session_inputs(&wanted, &batch, weights)?;
             let outputs = session.run(inputs).map_err(fail())?;
             let value = outputs.get(&output).expect("the output was taken from the session's own list");
             let (shape, values) = value.try_extract_tensor::<f32>().map_err(fail())?;
@@ -139,19 +124,4 @@ impl Predictor {
             Ok((batch, prediction))
         })
     }
-}
-
-fn check_input(name: &str, shape: &[i64], batch: &Batch) -> Result<(), TrainingError> {
-    let wrong = |got: String| TrainingError::Input {
-        name: name.to_owned(),
-        wanted: format!("shape {shape:?}, −1 for any length"),
-        got,
-    };
-    let Some(tensor) = batch.tensors.get(name) else {
-        return Err(wrong(format!("no tensor of this name, only {:?}", batch.tensors.keys().collect::<Vec<_>>())));
-    };
-    let fits = tensor.shape.len() == shape.len()
-        && tensor.shape.iter().zip(shape).all(|(have, want)| *want < 0 || i64::try_from(*have) == Ok(*want));
-    let numbers = matches!(tensor.data, TensorData::F32(_) | TensorData::I64(_) | TensorData::U8(_));
-    if fits && numbers { Ok(()) } else { Err(wrong(format!("{} {:?}", tensor.element_type().name(), tensor.shape))) }
 }

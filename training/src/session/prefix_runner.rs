@@ -1,10 +1,8 @@
-use std::borrow::Cow;
-
 use millstream_compiler::FrozenPrefix;
-use millstream_schemas::{Batch, TensorData, TensorEntry};
-use ort::session::{Session, SessionInputValue};
-use ort::value::TensorRef;
+use millstream_schemas::{Batch, TensorEntry};
+use ort::session::Session;
 
+use super::batch_input::{BatchInput, session_inputs};
 use super::frozen_weights::FrozenWeights;
 use super::options;
 use super::thread::SessionThread;
@@ -20,7 +18,7 @@ struct Opened {
 /// Runs the frozen part of a model.
 pub struct PrefixRunner {
     thread: SessionThread<Opened>,
-    inputs: Vec<TensorEntry>,
+    inputs: Vec<BatchInput>,
     border: Vec<TensorEntry>,
     warning: Option<String>,
 }
@@ -40,7 +38,8 @@ impl PrefixRunner {
         weights.add(graph.weights(), options::device_allocator(&opened.session, device)?.as_ref())?;
         let session = Opened { session: opened.session, weights };
         let thread = SessionThread::start("frozen session", move || Ok(session))?;
-        Ok(Self { thread, inputs: prefix.inputs().to_vec(), border: prefix.border().to_vec(), warning })
+        let inputs = prefix.inputs().iter().map(BatchInput::from).collect();
+        Ok(Self { thread, inputs, border: prefix.border().to_vec(), warning })
     }
 
     /// What should be known of how it runs: that nodes without a kernel for the device run on the CPU.
@@ -51,27 +50,12 @@ impl PrefixRunner {
     /// Computes the tensors at the border of a batch, in the order of [`FrozenPrefix::border`], and hands the batch back.
     ///
     /// # Errors
-    /// The batch lacks an input, its shape does not fit, or ONNX Runtime fails.
+    /// The batch lacks an input, its type or shape does not fit, or ONNX Runtime fails.
     pub fn run(&mut self, batch: Batch) -> Result<(Batch, Vec<Vec<f32>>), TrainingError> {
-        for entry in &self.inputs {
-            check_input(entry, &batch)?;
-        }
         let (inputs, border) = (self.inputs.clone(), self.border.clone());
         self.thread.call("compute the frozen part", move |Opened { session, weights }| {
             let fail = || TrainingError::session("running the frozen part");
-            let mut given: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
-            for TensorEntry { name, .. } in &inputs {
-                let tensor = &batch.tensors[name];
-                let shape = tensor.shape.as_slice();
-                let value = match &tensor.data {
-                    TensorData::F32(values) => TensorRef::from_array_view((shape, &**values)).map(Into::into),
-                    TensorData::I64(values) => TensorRef::from_array_view((shape, &**values)).map(Into::into),
-                    TensorData::U8(values) => TensorRef::from_array_view((shape, &**values)).map(Into::into),
-                    _ => unreachable!("the batch was checked before it was sent here"),
-                };
-                given.push((name.into(), value.map_err(fail())?));
-            }
-            given.extend(weights.inputs().map(|(name, value)| (name.into(), value)));
+            let given = session_inputs(&inputs, &batch, weights)?;
             let outputs = session.run(given).map_err(fail())?;
             let mut found = Vec::with_capacity(border.len());
             for TensorEntry { name, .. } in &border {
@@ -87,17 +71,4 @@ impl PrefixRunner {
             Ok((batch, found))
         })
     }
-}
-
-fn check_input(entry: &TensorEntry, batch: &Batch) -> Result<(), TrainingError> {
-    let wrong =
-        |got: String| TrainingError::Input { name: entry.name.clone(), wanted: format!("{:?}", entry.shape), got };
-    let Some(tensor) = batch.tensors.get(&entry.name) else {
-        return Err(wrong(format!("no tensor of this name, only {:?}", batch.tensors.keys().collect::<Vec<_>>())));
-    };
-    let is_long =
-        |(wanted, got): (&millstream_schemas::AxisLength, &usize)| wanted.fixed().is_none_or(|wanted| wanted == *got);
-    let fits = tensor.shape.len() == entry.shape.len() && entry.shape.iter().zip(&tensor.shape).all(is_long);
-    let is_type = tensor.element_type().name() == entry.dtype;
-    if fits && is_type { Ok(()) } else { Err(wrong(format!("{} {:?}", tensor.element_type().name(), tensor.shape))) }
 }

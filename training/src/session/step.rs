@@ -3,7 +3,7 @@ use std::sync::Arc;
 use millstream_compiler::{OnnxFile, TrainingProgram};
 use millstream_schemas::{Batch, Fingerprint, FingerprintWriter, TrainingManifest};
 
-use super::loss_scale::LossScale;
+use super::optimizer_state::OptimizerState;
 use super::options;
 use super::scored::Scored;
 use super::step_outcome::StepOutcome;
@@ -12,21 +12,8 @@ use super::step_thread::{BatchStatistics, Open, Step};
 use super::thread::SessionThread;
 use crate::TrainingError;
 use crate::freezing::FreezePlan;
-use crate::optimizers::{Averaging, ParameterFacts, StateTensor, StateValues, UpdateRule, state_of};
+use crate::optimizers::{ParameterFacts, StateTensor, UpdateRule, state_of};
 use millstream_runtime::{Device, DeviceKind};
-
-/// What the optimizer remembers.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct OptimizerState {
-    /// Updates done.
-    pub updates: u64,
-    /// For each cohort of the [plan](FreezePlan) of what is frozen, the updates that it had; empty where nothing ever is.
-    pub cohorts: Vec<u64>,
-    /// For each parameter, the tensors that its rule remembers.
-    pub tensors: Vec<Vec<StateValues>>,
-    /// The scale of the loss, in float16.
-    pub loss_scale: Option<LossScale>,
-}
 
 /// Runs the steps of a compiled training program; parameters and optimizer state stay where the graph runs.
 pub struct StepRunner {
@@ -35,7 +22,8 @@ pub struct StepRunner {
     fingerprint: Fingerprint,
     state_tensors: Vec<Vec<StateTensor>>,
     rule: Arc<dyn UpdateRule>,
-    averaging: Option<Averaging>,
+    /// Ends of epochs that are in the average.
+    averaged: u64,
     plan: FreezePlan,
     frozen: Vec<bool>,
     warning: Option<String>,
@@ -92,9 +80,8 @@ impl StepRunner {
         };
         let thread = SessionThread::start("training session", move || open.open())?;
         let fingerprint = fingerprint(&program.step().map_err(compile)?);
-        let averaging = settings.averaging;
         let (plan, frozen) = (settings.freezing.clone(), vec![false; settings.freezing.cohorts().len()]);
-        let mut this = Self { thread, manifest, fingerprint, state_tensors, rule, averaging, plan, frozen, warning };
+        let mut this = Self { thread, manifest, fingerprint, state_tensors, rule, averaged: 0, plan, frozen, warning };
         this.freeze_at(0, 0)?;
         this.set_parameters(program.parameters.clone())?;
         Ok(this)
@@ -137,7 +124,8 @@ impl StepRunner {
         })
     }
 
-    /// Computes loss and gradients of a batch and updates the parameters; hands the batch back.
+    /// Computes loss and gradients of a batch and updates the parameters; hands the batch back. Nothing is updated where no row
+    /// has weight in the loss.
     ///
     /// # Errors
     /// The learning rate is not a number of 0 or more, the batch does not fit the graph, or ONNX Runtime fails. A loss or
@@ -186,7 +174,12 @@ impl StepRunner {
         self.rule.has_average()
     }
 
-    /// Copies of what is evaluated and exported: the average of the weights where one is kept, or the parameters.
+    /// Ends of epochs whose weights are in the average, where it is one of these.
+    pub(crate) fn averaged(&self) -> u64 {
+        self.averaged
+    }
+
+    /// Copies of what is evaluated and exported: the average of the weights where one is kept and has begun, or the parameters.
     ///
     /// # Errors
     /// The device fails.
@@ -195,18 +188,7 @@ impl StepRunner {
         if !self.has_average() {
             return Ok(parameters);
         }
-        let state = self.state()?;
-        if state.updates == 0 {
-            return Ok(parameters);
-        }
-        // running statistics have no average: they are one; and what was never updated has none yet
-        let has_begun = |index: usize| self.plan.of().get(index).is_none_or(|cohort| state.cohorts[*cohort] > 0);
-        let all = self.manifest.parameters.iter().zip(parameters).zip(&state.tensors).enumerate();
-        let averaged = all.map(|(index, ((entry, own), state))| match entry.is_statistic || !has_begun(index) {
-            true => own,
-            false => self.rule.average(ParameterFacts::from(entry), own, state),
-        });
-        Ok(averaged.collect())
+        Ok(self.state()?.evaluated(self.rule.as_ref(), &self.plan, &self.manifest.parameters, parameters))
     }
 
     /// Does something with the average of the weights in the place of the parameters, which come back afterwards.
@@ -259,26 +241,23 @@ impl StepRunner {
         self.thread.call("forget gradients", Step::forget_gathered)
     }
 
-    /// Takes the weights as they are into an average of which they are the `count`th; the first takes the place of what was
-    /// there. For [`Averaging::Equal`], at the end of each epoch.
+    /// Takes the weights as they are at the end of the epoch `epoch`, which counts from 0, into the average, where it is one of
+    /// ends of epochs and this is one of them; says whether. To be called once at the end of each epoch.
     ///
     /// # Errors
     /// The device fails.
-    pub fn take_into_average(&mut self, count: u64) -> Result<(), TrainingError> {
-        if self.averaging.is_none() {
-            return Ok(());
+    pub fn take_into_average(&mut self, epoch: u64) -> Result<bool, TrainingError> {
+        if !self.rule.takes_end_of(epoch) {
+            return Ok(false);
         }
         let (parameters, mut state) = (self.parameters()?, self.state()?);
-        let share = (1.0 / count.max(1) as f64) as f32;
-        for (values, tensors) in parameters.iter().zip(&mut state.tensors) {
-            let Some(average) = tensors.last_mut() else { continue };
-            average
-                .floats_mut()
-                .iter_mut()
-                .zip(values)
-                .for_each(|(average, value)| *average += share * (value - *average));
+        state.averaged += 1;
+        let all = self.manifest.parameters.iter().zip(&parameters).zip(&mut state.tensors);
+        for ((entry, values), tensors) in all.filter(|((entry, _), _)| !entry.is_statistic) {
+            self.rule.take(state.averaged, ParameterFacts::from(entry), values, tensors);
         }
-        self.set_state(state)
+        self.set_state(state)?;
+        Ok(true)
     }
 
     /// Updates the parameters by the mean of the gathered gradients, each batch by the weight that its loss is a mean over.
@@ -305,9 +284,16 @@ impl StepRunner {
     /// # Errors
     /// The device fails.
     pub fn state(&self) -> Result<OptimizerState, TrainingError> {
-        self.thread.call("read the optimizer's state", |step| {
+        let averaged = self.averaged;
+        self.thread.call("read the optimizer's state", move |step| {
             let (updates, cohorts) = (step.updates, step.cohorts.updates.clone());
-            Ok(OptimizerState { updates, cohorts, tensors: step.store.state()?, loss_scale: step.loss_scale() })
+            Ok(OptimizerState {
+                updates,
+                cohorts,
+                averaged,
+                tensors: step.store.state()?,
+                loss_scale: step.loss_scale(),
+            })
         })
     }
 
@@ -342,6 +328,7 @@ impl StepRunner {
                 });
             }
         }
+        self.averaged = state.averaged;
         self.thread.call("write the optimizer's state", move |step| {
             step.updates = state.updates;
             step.set_loss_scale(state.loss_scale);

@@ -5,11 +5,11 @@ use super::loss_scale::LossScale;
 pub struct StepOutcome {
     /// The loss before the update: a mean over the rows that have weight.
     pub loss: f32,
-    /// Rows that have weight.
+    /// Rows that have weight; 0 too where the loss has none, as of masks without a class or of rows without a pair.
     pub rows: u64,
     /// What the loss is a mean over: a mean over several steps weighs each by this.
     pub weight: f64,
-    /// Whether parameters were updated: not when no row has weight, nor when the loss or a gradient is not finite. Gradients
+    /// Whether parameters were updated: not when no row has weight in the loss, nor when the loss or a gradient is not finite. Gradients
     /// on a device are looked at where [`StepSettings::watch_gradients`](crate::StepSettings::watch_gradients) says so or the
     /// loss is scaled; elsewhere parameters that are no numbers show at the next loss or checkpoint.
     pub updated: bool,

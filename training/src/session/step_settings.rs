@@ -4,11 +4,12 @@ use millstream_compiler::TrainingProgram;
 use millstream_schemas::ParameterEntry;
 
 use super::gradient_noise::GradientNoise;
+use super::optimizer_state::OptimizerState;
 use crate::TrainingError;
 use crate::freezing::FreezePlan;
 use crate::optimizers::{
-    Averaged, Averaging, Lookahead, Optimizer, Penalized, Penalties, SharpnessAware, UpdateRule, WithLookahead,
-    state_of,
+    Averaged, Averaging, Lookahead, Optimizer, Penalized, Penalties, SharpnessAware, StateValues, UpdateRule,
+    WithLookahead, state_of,
 };
 
 /// How steps are made.
@@ -130,6 +131,26 @@ impl StepSettings {
             Some(Averaging::Equal { .. }) if has_statistics_of_last(program) => Err(average_of("swa")),
             _ => Ok(()),
         }
+    }
+
+    /// What a run of these settings evaluates and exports of a state that it had, in manifest order: the average of the weights
+    /// where one is kept and had begun, or the parameters. These too of a state from before the average was kept.
+    pub fn evaluated(
+        &self,
+        entries: &[ParameterEntry],
+        parameters: Vec<Vec<f32>>,
+        state: &OptimizerState,
+    ) -> Vec<Vec<f32>> {
+        let rule = self.rule();
+        let is_of_rule = |(entry, tensors): (&ParameterEntry, &Vec<StateValues>)| {
+            let wanted = state_of(rule.as_ref(), entry);
+            let got = tensors.iter().map(|values| (values.len(), values.dtype()));
+            wanted.iter().map(|tensor| (tensor.elements(), tensor.start.dtype())).eq(got)
+        };
+        if !rule.has_average() || !entries.iter().zip(&state.tensors).all(is_of_rule) {
+            return parameters;
+        }
+        state.evaluated(rule.as_ref(), &self.freezing, entries, parameters)
     }
 
     /// How many bytes are remembered of these parameters, all together.

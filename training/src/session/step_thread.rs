@@ -205,7 +205,7 @@ impl Step {
         self.update_by_gradients(learning_rate, outcome)
     }
 
-    /// Loss and gradients of a batch; nothing where no row has weight.
+    /// Loss and gradients of a batch; nothing where no row has weight in the loss.
     fn run_step(&mut self, batch: &Batch) -> Result<StepOutcome, TrainingError> {
         let started = Instant::now();
         let weights = self.row_weights(batch);
@@ -219,6 +219,11 @@ impl Step {
         data.changes += u64::from(masks.draw(place, &|name| data.length_of(manifest, name))?);
         self.run_graph(self.store.current())?;
         let (loss, weight) = (self.loss.values()[0], self.weight_of(&weights));
+        // a mean over nothing: masks without a class, rows without a pair
+        if weight == 0.0 {
+            let seconds_in_graph = started.elapsed().as_secs_f64();
+            return Ok(StepOutcome { seconds_in_graph, ..StepOutcome::default() });
+        }
         if let Some(sharpness) = self.sharpness.filter(|_| loss.is_finite()) {
             self.run_uphill(sharpness)?;
         }

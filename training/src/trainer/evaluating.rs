@@ -88,6 +88,10 @@ impl Trainer {
             others: others.iter().map(|set| (set.name.clone(), (&set.evaluation).into())).collect(),
             statistics_rows: statistics.as_ref().map(|statistics| statistics.rows),
         });
+        if let Some(rule) = &self.settings.early_stopping {
+            let decides = &self.history.decides;
+            self.wait.add(rule, evaluated.figure(&decides.name), decides);
+        }
         self.tell_schedule(epoch, &evaluated);
         let better_than_start = self.history.is_better_than_start(&evaluated);
         let best = self.note_if_best(epoch, &evaluated, &others, statistics.as_ref())? && better_than_start;

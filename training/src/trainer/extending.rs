@@ -48,6 +48,8 @@ impl Trainer {
         let averaging = changed(AVERAGING).map(|differing| differing.saved.as_str());
         if averaging.is_some() {
             require_ahead(settings.step.averaging, checkpoint.manifest.resume.epoch)?;
+            // ends of epochs that are over are in no average of these settings
+            (checkpoint.manifest.averaged, checkpoint.state.averaged) = (Some(0), 0);
         }
         let begins_anew = averaging.is_some_and(|saved| !is_alike(settings.step.averaging, saved));
         take_state(&runner, &mut checkpoint, begins_anew)?;

@@ -7,6 +7,7 @@ use super::{Progress, Trainer};
 use crate::TrainingError;
 use crate::checkpoint::{CheckpointManifest, Contents, Failed, SavedParameter, Snapshot, Written};
 use crate::observers::{Event, Observer};
+use crate::optimizers::Averaging;
 use crate::until::Ending;
 
 impl Trainer {
@@ -48,6 +49,8 @@ impl Trainer {
             Contents::New { state, .. } => (state.updates, state.cohorts.clone()),
             Contents::AsBefore(_) => self.updates_saved.clone(),
         };
+        let ends = self.settings.step.averaging.and_then(Averaging::first_epoch);
+        let averaged = ends.map(|_| self.runner.averaged());
         let manifest = CheckpointManifest {
             version: CheckpointManifest::VERSION,
             step: now.steps,
@@ -55,6 +58,7 @@ impl Trainer {
             settings: self.settings.deciding(&self.runner),
             updates,
             cohorts: cohorts.clone(),
+            averaged,
             evaluation_due: now.evaluation_due,
             parameters: entries.zip(states).map(|(entry, state)| SavedParameter::of(entry, state)).collect(),
             kept: self.kept.records(),

@@ -55,6 +55,10 @@ impl Trainer {
         self.history.timing.waiting += made.waited;
         self.history.under_way.seconds += made.waited;
         if made.outcome.rows == 0 {
+            // the graph may have run to find that nothing has weight
+            let seconds = made.outcome.seconds_in_graph;
+            self.history.timing.graph += seconds;
+            self.history.under_way.seconds += seconds;
             return Ok(made.batch);
         }
         if !made.outcome.updated && !made.outcome.skipped {

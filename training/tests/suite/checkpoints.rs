@@ -14,6 +14,7 @@ use millstream_training::checkpoint::{self, CheckpointSettings};
 use millstream_training::metrics::Table;
 use millstream_training::schedules::Schedule;
 use millstream_training::{BatchSource, BoxError, Event, LoopSettings, StepSettings, Trainer, TrainerSettings};
+use serde_json::Value;
 
 fn device() -> Device {
     Device::cpu(millstream_runtime::ready(None).unwrap())
@@ -61,7 +62,7 @@ fn damage_of_any_kind_to_any_file_is_noticed_and_the_one_before_is_taken() {
     let folder = saved();
     let newest = folder.path().join("step-6");
     let files: Vec<PathBuf> = fs::read_dir(&newest).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(files.len(), 4, "{files:?}");
+    assert_eq!(files.len(), 5, "{files:?}");
     type Damage = fn(&Path);
     let damages: [(&str, Damage); 4] = [
         ("cut", truncate),
@@ -90,8 +91,7 @@ fn damage_of_any_kind_to_any_file_is_noticed_and_the_one_before_is_taken() {
 fn a_hostile_header_with_a_matching_hash_is_refused() {
     let folder = saved();
     let newest = folder.path().join("step-6");
-    let mut manifest: serde_json::Value =
-        serde_json::from_slice(&fs::read(newest.join("manifest.json")).unwrap()).unwrap();
+    let mut manifest: Value = serde_json::from_slice(&fs::read(newest.join("manifest.json")).unwrap()).unwrap();
     let hostile = [u64::MAX.to_le_bytes().as_slice(), b"{}"].concat();
     fs::write(newest.join("weights.safetensors"), &hostile).unwrap();
     let entry = manifest["files"].as_array_mut().unwrap().iter_mut().find(|file| file["name"] == "weights.safetensors");
@@ -110,11 +110,63 @@ fn a_hostile_header_with_a_matching_hash_is_refused() {
 fn a_manifest_of_another_version_is_named_as_such() {
     let folder = saved();
     let newest = folder.path().join("step-6");
-    let text = fs::read_to_string(newest.join("manifest.json")).unwrap().replacen("\"version\":2", "\"version\":9", 1);
+    let text = fs::read_to_string(newest.join("manifest.json")).unwrap().replacen("\"version\":3", "\"version\":9", 1);
     fs::write(newest.join("manifest.json.sha256"), Fingerprint::of_bytes(text.as_bytes()).0).unwrap();
     fs::write(newest.join("manifest.json"), text).unwrap();
     let message = checkpoint::load(&newest).unwrap_err().to_string();
-    assert!(message.contains("version 9, this build reads 2"), "{message}");
+    assert!(message.contains("version 9, this build reads 2 to 3"), "{message}");
+}
+
+/// Makes a checkpoint one of the second version, whose manifest holds the history.
+fn as_version_2(checkpoint: &Path) {
+    let read = |name: &str| -> Value { serde_json::from_slice(&fs::read(checkpoint.join(name)).unwrap()).unwrap() };
+    let (mut manifest, history) = (read("manifest.json"), read("history.json"));
+    manifest["version"] = Value::from(2);
+    manifest["history"] = history;
+    manifest["files"].as_array_mut().unwrap().retain(|file| file["name"] != "history.json");
+    let text = serde_json::to_vec(&manifest).unwrap();
+    fs::write(checkpoint.join("manifest.json.sha256"), Fingerprint::of_bytes(&text).0).unwrap();
+    fs::write(checkpoint.join("manifest.json"), text).unwrap();
+    fs::remove_file(checkpoint.join("history.json")).unwrap();
+}
+
+#[test]
+fn a_checkpoint_of_an_older_build_whose_manifest_holds_the_history_is_gone_on_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut evaluation = || -> Result<Box<dyn BatchSource>, BoxError> {
+        Ok(Box::new(std::iter::once(Ok::<_, BoxError>(batch(50, 0, 1)))))
+    };
+    let settings = || {
+        let mut settings = settings(folder.path());
+        settings.step.threads = 1;
+        settings
+    };
+    let mut whole = Trainer::open(&program(), &device(), settings()).unwrap();
+    whole.run(&mut batches(3, 2, None), Some(&mut evaluation), &mut |_: &Event<'_>| {}, &|| false).unwrap();
+    let step = |step: u64| folder.path().join(format!("step-{step}"));
+    fs::remove_dir_all(step(6)).unwrap();
+    let newer = checkpoint::load(&step(4)).unwrap();
+    as_version_2(&step(4));
+    let older = checkpoint::load_newest(folder.path()).unwrap().checkpoint.unwrap();
+    assert_eq!((older.manifest.version, older.manifest.step), (2, 4));
+    assert_eq!(older.manifest.history, newer.manifest.history);
+    assert!(older.manifest.history.best_evaluation().unwrap().table("confusion_matrix").is_some());
+    let mut trainer = Trainer::resume(&program(), &device(), settings(), older).unwrap();
+    let mut source = batches(3, 2, trainer.resume_point());
+    trainer.run(&mut source, Some(&mut evaluation), &mut |_: &Event<'_>| {}, &|| false).unwrap();
+    assert_eq!(trainer.parameters().unwrap(), whole.parameters().unwrap());
+    let saved = checkpoint::load(&step(6)).unwrap();
+    assert_eq!((saved.manifest.version, saved.path.join("history.json").exists()), (3, true));
+    // one that has it nowhere is not whole
+    as_version_2(&step(6));
+    let file = step(6).join("manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    manifest.as_object_mut().unwrap().shift_remove("history").unwrap();
+    let text = serde_json::to_vec(&manifest).unwrap();
+    fs::write(step(6).join("manifest.json.sha256"), Fingerprint::of_bytes(&text).0).unwrap();
+    fs::write(file, text).unwrap();
+    let message = checkpoint::load(&step(6)).unwrap_err().to_string();
+    assert!(message.contains("manifest.json does not list history.json"), "{message}");
 }
 
 #[test]
@@ -200,8 +252,9 @@ fn a_checkpoint_of_a_thousand_classes_and_many_epochs_can_be_loaded() {
     let Some(Table::Matrix(counts)) = history.best_evaluation().unwrap().table("confusion_matrix") else { panic!() };
     assert_eq!(counts.len(), CLASSES);
     assert_eq!(history.best_evaluation(), trainer.history().best_evaluation());
-    let size = fs::metadata(loaded.path.join("manifest.json")).unwrap().len();
-    assert!(size < 4 << 20, "{size} bytes");
+    let size = |file: &str| fs::metadata(loaded.path.join(file)).unwrap().len();
+    let sizes = (size("history.json"), size("manifest.json"));
+    assert!(sizes.0 < 4 << 20 && sizes.1 < 64 << 10, "{sizes:?} bytes");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 mod architectures;
 mod around_steps;
+mod averages;
 mod checkpoints;
 mod failures;
 mod looping;

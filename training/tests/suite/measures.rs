@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use crate::runs::{PER_EPOCH, bits, device, settings};
-use crate::support::{BATCH, WIDTH, batch, model, numbers};
+use crate::support::{BATCH, WIDTH, batch, model, numbers, optimizer};
 use millstream_compiler::graph::{Constant, Graph, TensorType};
 use millstream_compiler::losses::{PredictionKind, standard as losses};
 use millstream_compiler::{FineTuning, HeadChoice, Loss, Model, OperatorCatalog, TrainingProgram, compile};
@@ -279,6 +279,92 @@ fn the_loss_of_a_batch_is_the_mean_of_those_of_its_rows_unless_these_are_compare
     pairs.tensors.insert(TARGETS.into(), Tensor::i64([BATCH], (0..BATCH as i64).collect::<Vec<_>>()));
     let (_, scored) = runner(Choice::named("info_nce")).score_with_rows(pairs, prediction(&[BATCH, 2, 4])).unwrap();
     assert!(scored.loss > 0.1 && scored.row_losses.is_none(), "{scored:?}");
+}
+
+/// The same images, all pixels of which are ignored.
+fn without_a_class(mut batch: Batch) -> Batch {
+    batch.tensors.insert(TARGETS.into(), Tensor::i64([BATCH, SIDE, SIDE], vec![255; BATCH * SIDE * SIDE]));
+    batch
+}
+
+/// The vectors that a perceptron gives are to be nearer to others of their group.
+fn program_of_groups() -> TrainingProgram {
+    let (head, train, loss) = (HeadChoice::keep(), TrainSelection::All, loss(Choice::named("triplet")));
+    let wanted = FineTuning { head, train, loss, ..FineTuning::head(BATCH, CLASSES) };
+    compile(&Model::from_bytes(model()).unwrap(), &wanted, &OperatorCatalog::standard()).unwrap()
+}
+
+/// Rows of two groups, or each of a group of its own.
+fn of_groups(index: u64, has_pairs: bool) -> Batch {
+    let mut made = batch(0, index, 100);
+    let groups = (0..BATCH as i64).map(|row| if has_pairs { row % 2 } else { row });
+    made.tensors.insert(TARGETS.into(), Tensor::i64([BATCH], groups.collect::<Vec<_>>()));
+    made
+}
+
+#[test]
+fn a_batch_whose_loss_has_no_weight_is_no_step_and_moves_nothing() {
+    type Batches = fn(u64) -> Batch;
+    let rows: [(TrainingProgram, Batches, Batches); 2] = [
+        (program_of_masks(), of_masks, |index| without_a_class(of_masks(index))),
+        (program_of_groups(), |index| of_groups(index, true), |index| of_groups(index, false)),
+    ];
+    for (program, usual, blank) in rows {
+        // its momentum and decay would move weights without a gradient
+        let optimizer = optimizer("sgd", json!({"momentum": 0.9, "weight_decay": 0.1}));
+        let settings = StepSettings { optimizer, threads: 1, ..StepSettings::default() };
+        let open = || StepRunner::open(&program, &device(), &settings).unwrap();
+        let mut runner = open();
+        assert!(runner.step(usual(0), 0.1).unwrap().1.updated);
+        let stands = |runner: &StepRunner| (bits(&runner.parameters().unwrap()), runner.state().unwrap());
+        let before = stands(&runner);
+        let (_, outcome) = runner.step(blank(1), 0.1).unwrap();
+        assert_eq!((outcome.rows, outcome.weight, outcome.updated, outcome.skipped), (0, 0.0, false, false));
+        assert!(stands(&runner) == before, "{outcome:?}");
+        assert_eq!(runner.gather(blank(1)).unwrap().1.rows, 0);
+        let outcome = runner.update(0.1).unwrap();
+        assert_eq!((outcome.rows, outcome.updated), (0, false));
+        assert!(stands(&runner) == before, "{outcome:?}");
+        // among others it is as if it had not come
+        let mut without = open();
+        assert!(without.step(usual(0), 0.1).unwrap().1.updated);
+        for batch in [blank(1), usual(2), blank(3), usual(4)] {
+            runner.gather(batch).unwrap();
+        }
+        for batch in [usual(2), usual(4)] {
+            without.gather(batch).unwrap();
+        }
+        let [found, wanted] = [&mut runner, &mut without].map(|runner| runner.update(0.1).unwrap());
+        assert_eq!((found.updated, found.loss, found.rows), (true, wanted.loss, wanted.rows));
+        assert!(stands(&runner) == stands(&without));
+    }
+}
+
+#[test]
+fn a_run_goes_on_past_masks_without_a_class_and_its_mean_loss_stays_a_number() {
+    let program = program_of_masks();
+    for (accumulate, blank, steps) in [(1, vec![0, 3], 3), (2, vec![0, 1], 2), (2, vec![0], 3)] {
+        let mut settings = settings(1, None);
+        settings.accumulate = accumulate;
+        let mut trainer = Trainer::open(&program, &device(), settings).unwrap();
+        let mut source = (0..PER_EPOCH).map(|index| {
+            let mut given = of_masks(index);
+            given.resume = batch(0, index, PER_EPOCH).resume;
+            Ok::<_, Infallible>(if blank.contains(&index) { without_a_class(given) } else { given })
+        });
+        let mut means = Vec::new();
+        let mut observer = |event: &Event<'_>| {
+            if let Event::Step(step) = event {
+                means.push(step.mean_loss);
+            }
+        };
+        assert_eq!(trainer.run(&mut source, None, &mut observer, &|| false).unwrap(), Ending::Finished);
+        assert_eq!((means.len() as u64, trainer.history().steps), (steps, steps), "{accumulate}, {blank:?}");
+        assert!(means.iter().all(|mean| mean.is_finite()), "{means:?}");
+        let epoch = &trainer.history().epochs[0];
+        assert_eq!((epoch.steps, Some(&epoch.training_loss)), (steps, means.last()), "{accumulate}, {blank:?}");
+        assert_eq!(epoch.rows, (PER_EPOCH - blank.len() as u64) * BATCH as u64);
+    }
 }
 
 #[test]
