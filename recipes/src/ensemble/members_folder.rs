@@ -147,7 +147,8 @@ mod tests {
             r#""made_of": {"version": 1, "sampling": {"bags": {"count": 3, "seed": 7}}, "recipe": {}, "rows": "12ab"}"#;
         std::fs::write(&file, format!("{{\"version\": 1, {made_of}}}")).unwrap();
         let found = MembersFolder::read(place.path()).unwrap().unwrap();
-        assert_eq!((found.sampling, found.rows), (Sampling::Bags { count: 3, seed: 7 }, Fingerprint("12ab".into())));
+        assert_eq!(found.sampling, Sampling::Bags { count: 3, seed: 7 });
+        assert_eq!(found.rows, Fingerprint("12ab".into()));
         assert!(found.report.is_none(), "members are under way");
         let message = found.runs().unwrap_err().to_string();
         assert!(message.contains("its members are not all trained yet"), "{message}");
