@@ -534,7 +534,8 @@ mod tests {
     fn what_onnx_runtime_refuses_or_takes_otherwise_than_the_standard_is_refused_with_the_reason() {
         let names = |names: &[&'static str]| Attribute::Strings(names.iter().map(|name| (*name).into()).collect());
         let own = |names: Attribute| vec![("activations", names)];
-        let rows: [(&str, Vec<(&str, Attribute)>, &str); 11] = [
+        type Row = (&'static str, Vec<(&'static str, Attribute)>, &'static str);
+        let rows: [Row; 11] = [
             ("LSTM", vec![("layout", 1.into())], "its layout is 1"),
             ("GRU", vec![("layout", 1.into())], "its layout is 1"),
             ("RNN", vec![("layout", 1.into())], "its layout is 1"),
