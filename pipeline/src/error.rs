@@ -142,6 +142,14 @@ pub enum PipelineError {
         /// Why not.
         source: Box<PipelineError>,
     },
+    /// Rows cannot be read as the training rows were.
+    #[error("`{}` would be made otherwise than in training: {reason}", shown(.tensor))]
+    Learned {
+        /// The tensor.
+        tensor: String,
+        /// What differs, and what to do.
+        reason: String,
+    },
     /// The input column cannot be told from the types.
     #[error("{}: which column is the input? {reason}; name it with `input`", shown_path(.file))]
     WhichInput {

@@ -92,10 +92,22 @@ impl StreamOptions {
         Self { order, ..self }
     }
 
-    /// Of everything that decides order and bytes; the seed is kept apart.
+    /// Of everything that decides order and bytes; the seed is kept apart. Where files of encodings lie decides nothing.
     pub fn fingerprint(&self) -> Fingerprint {
-        let order = (self.order, self.window, self.batch, self.drop_last, self.group_by_length);
-        let all = (self.encoders.fingerprint(), self.chain.fingerprint(), order, self.transparency);
+        self.fingerprint_by(self.encoders.fingerprint())
+    }
+
+    /// Whether the fingerprint of a resume point is that of these options: [`StreamOptions::fingerprint`], or what earlier versions
+    /// took for it, in which it counted too where files of encodings lie.
+    pub fn is_of(&self, recipe: &Fingerprint) -> bool {
+        let earlier = || Some(self.fingerprint_by(self.encoders.fingerprint_with_places()?));
+        *recipe == self.fingerprint() || earlier().is_some_and(|earlier| *recipe == earlier)
+    }
+
+    fn fingerprint_by(&self, encoders: Fingerprint) -> Fingerprint {
+        let own_order = if self.sampling.is_some() { OrderStrength::Global } else { self.order };
+        let order = (own_order, self.window, self.batch, self.drop_last, self.group_by_length);
+        let all = (encoders, self.chain.fingerprint(), order, self.transparency);
         match &self.sampling {
             None => Fingerprint::of(&all),
             Some(sampling) => Fingerprint::of(&(all, sampling)),

@@ -79,6 +79,7 @@ impl StreamPlan {
         let mut layout = BatchLayout {
             spec,
             chain: options.chain.clone(),
+            fills: options.encoders.fills(),
             seed: options.seed,
             pool: BufferPool::default(),
             finished: Arc::default(),
@@ -303,13 +304,20 @@ pub(crate) fn start(
     if then.dataset != now.dataset {
         return changed("the dataset", then.dataset.to_string(), now.dataset.to_string());
     }
-    if then.recipe != now.recipe {
-        return changed("columns, transforms, order or batch size", then.recipe.to_string(), now.recipe.to_string());
+    if !options.is_of(&then.recipe) {
+        let what = match options.encoders.read_files() {
+            false => "columns, transforms, order or batch size",
+            true => {
+                "columns, the content of a file that an encoding reads (in resume points of earlier versions its place too), transforms, \
+                 order or batch size"
+            }
+        };
+        return changed(what, then.recipe.to_string(), now.recipe.to_string());
     }
     if then.position >= dataset.rows() {
         return changed("the number of rows", format!("more than {}", then.position), dataset.rows().to_string());
     }
-    Ok(then.clone())
+    Ok(ResumePoint { recipe: now.recipe, ..then.clone() })
 }
 
 /// The inputs whose rows have lengths of their own.

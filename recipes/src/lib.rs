@@ -31,6 +31,7 @@ mod data_report;
 mod decisions;
 pub mod documents;
 mod dry_run;
+mod earlier_fingerprints;
 pub mod ensemble;
 mod error;
 pub mod error_analysis;

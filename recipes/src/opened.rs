@@ -477,6 +477,7 @@ impl OpenedParts {
         let transforms = &self.recipe.transforms;
         let mut found = preprocessing::between_splits(&transforms.train, &transforms.evaluate);
         found.extend(Preprocessing::differences(&self.model, &self.recipe.data, &transforms.evaluate));
+        found.extend(Preprocessing::other_files(&self.model, &self.train.encoders, &self.catalogs.encodings));
         found
     }
 

@@ -1,10 +1,12 @@
 //! What happens to images before a model sees them, as a tuned model carries it, compared with what a recipe does.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use millstream_compiler::Model;
 use millstream_compiler::losses::PredictionKind;
-use millstream_pipeline::encodings::{Encoders, WantedTensor};
+use millstream_pipeline::encodings::{Encoders, EncodingKind, WantedTensor};
+use millstream_schemas::choice::{Catalog, Row};
 use millstream_schemas::recipe::{DataRecipe, TransparencyPolicy};
 use millstream_schemas::shown;
 use millstream_schemas::shown_path;
@@ -103,7 +105,10 @@ impl Preprocessing {
     pub(crate) fn of_recipe(recipe: &Recipe, model: &Model, catalogs: &Catalogs) -> Result<Self, RecipeError> {
         let data = &recipe.data;
         let of_file = Self::read(model)?.map(|own| own.inputs).unwrap_or_default();
-        let learned = |name: &str| of_file.get(name).map(|own| own.learned.clone()).unwrap_or_default();
+        let learned = |name: &str, encoding: &Choice| {
+            let own = of_file.get(name).filter(|own| own.encoding.name == encoding.name);
+            own.map(|own| own.learned.clone()).unwrap_or_default()
+        };
         let inputs = match data.inputs.is_empty() {
             false => data.inputs.iter().map(|(name, encoding)| (name.clone(), encoding.clone())).collect(),
             true => {
@@ -120,7 +125,7 @@ impl Preprocessing {
         };
         let types = InputTypes::of(model);
         let entry = |(name, mut encoding): (String, Choice)| {
-            let learned = learned(&name);
+            let learned = learned(&name, &encoding);
             types.state(&name, &mut encoding);
             (name, TensorEncoding { encoding, shape: Vec::new(), learned })
         };
@@ -188,16 +193,18 @@ impl Preprocessing {
         self.targets.values().map(|target| (&target.encoding, &target.learned))
     }
 
-    /// The tensors of the inputs. A file that an encoding reads, and that has gone from its place, is taken from beside the model.
-    pub(crate) fn wanted(&self, model: &std::path::Path) -> Vec<WantedTensor> {
+    /// The tensors of the inputs. A file that an encoding reads, and that has gone from its place, is taken from beside the model, or from
+    /// where it lies in a project that was moved as a whole.
+    pub(crate) fn wanted(&self, model: &Path, encodings: &Catalog<EncodingKind>) -> Vec<WantedTensor> {
         let wanted = |(name, encoding): (&str, &Choice)| {
             let mut encoding = encoding.clone();
-            if let Some(tokenizer) = encoding.options.get_mut("tokenizer")
-                && let Some(path) = tokenizer.as_str().map(std::path::PathBuf::from)
-                && let (false, Some(file), Some(folder)) = (path.exists(), path.file_name(), model.parent())
-                && folder.join(file).exists()
-            {
-                *tokenizer = folder.join(file).to_string_lossy().into();
+            for option in encodings.get(&encoding.name).map(Row::path_options).unwrap_or_default() {
+                if let Some(value) = encoding.options.get_mut(&option)
+                    && let Some(path) = value.as_str().map(PathBuf::from)
+                    && let Some(found) = Some(path).filter(|path| !path.exists()).and_then(|path| moved(&path, model))
+                {
+                    *value = found.to_string_lossy().into();
+                }
             }
             let place = format!("data.inputs.{name}");
             WantedTensor { name: name.to_owned(), role: TensorRole::Input, encoding, place }
@@ -212,14 +219,33 @@ impl Preprocessing {
     }
 
     /// What the encodings of a model's inputs and target learned of the rows it was trained on, by the tensors' names, as its file
-    /// says; of a target only where `encoders` have one of the same kind.
+    /// says, where `encoders` have one of the same kind.
     pub(crate) fn learned(model: &Model, encoders: &Encoders) -> Option<serde_json::Value> {
         let whole: Self = serde_json::from_str(model.metadata(KEY)?).ok()?;
-        let is_same = |(name, target): &(String, TensorEncoding)| {
-            encoders.choices().any(|(own, _, choice)| own == name && choice.name == target.encoding.name)
+        let is_same = |(name, tensor): &(String, TensorEncoding)| {
+            encoders.choices().any(|(own, _, choice)| own == name && choice.name == tensor.encoding.name)
         };
-        let all = whole.inputs.into_iter().chain(whole.targets.into_iter().filter(is_same));
+        let all = whole.inputs.into_iter().chain(whole.targets).filter(is_same);
         Some(serde_json::Value::Object(all.map(|(name, encoding)| (name, encoding.learned)).collect()))
+    }
+
+    /// Which files that encodings read are others than those that a model was trained with, as its file says, in words.
+    pub(crate) fn other_files(model: &Model, encoders: &Encoders, encodings: &Catalog<EncodingKind>) -> Vec<String> {
+        let Some(then) = Self::learned(model, encoders) else { return Vec::new() };
+        let now = encoders.learned();
+        let differs = |(name, _, choice): (&str, TensorRole, &Choice)| {
+            let reads_file = encodings.get(&choice.name).is_some_and(|kind| !kind.path_options().is_empty());
+            let (then, now) = (then.get(name)?, now.get(name)?);
+            (reads_file && then != now).then(|| {
+                format!(
+                    "the model was trained with another file for `{}` than this recipe names (of that {}, of this {})",
+                    shown(name),
+                    shown_up_to(then.to_string(), 200),
+                    shown_up_to(now.to_string(), 200)
+                )
+            })
+        };
+        encoders.choices().filter_map(differs).collect()
     }
 
     /// Key and value for the metadata of an ONNX file.
@@ -283,10 +309,10 @@ impl Preprocessing {
     pub(crate) fn differences(model: &Model, data: &DataRecipe, transforms: &[Choice]) -> Vec<String> {
         let Some(text) = model.metadata(KEY) else { return Vec::new() };
         // a bare list of transforms is how earlier versions wrote it
-        let (theirs, transparency) = match serde_json::from_str::<Self>(text) {
-            Ok(whole) if matches!(whole.version, 1 | 2) => (whole.transforms, Some(whole.transparency)),
+        let (theirs, transparency, inputs) = match serde_json::from_str::<Self>(text) {
+            Ok(whole) if matches!(whole.version, 1 | 2) => (whole.transforms, Some(whole.transparency), whole.inputs),
             _ => match serde_json::from_str::<Vec<Choice>>(text) {
-                Ok(list) => (list, None),
+                Ok(list) => (list, None, BTreeMap::new()),
                 Err(_) => {
                     return vec![format!("the model's file holds `{KEY}` in a form that this version cannot read")];
                 }
@@ -306,8 +332,31 @@ impl Preprocessing {
                 name(data.transparency)
             ));
         }
+        // what one kind has learned is nothing to another
+        for (name, own) in &data.inputs {
+            if let Some(theirs) = inputs.get(name).filter(|theirs| theirs.encoding.name != own.name) {
+                let (name, theirs, own) = (shown(name), shown(&theirs.encoding.name), shown(&own.name));
+                found.push(format!(
+                    "the model was trained with `data.inputs.{name}: {theirs}`, this recipe says `{own}`"
+                ));
+            }
+        }
         found
     }
+}
+
+/// Where a file lies that has gone from its place: beside the model, or where the end of its path leads from a folder above that. Whether
+/// it is the same file is told by what is learned of it.
+fn moved(path: &Path, model: &Path) -> Option<PathBuf> {
+    let model = std::path::absolute(model).ok()?;
+    let folder = model.parent()?;
+    let beside = folder.join(path.file_name()?);
+    let parts: Vec<_> = path.components().collect();
+    let ends = |above: &Path| -> Vec<PathBuf> {
+        let end = |from: usize| above.join(parts[from..].iter().collect::<PathBuf>());
+        (1..parts.len().saturating_sub(1)).map(end).collect()
+    };
+    std::iter::once(beside).chain(folder.ancestors().flat_map(ends)).find(|file| file.exists())
 }
 
 /// Whether nothing at all is known of a model's preprocessing.
@@ -395,6 +444,23 @@ mod tests {
             }
         }
         assert_eq!(of(scale(1.0)).without_what_is_inside().learned_values(), json!({"weight": {}}));
+    }
+
+    #[test]
+    fn a_file_of_a_project_that_was_moved_is_found_by_the_end_of_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for part in ["new/runs/one", "new/models/bert", "new/models/gpt"] {
+            std::fs::create_dir_all(at(part)).unwrap();
+        }
+        let model = at("new/runs/one/model.onnx");
+        let was = at("old/models/bert/tokenizer.json");
+        std::fs::write(at("new/models/gpt/tokenizer.json"), "").unwrap();
+        assert_eq!(moved(&was, &model), None);
+        std::fs::write(at("new/models/bert/tokenizer.json"), "").unwrap();
+        assert_eq!(moved(&was, &model), Some(at("new/models/bert/tokenizer.json")));
+        std::fs::write(at("new/runs/one/tokenizer.json"), "").unwrap();
+        assert_eq!(moved(&was, &model), Some(at("new/runs/one/tokenizer.json")));
     }
 
     #[test]

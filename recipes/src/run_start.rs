@@ -12,9 +12,10 @@ use millstream_training::{CheckpointSettings, EarlyStopping, StepSettings, Train
 
 use crate::adapter_output;
 use crate::check::Findings;
+use crate::earlier_fingerprints::{of_recipe, renew};
 use crate::frozen_prefix::{PrefixStore, RunPrefix};
 use crate::locked_folder::LockedFolder;
-use crate::made_of::{MadeOf, fixed};
+use crate::made_of::MadeOf;
 use crate::memory_check::require_memory;
 use crate::noted_files::NotedFiles;
 use crate::origin::Origin;
@@ -152,7 +153,7 @@ impl Reserved {
             let memory = compiled.memory().ok()?;
             Some(runs.hold(memory.total.saturating_sub(memory.process)))
         });
-        let checkpoint = match start {
+        let mut checkpoint = match start {
             StartMode::Resume | StartMode::Extend => newest_checkpoint(&folder, events)?,
             StartMode::New | StartMode::Overwrite => None,
         };
@@ -166,7 +167,6 @@ impl Reserved {
             }
             _ => RunParts::default(),
         };
-        let from = checkpoint.as_ref().map(|checkpoint| &checkpoint.manifest.resume);
         make_place_for(recipe)?;
         let shared = options.resources.as_ref().map(Resources::streams);
         let joint = options.resources.as_ref().map(Resources::joint);
@@ -176,6 +176,10 @@ impl Reserved {
         let of_rows = opened.train_stream(shared)?;
         let of_rows = if prefix.is_some() { RunPrefix::train_stream(opened, of_rows)? } else { of_rows };
         let serving = prefix.as_ref().map(|prefix| prefix.training(opened));
+        if let Some(Checkpoint { manifest, .. }) = &mut checkpoint {
+            renew(manifest, recipe, &opened.catalogs.definitions(), &of_rows);
+        }
+        let from = checkpoint.as_ref().map(|checkpoint| &checkpoint.manifest.resume);
         let stream = Stream::open(joint, &opened.train.dataset, of_rows, from)?.serving(serving);
         let settings = trainer_settings(compiled, &folder)?;
         let (of_program, on) = (compiled.clone(), device.clone());
@@ -357,6 +361,6 @@ pub(crate) fn trainer_settings(compiled: &Compiled, folder: &RunFolder) -> Resul
             every_steps: opened.recipe.output.checkpoint.every_steps,
             keep: opened.recipe.output.checkpoint.keep,
         }),
-        fingerprint: Fingerprint::of(&fixed(&opened.recipe)),
+        fingerprint: of_recipe(&opened.recipe, &opened.catalogs.definitions()),
     })
 }

@@ -53,14 +53,16 @@ impl RunFolder {
         }
         let elsewhere: Vec<String> = elsewhere.into_iter().map(str::to_owned).collect();
         let text = RecipeText::new(&text, &file, &base, &elsewhere).map_err(|_| damaged(&file, NO_RECIPE))?;
-        let then = match text.examine(&catalogs.definitions()) {
+        let definitions = catalogs.definitions();
+        let then = match text.examine(&definitions) {
             (Some(then), faults) if faults.is_empty() => then,
             _ => return Err(damaged(&file, NO_RECIPE)),
         };
         let file = self.fingerprints();
         let made_then: MadeOf =
             serde_json::from_slice(&read(&file)?).map_err(|_| damaged(&file, "it holds no fingerprints"))?;
-        let changed = SettingChanges::between(&then, recipe)
+        // What files hold that options name is compared where it is read: as the model's graph, or as what encodings have learned.
+        let changed = SettingChanges::between(&then.without_paths(&definitions), &recipe.without_paths(&definitions))
             .and_then(|changed| MadeOf::first_difference(&made_then, made_of).map_or(Ok(changed), Err));
         changed.map_err(|(what, then, now)| RecipeError::ResumeChanged { folder: self.0.clone(), what, then, now })
     }

@@ -211,7 +211,8 @@ impl Reading {
             (_, Value::Signed(number)) => number.to_string(),
             (_, Value::Unsigned(number)) => number.to_string(),
             (_, Value::Float(number)) if number.is_nan() => return None,
-            (_, Value::Float(number)) => number.to_string(),
+            // −0 is 0
+            (_, Value::Float(number)) => (number + 0.0).to_string(),
         })
     }
 }
@@ -240,6 +241,13 @@ mod tests {
         ] {
             let error = SlicedRows::open(&rows, &[column.to_owned()], 20).err().unwrap().to_string();
             assert!(error.contains(wanted), "{error}");
+        }
+    }
+
+    #[test]
+    fn zero_below_zero_is_no_slice_of_its_own() {
+        for (number, wanted) in [(0.0, "0"), (-0.0, "0"), (-1.5, "-1.5")] {
+            assert_eq!(Reading::AsTheyAre.text(Value::Float(number)).as_deref(), Some(wanted));
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use crate::columns::texts;
+use crate::losses_of_places::{of_tokens, sentence, tokenizer};
 use crate::workplace::{Ran, Workplace, has_runtime};
 use crate::{dataset, onnx};
 
@@ -83,4 +85,65 @@ fn a_study_of_a_project_that_is_renamed_goes_on() {
         place.path("plants/runs/study/trials/0003").exists() || place.path("plants/runs/study/trials/0002").exists()
     );
     assert!(!place.path("flowers").exists(), "something was written where the project was");
+}
+
+const SONGS: &str = "version: 1
+seed: 3
+model: {path: models/model.onnx, head: keep, train: all}
+data:
+  train: data/train.parquet
+  evaluate: data/test.parquet
+  batch: 8
+  memory: 64 MiB
+  inputs: {input_ids: {token_ids: {column: text, tokenizer: models/tokenizer.json, pad_to_multiple_of: 4}}}
+  targets: {next: {own_tokens: {learn: all}}}
+training:
+  loss: causal_language_modelling
+  metrics: [perplexity]
+  epochs: 2
+  threads: 1
+  device: cpu
+  optimizer: {adamw: {learning_rate: 0.01}}
+output: {folder: runs/one}
+";
+
+const WORDS: [&str; 12] = ["do", "re", "mi", "fa", "so", "la", "ha", "he", "hi", "ho", "hu", "hm"];
+
+#[test]
+fn a_project_of_texts_that_is_renamed_is_gone_on_with_unless_its_tokenizer_is_another() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::bare();
+    for folder in ["songs/data", "songs/models"] {
+        fs::create_dir_all(place.path(folder)).unwrap();
+    }
+    for (file, rows) in [("train", 0..40), ("test", 1000..1020)] {
+        let text = texts(rows.map(|row| sentence(row, &WORDS).join(" ")));
+        dataset::write_columns(&place.path(&format!("songs/data/{file}.parquet")), &[("text", text)], false);
+    }
+    fs::write(place.path("songs/models/model.onnx"), of_tokens(16, 16)).unwrap();
+    tokenizer(&place.path("songs/models/tokenizer.json"), &WORDS);
+    place.write("songs/recipe.yaml", SONGS);
+    place.run(&["train", "songs/recipe.yaml"]).done();
+    let before = figures(place.run(&["evaluate", "songs/runs/one", "--json"]));
+    fs::rename(place.path("songs"), place.path("tunes")).unwrap();
+    assert_eq!(before, figures(place.run(&["evaluate", "tunes/runs/one", "--json"])));
+    place.run(&["train", "tunes/runs/one", "--resume"]).done();
+    place.run(&["train", "tunes/runs/one", "--resume", "--set", "training.epochs=3"]).done();
+    place.run(&["train", "tunes/recipe.yaml", "--resume", "--set", "training.epochs=4"]).done();
+    // the same file at another place
+    fs::rename(place.path("tunes/models/tokenizer.json"), place.path("tunes/words.json")).unwrap();
+    let elsewhere = "data.inputs.input_ids.token_ids.tokenizer=tunes/words.json";
+    let epochs = "training.epochs=5";
+    place.run(&["train", "tunes/recipe.yaml", "--resume", "--set", elsewhere, "--set", epochs]).done();
+    // another file
+    let mut others = WORDS;
+    others.swap(0, 11);
+    tokenizer(&place.path("tunes/words.json"), &others);
+    place.run(&["evaluate", "tunes/runs/one"]).failed_with(&["words.json", "put that one back"]);
+    place
+        .run(&["train", "tunes/runs/one", "--resume", "--set", "training.epochs=6"])
+        .failed_with(&["cannot resume", "the content of a file that an encoding reads"]);
+    assert!(!place.path("songs").exists(), "something was written where the project was");
 }

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
+use std::io::Cursor;
 
-use image::{DynamicImage, GrayImage, Luma};
+use image::{DynamicImage, ExtendedColorType, GrayImage, ImageDecoder, ImageFormat, ImageReader, Luma};
 
 use super::format::Format;
 use super::header::Header;
@@ -19,12 +20,13 @@ pub struct PixelNumbers {
 }
 
 impl PixelNumbers {
-    /// Of an image with this header: grey values of 8 bits, or the numbers of the colours of a palette.
+    /// Of an image with this header: grey values of 8 bits or fewer, as they are stored, or the numbers of the colours of a palette.
     ///
     /// # Errors
     /// It is another image, in words that follow "is".
     pub fn read(header: &Header, bytes: &[u8]) -> Result<Self, String> {
-        let refused = |what: &str| format!("is {what}; a mask is a grey image of 8 bits without loss, such as PNG");
+        let refused =
+            |what: &str| format!("is {what}; a mask is a grey image of 8 bits or fewer without loss, such as PNG");
         if !matches!(header.format, Format::Png | Format::Bmp | Format::Tiff) {
             return Err(refused(&format!("a {}", header.format.name())));
         }
@@ -35,12 +37,39 @@ impl PixelNumbers {
             (_, Some(numbered)) => {
                 numbered.ok_or_else(|| refused("an image whose colours are not each one number of its palette"))?
             }
-            (DynamicImage::ImageLuma8(grey), None) => grey,
+            (DynamicImage::ImageLuma8(grey), None) => as_stored(grey, stored_bits(header.format, bytes)),
             _ => return Err(refused("an image of colours")),
         };
         let (width, height) = grey.dimensions();
         Ok(Self { width, height, numbers: grey.into_raw() })
     }
+}
+
+/// Bits of a pixel of a grey image, as stored.
+fn stored_bits(format: Format, bytes: &[u8]) -> u8 {
+    /// Behind the signature, the length and name of the first chunk, and both sides of the image.
+    const BITS_OF_PNG: usize = 24;
+    match format {
+        Format::Png => bytes.get(BITS_OF_PNG).copied().unwrap_or(8),
+        Format::Tiff if is_of_one_bit(bytes) => 1,
+        _ => 8,
+    }
+}
+
+/// Whether a TIFF is grey of one bit a pixel.
+fn is_of_one_bit(bytes: &[u8]) -> bool {
+    let decoder = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Tiff).into_decoder();
+    decoder.is_ok_and(|decoder| decoder.original_color_type() == ExtendedColorType::L1)
+}
+
+/// The values that the pixels have in the file: the decoders make black and white of fewer bits 0 and 255.
+fn as_stored(mut grey: GrayImage, bits: u8) -> GrayImage {
+    let white = match bits {
+        1 | 2 | 4 => (1_u8 << bits) - 1,
+        _ => return grey,
+    };
+    grey.iter_mut().for_each(|value| *value /= u8::MAX / white);
+    grey
 }
 
 /// The numbers of the colours of an image's pixels; none where it is not clear which number a colour is.
@@ -80,6 +109,73 @@ mod tests {
         bytes.truncate(bytes.len() - 12);
         let header = super::super::header(&bytes).unwrap();
         assert_eq!(PixelNumbers::read(&header, &bytes).unwrap().numbers, mask.into_raw());
+    }
+
+    /// Numbers of so many bits one after another, in whole bytes.
+    fn packed(bits: u8, numbers: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; (numbers.len() * usize::from(bits)).div_ceil(8)];
+        for (at, number) in numbers.iter().enumerate() {
+            let bit = at * usize::from(bits);
+            bytes[bit / 8] |= number << (8 - usize::from(bits) - bit % 8);
+        }
+        bytes
+    }
+
+    /// A grey PNG of one row of pixels of so many bits, with its data as they are.
+    fn grey_png(bits: u8, numbers: &[u8]) -> Vec<u8> {
+        let chunk = |name: &[u8; 4], data: &[u8]| {
+            let content = [&name[..], data].concat();
+            [&(data.len() as u32).to_be_bytes()[..], &content, &crc32fast::hash(&content).to_be_bytes()].concat()
+        };
+        let row = [vec![0], packed(bits, numbers)].concat();
+        let length = row.len() as u16;
+        let (low, high) = row.iter().fold((1_u32, 0_u32), |(low, high), byte| {
+            let low = (low + u32::from(*byte)) % 65_521;
+            (low, (high + low) % 65_521)
+        });
+        let sum = high << 16 | low;
+        let stored =
+            [&[0x78_u8, 0x01, 1][..], &length.to_le_bytes(), &(!length).to_le_bytes(), &row, &sum.to_be_bytes()]
+                .concat();
+        let size = [(numbers.len() as u32).to_be_bytes(), 1_u32.to_be_bytes()].concat();
+        let header = [&size[..], &[bits, 0, 0, 0, 0]].concat();
+        [&b"\x89PNG\r\n\x1a\n"[..], &chunk(b"IHDR", &header), &chunk(b"IDAT", &stored), &chunk(b"IEND", &[])].concat()
+    }
+
+    /// A grey TIFF of one row of pixels of one bit, black being 0.
+    fn grey_tiff(numbers: &[u8]) -> Vec<u8> {
+        // Width, height, bits, compression, colours, where the pixels are, channels, rows, bytes.
+        let tags: [(u16, u8); 9] = [
+            (256, numbers.len() as u8),
+            (257, 1),
+            (258, 1),
+            (259, 1),
+            (262, 1),
+            (273, 122),
+            (277, 1),
+            (278, 1),
+            (279, numbers.len().div_ceil(8) as u8),
+        ];
+        let mut bytes = b"II*\0\x08\0\0\0\x09\0".to_vec();
+        for (tag, value) in tags {
+            bytes.extend(tag.to_le_bytes());
+            bytes.extend([3, 0, 1, 0, 0, 0, value, 0, 0, 0]);
+        }
+        bytes.extend([0; 4]);
+        bytes.extend(packed(1, numbers));
+        bytes
+    }
+
+    #[test]
+    fn class_1_of_a_grey_mask_of_few_bits_is_not_white() {
+        let read = |bytes: &[u8]| PixelNumbers::read(&super::super::header(bytes).unwrap(), bytes).unwrap().numbers;
+        for (bits, numbers) in
+            [(1, [0, 1, 1, 0, 1]), (2, [0, 1, 2, 3, 1]), (4, [0, 1, 7, 15, 2]), (8, [0, 1, 2, 254, 255])]
+        {
+            assert_eq!(read(&grey_png(bits, &numbers)), numbers, "{bits} bits");
+        }
+        let numbers = [0, 1, 1, 0, 1, 0, 0, 0, 1, 1];
+        assert_eq!(read(&grey_tiff(&numbers)), numbers);
     }
 
     #[test]

@@ -32,7 +32,8 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
         around what is left of it in the picture remains, unless it is less than `least_visible` of its area or smaller than \
         `least_area`; what remains keeps its order. Places behind the row's own boxes are filled up with zeros and class −1; a row with an \
         empty list is all of that. Boxes that reach out of their image by a pixel at most are cut at its edge; what reaches further, \
-        has no area or no number is a damaged row. A row with null has no weight in the loss.",
+        has no area or no number is a damaged row. A row with null has no weight in the loss. Where several inputs are images, `image` names \
+        the one that they follow.",
     samples: &[
         r#"{"column": "objects", "convention": "coco", "most": 20}"#,
         r#"{"column": "bbox", "convention": "pascal_voc", "most": 1, "layout": "center_and_size", "without_boxes": "no_weight"}"#,
@@ -95,6 +96,10 @@ pub(super) struct Boxes {
     // Left out where it is usual, so that streams are what they were before there was a choice.
     #[serde(default, skip_serializing_if = "Form::is_boxes")]
     r#as: Form,
+    /// The input whose image boxes follow; where there are pictures of several columns, it is to be said.
+    // Left out where it is not said, so that streams are what they were before there was a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    image: Option<String>,
 }
 
 fn bbox() -> String {
@@ -400,6 +405,10 @@ impl Encoder for BoxEncoder {
 
     fn follows_input(&self) -> bool {
         true
+    }
+
+    fn followed_image(&self) -> Option<&str> {
+        self.options.image.as_deref()
     }
 
     fn marks(&self, tensors: &[&Tensor], seen: Seen<'_>) -> Vec<Mark> {

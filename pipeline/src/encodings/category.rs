@@ -114,7 +114,8 @@ fn value(value: Value<'_>) -> Result<Option<std::borrow::Cow<'_, str>>, f64> {
         Value::Signed(number) => Some(number.to_string().into()),
         Value::Unsigned(number) => Some(number.to_string().into()),
         Value::Float(number) if number.is_nan() => None,
-        Value::Float(number) if number.fract() == 0.0 => Some(format!("{number:.0}").into()),
+        // −0 is 0
+        Value::Float(number) if number.fract() == 0.0 => Some(format!("{:.0}", number + 0.0).into()),
         Value::Float(number) => return Err(number),
         Value::Null | Value::Bytes(_) | Value::List(_) | Value::Struct(_) => None,
     })
@@ -128,22 +129,27 @@ fn group(value: &str) -> i64 {
 
 fn read(source: &Source<'_>) -> Result<Vec<String>, PipelineError> {
     let (mut values, mut fraction) = (BTreeSet::new(), None);
-    let mut numbers = true;
+    let (mut numbers, mut fitting, mut fractions) = (true, 0_u64, 0_u64);
     source.dataset.each_row(source.columns, |row| match value(row.get(0)) {
-        Ok(Some(value)) if values.len() <= MOST_VALUES => {
+        Ok(None) => {}
+        Ok(Some(value)) => {
+            fitting += 1;
             numbers &= !matches!(row.get(0), Value::Text(_));
-            if !values.contains(&*value) {
+            if values.len() <= MOST_VALUES && !values.contains(&*value) {
                 values.insert(value.into_owned());
             }
         }
-        Ok(_) => {}
-        Err(number) => fraction = fraction.or(Some(number)),
+        Err(number) => {
+            fractions += 1;
+            fraction = fraction.or(Some(number));
+        }
     })?;
     let refused = |reason: String| {
         let (file, column) = (source.dataset.first().name.to_string(), shown(&source.columns[0]));
         Err(PipelineError::Column { file, column, reason })
     };
-    if let Some(number) = fraction {
+    // A few fractions are damaged rows, each told when it is met; where most are, these are no categories at all.
+    if let Some(number) = fraction.filter(|_| fractions > fitting) {
         return refused(format!("holds fractions such as {number}, which are no categories; `number` takes them"));
     }
     if values.len() > MOST_VALUES {

@@ -169,6 +169,11 @@ pub trait Encoder: fmt::Debug + Send + Sync {
         false
     }
 
+    /// The input whose image a target moves with, by its name, where it says which.
+    fn followed_image(&self) -> Option<&str> {
+        None
+    }
+
     /// Whether it says which characters the tokens of the row are of: [`Sample::text_of_tokens`] and [`Sample::set_tokens`].
     fn makes_tokens(&self) -> bool {
         false

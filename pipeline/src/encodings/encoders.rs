@@ -2,16 +2,18 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use millstream_schemas::choice::Catalog;
+use millstream_schemas::choice::{Catalog, Row};
 use millstream_schemas::{
-    BatchSpec, Choice, Fingerprint, SchemaError, Standardization, TARGETS, TensorRole, TensorSpec, count, shown,
+    BatchSpec, Choice, Fingerprint, SchemaError, Standardization, TensorRole, TensorSpec, count, shown,
 };
 use serde_json::{Value as Json, json};
 
 use super::encode_error::EncodeError;
 use super::encoder::{Encoder, RowTensor, StreamFacts, View};
 use super::encoding_kind::{EncodingKind, Open, Source};
+use super::followed_image::require_known;
 use super::input_range::InputRange;
+use super::learned::require_same;
 use super::sample::Sample;
 use crate::error::Damage;
 use crate::sources::{Holds, RowValues};
@@ -47,8 +49,12 @@ struct Entry {
     wanted: WantedTensor,
     /// With every default filled in.
     choice: Choice,
+    /// Its options that are paths of files; what these hold is learned.
+    paths: Vec<String>,
     encoder: Arc<dyn Encoder>,
     open: Arc<Open>,
+    /// The input whose image it moves with, where it names one.
+    image: Option<String>,
     /// Of each of the encoder's columns its place among all columns.
     places: Vec<usize>,
     /// What the model's inputs take, of those that do not take all whole numbers.
@@ -89,11 +95,55 @@ impl Entry {
         for column in &columns {
             dataset.holds(column, wanted_of(kind), kind.takes)?;
         }
-        let encoder = (read.open)(&Source { dataset, columns: &columns, inputs, learned })?;
-        let choice = Choice::new(kind.name, read.whole);
+        let (choice, paths) = (Choice::new(kind.name, read.whole), kind.path_options());
+        let source = Source { tensor: &wanted.name, dataset, columns: &columns, inputs, learned };
+        let encoder = opened(&*read.open, &choice, &paths, &source)?;
+        let image = encoder.followed_image().map(str::to_owned);
         let (places, ranges) = (Vec::new(), Arc::default());
-        Ok(Self { wanted: wanted.clone(), choice, encoder, open: read.open, places, ranges })
+        Ok(Self { wanted: wanted.clone(), choice, paths, encoder, open: read.open, image, places, ranges })
     }
+
+    /// An error of it with its place.
+    fn refused(&self, source: PipelineError) -> PipelineError {
+        PipelineError::Encoding { place: self.wanted.place.clone(), source: source.into() }
+    }
+
+    fn is(&self, role: TensorRole) -> bool {
+        self.wanted.role == role
+    }
+
+    /// Whether it is an input of pictures for which steps are drawn.
+    fn is_image(&self) -> bool {
+        self.is(TensorRole::Input) && self.encoder.view() == View::Image && !self.encoder.follows_input()
+    }
+
+    /// Its encoding without what says only where files lie.
+    fn meaning(&self) -> Choice {
+        let mut choice = self.choice.clone();
+        if let Some(options) = choice.options.as_object_mut() {
+            options.retain(|option, _| !self.paths.contains(option));
+        }
+        choice
+    }
+}
+
+/// Makes an encoder, and refuses one that does not read rows as what was learned of others says.
+fn opened(
+    open: &Open,
+    choice: &Choice,
+    paths: &[String],
+    source: &Source<'_>,
+) -> Result<Arc<dyn Encoder>, PipelineError> {
+    let encoder = open(source)?;
+    if let Some(learned) = source.learned {
+        require_same(source.tensor, choice, paths, [learned, &encoder.learned()])?;
+    }
+    Ok(encoder)
+}
+
+/// What was learned of other rows for a tensor; null stands for nothing.
+fn learned_for<'a>(learned: &'a Json, tensor: &str) -> Option<&'a Json> {
+    learned.get(tensor).filter(|learned| !learned.is_null())
 }
 
 impl Encoders {
@@ -101,7 +151,8 @@ impl Encoders {
     ///
     /// # Errors
     /// An unknown encoding or option; a column is missing in some file, occurs twice, or is of a type that the encoding
-    /// does not take; or it is ambiguous which column is meant.
+    /// does not take; it is ambiguous which column is meant, or which image a target moves with; or rows would be read otherwise
+    /// than what was learned of others says.
     pub fn open(
         dataset: &Dataset,
         catalog: &Catalog<EncodingKind>,
@@ -125,11 +176,18 @@ impl Encoders {
     ) -> Result<Self, PipelineError> {
         let mut entries = Vec::with_capacity(wanted.len());
         for wanted in wanted {
-            let entry = Entry::open(dataset, catalog, wanted, inputs, learned.get(&wanted.name));
+            let entry = Entry::open(dataset, catalog, wanted, inputs, learned_for(learned, &wanted.name));
             entries.push(
                 entry
                     .map_err(|source| PipelineError::Encoding { place: wanted.place.clone(), source: source.into() })?,
             );
+        }
+        let images = entries.iter().filter(|entry| entry.is_image());
+        let images: Vec<(&str, &str)> = images
+            .filter_map(|entry| Some((entry.wanted.name.as_str(), entry.encoder.columns().first()?.as_str())))
+            .collect();
+        for entry in entries.iter().filter(|entry| entry.encoder.follows_input() && !entry.encoder.reads_tokens()) {
+            require_known(&images, entry.image.as_deref()).map_err(|source| entry.refused(source))?;
         }
         Ok(Self::of(entries, inputs.to_vec()))
     }
@@ -147,10 +205,19 @@ impl Encoders {
             entry.places = entry.encoder.columns().iter().map(place).collect();
         }
         let mut order: Vec<usize> = (0..entries.len()).collect();
-        order.sort_by_key(|&index| match (entries[index].wanted.role, entries[index].encoder.follows_input()) {
-            (TensorRole::Target, false) => 0,
-            (TensorRole::Input, _) => 1,
-            (TensorRole::Target, true) => 2,
+        // What names its image comes directly behind it: it moves with what was drawn last.
+        let image_of = |entry: &Entry| {
+            let name = entry.image.as_deref()?;
+            entries.iter().position(|image| image.is_image() && image.wanted.name == name)
+        };
+        order.sort_by_key(|&index| {
+            let entry = &entries[index];
+            match (entry.wanted.role, entry.encoder.follows_input(), image_of(entry)) {
+                (TensorRole::Target, false, _) => (0, 0, 0),
+                (TensorRole::Input, false, _) => (1, index, 0),
+                (_, true, Some(image)) => (1, image, 1),
+                (_, true, None) => (2, 0, 0),
+            }
         });
         Self { entries, columns, order, inputs }
     }
@@ -163,10 +230,13 @@ impl Encoders {
     pub fn relearned(&self, dataset: &Dataset, learned: &Json) -> Result<Self, PipelineError> {
         let mut entries = self.entries.clone();
         for entry in &mut entries {
-            if let Some(learned) = learned.get(&entry.wanted.name) {
+            if let Some(learned) = learned_for(learned, &entry.wanted.name) {
                 let columns = entry.encoder.columns().to_vec();
-                entry.encoder =
-                    (entry.open)(&Source { dataset, columns: &columns, inputs: &self.inputs, learned: Some(learned) })?;
+                let tensor = &entry.wanted.name;
+                let source =
+                    Source { tensor, dataset, columns: &columns, inputs: &self.inputs, learned: Some(learned) };
+                let encoder = opened(&*entry.open, &entry.choice, &entry.paths, &source);
+                entry.encoder = encoder.map_err(|source| entry.refused(source))?;
             }
         }
         Ok(Self::of(entries, self.inputs.clone()))
@@ -238,10 +308,14 @@ impl Encoders {
     /// The same encodings, with what they learned, for a tensor of another name.
     #[must_use]
     pub fn renamed(mut self, from: &str, to: &str) -> Self {
-        self.entries
-            .iter_mut()
-            .filter(|entry| entry.wanted.name == from)
-            .for_each(|entry| entry.wanted.name = to.into());
+        for entry in &mut self.entries {
+            if entry.wanted.name == from {
+                entry.wanted.name = to.into();
+            }
+            if entry.image.as_deref() == Some(from) {
+                entry.image = Some(to.into());
+            }
+        }
         self
     }
 
@@ -293,13 +367,22 @@ impl Encoders {
 
     /// The first column that is shown as a picture or text, and which.
     pub fn shown_input(&self) -> Option<(&str, View)> {
-        let shown = self.entries.iter().filter(|entry| entry.wanted.role == TensorRole::Input);
-        // Where a target follows tokens, its text is the one to see it in.
-        let has_tokens = |entry: &&Entry| entry.encoder.view() != View::Text || entry.encoder.makes_tokens();
-        let shown = shown.filter(|entry| !self.read_tokens() || has_tokens(entry));
-        let mut shown =
-            shown.filter_map(|entry| Some((entry.encoder.columns().first()?.as_str(), entry.encoder.view())));
-        shown.find(|(_, view)| matches!(view, View::Image | View::Text))
+        let entry = self.shown_entry()?;
+        Some((entry.encoder.columns().first()?.as_str(), entry.encoder.view()))
+    }
+
+    fn shown_entry(&self) -> Option<&Entry> {
+        // Where a target follows tokens, its text is the one to see it in; where one names its image, that.
+        let has_tokens = |entry: &Entry| entry.encoder.view() != View::Text || entry.encoder.makes_tokens();
+        let can_be_shown = |entry: &&Entry| {
+            let is_seen = matches!(entry.encoder.view(), View::Image | View::Text);
+            let has_column = !entry.encoder.columns().is_empty();
+            entry.is(TensorRole::Input) && is_seen && has_column && (!self.read_tokens() || has_tokens(entry))
+        };
+        let shown: Vec<&Entry> = self.entries.iter().filter(can_be_shown).collect();
+        let followed = self.entries.iter().find_map(|entry| entry.image.as_deref());
+        let named = followed.and_then(|name| shown.iter().find(|entry| entry.wanted.name == name));
+        named.or(shown.first()).copied()
     }
 
     /// What the model does to the numbers of a tensor, where it does something.
@@ -307,6 +390,12 @@ impl Encoders {
         self.entries
             .iter()
             .filter_map(|entry| Some((entry.wanted.name.as_str(), entry.wanted.role, entry.encoder.standardization()?)))
+    }
+
+    /// What the model puts in place of the missing numbers of each input that has some, a number a column.
+    pub(crate) fn fills(&self) -> Vec<(String, Vec<f32>)> {
+        let inputs = self.standardizations().filter(|(_, role, _)| *role == TensorRole::Input);
+        inputs.filter_map(|(name, _, learned)| Some((name.to_owned(), learned.fill.clone()?))).collect()
     }
 
     /// The inputs that are tokens, with one more than the largest number that each may have.
@@ -419,7 +508,12 @@ impl Encoders {
     /// What makes a row's text into tokens, and each target that follows the row's image or text: encoders with the places of
     /// their columns and their tensors, in the order in which they are encoded.
     pub(crate) fn shown_targets(&self, stream: &StreamFacts<'_>) -> Result<Vec<ShownEntry<'_>>, PipelineError> {
-        let follows = |entry: &Entry| entry.wanted.role == TensorRole::Target && entry.encoder.follows_input();
+        // what moves with another image than the one that is shown has no place in it
+        let seen = self.shown_entry().map(|entry| entry.wanted.name.as_str());
+        let follows = |entry: &Entry| {
+            let is_of_shown = entry.image.is_none() || entry.image.as_deref() == seen;
+            entry.is(TensorRole::Target) && entry.encoder.follows_input() && is_of_shown
+        };
         if !self.entries.iter().any(follows) {
             return Ok(Vec::new());
         }
@@ -445,9 +539,23 @@ impl Encoders {
         self.entries.iter().any(|entry| entry.encoder.decodes_images())
     }
 
-    /// Of everything that decides what is made of a row. Names do not.
+    /// Of everything that decides what is made of a row. Names do not, nor where files lie: what these hold is learned.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
-        let entry = |entry: &Entry| json!([entry.choice, entry.encoder.columns(), entry.encoder.learned()]);
+        self.fingerprint_by(Entry::meaning)
+    }
+
+    /// As earlier versions made it, where it is another: where files lie decided too.
+    pub(crate) fn fingerprint_with_places(&self) -> Option<Fingerprint> {
+        self.read_files().then(|| self.fingerprint_by(|entry| entry.choice.clone()))
+    }
+
+    /// Whether an encoding reads a file of its own beside the rows.
+    pub(crate) fn read_files(&self) -> bool {
+        self.entries.iter().any(|entry| !entry.paths.is_empty())
+    }
+
+    fn fingerprint_by(&self, choice: impl Fn(&Entry) -> Choice) -> Fingerprint {
+        let entry = |entry: &Entry| json!([choice(entry), entry.encoder.columns(), entry.encoder.learned()]);
         Fingerprint::of(&self.entries.iter().map(entry).collect::<Vec<_>>())
     }
 }
@@ -467,39 +575,6 @@ impl ShownEntry<'_> {
     pub(crate) fn is_of_text(&self) -> bool {
         self.encoder.makes_tokens() || self.encoder.reads_tokens()
     }
-}
-
-/// The tensors of a recipe that says `input` and `label` alone.
-///
-/// # Errors
-/// There is no image or text column, or it is ambiguous which is meant.
-pub fn short_form(
-    dataset: &Dataset,
-    input: Option<&str>,
-    label: &str,
-    name: &str,
-) -> Result<Vec<WantedTensor>, PipelineError> {
-    let (input, holds) = match input {
-        Some(input) => (input.to_owned(), dataset.holds(input, "image or text", &[Holds::Bytes, Holds::Text])?),
-        None => dataset.only_input(label)?,
-    };
-    let encoding = |kind: &str, column: &str| Choice::new(kind, json!({ "column": column }));
-    let kind = if holds == Holds::Text { "text" } else { "image" };
-    let mut wanted = vec![WantedTensor {
-        name: name.into(),
-        role: TensorRole::Input,
-        encoding: encoding(kind, &input),
-        place: "data.input".into(),
-    }];
-    if !label.is_empty() {
-        wanted.push(WantedTensor {
-            name: TARGETS.into(),
-            role: TensorRole::Target,
-            encoding: encoding("class_label", label),
-            place: "data.label".into(),
-        });
-    }
-    Ok(wanted)
 }
 
 /// The column that a kind reads when none is named.

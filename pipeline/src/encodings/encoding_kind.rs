@@ -52,13 +52,16 @@ impl Row for EncodingKind {
 /// What an encoder is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
+    /// Name of the tensor, for messages; where several are made, their names begin with it.
+    pub tensor: &'a str,
     /// The rows.
     pub dataset: &'a Dataset,
     /// The columns; they are there in every file, and hold what the kind takes.
     pub columns: &'a [String],
     /// Names of the model's inputs, where they are known: tensors that it does not take need not be made.
     pub inputs: &'a [String],
-    /// What an encoder of other rows has learned ([`Encoder::learned`]): these are to be read alike.
+    /// What an encoder of other rows has learned ([`Encoder::learned`]): these are to be read alike, and an encoder that then says
+    /// that it has learned something else is refused.
     pub learned: Option<&'a Json>,
 }
 

@@ -30,7 +30,7 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
         that leaves the picture, that lies outside of its image or has no number is 0, and so are its numbers. Where the picture becomes a mirror image, the \
         points of each pair of `left_right` change places. With `visibility: false` there is no second tensor, and a row of which \
         a point is not marked has no weight in the loss; nor has a row with null. A row whose marked points all lie outside of its image is \
-        damaged.",
+        damaged. Where several inputs are images, `image` names the one that they follow.",
     samples: &[
         r#"{"column": "keypoints", "count": 17}"#,
         r#"{"column": "landmarks", "count": 3, "names": ["left eye", "right eye", "nose"], "left_right": [["left eye", "right eye"]], "stored_in": "shares", "unit": "pixels"}"#,
@@ -65,6 +65,10 @@ pub(super) struct KeyPoints {
     /// Make the tensor of what is visible.
     #[serde(default = "yes")]
     visibility: bool,
+    /// The input whose image points follow; where there are pictures of several columns, it is to be said.
+    // Left out where it is not said, so that streams are what they were before there was a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    image: Option<String>,
 }
 
 fn pixels() -> LengthUnit {
@@ -222,6 +226,10 @@ impl Encoder for KeyPointEncoder {
 
     fn follows_input(&self) -> bool {
         true
+    }
+
+    fn followed_image(&self) -> Option<&str> {
+        self.options.image.as_deref()
     }
 
     fn marks(&self, tensors: &[&Tensor], seen: Seen<'_>) -> Vec<Mark> {

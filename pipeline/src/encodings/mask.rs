@@ -23,13 +23,13 @@ use crate::sources::{Holds, RowValues, Value};
 pub(super) const ENCODING: EncodingKind = EncodingKind {
     name: "mask",
     summary: "The class of each pixel of the row's image.",
-    documentation: "One tensor of int64 `[batch, height, width]`, of the size that the images end at: grey images of 8 bits without loss (PNG, BMP, TIFF) \
-        whose values are the classes (or as `values` says), or PNGs with a palette, whose numbers of colours are (as those of PASCAL VOC), as large as the row's image. It follows every step that was drawn for the image: each pixel \
+    documentation: "One tensor of int64 `[batch, height, width]`, of the size that the images end at: grey images of 8 bits or fewer without loss (PNG, BMP, \
+        TIFF) whose values, as they are stored, are the classes (or as `values` says), or PNGs with a palette, whose numbers of colours are (as those of PASCAL VOC), as large as the row's image. It follows every step that was drawn for the image: each pixel \
         has the class of the one pixel that it comes from. What comes from outside the image, and pixels of the value 255 where that is no class, have \
-        the class `ignore_index`, which `sparse_cross_entropy` leaves out; so have rows without a mask (null).",
+        the class `ignore_index`, which `sparse_cross_entropy` leaves out; so have rows without a mask (null). Where several inputs are images, `image` names the one that it follows.",
     samples: &[
         r#"{"classes": ["background", "digit"]}"#,
-        r#"{"column": "mask", "classes": ["road", "car"], "ignore_index": -1}"#,
+        r#"{"column": "mask", "classes": ["road", "car"], "ignore_index": -1, "image": "camera"}"#,
         r#"{"column": "mask", "classes": ["background", "polyp"], "values": [0, 255]}"#,
     ],
     takes: &[Holds::Bytes],
@@ -55,6 +55,10 @@ pub(super) struct MaskOptions {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 255))]
     values: Vec<u8>,
+    /// The input whose image a mask follows; where there are pictures of several columns, it is to be said.
+    // Left out where it is not said, so that streams are what they were before there was a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    image: Option<String>,
 }
 
 fn ignored() -> i32 {
@@ -167,6 +171,10 @@ impl Encoder for MaskEncoder {
 
     fn follows_input(&self) -> bool {
         true
+    }
+
+    fn followed_image(&self) -> Option<&str> {
+        self.options.image.as_deref()
     }
 
     fn marks(&self, tensors: &[&Tensor], _: Seen<'_>) -> Vec<Mark> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use millstream_schemas::choice::Options;
-use millstream_schemas::{ElementType, Standardization, TensorRole, TensorSpec, shown};
+use millstream_schemas::{ElementType, Standardization, TensorRole, TensorSpec, count, shown, shown_up_to};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -26,7 +26,9 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
         deviation (of the population; 1 where it is 0), and with `missing: mean` the model itself puts the mean in place of what \
         is missing, which is handed to it as NaN: both are learned of the training rows and become a part of the trained model, \
         which takes raw numbers. A target is undone instead: the model answers \
-        in the unit of the column. Missing is null and NaN; under `missing: damaged` it is a damaged row. A target \
+        in the unit of the column. Missing is null and NaN; under `missing: damaged` it is a damaged row. An infinite number, and one \
+        beyond what 32 bits hold, is a damaged row, and no part of what is learned. Where rows are mixed (`mix_up`), the mean is put in place of \
+        what is missing before that. A target \
         that is missing has no weight in the loss.",
     samples: &[
         r#"{"column": "weight"}"#,
@@ -108,13 +110,35 @@ impl EncodingOptions for Number {
             let reason = format!("a scalar is of one column, got {}", source.columns.len());
             return Err(PipelineError::Option { option: "as", reason });
         }
-        let standardization = match source.learned.and_then(|learned| serde_json::from_value(learned.clone()).ok()) {
-            Some(learned) => learned,
+        let standardization = match source.learned {
+            Some(learned) => read(learned, source.columns.len())
+                .map_err(|reason| PipelineError::Learned { tensor: source.tensor.to_owned(), reason })?,
             None => self.learn(source)?,
         };
         let columns = source.columns.to_vec();
         let Self { missing, r#as: form, values, .. } = *self;
         Ok(Arc::new(NumberEncoder { columns, missing, form, values, standardization }))
+    }
+}
+
+/// What other rows have taught, of so many columns.
+///
+/// # Errors
+/// It is something else, in words: it is not learned again of rows that are not those of the training.
+fn read(learned: &Json, columns: usize) -> Result<Standardization, String> {
+    let refused = |why: String| {
+        let learned = shown_up_to(learned.to_string(), 200);
+        format!(
+            "what was learned in training of its columns is {learned}: {why}; take a whole copy of the model, or train it anew"
+        )
+    };
+    let read: Standardization =
+        serde_json::from_value(learned.clone()).map_err(|error| refused(shown_up_to(error.to_string(), 200)))?;
+    let scale = read.scale.iter().flat_map(|(means, deviations)| [means, deviations]);
+    let other = read.fill.iter().chain(scale).map(Vec::len).find(|numbers| *numbers != columns);
+    match other {
+        Some(other) => Err(refused(format!("it is of {}, not of {columns}", count(other, "column")))),
+        None => Ok(read),
     }
 }
 
@@ -128,7 +152,8 @@ impl Number {
         let mut sums = vec![(0_u64, 0.0_f64, 0.0_f64); source.columns.len()];
         source.dataset.each_row(source.columns, |row| {
             for (column, (count, mean, squares)) in sums.iter_mut().enumerate() {
-                let Some(value) = number(row.get(column)) else { continue };
+                // a row with any other number is damaged, and none of those that the model is trained on
+                let Some(value) = number(row.get(column)).filter(|value| is_usable(*value)) else { continue };
                 *count += 1;
                 let before = value - *mean;
                 *mean += before / *count as f64;
@@ -162,6 +187,11 @@ struct NumberEncoder {
     form: Form,
     values: Values,
     standardization: Standardization,
+}
+
+/// Whether a model can take it.
+fn is_usable(number: f64) -> bool {
+    (number as f32).is_finite()
 }
 
 /// `None` where it is missing.
@@ -249,7 +279,7 @@ impl NumberEncoder {
     ) -> Result<(), EncodeError> {
         for (column, out) in out.iter_mut().enumerate() {
             *out = match number(row.get(column)) {
-                Some(number) if !(number as f32).is_finite() => {
+                Some(number) if !is_usable(number) => {
                     return Err(self.damaged(column, format!("is {number}, which is no number that a model can take")));
                 }
                 Some(number) => number as f32,

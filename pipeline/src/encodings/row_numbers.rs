@@ -81,19 +81,25 @@ pub(super) fn number(value: Value<'_>) -> Result<f32, String> {
     }
 }
 
-/// How many numbers the lists of a column have, as the first of them says.
+/// How many numbers the lists of a column have, as the first of them says that is neither empty nor endless: such a list is that of
+/// a damaged row.
 ///
 /// # Errors
-/// The rows cannot be read, no row has a list, or the first is empty or endless.
+/// The rows cannot be read, or no row has a list that is neither.
 pub(super) fn length_of_lists(source: &Source<'_>) -> Result<usize, PipelineError> {
+    let mut strange = None;
     let found = source.dataset.find_row(source.columns, |row| match row.get(0) {
-        Value::List(list) => Some(list.len()),
+        Value::List(list) if (1..=LONGEST).contains(&list.len()) => Some(list.len()),
+        Value::List(list) => {
+            strange = strange.or(Some(list.len()));
+            None
+        }
         _ => None,
     })?;
     match found {
-        Some(length @ 1..=LONGEST) => Ok(length),
-        other => {
-            let reason = match other {
+        Some(length) => Ok(length),
+        None => {
+            let reason = match strange {
                 None => "has no list in any row".to_owned(),
                 Some(length) => format!("has {} in the first list", count(length, "number")),
             };

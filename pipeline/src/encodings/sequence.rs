@@ -86,13 +86,13 @@ fn features(dataset: &Dataset, column: &String) -> Result<Option<usize>, Pipelin
     let found = dataset.find_row(std::slice::from_ref(column), |row| {
         let Value::List(list) = row.get(0) else { return None };
         match list.iter().next() {
-            Some(Value::List(vector)) => Some(Some(vector.len())),
+            Some(Value::List(vector)) if !vector.is_empty() => Some(Some(vector.len())),
             Some(_) if !list.holds_lists() => Some(None),
             _ => None,
         }
     })?;
     match found {
-        Some(Some(0)) | None => {
+        None => {
             let reason = "has no row with numbers".into();
             Err(PipelineError::Column { file: dataset.first().name.to_string(), column: shown(column), reason })
         }

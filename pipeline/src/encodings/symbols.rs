@@ -94,6 +94,7 @@ impl EncodingOptions for Symbols {
 impl Symbols {
     fn learn(&self, source: &Source<'_>) -> Result<Vec<String>, PipelineError> {
         let (mut named, mut largest) = (BTreeSet::new(), None);
+        let (mut fitting, mut beyond, mut strange) = (0_u64, 0_u64, 0);
         source.dataset.each_row(source.columns, |row| {
             // What cannot be read is told when the row is met.
             let _ = each(row.get(0), |symbol| {
@@ -102,7 +103,14 @@ impl Symbols {
                         named.insert(name.to_owned());
                     }
                     Symbol::Name(_) => {}
-                    Symbol::Number(number) => largest = largest.max(Some(number)),
+                    Symbol::Number(number) if number < MOST_CLASSES as i64 => {
+                        fitting += 1;
+                        largest = largest.max(Some(number));
+                    }
+                    Symbol::Number(number) => {
+                        beyond += 1;
+                        strange = number;
+                    }
                 }
                 Ok(())
             });
@@ -111,11 +119,12 @@ impl Symbols {
             let (file, column) = (source.dataset.first().name.to_string(), shown(&source.columns[0]));
             Err(PipelineError::Column { file, column, reason })
         };
+        // A few are damaged rows, each told when it is met; where most are too large, these are no numbers of symbols.
+        if beyond > fitting {
+            return refused(format!("has a symbol {strange}; at most {MOST_CLASSES} are told apart"));
+        }
         let names: Vec<String> = match (largest, named.is_empty()) {
             (None, true) => return refused("has no symbol in any row".into()),
-            (Some(largest), _) if largest >= MOST_CLASSES as i64 => {
-                return refused(format!("has a symbol {largest}; at most {MOST_CLASSES} are told apart"));
-            }
             // the blank has a number of its own, and may be the last
             (Some(largest), _) => (0..=largest.max(self.blank as i64)).map(|number| number.to_string()).collect(),
             (None, false) => {

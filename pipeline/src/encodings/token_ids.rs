@@ -1,14 +1,14 @@
 //! Text as numbers of tokens, by the tokenizer that a model was trained with.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use millstream_schemas::choice::Options;
-use millstream_schemas::{ElementType, Fingerprint, TensorSpec, shown, shown_up_to};
+use millstream_schemas::{ElementType, Fingerprint, TensorSpec, count, shown, shown_up_to};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
-use tokenizers::{EncodeInput, Encoding, Tokenizer, TruncationParams};
+use tokenizers::{EncodeInput, Encoding, PostProcessor, Tokenizer, TruncationParams};
 
 use super::encode_error::EncodeError;
 use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
@@ -27,7 +27,7 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
         for padding as `attention_mask`, and 0 or 1 for the first and second text as `token_type_ids`; the last two only where \
         the model takes inputs of those names, or of others that the options say, as where two inputs are texts by themselves. One column, or two whose texts become a pair. `tokenizer` is a `tokenizer.json` of the \
         `tokenizers` library, whose own truncation and padding are left aside: texts are cut to `max_length` tokens, special \
-        ones included (of a pair, the longer text first), and rows are padded to the longest of their batch. Transforms act on the text before \
+        ones included, which must be fewer (of a pair, the longer text first), and rows are padded to the longest of their batch. Transforms act on the text before \
         it is tokenized. Null is a damaged row.",
     samples: &[
         r#"{"tokenizer": "tokenizer.json"}"#,
@@ -100,7 +100,7 @@ impl EncodingOptions for TokenIds {
     fn open(&self, source: &Source<'_>) -> Result<Arc<dyn Encoder>, PipelineError> {
         let text = std::fs::read(&self.tokenizer)
             .map_err(|source| PipelineError::Io { path: self.tokenizer.clone(), source })?;
-        let tokenizer = tokenizer(&text, &self.tokenizer, self.max_length)?;
+        let tokenizer = self.read_tokenizer(&text, source.columns.len() > 1)?;
         let padding = padding_token(&text, &tokenizer);
         Ok(Arc::new(TokenEncoder {
             columns: source.columns.to_vec(),
@@ -110,6 +110,40 @@ impl EncodingOptions for TokenIds {
             options: self.clone(),
             tensors: source.inputs.to_vec(),
         }))
+    }
+}
+
+impl TokenIds {
+    /// The tokenizer of the file's text, which cuts texts, or pairs of them, as these options say.
+    fn read_tokenizer(&self, text: &[u8], is_pair: bool) -> Result<Tokenizer, PipelineError> {
+        let refused = |reason: String| PipelineError::Entry { path: self.tokenizer.clone(), reason };
+        let mut tokenizer = Tokenizer::from_bytes(text).map_err(|error| {
+            refused(format!(
+                "no tokenizer that can be read (wanted a `tokenizer.json`): {}",
+                shown_up_to(error.to_string(), 200)
+            ))
+        })?;
+        let longest = self.max_length;
+        let added = |is_pair| tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(is_pair));
+        let (special, of_one) = (added(is_pair), added(false));
+        if self.special_tokens && special >= longest {
+            let each = if is_pair { "pair of texts" } else { "text" };
+            let reason = format!(
+                "it is {longest}, and the tokenizer adds {} to each {each}, so that no other would be left; raise it, or leave them \
+                 out by `special_tokens: false`",
+                count(special, "special token")
+            );
+            return Err(PipelineError::Option { option: "max_length", reason });
+        }
+        // The library takes the special tokens of one text away from the length, whether they are added or not.
+        let truncation = TruncationParams { max_length: longest.saturating_add(of_one), ..TruncationParams::default() };
+        tokenizer.with_padding(None).with_truncation(Some(truncation)).map_err(|error| {
+            refused(format!("texts cannot be cut to {longest} tokens: {}", shown_up_to(error.to_string(), 200)))
+        })?;
+        if let Some(truncation) = tokenizer.get_truncation_mut() {
+            truncation.max_length = longest;
+        }
+        Ok(tokenizer)
     }
 }
 
@@ -135,21 +169,6 @@ pub(super) fn are_tokens(spec: &TensorSpec) -> bool {
 enum Beside {
     Mask,
     Types,
-}
-
-fn tokenizer(text: &[u8], path: &Path, max_length: usize) -> Result<Tokenizer, PipelineError> {
-    let refused = |reason: String| PipelineError::Entry { path: path.to_owned(), reason };
-    let mut tokenizer = Tokenizer::from_bytes(text).map_err(|error| {
-        refused(format!(
-            "no tokenizer that can be read (wanted a `tokenizer.json`): {}",
-            shown_up_to(error.to_string(), 200)
-        ))
-    })?;
-    let truncation = TruncationParams { max_length, ..TruncationParams::default() };
-    tokenizer.with_padding(None).with_truncation(Some(truncation)).map_err(|error| {
-        refused(format!("texts cannot be cut to {max_length} tokens: {}", shown_up_to(error.to_string(), 200)))
-    })?;
-    Ok(tokenizer)
 }
 
 /// The token that rows are filled up with: the one that the file pads with, or else the one that is called so.

@@ -20,7 +20,7 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
     name: "vector",
     summary: "A list of numbers, as long in every row: an embedding, a histogram.",
     documentation: "One tensor of floats `[batch, length]`, the numbers as stored. How long the lists are is said by `length`, or else by the \
-        first of the training rows. A list of another length, with a number that is missing, or null is a damaged row; a target \
+        first list of the training rows that is not empty. A list of another length, with a number that is missing, or null is a damaged row; a target \
         that is null has no weight in the loss.",
     samples: &[r#"{"column": "embedding"}"#, r#"{"column": "embedding", "length": 384}"#],
     takes: &[Holds::Lists],

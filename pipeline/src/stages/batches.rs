@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use millstream_schemas::{Batch, BatchSpec, BufferPool, ResumePoint, RowId};
+use millstream_schemas::{Batch, BatchSpec, BufferPool, ResumePoint, RowId, TensorData};
 use millstream_transforms::{Chain, DrawKey};
 
 use super::damage::DamagedRow;
@@ -17,6 +17,8 @@ use crate::budget::Admitted;
 pub(crate) struct BatchLayout {
     pub(crate) spec: BatchSpec,
     pub(crate) chain: Chain,
+    /// Of each tensor that marks missing numbers by NaN what the model puts in their place, a number a column.
+    pub(crate) fills: Vec<(String, Vec<f32>)>,
     pub(crate) seed: u64,
     pub(crate) pool: BufferPool,
     pub(crate) finished: Arc<ReorderBuffer<FinishedBatch>>,
@@ -90,6 +92,19 @@ pub(crate) struct Filled {
     pub(crate) damaged: Vec<DamagedRow>,
     /// The slot of the first failing row, and why.
     pub(crate) failure: Option<(usize, PipelineError)>,
+}
+
+/// Puts in place of missing numbers what the model would: mixed with others, they would make these missing too.
+fn fill_missing(batch: &mut Batch, fills: &[(String, Vec<f32>)]) {
+    for (name, fill) in fills {
+        let Some(TensorData::F32(values)) = batch.tensors.get_mut(name).map(|tensor| &mut tensor.data) else {
+            continue;
+        };
+        for row in values.chunks_exact_mut(fill.len().max(1)) {
+            let missing = row.iter_mut().zip(fill).filter(|(value, _)| value.is_nan());
+            missing.for_each(|(value, fill)| *value = *fill);
+        }
+    }
 }
 
 impl OpenBatch {
@@ -177,7 +192,11 @@ impl OpenBatch {
         // A row without a target would take weight from the row it is mixed into.
         let taking_part: Vec<bool> = batch.weights.iter().map(|weight| *weight > 0.0).collect();
         let key = DrawKey { seed: layout.seed, epoch: self.epoch, row: self.position };
-        let applied = layout.chain.draw_batch(&taking_part, &key).apply(&mut batch);
+        let drawing = layout.chain.draw_batch(&taking_part, &key);
+        if !drawing.steps.is_empty() {
+            fill_missing(&mut batch, &layout.fills);
+        }
+        let applied = drawing.apply(&mut batch);
         let (epoch, position) = (self.epoch, self.position);
         applied.map_err(|source| PipelineError::BatchTransform { epoch, position, source })?;
         Ok(batch)

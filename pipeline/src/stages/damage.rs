@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use millstream_schemas::recipe::DamagedPolicy;
 use millstream_schemas::{RowId, shown};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Damage, row_in_words};
@@ -271,7 +272,8 @@ impl Quarantine {
     }
 
     /// Reads the rows of these files from where it is not known yet; lines of anything else are passed over. A file that
-    /// does not begin with such a line is somebody's own, and refused.
+    /// does not begin with such a line, or with the first part of one that nothing or such a line follows, is somebody's own, and
+    /// refused.
     fn read(&mut self, rows: &mut HashMap<RowId, bool>) -> io::Result<()> {
         let Some(file) = self.file.as_mut() else { return Ok(()) };
         // A pipe or device has nothing to be read again.
@@ -279,12 +281,16 @@ impl Quarantine {
             return Ok(());
         }
         file.seek(SeekFrom::Start(self.known))?;
+        let others = || Err(io::Error::other("it holds something else already; name another file"));
         let (mut reader, mut line) = (BufReader::new(&*file), Vec::new());
+        // whether the first line was cut off and ended since, as only who wrote another behind it has done
+        let mut follows_a_part = false;
         while reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)? > 0 {
             let known = serde_json::from_slice::<KnownRow>(&line).ok();
-            if self.known == 0 && known.is_none() {
-                return Err(io::Error::other("it holds something else already; name another file"));
+            if known.is_none() && (follows_a_part || self.known == 0 && !is_first_part(&line)) {
+                return others();
             }
+            follows_a_part = known.is_none() && self.known == 0 && line.ends_with(b"\n");
             self.known += line.len() as u64;
             self.ended = line.ends_with(b"\n");
             if let Some(known) = known
@@ -295,8 +301,17 @@ impl Quarantine {
             }
             line.clear();
         }
-        Ok(())
+        if follows_a_part { others() } else { Ok(()) }
     }
+}
+
+/// Whether a line is the first part of an [`Entry`]: the process was ended, or the disk full, while it was written.
+fn is_first_part(line: &[u8]) -> bool {
+    const START: &[u8] = b"{\"path\":\"";
+    let text = line.strip_suffix(b"\n").unwrap_or(line);
+    let begins_so = text.starts_with(START) || START.starts_with(text) && !text.is_empty();
+    let is_cut_off = || serde_json::from_slice::<IgnoredAny>(text).is_err_and(|error| error.is_eof());
+    begins_so && (line.len() as u64) < LONGEST_LINE && is_cut_off()
 }
 
 /// A file that other processes wait for.

@@ -189,8 +189,15 @@ fn a_run_that_leaves_nothing_out_makes_no_quarantine_file() {
 fn a_file_that_is_no_quarantine_is_refused_and_kept_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = damaged(folder.path());
-    std::fs::write(folder.path().join("notes.txt"), "my own notes").unwrap();
-    for name in ["a.parquet", "notes.txt"] {
+    let own = [
+        ("notes.txt", "my own notes"),
+        ("one.json", r#"{"path":"/my/own"}"#),
+        ("written.json", "{\n  \"path\": \"/my/own\"\n}\n"),
+        ("begun.json", "{\n"),
+        ("blank.txt", "\n"),
+    ];
+    own.iter().for_each(|(name, text)| std::fs::write(folder.path().join(name), text).unwrap());
+    for name in own.iter().map(|(name, _)| *name).chain(["a.parquet"]) {
         let file = folder.path().join(name);
         let before = std::fs::read(&file).unwrap();
         let damaged = DamagedPolicy::Quarantine(Some(file.clone()));
@@ -398,6 +405,24 @@ fn a_quarantine_file_may_hold_other_things_and_end_in_half_a_line() {
     assert_eq!(text.lines().nth(4).unwrap(), &elsewhere[..40]);
     all(&dataset, &options).unwrap();
     assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+}
+
+#[test]
+fn a_quarantine_file_whose_first_line_was_cut_off_is_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = damaged(folder.path());
+    let file = folder.path().join("bad.jsonl");
+    let entry = r#"{"path":"/other/a.parquet","file":"a.parquet","row_group":0,"row":3,"reason":"as it was"}"#;
+    let options = StreamOptions { damaged: DamagedPolicy::Quarantine(Some(file.clone())), ..options(&dataset) };
+    for cut in [1, 4, 9, 30, entry.len() - 1] {
+        std::fs::write(&file, &entry[..cut]).unwrap();
+        all(&dataset, &options).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(text.lines().next(), Some(&entry[..cut]));
+        assert_eq!(text.lines().count() as u64, 1 + DAMAGED, "{cut}");
+        all(&dataset, &options).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text, "{cut}");
+    }
 }
 
 /// Equal in size, schema, statistics and row counts: only the labels themselves tell.

@@ -128,6 +128,60 @@ fn a_category_is_its_place_among_the_sorted_values() {
 }
 
 #[test]
+fn zero_below_zero_is_the_category_zero() {
+    let dataset = table(&[("floor", floats(&[Some(0.0), Some(-0.0), Some(1.0)]))]);
+    let index = open(&dataset, TensorRole::Input, "category", json!({"column": "floor", "as": "index"})).unwrap();
+    assert_eq!(index.learned(), json!({"x": {"values": ["0", "1"]}}));
+    assert_eq!(only(&dataset, index, DamagedPolicy::Fail).unwrap().tensors["x"].as_i64().unwrap(), [0, 0, 1]);
+    let group = open(&dataset, TensorRole::Input, "category", json!({"column": "floor", "as": "group"})).unwrap();
+    let batch = only(&dataset, group, DamagedPolicy::Fail).unwrap();
+    let groups = batch.tensors["x"].as_i64().unwrap();
+    assert!(groups[0] == groups[1] && groups[1] != groups[2], "{groups:?}");
+}
+
+#[test]
+fn one_fraction_among_categories_is_a_damaged_row() {
+    let dataset = table(&[("floor", floats(&[Some(2.0), Some(2.5), Some(1.0), Some(f64::INFINITY), Some(2.0)]))]);
+    let encoders = open(&dataset, TensorRole::Input, "category", json!({"column": "floor", "as": "index"})).unwrap();
+    assert_eq!(encoders.learned(), json!({"x": {"values": ["1", "2"]}}));
+    let error = only(&dataset, encoders.clone(), DamagedPolicy::Fail).unwrap_err().to_string();
+    assert!(error.contains("row 1: column `floor` is 2.5, which is no category"), "{error}");
+    assert_eq!(only(&dataset, encoders, DamagedPolicy::Skip).unwrap().len(), 3);
+}
+
+#[test]
+fn texts_that_the_special_tokens_leave_no_place_for_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokenizer = words(folder.path());
+    let dataset = table(&[("first", texts(&[Some("a good film")])), ("second", texts(&[Some("bad")]))]);
+    let of = |column: Value, most: u32, special: bool| {
+        let mut options =
+            json!({"column": column, "tokenizer": tokenizer, "max_length": most, "pad_to_multiple_of": 1});
+        options["special_tokens"] = special.into();
+        open(&dataset, TensorRole::Input, "token_ids", options).map_err(|error| error.to_string())
+    };
+    let both = || json!(["first", "second"]);
+    for (column, most, part) in [
+        (json!("first"), 1, "max_length: it is 1, and the tokenizer adds 2 special tokens to each text,"),
+        (json!("first"), 2, "max_length: it is 2, and the tokenizer adds 2 special tokens to each text,"),
+        (both(), 2, "max_length: it is 2, and the tokenizer adds 3 special tokens to each pair of texts,"),
+        (both(), 3, "max_length: it is 3, and the tokenizer adds 3 special tokens to each pair of texts,"),
+    ] {
+        let error = of(column, most, true).unwrap_err();
+        assert!(error.starts_with(part), "{error}");
+    }
+    for (column, most, special, wanted) in [
+        (json!("first"), 3, true, &[2, 4, 3][..]),
+        (json!("first"), 1, false, &[4]),
+        (both(), 4, true, &[2, 4, 3, 3]),
+        (both(), 2, false, &[4, 7]),
+    ] {
+        let batch = only(&dataset, of(column, most, special).unwrap(), DamagedPolicy::Fail).unwrap();
+        assert_eq!(batch.tensors["x"].as_i64().unwrap(), wanted, "{most} {special}");
+    }
+}
+
+#[test]
 fn options_and_columns_that_an_encoding_does_not_take_are_told() {
     let dataset = table(&[("a", floats(&[Some(1.0)])), ("t", texts(&[Some("x")]))]);
     for (kind, options, part) in [

@@ -16,6 +16,7 @@ mod encodings;
 mod joint_batches;
 mod json_columns;
 mod large_groups;
+mod learned;
 mod lists;
 mod page_damage;
 mod rows_of_lists;

@@ -160,6 +160,28 @@ fn symbols_may_be_strings_or_numbers_in_lists() {
 }
 
 #[test]
+fn one_symbol_that_is_too_large_is_a_damaged_row() {
+    let rows = of(list(DataType::Int64), &json!([[1, 2], [70_000], [2]]));
+    let encoders = open(&rows, TensorRole::Target, "symbols", json!({"column": "c"})).unwrap();
+    assert_eq!(encoders.classes(), ["0", "1", "2"]);
+    let error = only(&rows, encoders.clone(), DamagedPolicy::Fail).unwrap_err().to_string();
+    assert!(error.contains("row 1: column `c` has the symbol `70000`, which is none of 3"), "{error}");
+    assert_eq!(only(&rows, encoders, DamagedPolicy::Skip).unwrap().len(), 2);
+}
+
+#[test]
+fn a_first_list_that_is_empty_is_a_damaged_row() {
+    let rows = of(floats(), &json!([[], [1, 2], [3, 4]]));
+    let encoders = open(&rows, TensorRole::Input, "vector", json!({"column": "c"})).unwrap();
+    let error = only(&rows, encoders.clone(), DamagedPolicy::Fail).unwrap_err().to_string();
+    assert!(error.contains("row 0: column `c` has 0 numbers, wanted 2"), "{error}");
+    assert_eq!(only(&rows, encoders, DamagedPolicy::Skip).unwrap().tensors["x"].shape, [3, 2]);
+    let rows = of(list(floats()), &json!([[[]], [[1, 2]]]));
+    let encoders = open(&rows, TensorRole::Input, "sequence", json!({"column": "c"})).unwrap();
+    assert_eq!(only(&rows, encoders, DamagedPolicy::Skip).unwrap().len(), 1);
+}
+
+#[test]
 fn labels_of_a_list_hold_together() {
     let names = of(list(DataType::Utf8), &json!([["b", "a"], [], null, ["c"]]));
     let encoders = open(&names, TensorRole::Target, "multi_label", json!({"column": "c"})).unwrap();

@@ -131,7 +131,7 @@ fn begin(recipe: &Recipe, dataset: &Dataset, options: &MembersOptions) -> Result
     let wanted = json!({
         "version": 1,
         "sampling": options.sampling,
-        "recipe": fixed(recipe),
+        "recipe": fixed(&recipe.without_paths(&options.catalogs.definitions())),
         "rows": dataset.fingerprint(),
     });
     match std::fs::read(&file) {
@@ -141,8 +141,11 @@ fn begin(recipe: &Recipe, dataset: &Dataset, options: &MembersOptions) -> Result
                     format!("it is damaged and does not say which members lie here ({error}); choose another folder");
                 RecipeError::ensemble(&file, message)
             })?;
-            let is_same = ["sampling", "recipe", "rows"].iter().all(|key| known["made_of"][*key] == wanted[*key]);
-            if !is_same {
+            let known = &known["made_of"];
+            // earlier versions noted where files lie that options name
+            let is_of_recipe = known["recipe"] == wanted["recipe"] || known["recipe"] == fixed(recipe);
+            let is_same = ["sampling", "rows"].iter().all(|key| known[*key] == wanted[*key]);
+            if !(is_same && is_of_recipe) {
                 let message =
                     "it holds members of another recipe, other rows, or another number of them; choose another folder";
                 return Err(RecipeError::ensemble(&options.folder, message));

@@ -290,11 +290,11 @@ impl Predictions {
         {
             return Ok(encoders.clone());
         }
-        let mut wanted: Vec<WantedTensor> = self.preprocessing.wanted(&self.by.model);
+        let (catalog, learned) = (&self.options.catalogs.encodings, self.preprocessing.learned_values());
+        let mut wanted: Vec<WantedTensor> = self.preprocessing.wanted(&self.by.model, catalog);
         if let (RowNames::Read(_), Some(only)) = (&piece.names, self.columns.only()) {
             wanted.iter_mut().for_each(|tensor| only.name_in(&mut tensor.encoding));
         }
-        let (catalog, learned) = (&self.options.catalogs.encodings, self.preprocessing.learned_values());
         let encoders = Encoders::open_with(dataset, catalog, &wanted, &self.inputs, &learned)?;
         let encoders = encoders.within(InputTypes::of(&self.model).ranges());
         let facts = StreamFacts { dataset, chain: &self.chain, seed: 0 };

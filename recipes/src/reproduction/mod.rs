@@ -15,6 +15,7 @@ pub use report::{ComparedFile, CourseDifference, FigureDifference, ReproductionR
 
 use crate::imported::import_rows_of;
 use crate::origin::{self, Origin};
+use crate::preprocessing::Preprocessing;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
 use crate::run_parts::RunParts;
@@ -81,6 +82,12 @@ pub fn reproduce(
         }
         error => error,
     })?;
+    // a tokenizer, which the recipe only names
+    if then.model().exists()
+        && let Some(learned) = Preprocessing::learned(&Model::read(&then.model())?, &opened.train.encoders)
+    {
+        opened.train.encoders.relearned(&opened.train.dataset, &learned)?;
+    }
     drop(opened);
     let mut notes = Vec::new();
     if let Some(time) = recipe.training.max_time {

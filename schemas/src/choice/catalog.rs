@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::{Choice, ChoiceError};
+use super::{Choice, ChoiceError, path_options};
 use crate::{nearest, shown};
 
 /// A row of a table: what a recipe can choose by name.
@@ -21,6 +21,11 @@ pub trait Row {
 
     /// Whether these options are taken.
     fn accepts(&self, options: &Value) -> bool;
+
+    /// The options that are paths of files: those whose schema has the format `path`.
+    fn path_options(&self) -> Vec<String> {
+        path_options(&self.schema())
+    }
 }
 
 /// The rows of a kind, in the order of their names. A value that is passed on: whoever makes it can add rows.

@@ -21,7 +21,9 @@ pub use bounds::{above, at_least, between, range, share};
 pub use build::{Build, FromOptions};
 pub use catalog::{Catalog, Row};
 pub use error::ChoiceError;
-pub use options::{NoOptions, Options, Shared, read, read_shared, read_value, schema_of, schema_of_shared, whole};
+pub use options::{
+    NoOptions, Options, Shared, path_options, read, read_shared, read_value, schema_of, schema_of_shared, whole,
+};
 
 use crate::shown;
 

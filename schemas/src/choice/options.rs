@@ -166,6 +166,13 @@ pub fn schema_of<T: JsonSchema>() -> Value {
     schema
 }
 
+/// The options that are paths: those whose schema has the format `path`. `schema` is that of the options.
+pub fn path_options(schema: &Value) -> Vec<String> {
+    let options = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+    let is_path = |option: &Value| option.get("format").and_then(Value::as_str) == Some("path");
+    options.filter(|(_, option)| is_path(option)).map(|(name, _)| name.clone()).collect()
+}
+
 /// As [`schema_of`], with the options that all rows of the kind share behind the row's own.
 pub fn schema_of_shared<S: Options, T: Options>(defaults: &Value) -> Value {
     let (mut schema, mut shared) = (schema_of::<T>(), schema_of::<S>());

@@ -4,6 +4,8 @@ use schemars::schema_for;
 use serde_json::{Value, json};
 
 use super::{Recipe, open_values};
+#[cfg(feature = "yaml")]
+use crate::choice::path_options;
 
 /// The key of a recipe that is for editors alone.
 pub(super) const SCHEMA_KEY: &str = "$schema";
@@ -36,9 +38,7 @@ impl Definitions {
         let options = choices.into_iter().flatten().filter_map(|entry| entry["properties"].get(choice)).next();
         let Some(options) = options else { return Vec::new() };
         // With options that all have defaults, nothing may stand in their place.
-        let options = options.get("anyOf").and_then(|forms| forms.get(0)).unwrap_or(options);
-        let properties = options["properties"].as_object().into_iter().flatten();
-        properties.filter(|(_, schema)| schema["format"] == "path").map(|(name, _)| name.clone()).collect()
+        path_options(options.get("anyOf").and_then(|forms| forms.get(0)).unwrap_or(options))
     }
 
     /// JSON Schema of a recipe in which these choices can be made.

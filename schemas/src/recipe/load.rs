@@ -82,6 +82,15 @@ impl Recipe {
         paths::escape(&mut recipe, definitions);
         recipe
     }
+
+    /// The same with every path empty, those among the options of choices too, which `definitions` say: what two recipes do is
+    /// compared by it, wherever their files lie.
+    #[must_use]
+    pub fn without_paths(&self, definitions: &Definitions) -> Self {
+        let mut recipe = self.clone();
+        paths::forget(&mut recipe, definitions);
+        recipe
+    }
 }
 
 impl RecipeText {

@@ -50,6 +50,11 @@ pub(super) fn write_in(recipe: &mut Recipe, definitions: &Definitions, folder: &
     has_relative
 }
 
+/// Makes every path empty.
+pub(super) fn forget(recipe: &mut Recipe, definitions: &Definitions) {
+    for_each(recipe, definitions, |path, _| path.clear());
+}
+
 fn for_each(recipe: &mut Recipe, definitions: &Definitions, mut each: impl FnMut(&mut String, &str)) {
     let mut of_path = |path: &mut PathBuf, place: &str| {
         let mut text = path.to_string_lossy().into_owned();

@@ -51,7 +51,11 @@ impl ImageTransform for CenterCrop {
 
     fn draw(&self, facts: &ImageFacts, _: &mut Random, steps: &mut Vec<ImageStep>) {
         let size = facts.resized(self.size.width(), self.size.height());
-        let before = |whole: u32, part: u32| ((f64::from(whole) - f64::from(part)) / 2.0).round_ties_even();
+        let before = |whole: u32, part: u32| match part.checked_sub(whole) {
+            // torchvision's border: of an odd number of pixels, the fewer are in front
+            Some(border) => 0.0 - f64::from(border / 2),
+            None => ((f64::from(whole) - f64::from(part)) / 2.0).round_ties_even(),
+        };
         let matrix =
             Matrix::scale_then_move(1.0, 1.0, before(facts.width, size.width), before(facts.height, size.height));
         steps.push(Project::within(matrix, &size, self.border, self.fill));
@@ -66,6 +70,29 @@ impl ImageTransform for CenterCrop {
 mod tests {
     use super::*;
     use crate::image_transform::draw;
+
+    #[test]
+    fn an_image_that_is_smaller_by_3_is_where_torchvision_puts_it() {
+        // what CenterCrop(size) pads in front, and cuts off in front of what is larger: int(round((whole − part) / 2.0))
+        for (whole, part, before) in [
+            (1, 4, -1.0),
+            (2, 4, -1.0),
+            (3, 4, 0.0),
+            (4, 4, 0.0),
+            (3, 10, -3.0),
+            (4, 10, -3.0),
+            (5, 16, -5.0),
+            (5, 4, 0.0),
+            (7, 4, 2.0),
+            (9, 4, 2.0),
+            (11, 4, 4.0),
+        ] {
+            let crop = CenterCrop { size: Size::Square(part), border: Border::Fill, fill: [0; 3] };
+            let steps = draw(&crop, whole, whole, 0);
+            let Some(Project { matrix, .. }) = steps[0].get() else { panic!("{steps:?}") };
+            assert_eq!((matrix.0[2], matrix.0[5]), (before, before), "{whole} to {part}");
+        }
+    }
 
     #[test]
     fn middle_or_border() {

@@ -189,3 +189,74 @@ fn what_is_shown_of_a_row_is_what_its_tensors_hold() {
     let point = |x: f32, y: f32, number, name: &str| Mark::Point { x, y, number, name: Some(name.into()) };
     assert_eq!(marks, [point(40.0, 60.0, 0, "x"), point(108.0, 22.0, 2, "z")]);
 }
+
+/// Rows with two images of different sizes and a point of the one that is larger, or of the other.
+fn of_two_images() -> Dataset {
+    let picture = |(width, height): (u32, u32)| {
+        let bytes = png(width, height, [9, 100, 200]);
+        let [(_, image), _] = image_columns(&[(Some(&bytes[..]), Some(0))]);
+        image
+    };
+    let points = column(&list(list(DataType::Float32)), &[json!([[10, 11]])]);
+    let columns = [("large", picture(SIZE)), ("small", picture((30, 22))), ("marks", points)];
+    let rows = RecordBatch::try_from_iter(columns).unwrap();
+    Dataset::from_batches("pairs", &[rows], 7).unwrap()
+}
+
+/// The inputs are images of these columns, by the names that they get.
+fn open_beside(dataset: &Dataset, images: &[(&str, &str)], options: &Json) -> Result<Encoders, PipelineError> {
+    let wanted = |name: &str, role, encoding: Choice| WantedTensor {
+        name: name.into(),
+        role,
+        encoding,
+        place: format!("data.{name}"),
+    };
+    let image = |(name, column): &(&str, &str)| {
+        wanted(name, TensorRole::Input, Choice::new("image", json!({"column": column})))
+    };
+    let target = wanted("targets", TensorRole::Target, Choice::new("key_points", options.clone()));
+    let all: Vec<WantedTensor> = images.iter().map(image).chain([target]).collect();
+    Encoders::open(dataset, encodings::standard(), &all, &[])
+}
+
+#[test]
+fn a_target_beside_two_images_moves_with_the_one_that_it_names() {
+    let dataset = of_two_images();
+    let transforms = json!([{"horizontal_flip": {"probability": 1}}, {"resize": {"size": [48, 52]}}]);
+    let named = |image: &str| json!({"column": "marks", "count": 1, "unit": "pixels", "image": image});
+    // Mirrored and enlarged by hand: 60 − 10 of 60 across and 11 of 44 down, or 30 − 10 of 30 and 11 of 22.
+    let places = [("large", [40.0, 13.0]), ("small", [32.0, 26.0])];
+    for inputs in [[("a", "large"), ("b", "small")], [("a", "small"), ("b", "large")]] {
+        for (column, wanted) in places {
+            let (input, _) = inputs.iter().find(|(_, of)| *of == column).unwrap();
+            let encoders = open_beside(&dataset, &inputs, &named(input)).unwrap();
+            let shown = encoders.shown_input().unwrap().0.to_owned();
+            assert_eq!(shown, column, "what a target follows is what is shown");
+            let options = options(encoders, chain(transforms.clone()), 1);
+            let batch = Batches::open(&dataset, options, None).unwrap().next().unwrap().unwrap();
+            let got = f32s(&batch, "targets");
+            assert!(got.iter().zip(wanted).all(|(got, wanted)| (got - wanted).abs() < 1e-4), "{input}: {got:?}");
+        }
+    }
+    // What was drawn last is not taken for what is meant.
+    let both = [("a", "large"), ("b", "small")];
+    let unnamed = json!({"column": "marks", "count": 1});
+    let error = open_beside(&dataset, &both, &unnamed).unwrap_err().to_string();
+    assert!(error.contains("image: the inputs `a`, `b` are images"), "{error}");
+    let error = open_beside(&dataset, &both, &named("c")).unwrap_err().to_string();
+    assert!(error.contains("image: `c` is none of the inputs that are images: `a`, `b`"), "{error}");
+    // Two pictures of one column are drawn alike.
+    let twice = [("a", "large"), ("b", "large")];
+    assert!(open_beside(&dataset, &twice, &unnamed).is_ok());
+}
+
+/// A target that names no image is what it was before there was a choice.
+#[test]
+fn streams_of_one_image_are_not_others_because_an_image_can_be_named() {
+    let boxes = marked(&list(list(DataType::Float32)), &[json!([[6, 11, 24, 22]])], None);
+    for (kind, options) in [("boxes", json!({"convention": "coco", "most": 4})), ("key_points", json!({"count": 1}))] {
+        let encoders = open(&boxes, kind, options).unwrap();
+        let (.., choice) = encoders.choices().find(|(name, ..)| *name == "targets").unwrap();
+        assert!(choice.options.get("image").is_none(), "{choice:?}");
+    }
+}
