@@ -11,6 +11,7 @@ mod ensemble_arguments;
 mod excerpt;
 mod import_arguments;
 mod inspect_arguments;
+mod kept_files;
 mod messages;
 mod missing_place;
 mod outcome;

@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::adapter_output::{named_by, refused, with_base, write_file, write_peft};
 use crate::ensemble::require_one_run;
 use crate::opened::MOST_METHODS;
+use crate::replaced_inputs::require_no_input;
 use crate::run_folder::RunFolder;
 use crate::{Catalogs, Event, Opened, RecipeError, RunOptions, StartMode, load};
 
@@ -137,8 +138,9 @@ fn report_of(path: &Path, adapter: &Adapter) -> AdapterReport {
 /// # Errors
 /// A file cannot be read or written, an adapter does not fit the model, or what one does is no sum and cannot be weighted.
 pub fn merge(options: &MergeOptions, operators: &OperatorCatalog) -> Result<WrittenAdapters, RecipeError> {
-    let model = Model::read(&options.model)?;
     let paths: Vec<&Path> = options.adapters.iter().map(|(path, _)| path.as_path()).collect();
+    require_no_input(&options.output, paths.iter().copied().chain([options.model.as_path()]))?;
+    let model = Model::read(&options.model)?;
     let adapters = read(&paths, &options.skip)?;
     let weights = options.adapters.iter().map(|(_, weight)| *weight);
     let parts: Vec<(&Adapter, f64)> = adapters.iter().zip(weights).collect();
@@ -161,6 +163,9 @@ pub fn convert(options: &ConvertOptions, operators: &OperatorCatalog) -> Result<
         }
     }
     let paths: Vec<&Path> = options.adapters.iter().map(|(from, _)| from.as_path()).collect();
+    let inputs = || paths.iter().copied().chain(options.model.as_deref());
+    let mut written = options.adapters.iter().map(|(_, to)| to.as_path()).chain(options.base.as_deref());
+    written.try_for_each(|to| require_no_input(to, inputs()))?;
     let adapters = read(&paths, &options.skip)?;
     let model = options.model.as_deref().map(Model::read).transpose()?;
     if let (Some(model), Some(base), [_, _, ..]) = (&model, &options.base, adapters.as_slice()) {

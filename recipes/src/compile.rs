@@ -5,6 +5,7 @@ use millstream_schemas::{AxisLength, Recipe, TrainingManifest};
 use serde::Serialize;
 
 use crate::program_files::{self, WrittenFile};
+use crate::replaced_inputs::require_no_source;
 use crate::{Catalogs, Opened, RecipeError};
 
 /// The axis of rows where it has no length.
@@ -49,6 +50,8 @@ pub struct CompileReport {
 pub fn compile(recipe: &Recipe, options: &CompileOptions) -> Result<CompileReport, RecipeError> {
     let mut recipe = recipe.clone();
     recipe.data.batch = options.batch.unwrap_or(recipe.data.batch);
+    let mut written = program_files::NAMES.iter().map(|name| options.folder.join(name));
+    written.try_for_each(|file| require_no_source(&file, &recipe))?;
     let opened = Opened::open(&recipe, &options.catalogs)?;
     let program = match options.batch {
         Some(_) => opened.program()?,

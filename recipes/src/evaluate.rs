@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::imported::import_rows;
 use crate::kept_predictions::KeptPredictions;
 use crate::measuring::{Measuring, ToMeasure};
+use crate::replaced_inputs::{require_no_row, require_no_source};
 use crate::run_folder::RunFolder;
 use crate::{Catalogs, Events, RecipeError, Stop};
 
@@ -93,6 +94,10 @@ pub fn evaluate(
         .or_else(|| recipe.data.evaluate.clone())
         .ok_or_else(|| RecipeError::mismatch("data.evaluate", "missing; name rows there or by `--data`"))?;
     let place = if options.data.is_some() { "--data" } else { "data.evaluate" };
+    if let Some(file) = &options.predictions {
+        require_no_source(file, recipe)?;
+        require_no_row(file, &data)?;
+    }
     let model = Model::read(&path)?;
     import_rows(recipe, &data, events, stop).map_err(RecipeError::at(place))?;
     let sets = if options.other_sets && options.data.is_none() { &recipe.evaluation.sets } else { &BTreeMap::new() };

@@ -14,7 +14,6 @@
 
 mod adapter_output;
 pub mod adapters;
-mod answers;
 mod balanced_loss;
 mod calibrated;
 mod catalogs;
@@ -78,10 +77,12 @@ pub mod predict;
 mod preprocessing;
 pub mod preview;
 mod program_files;
+mod replaced_inputs;
 mod report;
 pub mod reproduction;
 mod resources;
 mod results;
+mod right_answers;
 mod row_source;
 mod run;
 mod run_about;
@@ -133,6 +134,7 @@ pub use opened::{Opened, OpenedParts};
 pub use origin::{Origin, Parent, commit};
 pub use parameter_groups::GroupReport;
 pub use program_files::WrittenFile;
+pub use replaced_inputs::{require_no_input, require_no_source};
 pub use report::compare_runs;
 pub use resources::{ResourceOptions, Resources};
 pub use row_source::RowSource;

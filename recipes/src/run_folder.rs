@@ -185,10 +185,7 @@ impl RunFolder {
     /// Refuses a place where nothing can be written, without leaving anything there.
     pub(crate) fn require_writable(&self) -> Result<(), RecipeError> {
         let place = self.0.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
-        let probe = place.join(format!(".writable.{}", std::process::id()));
-        fs::create_dir(&probe)
-            .and_then(|()| fs::remove_dir(&probe))
-            .map_err(|source| RecipeError::OutputFolder { folder: self.0.clone(), source })
+        files::require_writable(place).map_err(|source| RecipeError::OutputFolder { folder: self.0.clone(), source })
     }
 
     /// Refuses to write over what the run is made from: a model or data under the name of a result.

@@ -13,9 +13,6 @@ const LONGEST_RECORD: u64 = 256 << 20;
 /// Bytes of a heading that are looked at for what lies between its fields.
 const LONGEST_HEADING: u64 = 1 << 16;
 
-/// Words that stand for a missing number.
-const MISSING: [&str; 7] = ["NA", "N/A", "NaN", "nan", "null", "NULL", "None"];
-
 /// How a table is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TableFormat {
@@ -67,26 +64,6 @@ pub(crate) enum RecordCells {
 pub(crate) struct BadRecord {
     pub(crate) line: u64,
     pub(crate) reason: String,
-}
-
-/// Whether a word stands for nothing.
-pub(crate) fn is_missing_word(word: &str) -> bool {
-    MISSING.contains(&word)
-}
-
-/// Whether a cell of a table says that its number is missing.
-pub(crate) fn is_missing(text: &str) -> bool {
-    let text = text.trim();
-    text.is_empty() || is_missing_word(text)
-}
-
-/// What a word says that may be a truth value.
-pub(crate) fn bool_of(text: &str) -> Option<bool> {
-    match text {
-        "true" | "True" | "TRUE" => Some(true),
-        "false" | "False" | "FALSE" => Some(false),
-        _ => None,
-    }
 }
 
 /// The records of a table, read one after the other.

@@ -1,11 +1,12 @@
 //! The words every Millstream crate uses.
 //!
 //! Plain data: dataset [features], [batches](Batch), [recipes](Recipe), [resume points](ResumePoint) and the
-//! [training manifest](TrainingManifest), and how [files] are written so that none is ever half there. Nothing here reads files
-//! of data, draws random numbers or knows ONNX Runtime.
+//! [training manifest](TrainingManifest), what [cells] of text tables say, and how [files] are written so that none is ever half there.
+//! Nothing here reads files of data, draws random numbers or knows ONNX Runtime.
 
 mod batch;
 mod buffer;
+pub mod cells;
 pub mod choice;
 mod counted;
 mod error;
@@ -22,6 +23,7 @@ mod predictions;
 pub mod recipe;
 mod resume;
 mod row_id;
+mod shell_word;
 mod shown;
 mod standardization;
 mod suggestion;
@@ -46,6 +48,7 @@ pub use predictions::{PredictionTargets, Predictions, PredictionsHeader, ScoresO
 pub use recipe::Recipe;
 pub use resume::ResumePoint;
 pub use row_id::RowId;
+pub use shell_word::shell_word;
 pub use shown::{escaped, shown, shown_path, shown_sentences, shown_up_to};
 pub use standardization::Standardization;
 pub use suggestion::nearest;

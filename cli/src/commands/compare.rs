@@ -9,10 +9,11 @@ use millstream::training::metrics::{FigureKind, Unit};
 
 use crate::arguments::{self, Global};
 use crate::table::Table;
-use crate::{Outcome, messages, missing_place, output, progress, signals};
+use crate::{Outcome, kept_files, messages, missing_place, output, progress, signals};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Compare) -> anyhow::Result<Outcome> {
     arguments.runs.iter().try_for_each(|run| missing_place::require_run(run))?;
+    arguments.html.iter().try_for_each(|file| kept_files::require_page(file, &arguments.runs))?;
     let options = CompareOptions {
         runs: arguments.runs.clone(),
         predict: arguments.predict,

@@ -6,13 +6,15 @@ use millstream::schemas::{count, grouped, percent, shown, shown_path};
 
 use crate::arguments::{self, Global};
 use crate::table::Table;
-use crate::{Outcome, commands, messages, missing_place, output, progress};
+use crate::{Outcome, commands, kept_files, messages, missing_place, output, progress};
 
 /// Factors that are told; the page and `--json` have them all.
 const MOST: usize = 10;
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Errors) -> anyhow::Result<Outcome> {
     missing_place::require_run(&arguments.run)?;
+    let file = arguments.html.clone().unwrap_or_else(|| arguments.run.join("errors.html"));
+    kept_files::require_page(&file, std::slice::from_ref(&arguments.run))?;
     let options = ErrorOptions {
         run: arguments.run.clone(),
         overrides: arguments.overrides.clone(),
@@ -29,7 +31,6 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Errors) -> anyhow::Res
     let report = errors(&options, progress.as_mut(), &Stop::default());
     drop(progress);
     let report = report?.context("it was stopped")?;
-    let file = arguments.html.clone().unwrap_or_else(|| arguments.run.join("errors.html"));
     replace_file(&file, error_analysis::page(&report).as_bytes())
         .with_context(|| format!("cannot write {}", shown_path(&file)))?;
     if global.json {

@@ -3,13 +3,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use millstream::recipes::init::{InitOptions, InitReport, import_data, init};
-use millstream::recipes::{Catalogs, Silent, Stop};
+use millstream::recipes::{Catalogs, Silent, Stop, require_no_input};
 use millstream::schemas::recipe::RecipeText;
-use millstream::schemas::{files, shown, shown_path};
+use millstream::schemas::{files, shell_word, shown, shown_path};
 
 use crate::arguments::{self, Global};
 use crate::commands::is_model;
-use crate::commands::train::quoted;
 use crate::messages::{self, harmless};
 use crate::{Outcome, editor_schema, output, progress};
 
@@ -23,6 +22,11 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Init) -> anyhow::Resul
             "{} is there already; choose another name by `--output`, or replace it by `--overwrite`",
             shown_path(&arguments.output)
         );
+    }
+    if !is_printed {
+        let model = arguments.model.as_deref();
+        let evaluate = arguments.evaluate.iter().map(PathBuf::as_path);
+        require_no_input(&path, [arguments.data.as_path()].into_iter().chain(model).chain(evaluate))?;
     }
     let folder = if is_printed { here.clone() } else { path.parent().unwrap_or(Path::new("/")).to_owned() };
     let stem = if is_printed { "run".into() } else { path.file_stem().unwrap_or_default().to_owned() };
@@ -154,9 +158,9 @@ fn in_order(data: &Path, model: Option<&Path>) -> anyhow::Result<()> {
 fn turned(words: impl Iterator<Item = String>, one: &str, other: &str) -> String {
     let (mut is_first, mut is_second) = (true, true);
     let words = words.map(|word| match word {
-        word if word == one && std::mem::take(&mut is_first) => quoted(other),
-        word if word == other && std::mem::take(&mut is_second) => quoted(one),
-        word => quoted(&word),
+        word if word == one && std::mem::take(&mut is_first) => shell_word(other),
+        word if word == other && std::mem::take(&mut is_second) => shell_word(one),
+        word => shell_word(&word),
     });
     words.collect::<Vec<_>>().join(" ")
 }
@@ -167,7 +171,7 @@ fn told(report: &InitReport, arguments: &arguments::Init) -> String {
         text.push_str(&output::prose(&harmless(decision)));
     }
     text.push_str(&format!("written: {path}\n"));
-    let recipe = quoted(&arguments.output.to_string_lossy());
+    let recipe = shell_word(&arguments.output.to_string_lossy());
     text.push_str(&match (&arguments.model, report.can_be_previewed) {
         (Some(_), _) => format!("next: millstream train {recipe}\n"),
         (None, true) => format!("next: millstream preview {recipe}\n"),
@@ -178,8 +182,8 @@ fn told(report: &InitReport, arguments: &arguments::Init) -> String {
 
 /// The same command with a model, for data of which there is nothing to be shown.
 fn with_a_model(arguments: &arguments::Init) -> String {
-    let mut words = vec!["init".to_owned(), quoted(&arguments.data.to_string_lossy()), "MODEL.onnx".to_owned()];
-    let mut option = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
+    let mut words = vec!["init".to_owned(), shell_word(&arguments.data.to_string_lossy()), "MODEL.onnx".to_owned()];
+    let mut option = |name: &str, value: &str| words.extend([name.to_owned(), shell_word(value)]);
     arguments.evaluate.iter().for_each(|data| option("--evaluate", &data.to_string_lossy()));
     arguments.label.iter().for_each(|label| option("--label", label));
     arguments.run.iter().for_each(|run| option("--run", &run.to_string_lossy()));

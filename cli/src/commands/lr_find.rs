@@ -1,4 +1,6 @@
-use millstream::recipes::{Catalogs, LrFindOptions, LrFindReport, Stop, import_rows_of, lr_find};
+use millstream::recipes::{
+    Catalogs, LrFindOptions, LrFindReport, Stop, import_rows_of, lr_find, require_no_input, require_no_source,
+};
 use millstream::schemas::{Recipe, count, decimal, shown, shown_path};
 use millstream::training::range_test::{RangeEnding, RatePoint};
 
@@ -14,11 +16,14 @@ const WIDEST_BAR: usize = 40;
 const COLUMNS_OF_NUMBERS: usize = 36;
 
 pub(crate) fn run(global: &Global, arguments: &LrFind, recipe: &Recipe) -> anyhow::Result<Outcome> {
+    let picture = commands::argument_path(arguments.output.as_os_str())?;
+    require_no_input(&picture, [arguments.recipe.recipe.as_path()])?;
+    require_no_source(&picture, recipe)?;
     let options = LrFindOptions {
         from: arguments.from,
         to: arguments.to,
         steps: arguments.steps,
-        picture: Some(commands::argument_path(arguments.output.as_os_str())?),
+        picture: Some(picture),
         library: global.runtime.clone(),
         catalogs: Catalogs::default(),
     };

@@ -31,6 +31,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Predict) -> anyhow::Re
         batch: arguments.batch,
         top: arguments.top,
         masks: arguments.masks.clone(),
+        output: arguments.output.clone(),
         device: arguments.device.clone(),
         threads: arguments.threads,
         library: global.runtime.clone(),

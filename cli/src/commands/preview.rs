@@ -2,7 +2,7 @@ use std::fs;
 
 use anyhow::Context;
 use millstream::recipes::preview::{self, DrawnPreview, PreviewOptions, PreviewSheet, SheetFormat, TextChange};
-use millstream::recipes::{Catalogs, import_training_rows_of};
+use millstream::recipes::{Catalogs, import_training_rows_of, require_no_input, require_no_source};
 
 use crate::arguments::{self, Global};
 use crate::colour::Meaning;
@@ -10,6 +10,8 @@ use crate::{Outcome, messages, output, progress};
 use millstream::schemas::{Recipe, count, shown, shown_path};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Preview, recipe: &Recipe) -> anyhow::Result<Outcome> {
+    require_no_source(&arguments.output, recipe)?;
+    require_no_input(&arguments.output, arguments.replay.as_deref())?;
     progress::imports(global, |events, stop| import_training_rows_of(recipe, events, stop))?;
     let preview = preview::Preview::open(recipe, &Catalogs::default())?;
     if !global.quiet {

@@ -4,13 +4,14 @@ use anyhow::Context;
 use millstream::recipes::compare_runs;
 
 use crate::arguments::{self, Global};
-use crate::{Outcome, missing_place, output};
+use crate::{Outcome, kept_files, missing_place, output};
 use millstream::schemas::{count, shown_path};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Report) -> anyhow::Result<Outcome> {
     arguments.runs.iter().try_for_each(|run| missing_place::require_run(run))?;
-    let page = compare_runs(&arguments.runs)?;
     let file = &arguments.output;
+    kept_files::require_page(file, &arguments.runs)?;
+    let page = compare_runs(&arguments.runs)?;
     fs::write(file, page).with_context(|| format!("cannot write {}", shown_path(file)))?;
     if global.json {
         output::print_json(&serde_json::json!({ "report": file, "runs": arguments.runs }))?;

@@ -5,7 +5,7 @@ use millstream::schemas::{decimal, grouped, shown_path};
 
 use crate::arguments::{self, Global};
 use crate::table::Table;
-use crate::{Outcome, messages, output};
+use crate::{Outcome, kept_files, messages, output};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Runs) -> anyhow::Result<Outcome> {
     let report = runs(&arguments.folder)?;
@@ -13,6 +13,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Runs) -> anyhow::Resul
     // a page of nothing is written where it is asked for alone
     let writes = !arguments.no_html && (arguments.html.is_some() || !report.runs.is_empty());
     if writes {
+        kept_files::require_page(&file, std::slice::from_ref(&arguments.folder))?;
         replace_file(&file, runs::page(&report).as_bytes())
             .with_context(|| format!("cannot write {}", shown_path(&file)))?;
     }

@@ -1,8 +1,8 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use millstream::recipes::search::{self, OpenRecipe, SearchOptions, SearchSummary, StudyFolder};
-use millstream::recipes::{Catalogs, RecipeError, StartMode, Stop, TrainOptions};
+use millstream::recipes::{Catalogs, RecipeError, StartMode, Stop, TrainOptions, require_no_input};
 use millstream::schemas::files::replace_file;
 use millstream::schemas::recipe::RecipeText;
 use millstream::schemas::{count, shown_path};
@@ -38,7 +38,12 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Search) -> anyhow::Res
         SearchCommand::Best { study, output, refit } => best(global, &study_folder(study)?, output.as_deref(), *refit),
         SearchCommand::Retry { study, trials } => retry(global, &study_folder(study)?, trials),
         SearchCommand::Export { study, optuna, csv } => {
-            let study = search::study(&study_folder(study)?, &Catalogs::default())?;
+            let folder = study_folder(study)?;
+            anyhow::ensure!(optuna.is_none() || optuna != csv, "`--optuna` and `--csv` name one file; name two");
+            let own = folder.files();
+            let mut written = optuna.iter().chain(csv);
+            written.try_for_each(|file| require_no_input(file, own.iter().map(PathBuf::as_path)))?;
+            let study = search::study(&folder, &Catalogs::default())?;
             let written = |file: &Path, text: String| {
                 let failed = |source| RecipeError::Io { doing: "write", path: file.to_owned(), source };
                 replace_file(file, text.as_bytes()).map_err(failed)

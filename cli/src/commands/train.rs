@@ -8,7 +8,7 @@ use crate::colour::Meaning;
 use crate::commands::evaluate::{figures, others, slices};
 use crate::output;
 use crate::{Outcome, commands, messages, progress, signals};
-use millstream::schemas::{Recipe, count, decimal, grouped, percent, shown_path};
+use millstream::schemas::{Recipe, count, decimal, grouped, percent, shell_word, shown_path};
 
 pub(crate) fn run(global: &Global, arguments: &Train, mut recipe: Recipe) -> anyhow::Result<Outcome> {
     if let Some(folder) = &arguments.output {
@@ -119,23 +119,17 @@ fn how_to_go_on(global: &Global, arguments: &Train, summary: &RunSummary) -> Str
         Some(_) => (&summary.folder, &None),
         None => (&arguments.recipe.recipe, &arguments.output),
     };
-    let mut command = format!("millstream train {} --resume", quoted(&recipe.display().to_string()));
+    let mut command = format!("millstream train {} --resume", shell_word(&recipe.display().to_string()));
     let paths = [("--output", output), ("--runtime", &global.runtime)];
     let paths = paths.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?.display().to_string())));
     let changes = arguments.recipe.overrides.iter().map(|change| ("--set", change.clone()));
     for (flag, value) in changes.chain(paths) {
-        command.push_str(&format!(" {flag} {}", quoted(&value)));
+        command.push_str(&format!(" {flag} {}", shell_word(&value)));
     }
     if arguments.watch {
         command.push_str(" --watch");
     }
     format!("interrupted after step {}, {saved}\nto go on:  {command}", summary.steps)
-}
-
-/// A word as a shell takes it.
-pub(super) fn quoted(word: &str) -> String {
-    let plain = |letter: char| letter.is_alphanumeric() || "-_./=:,+@%".contains(letter);
-    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 fn describe(summary: &RunSummary) -> String {
@@ -202,16 +196,4 @@ fn timing(summary: &RunSummary) -> String {
         text.push_str(&format!("at most {} MB of memory\n", grouped(bytes / 1_000_000)));
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_survive_a_shell() {
-        for (word, wanted) in [("a/b.yaml", "a/b.yaml"), ("my run", "'my run'"), ("it's", r"'it'\''s'"), ("", "''")] {
-            assert_eq!(quoted(word), wanted);
-        }
-    }
 }

@@ -138,3 +138,30 @@ fn names_that_are_no_utf8_are_taken_or_refused_and_never_changed() {
     let ran = Ran::of(check.current_dir(&folder).output().unwrap());
     ran.failed_with(&["a folder above it has a name that is no UTF-8", "recipe.yaml:"]);
 }
+
+#[test]
+fn what_a_command_reads_is_not_replaced_by_what_it_writes() {
+    let place = Workplace::new();
+    crate::import::class_folders(&place, "photos", 0, 9);
+    std::fs::create_dir(place.path("step")).unwrap();
+    std::fs::copy(place.path("model.onnx"), place.path("step/evaluation.onnx")).unwrap();
+    let photos = ["--set", "data.train=photos", "--set", "data.evaluate=null"];
+    for (line, more, kept) in [
+        (&["preview", "recipe.yaml", "-o", "photos/red/000.png"][..], &photos[..], "photos/red/000.png"),
+        (&["lr-find", "recipe.yaml", "-o", "recipe.yaml"], &[], "recipe.yaml"),
+        (&["lr-find", "recipe.yaml", "-o", "model.onnx"], &[], "model.onnx"),
+        (&["init", "train-0.parquet", "-o", "train-0.parquet", "--overwrite"], &[], "train-0.parquet"),
+        (&["init", "train-0.parquet", "model.onnx", "-o", "model.onnx", "--overwrite"], &[], "model.onnx"),
+        (
+            &["compile", "recipe.yaml", "-o", "step", "--overwrite"],
+            &["--set", "model.path=step/evaluation.onnx"],
+            "step/evaluation.onnx",
+        ),
+        (&["adapter", "merge", "model.onnx", "-a", "gone", "-o", "model.onnx"], &[], "model.onnx"),
+        (&["adapter", "convert", "gone", "-o", "model.onnx", "--model", "model.onnx"], &[], "model.onnx"),
+    ] {
+        let before = place.read(kept);
+        place.run(&[line, more].concat()).failed_with(&["read, and would be replaced"]);
+        assert!(place.read(kept) == before, "{line:?}");
+    }
+}

@@ -56,6 +56,19 @@ fn the_card_says_which_layers_stayed_as_they_were_and_why() {
 }
 
 #[test]
+fn a_readme_of_somebody_else_is_not_replaced_and_an_own_one_is() {
+    let Some(place) = documented() else { return };
+    std::fs::create_dir(place.path("site")).unwrap();
+    place.write("site/README.md", "mine");
+    let line = ["document", "run", "-o", "site"];
+    place.run(&line).failed_with(&["README.md", "no `document` wrote it"]);
+    assert_eq!(place.read("site/README.md"), b"mine");
+    std::fs::remove_file(place.path("site/README.md")).unwrap();
+    place.run(&line).done();
+    place.run(&line).done();
+}
+
+#[test]
 fn layers_that_a_method_adapts_are_not_said_to_have_stayed_as_they_were() {
     if !has_runtime() {
         return;

@@ -117,6 +117,19 @@ fn without_a_model_there_is_a_recipe_of_the_data_that_previews_and_takes_one() {
 }
 
 #[test]
+fn a_text_that_is_called_category_is_not_told_where_a_label_of_numbers_stands_beside_it() {
+    let place = Workplace::bare();
+    let row = |row: usize| format!("{row}.5,{row},{},{}\n", ["a", "b"][row / 2 % 2], row % 2);
+    let rows: String = (0..40).map(row).collect();
+    for feature in ["category", "class", "target", "y", "sentiment", "score"] {
+        place.write("rows.csv", &format!("size,weight,{feature},label\n{rows}"));
+        let said = place.run(&["init", "rows.csv", "-o", "rows.yaml", "--overwrite"]).done();
+        assert!(said.contains("the class in `label`"), "{said}");
+        assert!(said.contains(&format!("texts of `{feature}` are left out")), "{said}");
+    }
+}
+
+#[test]
 fn a_model_in_front_of_its_data_is_told_with_the_command_turned_round() {
     let place = place();
     for command in ["init", "train"] {

@@ -321,3 +321,30 @@ fn tables_in_an_archive_are_predicted_as_the_files_themselves() {
     // a folder of tables is read as such an archive is
     assert_eq!(said("t").len(), 2);
 }
+
+#[test]
+fn an_input_is_not_replaced_by_what_is_predicted_or_measured_of_it() {
+    if !has_runtime() {
+        return;
+    }
+    let place = trained();
+    place.write("photos/list.csv", "image\n0.png\n");
+    let refusal = "it is read, and would be replaced";
+    for (input, output) in [
+        ("photos/list.csv", "photos/list.csv"),
+        ("photos/list.csv", "photos/more/../list.csv"),
+        ("test.parquet", "./test.parquet"),
+        ("test*.parquet", "test.parquet"),
+    ] {
+        let before = place.read(output);
+        place.run(&["predict", "run", input, "-o", output]).failed_with(&[output, refusal]);
+        assert!(place.read(output) == before, "{output}");
+    }
+    let before = place.read("test.parquet");
+    place.run(&["evaluate", "recipe.yaml", "--predictions", "test.parquet"]).failed_with(&["test.parquet", refusal]);
+    assert!(place.read("test.parquet") == before);
+    place.run(&["predict", "run", "photos/list.csv", "-o", "photos/other.csv"]).done();
+    // nothing that was begun stays
+    let mut names = fs::read_dir(place.path("photos")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(names.all(|name| !name.to_string_lossy().contains(".tmp-")));
+}

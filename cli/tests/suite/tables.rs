@@ -1,8 +1,12 @@
 //! Columns of numbers and categories, from the command line.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_schema::{DataType, Field, Schema};
 use millstream::OperatorCatalog;
 use millstream::compiler::graph::{Constant, Graph, Length, TensorType};
 use millstream::compiler::initializers::{Fans, Initializer};
@@ -11,7 +15,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 use crate::corpus::{corpus, example};
-use crate::workplace::{has_runtime, millstream, text};
+use crate::workplace::{Workplace, has_runtime, millstream, text};
 
 /// A network of two dense layers over inputs of these widths, with fresh weights.
 pub(crate) fn table_network(path: &Path, inputs: &[(&str, usize)], outputs: usize) {
@@ -139,4 +143,99 @@ fn members_on_folds_standardize_each_by_its_own_rows_and_become_one_model() {
     let mean = folder.path().join("mean");
     millstream(&[&line[..], &["--method", "uniform_soup", "-o", text(&mean)]].concat())
         .failed_with(&["its rows are prepared otherwise", "measurements"]);
+}
+
+/// A number by one of two values.
+const BY_ONE_OF_TWO: &str = "version: 1
+seed: 1
+model: {path: network.onnx, head: keep, train: all}
+data:
+  train: rows.csv
+  evaluate: rows.csv
+  batch: 8
+  inputs: {kind: {category: {column: COLUMN, unknown: zeros}}}
+  targets: {value: {number: {column: price}}}
+training:
+  loss: mse
+  epochs: 30
+  threads: 1
+  device: cpu
+  optimizer: {adamw: {learning_rate: 0.05}}
+output: {folder: run}
+";
+
+/// A run that tells the price in `rows.csv`, 1.5 or 5.5, by the column that has one of two values; each fifth row has none.
+fn by_one_of_two(column: &str, values: [&str; 2]) -> Workplace {
+    let place = Workplace::bare();
+    let row = |row: usize| {
+        let value = if row % 5 == 4 { "" } else { values[row % 2] };
+        format!("{row},{value},{}.5\n", [1, 5][row % 2])
+    };
+    let rows: String = (0..60).map(row).collect();
+    place.write("rows.csv", &format!("id,{column},price\n{rows}"));
+    place.write("recipe.yaml", &BY_ONE_OF_TWO.replace("COLUMN", column));
+    table_network(&place.path("network.onnx"), &[("kind", 2)], 1);
+    place.run(&["train", "recipe.yaml", "--quiet"]).done();
+    place
+}
+
+/// What a run predicts of these files, a number a row.
+fn predicted(place: &Workplace, files: &[&str]) -> Vec<f64> {
+    let said = place.run(&[&["predict", "run", "--json"][..], files].concat()).done();
+    let rows = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    rows.map(|row| row["values"][0].as_f64().unwrap_or_else(|| panic!("{row}"))).collect()
+}
+
+/// The same numbers, whatever was run beside each.
+#[track_caller]
+fn near(found: &[f64], wanted: &[f64]) {
+    let are_near = found.iter().zip(wanted).all(|(found, wanted)| (found - wanted).abs() < 1e-3);
+    assert!(found.len() == wanted.len() && are_near, "{found:?}, wanted {wanted:?}");
+}
+
+#[test]
+fn a_category_is_known_in_the_tables_that_it_is_predicted_from() {
+    if !has_runtime() {
+        return;
+    }
+    for (column, values, in_json) in [
+        // which the import makes numbers of, with names
+        ("category", ["a", "b"], ["\"a\"", "\"b\""]),
+        ("kind", ["1.0", "2.0"], ["1.0", "2"]),
+        ("kind", ["False", "True"], ["false", "true"]),
+    ] {
+        let place = by_one_of_two(column, values);
+        let of_table = predicted(&place, &["rows.csv"]);
+        let [first, second] = [of_table[0], of_table[1]];
+        assert!(first < 3.5 && second > 3.5, "{column} {values:?}: {first} {second}");
+        let lines: String = in_json.iter().map(|value| format!("{{\"{column}\": {value}}}\n")).collect();
+        place.write("rows.jsonl", &lines);
+        near(&predicted(&place, &["rows.jsonl"]), &[first, second]);
+        let imported = place.run(&["evaluate", "recipe.yaml", "--json"]).json();
+        assert!(imported["evaluation"]["loss"].as_f64().unwrap() < 4.0, "{imported}");
+    }
+}
+
+#[test]
+fn a_second_file_is_predicted_by_its_own_names_of_classes() {
+    if !has_runtime() {
+        return;
+    }
+    let place = by_one_of_two("category", ["a", "b"]);
+    for (file, names) in [("one.parquet", ["a", "b"]), ("two.parquet", ["b", "a"])] {
+        let features = serde_json::json!({"info": {"features": {"category": {"names": names, "_type": "ClassLabel"}}}});
+        let metadata = HashMap::from([("huggingface".to_owned(), features.to_string())]);
+        let schema = Schema::new_with_metadata(vec![Field::new("category", DataType::Int64, true)], metadata);
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![0, 1]));
+        let rows = RecordBatch::try_new(Arc::new(schema), vec![column]).unwrap();
+        let file = std::fs::File::create(place.path(file)).unwrap();
+        let mut writer = ArrowWriter::try_new(file, rows.schema(), None).unwrap();
+        writer.write(&rows).unwrap();
+        writer.close().unwrap();
+    }
+    place.write("three.csv", "category\na\nb\n");
+    let alone = predicted(&place, &["three.csv"]);
+    let [a, b] = [alone[0], alone[1]];
+    assert!(a < b, "{a} {b}");
+    near(&predicted(&place, &["one.parquet", "two.parquet", "three.csv"]), &[a, b, b, a, a, b]);
 }

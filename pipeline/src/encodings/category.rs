@@ -1,8 +1,10 @@
 //! One of a few values as a row of zeros with a single 1.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use millstream_schemas::cells::{bool_of, is_missing, whole_number};
 use millstream_schemas::choice::Options;
 use millstream_schemas::{ElementType, TensorSpec, shown, shown_up_to};
 use schemars::JsonSchema;
@@ -10,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
+use super::class_names;
 use super::encode_error::EncodeError;
 use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
 use super::encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
@@ -23,9 +26,10 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
     summary: "One of a few values as a row of zeros with a single 1, or as its number; or of many as a number of its group.",
     documentation: "One tensor: of floats `[batch, values]`, 1 for the row's value and 0 for all others; or with `as: index` of int64 `[batch]`, \
         the value's place among all values. The values are the distinct ones of the training rows, sorted (strings by their \
-        bytes, whole numbers by size); null is none of them. A row whose value is missing, or none of these, is damaged, or with \
-        `unknown: zeros` all zeros. With `as: group` int64 `[batch]`, equal for equal values and else different, whatever values \
-        other rows have: nothing is learned of the training rows, and there may be any number of groups; as `triplet` and `info_nce` \
+        bytes, whole numbers by size, numbers of classes as their names in that order); null is none of them. Where all values are numbers \
+        or truth values, texts that write the same numbers are the same, such as `1`, `1.0` and `True`. A row whose value is missing, or \
+        none of these, is damaged, or with `unknown: zeros` all zeros. With `as: group` int64 `[batch]`, equal for equal values and else \
+        different, whatever values other rows have: nothing is learned of the training rows, and there may be any number of groups; as `triplet` and `info_nce` \
         take them. A row whose value is missing is damaged.",
     samples: &[
         r#"{"column": "island"}"#,
@@ -88,14 +92,23 @@ impl Options for Category {
 
 impl EncodingOptions for Category {
     fn open(&self, source: &Source<'_>) -> Result<Arc<dyn Encoder>, PipelineError> {
-        let learned = source.learned.and_then(|learned| learned.get("values")?.as_array());
+        let learned = class_names::learned(source.learned, "values");
+        let names = names(source, learned.as_deref())?;
         let values = match learned {
             _ if self.r#as == Form::Group => Vec::new(),
-            Some(values) => values.iter().filter_map(|value| value.as_str().map(str::to_owned)).collect(),
-            None => read(source)?,
+            Some(values) => values,
+            None => read(source, &names)?,
         };
-        let index = values.iter().enumerate().map(|(index, value)| (value.clone(), index)).collect();
-        Ok(Arc::new(CategoryEncoder { column: [source.columns[0].clone()], options: self.clone(), values, index }))
+        let numbers: Option<HashMap<i64, usize>> =
+            values.iter().enumerate().map(|(place, value)| Some((number_of(value)?, place))).collect();
+        Ok(Arc::new(CategoryEncoder {
+            column: [source.columns[0].clone()],
+            options: self.clone(),
+            by_text: values.iter().enumerate().map(|(place, value)| (value.clone(), place)).collect(),
+            by_number: numbers.filter(|numbers| numbers.len() == values.len()).unwrap_or_default(),
+            values,
+            names,
+        }))
     }
 }
 
@@ -104,21 +117,72 @@ struct CategoryEncoder {
     column: [String; 1],
     options: Category,
     values: Vec<String>,
-    index: HashMap<String, usize>,
+    /// What the classes are called whose numbers a column has; empty of other columns.
+    names: Vec<String>,
+    by_text: HashMap<String, usize>,
+    /// Places by the numbers that the values write; empty unless each writes another.
+    by_number: HashMap<i64, usize>,
 }
 
-/// A value as text; `None` where it is missing. Fractions are no categories.
-fn value(value: Value<'_>) -> Result<Option<std::borrow::Cow<'_, str>>, f64> {
+impl CategoryEncoder {
+    /// The place of what a row has. Other rows than the training ones may write it otherwise: tables have texts where Parquet has numbers.
+    fn place(&self, text: &str) -> Option<usize> {
+        let place = self.by_text.get(text).copied();
+        place.or_else(|| match self.by_number.is_empty() {
+            false => self.by_number.get(&number_of(text)?).copied(),
+            true => {
+                let class = usize::try_from(whole_number(text)?).ok()?;
+                self.by_text.get(self.names.get(class)?).copied()
+            }
+        })
+    }
+}
+
+/// The number that a text writes, 0 or 1 of a truth value.
+fn number_of(text: &str) -> Option<i64> {
+    whole_number(text).or_else(|| bool_of(text.trim()).map(i64::from))
+}
+
+/// A value as text, of a number of a class its name; `None` where it is missing. Fractions are no categories.
+fn value<'a>(value: Value<'a>, names: &'a [String]) -> Result<Option<Cow<'a, str>>, f64> {
+    /// Up to here every whole number has a float of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
     Ok(match value {
         Value::Text(text) => Some(text.into()),
-        Value::Signed(number) => Some(number.to_string().into()),
-        Value::Unsigned(number) => Some(number.to_string().into()),
+        Value::Signed(number) => Some(of_whole(number, names)),
+        Value::Unsigned(number) => match i64::try_from(number) {
+            Ok(number) => Some(of_whole(number, names)),
+            Err(_) => Some(number.to_string().into()),
+        },
         Value::Float(number) if number.is_nan() => None,
-        // −0 is 0
-        Value::Float(number) if number.fract() == 0.0 => Some(format!("{:.0}", number + 0.0).into()),
+        Value::Float(number) if number.fract() == 0.0 && number.abs() <= EXACT => Some(of_whole(number as i64, names)),
+        Value::Float(number) if number.fract() == 0.0 => Some(format!("{number:.0}").into()),
         Value::Float(number) => return Err(number),
         Value::Null | Value::Bytes(_) | Value::List(_) | Value::Struct(_) => None,
     })
+}
+
+fn of_whole(number: i64, names: &[String]) -> Cow<'_, str> {
+    match usize::try_from(number).ok().and_then(|class| names.get(class)) {
+        Some(name) => name.as_str().into(),
+        None => number.to_string().into(),
+    }
+}
+
+/// What the classes are called whose numbers a column has: as its files say, or else those did from which the values were learned.
+fn names(source: &Source<'_>, values: Option<&[String]>) -> Result<Vec<String>, PipelineError> {
+    let column = &source.columns[0];
+    let known = class_names::learned(source.learned, "names");
+    // before names were noted, the numbers themselves were learned
+    let are_numbers = |values: &[String]| values.iter().all(|value| value.parse::<i128>().is_ok());
+    if known.is_none() && values.is_some_and(are_numbers) {
+        return Ok(Vec::new());
+    }
+    let declared = match source.dataset.holds(column, "a category", ENCODING.takes)? {
+        Holds::Text => None,
+        _ => class_names::declared(source.dataset, column, None)?,
+    };
+    Ok(declared.or(known).unwrap_or_default())
 }
 
 /// The first 8 bytes of its SHA-256: no two values of any data set have one in common by chance.
@@ -127,10 +191,10 @@ fn group(value: &str) -> i64 {
     i64::from_le_bytes(std::array::from_fn(|at| digest[at]))
 }
 
-fn read(source: &Source<'_>) -> Result<Vec<String>, PipelineError> {
+fn read(source: &Source<'_>, names: &[String]) -> Result<Vec<String>, PipelineError> {
     let (mut values, mut fraction) = (BTreeSet::new(), None);
     let (mut numbers, mut fitting, mut fractions) = (true, 0_u64, 0_u64);
-    source.dataset.each_row(source.columns, |row| match value(row.get(0)) {
+    source.dataset.each_row(source.columns, |row| match value(row.get(0), names) {
         Ok(None) => {}
         Ok(Some(value)) => {
             fitting += 1;
@@ -160,7 +224,10 @@ fn read(source: &Source<'_>) -> Result<Vec<String>, PipelineError> {
     }
     let mut values: Vec<String> = values.into_iter().collect();
     if numbers {
-        values.sort_by_key(|value| value.parse::<i128>().unwrap_or(i128::MAX));
+        let classes: HashMap<&str, usize> =
+            names.iter().enumerate().map(|(class, name)| (name.as_str(), class)).collect();
+        let number = |value: &String| value.parse::<i128>().unwrap_or(i128::MAX);
+        values.sort_by_key(|value| (classes.get(value.as_str()).copied(), number(value)));
     }
     Ok(values)
 }
@@ -171,7 +238,10 @@ impl Encoder for CategoryEncoder {
     }
 
     fn learned(&self) -> Json {
-        json!({ "values": self.values })
+        match self.names.as_slice() {
+            [] => json!({ "values": self.values }),
+            names => json!({ "values": self.values, "names": names }),
+        }
     }
 
     fn tensors(&self, name: &str, _: &StreamFacts<'_>) -> Result<Vec<TensorSpec>, PipelineError> {
@@ -183,14 +253,17 @@ impl Encoder for CategoryEncoder {
 
     fn encode(&self, row: RowValues<'_>, _: &mut Sample<'_>, out: &mut [RowTensor<'_>]) -> Result<(), EncodeError> {
         let damaged = |reason: String| Damage::value(&self.column[0], reason);
-        let value = value(row.get(0)).map_err(|number| damaged(format!("is {number}, which is no category")))?;
+        let value =
+            value(row.get(0), &self.names).map_err(|number| damaged(format!("is {number}, which is no category")))?;
         if let (Form::Group, Some(value), RowElements::I64(values)) =
             (self.options.r#as, value.as_deref(), &mut out[0].values)
         {
             values[0] = group(value);
             return Ok(());
         }
-        let index = value.as_ref().and_then(|value| self.index.get(&**value)).copied();
+        // beside numbers such texts say that there is none
+        let value = value.filter(|text| self.by_number.is_empty() || !is_missing(text));
+        let index = value.as_ref().and_then(|value| self.place(value));
         if index.is_none() && self.options.unknown == Unknown::Damaged {
             return Err(match value {
                 None => damaged("is missing (null)".into()),

@@ -1,10 +1,11 @@
 //! Columns of rows as tensors of batches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema};
 use millstream_pipeline::encodings::{self, Encoders, StreamFacts, WantedTensor};
 use millstream_pipeline::{Batches, Dataset, PipelineError, StreamOptions};
 use millstream_schemas::recipe::{DamagedPolicy, OrderStrength};
@@ -125,6 +126,69 @@ fn a_category_is_its_place_among_the_sorted_values() {
     assert!(error.contains("column `island` is `Java`, which no training row has"), "{error}");
     let error = open(&other, TensorRole::Input, "category", json!({"column": "floor"})).unwrap_err().to_string();
     assert!(error.contains("holds fractions such as 1.5"), "{error}");
+}
+
+/// A column `c` of the numbers of classes with these names.
+fn classes(names: &[&str], numbers: &[i64]) -> Dataset {
+    let declared = json!({"info": {"features": {"c": {"names": names, "_type": "ClassLabel"}}}}).to_string();
+    let metadata = HashMap::from([("huggingface".to_owned(), declared)]);
+    let schema = Schema::new_with_metadata(vec![Field::new("c", DataType::Int64, true)], metadata);
+    let column: ArrayRef = Arc::new(Int64Array::from(numbers.to_vec()));
+    Dataset::from_batches("classes", &[RecordBatch::try_new(Arc::new(schema), vec![column]).unwrap()], 100).unwrap()
+}
+
+#[test]
+fn a_category_of_numbered_classes_is_known_by_their_names_wherever_rows_come_from() {
+    let dataset = classes(&["old", "new"], &[1, 0, 1]);
+    let encoders = open(&dataset, TensorRole::Input, "category", json!({"column": "c"})).unwrap();
+    let learned = encoders.learned();
+    assert_eq!(learned, json!({"x": {"values": ["old", "new"], "names": ["old", "new"]}}));
+    let read = |dataset: &Dataset, learned: &Value| {
+        let batch = only(dataset, encoders.relearned(dataset, learned).unwrap(), DamagedPolicy::Fail).unwrap();
+        batch.tensors["x"].as_f32().unwrap().to_vec()
+    };
+    assert_eq!(read(&dataset, &learned), [0.0, 1.0, 1.0, 0.0, 0.0, 1.0]);
+    for other in [
+        table(&[("c", texts(&[Some("new"), Some("old")]))]),
+        table(&[("c", texts(&[Some("1"), Some("0")]))]),
+        table(&[("c", floats(&[Some(1.0), Some(0.0)]))]),
+        classes(&["new", "old"], &[0, 1]),
+    ] {
+        assert_eq!(read(&other, &learned), [0.0, 1.0, 1.0, 0.0], "{:?}", other.features());
+    }
+    // as was learned before names were noted
+    assert_eq!(read(&dataset, &json!({"x": {"values": ["0", "1"]}})), [0.0, 1.0, 1.0, 0.0, 0.0, 1.0]);
+}
+
+#[test]
+fn a_category_of_numbers_or_truth_values_is_known_in_a_table_of_texts() {
+    let truths: ArrayRef = Arc::new(BooleanArray::from(vec![true, false]));
+    for (column, values, rows, wanted) in [
+        (
+            floats(&[Some(1.0), Some(2.0), None]),
+            json!(["1", "2"]),
+            texts(&[Some("1.0"), Some("2"), Some(""), Some("NA"), Some("3.0"), Some("x")]),
+            &[1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0][..],
+        ),
+        (truths, json!(["0", "1"]), texts(&[Some("True"), Some("false"), None]), &[0.0, 1.0, 1.0, 0.0, 0.0, 0.0]),
+        (
+            texts(&[Some("True"), Some("False")]),
+            json!(["False", "True"]),
+            floats(&[Some(1.0), Some(0.0)]),
+            &[0.0, 1.0, 1.0, 0.0],
+        ),
+        // codes are no numbers
+        (texts(&[Some("007"), Some("1")]), json!(["007", "1"]), texts(&[Some("7"), Some("1")]), &[0.0, 0.0, 0.0, 1.0]),
+    ] {
+        let dataset = table(&[("c", column)]);
+        let options = json!({"column": "c", "unknown": "zeros"});
+        let encoders = open(&dataset, TensorRole::Input, "category", options).unwrap();
+        assert_eq!(encoders.learned(), json!({"x": {"values": values}}));
+        let other = table(&[("c", rows)]);
+        let encoders = encoders.relearned(&other, &encoders.learned()).unwrap();
+        let batch = only(&other, encoders, DamagedPolicy::Fail).unwrap();
+        assert_eq!(batch.tensors["x"].as_f32().unwrap(), wanted, "{values}");
+    }
 }
 
 #[test]

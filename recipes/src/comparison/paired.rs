@@ -5,7 +5,7 @@ use millstream_training::ensembles::MemberScores;
 use millstream_training::metrics::{Better, FigureKind, MetricSet, Unit, percentiles};
 
 use super::report::{PairedComparison, PairedFigure, RightOrWrong};
-use crate::answers::is_right;
+use crate::right_answers::is_right;
 use crate::significance::mcnemar;
 use crate::{RecipeError, Stop};
 

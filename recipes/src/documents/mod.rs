@@ -21,7 +21,7 @@ mod told_apart;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use millstream_schemas::files;
+use millstream_schemas::{files, shown_path};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -42,6 +42,9 @@ use crate::report::read_record;
 use crate::run_folder::RunFolder;
 use crate::search::StudyFolder;
 use crate::{Catalogs, RecipeError};
+
+/// The file that has all that the others say.
+const LEDGER: &str = "ledger.json";
 
 /// What was written.
 #[derive(Clone, Debug, Serialize)]
@@ -91,7 +94,7 @@ pub fn document(run: &Path, output: Option<&Path>, catalogs: &Catalogs) -> Resul
         ("datasheet.html", page::html(&format!("{}: datasheet", ledger.data_name), &sheet).into_bytes()),
         ("model.cdx.json", json(&cyclonedx::bill(&ledger))),
         ("croissant.json", json(&croissant::description(&ledger))),
-        ("ledger.json", json(&serde_json::to_value(&ledger).expect("our own types have string keys"))),
+        (LEDGER, json(&serde_json::to_value(&ledger).expect("our own types have string keys"))),
     ];
     written(folder, &documents, &ledger.statements, file, ledger.notes.clone())
 }
@@ -109,7 +112,7 @@ fn of_ensemble(run: &Path, folder: PathBuf, catalogs: &Catalogs) -> Result<Docum
     let mut documents = vec![
         ("README.md", card.clone().into_bytes()),
         ("model-card.html", page::html(&format!("{}: model card", ledger.name), &card).into_bytes()),
-        ("ledger.json", json(&serde_json::to_value(&ledger).expect("our own types have string keys"))),
+        (LEDGER, json(&serde_json::to_value(&ledger).expect("our own types have string keys"))),
     ];
     documents.extend(ensemble::bill(&ledger).map(|bill| ("model.cdx.json", json(&bill))));
     written(folder, &documents, &ledger.statements, file, ledger.notes.clone())
@@ -124,7 +127,7 @@ fn of_members(parts: &MembersFolder, folder: PathBuf, catalogs: &Catalogs) -> Re
     let documents = [
         ("README.md", card.clone().into_bytes()),
         ("model-card.html", page::html(&format!("{}: model card", ledger.name), &card).into_bytes()),
-        ("ledger.json", json(&serde_json::to_value(&ledger).expect("our own types have string keys"))),
+        (LEDGER, json(&serde_json::to_value(&ledger).expect("our own types have string keys"))),
         ("model.cdx.json", json(&members_ledger::bill(&ledger))),
     ];
     written(folder, &documents, &ledger.statements, file, ledger.notes.clone())
@@ -139,7 +142,7 @@ fn of_study(run: &Path, folder: PathBuf, catalogs: &Catalogs) -> Result<Document
     let documents = [
         ("README.md", card.clone().into_bytes()),
         ("search-card.html", page::html(&format!("{}: search", ledger.name), &card).into_bytes()),
-        ("ledger.json", json(&serde_json::to_value(&ledger).expect("our own types have string keys"))),
+        (LEDGER, json(&serde_json::to_value(&ledger).expect("our own types have string keys"))),
     ];
     written(folder, &documents, &ledger.statements, file, ledger.notes.clone())
 }
@@ -152,7 +155,14 @@ fn written(
     notes: Vec<String>,
 ) -> Result<DocumentReport, RecipeError> {
     fs::create_dir_all(&folder).map_err(RecipeError::io("make", &folder))?;
-    for (name, bytes) in documents {
+    let card = folder.join("README.md");
+    if card.exists() && !folder.join(LEDGER).exists() {
+        let message = "no `document` wrote it, and it would be replaced; choose another folder, or move it away";
+        return Err(RecipeError::mismatch(shown_path(card), message));
+    }
+    // with the ledger beside it a card is known to be ours, so it comes first
+    let of_ledger = |is_one: bool| documents.iter().filter(move |(name, _)| (*name == LEDGER) == is_one);
+    for (name, bytes) in of_ledger(true).chain(of_ledger(false)) {
         let path = folder.join(name);
         files::replace_file(&path, bytes).map_err(RecipeError::io("write", &path))?;
     }

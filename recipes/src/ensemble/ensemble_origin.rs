@@ -1,7 +1,7 @@
 //! How an ensemble was made: when, with which software, of which predictions, and what was asked for.
 
 use millstream_schemas::recipe::ByteSize;
-use millstream_schemas::{Choice, Fingerprint, escaped};
+use millstream_schemas::{Choice, Fingerprint, shell_word};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -119,12 +119,7 @@ fn choice(choice: &Choice) -> String {
 
 /// Words of a command as a shell takes them.
 pub(super) fn in_shell(words: &[String]) -> String {
-    let is_plain = |letter: char| letter.is_alphanumeric() || "-_./=:,+@%".contains(letter);
-    let word = |word: &String| match !word.is_empty() && word.chars().all(is_plain) {
-        true => word.clone(),
-        false => format!("'{}'", escaped(word).replace('\'', r"'\''")),
-    };
-    words.iter().map(word).collect::<Vec<_>>().join(" ")
+    words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -21,12 +21,12 @@ use millstream_transforms::{Chain, Kind};
 
 pub use report::{Bin, ErrorPart, ErrorReport, FactorOf, FactorReport, Rate, Seen, Split};
 
-use crate::answers::is_right;
 use crate::calibrated::thresholds_of;
 use crate::imported::import_rows;
 use crate::kept_predictions::KeptPredictions;
 use crate::measuring::{Measuring, ToMeasure};
 use crate::pages::page;
+use crate::right_answers::is_right;
 use crate::run_folder::{RunFolder, folder_name};
 use crate::{Catalogs, Events, RecipeError, Stop, load, run_predictions};
 

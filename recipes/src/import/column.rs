@@ -1,10 +1,12 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use millstream_pipeline::arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
+use millstream_schemas::shown;
 use serde_json::{Map, Value as Json, json};
 
 use super::objects::ObjectsKind;
+use crate::RecipeError;
 
 /// What a column holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,6 +99,22 @@ impl Kind {
             Self::Text => "a text".into(),
             Self::Texts => "a list of texts".into(),
         }
+    }
+}
+
+/// # Errors
+/// Two columns of what lies at a place would have one name.
+pub(super) fn require_own_names<'a>(
+    columns: impl IntoIterator<Item = &'a Column>,
+    place: &str,
+) -> Result<(), RecipeError> {
+    let mut names = BTreeSet::new();
+    match columns.into_iter().find(|column| !names.insert(&column.name)) {
+        Some(twice) => {
+            let message = format!("two columns would be called `{}`; rename one", shown(&twice.name));
+            Err(RecipeError::mismatch(place, message))
+        }
+        None => Ok(()),
     }
 }
 

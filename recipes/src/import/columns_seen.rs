@@ -1,8 +1,8 @@
+use millstream_schemas::cells::{bool_of, float_of, int_of, is_missing_word};
 use serde_json::Value as Json;
 
 use super::boxes_in_json::BoxesSeen;
 use super::column::Kind;
-use crate::table_records::{bool_of, is_missing_word};
 
 /// What the cells of a column are, counted; decides what it holds.
 #[derive(Clone, Debug, Default)]
@@ -89,23 +89,6 @@ impl Seen {
     pub(super) fn has_lists(&self) -> bool {
         self.int_lists + self.float_lists + self.text_lists + self.empty_lists + self.boxes.cells + self.others > 0
     }
-}
-
-/// A whole number as it is written by itself: what begins with 0 and goes on is a code, as of a place or an article.
-pub(super) fn int_of(text: &str) -> Option<i64> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits.len() == 1 || !digits.starts_with('0'));
-    if plain { text.parse().ok() } else { None }
-}
-
-/// A number with a point or an exponent, or one that is infinite.
-pub(super) fn float_of(text: &str) -> Option<f64> {
-    let digits = text.trim_start_matches(['-', '+']);
-    let infinite = ["inf", "Inf", "infinity", "Infinity"].contains(&digits);
-    let code = digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let long = digits.len() > 18 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let number = digits.starts_with(|letter: char| letter.is_ascii_digit() || letter == '.');
-    if (number && !code && !long) || infinite { text.parse().ok() } else { None }
 }
 
 #[cfg(test)]

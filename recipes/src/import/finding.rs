@@ -3,6 +3,7 @@ use std::path::Path;
 
 use millstream_schemas::{shown, shown_path};
 
+use super::column::require_own_names;
 use super::import_options::ImportOptions;
 use super::import_report::LeftOut;
 use super::layout::Layout;
@@ -19,7 +20,7 @@ fn is_table_of_images(files: &SourceFiles, options: &ImportOptions, stop: &Stop)
 /// Finds out what a source is; `None` where it was stopped before.
 ///
 /// # Errors
-/// It is nothing that can be imported, or a table of it cannot be read.
+/// It is nothing that can be imported, a table of it cannot be read, or two columns would have one name.
 pub(super) fn find(files: &SourceFiles, options: &ImportOptions, stop: &Stop) -> Result<Option<Layout>, RecipeError> {
     let of_coco = match tables::has_metadata(files) {
         true => coco::AnnotationFiles::default(),
@@ -60,6 +61,7 @@ pub(super) fn find(files: &SourceFiles, options: &ImportOptions, stop: &Stop) ->
     if stop.is_requested() {
         return Ok(None);
     }
+    require_own_names(&found.columns, &options.sources_in_words())?;
     // why they are none says more than that their kind is not read
     let refused: HashSet<&str> = of_coco.refused.iter().map(|one| one.name.as_str()).collect();
     found.left_out.retain(|one| !refused.contains(one.name.as_str()));
@@ -133,6 +135,34 @@ mod tests {
         let told: Vec<(&str, &str)> =
             found.left_out.iter().map(|one| (one.name.as_str(), one.reason.as_str())).collect();
         assert_eq!(told, [("instances.json", "it says that it becomes so large as no data do")]);
+    }
+
+    #[test]
+    fn two_columns_do_not_get_one_name() {
+        let read = |names: &[&str], label: Option<&str>| {
+            let place = tempfile::tempdir().unwrap();
+            let source = place.path().join("source");
+            for name in names {
+                let path = source.join(name);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, "file_name,image\n1.png,a\n").unwrap();
+            }
+            let result = place.path().join("result");
+            let files = SourceFiles::open(std::slice::from_ref(&source), &result, &Stop::default()).unwrap();
+            let mut options = ImportOptions::new(vec![source], &result);
+            options.label = label.map(str::to_owned);
+            find(&files, &options, &Stop::default())
+        };
+        for (names, label, twice) in [
+            (&["1.png", "1.kind.cls", "2.png", "2.kind.png", "2.txt"][..], None, "kind"),
+            (&["1.png", "1.cls", "2.png", "2.cls"], Some("image"), "image"),
+            (&["1.png", "1.cls", "1.txt"], Some("text"), "text"),
+            (&["red/1.png", "blue/2.png"], Some("image"), "image"),
+            (&["1.png", "metadata.csv"], None, "image"),
+        ] {
+            let error = read(names, label).unwrap_err().to_string();
+            assert!(error.contains(&format!("two columns would be called `{twice}`")), "{names:?}: {error}");
+        }
     }
 
     #[test]

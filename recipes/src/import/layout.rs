@@ -53,6 +53,27 @@ pub(super) struct SourceTable {
     pub(super) format: TableFormat,
 }
 
+/// A column of whole numbers or truth values that are classes, and stay what they are.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct NumberedClasses {
+    /// Its place among the columns.
+    pub(super) column: usize,
+    /// The numbers, in order.
+    pub(super) numbers: Vec<i64>,
+}
+
+impl NumberedClasses {
+    /// The class of a row.
+    pub(super) fn class(&self, cells: &[Value]) -> Option<u32> {
+        let number = match cells.get(self.column)? {
+            Value::Int(number) => *number,
+            Value::Bool(is) => i64::from(*is),
+            _ => return None,
+        };
+        self.numbers.binary_search(&number).ok().map(|class| class as u32)
+    }
+}
+
 /// What a source holds: columns, and where each row is read.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
@@ -65,6 +86,8 @@ pub(super) struct Layout {
     pub(super) made: Vec<Vec<Cell>>,
     /// Whether key points stand behind boxes in the manner of YOLO.
     pub(super) key_points: bool,
+    /// The numbers of classes without names that rows are divided by, where no column has classes with names.
+    pub(super) divided_by: Option<NumberedClasses>,
     /// Whether rows are written in an order of their own: files of one class lie beside each other.
     pub(super) mixed: bool,
     pub(super) left_out: Vec<LeftOut>,

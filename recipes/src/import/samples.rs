@@ -1,5 +1,6 @@
 //! Files of one name and several ends, each group of which is a row, as WebDataset has them in archives.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use millstream_schemas::shown;
@@ -94,11 +95,12 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions, stop: &Stop) ->
         };
         // names are sorted, so those of one key lie beside each other
         match groups.last_mut() {
-            Some((last, parts)) if *last == key => {
-                if parts.insert(column, (part, at as u32)).is_some() {
-                    layout.leave_out(&file.name, "another file of its row is of the same column");
+            Some((last, parts)) if *last == key => match parts.entry(column) {
+                Entry::Vacant(free) => {
+                    free.insert((part, at as u32));
                 }
-            }
+                Entry::Occupied(_) => layout.leave_out(&file.name, "another file of its row is of the same column"),
+            },
             _ => groups.push((key, BTreeMap::from([(column, (part, at as u32))]))),
         }
     }
@@ -215,6 +217,7 @@ impl SeenParts {
         let label = options.label.as_deref();
         let is_entry = label.is_some_and(|label| self.places.contains_key(label));
         for (name, classes) in &self.classes {
+            notes.extend(classes.note(name));
             let mut column = Column::new(name, Kind::Class(classes.names()));
             if let Some(label) = label.filter(|_| name == "label" && !is_entry) {
                 column.name = label.to_owned();
@@ -234,6 +237,7 @@ impl SeenParts {
                 name = format!("json_{name}");
             }
             let kind = if label == Some(key.as_str()) {
+                notes.extend(self.label.note(key));
                 Kind::Class(self.label.names())
             } else {
                 let (kind, note) = seen.kind();
@@ -250,6 +254,20 @@ impl SeenParts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_two_files_of_a_row_that_are_of_one_column_the_first_stays_and_the_other_is_told() {
+        let place = tempfile::tempdir().unwrap();
+        let source = place.path().join("source");
+        std::fs::create_dir(&source).unwrap();
+        ["1.png", "1.cls", "1.label.png"].iter().for_each(|name| std::fs::write(source.join(name), "a").unwrap());
+        let result = place.path().join("result");
+        let files = SourceFiles::open(std::slice::from_ref(&source), &result, &Stop::default()).unwrap();
+        let layout = read(&files, &ImportOptions::new(vec![source], &result), &Stop::default()).unwrap();
+        let left_out: Vec<&str> = layout.left_out.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(left_out, ["1.label.png"]);
+        assert_eq!(layout.columns[1].kind, Kind::Class(vec!["a".into()]));
+    }
 
     #[test]
     fn names_say_row_column_and_kind() {

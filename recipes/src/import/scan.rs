@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use super::layout::Layout;
+use super::layout::{Layout, NumberedClasses};
 use super::row_reader::{RowFault, RowReader};
 use super::source_files::SourceFiles;
 use super::values::Value;
@@ -32,9 +32,10 @@ pub(super) struct ScannedRow {
 }
 
 impl ScannedRow {
-    pub(super) fn of(cells: &[Value]) -> Self {
+    /// `divided_by` says where the class stands that has no name.
+    pub(super) fn of(cells: &[Value], divided_by: Option<&NumberedClasses>) -> Self {
         let (mut images, mut all) = (Sha256::new(), Sha256::new());
-        let mut class = None;
+        let mut class = divided_by.and_then(|classes| classes.class(cells));
         let mut has_images = false;
         for cell in cells {
             let told = match cell {
@@ -126,7 +127,7 @@ pub(super) fn scan(
             for row in &rows[first..last] {
                 own.push(match reader.read(row) {
                     Ok(cells) => {
-                        let scanned = ScannedRow::of(&cells);
+                        let scanned = ScannedRow::of(&cells, layout.divided_by.as_ref());
                         bytes.fetch_add(scanned.bytes, Ordering::Relaxed);
                         Some(Ok(scanned))
                     }

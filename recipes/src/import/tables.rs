@@ -9,7 +9,7 @@ use super::column::{Column, Kind};
 use super::columns_seen::Seen;
 use super::image_columns::ImageColumns;
 use super::import_options::ImportOptions;
-use super::layout::{Layout, RowSource, SourceRow, SourceTable};
+use super::layout::{Layout, NumberedClasses, RowSource, SourceRow, SourceTable};
 use super::source_files::{NamedFile, SourceFiles};
 use crate::folder_files::is_image;
 use crate::table_records::{RecordCells, TableFormat, TableRecords};
@@ -101,6 +101,7 @@ fn read(files: &SourceFiles, options: &ImportOptions, of_images: bool, stop: &St
         };
         layout.leave_out(&file.name, reason);
     }
+    layout.divided_by = seen.numbered_classes();
     layout.columns = seen.columns(&options.sources_in_words(), &mut layout.notes)?;
     Ok(layout)
 }
@@ -183,14 +184,22 @@ impl SeenColumns {
         self.of_like_labels.entry(place).or_default().see_few(class);
     }
 
-    /// The column that is the label, and its classes.
-    fn found_label(&self) -> Option<(&str, &ClassesSeen)> {
-        let places = LABELS.iter().filter_map(|label| self.places.get(*label));
-        let of_texts = |place: &&usize| matches!(self.all[**place].1.kind(), (Kind::Text, None));
-        places.filter(of_texts).find_map(|place| {
-            let classes = self.of_like_labels.get(place).filter(|classes| classes.are_few())?;
-            Some((self.all[*place].0.as_str(), classes))
-        })
+    /// The column that is the label by its name, and its classes: the first of these names that is there, whatever that holds.
+    fn found_label(&self) -> Option<(usize, &ClassesSeen)> {
+        let place = LABELS.iter().find_map(|label| self.places.get(*label))?;
+        let classes = self.of_like_labels.get(place)?;
+        classes.are_of_label().then_some((*place, classes))
+    }
+
+    /// The label that was found, where it holds numbers or truth values, which stay what they are: rows are divided by them.
+    fn numbered_classes(&self) -> Option<NumberedClasses> {
+        let (column, classes) = self.found_label()?;
+        let numbers: Vec<i64> = match self.all[column].1.kind() {
+            (Kind::Int, None) => classes.names().iter().filter_map(|name| name.parse().ok()).collect(),
+            (Kind::Bool, None) => vec![0, 1],
+            _ => return None,
+        };
+        Some(NumberedClasses { column, numbers })
     }
 
     fn see_label(&mut self, class: Option<String>, table: &str) -> Result<(), RecipeError> {
@@ -198,7 +207,7 @@ impl SeenColumns {
     }
 
     /// # Errors
-    /// A column that was named is not there, or two would have one name.
+    /// A column that was named is not there, or the label holds lists.
     fn columns(self, place: &str, notes: &mut Vec<String>) -> Result<Vec<Column>, RecipeError> {
         for wanted in self.images.iter().chain(&self.label) {
             if !self.places.contains_key(wanted) {
@@ -212,8 +221,8 @@ impl SeenColumns {
             }
         }
         let mut columns = Vec::new();
-        let found = self.found_label();
-        for (heading, seen) in &self.all {
+        let found = self.found_label().filter(|(place, _)| self.all[*place].1.kind() == (Kind::Text, None));
+        for (place_of_column, (heading, seen)) in self.all.iter().enumerate() {
             let name = if heading == FILE_NAME && self.images.contains(heading) { "image" } else { heading.as_str() };
             let is_label = self.label.as_ref() == Some(heading);
             let kind = if self.images.contains(heading) {
@@ -222,8 +231,10 @@ impl SeenColumns {
                 let message = format!("`{}` holds lists, and a label is one text or whole number", shown(heading));
                 return Err(RecipeError::mismatch(place, message));
             } else if is_label {
+                notes.extend(self.classes.note(heading));
                 Kind::Class(self.classes.names())
-            } else if let Some((_, classes)) = found.filter(|(label, _)| label == heading) {
+            } else if let Some((_, classes)) = found.filter(|(label, _)| *label == place_of_column) {
+                notes.extend(classes.note(heading));
                 Kind::Class(classes.names())
             } else {
                 let (kind, note) = seen.kind();
@@ -232,14 +243,7 @@ impl SeenColumns {
             };
             columns.push(Column { name: name.to_owned(), heading: heading.clone(), kind });
         }
-        let mut names = BTreeSet::new();
-        match columns.iter().find(|column| !names.insert(&column.name)) {
-            Some(twice) => {
-                let message = format!("two columns would be called `{}`; rename one", shown(&twice.name));
-                Err(RecipeError::mismatch(place, message))
-            }
-            None => Ok(columns),
-        }
+        Ok(columns)
     }
 }
 
@@ -348,7 +352,55 @@ fn one_table(
 
 #[cfg(test)]
 mod tests {
+    use super::super::values::Value;
     use super::*;
+
+    /// A table as it is read where a label is looked for.
+    fn divided(text: &str) -> Layout {
+        let folder = tempfile::tempdir().unwrap();
+        let table = folder.path().join("rows.csv");
+        std::fs::write(&table, text).unwrap();
+        let files = SourceFiles::open(std::slice::from_ref(&table), folder.path(), &Stop::default()).unwrap();
+        let mut options = ImportOptions::new(vec![table], folder.path());
+        options.finds_label = true;
+        tables(&files, &options, &Stop::default()).unwrap()
+    }
+
+    #[test]
+    fn a_text_that_is_called_like_a_label_stays_a_text_beside_a_label_of_numbers() {
+        let kinds = |layout: &Layout| layout.columns.iter().map(|column| column.kind.clone()).collect::<Vec<_>>();
+        for feature in ["category", "class", "target", "y", "score", "sentiment"] {
+            let rows: String =
+                (0..40).map(|row| format!("{row}.5,{},{}\n", ["a", "b"][row / 2 % 2], row % 2)).collect();
+            let layout = divided(&format!("size,{feature},label\n{rows}"));
+            assert_eq!(kinds(&layout), [Kind::Float, Kind::Text, Kind::Int], "{feature}");
+            // each number gives its share
+            assert_eq!(layout.divided_by, Some(NumberedClasses { column: 2, numbers: vec![0, 1] }), "{feature}");
+            let alone = divided(&format!("size,{feature},price\n{rows}"));
+            assert_eq!(kinds(&alone)[1], Kind::Class(vec!["a".into(), "b".into()]), "{feature}");
+            assert_eq!(alone.divided_by, None, "{feature}");
+        }
+    }
+
+    #[test]
+    fn a_label_of_texts_that_hardly_come_again_is_none_of_classes() {
+        let rows: String = (0..40).map(|row| format!("{row},seen as {row}\n")).collect();
+        let layout = divided(&format!("size,label\n{rows}"));
+        assert_eq!(layout.columns[1].kind, Kind::Text);
+        assert!(layout.classes().is_none() && layout.divided_by.is_none());
+    }
+
+    #[test]
+    fn truth_values_are_divided_by_as_they_are() {
+        let layout = divided(&format!("size,label\n{}", "1,True\n2,False\n".repeat(10)));
+        let classes = layout.divided_by.unwrap();
+        assert_eq!((layout.columns[1].kind.clone(), classes.column), (Kind::Bool, 1));
+        let class = |is: bool| classes.class(&[Value::Int(1), Value::Bool(is)]);
+        assert_eq!(
+            (class(false), class(true), classes.class(&[Value::Int(1), Value::Missing])),
+            (Some(0), Some(1), None)
+        );
+    }
 
     #[test]
     fn a_table_of_texts_of_which_a_few_have_pictures_keeps_all_rows() {

@@ -1,11 +1,16 @@
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use millstream_schemas::files::{create_temporary, is_left_behind};
+
 use crate::folder_files::LARGEST_FILE;
 use crate::temporary_folder::TemporaryFolder;
+
+/// What the names of unpacked files begin with.
+const PREFIX: &str = ".unpacked-";
 
 /// An archive, and where in it something begins.
 type Packed = (Arc<Path>, u64);
@@ -34,7 +39,9 @@ struct Known {
 }
 
 impl Unpacked {
+    /// Into the folder of the result, from which goes what imports that were killed have left there.
     pub(super) fn into_folder(folder: &Path) -> Self {
+        sweep(folder);
         Self { folder: Some(folder.to_owned()), made_folder: !folder.exists(), known: Mutex::default() }
     }
 
@@ -66,8 +73,8 @@ impl Unpacked {
             None => known.temporary()?.to_owned(),
         };
         known.tried = true;
-        let path = folder.join(format!(".unpacked-{}", known.files.len()));
-        let mut file = Bounded { to: BufWriter::new(File::create(&path)?), length, size: before };
+        let (file, path) = create_temporary(&folder, PREFIX)?;
+        let mut file = Bounded { to: BufWriter::new(file), length, size: before };
         let written = write(&mut file).and_then(|()| file.flush());
         let size = file.size;
         // closed before it is deleted
@@ -82,6 +89,17 @@ impl Unpacked {
                 fs::remove_file(&path).ok();
                 Err(error)
             }
+        }
+    }
+}
+
+/// What cannot be taken away is in nobody's way.
+fn sweep(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    for entry in entries {
+        let name = entry.file_name();
+        if name.to_str().and_then(|name| name.strip_prefix(PREFIX)).is_some_and(is_left_behind) {
+            fs::remove_file(entry.path()).ok();
         }
     }
 }
@@ -179,6 +197,33 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "whole");
         drop(unpacked);
         assert!(!folder.exists());
+    }
+
+    #[test]
+    fn what_a_killed_import_left_unpacked_goes_and_what_another_unpacks_stays() {
+        let place = tempfile::tempdir().unwrap();
+        let archive: Arc<Path> = place.path().join("a.zip").into();
+        fs::write(&archive, "packed").unwrap();
+        let folder = place.path().join("result");
+        fs::create_dir(&folder).unwrap();
+        // a process number that no process has, and a file of somebody else
+        for name in [".unpacked-4294967295-0a1b2c3d-0", ".unpacked-by-hand"] {
+            fs::write(folder.join(name), "x").unwrap();
+        }
+        let once = |unpacked: &Unpacked, text: &'static str| {
+            unpacked.once((Arc::clone(&archive), 0), |to| to.write_all(text.as_bytes())).unwrap()
+        };
+        let first = Unpacked::into_folder(&folder);
+        let path = once(&first, "first");
+        assert!(!folder.join(".unpacked-4294967295-0a1b2c3d-0").exists() && folder.join(".unpacked-by-hand").exists());
+        // a second import into the same folder
+        let second = Unpacked::into_folder(&folder);
+        assert_ne!(once(&second, "second"), path);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "first");
+        drop(second);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "first");
+        drop(first);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
     }
 
     #[test]

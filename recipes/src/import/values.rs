@@ -6,6 +6,7 @@ use millstream_pipeline::arrow_array::builder::{
 };
 use millstream_pipeline::arrow_array::{ArrayRef, RecordBatch, StructArray};
 use millstream_pipeline::arrow_schema::SchemaRef;
+use millstream_schemas::cells::{bool_of, is_missing};
 use millstream_schemas::shown;
 use serde_json::Value as Json;
 
@@ -13,7 +14,6 @@ use super::boxes_in_json::objects;
 use super::column::{Column, Kind, image_fields};
 use super::objects::Objects;
 use crate::RecipeError;
-use crate::table_records::{bool_of, is_missing};
 
 /// A cell of a row, as its column holds it.
 #[derive(Clone, Debug, PartialEq)]

@@ -66,7 +66,7 @@ impl Written<'_> {
                 Err(RowFault::LeftOut(reason)) => return Err(changed(&reason)),
                 Err(RowFault::Failed(error)) => return Err(error),
             };
-            if ScannedRow::of(&cells) != *scanned {
+            if ScannedRow::of(&cells, self.layout.divided_by.as_ref()) != *scanned {
                 return Err(changed("other content"));
             }
             waiting.push(cells);

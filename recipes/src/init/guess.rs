@@ -193,7 +193,11 @@ impl Guess {
         };
         let all = format!("all {} parameters are trained", grouped(trained as u64));
         let decided = [told, format!("{head}; {all}"), self.rows_in_words()];
-        let input = std::iter::once(input).chain(self.left_out_in_words());
+        let otherwise = match &self.input {
+            Input::Image { preparation, .. } => preparation.otherwise().cloned().collect(),
+            _ => Vec::new(),
+        };
+        let input = std::iter::once(input).chain(otherwise).chain(self.left_out_in_words());
         self.imported.iter().cloned().chain(input).chain(decided).chain(self.told.to_look_at()).collect()
     }
 

@@ -16,7 +16,7 @@ const USUAL_SHARE: f64 = 0.875;
 /// How images are prepared for a model.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ImagePreparation {
-    /// What is taken away from each channel, of values from 0 to 1; nothing for a model that takes bytes.
+    /// What is taken away from each channel, of values from 0 to 1; nothing where these stay as they are, or for a model that takes bytes.
     pub(super) mean: Vec<f64>,
     /// What the rest is divided by.
     pub(super) std: Vec<f64>,
@@ -26,6 +26,10 @@ pub(super) struct ImagePreparation {
     pub(super) crop_share: f64,
     /// What says so, in words.
     pub(super) from: String,
+    /// What it says besides of sizes and channels, and a recipe cannot, in words.
+    otherwise: Vec<String>,
+    /// The same of values.
+    values_otherwise: Option<String>,
 }
 
 impl ImagePreparation {
@@ -55,7 +59,7 @@ impl ImagePreparation {
             3 => IMAGENET.map(|values| values.to_vec()),
             _ => [vec![0.5; channels], vec![0.5; channels]],
         };
-        Self { mean, std, size: None, crop_share: USUAL_SHARE, from }
+        Self { mean, std, size: None, crop_share: USUAL_SHARE, from, otherwise: Vec::new(), values_otherwise: None }
     }
 
     /// For a model that is not known yet.
@@ -65,7 +69,13 @@ impl ImagePreparation {
 
     /// The same for a model that takes bytes, which normalizes them itself.
     pub(super) fn of_bytes(self) -> Self {
-        Self { mean: Vec::new(), std: Vec::new(), from: "as bytes, which it normalizes itself".into(), ..self }
+        let from = "as bytes, which it normalizes itself".into();
+        Self { mean: Vec::new(), std: Vec::new(), from, values_otherwise: None, ..self }
+    }
+
+    /// What is said of it that a recipe cannot say, in words.
+    pub(super) fn otherwise(&self) -> impl Iterator<Item = &String> {
+        self.otherwise.iter().chain(&self.values_otherwise)
     }
 
     /// As a model that was trained here is evaluated; none where that normalizes nothing.
@@ -82,39 +92,151 @@ impl ImagePreparation {
         let crop_share =
             crop.zip(shorter).map_or(1.0, |(crop, shorter)| (crop as f64 / shorter as f64).clamp(0.2, 1.0));
         let from = "as the model's own file says, which was trained so".to_owned();
-        Some(Self { mean: list("mean")?, std: list("std")?, size, crop_share, from })
+        Some(Self {
+            mean: list("mean")?,
+            std: list("std")?,
+            size,
+            crop_share,
+            from,
+            otherwise: Vec::new(),
+            values_otherwise: None,
+        })
     }
 
     /// None where the file says nothing of images.
     fn read(whole: &Value, channels: usize, name: &str) -> Option<Self> {
-        let parts = [Some(whole), whole.get("pretrained_cfg")];
-        let get = |keys: &[&str]| {
-            parts
-                .iter()
-                .flatten()
-                .find_map(|part| keys.iter().find_map(|key| part.get(key).filter(|value| !value.is_null())))
-        };
-        let list = |keys: &[&str]| -> Option<Vec<f64>> {
-            let values: Option<Vec<f64>> = get(keys)?.as_array()?.iter().map(Value::as_f64).collect();
-            values.filter(|values| values.len() == channels && values.iter().all(|value| value.is_finite()))
-        };
-        let mean = list(&["image_mean", "mean"])?;
-        let std = list(&["image_std", "std"]).filter(|std| std.iter().all(|value| *value > 0.0))?;
-        let side = |keys: &[&str]| {
-            let value = get(keys)?;
-            let number = |value: &Value| value.as_u64().filter(|side| *side > 0);
-            number(value)
-                .or_else(|| value.as_array().and_then(|sides| number(sides.last()?)))
-                .or_else(|| ["shortest_edge", "height", "width"].iter().find_map(|key| number(value.get(key)?)))
-        };
-        let crop = side(&["centre_crop", "center_crop_size", "crop_size"]);
-        let resized = side(&["resize_shorter_side", "size", "resize", "input_size"]);
-        let stated = get(&["crop_pct"]).and_then(Value::as_f64);
+        let stated = Stated([Some(whole), whole.get("pretrained_cfg")]);
+        let mut otherwise = Vec::new();
+        let mut values_otherwise = None;
+        let scaled = Scaled::of(&stated, channels, &mut values_otherwise)?;
+        let cuts = stated.says("do_center_crop") != Some(false);
+        let crop = stated.side(&["centre_crop", "center_crop_size", "crop_size"]).filter(|_| cuts);
+        let resized = stated.side(&["resize_shorter_side", "size", "resize", "input_size"]);
+        let share = stated.get(&["crop_pct"]).and_then(Value::as_f64).filter(|_| cuts);
         let of_sides = crop.zip(resized).map(|(crop, resized)| crop as f64 / resized as f64);
-        let whole_picture = crop.is_none() && stated.is_none() && resized.is_some();
-        let crop_share = stated.or(of_sides).unwrap_or(if whole_picture { 1.0 } else { USUAL_SHARE });
+        let whole_picture = crop.is_none() && share.is_none() && (resized.is_some() || !cuts);
+        let crop_share = share.or(of_sides).unwrap_or(if whole_picture { 1.0 } else { USUAL_SHARE });
         let crop_share = if crop_share > 0.2 && crop_share <= 1.0 { crop_share } else { USUAL_SHARE };
-        Some(Self { mean, std, size: crop.or(resized), crop_share, from: format!("as {name} beside the model says") })
+        if stated.says("do_resize") == Some(false) {
+            otherwise.push("images keep their size there (`do_resize: false`), and are resized by the recipe".into());
+        } else if !cuts && stated.get(&["size"]).is_some_and(|size| size.get("shortest_edge").is_some()) {
+            otherwise.push(
+                "images keep their shape there (`do_center_crop: false` behind a shorter side), and become squares by the recipe"
+                    .into(),
+            );
+        }
+        if stated.says("do_flip_channel_order") == Some(true) {
+            otherwise.push(
+                "the model takes blue before red (`do_flip_channel_order`), and no transform turns them: put that into the model".into(),
+            );
+        }
+        let values = if scaled.mean.is_empty() { "values from 0 to 1, " } else { "" };
+        let from = format!("{values}as {name} beside the model says");
+        Some(Self {
+            mean: scaled.mean,
+            std: scaled.std,
+            size: crop.or(resized),
+            crop_share,
+            from,
+            otherwise,
+            values_otherwise,
+        })
+    }
+}
+
+/// What a file says, at its top or in timm's part of it.
+struct Stated<'a>([Option<&'a Value>; 2]);
+
+impl<'a> Stated<'a> {
+    /// What stands under the first of the keys that has something.
+    fn get(&self, keys: &[&str]) -> Option<&'a Value> {
+        let of_part = |part: &'a Value| keys.iter().find_map(|key| part.get(key).filter(|value| !value.is_null()));
+        self.0.iter().flatten().copied().find_map(of_part)
+    }
+
+    fn says(&self, key: &str) -> Option<bool> {
+        self.get(&[key]).and_then(Value::as_bool)
+    }
+
+    /// Numbers, one for each channel.
+    fn list(&self, keys: &[&str], channels: usize) -> Option<Vec<f64>> {
+        let values: Option<Vec<f64>> = self.get(keys)?.as_array()?.iter().map(Value::as_f64).collect();
+        values.filter(|values| values.len() == channels && values.iter().all(|value| value.is_finite()))
+    }
+
+    /// Pixels of a side.
+    fn side(&self, keys: &[&str]) -> Option<u64> {
+        let value = self.get(keys)?;
+        let number = |value: &Value| value.as_u64().filter(|side| *side > 0);
+        number(value)
+            .or_else(|| value.as_array().and_then(|sides| number(sides.last()?)))
+            .or_else(|| ["shortest_edge", "height", "width"].iter().find_map(|key| number(value.get(key)?)))
+    }
+}
+
+/// How values are scaled, as `normalize` has it: of pixels from 0 to 1. Empty where they stay so.
+struct Scaled {
+    mean: Vec<f64>,
+    std: Vec<f64>,
+}
+
+impl Scaled {
+    /// None where a file says nothing of that; what `normalize` cannot do is told.
+    fn of(stated: &Stated<'_>, channels: usize, otherwise: &mut Option<String>) -> Option<Self> {
+        let mean = stated.list(&["image_mean", "mean"], channels);
+        let has = |keys: &[&str]| keys.iter().any(|key| stated.get(&[*key]).is_some());
+        let normalizes = match (stated.says("do_normalize"), &mean) {
+            (Some(says), _) => says,
+            (None, Some(_)) => true,
+            // processors that never normalize have no word for it
+            (None, None) => !has(&["do_rescale", "do_flip_channel_order"]),
+        };
+        let (mean, std) = match normalizes {
+            true => {
+                let std = stated.list(&["image_std", "std"], channels);
+                (mean?, std.filter(|std| std.iter().all(|value| *value > 0.0))?)
+            }
+            false if has(&["do_rescale", "do_resize", "do_center_crop", "do_flip_channel_order", "size"]) => {
+                (vec![0.0; channels], vec![1.0; channels])
+            }
+            // of sounds, for example
+            false => return None,
+        };
+        // what white becomes, and what is taken away from it before the mean
+        let (white, offset) = match stated.says("do_rescale") {
+            Some(false) if normalizes && mean.iter().all(|mean| *mean <= 1.0) => {
+                let told = "pixels are not scaled there (`do_rescale: false`), and the mean is one of values from 0 to 1, \
+                            which are taken";
+                *otherwise = Some(told.into());
+                (1.0, 0.0)
+            }
+            Some(false) => (255.0, 0.0),
+            _ => {
+                let factor = stated.get(&["rescale_factor"]).and_then(Value::as_f64);
+                let white =
+                    factor.filter(|factor| factor.is_finite() && *factor > 0.0).map_or(1.0, |factor| 255.0 * factor);
+                let offset = if stated.says("rescale_offset") == Some(true) { 1.0 } else { 0.0 };
+                // 1/255 is written with some of its digits
+                (if (white - 1.0).abs() < 1e-6 { 1.0 } else { white }, offset)
+            }
+        };
+        if (white, offset) == (1.0, 0.0) {
+            let stays = mean.iter().all(|mean| *mean == 0.0) && std.iter().all(|std| *std == 1.0);
+            return Some(if stays { Self { mean: Vec::new(), std: Vec::new() } } else { Self { mean, std } });
+        }
+        let of_white = |value: f64| (value / white * 1e8).round() / 1e8;
+        let mean: Vec<f64> = mean.iter().map(|mean| of_white(mean + offset)).collect();
+        let std: Vec<f64> = std.iter().map(|std| of_white(*std)).collect();
+        let can_be =
+            mean.iter().all(|mean| (0.0..=1.0).contains(mean)) && std.iter().all(|std| (1e-6..=1.0).contains(std));
+        if can_be {
+            return Some(Self { mean, std });
+        }
+        *otherwise = Some(format!(
+            "values have a mean of {mean:?} and a deviation of {std:?} there, of pixels from 0 to 1, which `normalize` does not take: \
+             they are left from 0 to 1"
+        ));
+        Some(Self { mean: Vec::new(), std: Vec::new() })
     }
 }
 
@@ -154,6 +276,60 @@ mod tests {
         {
             assert_eq!(ImagePreparation::read(&file, 3, "x.json"), None, "{file}");
         }
+    }
+
+    #[test]
+    fn what_a_processor_leaves_out_is_left_out_and_what_cannot_be_is_told() {
+        let half = [0.5, 0.5, 0.5];
+        let read = |own: Value| {
+            let mut file = json!({"image_mean": half, "image_std": half, "size": {"height": 64, "width": 64}});
+            file.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+            ImagePreparation::read(&file, 3, "x.json").unwrap()
+        };
+        let near =
+            |values: &[f64], wanted: f64| values.len() == 3 && values.iter().all(|value| (value - wanted).abs() < 1e-7);
+        for (own, wanted) in [
+            (
+                json!({"do_normalize": true, "do_rescale": true, "rescale_factor": 0.003_921_568_627_450_98}),
+                Some([0.5, 0.5]),
+            ),
+            (json!({"do_normalize": false}), None),
+            (json!({"do_normalize": false, "image_mean": null, "image_std": null}), None),
+            // as MobileViT has it, which has no mean
+            (json!({"do_rescale": true, "image_mean": null, "image_std": null}), None),
+            (json!({"do_normalize": false, "do_rescale": false}), Some([0.0, 1.0 / 255.0])),
+            (
+                json!({"do_rescale": false, "image_mean": [127.5, 127.5, 127.5], "image_std": [51, 51, 51]}),
+                Some([0.5, 0.2]),
+            ),
+            // EfficientNet's, from -1 to 1
+            (json!({"do_normalize": false, "rescale_factor": 1.0 / 127.5, "rescale_offset": true}), Some([0.5, 0.5])),
+        ] {
+            let found = read(own.clone());
+            assert!(found.otherwise().next().is_none(), "{own}: {found:?}");
+            match wanted {
+                Some([mean, std]) => assert!(near(&found.mean, mean) && near(&found.std, std), "{own}: {found:?}"),
+                None => assert!(found.mean.is_empty() && found.from.contains("values from 0 to 1"), "{own}: {found:?}"),
+            }
+        }
+        for (own, part) in [
+            (json!({"do_resize": false}), "`do_resize: false`"),
+            (
+                json!({"do_center_crop": false, "size": {"shortest_edge": 64}, "crop_size": 56}),
+                "`do_center_crop: false`",
+            ),
+            (json!({"do_flip_channel_order": true}), "blue before red"),
+            (json!({"do_rescale": false}), "`do_rescale: false`"),
+            (json!({"do_normalize": false, "rescale_factor": 0.001}), "`normalize` does not take"),
+        ] {
+            let found = read(own.clone());
+            assert!(found.otherwise().any(|told| told.contains(part)), "{own}: {found:?}");
+        }
+        let uncut = read(json!({"do_center_crop": false, "crop_size": 56}));
+        assert_eq!((uncut.size, uncut.crop_share, uncut.otherwise().count()), (Some(64), 1.0, 0));
+        // of sounds
+        let sounds = json!({"do_normalize": false, "feature_size": 1, "sampling_rate": 16000});
+        assert_eq!(ImagePreparation::read(&sounds, 3, "x.json"), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use std::fmt::Write;
 
 use super::guess::{Guess, Head, Input, SMALL};
+use super::image_preparation::ImagePreparation;
 use super::told::Told;
 use crate::commented::quoted;
 
@@ -57,7 +58,7 @@ pub(super) fn written(guess: &Guess, head: Option<Head>) -> String {
     line(&format!("  batch: {}", batch(guess)));
     line(&of_data(guess));
     if let Input::Image { size, preparation, .. } = &guess.input {
-        line(&transforms(guess, *size, &preparation.mean, &preparation.std, preparation.crop_share, &preparation.from));
+        line(&transforms(guess, *size, preparation));
     }
     line(training(guess, head).trim_end());
     line("output:");
@@ -180,12 +181,17 @@ fn of_data(guess: &Guess) -> String {
     text.trim_end().to_owned()
 }
 
-fn transforms(guess: &Guess, size: u64, mean: &[f64], std: &[f64], crop_share: f64, from: &str) -> String {
+fn transforms(guess: &Guess, size: u64, preparation: &ImagePreparation) -> String {
+    let ImagePreparation { mean, std, crop_share, from, .. } = preparation;
     let list = |values: &[f64]| {
         let values: Vec<String> = values.iter().map(f64::to_string).collect();
         values.join(", ")
     };
-    let mut text = "transforms:\n  train:\n".to_owned();
+    let mut text = "transforms:\n".to_owned();
+    for told in preparation.otherwise() {
+        let _ = writeln!(text, "  # {told}");
+    }
+    text.push_str("  train:\n");
     let is_of_boxes = matches!(guess.told, Told::Boxes { .. });
     let least = if size < SMALL || is_of_boxes { 0.7 } else { 0.5 };
     let _ = writeln!(text, "    - random_resized_crop: {{size: {size}, area: [{least}, 1.0]}}");
@@ -209,7 +215,7 @@ fn transforms(guess: &Guess, size: u64, mean: &[f64], std: &[f64], crop_share: f
     text.push_str("  evaluate:\n");
     // of places in a picture all are measured
     let is_whole = is_of_boxes || matches!(guess.told, Told::Mask { .. });
-    if crop_share < 1.0 && !is_whole {
+    if *crop_share < 1.0 && !is_whole {
         let shorter = (size as f64 / crop_share).round() as u64;
         let _ = writeln!(text, "    - resize: {{shorter_side: {shorter}}}\n    - center_crop: {{size: {size}}}");
     } else {

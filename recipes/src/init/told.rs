@@ -182,10 +182,12 @@ fn column<'a>(dataset: &'a Dataset, asked: &Asked<'_>) -> Result<&'a (String, Fe
     let mask = || if asked.takes_images { column_of_masks(features) } else { None };
     let of_pixels = if asked.scores.is_some_and(|scores| scores.len() == 4) { mask() } else { None };
     let by_name = || LABELS.iter().find_map(|label| find(label));
+    let named_classes = || by_name().filter(|(name, feature)| may_be_classes(dataset, name, feature));
     let mut of_classes = features.iter().filter(|(_, feature)| matches!(feature, Feature::ClassLabel { .. }));
     let only = of_classes.next().filter(|_| of_classes.next().is_none());
     let boxes = || column_of_boxes(dataset).filter(|_| asked.takes_images).and_then(find);
-    if let Some(found) = of_pixels.or(only).or_else(by_name).or_else(mask).or_else(boxes) {
+    // a column that is only declared may be something to tell by
+    if let Some(found) = of_pixels.or_else(named_classes).or(only).or_else(by_name).or_else(mask).or_else(boxes) {
         return Ok(found);
     }
     let like_classes = like_classes(dataset)?;
@@ -213,6 +215,13 @@ fn column<'a>(dataset: &'a Dataset, asked: &Asked<'_>) -> Result<&'a (String, Fe
         }
     };
     Err(RecipeError::mismatch("DATA", message))
+}
+
+/// Whether a column is of a type that classes have.
+fn may_be_classes(dataset: &Dataset, name: &str, feature: &Feature) -> bool {
+    let is_whole = |kind: &DataType| kind.is_integer() || *kind == DataType::Boolean;
+    let kind = dataset.arrow_schema().field_with_name(name).map(|field| field.data_type().clone());
+    matches!(feature, Feature::ClassLabel { .. } | Feature::Text) || kind.is_ok_and(|kind| is_whole(&kind))
 }
 
 /// Columns of a few texts that come again and again; without any, those of whole numbers.
@@ -261,5 +270,40 @@ fn column_of_masks(features: &[(String, Feature)]) -> Option<&(String, Feature)>
         [] | [_] => None,
         [_, second] => named.next().or(Some(second)).copied(),
         _ => named.next().copied(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use millstream_pipeline::arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+    use millstream_pipeline::arrow_schema::{Field, Schema};
+
+    use super::*;
+
+    #[test]
+    fn a_column_that_is_declared_as_classes_is_not_told_where_another_is_called_like_a_label() {
+        let declared = r#"{"info": {"features": {"kind": {"names": ["a", "b"], "_type": "ClassLabel"}}}}"#;
+        let whole: ArrayRef = Arc::new(Int64Array::from(vec![0, 1, 1]));
+        let floats: ArrayRef = Arc::new(Float64Array::from(vec![0.5, 1.5, 2.5]));
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["x", "y", "y"]));
+        for (named, column, wanted) in [
+            ("label", &whole, Told::Class { column: "label".into() }),
+            ("category", &texts, Told::Class { column: "category".into() }),
+            // no class has a fraction
+            ("score", &floats, Told::Class { column: "kind".into() }),
+            ("weight", &floats, Told::Class { column: "kind".into() }),
+        ] {
+            let fields =
+                vec![Field::new("kind", DataType::Int64, true), Field::new(named, column.data_type().clone(), true)];
+            let metadata = HashMap::from([("huggingface".to_owned(), declared.to_owned())]);
+            let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
+            let rows = RecordBatch::try_new(schema, vec![Arc::clone(&whole), Arc::clone(column)]).unwrap();
+            let dataset = Dataset::from_batches("rows", &[rows], 10).unwrap();
+            let asked = Asked { label: None, scores: None, names: &[], takes_images: false };
+            assert_eq!(Told::of(&dataset, &asked).unwrap(), wanted, "{named}");
+        }
     }
 }

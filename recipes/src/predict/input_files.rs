@@ -12,6 +12,7 @@ use super::input_columns::{InputColumn, InputColumns};
 use super::table_rows::{Cell, ReadRow, TableRows, record_batch};
 use crate::folder_files::{FolderFiles, IMAGES, TEXTS, extension, read_bounded};
 use crate::import::{ArchiveMembers, archive_stem, masks_among};
+use crate::replaced_inputs::require_no_input;
 use crate::table_records::TableFormat;
 use crate::{RecipeError, Stop};
 
@@ -80,6 +81,8 @@ pub(super) struct InputFiles {
     tells_masks: bool,
     masks: u64,
     total: Option<u64>,
+    /// The files on the disk that are read.
+    paths: Vec<PathBuf>,
 }
 
 enum Source {
@@ -120,8 +123,15 @@ pub(super) fn list(
     tells_masks: bool,
     stop: &Stop,
 ) -> Result<InputFiles, RecipeError> {
-    let mut files =
-        InputFiles { left: VecDeque::new(), open: None, passed_over: 0, tells_masks, masks: 0, total: Some(0) };
+    let mut files = InputFiles {
+        left: VecDeque::new(),
+        open: None,
+        passed_over: 0,
+        tells_masks,
+        masks: 0,
+        total: Some(0),
+        paths: Vec::new(),
+    };
     for input in inputs {
         match input {
             PredictInput::Path(path) => files.add(&path, columns, stop)?,
@@ -151,6 +161,33 @@ impl InputFiles {
         self.masks
     }
 
+    /// Refuses to replace what is read by what is written: a file of predictions that is an input, and a folder for masks in which images
+    /// that are called like masks, or tables that may name such, lie and are read.
+    ///
+    /// # Errors
+    /// One is.
+    pub(super) fn require_kept(&self, output: Option<&Path>, masks: Option<&Path>) -> Result<(), RecipeError> {
+        if let Some(output) = output {
+            require_no_input(output, self.paths.iter().map(PathBuf::as_path))?;
+        }
+        let Some((masks, folder)) = masks.and_then(|masks| Some((masks, masks.canonicalize().ok()?))) else {
+            return Ok(());
+        };
+        let may_be_replaced = |path: &&PathBuf| extension(path) == "png" || TableFormat::of(path).is_some();
+        let lies_there =
+            |path: &&PathBuf| path.canonicalize().is_ok_and(|path| path.parent() == Some(folder.as_path()));
+        match self.paths.iter().filter(may_be_replaced).find(lies_there) {
+            Some(path) => {
+                let message = format!(
+                    "{} lies there and is read, and a mask could take its place; choose another folder",
+                    shown_path(path)
+                );
+                Err(RecipeError::mismatch(shown_path(masks), message))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn masks_among<'a>(&self, names: impl Iterator<Item = &'a str>) -> HashSet<u32> {
         if self.tells_masks { masks_among(names) } else { HashSet::new() }
     }
@@ -176,7 +213,9 @@ impl InputFiles {
                     self.masks += 1;
                     continue;
                 }
-                match reads.filter(|reads| reads.takes(&file, columns)) {
+                let own = reads.filter(|reads| reads.takes(&file, columns));
+                self.paths.extend(own.map(|_| file.clone()));
+                match own {
                     Some(Reads::AsTheyAre) if columns.only().is_some_and(InputColumn::is_image) => {
                         self.push(Source::Image(file), Some(1));
                     }
@@ -197,6 +236,7 @@ impl InputFiles {
         if !path.exists() {
             return Err(RecipeError::mismatch(named, "there is no such file or folder"));
         }
+        self.paths.push(path.to_owned());
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if archive_stem(&name).is_some() {
             return self.add_archive(path, columns, stop);
@@ -263,6 +303,7 @@ impl InputFiles {
         let text = path.to_str().ok_or_else(|| RecipeError::mismatch(shown_path(path), "its name is no UTF-8"))?;
         let dataset = Dataset::open(text, Path::new(".")).map_err(RecipeError::at(shown_path(path)))?;
         let rows = dataset.rows();
+        self.paths.extend(dataset.files().iter().map(|file| file.path.clone()));
         self.push(Source::Parquet(dataset), Some(rows));
         Ok(())
     }
@@ -447,4 +488,48 @@ fn is_pattern(path: &Path) -> bool {
 /// Places of files in a dataset, by their names.
 pub(super) fn places(dataset: &Dataset) -> HashMap<Arc<str>, usize> {
     dataset.files().iter().enumerate().map(|(place, file)| (Arc::clone(&file.name), place)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_is_not_replaced_by_predictions_or_masks() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        for folder in ["photos", "tables", "free"] {
+            fs::create_dir(at(folder)).unwrap();
+        }
+        let read = ["photos/a.png", "tables/list.csv", "b.jpg"].map(at);
+        read.iter().for_each(|path| fs::write(path, "x").unwrap());
+        let files = InputFiles {
+            left: VecDeque::new(),
+            open: None,
+            passed_over: 0,
+            tells_masks: false,
+            masks: 0,
+            total: Some(0),
+            paths: read.to_vec(),
+        };
+        for (output, masks, is_free) in [
+            (Some("tables/list.csv"), None, false),
+            (Some("photos/../tables/list.csv"), None, false),
+            (Some("tables/other.csv"), None, true),
+            (None, Some("photos"), false),
+            (None, Some("photos/../photos"), false),
+            (None, Some("tables"), false),
+            (None, Some("free"), true),
+            (None, Some("new"), true),
+            // a mask of `b.jpg` is called `b.png`
+            (None, Some(""), true),
+        ] {
+            let [output, masks] = [output, masks].map(|name| name.map(at));
+            assert_eq!(
+                files.require_kept(output.as_deref(), masks.as_deref()).is_ok(),
+                is_free,
+                "{output:?} {masks:?}"
+            );
+        }
+    }
 }

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,10 @@ use crate::RecipeError;
 /// A folder of masks: grey PNG files whose values are the numbers of classes; the largest value is of pixels without one, in all files of a model the same.
 pub(super) struct MaskFiles {
     folder: PathBuf,
-    /// How often a name was given already.
-    given: HashMap<String, u64>,
+    /// How often a name was wanted already, in small letters.
+    wanted: HashMap<String, u64>,
+    /// The names that were given, in small letters.
+    given: HashSet<String>,
 }
 
 impl MaskFiles {
@@ -19,7 +21,7 @@ impl MaskFiles {
     /// The folder cannot be made.
     pub(super) fn new(folder: &Path) -> Result<Self, RecipeError> {
         files::create_folder(folder).map_err(RecipeError::io("make", folder))?;
-        Ok(Self { folder: folder.to_owned(), given: HashMap::new() })
+        Ok(Self { folder: folder.to_owned(), wanted: HashMap::new(), given: HashSet::new() })
     }
 
     /// Writes the mask of a row of a model that tells so many classes, of 8 bits a pixel where the numbers of all of them fit and of 16 otherwise; gives its
@@ -37,13 +39,23 @@ impl MaskFiles {
         let stem = Path::new(row).file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         let allowed = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.');
         let stem: String = stem.chars().map(|letter| if allowed(letter) { letter } else { '_' }).collect();
-        let times = self.given.entry(stem.clone()).or_default();
-        *times += 1;
-        let name = if *times == 1 { format!("{stem}.png") } else { format!("{stem}-{times}.png") };
-        let path = self.folder.join(name);
+        let path = self.folder.join(self.name(&stem));
         let bytes = png(size, pixels, classes).map_err(|message| RecipeError::mismatch("the mask", message))?;
         files::replace_file(&path, &bytes).map_err(RecipeError::io("write", &path))?;
         Ok(path)
+    }
+
+    /// A name that no other mask has: another row may be called as one that was numbered.
+    fn name(&mut self, stem: &str) -> String {
+        // file systems that take large and small letters for the same have one file of both
+        let times = self.wanted.entry(stem.to_lowercase()).or_default();
+        loop {
+            *times += 1;
+            let name = if *times == 1 { format!("{stem}.png") } else { format!("{stem}-{times}.png") };
+            if self.given.insert(name.to_lowercase()) {
+                return name;
+            }
+        }
     }
 }
 
@@ -68,6 +80,19 @@ mod tests {
     use image::{ColorType, ImageReader};
 
     use super::*;
+
+    #[test]
+    fn masks_of_rows_that_are_called_alike_or_like_a_numbered_one_do_not_replace_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut masks = MaskFiles::new(folder.path()).unwrap();
+        let names = ["a.jpg", "a.jpg", "a-2.jpg", "a-2.jpg", "a.png", "A.jpg"];
+        let mut name = |row: &str| {
+            let path = masks.write(row, [1, 1], &[Some(1)], 2).unwrap();
+            path.file_name().unwrap().to_str().unwrap().to_owned()
+        };
+        assert_eq!(names.map(&mut name), ["a.png", "a-2.png", "a-2-2.png", "a-2-3.png", "a-3.png", "A-4.png"]);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), names.len());
+    }
 
     #[test]
     fn pixels_without_a_class_have_one_value_in_all_masks_of_a_model() {

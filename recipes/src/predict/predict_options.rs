@@ -17,6 +17,8 @@ pub struct PredictOptions {
     pub top: usize,
     /// Where masks are written, of models that have a class for each pixel.
     pub masks: Option<PathBuf>,
+    /// The file that the caller writes what is predicted into: it is refused where it is one of the inputs.
+    pub output: Option<PathBuf>,
     /// `auto`, `cpu`, `cuda` or `cuda:N`.
     pub device: String,
     /// Threads of ONNX Runtime; 0 takes one for each core.
@@ -36,6 +38,7 @@ impl PredictOptions {
             batch: 32,
             top: 5,
             masks: None,
+            output: None,
             device: "auto".into(),
             threads: 0,
             library: None,

@@ -3,10 +3,10 @@ use std::time::Instant;
 
 use millstream_compiler::Model;
 use millstream_pipeline::encodings::{Encoders, StreamFacts, WantedTensor};
-use millstream_pipeline::{Batches, StreamOptions};
+use millstream_pipeline::{Batches, Dataset, StreamOptions};
 use millstream_runtime::{Device, DeviceKind, DeviceRequest};
 use millstream_schemas::recipe::{DamagedPolicy, MemoryCheck, OrderStrength};
-use millstream_schemas::{BatchSpec, RowId, shown_path};
+use millstream_schemas::{BatchSpec, Feature, RowId, shown_path};
 use millstream_training::Predictor;
 use millstream_transforms::Chain;
 
@@ -43,8 +43,8 @@ pub struct Predictions {
     of_pictures: bool,
     batch: usize,
     on_cpu: bool,
-    /// Opened with the first rows, and used for all that have the same columns.
-    encoders: Option<Encoders>,
+    /// Opened with the first rows, and used for all whose columns of these names hold the same.
+    encoders: Option<(Encoders, Vec<Feature>)>,
 }
 
 impl Predictions {
@@ -131,6 +131,7 @@ impl Predictions {
     ) -> Result<PredictReport, RecipeError> {
         let tells_masks = self.preprocessing.targets().any(|(encoding, _)| encoding.name == "mask");
         let mut files = input_files::list(inputs, &self.columns, tells_masks, stop)?;
+        files.require_kept(self.options.output.as_deref(), self.options.masks.as_deref())?;
         let total = files.total();
         let started = Instant::now();
         let (passed_over, masks) = (files.passed_over(), files.masks());
@@ -238,7 +239,7 @@ impl Predictions {
         rows: &[Option<RowId>],
         sizes: &mut PictureSizes,
     ) -> Result<Vec<Option<PictureSpace>>, RecipeError> {
-        let column = self.encoders.as_ref().and_then(|encoders| self.image_column(encoders));
+        let column = self.encoders.as_ref().and_then(|(encoders, _)| self.image_column(encoders));
         let Some(column) = column.filter(|_| self.of_pictures && self.answers.are_of_places()) else {
             return Ok(Vec::new());
         };
@@ -285,8 +286,8 @@ impl Predictions {
 
     fn encoders_of(&mut self, piece: &Piece, events: &mut dyn Events) -> Result<Encoders, RecipeError> {
         let dataset = &piece.dataset;
-        if let Some(encoders) = &self.encoders
-            && encoders.columns().iter().all(|column| dataset.features().get(column).is_some())
+        if let Some((encoders, features)) = &self.encoders
+            && features_of(encoders, dataset).as_ref() == Some(features)
         {
             return Ok(encoders.clone());
         }
@@ -302,8 +303,14 @@ impl Predictions {
         require_inputs(&self.model, &spec, "transforms.evaluate")?;
         require_embeddings(&self.model, &encoders)?;
         self.require_memory(&spec, events)?;
-        Ok(self.encoders.insert(encoders).clone())
+        let features = features_of(&encoders, dataset).unwrap_or_default();
+        Ok(self.encoders.insert((encoders, features)).0.clone())
     }
+}
+
+/// What the columns of encoders hold in a dataset; none where it lacks one.
+fn features_of(encoders: &Encoders, dataset: &Dataset) -> Option<Vec<Feature>> {
+    encoders.columns().iter().map(|column| dataset.features().get(column).cloned()).collect()
 }
 
 /// Predicts all rows of the inputs, in their order.

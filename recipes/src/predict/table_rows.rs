@@ -5,6 +5,7 @@ use std::sync::Arc;
 use millstream_pipeline::Holds;
 use millstream_pipeline::arrow_array::builder::{BinaryBuilder, Float64Builder, ListBuilder, StringBuilder};
 use millstream_pipeline::arrow_array::{ArrayRef, RecordBatch};
+use millstream_schemas::cells::{bool_of, is_missing};
 use millstream_schemas::{shown, shown_path, shown_up_to};
 use serde_json::Value;
 
@@ -12,7 +13,7 @@ use super::input_columns::{InputColumn, InputColumns};
 use crate::RecipeError;
 use crate::folder_files::read_file;
 use crate::import::{ArchiveMembers, ReadSeek};
-use crate::table_records::{RecordCells, TableFormat, TableRecords, bool_of, is_missing};
+use crate::table_records::{RecordCells, TableFormat, TableRecords};
 
 /// A cell of a row that is to become one of a dataset.
 #[derive(Clone, Debug, PartialEq)]

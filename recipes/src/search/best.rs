@@ -9,6 +9,7 @@ use super::same_data::changed_since;
 use super::status::{StudyReport, of_study, study};
 use super::study_folder::{StudyFolder, absolute, write};
 use crate::imported::Imports;
+use crate::replaced_inputs::{require_no_input, require_no_source};
 use crate::{Catalogs, Events, Opened, RecipeError, RunSummary, StartMode, Stop, TrainOptions, train};
 
 /// The winner of a study.
@@ -28,12 +29,14 @@ pub struct BestReport {
 /// # Errors
 /// There is no study, or no trial of it is complete and within the constraints; the file cannot be written.
 pub fn best(folder: &StudyFolder, file: Option<&Path>, catalogs: &Catalogs) -> Result<BestReport, RecipeError> {
+    let file = file.map_or_else(|| folder.best(), Path::to_owned);
+    require_no_input(&file, folder.files().iter().map(PathBuf::as_path))?;
     let open = OpenRecipe::load(&folder.text()?, catalogs)?;
     let (study, recipe) = winner(folder, &open)?;
+    require_no_source(&file, &recipe)?;
     let trial = study.best.expect("there is a winner");
     let mut recipe = Imports::beside(&absolute(folder.path())?).found_in(&recipe);
     recipe.output.folder = absolute(&folder.path().join("best"))?;
-    let file = file.map_or_else(|| folder.best(), Path::to_owned);
     let place = absolute(&file)?;
     let text = recipe.to_yaml_in(place.parent().unwrap_or(&place), &catalogs.definitions());
     write(&file, text.as_bytes())?;

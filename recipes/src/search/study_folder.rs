@@ -72,6 +72,11 @@ impl StudyFolder {
         self.0.join("recipe.yaml")
     }
 
+    /// The files that a study is read from.
+    pub fn files(&self) -> [PathBuf; 3] {
+        [self.journal(), self.recipe(), self.origin()]
+    }
+
     /// The page of the study.
     pub fn page(&self) -> PathBuf {
         self.0.join("search.html")

@@ -30,13 +30,12 @@ pub(super) enum Status {
 /// Refuses a folder that is not there and cannot be made, or in which nothing can be.
 pub(super) fn require_writable(store: &Path) -> io::Result<()> {
     let place = store.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
-    let probe = place.join(format!(".writable.{}", std::process::id()));
-    fs::create_dir(&probe).and_then(|()| fs::remove_dir(&probe))
+    files::require_writable(place)
 }
 
 /// The id of the experiment of this name in a store; it is made where there is none.
 pub(super) fn experiment(store: &Path, name: &str, time: f64) -> io::Result<String> {
-    // Two runs of one process would write it under one temporary name.
+    // Two runs of one process would make it twice.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     if !store.is_dir() {
