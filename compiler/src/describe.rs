@@ -158,6 +158,7 @@ pub fn describe(
                 head,
                 head_reads: None,
                 prediction,
+                output: prediction,
                 layers,
                 trainable,
                 selected,

@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use crate::batch_axis;
 use crate::describe::{LayerReport, ModelReport};
-use crate::finetuning::{FrozenConstant, chosen_output};
+use crate::finetuning::{FrozenConstant, ScoreEffect, chosen_output, score_effect};
 use crate::graph::{ElementType, Graph, Node, ValueId};
+use crate::model_file::InputKind;
 use crate::operators::{Gradient, OperatorCatalog};
 use crate::{CompilerError, Model};
 
@@ -76,10 +77,7 @@ fn fixed_batch(graph: &Graph, catalog: &OperatorCatalog) -> Option<ExportAdvice>
 }
 
 fn fixed_length(graph: &Graph) -> Option<ExportAdvice> {
-    let of_text = |input: &&ValueId| {
-        let name = graph.name(**input).to_lowercase();
-        ["ids", "mask", "token"].iter().any(|part| name.contains(part))
-    };
+    let of_text = |input: &&ValueId| InputKind::is_of_text(graph.name(**input));
     let (name, length) = graph.inputs().iter().filter(of_text).find_map(|input| {
         let known = graph.tensor_type(*input).filter(|known| !known.dtype.is_float() && known.shape.len() == 2)?;
         let length = known.shape[1].fixed().filter(|length| *length >= SHORTEST_TEXT)?;
@@ -101,10 +99,8 @@ fn maker(graph: &Graph, output: ValueId) -> Option<&Node> {
     let mut value = output;
     for _ in 0..graph.nodes().len() {
         let node = graph.producer(value)?;
-        match node.operator.as_str() {
-            "Cast" | "Flatten" | "Identity" | "Reshape" | "Squeeze" | "Transpose" | "Unsqueeze" => {
-                value = node.input(0)?
-            }
+        match score_effect(node) {
+            Some(ScoreEffect::Keeps | ScoreEffect::Reshapes | ScoreEffect::Transposes) => value = node.input(0)?,
             _ => return Some(node),
         }
     }

@@ -13,10 +13,10 @@ use crate::finetuning::methods::{AdapterForm, FoldedValue, MergedWeight};
 use crate::finetuning::residual::{self, Branch};
 use crate::finetuning::stored_form::StoredForm;
 use crate::finetuning::{
-    self, Applied, FineTuning, Head, Layer, LayerFacts, MethodReport, ParameterFinder, Selected, SelectedPart,
-    TrainedLayer, Unadapted, Weight, batch_statistics, check_factors, chosen_output, dropout, initialize,
-    layers_before, normalize, pattern_matches, places, require_finite, select, standardize_input, stochastic_depth,
-    table_copies, tie_copies, training_mode, undo_output, untie,
+    self, Applied, FineTuning, Head, Layer, LayerFacts, MethodReport, ParameterFinder, ScoreLayout, Selected,
+    SelectedPart, TrainedLayer, Unadapted, Weight, batch_statistics, check_factors, chosen_output, dropout, initialize,
+    layers_before, normalize, pattern_matches, places, require_finite, rows_are_second, select, standardize_input,
+    stochastic_depth, table_copies, tie_copies, training_mode, undo_output, untie,
 };
 use crate::graph::{Graph, TensorType, ValueId};
 use crate::model_file::Model;
@@ -37,6 +37,8 @@ pub(crate) struct Prepared {
     pub(crate) head_reads: Option<ProductInput>,
     /// The value that the loss is computed from.
     pub(crate) prediction: Option<ValueId>,
+    /// The output that it was found from, also where a new head took its place.
+    pub(crate) output: Option<ValueId>,
     pub(crate) layers: Vec<Layer>,
     /// Of the model's own layers, those that lead to the prediction.
     pub(crate) trainable: Vec<usize>,
@@ -130,6 +132,27 @@ impl Prepared {
         graph.find(self.graph.name(prediction)).expect("the bound graph has all values")
     }
 
+    /// How the loss reads that value, in a graph of this model: with its axes in order.
+    ///
+    /// # Errors
+    /// The rule of an operator that moves axes is missing in the graph's table, or refuses the value.
+    pub(crate) fn laid_out(
+        &self,
+        graph: &mut Graph,
+        prediction: ValueId,
+        wanted: &FineTuning,
+    ) -> Result<ValueId, CompilerError> {
+        let found = self.prediction.zip(self.output);
+        let layout = ScoreLayout {
+            reads: wanted.loss.reads(),
+            classes: Some(wanted.classes),
+            axes: wanted.prediction_axes,
+            rows_are_second: found.is_some_and(|(scores, output)| rows_are_second(&self.graph, scores, output)),
+        };
+        let output = self.output.and_then(|output| graph.find(self.graph.name(output)));
+        layout.lay_out(graph, prediction, output)
+    }
+
     /// The selected weights in a graph of this model.
     pub(crate) fn weights(&self, graph: &Graph) -> Vec<ValueId> {
         let weights = self.selected.iter().flat_map(|layer| &layer.weights);
@@ -208,11 +231,13 @@ pub(crate) fn prepare(
     }
     let own = finetuning::layers(&graph, catalog);
     let wrapper = ModuleNames::wrapper(own.iter().map(|layer| layer.name.as_str()));
+    let output = chosen_output(&graph, wanted.output.as_deref())?;
     let mut model = HeadModel {
-        output: chosen_output(&graph, wanted.output.as_deref())?,
+        output,
         graph: &mut graph,
         reads: wanted.loss.reads(),
         classes: wanted.classes,
+        masks: &wanted.masks,
         seed: wanted.seed,
         operators: catalog,
         notes: &mut notes,
@@ -286,6 +311,7 @@ pub(crate) fn prepare(
         head,
         head_reads,
         prediction,
+        output: Some(output),
         layers,
         trainable,
         selected,

@@ -16,10 +16,9 @@ use crate::backward::{TrainedPath, gradients, gradients_behind};
 use crate::binding::bind;
 use crate::finetuning::batch_statistics::{self, OpenedStatistic, RowsOfBatch, Use, statistics_graph};
 use crate::finetuning::methods::{FoldedValue, MergedWeight};
-use crate::finetuning::{FineTuning, TrainedLayer, classes_second, is_matrix};
+use crate::finetuning::{FineTuning, TrainedLayer, is_matrix};
 use crate::finetuning::{dropout, stochastic_depth};
 use crate::graph::{Graph, Length, ValueId};
-use crate::losses::PredictionKind;
 use crate::mixed_precision::{MixedPrecision, Plan, format_of, mix_both, mixed_gradients};
 use crate::model_file::onnx::ModelProto;
 use crate::model_file::{Header, MOST_ENCODED, Model, OnnxFile};
@@ -133,9 +132,7 @@ fn compile_selected(
         .into_iter()
         .filter_map(|at| graph.nodes()[at].outputs[0])
         .collect();
-    if wanted.loss.reads() == PredictionKind::ClassScores {
-        prediction = classes_second(&mut graph, prediction, Some(wanted.classes))?;
-    }
+    prediction = prepared.laid_out(&mut graph, prediction, wanted)?;
     TrainedPath::find(&graph, prediction, &prepared.weights(&graph), catalog).require_gradients(&graph, catalog)?;
     check_prediction(&graph, prediction, wanted, prepared.head.as_ref())?;
 

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use crate::finetuning::{chosen_output, classes_second, ending, find_scores, named, normalize};
+use crate::finetuning::{ScoreLayout, chosen_output, ending, find_scores, named, normalize, rows_are_second};
 use crate::losses::PredictionKind;
 use crate::operators::OperatorCatalog;
 use crate::row_places::RowPlaces;
@@ -35,13 +35,30 @@ impl Model {
         classes: Option<usize>,
         catalog: &OperatorCatalog,
     ) -> Result<Scoring, CompilerError> {
+        self.evaluated_for(output, reads, classes, None, catalog)
+    }
+
+    /// As [`Model::evaluated`]; `axes`: how many a prediction has that the targets are held against, where it is known. Where it is 2, a
+    /// model that gives `[batch, classes, 1, 1]` is read as one that gives `[batch, classes]`.
+    ///
+    /// # Errors
+    /// As of [`Model::evaluated`].
+    pub fn evaluated_for(
+        &self,
+        output: Option<&str>,
+        reads: PredictionKind,
+        classes: Option<usize>,
+        axes: Option<usize>,
+        catalog: &OperatorCatalog,
+    ) -> Result<Scoring, CompilerError> {
         let mut graph = self.graph(&BTreeMap::new(), catalog)?;
+        let output = chosen_output(&graph, output)?;
         let (scores, note) = match reads {
-            PredictionKind::Numbers | PredictionKind::Embeddings => (chosen_output(&graph, output)?, None),
+            PredictionKind::Numbers | PredictionKind::Embeddings => (output, None),
             PredictionKind::ClassScores | PredictionKind::LabelScores | PredictionKind::SequenceScores => {
                 let mut normalized = graph.clone();
                 normalize(&mut normalized);
-                let scores = find_scores(&normalized, chosen_output(&normalized, output)?, reads);
+                let scores = find_scores(&normalized, output, reads);
                 let note = ending(&normalized, scores).map(|node| {
                     format!(
                         "the model ends in {}: what it gives is read as scores as it is, so the most likely classes \
@@ -53,10 +70,8 @@ impl Model {
                 (scores, note)
             }
         };
-        let scores = match reads {
-            PredictionKind::ClassScores => classes_second(&mut graph, scores, classes)?,
-            _ => scores,
-        };
+        let rows_are_second = rows_are_second(&graph, scores, output);
+        let scores = ScoreLayout { reads, classes, axes, rows_are_second }.lay_out(&mut graph, scores, Some(output))?;
         if !graph.outputs().contains(&scores) {
             graph.output(scores);
         }

@@ -7,7 +7,7 @@
 
 mod onnx_runtime;
 
-use millstream_compiler::finetuning::heads::{Activation, HeadInput, Pooling};
+use millstream_compiler::finetuning::heads::{Activation, FeatureLayout, HeadInput, Pooling};
 use millstream_compiler::graph::{Constant, ElementType, Graph, Length, TensorType, ValueId};
 use millstream_compiler::losses::standard;
 use millstream_compiler::{
@@ -242,6 +242,85 @@ fn a_model_that_answers_with_the_mean_of_two_heads_gets_two_new_ones() {
     assert_eq!(holds(&program, "two heads").len(), ROWS * CLASSES);
     let behind_softmax = compiled(&chances, HeadChoice::default(), "cross_entropy");
     assert_eq!((behind_softmax.trained, behind_softmax.notes), (program.trained, Vec::new()));
+}
+
+/// Features behind a convolution over so many places, with the axes in an order of their own.
+fn convolved(places: &[usize], order: &[i64]) -> Model {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let mut shape = vec![Length::named("batch"), FEATURES.into()];
+    shape.extend(places.iter().map(Length::from));
+    let x = graph.input("x", TensorType::f32(shape));
+    let kernel = [vec![FEATURES, FEATURES], vec![1; places.len()]].concat();
+    let kernel = weight(&mut graph, "body.weight", &kernel);
+    let map = graph.add("Conv", &[x, kernel], &[]).unwrap();
+    let bent = graph.add("Tanh", &[map], &[]).unwrap();
+    let output = graph.transpose(bent, order).unwrap();
+    graph.set_outputs(&[output]);
+    Model::from_bytes(graph.to_onnx("backbone")).unwrap()
+}
+
+#[test]
+fn maps_and_sequences_are_pooled_over_their_places_whichever_axis_their_features_are_on() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    // places, orders of the axes, and which axis has the features then
+    type Row<'a> = (&'a [usize], &'a [(&'a [i64], usize)]);
+    let rows: [Row<'_>; 2] = [
+        (&[3, 5], &[(&[0, 1, 2, 3], 1), (&[0, 2, 3, 1], 3), (&[0, 2, 1, 3], 2)]),
+        (&[5], &[(&[0, 1, 2], 1), (&[0, 2, 1], 2)]),
+    ];
+    for (places, orders) in rows {
+        let mut first = None;
+        for (order, axis) in orders {
+            let what = format!("{places:?}, axes {order:?}");
+            let model = convolved(places, order);
+            let program = compiled(&model, HeadChoice::pooled(Pooling::Mean), "sparse_cross_entropy");
+            assert_eq!(program.trained, (FEATURES + 1) * CLASSES, "{what}");
+            let told = format!("reads axis {axis} of ");
+            assert!(program.notes.iter().any(|note| note.contains(&told)), "{what}: {:?}", program.notes);
+            let prediction = holds(&program, &what);
+            let wanted = first.get_or_insert_with(|| prediction.clone());
+            let apart = prediction.iter().zip(wanted.iter()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(apart < 1e-5, "{what}: {apart}");
+            // without pooling each place has scores
+            let each = compiled(&model, HeadChoice::on_features(FeatureHead::default()), "sparse_cross_entropy");
+            assert_eq!(each.trained, (FEATURES + 1) * CLASSES, "{what}");
+            assert_eq!(holds(&each, &what).len(), ROWS * CLASSES * places.iter().product::<usize>(), "{what}");
+        }
+    }
+}
+
+#[test]
+fn which_axis_holds_the_features_is_asked_where_nothing_tells() {
+    let model = |lengths: &[Length]| {
+        let mut graph = Graph::new(17, OperatorCatalog::standard());
+        let shape: Vec<Length> = [Length::named("batch")].iter().chain(lengths).cloned().collect();
+        let x = graph.input("x", TensorType::f32(shape));
+        let output = graph.add("Relu", &[x], &[]).unwrap();
+        graph.set_outputs(&[output]);
+        Model::from_bytes(graph.to_onnx("backbone")).unwrap()
+    };
+    let compiled = |model: &Model, layout| {
+        let head = FeatureHead { pooling: Some(Pooling::Mean), layout, ..FeatureHead::default() };
+        let batch = AxisLength::Named("batch".into());
+        let wanted = FineTuning { head: HeadChoice::on_features(head), ..FineTuning::head(batch, CLASSES) };
+        compile(model, &wanted, &OperatorCatalog::standard()).map(|program| program.trained)
+    };
+    let trained = |features: usize| (features + 1) * CLASSES;
+    let (of_map, of_sequence): ([Length; 3], [Length; 2]) = ([6.into(), 7.into(), 8.into()], [6.into(), 8.into()]);
+    for lengths in [&of_map[..], &of_sequence] {
+        let model = model(lengths);
+        let error = compiled(&model, None).unwrap_err().to_string();
+        assert!(error.contains("{pooling: mean, layout: channels_first}"), "{error}");
+        assert_eq!(compiled(&model, Some(FeatureLayout::ChannelsFirst)).unwrap(), trained(6));
+        assert_eq!(compiled(&model, Some(FeatureLayout::ChannelsLast)).unwrap(), trained(8));
+    }
+    // as many in each row are features
+    let sequence = model(&[Length::named("sequence"), 8.into()]);
+    assert_eq!(compiled(&sequence, None).unwrap(), trained(8));
+    let map = model(&[6.into(), Length::named("height"), Length::named("width")]);
+    assert_eq!(compiled(&map, None).unwrap(), trained(6));
 }
 
 #[test]

@@ -20,6 +20,12 @@ pub(crate) fn presumed_prediction(source: &RowSource, spec: &BatchSpec) -> Vec<u
     shape
 }
 
+/// How many axes the model's output must have for these targets, where the loss compares them one to one.
+pub(crate) fn prediction_axes(loss: &Loss, source: &RowSource, spec: &BatchSpec) -> Option<usize> {
+    let axes = presumed_prediction(source, spec).len();
+    (loss.reads().are_counted() && axes > 0).then_some(axes)
+}
+
 /// What targets say.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Given {

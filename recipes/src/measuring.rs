@@ -26,7 +26,7 @@ use crate::data_report::{DataReport, data_report};
 use crate::evaluation_plan::{EvaluationPlan, of_view, with_intervals};
 use crate::imported::NamedRows;
 use crate::input_types::InputTypes;
-use crate::loss_targets::require_targets;
+use crate::loss_targets::{prediction_axes, require_targets};
 use crate::machine_memory::machine_memory;
 use crate::memory_check::{MemoryFinding, inference_finding};
 use crate::model_inputs::{fixed_batch, input_names, require_inputs};
@@ -118,7 +118,8 @@ impl Measuring {
         if let Ok(train) = &train {
             notes.extend(overlap::of_files(train, &source.dataset, place, true)?);
         }
-        require_inputs(model, &source.spec("transforms.evaluate", recipe.seed, 1)?, "transforms.evaluate")?;
+        let spec = source.spec("transforms.evaluate", recipe.seed, 1)?;
+        require_inputs(model, &spec, "transforms.evaluate")?;
         let mut warnings = Preprocessing::differences(model, &recipe.data, &recipe.transforms.evaluate);
         let Choices { loss, metrics, .. } = Choices::of(&recipe.training, catalogs)?;
         let plan = EvaluationPlan::of(recipe, loss.reads(), wanted.views, catalogs)?;
@@ -139,7 +140,8 @@ impl Measuring {
         let device = device()?;
         let output = recipe.model.as_ref().and_then(|model| model.output.as_deref());
         let classes = Some(source.classes().len()).filter(|classes| *classes > 0);
-        let scoring = model.evaluated(output, loss.reads(), classes, &catalogs.operators)?;
+        let axes = prediction_axes(&loss, &source, &spec);
+        let scoring = model.evaluated_for(output, loss.reads(), classes, axes, &catalogs.operators)?;
         warnings.extend(scoring.note);
         if let (Some(policy), DeviceKind::Cpu) = (wanted.memory_check, device.kind) {
             let rows = fixed_batch(model).unwrap_or(recipe.data.batch);

@@ -23,7 +23,7 @@ use crate::evaluation_plan::{EvaluationPlan, of_view};
 use crate::first_difference::first_difference;
 use crate::input_types::InputTypes;
 use crate::log_choices::LogChoices;
-use crate::loss_targets::{presumed_prediction, require_compared, require_targets};
+use crate::loss_targets::{prediction_axes, presumed_prediction, require_compared, require_targets};
 use crate::model_choices::{ModelChoices, tokenized};
 use crate::model_inputs::{input_names, require_embeddings, require_inputs, shapes};
 use crate::preprocessing::{self, Preprocessing};
@@ -379,6 +379,7 @@ impl OpenedParts {
         let training = &self.recipe.training;
         FineTuning {
             inputs: shapes(&self.spec, &batch),
+            masks: self.masks(),
             batch,
             output: model.output,
             head: self.head.clone(),
@@ -386,6 +387,7 @@ impl OpenedParts {
                 0 => self.spec.of_role(TensorRole::Target).map(|target| target.most_elements).next().unwrap_or(0),
                 classes => classes,
             },
+            prediction_axes: prediction_axes(&self.loss, &self.train, &self.spec),
             standardize: self.standardizations(TensorRole::Input).collect(),
             undo: self.standardizations(TensorRole::Target).map(|(_, learned)| learned).next(),
             initialize: self.initialize.clone(),
@@ -464,6 +466,13 @@ impl OpenedParts {
             return Err(RecipeError::mismatch("model.output", message));
         }
         Ok(program)
+    }
+
+    /// Inputs that hold 1 for what is a row's and 0 for padding, as the recipe names them.
+    fn masks(&self) -> Vec<String> {
+        let inputs = self.train.encoders.choices().filter(|(_, role, _)| *role == TensorRole::Input);
+        let masks = inputs.filter_map(|(_, _, encoding)| encoding.options.get("attention_mask")?.as_str());
+        masks.map(str::to_owned).collect()
     }
 
     /// What was learned of columns of numbers and becomes a part of the model, by the tensors' names.

@@ -183,6 +183,16 @@ impl Preprocessing {
         self.reads.unwrap_or(usual)
     }
 
+    /// How many axes the output has that it was held against: 2 where a row has one answer, of classes or labels; nothing where that is not
+    /// known.
+    pub(crate) fn prediction_axes(&self, reads: PredictionKind) -> Option<usize> {
+        const OF_ROWS: [&str; 3] = ["class_label", "class_probabilities", "multi_label"];
+        // of a class, whose names have a place of their own, nothing is noted here
+        let is_of_rows = self.targets().all(|(encoding, _)| OF_ROWS.contains(&encoding.name.as_str()));
+        let is_of_classes = matches!(reads, PredictionKind::ClassScores | PredictionKind::LabelScores);
+        (is_of_rows && is_of_classes).then_some(2)
+    }
+
     /// The model's inputs and what they are made of.
     pub(crate) fn encodings(&self) -> impl Iterator<Item = (&str, &Choice)> {
         self.inputs.iter().map(|(name, input)| (name.as_str(), &input.encoding))

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::dataset;
-use crate::onnx::network_of;
+use crate::onnx::{network_of, network_of_one_place};
 use crate::workplace::{Workplace, has_runtime};
 
 /// Pixels as they are stored: bytes and floats are the same numbers.
@@ -79,6 +79,17 @@ fn what_is_drawn_for_a_row_does_not_depend_on_the_order_of_axes() {
                       {mean: [0.4, 0.5, 0.6], std: [0.2, 0.3, 0.25]}}]}";
     let wanted = trained(&of_model(false, false), &[transforms]);
     assert_same(&trained(&of_model(true, false), &[transforms]), &wanted);
+}
+
+#[test]
+fn a_classifier_that_gives_one_place_is_trained_measured_and_asked_as_one_of_rows() {
+    if !has_runtime() {
+        return;
+    }
+    let wanted = trained(&of_model(false, false), &[AS_STORED]);
+    let place = Workplace::new();
+    fs::write(place.path("model.onnx"), network_of_one_place()).unwrap();
+    assert_same(&trained(&place, &[AS_STORED]), &wanted);
 }
 
 #[test]

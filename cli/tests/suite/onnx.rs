@@ -187,6 +187,22 @@ pub(crate) fn network_with(operator: &str, convolution: Message, last: Option<&s
     Message::default().number(1, 8).bytes(2, "tests").message(7, graph).message(8, opset).0
 }
 
+/// [`network`] of `Relu` whose last layer is a convolution of one place: `logits` [batch, 7, 1, 1].
+pub(crate) fn network_of_one_place() -> Vec<u8> {
+    let windows: [(&str, &[u64]); 2] = [("strides", &[2, 2]), ("pads", &[1, 1, 1, 1])];
+    let nodes = vec![
+        node("Conv", &["image", "conv.weight", "conv.bias"], "mixed", &windows),
+        node("Relu", &["mixed"], "bent", &[]),
+        node("GlobalAveragePool", &["bent"], "mean", &[]),
+        node("Conv", &["mean", "head.weight", "head.bias"], "logits", &[]),
+    ];
+    let weights: [(&str, &[u64]); 4] =
+        [("conv.weight", &[8, 3, 3, 3]), ("conv.bias", &[8]), ("head.weight", &[7, 8, 1, 1]), ("head.bias", &[7])];
+    let weights = weights.into_iter().map(|(name, shape)| weight(name, shape)).collect();
+    let image = tensor("image", false, &["batch", "3", "16", "16"]);
+    model(nodes, weights, vec![image], vec![tensor("logits", false, &["batch", "7", "1", "1"])])
+}
+
 /// [`network`] of `Relu` with an input of bytes or floats, channels last or first: as exporters from TensorFlow write it, what is before
 /// the convolution moves the axes and brings bytes to 0 to 1.
 pub(crate) fn network_of(channels_last: bool, bytes: bool) -> Vec<u8> {

@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::score_effects::{ScoreEffect, leaves_rows_first, score_effect};
 use crate::CompilerError;
-use crate::finetuning::head::{head_behind, is_behind_linear_map, makes_means};
+use crate::finetuning::head::{head_behind, is_behind_linear_map};
 use crate::finetuning::nodes::{named, producers};
 use crate::graph::{Graph, Node, ValueId};
 use crate::inference::infer_behind;
@@ -11,30 +12,10 @@ use crate::losses::PredictionKind;
 use crate::operators::OperatorCatalog;
 use millstream_schemas::shown;
 
-/// What makes something else of class scores than a softmax expects: chances of their own, bounded or cut numbers, an index.
-const ENDINGS: [&str; 14] = [
-    "ArgMax",
-    "Celu",
-    "Clip",
-    "Elu",
-    "Exp",
-    "HardSigmoid",
-    "Hardmax",
-    "LpNormalization",
-    "Relu",
-    "Sigmoid",
-    "Softplus",
-    "Softsign",
-    "Tanh",
-    "TopK",
-];
-
-/// Of these, the ones that make chances.
-const CHANCES: [&str; 3] = ["HardSigmoid", "Hardmax", "Sigmoid"];
-
-/// The node that changes the scores on their way to this value, if there is one: the value's own maker, or one behind
-/// shape operators and averages.
+/// The node that changes the scores on their way to this value, if there is one: the value's own maker, or one behind what moves, picks
+/// or averages them. What makes chances of them, or bounded or cut numbers, or an index, leaves none that a softmax could take.
 pub(crate) fn ending(graph: &Graph, value: ValueId) -> Option<&Node> {
+    use ScoreEffect::{Averages, Bends, Chances, Indexes, Joins, Keeps, Picks, Reshapes, Resizes, Scales, Transposes};
     let makers = producers(graph);
     // Behind a mean or a sum, what was cut or bent there may be scores all the same; chances are not.
     let mut open = vec![(value, false)];
@@ -45,20 +26,16 @@ pub(crate) fn ending(graph: &Graph, value: ValueId) -> Option<&Node> {
         if seen > graph.nodes().len() {
             return None;
         }
-        match node.operator.as_str() {
-            operator if if mixed { CHANCES.contains(&operator) } else { ENDINGS.contains(&operator) } => {
-                return Some(node);
-            }
-            // the one that makes the output is taken away where the scores are looked for; this one stays
-            "Softmax" | "LogSoftmax" => return Some(node),
-            "Identity" | "Flatten" | "Squeeze" | "Unsqueeze" | "Reshape" | "Cast" | "Dropout" => {
+        match score_effect(node) {
+            // the softmax that makes the output is taken away where the scores are looked for; this one stays
+            Some(Chances) => return Some(node),
+            Some(Bends | Indexes) if !mixed => return Some(node),
+            Some(Keeps | Picks | Reshapes | Resizes | Transposes) => {
                 open.extend(node.input(0).map(|value| (value, mixed)));
             }
-            "Mean" | "Sum" | "Add" | "Concat" | "ReduceMean" | "ReduceSum" | "ReduceMax" => {
-                open.extend(node.inputs.iter().flatten().map(|value| (*value, true)));
-            }
+            Some(Averages | Joins) => open.extend(node.inputs.iter().flatten().map(|value| (*value, true))),
             // by a number; a product of two computed values is something of its own
-            "Mul" | "Div" => {
+            Some(Scales) => {
                 if let [only] = computed(node, &makers).as_slice() {
                     open.push((*only, mixed));
                 }
@@ -106,20 +83,9 @@ pub(crate) fn lay_bare(
 /// What makes something else of the scores of the last linear layer on their way to the output, from the output on: the
 /// node, and the value that it changes. `None` where the way is not a single one, or has something that no score survives.
 fn behind_head(graph: &Graph, output: ValueId, reads: PredictionKind) -> Option<Vec<(usize, ValueId)>> {
-    const REPLACED: [&str; 12] = [
-        "Clip",
-        "Elu",
-        "Exp",
-        "HardSigmoid",
-        "Log",
-        "LogSoftmax",
-        "Relu",
-        "Sigmoid",
-        "Softmax",
-        "Softplus",
-        "Softsign",
-        "Tanh",
-    ];
+    use ScoreEffect::{
+        Averages, Bends, Chances, Keeps, Logarithms, Picks, Reshapes, Resizes, Scales, Shifts, Transposes,
+    };
     const FLOAT: i64 = 1;
     let makers = producers(graph);
     let mut removed = Vec::new();
@@ -129,33 +95,43 @@ fn behind_head(graph: &Graph, output: ValueId, reads: PredictionKind) -> Option<
     for _ in 0..graph.nodes().len() {
         let index = *makers.get(&value)?;
         let node = &graph.nodes()[index];
+        let (operator, effect) = (node.operator.as_str(), score_effect(node));
+        let is_bent = matches!(effect, Some(Bends | Chances | Logarithms));
         let computed = computed(node, &makers);
         let is_sum = || head_behind(graph, value, reads).is_ok_and(|head| !head.others.is_empty());
-        if !REPLACED.contains(&node.operator.as_str()) && is_sum() {
+        if !is_bent && is_sum() {
             return Some(removed);
         }
-        let is_replaced = match node.operator.as_str() {
-            "Gemm" | "MatMul" | "Conv" => return Some(removed),
+        let is_replaced = match (operator, effect) {
+            ("Gemm" | "MatMul" | "Conv", _) => return Some(removed),
             // The bias of a product.
-            "Add" if computed.iter().any(|value| graph.nodes()[makers[value]].operator == "MatMul") => {
+            ("Add", _) if computed.iter().any(|value| graph.nodes()[makers[value]].operator == "MatMul") => {
                 return Some(removed);
             }
-            "Identity" | "Flatten" | "Squeeze" | "Unsqueeze" | "Reshape" | "Dropout" => false,
-            _ if makes_means(node) => {
+            ("Cast", _) if averaged || node.int("to") != Some(FLOAT) => return None,
+            ("Cast", _) => true,
+            (_, Some(Keeps | Reshapes)) => false,
+            (_, Some(Transposes)) if leaves_rows_first(node) => false,
+            (_, Some(Averages)) => {
                 averaged = true;
                 false
             }
             // means of what is bent at each place are of features, unless a linear layer at each place ends the model
-            "Relu" if averaged => is_behind_linear_map(graph, &makers, node).then_some(true)?,
+            ("Relu", _) if averaged => is_behind_linear_map(graph, &makers, node).then_some(true)?,
             _ if averaged => return None,
-            operator if reads.links().contains(&operator) => !is_over_classes(graph, node),
-            "Cast" if node.int("to") == Some(FLOAT) => true,
-            "Mul" | "Div" | "Add" | "Sub" => true,
-            operator if REPLACED.contains(&operator) => true,
+            (_, Some(Picks | Resizes)) => false,
+            _ if reads.links().contains(&operator) => !is_over_classes(graph, node),
+            ("Add", _) | (_, Some(Scales | Shifts)) => true,
+            _ if is_bent => true,
             _ => return None,
         };
-        let [next] = computed.as_slice() else { return None };
-        value = *next;
+        let moves = matches!(effect, Some(Picks | Resizes | Reshapes | Transposes));
+        value = match computed.as_slice() {
+            [only] => *only,
+            // what says where to may be computed, too
+            _ if moves => node.input(0)?,
+            _ => return None,
+        };
         if is_replaced {
             removed.push((index, value));
         }
@@ -231,7 +207,7 @@ mod tests {
                 Some("node `t` (Sigmoid)"),
                 Some(true),
             ),
-            (then("LpNormalization"), Some("(LpNormalization)"), None),
+            (then("LpNormalization"), Some("(LpNormalization)"), Some(true)),
             (two("Softmax"), Some("(Softmax)"), None),
             (two("Sigmoid"), Some("(Sigmoid)"), None),
             (
@@ -269,6 +245,19 @@ mod tests {
                 assert_eq!(program.notes.iter().any(|note| note.contains("goes without")), told, "{:?}", program.notes);
             }
         }
+    }
+
+    #[test]
+    fn chances_of_one_class_against_the_rest_make_way_for_a_new_head_with_what_divides_them_by_their_sum() {
+        let divided = with(with(node("LpNormalization", &["t"], &["y"]), "axis", &[-1]), "p", &[1]);
+        let nodes =
+            vec![node("Gemm", &["x", "head.weight", "head.bias"], &["s"]), node("Sigmoid", &["s"], &["t"]), divided];
+        let weights = vec![weight("head.weight", &[4, 3]), weight("head.bias", &[3])];
+        let model = model(graph(nodes, weights, vec![value("x", &[4])], vec![value("y", &[3])]));
+        let program = compile(&model, &FineTuning::head(2, 5), &OperatorCatalog::standard()).unwrap();
+        let told = "node `t` (Sigmoid), then node `y` (LpNormalization)";
+        assert!(program.notes.iter().any(|note| note.contains(told)), "{:?}", program.notes);
+        assert_eq!(program.manifest.prediction.fixed_shape(), Some(vec![2, 5]));
     }
 
     #[test]

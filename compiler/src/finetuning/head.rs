@@ -1,5 +1,7 @@
 use std::collections::{HashMap, HashSet};
 
+use super::feature_axis::feature_axis;
+use super::score_effects::{ScoreEffect, leaves_last_axis, leaves_rows_first, score_effect};
 use crate::CompilerError;
 use crate::finetuning::nodes::{named, producers};
 use crate::graph::{Graph, Node, ValueId};
@@ -48,8 +50,8 @@ impl Head {
     }
 }
 
-/// Finds the linear layer that makes an output: walks back over what makes probabilities of its scores, shape operators,
-/// enlargements and means over places, a `Relu` between these and a layer at each place, then over the addition of a bias, to a
+/// Finds the linear layer that makes an output: walks back over what makes probabilities of its scores, shape operators, axes in another
+/// order, enlargements and means over places, a `Relu` between these and a layer at each place, then over the addition of a bias, to a
 /// `Gemm`, `MatMul` or `Conv` with constant weights; where an output is a sum or mean of several such, to each of them.
 pub(crate) fn head_behind(graph: &Graph, value: ValueId, reads: PredictionKind) -> Result<Head, CompilerError> {
     let mut readers: HashMap<ValueId, usize> = HashMap::new();
@@ -57,11 +59,6 @@ pub(crate) fn head_behind(graph: &Graph, value: ValueId, reads: PredictionKind) 
         *readers.entry(*read).or_default() += 1;
     }
     Search { graph, producers: producers(graph), readers, reads, output: value }.from(value, 0)
-}
-
-/// Whether a node makes means over places.
-pub(super) fn makes_means(node: &Node) -> bool {
-    matches!(node.operator.as_str(), "AveragePool" | "GlobalAveragePool" | "ReduceMean")
 }
 
 /// Whether a node reads what a linear layer at each place makes: a convolution of single places, as SqueezeNet ends in.
@@ -90,7 +87,7 @@ impl Search<'_> {
     fn from(&self, start: ValueId, depth: usize) -> Result<Head, CompilerError> {
         let graph = self.graph;
         let (mut value, mut logits, mut bias, mut reshaped, mut averaged) = (start, start, None, false, false);
-        let mut picked = false;
+        let (mut picked, mut resized, mut turning) = (false, false, None);
         loop {
             // In a sum, what something else reads as well is more than a part of the scores.
             if depth > 0 && self.readers.get(&value).copied().unwrap_or(0) > 1 {
@@ -108,36 +105,42 @@ impl Search<'_> {
             {
                 return self.several(&parts, logits, depth, node);
             }
-            match node.operator.as_str() {
-                operator if depth == 0 && links(self.reads).contains(&operator) => {
-                    value = first()?;
-                    logits = value;
-                }
-                "Cast" => {
+            let operator = node.operator.as_str();
+            // what moves chances to other axes moves their scores alike; means and places in between are of chances alone
+            let is_moved_alone = turning.is_none() || !(averaged || resized);
+            if depth == 0 && is_moved_alone && links(self.reads).contains(&operator) {
+                value = first()?;
+                logits = value;
+                continue;
+            }
+            match (operator, score_effect(node)) {
+                ("Cast", _) => {
                     let is_output = value == logits;
                     value = first()?;
                     logits = if is_output { value } else { logits };
                 }
-                "Dropout" | "Identity" | "Resize" => value = first()?,
-                "AveragePool" | "Flatten" | "GlobalAveragePool" | "ReduceMean" | "Reshape" | "Squeeze"
-                | "Unsqueeze" => {
-                    averaged |= makes_means(node);
-                    (value, reshaped) = (first()?, true);
-                }
+                (_, Some(ScoreEffect::Keeps)) => value = first()?,
+                (_, Some(ScoreEffect::Resizes)) => (value, resized) = (first()?, true),
+                (_, Some(ScoreEffect::Averages)) => (value, reshaped, averaged) = (first()?, true, true),
+                (_, Some(ScoreEffect::Reshapes)) => (value, reshaped) = (first()?, true),
                 // of the places of a row one or some, as where a decoder answers with its last token
-                "Gather" | "GatherND" | "Slice" if self.leaves_last_axis(node) => {
+                (_, Some(ScoreEffect::Picks)) if leaves_last_axis(graph, node) => {
                     (value, reshaped, picked) = (first()?, true, true);
                 }
-                "Relu" if averaged && is_behind_linear_map(graph, &self.producers, node) => value = first()?,
+                // a bias that is added behind it, or what is picked there, may be of another axis than the layer's
+                (_, Some(ScoreEffect::Transposes)) if bias.is_none() && !picked && leaves_rows_first(node) => {
+                    (value, reshaped, turning) = (first()?, true, turning.or(Some(node)));
+                }
+                ("Relu", _) if averaged && is_behind_linear_map(graph, &self.producers, node) => value = first()?,
                 // of the largest over the places, as large as it is said
-                "Mul" | "Div" | "ReduceMax" if depth > 0 => {
+                ("Mul" | "Div" | "ReduceMax", _) if depth > 0 => {
                     let computed = self.computed(node);
                     let [only] = computed.as_slice() else {
                         return Err(self.none_here(&format!("{} is no dense layer", named(graph, node))));
                     };
                     (value, reshaped) = (*only, true);
                 }
-                "Add" if bias.is_none() => {
+                ("Add", _) if bias.is_none() => {
                     let sides = [(node.input(0), node.input(1)), (node.input(1), node.input(0))];
                     let constant = sides.into_iter().find(|(constant, _)| self.weight(*constant).is_some());
                     let Some((constant, Some(computed))) = constant else {
@@ -146,35 +149,28 @@ impl Search<'_> {
                     bias = constant;
                     value = computed;
                 }
-                "Gemm" | "MatMul" => return self.dense(index, bias, logits, reshaped),
-                "Conv" if !picked => return self.convolution(index, bias, logits),
+                ("Gemm" | "MatMul", _) => {
+                    let head = self.dense(index, bias, logits, reshaped)?;
+                    return self.with_axis_of_classes(head, start, turning);
+                }
+                ("Conv", _) if !picked => {
+                    let head = self.convolution(index, bias, logits)?;
+                    return self.with_axis_of_classes(head, start, turning);
+                }
                 _ => return Err(self.none_here(&format!("{} is no dense layer", named(graph, node)))),
             }
         }
     }
 
-    /// Whether what a node takes of a value it takes with all of its last axis, on which a linear layer has its classes.
-    fn leaves_last_axis(&self, node: &Node) -> bool {
-        let shape =
-            |at: usize| node.input(at).and_then(|value| self.graph.tensor_type(value)).map(|known| &known.shape);
-        let Some(axes) = shape(0).map(|shape| shape.len() as i64) else { return false };
-        let is_before_last = |axis: i64| (if axis < 0 { axis + axes } else { axis }) < axes - 1;
-        match node.operator.as_str() {
-            "Gather" => is_before_last(node.int("axis").unwrap_or(0)),
-            "GatherND" => {
-                let taken = shape(1).and_then(|shape| shape.last()?.fixed());
-                taken.is_some_and(|taken| node.int("batch_dims").unwrap_or(0) + (taken as i64) < axes)
-            }
-            "Slice" => {
-                let numbers = |at: usize| self.graph.constant_of(node.input(at)?)?.to_i64();
-                let sliced = match (node.ints("axes"), node.input(3)) {
-                    (Some(axes), _) => Some(axes.to_vec()),
-                    (None, Some(_)) => numbers(3),
-                    (None, None) => shape(1).and_then(|shape| Some((0..shape.first()?.fixed()? as i64).collect())),
-                };
-                sliced.is_some_and(|sliced| sliced.into_iter().all(is_before_last))
-            }
-            _ => false,
+    /// A head that was found behind a node that puts axes into another order: its classes must have an axis of their own where the search
+    /// began. Where they share it with something else, as boxes of several shapes do, another number of them would not fit.
+    fn with_axis_of_classes(&self, head: Head, start: ValueId, turning: Option<&Node>) -> Result<Head, CompilerError> {
+        let Some(turning) = turning else { return Ok(head) };
+        let known = self.graph.tensor_type(start);
+        let length = feature_axis(self.graph, start).and_then(|axis| known?.shape.get(axis));
+        match length {
+            Some(length) if length.fixed().is_none_or(|length| length == head.classes) => Ok(head),
+            _ => Err(self.none_here(&format!("{} is no dense layer", named(self.graph, turning)))),
         }
     }
 
@@ -314,23 +310,6 @@ fn links(reads: PredictionKind) -> &'static [&'static str] {
         [] => PredictionKind::ClassScores.links(),
         links => links,
     }
-}
-
-/// The scores before any softmax or sigmoid that belongs to them: of the linear head, or else of the output itself.
-pub(crate) fn find_scores(graph: &Graph, output: ValueId, reads: PredictionKind) -> ValueId {
-    if let Ok(head) = head_behind(graph, output, reads) {
-        return head.logits;
-    }
-    let producers = producers(graph);
-    let mut value = output;
-    while let Some(node) = producers.get(&value).map(|index| &graph.nodes()[*index]) {
-        match (node.operator.as_str(), node.input(0)) {
-            ("Identity", Some(input)) => value = input,
-            (operator, Some(input)) if reads.links().contains(&operator) => return input,
-            _ => break,
-        }
-    }
-    output
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod constant_kind;
 pub(crate) mod dropout;
 mod einsum_layers;
 mod ending;
+mod feature_axis;
 mod finite_weights;
 mod frozen_constant;
 mod head;
@@ -25,6 +26,8 @@ mod parameters;
 mod pattern;
 mod replacement;
 pub(crate) mod residual;
+mod score_effects;
+mod scores;
 mod selection;
 mod singular_values;
 mod standardize;
@@ -49,14 +52,12 @@ use millstream_schemas::{AxisLength, Standardization};
 pub(crate) use applied::{Applied, Unadapted};
 pub use attention::find_attentions;
 pub(crate) use chosen_output::chosen_output;
-pub(crate) use class_axis::classes_second;
 pub(crate) use einsum_layers::write_einsum_layers;
 pub(crate) use ending::ending;
 pub(crate) use finite_weights::require_finite;
 pub use frozen_constant::FrozenConstant;
 pub(crate) use frozen_constant::frozen_constants;
 pub use head::Head;
-pub(crate) use head::find_scores;
 pub use heads::{FeatureHead, HeadChoice};
 pub use initialize::LayerInitializer;
 pub(crate) use initialize::initialize;
@@ -69,6 +70,8 @@ pub(crate) use normalize::normalize;
 pub(crate) use parameter_selection::{LayerFacts, ParameterFinder, places};
 pub use parameters::Weight;
 pub use pattern::matches as pattern_matches;
+pub(crate) use score_effects::{ScoreEffect, score_effect};
+pub(crate) use scores::{ScoreLayout, find_scores, rows_are_second};
 pub(crate) use selection::{check_factors, layers_before, select, untie};
 pub(crate) use standardize::{standardize_input, undo_output};
 pub(crate) use table_copies::{table_copies, tie_copies};
@@ -88,12 +91,18 @@ pub struct FineTuning {
     /// Shapes of inputs by name, first axis the batch, where the data decides them. An axis that is named here is left
     /// open, and is as long as others of that name.
     pub inputs: BTreeMap<String, Vec<AxisLength>>,
+    /// Inputs `[batch, sequence]` that hold 1 for what is a row's and 0 for padding, by their names; where there are none, these
+    /// tell it.
+    pub masks: Vec<String>,
     /// The output that is trained; needed when the model has several.
     pub output: Option<String>,
     /// Whether the last linear layer is kept or replaced.
     pub head: HeadChoice,
     /// Number of classes of the data; where the targets are numbers, how many there are in a row.
     pub classes: usize,
+    /// How many axes a prediction has that the targets are held against, where it is known. Where it is 2, a model that gives
+    /// `[batch, classes, 1, 1]` is read as one that gives `[batch, classes]`.
+    pub prediction_axes: Option<usize>,
     /// What was learned of columns of numbers, by the inputs that they go to: it becomes a part of the model.
     pub standardize: BTreeMap<String, Standardization>,
     /// What was learned of the targets: it is undone in the model's answer.
@@ -130,9 +139,11 @@ impl FineTuning {
         Self {
             batch: batch.into(),
             inputs: BTreeMap::new(),
+            masks: Vec::new(),
             output: None,
             head: HeadChoice::default(),
             classes,
+            prediction_axes: None,
             standardize: BTreeMap::new(),
             undo: None,
             initialize: Vec::new(),

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::head::Head;
+use super::score_effects::{ScoreEffect, score_effect};
 use crate::CompilerError;
-use crate::graph::{Constant, Graph, TensorType, ValueId};
+use crate::graph::{Constant, Graph, Node, TensorType, ValueId};
 use crate::inference::infer_behind;
 use crate::initializers::{Fans, Initializer};
 use crate::operators::OperatorCatalog;
@@ -62,13 +63,14 @@ fn draw(graph: &mut Graph, head: &mut Head, classes: usize, how: &Initializer, s
 /// Types behind the head speak of the old classes: where the rules cannot tell them, those whose axis still counts classes,
 /// the last one or that of a convolution's channels, are restated, the others are not known any more.
 fn restate(graph: &mut Graph, head: &Head, classes: usize, catalog: &OperatorCatalog) {
-    const KEEP_AXES: [&str; 8] = ["Add", "Cast", "Dropout", "Identity", "LogSoftmax", "Resize", "Sigmoid", "Softmax"];
+    use ScoreEffect::{Chances, Keeps, Resizes};
+    let keeps_axes = |node: &Node| node.is("Add") || matches!(score_effect(node), Some(Chances | Keeps | Resizes));
     let is_channel = graph.nodes()[head.node].is("Conv");
     let heads: Vec<usize> = head.all().map(|head| head.node).collect();
     let mut of_classes: HashMap<ValueId, Option<TensorType>> = HashMap::new();
     for (at, node) in graph.nodes().iter().enumerate() {
         let reads_classes = node.inputs.iter().flatten().any(|input| of_classes.contains_key(input));
-        if heads.contains(&at) || reads_classes && KEEP_AXES.contains(&node.operator.as_str()) {
+        if heads.contains(&at) || reads_classes && keeps_axes(node) {
             for made in node.outputs.iter().flatten() {
                 let mut known = graph.tensor_type(*made).cloned();
                 let shape = known.as_mut().map(|known| known.shape.as_mut_slice());

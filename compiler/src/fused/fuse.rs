@@ -9,7 +9,7 @@ use super::combining::combine;
 use super::joined::{Joined, MOST_PARTS, Part};
 use super::shared_inputs::share;
 use crate::CompilerError;
-use crate::finetuning::{chosen_output, classes_second, ending, find_scores, named, normalize};
+use crate::finetuning::{ScoreLayout, chosen_output, ending, find_scores, named, normalize, rows_are_second};
 use crate::graph::{Constant, ElementType, Graph, Length, TensorType, ValueId};
 use crate::losses::PredictionKind;
 use crate::model_file::{Header, Model, OnnxFile};
@@ -87,8 +87,8 @@ pub fn fuse(
     let mut opened = Vec::with_capacity(members.len());
     for (at, member) in members.iter().enumerate() {
         let called = member.called(at);
-        let one = Opened::open(member, called.clone(), options.reads, opset, catalog)
-            .map_err(|error| of_member(&called, error))?;
+        let one =
+            Opened::open(member, called.clone(), options, opset, catalog).map_err(|error| of_member(&called, error))?;
         notes.extend(one.notes.iter().map(|note| format!("{called}: {note}")));
         opened.push(one);
     }
@@ -129,17 +129,18 @@ impl Opened {
     fn open(
         member: &Member<'_>,
         called: String,
-        reads: PredictionKind,
+        options: &FuseOptions,
         opset: i64,
         catalog: &OperatorCatalog,
     ) -> Result<Self, CompilerError> {
+        let reads = options.reads;
         let mut graph = member.model.graph_in(opset, catalog)?;
         // what is found there has the same number here
         let mut normalized = graph.clone();
         normalize(&mut normalized);
         let output = chosen_output(&normalized, member.output)?;
         let mut notes = Vec::new();
-        let mut scores = match reads {
+        let scores = match reads {
             PredictionKind::Numbers => output,
             _ => find_scores(&normalized, output, reads),
         };
@@ -149,9 +150,10 @@ impl Opened {
                 named(&normalized, node)
             ));
         }
-        if reads == PredictionKind::ClassScores {
-            scores = classes_second(&mut graph, scores, None)?;
-        }
+        let rows_are_second = rows_are_second(&graph, scores, output);
+        let axes = is_of_rows(&options.combination).then_some(2);
+        let layout = ScoreLayout { reads, classes: None, axes, rows_are_second };
+        let scores = layout.lay_out(&mut graph, scores, Some(output))?;
         let known = graph.known_type(scores)?;
         if !known.dtype.is_float() || known.shape.len() < 2 {
             let message = format!("its scores are {known}; wanted floats [batch, classes, …]");
@@ -179,6 +181,11 @@ fn of_member(called: &str, error: CompilerError) -> CompilerError {
     }
 }
 
+/// Whether a combination is of one answer a row.
+fn is_of_rows(combination: &Combination) -> bool {
+    matches!(combination, Combination::Linear { .. } | Combination::Ranks { .. })
+}
+
 /// How many classes, labels or numbers all members give.
 fn same_columns(opened: &[Opened], options: &FuseOptions) -> Result<usize, CompilerError> {
     let mut columns = None;
@@ -198,8 +205,7 @@ fn same_columns(opened: &[Opened], options: &FuseOptions) -> Result<usize, Compi
             let message = format!("{called} gives {known}, and the first {first}");
             return Err(CompilerError::Selection(message));
         }
-        let is_of_rows = matches!(options.combination, Combination::Linear { .. } | Combination::Ranks { .. });
-        if is_of_rows && known.shape.len() != 2 {
+        if is_of_rows(&options.combination) && known.shape.len() != 2 {
             let message = format!("{called} gives {known}, and ranks and linear functions are of one answer a row");
             return Err(CompilerError::Selection(message));
         }

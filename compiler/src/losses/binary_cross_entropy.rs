@@ -16,7 +16,8 @@ pub(super) const LOSS: LossKind = LossKind {
     name: "binary_cross_entropy",
     summary: "Cross-entropy of labels that may hold together, each by itself.",
     documentation: "Several labels a row. Scores x `[batch, labels, …]` are those before any sigmoid: that of the model \
-        stands behind them, and stays in the exported model. Targets t of the same shape are 0, 1 or a share between, \
+        stands behind them, and stays in the exported model; where it has the labels on another axis, for each token `[batch, \
+        sequence, labels]` or each pixel, they are read as the second. Targets t of the same shape are 0, 1 or a share between, \
         as of `multi_label` or columns of `number`. With p = `pos_weight`, 1 each by itself: −(p·t·log σ(x) + (1 − t)·log(1 − σ(x))), as \
         PyTorch's `BCEWithLogitsLoss`; the mean over the numbers of a row, then over rows by their weight. Its figure is \
         the loss; the metrics `average_precision`, `brier`, `exact_match`, `f1`, `precision`, `recall` and `roc_auc` go with it, \

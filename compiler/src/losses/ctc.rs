@@ -16,8 +16,9 @@ use crate::graph::{Constant, ElementType, Graph, Length, TensorType, ValueId};
 pub(super) const LOSS: LossKind = LossKind {
     name: "ctc",
     summary: "A sequence of symbols whose places in time are not known, as in speech.",
-    documentation: "Scores `[batch, time, symbols]`, targets int64 `[batch, most]`: the symbols of each row, and −1, or any \
-        number below 0, behind them where a row has fewer. The probability of a row is the sum over all ways to write its \
+    documentation: "Scores `[batch, time, symbols]`, or `[time, batch, symbols]` where the model's file names the axis of the \
+        batch, targets int64 `[batch, most]`: the symbols of each row, and −1, or any number below 0, behind them where a row has \
+        fewer. The probability of a row is the sum over all ways to write its \
         symbols along time, each as often as it likes, with any number of `blank` between (Graves et al., \"Connectionist \
         Temporal Classification\", 2006); its loss is −log of it, divided by the number of its symbols, and the loss is \
         the mean over rows by their weight, as of PyTorch's `CTCLoss` with `reduction=\"mean\"`. How much of the time is a row's \

@@ -29,8 +29,11 @@ pub(super) fn check_prediction(
     }
     let name = shown(graph.name(prediction));
     if !reads.are_counted() {
-        let message =
-            format!("output `{name}` is {found}, wanted float32 [{}, …]: rows of the batch first", wanted.batch);
+        let axes = if reads == PredictionKind::SequenceScores { "sequence, symbols" } else { "…" };
+        let message = format!(
+            "output `{name}` is {found}, wanted float32 [{}, {axes}]: export the model with the rows of the batch first",
+            wanted.batch
+        );
         return Err(CompilerError::Selection(message));
     }
     let advice = match head {

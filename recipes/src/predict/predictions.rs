@@ -72,7 +72,8 @@ impl Predictions {
         let classes = labels_file::of_model(&model, &path)?.unwrap_or_default();
         let reads = preprocessing.reads(&classes);
         let counted = Some(classes.len()).filter(|count| *count > 0);
-        let scoring = model.evaluated(preprocessing.output(), reads, counted, &options.catalogs.operators)?;
+        let (output, axes) = (preprocessing.output(), preprocessing.prediction_axes(reads));
+        let scoring = model.evaluated_for(output, reads, counted, axes, &options.catalogs.operators)?;
         let runtime = millstream_runtime::ready(options.library.as_deref())?;
         let device = Device::resolve(options.device.parse::<DeviceRequest>()?, runtime)?;
         let predictor = Predictor::open_graph(&scoring.model, &device, options.threads, Some(&scoring.scores))?;

@@ -32,6 +32,8 @@ pub struct HeadModel<'a> {
     pub reads: PredictionKind,
     /// How many scores a new head has for a row, token or pixel; where numbers are predicted, how many there are in a row.
     pub classes: usize,
+    /// Inputs that are known to hold 1 for what is a row's and 0 for padding, by their names.
+    pub masks: &'a [String],
     /// Seed of new weights; each is drawn by its name as well.
     pub seed: u64,
     /// The operators that are known.

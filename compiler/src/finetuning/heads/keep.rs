@@ -8,7 +8,7 @@ use super::head_function::{HeadFunction, HeadModel, PlacedHead};
 use super::head_kind::{HeadBuild, HeadKind, HeadOptions};
 use crate::CompilerError;
 use crate::finetuning::ending::require_scores;
-use crate::finetuning::head::find_scores;
+use crate::finetuning::scores::find_scores;
 
 pub(super) const HEAD: HeadKind = HeadKind {
     name: "keep",

@@ -17,7 +17,7 @@ use millstream_schemas::choice::Catalog;
 pub use head_choice::HeadChoice;
 pub use head_function::{HeadFunction, HeadModel, PlacedHead};
 pub use head_kind::{HeadBuild, HeadKind, HeadOptions, MadeHead};
-pub use on_features::{Activation, FeatureHead, HeadInput};
+pub use on_features::{Activation, FeatureHead, FeatureLayout, HeadInput};
 pub use pooling::Pooling;
 
 /// The heads of this crate. More rows are added by [`Catalog::with`].

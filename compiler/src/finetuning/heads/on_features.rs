@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::head_function::{HeadFunction, HeadModel, PlacedHead};
 use super::head_kind::{HeadBuild, HeadKind, HeadOptions};
-use super::pooling::{Pooling, pool_map, pool_sequence};
+use super::pooling::{Pooling, mask_of, pool_map, pool_sequence};
 use crate::CompilerError;
 use crate::finetuning::dropout;
+use crate::finetuning::feature_axis::feature_axis;
 use crate::finetuning::head::{Head, head_behind};
-use crate::graph::{Constant, Graph, TensorType, ValueId};
+use crate::graph::{Constant, Graph, Length, TensorType, ValueId};
 use crate::initializers::{Fans, Initializer, InitializerKind};
 use crate::losses::PredictionKind;
 
@@ -19,18 +20,22 @@ pub(super) const HEAD: HeadKind = HeadKind {
     name: "on_features",
     summary: "A new one of one or more layers on what a model gives, with a class for each row, token or pixel.",
     documentation: "Vectors `[batch, features]`, sequences of them `[batch, sequence, features]`, or maps `[batch, features, height, \
-        width]` go through `dropout`, a linear layer and `activation` for each width of `hidden`, then `dropout` and a linear layer with as \
-        many outputs as the data has classes. With `pooling` the vectors of a row become one first.",
+        width]` or `[batch, height, width, features]` go through `dropout`, a linear layer and `activation` for each width of \
+        `hidden`, then `dropout` and a linear layer with as many outputs as the data has classes. With `pooling` the vectors of a \
+        row become one first. Which axis holds the features follows from what makes them: the second behind a convolution, the last \
+        behind a linear layer or a layer normalization, both as a `Transpose` moves it; where that cannot be told, `layout` says \
+        it. `check` says which axis is read.",
     samples: &[
         "{}",
         r#"{"pooling": "mean", "hidden": [256], "activation": "gelu", "dropout": 0.1}"#,
+        r#"{"pooling": "mean", "layout": "channels_last"}"#,
         r#"{"reads": "before_head", "new_with": "zeros"}"#,
     ],
     build: HeadBuild::of::<FeatureHead>(),
 };
 
 /// A new head on features: vectors `[batch, features]`, sequences of them `[batch, sequence, features]`, or maps
-/// `[batch, features, height, width]`.
+/// `[batch, features, height, width]` or `[batch, height, width, features]`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FeatureHead {
@@ -40,6 +45,9 @@ pub struct FeatureHead {
     /// own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pooling: Option<Pooling>,
+    /// Which axis of a sequence or map holds the features, where what makes them does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layout: Option<FeatureLayout>,
     /// Widths of the layers before the last, in order; none for a single layer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(range(min = 1)))]
@@ -97,6 +105,16 @@ pub enum HeadInput {
     BeforeHead,
 }
 
+/// Which axis of what a model gives holds its features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FeatureLayout {
+    /// The one behind the batch: `[batch, features, height, width]`, `[batch, features, time]`.
+    ChannelsFirst,
+    /// The last: `[batch, height, width, features]`, `[batch, sequence, features]`.
+    ChannelsLast,
+}
+
 /// What stands between two layers of a head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -119,32 +137,34 @@ impl HeadFunction for FeatureHead {
     /// # Errors
     /// The features are of another form than the head asks for, or their number is not known.
     fn place(&self, model: &mut HeadModel<'_>) -> Result<PlacedHead, CompilerError> {
-        let (output, classes, seed) = (model.output, model.classes, model.seed);
-        add(self, model.graph, output, classes, seed).map(PlacedHead::from)
+        add(self, model).map(PlacedHead::from)
     }
 }
 
-fn add(
-    wanted: &FeatureHead,
-    graph: &mut Graph,
-    output: ValueId,
-    classes: usize,
-    seed: u64,
-) -> Result<Head, CompilerError> {
-    let features = match wanted.reads {
-        HeadInput::Output => output,
+fn add(wanted: &FeatureHead, model: &mut HeadModel<'_>) -> Result<Head, CompilerError> {
+    let HeadModel { output, classes, masks, seed, .. } = *model;
+    let (graph, notes) = (&mut *model.graph, &mut *model.notes);
+    let (features, read_as) = match wanted.reads {
+        HeadInput::Output => (output, None),
         HeadInput::BeforeHead => before_head(graph, output)?,
     };
-    let (form, width) = Form::of(graph, features, wanted.pooling)?;
+    let (axis, width) = features_of(graph, features, wanted.layout.or(read_as), wanted.pooling)?;
+    notes.extend(read_axis(graph, features, axis));
+    let (features, form) = Form::of(graph, features, axis)?;
     let how = &wanted.initializer;
     let mut added = Vec::new();
     let (mut value, form) = match (form, wanted.pooling) {
-        (Form::Sequence, Some(pooling)) => {
-            let (pooled, weights) = pool_sequence(graph, features, width, pooling, how, seed)?;
+        (Form::Last(3), Some(pooling)) => {
+            let mask = match pooling {
+                Pooling::First => None,
+                _ => mask_of(graph, features, masks, notes)?,
+            };
+            let (pooled, weights) = pool_sequence(graph, (features, width), mask, pooling, how, seed)?;
             added = weights;
             (pooled, Form::Vector)
         }
-        (Form::Map(axes), Some(pooling)) => (pool_map(graph, features, axes, pooling)?, Form::Vector),
+        (Form::Last(axes), Some(pooling)) => (pool_map(graph, features, 1..axes - 1, pooling)?, Form::Vector),
+        (Form::Map(axes), Some(pooling)) => (pool_map(graph, features, 2..axes, pooling)?, Form::Vector),
         (form, _) => (features, form),
     };
     let (mut read, mut dropped) = (width, Vec::new());
@@ -175,7 +195,7 @@ fn add(
         node: made.node,
         weight: made.weight,
         bias: Some(made.bias),
-        class_axis: if form == Form::Sequence { 1 } else { 0 },
+        class_axis: if matches!(form, Form::Last(_)) { 1 } else { 0 },
         classes,
         reads_matrix: form == Form::Vector,
         others: Vec::new(),
@@ -184,11 +204,13 @@ fn add(
     })
 }
 
-/// What the last linear layer reads.
-fn before_head(graph: &Graph, output: ValueId) -> Result<ValueId, CompilerError> {
+/// What the last linear layer reads, and which of its axes that layer takes for features.
+fn before_head(graph: &Graph, output: ValueId) -> Result<(ValueId, Option<FeatureLayout>), CompilerError> {
     let head = head_behind(graph, output, PredictionKind::ClassScores)?;
-    match (head.others.as_slice(), graph.nodes()[head.node].input(0)) {
-        ([], Some(features)) => Ok(features),
+    let node = &graph.nodes()[head.node];
+    let read_as = if node.is("Conv") { FeatureLayout::ChannelsFirst } else { FeatureLayout::ChannelsLast };
+    match (head.others.as_slice(), node.input(0)) {
+        ([], Some(features)) => Ok((features, Some(read_as))),
         _ => Err(CompilerError::setting(
             "model.head",
             format!(
@@ -199,37 +221,93 @@ fn before_head(graph: &Graph, output: ValueId) -> Result<ValueId, CompilerError>
     }
 }
 
+/// Which axis of a value holds its features, and how many there are; `layout`: where it is said.
+fn features_of(
+    graph: &Graph,
+    features: ValueId,
+    layout: Option<FeatureLayout>,
+    pooling: Option<Pooling>,
+) -> Result<(usize, usize), CompilerError> {
+    let shape = graph.tensor_type(features).map_or(&[][..], |known| known.shape.as_slice());
+    let wrong = || wrong_features(graph, features, pooling);
+    let last = shape.len().saturating_sub(1);
+    // features are as many in each row
+    let only_fixed = || match [1, last].map(|axis| shape[axis].fixed().is_some()) {
+        [true, false] => Some(1),
+        [false, true] => Some(last),
+        _ => None,
+    };
+    let axis = match (shape.len(), layout) {
+        (2, _) if pooling.is_none() => 1,
+        (0..3, _) => return Err(wrong()),
+        (_, Some(FeatureLayout::ChannelsFirst)) => 1,
+        (_, Some(FeatureLayout::ChannelsLast)) => last,
+        (_, None) => {
+            let of_layer = feature_axis(graph, features).filter(|axis| *axis > 0);
+            of_layer.or_else(only_fixed).ok_or_else(|| ambiguous(graph, features, pooling))?
+        }
+    };
+    Ok((axis, shape[axis].fixed().ok_or_else(wrong)?))
+}
+
+/// Which axis is read as features, in words; of vectors it is no question.
+fn read_axis(graph: &Graph, features: ValueId, axis: usize) -> Option<String> {
+    let known = graph.tensor_type(features).filter(|known| known.shape.len() > 2)?;
+    let name = shown(graph.name(features));
+    Some(format!("the new head reads axis {axis} of `{name}` ({known}) as features"))
+}
+
 /// What the axes of features are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// `[batch, features]`.
     Vector,
-    /// `[batch, sequence, features]`.
-    Sequence,
+    /// `[batch, …, features]`, with so many axes.
+    Last(usize),
     /// `[batch, features, …]`, with so many axes.
     Map(usize),
 }
 
 impl Form {
-    /// With the number of features.
-    fn of(graph: &Graph, features: ValueId, pooling: Option<Pooling>) -> Result<(Self, usize), CompilerError> {
-        let shape = graph.tensor_type(features).map_or(&[][..], |known| known.shape.as_slice());
-        let (form, width) = match shape {
-            [_, width] if pooling.is_none() => (Self::Vector, width),
-            [_, _, width] => (Self::Sequence, width),
-            [_, width, _, _, ..] => (Self::Map(shape.len()), width),
-            _ => return Err(wrong_features(graph, features, pooling)),
-        };
-        let width = width.fixed().ok_or_else(|| wrong_features(graph, features, pooling))?;
-        Ok((form, width))
+    /// Of features on an axis; where that is neither the second of a map nor the last, it is made the last.
+    fn of(graph: &mut Graph, features: ValueId, axis: usize) -> Result<(ValueId, Self), CompilerError> {
+        let axes = graph.shape(features)?.len();
+        if axes == 2 {
+            return Ok((features, Self::Vector));
+        }
+        if axis + 1 == axes {
+            return Ok((features, Self::Last(axes)));
+        }
+        if axis == 1 && axes > 3 {
+            return Ok((features, Self::Map(axes)));
+        }
+        let others = (0..axes).filter(|other| *other != axis);
+        let order: Vec<i64> = others.chain([axis]).map(|axis| axis as i64).collect();
+        let last = graph.append("Transpose", &[features], &[("perm", order.into())], "features_last")?;
+        Ok((last, Self::Last(axes)))
     }
 }
 
-fn wrong_features(graph: &Graph, features: ValueId, pooling: Option<Pooling>) -> CompilerError {
-    let shape = graph.tensor_type(features).map_or("an unknown shape".to_owned(), |known| {
-        let show = |length: &crate::graph::Length| length.fixed().map_or("?".to_owned(), |length| length.to_string());
+fn shape_in_words(graph: &Graph, features: ValueId) -> String {
+    graph.tensor_type(features).map_or("an unknown shape".to_owned(), |known| {
+        let show = |length: &Length| length.fixed().map_or("?".to_owned(), |length| length.to_string());
         format!("the shape [{}]", known.shape.iter().map(show).collect::<Vec<_>>().join(", "))
-    });
+    })
+}
+
+fn ambiguous(graph: &Graph, features: ValueId, pooling: Option<Pooling>) -> CompilerError {
+    let pooling = pooling.map_or_else(String::new, |pooling| format!("pooling: {}, ", pooling.name()));
+    let message = format!(
+        "`{}` has {}, and what makes it does not tell which axis holds features: say it by \
+         `on_features: {{{pooling}layout: channels_first}}`, the one behind the batch, or `layout: channels_last`, the last",
+        shown(graph.name(features)),
+        shape_in_words(graph, features)
+    );
+    CompilerError::setting("model.head", message)
+}
+
+fn wrong_features(graph: &Graph, features: ValueId, pooling: Option<Pooling>) -> CompilerError {
+    let shape = shape_in_words(graph, features);
     let wanted = match pooling {
         Some(_) => {
             "a pooled head needs an output [batch, sequence, features], or a map [batch, features, height, width]"
@@ -272,7 +350,7 @@ impl Layer<'_> {
         let (read, made) = (self.read, self.made);
         let shape = match form {
             Form::Vector => vec![made, read],
-            Form::Sequence => vec![read, made],
+            Form::Last(_) => vec![read, made],
             Form::Map(axes) => [made, read].into_iter().chain(std::iter::repeat_n(1, axes - 2)).collect(),
         };
         if !TensorType::f32(shape.clone()).fits_a_machine() || read == 0 || made == 0 {
@@ -287,7 +365,7 @@ impl Layer<'_> {
         let value = match form {
             Form::Vector => graph.append("Gemm", &[x, weight, bias], &[("transB", 1.into())], self.result)?,
             Form::Map(_) => graph.append("Conv", &[x, weight, bias], &[], self.result)?,
-            Form::Sequence => {
+            Form::Last(_) => {
                 let product = graph.append("MatMul", &[x, weight], &[], "product")?;
                 graph.append("Add", &[product, bias], &[], self.result)?
             }

@@ -50,14 +50,14 @@ pub(super) fn filled_inputs(base: &Graph, words: &WordEmbeddings) -> Result<Vec<
             }
         };
         match (kind, known.shape.as_slice()) {
-            (Some(InputKind::Mask), _) if name.to_lowercase().contains("padding") => {
+            (Some(InputKind::Mask), _) if InputKind::may_mark_padding(name) => {
                 return refuse(
                     "may hold 1 for padding, and virtual tokens are none; export the model with an `attention_mask`, 1 for \
                      each token",
                 );
             }
             (Some(kind), [_, length]) if is_as_long(length, sequence) => filled.push((*input, Filling::of(kind))),
-            (_, [_]) if name.to_lowercase().contains("length") && !known.dtype.is_float() => {
+            (_, [_]) if InputKind::may_be_lengths(name) && !known.dtype.is_float() => {
                 return refuse("may hold the lengths of rows; export the model with an `attention_mask` in its place");
             }
             _ if has_axis(known, sequence) => {
