@@ -1,11 +1,11 @@
 use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, mat_mul, varied, varied_in};
 use crate::CompilerError;
 use crate::backward::Expansion;
-use crate::graph::{Constant, ElementType, Length, Node, TensorType, ValueId};
+use crate::graph::{Attribute, Constant, ElementType, Length, Node, TensorType, ValueId};
 
 /// `com.microsoft.MatMulNBits`: y = A · Wᵀ + bias, where W `[N, K]` is packed in bytes, 2, 4 or 8 bits a number, with a
-/// scale and a zero point for each block of a row. Where A depends on what is trained, W of 4 bits is unpacked into a
-/// product of matrices: constants, which ONNX Runtime computes once; they take the room of floats.
+/// scale and a zero point for each block of a row. Where A depends on what is trained, W is unpacked into a product of
+/// matrices: constants, which ONNX Runtime computes once; they take the room of floats.
 pub(super) const OPERATOR: Operator = Operator {
     domain: "com.microsoft",
     name: "MatMulNBits",
@@ -19,32 +19,24 @@ pub(super) const OPERATOR: Operator = Operator {
             let values: Vec<u8> = (0..count).map(|at| (at * 89 + 17) as u8).collect();
             SampleInput::Fixed(Constant { dtype: ElementType::U8, shape: shape.to_vec(), bytes: values.into() })
         };
-        let sizes = |inner: i64| {
-            vec![
-                ("N", 3.into()),
-                ("K", inner.into()),
-                ("bits", 4.into()),
-                ("block_size", 16.into()),
-                ("accuracy_level", 1.into()),
-            ]
+        // three rows of two blocks
+        let of = |name: &'static str, shape: &[usize], bits: usize, zeros: Option<usize>| {
+            let in_a_block = 2 * bits;
+            let mut inputs =
+                vec![varied(shape), bytes(&[3, 2, in_a_block], 6 * in_a_block), varied_in(&[3, 2], 0.1, 0.2)];
+            inputs.extend(zeros.map(|in_a_row| bytes(&[3, in_a_row], 3 * in_a_row)));
+            let inner = shape.last().copied().unwrap_or(0) as i64;
+            let attributes = [("N", 3), ("K", inner), ("bits", bits as i64), ("block_size", 16), ("accuracy_level", 1)];
+            Sample::new(name, inputs, attributes.map(|(key, number)| (key, Attribute::Int(number))).to_vec())
         };
-        let zeros = bytes(&[3, 1], 3);
         vec![
-            Sample::new(
-                "four bits",
-                vec![varied(&[2, 32]), bytes(&[3, 2, 8], 48), varied_in(&[3, 2], 0.1, 0.2)],
-                sizes(32),
-            ),
-            Sample::new(
-                "zero points",
-                vec![varied(&[2, 2, 32]), bytes(&[3, 2, 8], 48), varied_in(&[3, 2], 0.1, 0.2), zeros],
-                sizes(32),
-            ),
-            Sample::new(
-                "a part of a block",
-                vec![varied(&[2, 24]), bytes(&[3, 2, 8], 48), varied_in(&[3, 2], 0.1, 0.2)],
-                sizes(24),
-            ),
+            of("four bits", &[2, 32], 4, None),
+            of("zero points", &[2, 2, 32], 4, Some(1)),
+            of("a part of a block", &[2, 24], 4, None),
+            of("two bits", &[2, 32], 2, None),
+            of("two bits with zero points", &[2, 24], 2, Some(1)),
+            of("eight bits", &[2, 32], 8, None),
+            of("eight bits with zero points", &[2, 24], 8, Some(2)),
         ]
     },
 };
@@ -94,16 +86,16 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
 fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let (a, packed, scales) = (node.input(0)?, node.input(1)?, node.input(2)?);
     let packing = Packing::of(&node.node).map_err(|message| node.error(message))?;
-    if node.node.input(4).is_some() || packing.bits != 4 || node.node.int("weight_prepacked").unwrap_or(0) != 0 {
-        return Err(node.no_gradient("its weights are packed otherwise than by 4 bits, block by block"));
+    if node.node.input(4).is_some() || node.node.int("weight_prepacked").unwrap_or(0) != 0 {
+        return Err(node.no_gradient("its weights are not packed row by row and block by block"));
     }
     let (rows, blocks) = (packing.rows, packing.blocks());
-    let floats = unpacked(node, packed, &[rows, blocks, packing.block])?;
+    let floats = unpacked(node, packed, packing.bits, &[rows, blocks, packing.block])?;
     let zeros = match node.node.input(3) {
         None => node.graph.scalar((1 << (packing.bits - 1)) as f32),
         Some(zeros) if node.graph.known_type(zeros)?.dtype == ElementType::U8 => {
             let in_a_row = (blocks * packing.bits).div_ceil(8) * 8 / packing.bits;
-            let all = unpacked(node, zeros, &[rows, in_a_row])?;
+            let all = unpacked(node, zeros, packing.bits, &[rows, in_a_row])?;
             let used = node.graph.slice(all, &[1], &[0], &[blocks], &[1])?;
             node.graph.reshape(used, &[rows, blocks, 1])?
         }
@@ -124,17 +116,22 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     }])
 }
 
-/// Numbers of four bits as floats of a shape; of two in a byte the lower half comes first.
-fn unpacked(node: &mut Expansion<'_>, bytes: ValueId, shape: &[usize]) -> Result<ValueId, CompilerError> {
+/// Numbers of so many bits as floats of a shape; of several in a byte the lowest comes first.
+fn unpacked(node: &mut Expansion<'_>, bytes: ValueId, bits: usize, shape: &[usize]) -> Result<ValueId, CompilerError> {
     let graph = &mut *node.graph;
+    let in_a_byte = 8 / bits;
     let whole = graph.cast(bytes, ElementType::F32)?;
-    let count = shape.iter().product::<usize>() / 2;
-    let whole = graph.reshape(whole, &[count, 1])?;
-    let sixteen = graph.scalar(16.0);
-    let share = graph.divided_by(whole, sixteen)?;
-    let upper = graph.add("Floor", &[share], &[])?;
-    let above = graph.times(upper, sixteen)?;
-    let lower = graph.minus(whole, above)?;
-    let halves = graph.concat(&[lower, upper], 1)?;
-    graph.reshape(halves, shape)
+    let mut rest = graph.reshape(whole, &[shape.iter().product::<usize>() / in_a_byte, 1])?;
+    let mut numbers = Vec::with_capacity(in_a_byte);
+    for _ in 1..in_a_byte {
+        let base = graph.scalar((1 << bits) as f32);
+        let share = graph.divided_by(rest, base)?;
+        let upper = graph.add("Floor", &[share], &[])?;
+        let above = graph.times(upper, base)?;
+        numbers.push(graph.minus(rest, above)?);
+        rest = upper;
+    }
+    numbers.push(rest);
+    let all = graph.concat(&numbers, 1)?;
+    graph.reshape(all, shape)
 }
