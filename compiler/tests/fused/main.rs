@@ -20,7 +20,6 @@ use millstream_compiler::fused::{
 };
 use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::{CompilerError, Model, OperatorCatalog};
-use millstream_schemas::ImageLayout;
 use onnx_file::onnx::tensor_shape_proto::dimension::Value as Length;
 use onnx_file::onnx::{ModelProto, NodeProto, StringStringEntryProto, TensorProto, type_proto};
 use onnx_file::{Value, graph, integers, model, node, rows, weight};

@@ -1,5 +1,6 @@
 //! Members that see their images mirrored: maps are turned back, and images are found in any order of axes and of any element type.
 
+use millstream_schemas::ImageLayout;
 use ort::value::{DynValue, Tensor};
 
 use super::*;

@@ -82,7 +82,7 @@ pub(super) fn metadata(opened: &[Opened], method: &Choice, classes: &[String]) -
     metadata
 }
 
-/// The order of the axes of images as the members' files say it, which their recipes may have stated otherwise than it is seen in the model.
+/// The order of the axes of images as the members' files say it: their recipes may have stated it otherwise than it is seen in the model.
 fn layouts(opened: &[Opened]) -> BTreeMap<String, ImageLayout> {
     let mut found = BTreeMap::new();
     // a file whose words are not read says nothing of it: then the order is seen in the model
