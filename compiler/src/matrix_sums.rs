@@ -5,10 +5,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::CompilerError;
-use crate::graph::{Constant, ElementType, Graph, Length, Node, ValueId};
-
-/// Opsets in which `ReduceSum`, and `ReduceMean`, take their axes as an input.
-const AXES_INPUT_SINCE: [(&str, i64); 2] = [("ReduceSum", 13), ("ReduceMean", 18)];
+use crate::graph::{Constant, ElementType, Graph, Length, Node, ValueId, axes_input_since};
 
 /// The vectors of ones are constants of the graph; sums over more stay.
 const MOST_ONES: usize = 1 << 20;
@@ -36,11 +33,11 @@ struct Sum {
 
 impl Sum {
     fn of(graph: &Graph, node: &Node) -> Option<Self> {
-        let (operator, since) = AXES_INPUT_SINCE.into_iter().find(|(operator, _)| node.is(operator))?;
+        let operator = ["ReduceSum", "ReduceMean"].into_iter().find(|operator| node.is(operator))?;
         let value = node.input(0)?;
         let known = graph.tensor_type(value).filter(|known| known.dtype == ElementType::F32)?;
         let rank = known.shape.len();
-        let axes: Vec<i64> = if graph.opset_of("") >= since {
+        let axes: Vec<i64> = if graph.opset >= axes_input_since(operator) {
             graph.integers_of(node.input(1)?)?.elements.iter().map(Length::as_number).collect::<Option<_>>()?
         } else {
             node.ints("axes")?.to_vec()

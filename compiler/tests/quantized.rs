@@ -38,15 +38,17 @@ enum Form {
     OneNode,
     /// What is read, the matrix and what is made behind `DequantizeLinear`, as `quantize_static` writes it.
     Behind,
-    /// `MatMulNBits`.
+    /// `MatMulNBits` of 4 bits.
     Bits,
+    /// `MatMulNBits` of 8 bits.
+    Bytes,
     /// As `Dynamic`, and the products of queries and keys too: both operands are rounded in the run.
     Pairs,
     /// In floats, but for one layer whose product names no zero point: what that adds up to is taken off behind it.
     NoZero,
 }
 
-const QUANTIZED: [Form; 4] = [Form::Dynamic, Form::OneNode, Form::Behind, Form::Bits];
+const QUANTIZED: [Form; 5] = [Form::Dynamic, Form::OneNode, Form::Behind, Form::Bits, Form::Bytes];
 
 fn numbers(count: usize, seed: usize) -> Vec<f32> {
     (0..count).map(|at| ((at * 7919 + seed * 104_729 + 13) % 2003) as f32 / 1001.0 - 1.0).collect()
@@ -71,11 +73,16 @@ fn rounded(graph: &mut Graph, value: ValueId) -> Result<ValueId, CompilerError> 
     graph.add("DequantizeLinear", &[bytes, scale, zero], &[])
 }
 
-/// The weights of a layer as its file holds them: of `MatMulNBits` two in a byte, by outputs.
+/// The weights of a layer as its file holds them: of `MatMulNBits` by outputs, those of 4 bits two in a byte.
 fn stored(form: Form, name: &str, shape: [usize; 2]) -> Vec<u8> {
     let (own, [inputs, outputs]) = (whole(name, shape), shape);
+    let byte = |value: i8| value.to_le_bytes()[0];
+    if form == Form::Bytes {
+        let places = (0..outputs).flat_map(|output| (0..inputs).map(move |input| input * outputs + output));
+        return places.map(|at| byte(own[at]).wrapping_add(128)).collect();
+    }
     if form != Form::Bits {
-        return own.iter().map(|value| value.to_le_bytes()[0]).collect();
+        return own.into_iter().map(byte).collect();
     }
     let nibble = |output: usize, input: usize| (own[input * outputs + output] + 8).to_le_bytes()[0];
     let pairs = (0..outputs).flat_map(|output| (0..inputs).step_by(2).map(move |input| (output, input)));
@@ -119,14 +126,14 @@ fn product(graph: &mut Graph, form: Form, x: ValueId, name: &str, shape: [usize;
             let product = graph.add("MatMul", &[read, matrix], &[])?;
             rounded(graph, product)
         }
-        Form::Bits => {
+        Form::Bits | Form::Bytes => {
             let [inputs, outputs] = shape;
-            let blocks = inputs / BLOCK;
-            let shape = [outputs, blocks, BLOCK / 2];
-            let packed = integers(graph, &format!("{name}.weight_Q4"), ElementType::U8, &shape, &bytes);
+            let (blocks, bits) = (inputs / BLOCK, if form == Form::Bits { 4 } else { 8 });
+            let shape = [outputs, blocks, BLOCK * bits / 8];
+            let packed = integers(graph, &format!("{name}.weight_Q{bits}"), ElementType::U8, &shape, &bytes);
             let scales = Constant::f32([outputs * blocks], &vec![SCALE; outputs * blocks]);
             let scales = graph.constant(&format!("{name}.weight_scales"), scales);
-            let attributes = [("K", inputs), ("N", outputs), ("bits", 4), ("block_size", BLOCK)];
+            let attributes = [("K", inputs), ("N", outputs), ("bits", bits), ("block_size", BLOCK)];
             let attributes = attributes.map(|(name, value)| (name, Attribute::Int(value as i64)));
             let inputs = [x, packed, scales].map(Some);
             Ok(graph.add_in("com.microsoft", "MatMulNBits", &inputs, &attributes, 1)?[0])
@@ -353,7 +360,7 @@ fn are_those_of_floats(forms: &[Form], choice: &Choice) {
             let length = dot(wanted, wanted).sqrt();
             let difference: Vec<f32> = found.iter().zip(wanted).map(|(a, b)| a - b).collect();
             let off = dot(&difference, &difference).sqrt() / length;
-            let bound = if form == Form::Bits { 1e-4 } else { 0.15 };
+            let bound = if matches!(form, Form::Bits | Form::Bytes) { 1e-4 } else { 0.15 };
             assert!(length > 0.0 && off < bound, "{form:?} {name}: {off}");
         }
     }

@@ -61,7 +61,7 @@ impl ImageInputs {
 }
 
 /// The layout that an encoding states.
-fn layout_in(encoding: &Choice) -> Option<ImageLayout> {
+pub(crate) fn layout_in(encoding: &Choice) -> Option<ImageLayout> {
     encoding.options.get("layout").and_then(|layout| serde_json::from_value(layout.clone()).ok())
 }
 

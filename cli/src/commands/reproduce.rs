@@ -120,7 +120,11 @@ fn describe(report: &ReproductionReport) -> String {
                 tensor.name.clone(),
                 grouped(tensor.numbers),
                 grouped(tensor.differing),
-                tensor.largest.map_or_else(|| "not finite".into(), |largest| format!("{largest:.3e}")),
+                match tensor.largest {
+                    Some(largest) => format!("{largest:.3e}"),
+                    None if tensor.is_text => "texts".into(),
+                    None => "not finite".into(),
+                },
                 tensor.relative.map_or_else(|| "–".into(), |relative| format!("{relative:.3e}")),
             ]);
         }

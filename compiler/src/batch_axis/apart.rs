@@ -7,10 +7,6 @@ use super::through::through;
 use super::{Obstacle, node_label};
 use crate::graph::{Graph, Node, ValueId};
 
-/// Operators that draw: they give something else each time.
-const DRAWING: [&str; 6] =
-    ["Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"];
-
 /// What was found out about the values of a graph.
 #[derive(Debug, Default)]
 pub(crate) struct RowsApart {
@@ -65,7 +61,7 @@ pub(crate) fn rows_apart(graph: &Graph, count: usize) -> RowsApart {
 }
 
 fn made_of(graph: &Graph, node: &Node, rows: &HashMap<ValueId, Rows>, fixed: usize) -> Result<Vec<Rows>, String> {
-    if node.domain.is_empty() && DRAWING.contains(&node.operator.as_str()) {
+    if node.domain.is_empty() && node.draws() {
         return Err("it draws anew each time".into());
     }
     // what the node would have to say for another number of rows does not count: it is bound to this one

@@ -2,6 +2,7 @@
 
 use std::f64::consts::PI;
 
+use super::module_path::without_output;
 use crate::graph::{Constant, ElementType};
 
 /// Last parts of the names of tensors that a module keeps and does not train.
@@ -67,6 +68,7 @@ impl FrozenReason {
 
 /// Whether a name ends like that of a parameter, with or without the path of a module.
 pub(super) fn is_part(name: &str) -> bool {
+    let name = without_output(name);
     PARTS.contains(&name.rsplit(['.', '/']).next().unwrap_or(name))
 }
 

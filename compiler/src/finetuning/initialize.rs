@@ -58,7 +58,7 @@ pub(crate) fn initialize(
         count += 1;
         for weight in layer.weights.iter().filter(|weight| drawn.insert(weight.value)) {
             let node = graph.nodes()[weight.node].clone();
-            let values = match Start::of(&node, weight) {
+            let values = match Start::of(graph, weight) {
                 Start::At(value) => filled(&weight.shape, value),
                 Start::Drawn(fans) => how.initializer.draw(&weight.shape, fans, seed, graph.name(weight.value)),
             };
@@ -95,16 +95,20 @@ enum Start {
 }
 
 impl Start {
-    fn of(node: &Node, weight: &Weight) -> Self {
-        let shape = weight.shape.as_slice();
-        let is_vector = shape.iter().filter(|length| **length > 1).count() <= 1;
+    fn of(graph: &Graph, weight: &Weight) -> Self {
+        let node = &graph.nodes()[weight.node];
+        let is_vector = weight.shape.iter().filter(|length| **length > 1).count() <= 1;
+        // behind a `Transpose` or another view the node reads another form than the one that is stored
+        let numbers = |shape: &[usize]| shape.iter().product::<usize>();
+        let read = node.input(weight.input).and_then(|read| graph.tensor_type(read)?.fixed_shape());
+        let read = read.filter(|read| numbers(read) == numbers(&weight.shape));
+        let shape = read.as_deref().unwrap_or(&weight.shape);
         let (first, last) = (shape.first().copied().unwrap_or(1), shape.last().copied().unwrap_or(1));
         match (node.operator.as_str(), weight.input) {
             ("Conv" | "ConvTranspose", 1) => Self::Drawn(Fans::of_convolution(shape)),
-            // stored `[in, out]`, unless it is read transposed
             ("Gemm", 1) if node.int("transB").unwrap_or(0) != 0 => Self::Drawn(Fans::of_dense(last, first)),
-            ("Gemm" | "MatMul", 1) if node.input(1) == Some(weight.value) => Self::Drawn(Fans::of_dense(first, last)),
-            ("MatMul", 0 | 1) => Self::Drawn(Fans::of_dense(last, first)),
+            ("Gemm" | "MatMul", 1) => Self::Drawn(Fans::of_dense(first, last)),
+            ("MatMul", 0) => Self::Drawn(Fans::of_dense(last, first)),
             ("GRU" | "LSTM" | "RNN", 1 | 2) => Self::Drawn(Fans::of_dense(last, shape.get(1).copied().unwrap_or(1))),
             ("GRU" | "LSTM" | "RNN", _) => Self::At(0.0),
             ("PRelu", _) => Self::At(0.25),
@@ -123,6 +127,7 @@ mod tests {
     use crate::finetuning::{layers, layers_before};
     use crate::graph::ValueId;
     use crate::handmade::{graph, node, read, value, weight, with};
+    use crate::model_file::onnx::NodeProto;
     use crate::operators::OperatorCatalog;
 
     fn holds(graph: &Graph, value: ValueId, number: f32) -> bool {
@@ -228,11 +233,38 @@ mod tests {
         let layers = layers(&graph, &OperatorCatalog::standard());
         let start = |name: &str| {
             let weight = layers.iter().flat_map(|layer| &layer.weights).find(|weight| graph.name(weight.value) == name);
-            let weight = weight.unwrap();
-            Start::of(&graph.nodes()[weight.node], weight)
+            Start::of(&graph, weight.unwrap())
         };
         for (name, inputs, outputs) in [("stem.weight", 3, 6), ("fc.weight", 6, 5), ("head.weight", 5, 2)] {
             assert_eq!(start(name), Start::Drawn(Fans::of_dense(inputs, outputs)), "{name}");
+        }
+    }
+
+    #[test]
+    fn inputs_and_outputs_are_not_swapped_where_a_weight_is_read_through_a_transpose() {
+        let turned = |order: &[i64]| with(node("Transpose", &["w"], &["t"]), "perm", order);
+        let product = |operator: &str, from: &str| node(operator, &["x", from], &["y"]);
+        let by_rows = |from: &str| with(product("Gemm", from), "transB", &[1]);
+        let bent = |shape: &str| node("Reshape", &["w", shape], &["t"]);
+        // nodes, the shape that is stored, and how many numbers go in and come out
+        let rows: [(Vec<NodeProto>, &[usize], (usize, usize)); 8] = [
+            (vec![product("MatMul", "w")], &[3, 5], (3, 5)),
+            (vec![turned(&[1, 0]), product("MatMul", "t")], &[5, 3], (3, 5)),
+            (vec![product("Gemm", "w")], &[3, 5], (3, 5)),
+            (vec![turned(&[1, 0]), product("Gemm", "t")], &[5, 3], (3, 5)),
+            (vec![by_rows("w")], &[5, 3], (3, 5)),
+            (vec![turned(&[1, 0]), by_rows("t")], &[3, 5], (3, 5)),
+            (vec![turned(&[0, 1]), product("MatMul", "t")], &[3, 5], (3, 5)),
+            (vec![bent("rows"), by_rows("t")], &[5, 3, 1, 1], (3, 5)),
+        ];
+        for (nodes, shape, (inputs, outputs)) in rows {
+            let told = format!("{nodes:?}");
+            let weights = vec![weight("w", shape), crate::handmade::whole("rows", &[2], &[5, 3])];
+            let graph = read(graph(nodes, weights, vec![value("x", &[3])], vec![value("y", &[5])]));
+            let layers = layers(&graph, &OperatorCatalog::standard());
+            let weight = layers.iter().flat_map(|layer| &layer.weights).next().unwrap();
+            assert_eq!(weight.shape, shape, "{told}");
+            assert_eq!(Start::of(&graph, weight), Start::Drawn(Fans::of_dense(inputs, outputs)), "{told}");
         }
     }
 }

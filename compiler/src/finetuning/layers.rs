@@ -1,6 +1,7 @@
 use std::collections::{HashMap, HashSet};
 
-use super::module_path;
+use super::added_vectors::added_vectors;
+use super::module_path::{self, may_be_of_one_module};
 use super::parameters::{Parameters, Weight};
 use crate::graph::{Graph, Node, ValueId};
 use crate::operators::OperatorCatalog;
@@ -36,23 +37,43 @@ impl Layer {
 }
 
 /// The layers of a graph by the rows of a catalog, from the input to the output.
+///
+/// What is added to a product alone is of the product's layer, whatever the two are called, unless the paths of their modules differ. Else
+/// nodes are of one layer where what they read has the name of one.
 pub fn layers(graph: &Graph, catalog: &OperatorCatalog) -> Vec<Layer> {
     let mut layers: Vec<Layer> = Vec::new();
     let (mut taken, mut numbers) = (HashSet::new(), HashMap::new());
     let mut parameters = Parameters::new(graph, catalog);
-    for (index, node) in graph.nodes().iter().enumerate() {
-        let found = parameters.of(index);
-        let matrices = found.iter().position(|weight| !module_path::is_generated(graph.name(weight.value)));
-        let Some(first) = found.get(matrices.unwrap_or(0)) else { continue };
-        let name = layer_name(node, graph.name(first.value));
-        match layers.iter_mut().rev().take(4).find(|layer| layer.name == name) {
-            Some(layer) => layer.weights.extend(found),
+    let read: Vec<Vec<Weight>> = (0..graph.nodes().len()).map(|at| parameters.of(at)).collect();
+    let called = |weight: &Weight| graph.name(weight.value);
+    let mut products = added_vectors(graph, &read);
+    products.retain(|sum, product| may_be_of_one_module(called(&read[*product][0]), called(&read[*sum][0])));
+    let sums: HashMap<usize, usize> = products.iter().map(|(sum, product)| (*product, *sum)).collect();
+    // of products that vectors are added to
+    let mut places: HashMap<usize, usize> = HashMap::new();
+    for (at, node) in graph.nodes().iter().enumerate().filter(|(at, _)| !read[*at].is_empty()) {
+        let found = read[at].clone();
+        if let Some(place) = products.get(&at).and_then(|product| places.get(product)) {
+            layers[*place].weights.extend(found);
+            continue;
+        }
+        let added = sums.get(&at).map(|sum| called(&read[*sum][0]));
+        let name = layer_name(graph, node, &found, added);
+        let near = layers.len().saturating_sub(4);
+        let known = layers[near..].iter().rposition(|layer| layer.name == name).map(|place| near + place);
+        let place = match known {
+            Some(place) => {
+                layers[place].weights.extend(found);
+                place
+            }
             None => {
                 let name = unique(&mut taken, &mut numbers, name);
                 let operator = node.operator.clone();
                 layers.push(Layer { name, operator, weights: found, learning_rate_multiplier: 1.0, beside: None });
+                layers.len() - 1
             }
-        }
+        };
+        places.insert(at, place);
     }
     layers
 }
@@ -74,15 +95,26 @@ pub(super) fn weights_of(layers: &[Layer]) -> HashSet<ValueId> {
     layers.iter().flat_map(|layer| &layer.weights).map(|weight| weight.value).collect()
 }
 
-/// The module's path as the weight's name has it, or else as its node has it; or else the weight's name.
-fn layer_name(node: &Node, weight: &str) -> String {
-    if let Some(path) = module_path::of_weight(weight) {
+/// What the layer of a node is called: the path of its module as the names of its weights have it, or else as the node has it; or else the
+/// name of a weight. `added`: what is added to the node's product.
+fn layer_name(graph: &Graph, node: &Node, weights: &[Weight], added: Option<&str>) -> String {
+    let names: Vec<&str> = weights.iter().map(|weight| graph.name(weight.value)).collect();
+    let own = names.iter().find(|name| !module_path::is_generated(name)).or(names.first()).copied().unwrap_or_default();
+    let paths = || names.iter().copied().chain(added).filter_map(module_path::of_weight);
+    if let Some(path) = module_path::of_weight(own) {
+        // an operation that is not known stays in the name of a variable that TensorFlow reads by it
+        let is_outer = |outer: &&str| path.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
+        return paths().find(is_outer).unwrap_or(path).to_owned();
+    }
+    if module_path::is_generated(own)
+        && let Some(path) = added.and_then(module_path::of_weight)
+    {
         return path.to_owned();
     }
-    let has_no_path = module_path::is_generated(weight) || module_path::may_be_result(weight);
+    let has_no_path = module_path::is_generated(own) || module_path::may_be_result(own);
     let path = if has_no_path { module_path::of_node(node) } else { None };
-    let named = || Some(node.name.as_str()).filter(|name| module_path::is_generated(weight) && !name.is_empty());
-    path.or_else(|| named().map(str::to_owned)).unwrap_or_else(|| weight.to_owned())
+    let named = || Some(node.name.as_str()).filter(|name| module_path::is_generated(own) && !name.is_empty());
+    path.or_else(|| named().map(str::to_owned)).unwrap_or_else(|| module_path::label(own).to_owned())
 }
 
 /// The name, or with a number behind it where another layer has it. `numbers`: of each name the last that was given.

@@ -1,5 +1,6 @@
 //! What is trained: the layers of a model, its head, and the selection of both.
 
+mod added_vectors;
 mod applied;
 pub mod attention;
 pub(crate) mod batch_statistics;

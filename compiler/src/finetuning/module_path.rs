@@ -11,21 +11,31 @@ const PARTS: [&str; 9] = ["weight", "bias", "kernel", "gamma", "beta", "scale", 
 /// What TensorFlow calls the tensor of a variable, behind the operation that reads it.
 const READ_VARIABLE: &str = "/ReadVariableOp";
 
-/// Operations in whose names TensorFlow puts the variables of a layer.
-const OPERATIONS: [&str; 12] = [
+/// Operations in whose names TensorFlow puts the variables of a layer; further ones of a kind have a number behind them.
+const OPERATIONS: [&str; 19] = [
     "Add",
     "BiasAdd",
+    "Cast",
     "Conv1D",
     "Conv2D",
+    "Einsum",
+    "ExpandDims",
     "FusedBatchNormV3",
     "MatMul",
     "Mul",
+    "Reshape",
+    "Squeeze",
     "Tensordot",
     "add",
     "batchnorm",
+    "convolution",
     "depthwise",
+    "einsum",
     "mul",
 ];
+
+/// Nodes that ONNX Runtime's builder of language models names a layer's parameters after: `q_proj.MatMul.weight`, `q_proj.Add.bias`.
+const NODES: [&str; 3] = ["Add", "Gemm", "MatMul"];
 
 /// The path of the module that a node was exported from, with dots: from what torch.export notes beside it, or from its name
 /// as TorchScript makes it, `/encoder/layer.0/query/MatMul`.
@@ -50,17 +60,65 @@ pub(crate) fn of_node(node: &Node) -> Option<String> {
 
 /// The path of the module that a weight belongs to, where its name says so: `layer3.0.conv1` of `layer3.0.conv1.weight`.
 ///
-/// TensorFlow's `model/dense/MatMul/ReadVariableOp:0` is of `model/dense`.
+/// TensorFlow's `model/dense/MatMul/ReadVariableOp:0` is of `model/dense`, Keras's `dense/kernel:0` of `dense`, and PaddlePaddle's
+/// `linear_0.w_0` of `linear_0`.
 pub(crate) fn of_weight(name: &str) -> Option<&str> {
     if let Some(at) = name.rfind(READ_VARIABLE) {
-        let mut path = &name[..at];
-        while let Some((outer, _)) = path.rsplit_once('/').filter(|(_, last)| OPERATIONS.contains(last)) {
-            path = outer;
-        }
-        return (!path.is_empty()).then_some(path);
+        return Some(without_operations(&name[..at])).filter(|path| !path.is_empty());
     }
-    let (path, part) = name.rsplit_once(['.', '/'])?;
-    (PARTS.contains(&part) && !path.is_empty()).then_some(path)
+    let (path, part) = without_output(name).rsplit_once(['.', '/'])?;
+    let path = match path.rsplit_once('.') {
+        Some((outer, last)) if NODES.contains(&last) => outer,
+        _ => path,
+    };
+    ((PARTS.contains(&part) || is_numbered_part(part)) && !path.is_empty()).then_some(path)
+}
+
+/// What a layer is called after a weight whose name has no path of a module: without the number that TensorFlow puts behind a tensor, and
+/// without the operations that have made this one of a variable.
+pub(crate) fn label(name: &str) -> &str {
+    let bare = without_output(name);
+    if bare.len() < name.len() { without_operations(bare) } else { name }
+}
+
+/// Whether two constants may be parameters of one module, a matrix and what is added behind its product. Names that others than PyTorch
+/// give need not tell; a path that PyTorch's have is the module's.
+pub(crate) fn may_be_of_one_module(first: &str, second: &str) -> bool {
+    let is_of_source = |name: &str| name.contains('.') && !name.contains('/') && !is_generated(name);
+    !(is_of_source(first) && is_of_source(second)) || of_weight(first) == of_weight(second)
+}
+
+/// `model/dense` of `model/dense/MatMul`.
+fn without_operations(mut path: &str) -> &str {
+    let is_operation = |last: &str| match last.rsplit_once('_') {
+        Some((operation, number)) if is_number(number) => OPERATIONS.contains(&operation),
+        _ => OPERATIONS.contains(&last),
+    };
+    while let Some((outer, _)) = path.rsplit_once('/').filter(|(_, last)| is_operation(last)) {
+        path = outer;
+    }
+    path
+}
+
+/// A name without what TensorFlow puts behind it: which of the results of an operation it is, `:0`.
+pub(super) fn without_output(name: &str) -> &str {
+    match name.rsplit_once(':') {
+        Some((operation, number)) if is_number(number) && !operation.ends_with(':') => operation,
+        _ => name,
+    }
+}
+
+/// Whether PaddlePaddle calls a parameter of a module so: `w_0`, `b_0`, or `w_0_deepcopy_5` of a module that was copied.
+fn is_numbered_part(part: &str) -> bool {
+    let own = match part.split_once("_deepcopy_") {
+        Some((own, number)) if is_number(number) => own,
+        _ => part,
+    };
+    own.strip_prefix("w_").or_else(|| own.strip_prefix("b_")).is_some_and(is_number)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// What `torch.export` calls the first result of each of these operators; that of a second one has a number.
@@ -127,11 +185,11 @@ pub(crate) fn may_be_result(name: &str) -> bool {
     RESULTS.contains(&name)
 }
 
-/// Whether an exporter made up a name: `onnx::MatMul_758`, `val_12`, `/head/Constant_output_0`, `squeeze`.
+/// Whether an exporter made up a name: `onnx::MatMul_758`, `val_12`, `/head/Constant_output_0`, `squeeze`, Paddle2ONNX's `p2o.Constant.3`.
 pub(crate) fn is_generated(name: &str) -> bool {
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number(name)
         || name.starts_with('/')
+        || name.starts_with("p2o.")
         || name.contains("::")
         || OPERATORS.contains(&name)
         || of_weight(name).is_none() && name.rsplit_once('_').is_some_and(|(_, tail)| is_number(tail))
@@ -153,7 +211,7 @@ fn quoted(list: &str) -> Vec<String> {
 /// A path without the number of a further call: TorchScript names the second one of `query` `query_1`.
 pub(crate) fn without_call(path: &str) -> &str {
     match path.rsplit_once('_') {
-        Some((module, number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => module,
+        Some((module, number)) if is_number(number) => module,
         _ => path,
     }
 }
@@ -196,6 +254,17 @@ mod tests {
             ("model/dense/BiasAdd/ReadVariableOp:0", Some("model/dense")),
             ("model/norm/batchnorm/mul/ReadVariableOp:0", Some("model/norm")),
             ("model/bn/ReadVariableOp_1:0", Some("model/bn")),
+            ("functional_1/dense_1/Cast/ReadVariableOp:0", Some("functional_1/dense_1")),
+            ("functional_1/bn_1/Cast_2/ReadVariableOp:0", Some("functional_1/bn_1")),
+            ("functional_1/conv2d_1/convolution/ReadVariableOp:0", Some("functional_1/conv2d_1")),
+            ("functional_1/conv2d_1/Squeeze/ReadVariableOp:0", Some("functional_1/conv2d_1")),
+            ("model/query/einsum/Einsum/ReadVariableOp:0", Some("model/query")),
+            ("dense_1/kernel:0", Some("dense_1")),
+            ("linear_0.w_0", Some("linear_0")),
+            ("conv2d_0.b_0_deepcopy_12", Some("conv2d_0")),
+            ("model.layers.0.attn.q_proj.MatMul.weight", Some("model.layers.0.attn.q_proj")),
+            ("model.layers.0.attn.q_proj.Add.bias", Some("model.layers.0.attn.q_proj")),
+            ("linear_0.tmp_0", None),
             ("head", None),
         ] {
             assert_eq!(of_weight(name), path, "{name}");
@@ -209,8 +278,42 @@ mod tests {
             ("blocks.0.attn.qkv.weight", false),
             ("cls_token", false),
             ("block_2/kernel", false),
+            ("linear_0.w_0", false),
+            ("conv2d_0.b_0", false),
+            ("vision_transformer_0.w_0", false),
+            ("conv2d_0.w_0_deepcopy_0", false),
+            ("p2o.Constant.3", true),
+            ("relu_35.tmp_0", true),
         ] {
             assert_eq!(is_generated(name), generated, "{name}");
+        }
+        for (name, wanted) in [
+            ("conv1d_1/convolution/ExpandDims_1:0", "conv1d_1"),
+            ("conv1d_1/convolution/ExpandDims_1", "conv1d_1/convolution/ExpandDims_1"),
+            ("dense_1/table:0", "dense_1/table"),
+            ("onnx::5", "onnx::5"),
+            ("fc_W", "fc_W"),
+        ] {
+            assert_eq!(label(name), wanted, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_paths_of_modules_tell_that_two_parameters_are_of_two() {
+        for (first, second, wanted) in [
+            ("fc.weight", "fc.bias", true),
+            ("fc.weight", "gate.bias", false),
+            ("fc.weight", "blocks.0.shift", false),
+            ("fc.weight", "onnx::Add_5", true),
+            ("onnx::MatMul_5", "fc.bias", true),
+            ("attn.in_proj_weight", "attn.in_proj_bias", true),
+            ("fc_W", "fc_B", true),
+            ("w", "b.last", true),
+            ("model/dense/foo/ReadVariableOp:0", "model/dense/BiasAdd/ReadVariableOp:0", true),
+            ("linear_0.w_0", "linear_0.b_0", true),
+            ("q_proj.MatMul.weight", "q_proj.Add.bias", true),
+        ] {
+            assert_eq!(may_be_of_one_module(first, second), wanted, "{first}, {second}");
         }
     }
 }

@@ -32,8 +32,8 @@ const SETTINGS: [(&str, &[usize]); 28] = [
     ("MatMulIntegerToFloat", &[0, 1, 2, 3, 4, 5]),
     ("MatMulBnb4", &[1, 2]),
     ("MatMulNBits", &[1, 2, 3]),
-    ("Max", &[0, 1]),
-    ("Min", &[0, 1]),
+    ("Max", &[0, 1, 2, 3, 4, 5, 6, 7]),
+    ("Min", &[0, 1, 2, 3, 4, 5, 6, 7]),
     ("NegativeLogLikelihoodLoss", &[2]),
     ("OneHot", &[0, 1, 2]),
     ("Pad", &[2]),
@@ -324,6 +324,10 @@ mod tests {
             ("Div", weight("deviation", &[4]), false),
             ("Pow", weight("two.weight", &[1]), false),
             ("Concat", weight("cls_token", &[1, 4, 4]), true),
+            // PaddlePaddle's
+            ("Concat", weight("vision_transformer_0.w_0", &[1, 4, 4]), true),
+            ("Add", weight("linear_0.b_0", &[1]), true),
+            ("Mul", weight("p2o.Constant.3", &[4, 4]), false),
             ("MatMul", weight("val_5", &[4, 4]), true),
         ];
         for (operator, constant, is_trained) in rows {

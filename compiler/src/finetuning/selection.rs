@@ -360,6 +360,39 @@ mod tests {
     }
 
     #[test]
+    fn a_layer_that_keras_has_named_is_trained_with_its_matrix_and_its_bias_and_counts_once() {
+        use crate::finetuning::{Method, methods};
+        let [w, b] = ["Cast", "BiasAdd"].map(|part| format!("functional_1/dense_1/{part}/ReadVariableOp:0"));
+        let nodes = vec![
+            node("MatMul", &["x", &w], &["product"]),
+            node("Add", &["product", &b], &["sum"]),
+            node("Relu", &["sum"], &["hidden"]),
+            node("Gemm", &["hidden", "head.weight"], &["scores"]),
+        ];
+        let weights = vec![weight(&w, &[3, 4]), weight(&b, &[4]), weight("head.weight", &[4, 5])];
+        let model = model(graph(nodes, weights, vec![value("x", &[3])], vec![value("scores", &[5])]));
+        let compiled = |train: TrainSelection, methods: Vec<Method>| {
+            let head = crate::HeadChoice::keep();
+            let fine_tuning = FineTuning { train, methods, head, layer_decay: 0.5, ..FineTuning::head(2, 5) };
+            let program = compile(&model, &fine_tuning, &OperatorCatalog::standard()).unwrap();
+            let entries = program.manifest.parameters.into_iter();
+            entries.map(|own| (own.layer, own.shape.len(), own.learning_rate_multiplier)).collect::<Vec<_>>()
+        };
+        let dense = || "functional_1/dense_1".to_owned();
+        let wanted = [(dense(), 2, 0.5), (dense(), 1, 0.5), ("head".to_owned(), 2, 1.0)];
+        for train in [TrainSelection::Match(vec!["*dense_1".into()]), TrainSelection::Last(2), TrainSelection::All] {
+            assert_eq!(compiled(train.clone(), Vec::new()), wanted, "{train:?}");
+        }
+        let options =
+            serde_json::json!({"rank": 1, "alpha": 1, "bias": "lora_only", "layers": {"match": ["*dense_1"]}});
+        let lora = millstream_schemas::Choice::new("lora", options);
+        let lora = Method::choose(methods::standard(), &lora, "model.methods[0]").unwrap();
+        let found = compiled(TrainSelection::Nothing, vec![lora]);
+        assert_eq!(found.len(), 3, "A, B and the bias: {found:?}");
+        assert!(found.iter().any(|(layer, ..)| *layer == format!("{}.bias", dense())), "{found:?}");
+    }
+
+    #[test]
     fn an_auxiliary_head_is_not_trained_and_does_not_stop_training() {
         let nodes = vec![
             node("Gemm", &["x", "body.weight"], &["hidden"]),

@@ -3,11 +3,8 @@
 use super::combination::{Combination, LEAST_SHARE, LinearFeatures};
 use super::ranks::RankTable;
 use crate::CompilerError;
-use crate::graph::{Attribute, Constant, ElementType, Graph, ValueId};
+use crate::graph::{Attribute, Constant, ElementType, Graph, ValueId, axes_input_since};
 use crate::losses::PredictionKind;
-
-/// From this opset on reductions take their axes as an input.
-const AXES_INPUT_SINCE: i64 = 18;
 
 type Emitted = Result<ValueId, CompilerError>;
 
@@ -119,8 +116,7 @@ impl Combining<'_> {
     /// A reduction over one axis, which goes.
     fn reduce(&mut self, operator: &str, value: ValueId, axis: i64, name: &str) -> Emitted {
         let keep = ("keepdims", Attribute::Int(0));
-        // a sum has taken its axes as an input for longer
-        if self.graph.opset < AXES_INPUT_SINCE && operator != "ReduceSum" {
+        if self.graph.opset < axes_input_since(operator) {
             return self.graph.append(operator, &[value], &[("axes", vec![axis].into()), keep], name);
         }
         let axes = self.graph.named_constant("ensemble.axes", Constant::i64([1], &[axis]));

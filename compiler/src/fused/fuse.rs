@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use millstream_schemas::{count, shown};
+use millstream_schemas::{ImageLayout, count, shown};
 
 use super::combination::Combination;
 use super::combining::combine;
 use super::joined::{Joined, MOST_PARTS, Part};
+use super::mirrored::{MirroredImages, Reader};
 use super::shared_inputs::share;
 use crate::CompilerError;
 use crate::finetuning::{ScoreLayout, chosen_output, ending, find_scores, named, normalize, rows_are_second};
-use crate::graph::{Constant, ElementType, Graph, Length, TensorType, ValueId};
+use crate::graph::{ElementType, Graph, Length, ValueId};
 use crate::losses::PredictionKind;
 use crate::model_file::{Header, Model, OnnxFile};
 use crate::operators::OperatorCatalog;
@@ -46,8 +47,10 @@ pub struct FuseOptions {
     /// How they are combined.
     pub combination: Combination,
     /// Whether each member also sees its images mirrored, and gives the mean of both: of the probabilities of classes or labels, or of
-    /// numbers.
+    /// numbers. Maps of mirrored images are mirrored back before.
     pub flips: bool,
+    /// The order of the axes of images, by the names of inputs, where it is known; of others it is seen in the members' files.
+    pub layouts: BTreeMap<String, ImageLayout>,
     /// Keys and values for the metadata of the file, beside those that all members have.
     pub metadata: Vec<(String, String)>,
 }
@@ -106,7 +109,7 @@ pub fn fuse(
     }
     let header =
         Header::of_several(&first.model.proto, &others.iter().map(|other| &other.model.proto).collect::<Vec<_>>());
-    let mut graph = joined(&opened, options, columns, catalog, &mut notes)?;
+    let mut graph = joined((members, &opened), options, columns, catalog, &mut notes)?;
     let made = graph.outputs()[0];
     claim(&mut graph, made, &opened[0].output)?;
     let nodes = graph.needed_nodes().len();
@@ -214,7 +217,7 @@ fn same_columns(opened: &[Opened], options: &FuseOptions) -> Result<usize, Compi
 }
 
 fn joined(
-    opened: &[Opened],
+    (members, opened): (&[Member<'_>], &[Opened]),
     options: &FuseOptions,
     columns: usize,
     catalog: &OperatorCatalog,
@@ -227,9 +230,17 @@ fn joined(
     let shared = share(&graphs, &called, &mut graph)?;
     notes.extend(shared.notes);
     let has_weight = |at: usize| options.combination.weights().is_none_or(|weights| weights[at] > 0.0);
+    let reader = |at: usize| Reader {
+        called: called[at],
+        model: members[at].model,
+        graph: &graphs[at],
+        inputs: &shared.inputs[at],
+        scores: opened[at].scores,
+    };
+    let readers: Vec<Reader<'_>> = (0..opened.len()).map(reader).collect();
     let mirrored = match options.flips {
-        true => mirrored_images(&mut graph, &opened[0].output)?,
-        false => HashMap::new(),
+        true => MirroredImages::add(&mut graph, &readers, &options.layouts)?,
+        false => MirroredImages::default(),
     };
     let mut joined = Joined::new(graph, catalog);
     let (mut views, mut labels): (Vec<Vec<ValueId>>, Vec<String>) = (Vec::new(), Vec::new());
@@ -241,8 +252,7 @@ fn joined(
             if !has_weight(at) || is_mirrored && !options.flips {
                 continue;
             }
-            let seen =
-                |value: &ValueId| if is_mirrored { mirrored.get(value).copied().unwrap_or(*value) } else { *value };
+            let seen = |value: &ValueId| if is_mirrored { mirrored.seen(*value) } else { *value };
             let inputs: HashMap<ValueId, ValueId> =
                 shared.inputs[at].iter().map(|(own, there)| (*own, seen(there))).collect();
             let part = Part {
@@ -259,9 +269,15 @@ fn joined(
     joined.name(&labels);
     let mut graph = joined.graph;
     let mut scores = Vec::with_capacity(views.len());
-    for views in views {
-        let floats =
-            views.into_iter().map(|value| as_floats(&mut graph, value)).collect::<Result<Vec<ValueId>, _>>()?;
+    for (reader, views) in readers.iter().zip(views) {
+        let mut floats = Vec::with_capacity(views.len());
+        for value in &views {
+            let own = as_floats(&mut graph, *value)?;
+            // what does not depend on an image is the same in both views
+            let is_of_mirrored = !floats.is_empty() && *value != views[0];
+            let reads = options.reads;
+            floats.push(if is_of_mirrored { mirrored.turned_back(&mut graph, reader, reads, own)? } else { own });
+        }
         scores.push(match floats[..] {
             [] => None,
             [only] => Some(only),
@@ -311,34 +327,6 @@ fn other_opsets(graphs: &[Graph], catalog: &OperatorCatalog) -> Result<BTreeMap<
                 });
             }
         }
-    }
-    Ok(found)
-}
-
-/// The inputs that hold images, `[batch, channels, height, width]`, mirrored about the vertical axis.
-fn mirrored_images(graph: &mut Graph, output: &str) -> Result<HashMap<ValueId, ValueId>, CompilerError> {
-    let mut found = HashMap::new();
-    for input in graph.inputs().to_vec() {
-        let is_image =
-            |shape: &[Length]| shape.len() == 4 && shape[1].fixed().is_some_and(|channels| (1..=4).contains(&channels));
-        let are_pixels = |known: &TensorType| known.dtype.in_batches(Some(known.shape.len())) != ElementType::I64;
-        if !graph.tensor_type(input).is_some_and(|known| are_pixels(known) && is_image(&known.shape)) {
-            continue;
-        }
-        let constant = |graph: &mut Graph, part: &str, value: i64| {
-            graph.named_constant(&format!("ensemble.flip.{part}"), Constant::i64([1], &[value]))
-        };
-        let [start, end, axis, step] = [("start", -1), ("end", i64::MIN), ("axis", 3), ("step", -1)]
-            .map(|(part, value)| constant(graph, part, value));
-        let name = format!("{}.flipped", graph.name(input));
-        let mirrored = graph.append("Slice", &[input, start, end, axis, step], &[], &name)?;
-        found.insert(input, mirrored);
-    }
-    if found.is_empty() {
-        return Err(CompilerError::Selection(format!(
-            "there is nothing to flip: no input on the way to `{}` is of images [batch, channels, height, width]",
-            shown(output)
-        )));
     }
     Ok(found)
 }

@@ -6,10 +6,6 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use crate::graph::{Attribute, Constant, Graph, Length, Node, ValueId};
 use crate::operators::OperatorCatalog;
 
-/// Operators that give something else each time.
-const RANDOM: [&str; 6] =
-    ["Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"];
-
 /// Which parts read a value: a bit for each.
 type Readers = u128;
 
@@ -155,7 +151,7 @@ impl<'a> Joined<'a> {
                 self.graph.constant_of(mode).and_then(Constant::to_i64).is_none_or(|mode| mode != [0])
             })
         };
-        !(RANDOM.contains(&node.operator.as_str()) || node.operator == "Dropout" && drops())
+        !(node.draws() || node.operator == "Dropout" && drops())
     }
 
     fn key(&self, node: &Node, inputs: &[Option<ValueId>]) -> u64 {

@@ -9,6 +9,7 @@ mod combining;
 mod fuse;
 mod joined;
 mod log_space;
+mod mirrored;
 mod ranks;
 mod shared_inputs;
 mod soup;

@@ -5,6 +5,14 @@ use crate::CompilerError;
 
 type Emitted = Result<ValueId, CompilerError>;
 
+/// From this version of the standard operators on reductions take their axes as an input, and `ReduceSum` for longer.
+pub(crate) const AXES_INPUT_SINCE: i64 = 18;
+
+/// The version from which on a reduction takes its axes as an input.
+pub(crate) fn axes_input_since(operator: &str) -> i64 {
+    if operator == "ReduceSum" { 13 } else { AXES_INPUT_SINCE }
+}
+
 impl Graph {
     /// a + b, broadcast.
     pub fn plus(&mut self, a: ValueId, b: ValueId) -> Emitted {
@@ -44,7 +52,7 @@ impl Graph {
 
     /// The mean over `axes`, which stay with length one.
     pub fn reduce_mean(&mut self, value: ValueId, axes: &[i64]) -> Emitted {
-        if self.opset < 18 {
+        if self.opset < AXES_INPUT_SINCE {
             return self.add("ReduceMean", &[value], &[("axes", Attribute::Ints(axes.to_vec()))]);
         }
         let axes = self.integers(axes);
@@ -54,7 +62,7 @@ impl Graph {
     /// The largest over `axes`. `keep`: the axes stay, with length one.
     pub fn reduce_max(&mut self, value: ValueId, axes: &[i64], keep: bool) -> Emitted {
         let keep = ("keepdims", i64::from(keep).into());
-        if self.opset < 18 {
+        if self.opset < AXES_INPUT_SINCE {
             return self.add("ReduceMax", &[value], &[keep, ("axes", Attribute::Ints(axes.to_vec()))]);
         }
         let axes = self.integers(axes);

@@ -32,6 +32,7 @@ pub use attributes::Attribute;
 pub use body::Body;
 pub use constant::Constant;
 pub use element_type::ElementType;
+pub(crate) use emitters::{AXES_INPUT_SINCE, axes_input_since};
 pub(crate) use half_precision::{bf16_to_f32, f16_to_f32};
 pub use integers::{Integers, Known};
 pub use length::{Length, fixed_lengths};
@@ -477,6 +478,12 @@ impl Graph {
     pub(crate) fn maker(&self, value: ValueId) -> Option<usize> {
         let at = self.values.get(value.0 as usize)?.maker;
         self.nodes.get(at).filter(|node| node.outputs.contains(&Some(value))).map(|_| at)
+    }
+
+    /// Where the first node stands that reads a value, and at which of its inputs.
+    pub(crate) fn first_reader(&self, value: ValueId) -> Option<(usize, usize)> {
+        let input = |node: &Node| node.inputs.iter().position(|input| *input == Some(value));
+        self.nodes.iter().enumerate().find_map(|(at, node)| Some((at, input(node)?)))
     }
 
     fn value(&mut self, wanted: &str, tensor_type: Option<TensorType>) -> ValueId {

@@ -10,6 +10,10 @@ pub struct ValueId(pub(crate) u32);
 /// Key of a node's metadata: see [`Node::of_all_turns`].
 const TURNS: &str = "millstream.turns_of";
 
+/// Operators that draw: they give something else each time.
+const DRAWING: [&str; 6] =
+    ["Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"];
+
 /// The domain of what ONNX Runtime's optimizer lays out in blocks of channels, as long as the processor's registers.
 pub(crate) const ONE_PROCESSOR: &str = "com.microsoft.nchwc";
 /// What that means for a file.
@@ -73,6 +77,11 @@ impl Node {
     /// Whether it is this operator of the standard domain.
     pub fn is(&self, operator: &str) -> bool {
         self.domain.is_empty() && self.operator == operator
+    }
+
+    /// Whether it draws: it gives something else each time. A `Dropout` does so only where it is told to, and is not meant.
+    pub(crate) fn draws(&self) -> bool {
+        DRAWING.contains(&self.operator.as_str())
     }
 
     /// Whether a `BatchNormalization` takes the statistics of its batch; up to opset 13 further outputs say so.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
 use super::loss_kind::{Build, LossKind};
 use super::row_mean::mean_by_weight;
-use crate::graph::{Attribute, Constant, ElementType, Graph, Length, Node, TensorType, ValueId};
+use crate::graph::{AXES_INPUT_SINCE, Attribute, Constant, ElementType, Graph, Length, Node, TensorType, ValueId};
 use crate::operators::OperatorCatalog;
 use crate::{CompilerError, Model, simplify};
 
@@ -215,7 +215,6 @@ impl OnnxLoss {
 
 /// Writes a node of an older opset as newer ones do.
 fn raised(graph: &mut Graph, node: &mut Node, from: i64) {
-    const AXES_INPUT_SINCE: i64 = 18;
     let crosses = from < AXES_INPUT_SINCE && graph.opset >= AXES_INPUT_SINCE && node.domain.is_empty();
     if !crosses {
         return;

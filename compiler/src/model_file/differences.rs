@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde::Serialize;
 
 use super::Model;
+use super::aside::is_text;
 use super::onnx::TensorProto;
 use super::tensor::constant_of;
 use crate::graph::{Constant, ElementType, bf16_to_f32, f16_to_f32};
@@ -14,7 +15,7 @@ use crate::graph::{Constant, ElementType, bf16_to_f32, f16_to_f32};
 pub struct ModelDifferences {
     /// Keys of the metadata with both values; none where a file does not have the key.
     pub metadata: Vec<(String, Option<String>, Option<String>)>,
-    /// Tensors of one name, type and shape whose numbers differ, in the order of the first file.
+    /// Tensors of one name, type and shape whose numbers or texts differ, in the order of the first file.
     pub tensors: Vec<TensorDifference>,
     /// Names of tensors that one file alone has, or that are of another type or shape there.
     pub others: Vec<String>,
@@ -31,10 +32,13 @@ pub struct TensorDifference {
     pub name: String,
     /// Length of each axis.
     pub shape: Vec<usize>,
-    /// Its numbers.
+    /// Its numbers, or texts.
     pub numbers: u64,
     /// Those that differ, in any bit.
     pub differing: u64,
+    /// Whether it holds texts, which have no distance.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_text: bool,
     /// The largest distance; none where numbers differ that are not finite.
     pub largest: Option<f64>,
     /// That, divided by the largest number of the first tensor, where that is not 0.
@@ -60,8 +64,14 @@ impl Model {
         let theirs: HashMap<&str, &TensorProto> =
             others.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
         for tensor in &graph.initializer {
-            let both =
-                theirs.get(tensor.name()).and_then(|other| constant_of(tensor).ok().zip(constant_of(other).ok()));
+            let other = theirs.get(tensor.name()).copied();
+            let is_alike = |other: &&TensorProto| is_text(tensor) && is_text(other) && tensor.dims == other.dims;
+            if let Some(other) = other.filter(is_alike) {
+                found.compared += 1;
+                found.tensors.extend(text_difference(tensor, other));
+                continue;
+            }
+            let both = other.and_then(|other| constant_of(tensor).ok().zip(constant_of(other).ok()));
             match both.filter(|(one, other)| (one.dtype, &one.shape) == (other.dtype, &other.shape)) {
                 None => found.others.push(tensor.name().to_owned()),
                 Some((one, other)) => {
@@ -91,6 +101,22 @@ impl Model {
     }
 }
 
+/// What two tensors of texts, as many in each, do not have in common; nothing where they are the same.
+fn text_difference(one: &TensorProto, other: &TensorProto) -> Option<TensorDifference> {
+    let pairs = one.string_data.iter().zip(&other.string_data);
+    let differing = pairs.filter(|(one, other)| one != other).count();
+    let left = one.string_data.len().abs_diff(other.string_data.len());
+    (differing + left > 0).then(|| TensorDifference {
+        name: one.name().to_owned(),
+        shape: one.dims.iter().map(|length| usize::try_from(*length).unwrap_or(0)).collect(),
+        numbers: one.string_data.len() as u64,
+        differing: (differing + left) as u64,
+        is_text: true,
+        largest: None,
+        relative: None,
+    })
+}
+
 fn difference(name: &str, one: &Constant, other: &Constant) -> TensorDifference {
     let width = one.dtype.bytes().max(1);
     let pairs = one.bytes.chunks_exact(width).zip(other.bytes.chunks_exact(width));
@@ -111,6 +137,7 @@ fn difference(name: &str, one: &Constant, other: &Constant) -> TensorDifference 
         shape: one.shape.clone(),
         numbers: (one.bytes.len() / width) as u64,
         differing,
+        is_text: false,
         largest,
         relative: largest.filter(|_| scale > 0.0).map(|largest| largest / scale),
     }
@@ -137,6 +164,32 @@ fn value(dtype: ElementType, bytes: &[u8]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tensors_of_texts_are_compared_text_by_text() {
+        use crate::handmade::{graph, model, node, value, weight};
+        let file = |texts: &[&str], length: i64| {
+            let labels = TensorProto {
+                name: Some("labels".into()),
+                dims: vec![length],
+                data_type: Some(8),
+                string_data: texts.iter().map(|text| text.as_bytes().to_vec().into()).collect(),
+                ..TensorProto::default()
+            };
+            let nodes = vec![node("MatMul", &["x", "w"], &["y"])];
+            model(graph(nodes, vec![weight("w", &[3, 2]), labels], vec![value("x", &[3])], vec![value("y", &[2])]))
+        };
+        let one = file(&["cat", "dog"], 2);
+        let found = one.differences(&file(&["cat", "dog"], 2));
+        assert_eq!((found.is_none(), found.compared), (true, 2));
+        let found = one.differences(&file(&["cat", "hog"], 2));
+        assert_eq!((found.compared, found.others.len(), found.tensors.len()), (2, 0, 1));
+        let labels = &found.tensors[0];
+        assert_eq!((labels.name.as_str(), labels.numbers, labels.differing), ("labels", 2, 1));
+        assert_eq!((labels.is_text, labels.largest, labels.shape.as_slice()), (true, None, [2].as_slice()));
+        // of another shape
+        assert_eq!(one.differences(&file(&["cat"], 1)).others, ["labels"]);
+    }
 
     #[test]
     fn numbers_that_differ_are_counted_with_their_distance() {

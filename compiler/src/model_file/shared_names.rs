@@ -29,10 +29,12 @@ pub(super) fn shared_names(inputs: &[(&str, Option<TensorType>)]) -> HashMap<Str
     shared
 }
 
-/// Whether an exporter made up the name of an input's axis: TorchScript's `input_ids_dynamic_axes_2`, PyTorch's `s77`, tf2onnx's `unk__3`.
+/// Whether nobody gave an input's axis its name: an exporter made it up, as TorchScript `input_ids_dynamic_axes_2`, PyTorch `s77`, tf2onnx
+/// `unk__3` and Paddle2ONNX `p2o.DynamicDimension.3`, or the file has none, and it is called `input_ids_axis_1` here.
 fn is_made_up(input: &str, name: &str) -> bool {
-    let traced = format!("{input}_dynamic_axes_");
-    let mut numbers = [traced.as_str(), "s", "unk__"].into_iter().filter_map(|front| name.strip_prefix(front));
+    let (traced, unnamed) = (format!("{input}_dynamic_axes_"), format!("{input}_axis_"));
+    let fronts = [traced.as_str(), unnamed.as_str(), "s", "unk__", "DynamicDimension.", "p2o.DynamicDimension."];
+    let mut numbers = fronts.into_iter().filter_map(|front| name.strip_prefix(front));
     numbers.any(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
@@ -66,6 +68,21 @@ mod tests {
         );
         let traced = "attention_mask_dynamic_axes_2";
         assert_eq!(names(&[tokens(), ("attention_mask", ids(&["a", traced]))]), [pair(traced, "b")]);
+        // axes without names, and Paddle2ONNX's
+        let unnamed = |input: &str| ids(&[&format!("{input}_axis_0"), &format!("{input}_axis_1")]);
+        assert_eq!(
+            names(&[("input_ids", unnamed("input_ids")), ("attention_mask", unnamed("attention_mask"))]),
+            [pair("attention_mask_axis_0", "input_ids_axis_0"), pair("attention_mask_axis_1", "input_ids_axis_1")]
+        );
+        for front in ["", "p2o."] {
+            let [a, b, c, d] = [0, 1, 2, 3].map(|at| format!("{front}DynamicDimension.{at}"));
+            assert_eq!(
+                names(&[("input_ids", ids(&[&a, &b])), ("token_type_ids", ids(&[&c, &d]))]),
+                [pair(&c, &a), pair(&d, &b)]
+            );
+        }
+        // another input's name for an axis is no name of this one
+        assert!(names(&[tokens(), ("mask", ids(&["a", "other_axis_1"]))]).is_empty());
         // one row for all, and lengths that the file fixes
         assert_eq!(names(&[tokens(), ("position_ids", ids(&["1", "s12"]))]), [pair("s12", "b")]);
         assert!(names(&[("input_ids", ids(&["a", "16"])), ("mask", ids(&["a", "16"]))]).is_empty());

@@ -4,7 +4,7 @@
 
 use super::scope::Names;
 use crate::CompilerError;
-use crate::graph::{Attribute, Constant, ElementType, Graph, Node, ValueId};
+use crate::graph::{AXES_INPUT_SINCE, Attribute, Constant, ElementType, Graph, Node, ValueId};
 
 pub(super) const DOMAIN: &str = "ai.onnx.ml";
 
@@ -148,7 +148,7 @@ impl Maker<'_, '_> {
             "L2" => self.last(0, "LpNormalization", &[x], &[("axis", (-1).into()), ("p", 2.into())]),
             "MAX" => {
                 let axes = vec![-1];
-                let largest = if self.graph.opset < 18 {
+                let largest = if self.graph.opset < AXES_INPUT_SINCE {
                     self.add("largest", "ReduceMax", &[x], &[("axes", axes.into())])?
                 } else {
                     let axes = self.constant("axes", Constant::i64([1], &axes));

@@ -18,10 +18,6 @@ pub(super) const OPERATOR: Operator = Operator {
     samples: Vec::new,
 };
 
-/// Operators that give other numbers when they are run again.
-const DRAWING: [&str; 7] =
-    ["Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"];
-
 const BRANCHES: [&str; 2] = ["then_branch", "else_branch"];
 
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
@@ -51,7 +47,7 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     for name in BRANCHES {
         let body = b.node.body(name).cloned().ok_or_else(|| b.error(format!("it has no {name}")))?;
         let graph = body.graph().cloned().ok_or_else(|| b.no_gradient("what it runs is not read"))?;
-        if graph.has_node(&|node| DRAWING.contains(&node.operator.as_str())) {
+        if graph.has_node(&|node| node.draws() || node.is("Dropout")) {
             return Err(b.no_gradient("a branch draws random numbers, and would draw others on the way back"));
         }
         branches.push(way_back(b, graph, &wanted, &flowing)?);

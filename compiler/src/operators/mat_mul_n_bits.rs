@@ -1,11 +1,11 @@
 use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, mat_mul, varied, varied_in};
 use crate::CompilerError;
 use crate::backward::Expansion;
-use crate::graph::{Constant, ElementType, Length, Node, TensorType, ValueId};
+use crate::graph::{Attribute, Constant, ElementType, Length, Node, TensorType, ValueId};
 
 /// `com.microsoft.MatMulNBits`: y = A · Wᵀ + bias, where W `[N, K]` is packed in bytes, 2, 4 or 8 bits a number, with a
-/// scale and a zero point for each block of a row. Where A depends on what is trained, W is unpacked into a product of matrices:
-/// constants, which ONNX Runtime computes once; they take the room of floats. Columns in another order (`g_idx`) have no gradient.
+/// scale and a zero point for each block of a row. Where A depends on what is trained, W is unpacked into a product of
+/// matrices: constants, which ONNX Runtime computes once; they take the room of floats.
 pub(super) const OPERATOR: Operator = Operator {
     domain: "com.microsoft",
     name: "MatMulNBits",
@@ -15,43 +15,28 @@ pub(super) const OPERATOR: Operator = Operator {
     fold: None,
     gradient: Gradient::Expand(expand),
     samples: || {
-        let bytes = |shape: &[usize], byte: fn(usize) -> u8| {
-            let values: Vec<u8> = (0..shape.iter().product::<usize>()).map(byte).collect();
+        let bytes = |shape: &[usize], count: usize| {
+            let values: Vec<u8> = (0..count).map(|at| (at * 89 + 17) as u8).collect();
             SampleInput::Fixed(Constant { dtype: ElementType::U8, shape: shape.to_vec(), bytes: values.into() })
         };
-        let any: fn(usize) -> u8 = |at| (at * 89 + 17) as u8;
-        // of eight bits, so that no number outweighs the others
-        let near_zero: fn(usize) -> u8 = |at| (at * 89 + 17) as u8 % 16 + 120;
-        let sizes = |bits: i64, inner: i64| {
-            vec![
-                ("N", 3.into()),
-                ("K", inner.into()),
-                ("bits", bits.into()),
-                ("block_size", 16.into()),
-                ("accuracy_level", 1.into()),
-            ]
+        // three rows of two blocks
+        let of = |name: &'static str, shape: &[usize], bits: usize, zeros: Option<usize>| {
+            let in_a_block = 2 * bits;
+            let mut inputs =
+                vec![varied(shape), bytes(&[3, 2, in_a_block], 6 * in_a_block), varied_in(&[3, 2], 0.1, 0.2)];
+            inputs.extend(zeros.map(|in_a_row| bytes(&[3, in_a_row], 3 * in_a_row)));
+            let inner = shape.last().copied().unwrap_or(0) as i64;
+            let attributes = [("N", 3), ("K", inner), ("bits", bits as i64), ("block_size", 16), ("accuracy_level", 1)];
+            Sample::new(name, inputs, attributes.map(|(key, number)| (key, Attribute::Int(number))).to_vec())
         };
-        let scales = || varied_in(&[3, 2], 0.1, 0.2);
         vec![
-            Sample::new("four bits", vec![varied(&[2, 32]), bytes(&[3, 2, 8], any), scales()], sizes(4, 32)),
-            Sample::new(
-                "zero points",
-                vec![varied(&[2, 2, 32]), bytes(&[3, 2, 8], any), scales(), bytes(&[3, 1], any)],
-                sizes(4, 32),
-            ),
-            Sample::new("a part of a block", vec![varied(&[2, 24]), bytes(&[3, 2, 8], any), scales()], sizes(4, 24)),
-            Sample::new("eight bits", vec![varied(&[2, 32]), bytes(&[3, 2, 16], near_zero), scales()], sizes(8, 32)),
-            Sample::new(
-                "zero points of eight bits",
-                vec![varied(&[2, 32]), bytes(&[3, 2, 16], near_zero), scales(), bytes(&[3, 2], near_zero)],
-                sizes(8, 32),
-            ),
-            Sample::new("two bits", vec![varied(&[2, 32]), bytes(&[3, 2, 4], any), scales()], sizes(2, 32)),
-            Sample::new(
-                "zero points of two bits",
-                vec![varied(&[2, 24]), bytes(&[3, 2, 4], any), scales(), bytes(&[3, 1], any)],
-                sizes(2, 24),
-            ),
+            of("four bits", &[2, 32], 4, None),
+            of("zero points", &[2, 2, 32], 4, Some(1)),
+            of("a part of a block", &[2, 24], 4, None),
+            of("two bits", &[2, 32], 2, None),
+            of("two bits with zero points", &[2, 24], 2, Some(1)),
+            of("eight bits", &[2, 32], 8, None),
+            of("eight bits with zero points", &[2, 24], 8, Some(2)),
         ]
     },
 };
@@ -102,7 +87,7 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let (a, packed, scales) = (node.input(0)?, node.input(1)?, node.input(2)?);
     let packing = Packing::of(&node.node).map_err(|message| node.error(message))?;
     if node.node.input(4).is_some() || node.node.int("weight_prepacked").unwrap_or(0) != 0 {
-        return Err(node.no_gradient("its weights are packed in another order (g_idx, weight_prepacked)"));
+        return Err(node.no_gradient("its weights are not packed row by row and block by block"));
     }
     let (rows, blocks) = (packing.rows, packing.blocks());
     let floats = unpacked(node, packed, packing.bits, &[rows, blocks, packing.block])?;
@@ -137,16 +122,16 @@ fn unpacked(node: &mut Expansion<'_>, bytes: ValueId, bits: usize, shape: &[usiz
     let in_a_byte = 8 / bits;
     let whole = graph.cast(bytes, ElementType::F32)?;
     let mut rest = graph.reshape(whole, &[shape.iter().product::<usize>() / in_a_byte, 1])?;
-    let mut parts = Vec::new();
+    let mut numbers = Vec::with_capacity(in_a_byte);
     for _ in 1..in_a_byte {
-        let step = graph.scalar((1 << bits) as f32);
-        let share = graph.divided_by(rest, step)?;
+        let base = graph.scalar((1 << bits) as f32);
+        let share = graph.divided_by(rest, base)?;
         let upper = graph.add("Floor", &[share], &[])?;
-        let above = graph.times(upper, step)?;
-        parts.push(graph.minus(rest, above)?);
+        let above = graph.times(upper, base)?;
+        numbers.push(graph.minus(rest, above)?);
         rest = upper;
     }
-    parts.push(rest);
-    let parts = graph.concat(&parts, 1)?;
-    graph.reshape(parts, shape)
+    numbers.push(rest);
+    let all = graph.concat(&numbers, 1)?;
+    graph.reshape(all, shape)
 }

@@ -6,10 +6,10 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "ReduceL1",
     opsets: 13..=25,
     weights: &[],
-    types: |rule| reductions::types(rule, AXES_INPUT_SINCE),
+    types: reductions::types,
     fold: None,
     gradient: Gradient::Defined(|b| {
-        let reduction = reductions::Reduction::of_some(b, AXES_INPUT_SINCE)?;
+        let reduction = reductions::Reduction::of_some(b)?;
         let (x, dy) = (b.input(0)?, b.dy()?);
         let sign = b.graph.add("Sign", &[x], &[])?;
         let spread = reduction.spread(b.graph, dy)?;
@@ -18,6 +18,3 @@ pub(super) const OPERATOR: Operator = Operator {
     }),
     samples: || reductions::samples_in(-1.0, 1.0),
 };
-
-/// Axes are an input from this opset on.
-const AXES_INPUT_SINCE: i64 = 18;

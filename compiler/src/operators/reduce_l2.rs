@@ -7,10 +7,10 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "ReduceL2",
     opsets: 13..=25,
     weights: &[],
-    types: |rule| reductions::types(rule, AXES_INPUT_SINCE),
+    types: reductions::types,
     fold: None,
     gradient: Gradient::Defined(|b| {
-        let reduction = reductions::Reduction::of(b, AXES_INPUT_SINCE)?;
+        let reduction = reductions::Reduction::of(b)?;
         if reduction.axes.is_empty() {
             return Err(b.no_gradient("it reduces no axis")); // runtimes differ: the numbers, or their absolute values
         }
@@ -36,6 +36,3 @@ pub(super) const OPERATOR: Operator = Operator {
         ]
     },
 };
-
-/// Axes are an input from this opset on.
-const AXES_INPUT_SINCE: i64 = 18;

@@ -6,10 +6,10 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "ReduceLogSum",
     opsets: 13..=25,
     weights: &[],
-    types: |rule| reductions::types(rule, AXES_INPUT_SINCE),
+    types: reductions::types,
     fold: None,
     gradient: Gradient::Defined(|b| {
-        let reduction = reductions::Reduction::of_some(b, AXES_INPUT_SINCE)?;
+        let reduction = reductions::Reduction::of_some(b)?;
         let (y, dy) = (b.output(0)?, b.dy()?);
         let negative = b.graph.add("Neg", &[y], &[])?;
         let one_over_sum = b.graph.add("Exp", &[negative], &[])?;
@@ -19,6 +19,3 @@ pub(super) const OPERATOR: Operator = Operator {
     }),
     samples: || reductions::samples_in(0.5, 2.0),
 };
-
-/// Axes are an input from this opset on.
-const AXES_INPUT_SINCE: i64 = 18;

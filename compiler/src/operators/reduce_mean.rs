@@ -6,10 +6,10 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "ReduceMean",
     opsets: 13..=25,
     weights: &[],
-    types: |rule| reductions::types(rule, AXES_INPUT_SINCE),
+    types: reductions::types,
     fold: None,
     gradient: Gradient::Defined(|b| {
-        let reduction = reductions::Reduction::of(b, AXES_INPUT_SINCE)?;
+        let reduction = reductions::Reduction::of(b)?;
         let (dy, share) = (b.dy()?, b.graph.one_over(&reduction.count())?);
         let each = b.graph.times(dy, share)?;
         let dx = reduction.spread(b.graph, each)?;
@@ -33,6 +33,3 @@ pub(super) const OPERATOR: Operator = Operator {
         ]
     },
 };
-
-/// Axes are an input from this opset on.
-const AXES_INPUT_SINCE: i64 = 18;

@@ -6,9 +6,9 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "ReduceMin",
     opsets: 13..=25,
     weights: &[],
-    types: |rule| reductions::types(rule, AXES_INPUT_SINCE),
-    fold: Some(|rule| reductions::fold(rule, AXES_INPUT_SINCE, |a, b| Some(a.minimum(b)))),
-    gradient: Gradient::Defined(|b| reductions::extreme_gradient(b, AXES_INPUT_SINCE)),
+    types: reductions::types,
+    fold: Some(|rule| reductions::fold(rule, |a, b| Some(a.minimum(b)))),
+    gradient: Gradient::Defined(reductions::extreme_gradient),
     samples: || {
         let flat = || vec![("keepdims", 0.into())];
         let named = || vec![("axes", vec![1].into()), ("keepdims", 0.into())];
@@ -28,6 +28,3 @@ pub(super) const OPERATOR: Operator = Operator {
         ]
     },
 };
-
-/// Axes are an input from this opset on.
-const AXES_INPUT_SINCE: i64 = 18;

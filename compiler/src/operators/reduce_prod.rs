@@ -8,10 +8,10 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "ReduceProd",
     opsets: 13..=25,
     weights: &[],
-    types: |rule| reductions::types(rule, AXES_INPUT_SINCE),
-    fold: Some(|rule| reductions::fold(rule, AXES_INPUT_SINCE, |a, b| Some(a * b))),
+    types: reductions::types,
+    fold: Some(|rule| reductions::fold(rule, |a, b| Some(a * b))),
     gradient: Gradient::Defined(|b| {
-        let reduction = reductions::Reduction::of(b, AXES_INPUT_SINCE)?;
+        let reduction = reductions::Reduction::of(b)?;
         let (x, dy) = (b.input(0)?, b.dy()?);
         if reduction.axes.is_empty() {
             return b.give(0, dy);
@@ -38,6 +38,3 @@ pub(super) const OPERATOR: Operator = Operator {
         samples
     },
 };
-
-/// Axes are an input from this opset on.
-const AXES_INPUT_SINCE: i64 = 18;

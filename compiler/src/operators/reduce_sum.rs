@@ -6,10 +6,10 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "ReduceSum",
     opsets: 13..=25,
     weights: &[],
-    types: |rule| reductions::types(rule, AXES_INPUT_SINCE),
-    fold: Some(|rule| reductions::fold(rule, AXES_INPUT_SINCE, |a, b| Some(a + b))),
+    types: reductions::types,
+    fold: Some(|rule| reductions::fold(rule, |a, b| Some(a + b))),
     gradient: Gradient::Defined(|b| {
-        let reduction = reductions::Reduction::of(b, AXES_INPUT_SINCE)?;
+        let reduction = reductions::Reduction::of(b)?;
         let dy = b.dy()?;
         let dx = reduction.spread(b.graph, dy)?;
         b.give(0, dx)
@@ -30,6 +30,3 @@ pub(super) const OPERATOR: Operator = Operator {
         ]
     },
 };
-
-/// Axes are an input from this opset on.
-const AXES_INPUT_SINCE: i64 = 13;

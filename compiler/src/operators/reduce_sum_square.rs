@@ -6,10 +6,10 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "ReduceSumSquare",
     opsets: 13..=25,
     weights: &[],
-    types: |rule| reductions::types(rule, AXES_INPUT_SINCE),
+    types: reductions::types,
     fold: None,
     gradient: Gradient::Defined(|b| {
-        let reduction = reductions::Reduction::of_some(b, AXES_INPUT_SINCE)?;
+        let reduction = reductions::Reduction::of_some(b)?;
         let (x, dy) = (b.input(0)?, b.dy()?);
         let two = b.graph.scalar(2.0);
         let twice = b.graph.times(dy, two)?;
@@ -19,6 +19,3 @@ pub(super) const OPERATOR: Operator = Operator {
     }),
     samples: || reductions::samples_in(-1.0, 1.0),
 };
-
-/// Axes are an input from this opset on.
-const AXES_INPUT_SINCE: i64 = 18;

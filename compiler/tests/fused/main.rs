@@ -5,12 +5,14 @@
     reason = "tests stop at the first surprise, and say when left out"
 )]
 
+mod mirrored;
 #[expect(dead_code, reason = "other suites need the rest of it")]
 #[path = "../forms/onnx_file.rs"]
 mod onnx_file;
 #[path = "../onnx_runtime/mod.rs"]
 mod onnx_runtime;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use millstream_compiler::fused::{
@@ -74,7 +76,7 @@ fn equal(members: usize) -> Vec<f64> {
 }
 
 fn options(reads: PredictionKind, combination: Combination) -> FuseOptions {
-    FuseOptions { reads, combination, flips: false, metadata: Vec::new() }
+    FuseOptions { reads, combination, flips: false, layouts: BTreeMap::new(), metadata: Vec::new() }
 }
 
 fn fused(files: &[ModelProto], options: &FuseOptions) -> Result<FusedModel, CompilerError> {

@@ -1,9 +1,10 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use millstream_compiler::Model;
 use millstream_compiler::fused::{FuseOptions, Member, fuse};
 use millstream_compiler::losses::PredictionKind;
-use millstream_schemas::{Choice, ScoresOf, files, grouped, shown, shown_path};
+use millstream_schemas::{Choice, ImageLayout, ScoresOf, files, grouped, shown, shown_path};
 use millstream_training::ensembles::{FittedEnsemble, FittedModel};
 use serde::Serialize;
 use serde_json::json;
@@ -12,6 +13,7 @@ use super::files::EnsembleFolder;
 use super::members::{self, Opened};
 use super::soups::averaged;
 use crate::calibrated::THRESHOLDS;
+use crate::image_inputs::layout_in;
 use crate::preprocessing::{JoinedBy, Preprocessing};
 use crate::{Catalogs, RecipeError, labels_file};
 
@@ -80,6 +82,17 @@ pub(super) fn metadata(opened: &[Opened], method: &Choice, classes: &[String]) -
     metadata
 }
 
+/// The order of the axes of images as the members' files say it: their recipes may have stated it otherwise than it is seen in the model.
+fn layouts(opened: &[Opened]) -> BTreeMap<String, ImageLayout> {
+    let mut found = BTreeMap::new();
+    // a file whose words are not read says nothing of it: then the order is seen in the model
+    for own in opened.iter().filter_map(|member| Preprocessing::read(&member.model).ok().flatten()) {
+        let images = own.encodings().filter(|(_, encoding)| encoding.name == "image");
+        found.extend(images.filter_map(|(name, encoding)| Some((name.to_owned(), layout_in(encoding)?))));
+    }
+    found
+}
+
 pub(super) fn write_model(
     fitted: &FittedEnsemble,
     opened: &[Opened],
@@ -102,7 +115,8 @@ pub(super) fn write_model(
                 ScoresOf::Labels => PredictionKind::LabelScores,
                 _ => PredictionKind::Numbers,
             };
-            let wanted = FuseOptions { reads, combination: combination.clone(), flips, metadata: metadata.to_vec() };
+            let (layouts, combination) = (layouts(opened), combination.clone());
+            let wanted = FuseOptions { reads, combination, flips, layouts, metadata: metadata.to_vec() };
             let fused = fuse(&members, &wanted, &catalogs.operators)?;
             (fused.file, fused.member_nodes, Some(fused.nodes), fused.notes)
         }

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -290,6 +291,7 @@ fn report(
         reads,
         combination: mean(reads, opened.len()),
         flips: false,
+        layouts: BTreeMap::new(),
         metadata: metadata(&opened, &Choice::named("probability"), &classes),
     };
     let fused: Vec<Member<'_>> = opened.iter().map(members::Opened::as_member).collect();

@@ -15,8 +15,6 @@ use crate::model_file::InputKind;
 const LEAST_TOKENS: f32 = 1e-9;
 /// What lowers padding out of sight.
 const OUT_OF_SIGHT: f32 = 1e9;
-/// Reductions take their axes as an input from this opset on; `ReduceSum` always does here.
-const AXES_INPUT_SINCE: i64 = 18;
 
 /// How the vectors of a sequence become one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -231,7 +229,7 @@ fn reduced(
     name: &str,
 ) -> Result<ValueId, CompilerError> {
     let none_kept = ("keepdims", 0.into());
-    if graph.opset < AXES_INPUT_SINCE {
+    if graph.opset < crate::graph::AXES_INPUT_SINCE {
         return graph.append(operator, &[value], &[none_kept, ("axes", Attribute::Ints(axes.to_vec()))], name);
     }
     let axes = graph.named_constant("pooled_axes", Constant::i64([axes.len()], axes));

@@ -129,11 +129,9 @@ impl Boft {
             })?;
         }
         for (part, value, shape) in [("boft_R", trained, shape), ("boft_s", scale, vec![dense.outputs])] {
-            let reader = graph.nodes().iter().enumerate().find_map(|(at, node)| {
-                let input = node.inputs.iter().position(|input| *input == Some(value))?;
-                Some((at, input, node.operator.clone()))
-            });
-            let (node, input, operator) = reader.unwrap_or_default();
+            let reader = graph.first_reader(value);
+            let operator = reader.map_or_else(String::new, |(at, _)| graph.nodes()[at].operator.clone());
+            let (node, input) = reader.unwrap_or_default();
             added.layers.push(Layer {
                 name: named(part),
                 operator,

@@ -396,11 +396,9 @@ impl Lora {
             added.dropped.extend(branch.add(graph, at)?);
         }
         let layer = |name: &str, value: ValueId, learning_rate_multiplier: f32| {
-            let reader = graph.nodes().iter().enumerate().find_map(|(at, node)| {
-                let input = node.inputs.iter().position(|input| *input == Some(value))?;
-                Some((at, input, node.operator.clone()))
-            });
-            let (node, input, operator) = reader.unwrap_or_default();
+            let reader = graph.first_reader(value);
+            let operator = reader.map_or_else(String::new, |(at, _)| graph.nodes()[at].operator.clone());
+            let (node, input) = reader.unwrap_or_default();
             let shape = graph.constant_of(value).expect("it was just added").shape.clone();
             let weights = vec![Weight { value, shape, node, input }];
             let beside = Some(weight.layer.clone());

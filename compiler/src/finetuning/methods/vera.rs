@@ -239,15 +239,78 @@ fn merged(
     trained: [&Constant; 2],
 ) -> Constant {
     let (mut values, [of_rank, of_outputs]) = (floats(own), trained.map(floats));
+    // rows of B are read one after another: a column is far apart in memory
+    let rows: Vec<Vec<f64>> = b
+        .chunks(width.max(1))
+        .take(rank)
+        .map(|row| row.iter().take(dense.outputs).copied().map(f64::from).collect())
+        .collect();
+    let mut products = vec![0.0_f64; dense.outputs];
     for input in 0..dense.inputs {
-        let scaled: Vec<f64> = (0..rank).map(|k| f64::from(a[input * rank + k]) * f64::from(of_rank[k])).collect();
-        for output in 0..dense.outputs {
-            let product: f64 =
-                scaled.iter().enumerate().map(|(k, scaled)| scaled * f64::from(b[k * width + output])).sum();
+        products.fill(0.0);
+        for (k, row) in rows.iter().enumerate() {
+            let scaled = f64::from(a[input * rank + k]) * f64::from(of_rank[k]);
+            products.iter_mut().zip(row).for_each(|(product, b)| *product += scaled * b);
+        }
+        for (output, product) in products.iter().enumerate() {
             let difference = product * f64::from(of_outputs[output]) / f64::from(dense.factor);
             let at = dense.at(input, output);
             values[at] = (f64::from(values[at]) + difference) as f32;
         }
     }
     Constant::f32(own.shape.clone(), &values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finetuning::methods::linear_weight::LinearMap;
+
+    /// As the formula is written, number by number.
+    fn slowly(
+        dense: Dense,
+        (rank, width): (usize, usize),
+        own: &Constant,
+        [a, b]: [&[f32]; 2],
+        [d, e]: [&[f32]; 2],
+    ) -> Vec<f32> {
+        let mut values = floats(own);
+        for (input, output) in (0..dense.inputs).flat_map(|input| (0..dense.outputs).map(move |output| (input, output)))
+        {
+            let scaled = |k: usize| f64::from(a[input * rank + k]) * f64::from(d[k]);
+            let product = (0..rank).fold(0.0, |sum, k| sum + scaled(k) * f64::from(b[k * width + output]));
+            let difference = product * f64::from(e[output]) / f64::from(dense.factor);
+            let at = dense.at(input, output);
+            values[at] = (f64::from(values[at]) + difference) as f32;
+        }
+        values
+    }
+
+    #[test]
+    fn merging_row_by_row_gives_the_bits_of_the_formula() {
+        let numbers = |count: usize, seed: usize| -> Vec<f32> {
+            (0..count).map(|at| ((at * 7919 + seed) % 2003) as f32 / 1001.0 - 1.0).collect()
+        };
+        let (inputs, outputs, rank, width) = (7, 11, 5, 13);
+        let [a, b, d, e] = [numbers(9 * rank, 1), numbers(rank * width, 2), numbers(rank, 3), numbers(outputs, 4)];
+        for (is_transposed, factor) in [(false, 1.0), (true, 1.0), (false, 0.3)] {
+            let shape = if is_transposed { vec![outputs, inputs] } else { vec![inputs, outputs] };
+            let own = Constant::f32(shape.clone(), &numbers(inputs * outputs, 5));
+            let weight = LinearWeight {
+                layer: "fc".into(),
+                value: ValueId(0),
+                shape,
+                reads: Vec::new(),
+                map: LinearMap::Dense { inputs, outputs, is_transposed, factor },
+                is_shared: false,
+                is_quantized: false,
+            };
+            let dense = Dense::of(&weight, "vera").unwrap();
+            let [of_rank, of_outputs] = [Constant::f32([rank], &d), Constant::f32([outputs], &e)];
+            let found = merged(dense, (rank, width), &own, [&a, &b], [&of_rank, &of_outputs]);
+            let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<u32>>();
+            let wanted = slowly(dense, (rank, width), &own, [&a, &b], [&d, &e]);
+            assert_eq!(bits(floats(&found)), bits(wanted), "{is_transposed} {factor}");
+        }
+    }
 }

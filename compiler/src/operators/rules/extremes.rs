@@ -3,7 +3,7 @@
 use super::{element_types, folding};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{ElementType, Known, Length, TensorType, ValueId};
+use crate::graph::{ElementType, Known, Length, TensorType};
 use crate::operators::TypeRuleInput;
 
 /// The shape that all inputs broadcast to.
@@ -39,59 +39,73 @@ pub(crate) fn fold(
     }
 }
 
-/// dy goes to the input that wins by `wins` (`Greater` or `Less`).
-pub(crate) fn gradient(b: &mut Backward<'_>, wins: &str) -> Result<(), CompilerError> {
-    let dy = b.dy()?;
-    match b.node.inputs.len() {
-        1 => return b.give(0, dy),
-        2 => {}
-        _ => return gradient_of_several(b, dy),
+/// dy goes to the input that wins by `wins` (`Greater` or `Less`); of more than two inputs in pairs: the first with the second, what that
+/// makes with the third, and so on. `operator`: what makes the winner of two.
+pub(crate) fn gradient(b: &mut Backward<'_>, operator: &str, wins: &str) -> Result<(), CompilerError> {
+    let count = b.node.inputs.len();
+    let mut winners = vec![b.input(0)?];
+    for index in 1..count.saturating_sub(1) {
+        let (before, own) = (winners[index - 1], b.input(index)?);
+        winners.push(b.graph.add(operator, &[before, own], &[])?);
     }
-    let (first, second) = (b.input(0)?, b.input(1)?);
-    // where both are equal the gradient goes to one of them only: to neither bound of a clipped value
-    let first_wins = if b.wants(0) {
-        b.graph.add(wins, &[first, second], &[])?
-    } else {
-        let second_wins = b.graph.add(wins, &[second, first], &[])?;
-        b.graph.add("Not", &[second_wins], &[])?
-    };
-    if b.wants(0) {
-        let gate = b.graph.cast(first_wins, ElementType::F32)?;
-        let gradient = b.graph.times(dy, gate)?;
-        b.give(0, gradient)?;
-    }
-    if b.wants(1) {
-        let second_wins = b.graph.add("Not", &[first_wins], &[])?;
-        let gate = b.graph.cast(second_wins, ElementType::F32)?;
-        let gradient = b.graph.times(dy, gate)?;
-        b.give(1, gradient)?;
-    }
-    Ok(())
-}
-
-/// dy goes to the first of the inputs that is what was found.
-fn gradient_of_several(b: &mut Backward<'_>, dy: ValueId) -> Result<(), CompilerError> {
-    let y = b.output(0)?;
-    let mut before = None;
-    for index in 0..b.node.inputs.len() {
-        let input = b.input(index)?;
-        let is_found = b.graph.add("Equal", &[input, y], &[])?;
+    let mut dy = b.dy()?;
+    for index in (1..count).rev() {
+        let (first, second) = (winners[index - 1], b.input(index)?);
+        let wants_first = (0..index).any(|before| b.wants(before));
+        // where both are equal the gradient goes to one of them only: to neither bound of a clipped value
+        let first_wins = if wants_first {
+            b.graph.add(wins, &[first, second], &[])?
+        } else {
+            let second_wins = b.graph.add(wins, &[second, first], &[])?;
+            b.graph.add("Not", &[second_wins], &[])?
+        };
+        let mut of_first = dy;
+        if wants_first {
+            let gate = b.graph.cast(first_wins, ElementType::F32)?;
+            of_first = b.graph.times(dy, gate)?;
+        }
         if b.wants(index) {
-            let own = match before {
-                Some(before) => {
-                    let is_first = b.graph.add("Not", &[before], &[])?;
-                    b.graph.add("And", &[is_found, is_first], &[])?
-                }
-                None => is_found,
-            };
-            let gate = b.graph.cast(own, ElementType::F32)?;
+            let second_wins = b.graph.add("Not", &[first_wins], &[])?;
+            let gate = b.graph.cast(second_wins, ElementType::F32)?;
             let gradient = b.graph.times(dy, gate)?;
             b.give(index, gradient)?;
         }
-        before = Some(match before {
-            Some(before) => b.graph.add("Or", &[before, is_found], &[])?,
-            None => is_found,
-        });
+        if !wants_first {
+            return Ok(());
+        }
+        dy = of_first;
     }
-    Ok(())
+    b.give(0, dy)
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_schemas::recipe::TrainSelection;
+
+    use crate::handmade::{graph, model, node, value, weight};
+    use crate::{FineTuning, HeadChoice, Model, OperatorCatalog, compile};
+
+    #[test]
+    fn what_lies_below_a_maximum_of_three_is_trained_and_the_exported_model_keeps_it() {
+        for operator in ["Max", "Min"] {
+            let nodes = vec![
+                node("MatMul", &["x", "a.weight"], &["a"]),
+                node("MatMul", &["x", "b.weight"], &["b"]),
+                node("MatMul", &["x", "c.weight"], &["c"]),
+                node(operator, &["a", "b", "c"], &["most"]),
+                node("MatMul", &["most", "head.weight"], &["y"]),
+            ];
+            let mut weights: Vec<_> = ["a", "b", "c"].map(|name| weight(&format!("{name}.weight"), &[3, 4])).to_vec();
+            weights.push(weight("head.weight", &[4, 5]));
+            let model = model(graph(nodes, weights, vec![value("x", &[3])], vec![value("y", &[5])]));
+            let head = HeadChoice::keep();
+            let wanted = FineTuning { head, train: TrainSelection::All, ..FineTuning::head(2, 5) };
+            let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
+            assert_eq!(program.manifest.parameters.len(), 4, "{operator}");
+            let exported = program.export(&program.parameters, &[]).unwrap().to_vec();
+            let exported = Model::from_bytes(exported).unwrap();
+            let inputs = exported.file_graph().node.iter().find(|node| node.op_type() == operator).unwrap().input.len();
+            assert_eq!(inputs, 3, "{operator}");
+        }
+    }
 }

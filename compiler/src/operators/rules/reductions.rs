@@ -3,12 +3,12 @@
 use super::{axes, folding};
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Graph, Known, Length, Node, TensorType, ValueId};
+use crate::graph::{AXES_INPUT_SINCE, Graph, Known, Length, Node, TensorType, ValueId, axes_input_since};
 use crate::operators::{Sample, TypeRuleInput, fixed_integers, varied_in};
 
-/// The axes a node reduces. `input_since`: the opset from which they are an input, not an attribute.
-fn reduced_axes(graph: &Graph, node: &Node, rank: usize, input_since: i64) -> Result<Vec<usize>, String> {
-    let given = if graph.opset < input_since {
+/// The axes a node reduces.
+fn reduced_axes(graph: &Graph, node: &Node, rank: usize) -> Result<Vec<usize>, String> {
+    let given = if graph.opset < axes_input_since(&node.operator) {
         node.ints("axes").map(<[i64]>::to_vec)
     } else if node.input(1).is_none() {
         None
@@ -31,13 +31,12 @@ fn kept(shape: &[Length], reduced: &[usize]) -> Vec<Length> {
 }
 
 /// The output's type.
-pub(crate) fn types(rule: &TypeRuleInput<'_>, input_since: i64) -> Result<Vec<TensorType>, CompilerError> {
+pub(crate) fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let x = rule.input(0)?;
-    if rule.opset() >= input_since {
+    if rule.opset() >= axes_input_since(&rule.node.operator) {
         rule.require_known(1..2)?;
     }
-    let reduced =
-        reduced_axes(rule.graph, rule.node, x.shape.len(), input_since).map_err(|message| rule.error(message))?;
+    let reduced = reduced_axes(rule.graph, rule.node, x.shape.len()).map_err(|message| rule.error(message))?;
     let shape = if rule.node.int("keepdims").unwrap_or(1) != 0 {
         kept(&x.shape, &reduced)
     } else {
@@ -51,12 +50,11 @@ pub(crate) fn types(rule: &TypeRuleInput<'_>, input_since: i64) -> Result<Vec<Te
 /// is left to the runtime.
 pub(crate) fn fold(
     rule: &TypeRuleInput<'_>,
-    input_since: i64,
     join: fn(&Length, &Length) -> Option<Length>,
 ) -> Result<Option<Known>, CompilerError> {
     let Some(source) = folding::integer_input(rule, 0) else { return Ok(None) };
-    let Some(shape) = folding::small_shape(&types(rule, input_since)?.remove(0).shape) else { return Ok(None) };
-    let reduced = reduced_axes(rule.graph, rule.node, source.shape.len(), input_since);
+    let Some(shape) = folding::small_shape(&types(rule)?.remove(0).shape) else { return Ok(None) };
+    let reduced = reduced_axes(rule.graph, rule.node, source.shape.len());
     let reduced = reduced.map_err(|message| rule.error(message))?;
     let kept: Vec<usize> =
         (0..source.shape.len()).map(|at| if reduced.contains(&at) { 1 } else { source.shape[at] }).collect();
@@ -104,15 +102,15 @@ pub(crate) struct Reduction {
 
 impl Reduction {
     /// Reads it from the node.
-    pub(crate) fn of(b: &Backward<'_>, input_since: i64) -> Result<Self, CompilerError> {
+    pub(crate) fn of(b: &Backward<'_>) -> Result<Self, CompilerError> {
         let full = b.input_shape(0)?;
-        let reduced = reduced_axes(b.graph, &b.node, full.len(), input_since).map_err(|message| b.error(message))?;
+        let reduced = reduced_axes(b.graph, &b.node, full.len()).map_err(|message| b.error(message))?;
         Ok(Self { kept: kept(&full, &reduced), axes: reduced.iter().map(|axis| *axis as i64).collect(), full })
     }
 
     /// Reads it from a node that must reduce an axis.
-    pub(crate) fn of_some(b: &Backward<'_>, input_since: i64) -> Result<Self, CompilerError> {
-        let reduction = Self::of(b, input_since)?;
+    pub(crate) fn of_some(b: &Backward<'_>) -> Result<Self, CompilerError> {
+        let reduction = Self::of(b)?;
         if reduction.axes.is_empty() {
             Err(b.no_gradient("it reduces no axis, and runtimes differ in what that is"))
         } else {
@@ -133,8 +131,8 @@ impl Reduction {
 }
 
 /// Back through a maximum or minimum: the gradient goes to the extreme elements, in equal parts where several are equal.
-pub(crate) fn extreme_gradient(b: &mut Backward<'_>, input_since: i64) -> Result<(), CompilerError> {
-    let reduction = Reduction::of(b, input_since)?;
+pub(crate) fn extreme_gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
+    let reduction = Reduction::of(b)?;
     let (x, y, dy) = (b.input(0)?, b.output(0)?, b.dy()?);
     let dx = to_extremes(b.graph, &reduction, x, y, dy)?;
     b.give(0, dx)
@@ -142,7 +140,7 @@ pub(crate) fn extreme_gradient(b: &mut Backward<'_>, input_since: i64) -> Result
 
 /// Products over `axes`, which stay with length one.
 pub(crate) fn product(graph: &mut Graph, value: ValueId, axes: &[i64]) -> Result<ValueId, CompilerError> {
-    if graph.opset < 18 {
+    if graph.opset < AXES_INPUT_SINCE {
         return graph.add("ReduceProd", &[value], &[("axes", axes.to_vec().into())]);
     }
     let axes = graph.integers(axes);

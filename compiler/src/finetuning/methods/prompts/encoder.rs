@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use super::folded_encoder::{self, Linear, Recurrent};
 use crate::CompilerError;
 use crate::finetuning::{Layer, Weight};
-use crate::graph::{Attribute, Constant, Graph, Node, ValueId};
+use crate::graph::{Attribute, Constant, Graph, ValueId};
 use crate::initializers::WeightRandom;
 
 /// What makes virtual tokens of trained vectors.
@@ -78,15 +78,14 @@ impl Part {
     pub(in super::super) fn layers(parts: Vec<Self>, graph: &Graph, own: &[ValueId], beside: &str) -> Vec<Layer> {
         let mut layers: Vec<Layer> = Vec::new();
         for (part, value) in parts.into_iter().zip(own.iter().copied()) {
-            let reads = |node: &Node| node.inputs.iter().position(|input| *input == Some(value));
-            let reader = graph.nodes().iter().enumerate().find_map(|(at, node)| Some((at, reads(node)?)));
+            let reader = graph.first_reader(value);
             let (node, input) = reader.unwrap_or_default();
             let weight = Weight { value, shape: part.shape, node, input };
             match layers.last_mut().filter(|layer| layer.name == part.module) {
                 Some(layer) => layer.weights.push(weight),
                 None => layers.push(Layer {
                     name: part.module,
-                    operator: graph.nodes().get(node).map_or_else(String::new, |node| node.operator.clone()),
+                    operator: reader.map_or_else(String::new, |(at, _)| graph.nodes()[at].operator.clone()),
                     weights: vec![weight],
                     learning_rate_multiplier: 1.0,
                     beside: Some(beside.to_owned()),
