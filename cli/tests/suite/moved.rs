@@ -84,3 +84,21 @@ fn a_study_of_a_project_that_is_renamed_goes_on() {
     );
     assert!(!place.path("flowers").exists(), "something was written where the project was");
 }
+
+#[test]
+fn a_study_whose_folder_is_renamed_goes_on_by_the_name_that_it_began_with() {
+    let Some(place) = project() else { return };
+    let open = "training.optimizer.adamw.learning_rate={log_uniform: [0.001, 0.1]}";
+    let changes = ["--set", open, "--set", "search={objective: loss, trials: 2}", "--set", "training.epochs=1"];
+    place
+        .run(
+            &[&["search", "run", "flowers/recipe.yaml"], &changes[..], &["--set", "output.folder=flowers/runs/study"]]
+                .concat(),
+        )
+        .done();
+    fs::rename(place.path("flowers/runs/study"), place.path("flowers/runs/study2")).unwrap();
+    place.run(&["search", "resume", "flowers/runs/study2", "--trials", "3"]).done();
+    assert!(place.path("flowers/runs/study2/trials/0002").exists());
+    let status = place.run(&["search", "status", "flowers/runs/study2", "--json"]).json();
+    assert_eq!(status["name"], "study", "{status}");
+}

@@ -118,7 +118,7 @@ pub fn resume(
             events.event(&SearchEvent::Warning { message });
         }
     }
-    let settings = settings(&open, folder)?;
+    let settings = settings_of_begun(&open, folder)?;
     work(folder, &open, settings, options, events, stop)
 }
 
@@ -138,7 +138,21 @@ pub(super) fn catalogs(catalogs: &Catalogs) -> millstream_search::Catalogs {
     millstream_search::Catalogs { proposers: catalogs.proposers.clone(), stopping: catalogs.stopping.clone() }
 }
 
-pub(super) fn settings(open: &OpenRecipe, folder: &StudyFolder) -> Result<StudySettings, RecipeError> {
+/// Those of a study that has begun: what it is called is in its journal, wherever its folder lies now.
+pub(super) fn settings_of_begun(open: &OpenRecipe, folder: &StudyFolder) -> Result<StudySettings, RecipeError> {
+    let settings = settings(open, folder)?;
+    let begun = match &open.search().name {
+        None => SharedStudy::settings(&folder.journal())?,
+        Some(_) => None,
+    };
+    Ok(match begun {
+        Some(begun) => StudySettings { name: begun.name, ..settings },
+        None => settings,
+    })
+}
+
+/// Those of a study that begins in a folder, whose name it has where the recipe says none.
+fn settings(open: &OpenRecipe, folder: &StudyFolder) -> Result<StudySettings, RecipeError> {
     let search = open.search();
     let of_folder = || folder.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
     let name = search.name.clone().unwrap_or_else(of_folder);
