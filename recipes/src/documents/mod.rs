@@ -17,6 +17,7 @@ mod model_card;
 mod statements;
 mod study;
 mod told_apart;
+mod unique_names;
 
 use std::fs;
 use std::path::{Path, PathBuf};
