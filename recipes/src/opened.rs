@@ -306,9 +306,14 @@ impl OpenedParts {
     pub fn evaluation_sets(&self) -> Vec<(&str, &RowSource)> {
         let main = self.evaluate.iter().map(|source| (EvaluationRecipe::MAIN, source));
         let mut sets: Vec<_> = main.chain(self.sets.iter().map(|(name, source)| (name.as_str(), source))).collect();
-        let decides = self.recipe.evaluation.best_on.as_deref().unwrap_or(EvaluationRecipe::MAIN);
+        let decides = self.recipe.evaluation.decides();
         sets.sort_by_key(|(name, _)| *name != decides);
         sets
+    }
+
+    /// The set that decides and that the figures of the run are of; none where nothing is evaluated.
+    pub(crate) fn deciding_set(&self) -> Option<(&str, &RowSource)> {
+        self.evaluation_sets().into_iter().next()
     }
 
     /// How many rows of a set an evaluation takes.
@@ -350,6 +355,11 @@ impl OpenedParts {
     pub(crate) fn evaluate_report(&self) -> Result<Option<&DataReport>, RecipeError> {
         let rows = self.recipe.data.evaluate.as_ref().zip(self.evaluate.as_ref());
         rows.map(|(path, source)| self.reports.evaluate(path, source)).transpose()
+    }
+
+    /// What the other sets hold, in the order in which they are open.
+    pub(crate) fn set_reports(&self) -> Result<&[DataReport], RecipeError> {
+        self.reports.sets(&self.recipe.evaluation.sets, &self.sets)
     }
 
     /// Training steps in one pass over the rows.
