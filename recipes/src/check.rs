@@ -123,7 +123,7 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
     if let Some(program) = &program {
         prefix_note = planned(opened, program)?.1;
         groups = parameter_groups::reports(program, training, &opened.optimizer);
-        stages = freezing::stages(program, training, opened.steps_per_epoch())?;
+        stages = freezing::stages(program, training, opened.run_length())?;
         let entries = program.manifest.parameters.iter().rev();
         let factors: HashMap<&str, f32> =
             entries.map(|entry| (entry.layer.as_str(), entry.learning_rate_multiplier)).collect();

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use millstream_compiler::{FineTuning, HeadChoice, LayerInitializer, Loss, Method, Model, TrainingProgram};
 use millstream_pipeline::{Beside, PipelineError, SharedResources, SplitRole, StreamOptions};
-use millstream_schemas::recipe::{AdapterFormat, AverageRecipe, EvaluationInterval, EvaluationRecipe, OrderStrength};
+use millstream_schemas::recipe::{AdapterFormat, AverageRecipe, EvaluationRecipe, OrderStrength, TrainingRecipe};
 use millstream_schemas::{
     AxisLength, BatchSpec, Choice, FileState, ImageLayout, Recipe, Standardization, TensorRole, count, shown,
 };
 use millstream_training::MetricSet;
 use millstream_training::logs::Log;
 use millstream_training::optimizers::Optimizer;
-use millstream_training::schedules::Schedule;
+use millstream_training::schedules::{RunLength, Schedule};
 use millstream_transforms::Chain;
 
 use crate::choices::{Choices, chosen_loss};
@@ -29,7 +29,7 @@ use crate::model_inputs::{input_names, require_embeddings, require_inputs, shape
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::Wanted;
 use crate::statistics::StatisticsRows;
-use crate::step_settings::step_settings;
+use crate::step_settings::{require_averaged, step_settings};
 use crate::stream_options::stream_options;
 use crate::{
     Catalogs, RecipeError, RowSource, evaluation_sets, freezing, labels_file, one_length, overlap, parameter_groups,
@@ -86,6 +86,8 @@ pub struct OpenedParts {
     pub(crate) plan: EvaluationPlan,
     /// Which rows statistics of normalizations are computed anew from, where they are.
     pub(crate) statistics: Option<StatisticsRows>,
+    /// How long the run is of which this one makes the first step, in a dry run.
+    pub(crate) whole: Option<RunLength>,
     /// The model's file before it was read.
     model_file: Option<FileState>,
     reports: Arc<DataReports>,
@@ -218,6 +220,7 @@ impl Opened {
             took: began.elapsed(),
             plan,
             statistics,
+            whole: None,
             model_file,
             reports,
         };
@@ -261,6 +264,12 @@ impl Opened {
         parts.require_evaluation()?;
         Ok(Self(Arc::new(parts)))
     }
+
+    /// As what is opened for the first step of a run of this training: its moments are of that run.
+    pub(crate) fn as_start_of(&self, whole: &TrainingRecipe) -> Self {
+        let parts = OpenedParts::clone(self);
+        Self(Arc::new(OpenedParts { whole: Some(self.length_of(whole)), ..parts }))
+    }
 }
 
 impl OpenedParts {
@@ -290,16 +299,6 @@ impl OpenedParts {
             None => Ok(()),
             Some((place, _, message)) => Err(RecipeError::mismatch(place, format!("{message}; state `data.evaluate`"))),
         }
-    }
-
-    /// How often a run that goes on to its end evaluates, the time before its first step included.
-    pub(crate) fn evaluations(&self) -> u64 {
-        let steps = self.total_steps();
-        let after = match self.recipe.evaluation.every {
-            EvaluationInterval::Steps(every) => steps.div_ceil(every.max(1)),
-            EvaluationInterval::Epochs(every) => steps.div_ceil(self.steps_per_epoch().max(1)).div_ceil(every.max(1)),
-        };
-        if self.evaluate.is_some() { after.saturating_add(1) } else { 0 }
     }
 
     /// All sets of rows to evaluate on with their names, the one that decides first.
@@ -360,23 +359,6 @@ impl OpenedParts {
     /// What the other sets hold, in the order in which they are open.
     pub(crate) fn set_reports(&self) -> Result<&[DataReport], RecipeError> {
         self.reports.sets(&self.recipe.evaluation.sets, &self.sets)
-    }
-
-    /// Training steps in one pass over the rows.
-    pub fn steps_per_epoch(&self) -> u64 {
-        self.batches_per_epoch().div_ceil(self.recipe.training.accumulate.max(1))
-    }
-
-    /// Batches in one pass over the rows.
-    pub fn batches_per_epoch(&self) -> u64 {
-        let (rows, batch) = (self.train.dataset.rows(), self.recipe.data.batch as u64);
-        if self.recipe.data.drop_last { rows / batch } else { rows.div_ceil(batch) }
-    }
-
-    /// Training steps of the whole run.
-    pub fn total_steps(&self) -> u64 {
-        let of_epochs = self.steps_per_epoch().saturating_mul(self.recipe.training.epochs);
-        self.recipe.training.max_steps.map_or(of_epochs, |most| most.min(of_epochs))
     }
 
     /// What the model is compiled into.
@@ -453,8 +435,10 @@ impl OpenedParts {
         }
         parameter_groups::apply(&mut program, &self.recipe.training, &self.optimizer)?;
         // what is wrong with these is told before a run begins
-        step_settings(&self.recipe, &self.optimizer).check(&program)?;
-        freezing::plan(&program, &self.recipe.training, self.steps_per_epoch())?;
+        let run = self.whole_length();
+        require_averaged(&self.recipe.training, run)?;
+        step_settings(&self.recipe, &self.optimizer, run).check(&program)?;
+        freezing::plan(&program, &self.recipe.training, run)?;
         if self.plan.temperature {
             program.require_temperature(self.recipe.output.adapters)?;
         }

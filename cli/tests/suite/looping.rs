@@ -82,8 +82,11 @@ fn a_dry_run_goes_through_everything_and_leaves_nothing_behind() {
     let said = tried(&["training.accumulate=4", "data.damaged=quarantine", "training.average={best: 3}"]).done();
     assert!(said.starts_with("one batch went through everything: a step (loss "), "{said}");
     assert!(said.contains("8 rows evaluated, a model of ") && said.contains("nothing was left behind"), "{said}");
-    // what is frozen when is counted by the epochs of the whole run
+    // what is frozen when, and averaged from when on, is counted by the length of the whole run
     tried(&["training.epochs=3", "model.train=all", "training.head_first={epochs: 2}"]).done();
+    let moments = ["training.head_first={epochs: 1}", "training.average={swa: {from: 0.5}}"];
+    tried(&[&moments[..], &["training.max_steps=8"]].concat()).done();
+    tried(&[&moments[..], &["training.max_steps=6"]].concat()).failed_with(&["the run is at its end by then"]);
     // what does not work is told as of a run
     tried(&["model.train={match: [nothing*]}"]).failed_with(&["nothing*"]);
     let mut after: Vec<_> = std::fs::read_dir(place.path(".")).unwrap().map(|entry| entry.unwrap().path()).collect();
