@@ -1,4 +1,4 @@
-use millstream_schemas::recipe::{EvaluationRecipe, RecipeText};
+use millstream_schemas::recipe::{EvaluationInterval, EvaluationRecipe, RecipeText};
 use millstream_schemas::{Fingerprint, Recipe, count, shown_path};
 use serde::Serialize;
 
@@ -32,6 +32,9 @@ pub struct StudyAbout {
     pub evaluate: Option<String>,
     /// How many rows the first run was measured on.
     pub evaluation_rows: Option<u64>,
+    /// Steps of training between two evaluations, which what trials report is counted by then; none where that is epochs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evaluated_every_steps: Option<u64>,
     /// Epochs of a trial, at most.
     pub epochs: Option<u64>,
     /// Rows in a batch.
@@ -104,6 +107,10 @@ impl StudyAbout {
                 .as_ref()
                 .filter(|_| rows_are_closed && sets_are_closed)
                 .and_then(|record| Some(record.evaluation.as_ref()?.rows)),
+            evaluated_every_steps: match given.evaluation.every {
+                EvaluationInterval::Steps(steps) => Some(steps),
+                EvaluationInterval::Epochs(_) => None,
+            },
             epochs: closed("training.epochs").then_some(recipe.training.epochs),
             batch: closed("data.batch").then_some(recipe.data.batch),
             seed: closed("seed").then_some(given.seed),

@@ -12,6 +12,7 @@ use super::folds;
 use super::open_recipe::OpenRecipe;
 use super::page;
 use super::pool::{Pool, PoolCounts};
+use super::resource::require_comparable;
 use super::results::has_figures;
 use super::same_data::is_held;
 use super::search_event::{SearchEvent, SearchEvents};
@@ -73,6 +74,7 @@ pub fn run(
 ) -> Result<SearchSummary, RecipeError> {
     let open = OpenRecipe::load(text, &options.catalogs)?;
     open.require_open()?;
+    require_comparable(&open)?;
     let folder = StudyFolder::new(folder.unwrap_or(&open.first().output.folder));
     let settings = settings(&open, &folder)?;
     // What cannot be a study leaves nothing.
@@ -129,6 +131,7 @@ impl OpenRecipe {
     /// # Errors
     /// Which, at its place, and what to do.
     pub fn check_study(&self) -> Result<(), RecipeError> {
+        require_comparable(self)?;
         let settings = settings(self, &StudyFolder::new(&self.first().output.folder))?;
         Ok(Study::new(settings, &catalogs(self.catalogs())).map(drop)?)
     }
