@@ -119,7 +119,7 @@ impl Measuring {
             notes.extend(overlap::of_files(train, &source.dataset, place, true)?);
         }
         require_inputs(model, &source.spec("transforms.evaluate", recipe.seed, 1)?, "transforms.evaluate")?;
-        let mut warnings = Preprocessing::differences(model, &recipe.data, &recipe.transforms.evaluate);
+        let mut warnings = Preprocessing::differences(model, recipe, &source.encoders, catalogs);
         let Choices { loss, metrics, .. } = Choices::of(&recipe.training, catalogs)?;
         let plan = EvaluationPlan::of(recipe, loss.reads(), wanted.views, catalogs)?;
         plan.check_targets(&source.encoders)?;

@@ -470,7 +470,8 @@ impl OpenedParts {
     pub fn preprocessing_warnings(&self) -> Vec<String> {
         let transforms = &self.recipe.transforms;
         let mut found = preprocessing::between_splits(&transforms.train, &transforms.evaluate);
-        found.extend(Preprocessing::differences(&self.model, &self.recipe.data, &transforms.evaluate));
+        let (encoders, catalogs) = (&self.train.encoders, &self.catalogs);
+        found.extend(Preprocessing::differences(&self.model, &self.recipe, encoders, catalogs));
         found
     }
 
