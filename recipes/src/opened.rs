@@ -233,8 +233,8 @@ impl Opened {
         Ok(Self(Arc::new(parts)))
     }
 
-    /// The same data and model under a recipe that has another `training`, `evaluation` or `output`: nothing is opened again, and rows
-    /// are counted once.
+    /// The same data and model under a recipe that has another `training`, `evaluation` (but for its `sets`) or `output`: nothing is opened
+    /// again, and rows are counted once.
     ///
     /// # Errors
     /// The recipe differs in something else, or chooses what does not fit.
@@ -244,7 +244,10 @@ impl Opened {
         let value =
             |recipe: &Recipe| serde_json::to_value(recipe).expect("a recipe has string keys, so it always serializes");
         let (then, now) = (value(&self.recipe), value(&Recipe { training, evaluation, output, ..recipe.clone() }));
-        if let Some((place, then, now)) = first_difference(&then, &now, "") {
+        // these are rows that are open
+        let sets = |recipe: &Recipe| serde_json::json!(recipe.evaluation.sets);
+        let of_sets = || first_difference(&sets(&self.recipe), &sets(recipe), "evaluation.sets");
+        if let Some((place, then, now)) = first_difference(&then, &now, "").or_else(of_sets) {
             return Err(RecipeError::OpenedOtherwise { place, then, now });
         }
         let Choices { loss, metrics, optimizer, schedule } = Choices::of(&recipe.training, &self.catalogs)?;
@@ -278,6 +281,11 @@ impl OpenedParts {
         self.plan.check_targets(&self.train.encoders)?;
         for source in self.evaluation_sources() {
             self.plan.check_views(&self.model, source, self.recipe.seed)?;
+        }
+        let decides = self.recipe.evaluation.decides();
+        if decides != EvaluationRecipe::MAIN && !self.sets.iter().any(|(name, _)| name == decides) {
+            let message = format!("no set of the name `{}` is open; name one of `evaluation.sets`", shown(decides));
+            return Err(RecipeError::mismatch("evaluation.best_on", message));
         }
         if self.evaluate.is_some() {
             return Ok(());
