@@ -11,6 +11,7 @@ mod frozen;
 mod input_facts;
 mod ledger;
 mod members;
+mod members_card;
 mod members_in_words;
 mod members_ledger;
 mod model_card;
