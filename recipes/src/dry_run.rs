@@ -38,7 +38,8 @@ pub struct DryRunReport {
 /// temporary folder that is deleted; the recipe's output folder is looked at and left as it is.
 ///
 /// # Errors
-/// As [`train`](crate::train()); or nothing can be written to the output folder or the temporary one, or ONNX Runtime does not open the written model.
+/// As [`train`](crate::train()); or nothing can be written to the output folder or the temporary one, or ONNX Runtime does not open the
+/// written model.
 /// `Ok(None)` when it was asked to stop.
 pub fn dry_run(
     recipe: &Recipe,

@@ -242,9 +242,9 @@ impl RunFolder {
         }
     }
 
-    /// Deletes what an earlier run has left, these files and folders of its logs included. Other things may lie there. What says that others
-    /// are whole goes first. What says how it began stays until [`note`] replaces it, so that a process that is ended in between leaves a run
-    /// that has no checkpoint yet.
+    /// Deletes what an earlier run has left, these files and folders of its logs included. Other things may lie there. What says that
+    /// others are whole goes first. What says how it began stays until [`note`] replaces it, so that a process that is ended in between
+    /// leaves a run that has no checkpoint yet.
     ///
     /// [`note`]: Self::note
     pub(crate) fn clear(&self, logs: &[PathBuf]) -> Result<(), RecipeError> {

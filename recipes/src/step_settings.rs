@@ -81,8 +81,8 @@ pub(crate) fn require_averaged(training: &TrainingRecipe, run: RunLength) -> Res
         return Ok(());
     }
     let message = format!(
-        "it takes the weights at the ends of epochs behind {} of the run, and there are none: the run ends after {} of {} an epoch; take a \
-         smaller `from`, a larger `training.max_steps`, or `average: ema`, which takes those of each step",
+        "it takes the weights at the ends of epochs behind {} of the run, and there are none: the run ends after {} of {} an epoch; \
+         take a smaller `from`, a larger `training.max_steps`, or `average: ema`, which takes those of each step",
         percent(from),
         count(run.steps, "step"),
         grouped(run.steps_per_epoch)

@@ -61,8 +61,8 @@ pub fn texts(text: &str) -> Result<Vec<TextEntry>, String> {
             (Event::SequenceStart(..) | Event::MappingStart(..) | Event::Alias(_), _) => {
                 let Some((key, line)) = key.filter(|_| is_within) else { return Err(no_list()) };
                 return Err(format!(
-                    "line {line}: `{}` has no text behind it but a list or keys of its own; write them as one text, behind `{}: |` on indented \
-                     lines",
+                    "line {line}: `{}` has no text behind it but a list or keys of its own; write them as one text, behind `{}: |` on \
+                     indented lines",
                     shown(&key),
                     shown(&key)
                 ));

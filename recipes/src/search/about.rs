@@ -25,7 +25,8 @@ pub struct StudyAbout {
     pub train: Option<String>,
     /// How many of them the first run was trained on in an epoch.
     pub training_rows: Option<u64>,
-    /// The set of rows that trials are measured on: `evaluate`, which with folds is that of each run, or another; none where there is none.
+    /// The set of rows that trials are measured on: `evaluate`, which with folds is that of each run, or another; none where there is
+    /// none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measured_on: Option<String>,
     /// Where the rows of that set lie; none where there are none, or parts of the training rows are.
@@ -182,8 +183,8 @@ mod tests {
 
     #[test]
     fn rows_that_trials_are_measured_on_are_those_of_the_set_that_decides() {
-        let text = "version: 1\nmodel: {path: m.onnx}\ndata: {train: a.parquet, evaluate: b.parquet}\ntraining:\n  epochs: {choose: [2, 3]}\n\
-                    evaluation: {sets: {night: n.parquet}, best_on: night}\n";
+        let text = "version: 1\nmodel: {path: m.onnx}\ndata: {train: a.parquet, evaluate: b.parquet}\n\
+                    training: {epochs: {choose: [2, 3]}}\nevaluation: {sets: {night: n.parquet}, best_on: night}\n";
         for changes in [&[][..], &["search={folds: {count: 3}}".to_owned()]] {
             let text = RecipeText::new(text, Path::new("r.yaml"), Path::new("/"), changes).unwrap();
             let open = OpenRecipe::load(&text, &Catalogs::default()).unwrap();

@@ -1,4 +1,5 @@
-//! How far trials are when rules hold them against each other: by epochs, or where a recipe evaluates after so many steps by its evaluations.
+//! How far trials are when rules hold them against each other: by epochs, or where a recipe evaluates after so many steps by its
+//! evaluations.
 
 use millstream_schemas::recipe::EvaluationInterval;
 use millstream_training::{EvaluationRecord, Until};
@@ -105,7 +106,8 @@ mod tests {
 
     #[test]
     fn trials_that_have_seen_other_rows_after_as_many_steps_are_not_held_against_each_other() {
-        let text = "version: 1\nmodel: {path: m.onnx}\ndata: {train: a.parquet, evaluate: b.parquet}\ntraining: {epochs: {choose: [2, 3]}}\n";
+        let text = "version: 1\nmodel: {path: m.onnx}\ndata: {train: a.parquet, evaluate: b.parquet}\n\
+                    training: {epochs: {choose: [2, 3]}}\n";
         let checked = |changes: &[&str]| {
             let changes: Vec<String> = changes.iter().map(|change| (*change).to_owned()).collect();
             let text = RecipeText::new(text, Path::new("r.yaml"), Path::new("/"), &changes).unwrap();

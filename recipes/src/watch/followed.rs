@@ -238,7 +238,7 @@ fn passes(step: u64, epoch: u64, steps_per_epoch: u64, done: &[EpochRecord]) -> 
     if steps_per_epoch == 0 {
         return (epoch + 1) as f64;
     }
-    let before = match done.len() as u64 == epoch {
+    let before: u64 = match done.len() as u64 == epoch {
         true => done.iter().map(|epoch| epoch.steps).sum(),
         false => epoch * steps_per_epoch,
     };
