@@ -233,8 +233,8 @@ impl Opened {
         Ok(Self(Arc::new(parts)))
     }
 
-    /// The same data and model under a recipe that has another `training`, `evaluation` (but for its `sets`) or `output`: nothing is opened
-    /// again, and rows are counted once.
+    /// The same data and model under a recipe that has another `training`, `evaluation` (but for its `sets`) or `output`: nothing is
+    /// opened again, and rows are counted once.
     ///
     /// # Errors
     /// The recipe differs in something else, or chooses what does not fit.
