@@ -311,6 +311,33 @@ fn labels_are_not_counted_again_for_another_learning_rate_or_balanced_factors() 
 }
 
 #[test]
+fn rows_that_are_open_are_not_taken_for_those_of_other_sets() {
+    let place = place();
+    let mut first = recipe(place.path(), "sets", LEARNING_RATES[0]);
+    first.evaluation.sets.insert("night".into(), first.data.evaluate.clone().unwrap());
+    let opened = Opened::open(&first, &Catalogs::default()).unwrap();
+    let with = |change: &dyn Fn(&mut Recipe)| {
+        let mut recipe = first.clone();
+        change(&mut recipe);
+        opened.with(&recipe)
+    };
+    let by_night = with(&|recipe| recipe.evaluation.best_on = Some("night".into())).unwrap();
+    assert_eq!(by_night.evaluation_sets()[0].0, "night");
+    let refused = |change: &dyn Fn(&mut Recipe)| with(change).expect_err("refused").to_string();
+    let message = refused(&|recipe| {
+        recipe.evaluation.sets.insert("night".into(), recipe.data.train.clone());
+    });
+    assert!(
+        message.contains("`evaluation.sets.night` is not what the data and the model were opened for"),
+        "{message}"
+    );
+    let message = refused(&|recipe| recipe.evaluation.sets.clear());
+    assert!(message.contains("`evaluation.sets.night`"), "{message}");
+    let message = refused(&|recipe| recipe.evaluation.best_on = Some("day".into()));
+    assert!(message.contains("evaluation.best_on: no set of the name `day` is open"), "{message}");
+}
+
+#[test]
 fn a_run_too_many_and_what_does_not_fit_the_resources_are_refused() {
     let Some(resources) = resources(1) else { return };
     let place = place();

@@ -5,14 +5,14 @@ use millstream_compiler::{CompilerError, MixedPrecision, ModelReport, describe};
 use millstream_pipeline::encodings::View;
 use millstream_pipeline::{SharedRows, check_quarantine};
 use millstream_runtime::{Device, DeviceKind, DeviceRequest};
-use millstream_schemas::recipe::{DamagedPolicy, MemoryCheck, Precision};
+use millstream_schemas::recipe::{DamagedPolicy, EvaluationRecipe, MemoryCheck, Precision};
 use millstream_schemas::{Choice, Recipe, TensorRole, TensorSpec, count, shown, shown_path};
 use millstream_training::check_kernels;
 use serde::Serialize;
 
 use crate::adapter_output;
 use crate::class_count::empty_classes;
-use crate::data_report::{DataReport, data_report};
+use crate::data_report::DataReport;
 use crate::error::with_causes;
 use crate::frozen_prefix::planned;
 use crate::machine_memory::machine_memory;
@@ -22,7 +22,6 @@ use crate::precision::in_precision;
 use crate::run_folder::RunFolder;
 use crate::runs_memory::Together;
 use crate::slices::{self, SlicedRows};
-use crate::step_settings::average_note;
 use crate::{
     Catalogs, FreezeStage, GroupReport, MemoryEstimate, Opened, RecipeError, freezing, overlap, parameter_groups,
     run_logs,
@@ -124,7 +123,7 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
     if let Some(program) = &program {
         prefix_note = planned(opened, program)?.1;
         groups = parameter_groups::reports(program, training, &opened.optimizer);
-        stages = freezing::stages(program, training, opened.steps_per_epoch())?;
+        stages = freezing::stages(program, training, opened.run_length())?;
         let entries = program.manifest.parameters.iter().rev();
         let factors: HashMap<&str, f32> =
             entries.map(|entry| (entry.layer.as_str(), entry.learning_rate_multiplier)).collect();
@@ -146,7 +145,7 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
         }
     };
     let mixed_precision = program.as_ref().and_then(|program| program.mixed.clone());
-    let Findings { train, evaluate, mut warnings, problems: of_data } = findings(opened)?;
+    let Findings { train, evaluate, mut warnings, problems: of_data, .. } = findings(opened)?;
     let on_cpu = match &resolved {
         Some(device) => device.kind == DeviceKind::Cpu,
         None => !training.device.starts_with("cuda"),
@@ -235,7 +234,6 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
             .cloned()
             .chain(opened.statistics_note())
             .chain(prefix_note)
-            .chain(average_note(training, opened.steps_per_epoch(), opened.total_steps()))
             .chain(of_adapters.into_iter().flatten())
             .collect(),
         warnings,
@@ -262,10 +260,22 @@ fn device(asked: &str, library: Option<&Path>) -> (DeviceReport, Option<Device>)
 pub(crate) struct Findings {
     pub(crate) train: DataReport,
     pub(crate) evaluate: Option<DataReport>,
+    /// Of the other sets, by their names.
+    pub(crate) sets: Vec<(String, DataReport)>,
     /// What deserves a look.
     pub(crate) warnings: Vec<String>,
     /// What stops the run, with its place in the recipe.
     pub(crate) problems: Vec<(&'static str, String)>,
+}
+
+impl Findings {
+    /// Of a set of rows to evaluate on, by its name.
+    pub(crate) fn of_set(&self, set: &str) -> Option<&DataReport> {
+        match set {
+            EvaluationRecipe::MAIN => self.evaluate.as_ref(),
+            set => self.sets.iter().find(|(name, _)| name == set).map(|(_, report)| report),
+        }
+    }
 }
 
 pub(crate) fn findings(opened: &Opened) -> Result<Findings, RecipeError> {
@@ -280,10 +290,10 @@ pub(crate) fn findings(opened: &Opened) -> Result<Findings, RecipeError> {
         warnings.extend(of_labels);
         problems.extend(problem.map(|problem| (place, problem)));
     }
-    for (name, source) in &opened.sets {
-        let Some(patterns) = opened.recipe.evaluation.sets.get(name) else { continue };
-        let report = data_report(patterns, source)?;
-        let (of_labels, problem) = label_findings(&format!("evaluation set `{}`", shown(name)), &report, &data.damaged);
+    let names = opened.sets.iter().map(|(name, _)| name.clone());
+    let sets: Vec<(String, DataReport)> = names.zip(opened.set_reports()?.iter().cloned()).collect();
+    for (name, report) in &sets {
+        let (of_labels, problem) = label_findings(&format!("evaluation set `{}`", shown(name)), report, &data.damaged);
         warnings.extend(of_labels);
         problems.extend(problem.map(|problem| ("evaluation.sets", problem)));
     }
@@ -321,7 +331,7 @@ pub(crate) fn findings(opened: &Opened) -> Result<Findings, RecipeError> {
             Err(error) => return Err(error),
         }
     }
-    Ok(Findings { train, evaluate, warnings, problems })
+    Ok(Findings { train, evaluate, sets, warnings, problems })
 }
 
 /// Rows that stop a run when it meets them; `train` names the first of them then.

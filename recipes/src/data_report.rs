@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use millstream_pipeline::encodings::View;
@@ -39,11 +40,12 @@ pub struct DataReport {
     pub transforms: Vec<String>,
 }
 
-/// Both splits, each counted when it is first asked for: that reads all labels.
+/// All splits, each counted when it is first asked for: that reads all labels.
 #[derive(Debug, Default)]
 pub(crate) struct DataReports {
     train: OnceLock<DataReport>,
     evaluate: OnceLock<DataReport>,
+    sets: OnceLock<Vec<DataReport>>,
 }
 
 impl DataReports {
@@ -54,18 +56,25 @@ impl DataReports {
     pub(crate) fn evaluate(&self, path: &Patterns, source: &RowSource) -> Result<&DataReport, RecipeError> {
         once(&self.evaluate, || data_report(path, source))
     }
+
+    /// Of the other sets, in the order of their names.
+    pub(crate) fn sets(
+        &self,
+        paths: &BTreeMap<String, Patterns>,
+        sources: &[(String, RowSource)],
+    ) -> Result<&[DataReport], RecipeError> {
+        let of_set = |(path, (_, source)): (&Patterns, &(String, RowSource))| data_report(path, source);
+        once(&self.sets, || paths.values().zip(sources).map(of_set).collect()).map(Vec::as_slice)
+    }
 }
 
 /// What is known, or is made; what fails is tried again.
-fn once(
-    known: &OnceLock<DataReport>,
-    make: impl FnOnce() -> Result<DataReport, RecipeError>,
-) -> Result<&DataReport, RecipeError> {
-    if let Some(report) = known.get() {
-        return Ok(report);
+fn once<T>(known: &OnceLock<T>, make: impl FnOnce() -> Result<T, RecipeError>) -> Result<&T, RecipeError> {
+    if let Some(found) = known.get() {
+        return Ok(found);
     }
-    let report = make()?;
-    Ok(known.get_or_init(|| report))
+    let found = make()?;
+    Ok(known.get_or_init(|| found))
 }
 
 pub(crate) fn data_report(path: &Patterns, source: &RowSource) -> Result<DataReport, RecipeError> {

@@ -13,7 +13,7 @@ use crate::evaluation_plan::EvaluationPlan;
 use crate::log_choices::LogChoices;
 use crate::run_folder::RunFolder;
 use crate::temporary_folder::TemporaryFolder;
-use crate::train::{TrainOptions, train};
+use crate::train::{TrainOptions, train_start_of};
 use crate::{Event, Events, RecipeError, RunSummary, StartMode, Stop};
 
 /// What a dry run found.
@@ -38,7 +38,8 @@ pub struct DryRunReport {
 /// temporary folder that is deleted; the recipe's output folder is looked at and left as it is.
 ///
 /// # Errors
-/// As [`train`]; or nothing can be written to the output folder or the temporary one, or ONNX Runtime does not open the written model.
+/// As [`train`](crate::train()); or nothing can be written to the output folder or the temporary one, or ONNX Runtime does not open the
+/// written model.
 /// `Ok(None)` when it was asked to stop.
 pub fn dry_run(
     recipe: &Recipe,
@@ -62,7 +63,7 @@ pub fn dry_run(
         events.event(event);
     };
     let RunSummary { model, timing, opening, peak_memory, evaluation, other_evaluations, classes, .. } =
-        match train(&small, &options, &mut watching, stop) {
+        match train_start_of(&recipe.training, &small, &options, &mut watching, stop) {
             Err(RecipeError::Stopped) => return Ok(None),
             trained => trained?,
         };
@@ -101,7 +102,6 @@ fn small(recipe: &Recipe, folder: &Path) -> Recipe {
     folder.clone_into(&mut small.output.folder);
     small.output.checkpoint.every_steps = 0;
     let training = &mut small.training;
-    // epochs stay, since what is frozen when is counted by them
     (training.max_steps, training.max_time) = (Some(1), None);
     // two batches go the way of many
     training.accumulate = training.accumulate.min(2);

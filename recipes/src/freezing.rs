@@ -1,7 +1,9 @@
 //! When which parameters are frozen: the words of a recipe as a plan for a trainer.
 
 use millstream_compiler::TrainingProgram;
+use millstream_schemas::count;
 use millstream_schemas::recipe::{FreezingRecipe, Moment, ParameterSelection, TrainingRecipe};
+use millstream_training::schedules::RunLength;
 use millstream_training::{FreezePlan, Freezing, Moment as At};
 use serde::Serialize;
 
@@ -30,23 +32,23 @@ struct Change<'a> {
     index: usize,
 }
 
-/// When each parameter of a program is frozen.
+/// When each parameter of a program is frozen, in a run of this length.
 ///
 /// # Errors
 /// An entry fits nothing, comes behind the end of the run, or contradicts another one; at some time nothing would be trained.
 pub(crate) fn plan(
     program: &TrainingProgram,
     training: &TrainingRecipe,
-    steps_per_epoch: u64,
+    run: RunLength,
 ) -> Result<FreezePlan, RecipeError> {
-    let steps = steps_per_epoch.saturating_mul(training.epochs);
+    let steps_per_epoch = run.steps_per_epoch;
     let parameters = &program.manifest.parameters;
     let mut freezing = vec![Freezing::default(); parameters.len()];
     if let Some(span) = training.head_first {
         let head = &program.selected[training.groups.len()];
         require_some(program, training.groups.len(), &ParameterSelection::head(), "training.head_first")?;
         let end = at(span.end());
-        require_within(end, steps_per_epoch, steps, training, "training.head_first")?;
+        require_within(end, run, training, "training.head_first")?;
         let others =
             parameters.iter().enumerate().filter(|(index, entry)| !entry.is_statistic && !head.contains(index));
         let others: Vec<usize> = others.map(|(index, _)| index).collect();
@@ -59,7 +61,7 @@ pub(crate) fn plan(
     let mut changes = changes(training);
     for Change { place, entry, index, .. } in &changes {
         require_some(program, *index, &entry.layers, &format!("{place}.layers"))?;
-        require_within(at(entry.at), steps_per_epoch, steps, training, &format!("{place}.at"))?;
+        require_within(at(entry.at), run, training, &format!("{place}.at"))?;
     }
     let step = |change: &Change<'_>| at(change.entry.at).step(steps_per_epoch);
     changes.sort_by_key(step);
@@ -97,9 +99,9 @@ pub(crate) fn plan(
 pub(crate) fn stages(
     program: &TrainingProgram,
     training: &TrainingRecipe,
-    steps_per_epoch: u64,
+    run: RunLength,
 ) -> Result<Vec<FreezeStage>, RecipeError> {
-    let plan = plan(program, training, steps_per_epoch)?;
+    let (plan, steps_per_epoch) = (plan(program, training, run)?, run.steps_per_epoch);
     if plan.is_empty() {
         return Ok(Vec::new());
     }
@@ -168,20 +170,13 @@ fn place_of(moment: Moment, steps_per_epoch: u64) -> (u64, u64) {
     (step / steps_per_epoch.max(1), step)
 }
 
-fn require_within(
-    moment: At,
-    steps_per_epoch: u64,
-    steps: u64,
-    training: &TrainingRecipe,
-    place: &str,
-) -> Result<(), RecipeError> {
-    if moment.step(steps_per_epoch) < steps {
+fn require_within(moment: At, run: RunLength, training: &TrainingRecipe, place: &str) -> Result<(), RecipeError> {
+    if moment.step(run.steps_per_epoch) < run.steps {
         return Ok(());
     }
-    let message = format!(
-        "the run is at its end by then: it has {} of {} each",
-        millstream_schemas::count(training.epochs, "epoch"),
-        millstream_schemas::count(steps_per_epoch, "step")
-    );
-    Err(RecipeError::mismatch(place, message))
+    let has = match run.steps < training.epochs.saturating_mul(run.steps_per_epoch) {
+        true => format!("it ends after {} (`training.max_steps`)", count(run.steps, "step")),
+        false => format!("it has {} of {} each", count(training.epochs, "epoch"), count(run.steps_per_epoch, "step")),
+    };
+    Err(RecipeError::mismatch(place, format!("the run is at its end by then: {has}")))
 }

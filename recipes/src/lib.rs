@@ -88,6 +88,7 @@ mod run;
 mod run_about;
 mod run_end;
 mod run_folder;
+mod run_length;
 mod run_logs;
 mod run_parts;
 mod run_predictions;

@@ -82,7 +82,8 @@ pub fn lr_find(
     let device = in_precision(device, recipe.training.precision)?;
     let compiled = Compiled::new(&opened, found)?;
     require_memory(recipe.training.memory_check, device.kind, || compiled.memory(), Together::ALONE, events)?;
-    let settings = StepSettings { averaging: None, ..step_settings(&opened.recipe, &opened.optimizer) };
+    let settings =
+        StepSettings { averaging: None, ..step_settings(&opened.recipe, &opened.optimizer, opened.run_length()) };
     let mut runner = StepRunner::open(compiled.program(), &device, &settings)?;
     let mut stream = Stream::open(None, &opened.train.dataset, stream_of(&opened, options.steps)?, None)?;
     let started = Instant::now();

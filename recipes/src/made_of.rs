@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_schemas::recipe::FrozenPrefixRecipe;
+use millstream_schemas::recipe::{EvaluationRecipe, FrozenPrefixRecipe};
 use millstream_schemas::{Fingerprint, Recipe};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -64,6 +64,14 @@ impl MadeOf {
     pub(crate) fn fingerprints(&self) -> Value {
         let prints = Self { files: BTreeMap::new(), ..self.clone() };
         serde_json::to_value(prints).expect("our own types have string keys")
+    }
+
+    /// Of a set of rows to evaluate on, by its name.
+    pub(crate) fn of_set(&self, set: &str) -> Option<&Fingerprint> {
+        match set {
+            EvaluationRecipe::MAIN => self.evaluate.as_ref(),
+            set => self.sets.get(set),
+        }
     }
 
     /// The first thing that is another one now: its place and both, in words.

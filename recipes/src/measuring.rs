@@ -120,7 +120,7 @@ impl Measuring {
         }
         let spec = source.spec("transforms.evaluate", recipe.seed, 1)?;
         require_inputs(model, &spec, "transforms.evaluate")?;
-        let mut warnings = Preprocessing::differences(model, &recipe.data, &recipe.transforms.evaluate);
+        let mut warnings = Preprocessing::differences(model, recipe, &source.encoders, catalogs);
         let Choices { loss, metrics, .. } = Choices::of(&recipe.training, catalogs)?;
         let plan = EvaluationPlan::of(recipe, loss.reads(), wanted.views, catalogs)?;
         plan.check_targets(&source.encoders)?;

@@ -52,8 +52,8 @@ impl MemoryEstimate {
         let evaluation = if opened.evaluate.is_some() { evaluation } else { 0 };
         let statistics = program.statistics_run_graph(Provider::Cpu)?.map_or(0, |graph| graph.file().length() as u64);
         let trained = 4 * program.trained as u64;
-        let remembered =
-            step_settings(&opened.recipe, &opened.optimizer).bytes_remembered(&program.manifest.parameters) as u64;
+        let remembered = step_settings(&opened.recipe, &opened.optimizer, opened.run_length())
+            .bytes_remembered(&program.manifest.parameters) as u64;
         let held = program.constant_bytes();
         // first values, those at work, the best so far, those that are averaged, and what is exported with statistics of its own
         let averaged = loop_settings(&opened.recipe).average.map_or(0, |average| average.count() as u64);

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use millstream_compiler::{FineTuning, HeadChoice, LayerInitializer, Loss, Method, Model, TrainingProgram};
 use millstream_pipeline::{Beside, PipelineError, SharedResources, SplitRole, StreamOptions};
-use millstream_schemas::recipe::{AdapterFormat, AverageRecipe, EvaluationInterval, EvaluationRecipe, OrderStrength};
+use millstream_schemas::recipe::{AdapterFormat, AverageRecipe, EvaluationRecipe, OrderStrength, TrainingRecipe};
 use millstream_schemas::{
     AxisLength, BatchSpec, Choice, FileState, ImageLayout, Recipe, Standardization, TensorRole, count, shown,
 };
 use millstream_training::MetricSet;
 use millstream_training::logs::Log;
 use millstream_training::optimizers::Optimizer;
-use millstream_training::schedules::Schedule;
+use millstream_training::schedules::{RunLength, Schedule};
 use millstream_transforms::Chain;
 
 use crate::choices::{Choices, chosen_loss};
@@ -29,7 +29,7 @@ use crate::model_inputs::{input_names, require_embeddings, require_inputs, shape
 use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::Wanted;
 use crate::statistics::StatisticsRows;
-use crate::step_settings::step_settings;
+use crate::step_settings::{require_averaged, step_settings};
 use crate::stream_options::stream_options;
 use crate::{
     Catalogs, RecipeError, RowSource, evaluation_sets, freezing, labels_file, one_length, overlap, parameter_groups,
@@ -86,6 +86,8 @@ pub struct OpenedParts {
     pub(crate) plan: EvaluationPlan,
     /// Which rows statistics of normalizations are computed anew from, where they are.
     pub(crate) statistics: Option<StatisticsRows>,
+    /// How long the run is of which this one makes the first step, in a dry run.
+    pub(crate) whole: Option<RunLength>,
     /// The model's file before it was read.
     model_file: Option<FileState>,
     reports: Arc<DataReports>,
@@ -218,6 +220,7 @@ impl Opened {
             took: began.elapsed(),
             plan,
             statistics,
+            whole: None,
             model_file,
             reports,
         };
@@ -230,8 +233,8 @@ impl Opened {
         Ok(Self(Arc::new(parts)))
     }
 
-    /// The same data and model under a recipe that has another `training`, `evaluation` or `output`: nothing is opened again, and rows
-    /// are counted once.
+    /// The same data and model under a recipe that has another `training`, `evaluation` (but for its `sets`) or `output`: nothing is
+    /// opened again, and rows are counted once.
     ///
     /// # Errors
     /// The recipe differs in something else, or chooses what does not fit.
@@ -241,7 +244,10 @@ impl Opened {
         let value =
             |recipe: &Recipe| serde_json::to_value(recipe).expect("a recipe has string keys, so it always serializes");
         let (then, now) = (value(&self.recipe), value(&Recipe { training, evaluation, output, ..recipe.clone() }));
-        if let Some((place, then, now)) = first_difference(&then, &now, "") {
+        // these are rows that are open
+        let sets = |recipe: &Recipe| serde_json::json!(recipe.evaluation.sets);
+        let of_sets = || first_difference(&sets(&self.recipe), &sets(recipe), "evaluation.sets");
+        if let Some((place, then, now)) = first_difference(&then, &now, "").or_else(of_sets) {
             return Err(RecipeError::OpenedOtherwise { place, then, now });
         }
         let Choices { loss, metrics, optimizer, schedule } = Choices::of(&recipe.training, &self.catalogs)?;
@@ -261,6 +267,12 @@ impl Opened {
         parts.require_evaluation()?;
         Ok(Self(Arc::new(parts)))
     }
+
+    /// As what is opened for the first step of a run of this training: its moments are of that run.
+    pub(crate) fn as_start_of(&self, whole: &TrainingRecipe) -> Self {
+        let parts = OpenedParts::clone(self);
+        Self(Arc::new(OpenedParts { whole: Some(self.length_of(whole)), ..parts }))
+    }
 }
 
 impl OpenedParts {
@@ -269,6 +281,11 @@ impl OpenedParts {
         self.plan.check_targets(&self.train.encoders)?;
         for source in self.evaluation_sources() {
             self.plan.check_views(&self.model, source, self.recipe.seed)?;
+        }
+        let decides = self.recipe.evaluation.decides();
+        if decides != EvaluationRecipe::MAIN && !self.sets.iter().any(|(name, _)| name == decides) {
+            let message = format!("no set of the name `{}` is open; name one of `evaluation.sets`", shown(decides));
+            return Err(RecipeError::mismatch("evaluation.best_on", message));
         }
         if self.evaluate.is_some() {
             return Ok(());
@@ -292,23 +309,18 @@ impl OpenedParts {
         }
     }
 
-    /// How often a run that goes on to its end evaluates, the time before its first step included.
-    pub(crate) fn evaluations(&self) -> u64 {
-        let steps = self.total_steps();
-        let after = match self.recipe.evaluation.every {
-            EvaluationInterval::Steps(every) => steps.div_ceil(every.max(1)),
-            EvaluationInterval::Epochs(every) => steps.div_ceil(self.steps_per_epoch().max(1)).div_ceil(every.max(1)),
-        };
-        if self.evaluate.is_some() { after.saturating_add(1) } else { 0 }
-    }
-
     /// All sets of rows to evaluate on with their names, the one that decides first.
     pub fn evaluation_sets(&self) -> Vec<(&str, &RowSource)> {
         let main = self.evaluate.iter().map(|source| (EvaluationRecipe::MAIN, source));
         let mut sets: Vec<_> = main.chain(self.sets.iter().map(|(name, source)| (name.as_str(), source))).collect();
-        let decides = self.recipe.evaluation.best_on.as_deref().unwrap_or(EvaluationRecipe::MAIN);
+        let decides = self.recipe.evaluation.decides();
         sets.sort_by_key(|(name, _)| *name != decides);
         sets
+    }
+
+    /// The set that decides and that the figures of the run are of; none where nothing is evaluated.
+    pub(crate) fn deciding_set(&self) -> Option<(&str, &RowSource)> {
+        self.evaluation_sets().into_iter().next()
     }
 
     /// How many rows of a set an evaluation takes.
@@ -352,21 +364,9 @@ impl OpenedParts {
         rows.map(|(path, source)| self.reports.evaluate(path, source)).transpose()
     }
 
-    /// Training steps in one pass over the rows.
-    pub fn steps_per_epoch(&self) -> u64 {
-        self.batches_per_epoch().div_ceil(self.recipe.training.accumulate.max(1))
-    }
-
-    /// Batches in one pass over the rows.
-    pub fn batches_per_epoch(&self) -> u64 {
-        let (rows, batch) = (self.train.dataset.rows(), self.recipe.data.batch as u64);
-        if self.recipe.data.drop_last { rows / batch } else { rows.div_ceil(batch) }
-    }
-
-    /// Training steps of the whole run.
-    pub fn total_steps(&self) -> u64 {
-        let of_epochs = self.steps_per_epoch().saturating_mul(self.recipe.training.epochs);
-        self.recipe.training.max_steps.map_or(of_epochs, |most| most.min(of_epochs))
+    /// What the other sets hold, in the order in which they are open.
+    pub(crate) fn set_reports(&self) -> Result<&[DataReport], RecipeError> {
+        self.reports.sets(&self.recipe.evaluation.sets, &self.sets)
     }
 
     /// What the model is compiled into.
@@ -445,8 +445,10 @@ impl OpenedParts {
         }
         parameter_groups::apply(&mut program, &self.recipe.training, &self.optimizer)?;
         // what is wrong with these is told before a run begins
-        step_settings(&self.recipe, &self.optimizer).check(&program)?;
-        freezing::plan(&program, &self.recipe.training, self.steps_per_epoch())?;
+        let run = self.whole_length();
+        require_averaged(&self.recipe.training, run)?;
+        step_settings(&self.recipe, &self.optimizer, run).check(&program)?;
+        freezing::plan(&program, &self.recipe.training, run)?;
         if self.plan.temperature {
             program.require_temperature(self.recipe.output.adapters)?;
         }
@@ -485,8 +487,8 @@ impl OpenedParts {
     pub fn preprocessing_warnings(&self) -> Vec<String> {
         let transforms = &self.recipe.transforms;
         let mut found = preprocessing::between_splits(&transforms.train, &transforms.evaluate);
-        found.extend(Preprocessing::differences(&self.model, &self.recipe.data, &transforms.evaluate));
-        found.extend(Preprocessing::other_files(&self.model, &self.train.encoders, &self.catalogs.encodings));
+        let (encoders, catalogs) = (&self.train.encoders, &self.catalogs);
+        found.extend(Preprocessing::differences(&self.model, &self.recipe, encoders, catalogs));
         found
     }
 

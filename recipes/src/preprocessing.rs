@@ -1,13 +1,13 @@
 //! What happens to images before a model sees them, as a tuned model carries it, compared with what a recipe does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use millstream_compiler::Model;
 use millstream_compiler::losses::PredictionKind;
 use millstream_pipeline::encodings::{Encoders, EncodingKind, WantedTensor};
 use millstream_schemas::choice::{Catalog, Row};
-use millstream_schemas::recipe::{DataRecipe, TransparencyPolicy};
+use millstream_schemas::recipe::TransparencyPolicy;
 use millstream_schemas::shown;
 use millstream_schemas::shown_path;
 use millstream_schemas::shown_up_to;
@@ -56,7 +56,59 @@ struct TensorEncoding {
     learned: serde_json::Value,
 }
 
+/// Options that say nothing of the values that a row has: where they lie, and how far batches are filled up.
+const NOT_OF_VALUES: [&str; 2] = ["column", "pad_to_multiple_of"];
+
 impl TensorEncoding {
+    /// What a recipe makes an input of this name of otherwise, in words; `learned` is what its encoding knows.
+    fn differences(
+        &self,
+        name: &str,
+        ours: &Choice,
+        learned: Option<&serde_json::Value>,
+        catalogs: &Catalogs,
+    ) -> Vec<String> {
+        let (theirs, name) = (&self.encoding, shown(name));
+        if theirs.name != ours.name {
+            return vec![format!(
+                "input `{name}`: the model was trained with `{}`, this recipe has `{}`",
+                shown(&theirs.name),
+                shown(&ours.name)
+            )];
+        }
+        // what an older build has not written down is as usual; of what this one does not know nothing can be said
+        let kind = catalogs.encodings.find(ours, "data.inputs").ok();
+        let whole = kind.and_then(|kind| kind.with_defaults(&theirs.options).ok());
+        let (is_known, theirs) = (whole.is_some(), whole.unwrap_or_else(|| theirs.options.clone()));
+        let options = |encoding: &serde_json::Value| -> Vec<String> {
+            encoding.as_object().into_iter().flat_map(|options| options.keys().cloned()).collect()
+        };
+        let all: BTreeSet<String> = options(&theirs).into_iter().chain(options(&ours.options)).collect();
+        let differs = |option: String| {
+            let (theirs, ours) = (theirs.get(&option), ours.options.get(&option));
+            let known = |learned: &serde_json::Value| learned.get(&option).cloned();
+            // a file is what is in it, wherever it lies
+            let file = ours.filter(|ours| ours.is_string());
+            if let Some(((then, now), file)) = known(&self.learned).zip(learned.and_then(known)).zip(file) {
+                let said =
+                    || format!("input `{name}`: the model was trained with another `{option}` than {file} is now");
+                return (then != now).then(said);
+            }
+            if NOT_OF_VALUES.contains(&option.as_str()) || theirs == ours {
+                return None;
+            }
+            if !is_known && (theirs.is_none() || ours.is_none()) {
+                return None;
+            }
+            let told = |value: Option<&serde_json::Value>| match value {
+                Some(value) => format!("`{option}: {}`", shown_up_to(value.to_string(), 100)),
+                None => format!("the usual `{option}`"),
+            };
+            Some(format!("input `{name}`: the model was trained with {}, this recipe has {}", told(theirs), told(ours)))
+        };
+        all.into_iter().filter_map(differs).collect()
+    }
+
     /// Whether what it learned is done inside the model, which takes numbers as they are.
     fn is_inside(&self) -> bool {
         self.learned.is_object() && serde_json::from_value::<Standardization>(self.learned.clone()).is_ok()
@@ -239,25 +291,6 @@ impl Preprocessing {
         Some(serde_json::Value::Object(all.map(|(name, encoding)| (name, encoding.learned)).collect()))
     }
 
-    /// Which files that encodings read are others than those that a model was trained with, as its file says, in words.
-    pub(crate) fn other_files(model: &Model, encoders: &Encoders, encodings: &Catalog<EncodingKind>) -> Vec<String> {
-        let Some(then) = Self::learned(model, encoders) else { return Vec::new() };
-        let now = encoders.learned();
-        let differs = |(name, _, choice): (&str, TensorRole, &Choice)| {
-            let reads_file = encodings.get(&choice.name).is_some_and(|kind| !kind.path_options().is_empty());
-            let (then, now) = (then.get(name)?, now.get(name)?);
-            (reads_file && then != now).then(|| {
-                format!(
-                    "the model was trained with another file for `{}` than this recipe names (of that {}, of this {})",
-                    shown(name),
-                    shown_up_to(then.to_string(), 200),
-                    shown_up_to(now.to_string(), 200)
-                )
-            })
-        };
-        encoders.choices().filter_map(differs).collect()
-    }
-
     /// Key and value for the metadata of an ONNX file.
     pub(crate) fn metadata(&self) -> (String, String) {
         (KEY.to_owned(), serde_json::to_string(self).expect("our own types have string keys"))
@@ -314,9 +347,10 @@ impl Preprocessing {
         Some(format!("input `{}` is made otherwise, or learned otherwise of the training rows", shown(input)))
     }
 
-    /// What a model's file says differs from a recipe, in words, one for each difference. Nothing where the file says
-    /// nothing.
-    pub(crate) fn differences(model: &Model, data: &DataRecipe, transforms: &[Choice]) -> Vec<String> {
+    /// What a model's file says differs from a recipe, whose rows `encoders` read, in words, one for each difference. Nothing where the
+    /// file says nothing.
+    pub(crate) fn differences(model: &Model, recipe: &Recipe, encoders: &Encoders, catalogs: &Catalogs) -> Vec<String> {
+        let (data, transforms) = (&recipe.data, &recipe.transforms.evaluate);
         let Some(text) = model.metadata(KEY) else { return Vec::new() };
         // a bare list of transforms is how earlier versions wrote it
         let (theirs, transparency, inputs) = match serde_json::from_str::<Self>(text) {
@@ -342,13 +376,10 @@ impl Preprocessing {
                 name(data.transparency)
             ));
         }
-        // what one kind has learned is nothing to another
-        for (name, own) in &data.inputs {
-            if let Some(theirs) = inputs.get(name).filter(|theirs| theirs.encoding.name != own.name) {
-                let (name, theirs, own) = (shown(name), shown(&theirs.encoding.name), shown(&own.name));
-                found.push(format!(
-                    "the model was trained with `data.inputs.{name}: {theirs}`, this recipe says `{own}`"
-                ));
+        let learned = encoders.learned();
+        for (name, role, ours) in encoders.choices() {
+            if let (TensorRole::Input, Some(theirs)) = (role, inputs.get(name)) {
+                found.extend(theirs.differences(name, ours, learned.get(name), catalogs));
             }
         }
         found
@@ -471,6 +502,58 @@ mod tests {
         assert_eq!(moved(&was, &model), Some(at("new/models/bert/tokenizer.json")));
         std::fs::write(at("new/runs/one/tokenizer.json"), "").unwrap();
         assert_eq!(moved(&was, &model), Some(at("new/runs/one/tokenizer.json")));
+    }
+
+    #[test]
+    fn inputs_that_a_recipe_makes_otherwise_than_in_training_are_told() {
+        let print = |tokenizer: &str| json!({ "tokenizer": tokenizer });
+        let of = |name: &str, options: serde_json::Value, learned: serde_json::Value| TensorEncoding {
+            encoding: Choice::new(name, options),
+            shape: vec![None],
+            learned,
+        };
+        let tokens = |options: serde_json::Value| {
+            let mut whole = json!({
+                "column": "text", "tokenizer": "/a/t.json", "max_length": 64, "pad_to_multiple_of": 8, "special_tokens": true,
+                "attention_mask": "attention_mask", "token_type_ids": "token_type_ids",
+            });
+            whole.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+            Choice::new("token_ids", whole)
+        };
+        let of_tokens = |options: serde_json::Value| of("token_ids", tokens(options).options, print("1a"));
+        let moved = || tokens(json!({"column": "words", "tokenizer": "/b/t.json", "pad_to_multiple_of": 1}));
+        let image = |options: serde_json::Value| Choice::new("image", options);
+        let older =
+            of("token_ids", json!({"tokenizer": "/a/t.json", "max_length": 64, "of_a_newer_build": 1}), print("1a"));
+        for (theirs, ours, learned, wanted) in [
+            (of_tokens(json!({})), moved(), print("1a"), None),
+            (of_tokens(json!({})), moved(), print("2b"), Some("with another `tokenizer` than \"/b/t.json\"")),
+            (
+                of_tokens(json!({})),
+                tokens(json!({"max_length": 32})),
+                print("1a"),
+                Some("input `x`: the model was trained with `max_length: 64`, this recipe has `max_length: 32`"),
+            ),
+            (older, tokens(json!({"special_tokens": false})), print("1a"), None),
+            (
+                of_tokens(json!({})),
+                Choice::named("text"),
+                json!(null),
+                Some("with `token_ids`, this recipe has `text`"),
+            ),
+            // what is usual is not written down
+            (
+                of("image", json!({"values": "uint8"}), json!(null)),
+                image(json!({"channels": 3})),
+                json!(null),
+                Some("trained with `values: \"uint8\"`, this recipe has the usual `values`"),
+            ),
+            (of("image", json!({"channels": 3}), json!(null)), image(json!({"channels": 3})), json!(null), None),
+        ] {
+            let found = theirs.differences("x", &ours, Some(&learned), &Catalogs::default());
+            assert_eq!(found.len(), usize::from(wanted.is_some()), "{ours:?}: {found:?}");
+            assert!(wanted.is_none_or(|wanted| found[0].contains(wanted)), "{wanted:?}: {found:?}");
+        }
     }
 
     #[test]

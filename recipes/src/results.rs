@@ -4,7 +4,7 @@ use millstream_compiler::TrainingProgram;
 use millstream_pipeline::StreamCounters;
 use millstream_runtime::Device;
 use millstream_schemas::recipe::{EvaluationRecipe, ModelRecipe, TrainingRecipe};
-use millstream_schemas::{count, grouped};
+use millstream_schemas::{count, grouped, shown};
 use millstream_training::report::Page;
 use millstream_training::{EndReason, RunRecord, Trainer};
 
@@ -58,15 +58,20 @@ pub(crate) fn notes(opened: &Opened, found: &Findings, trainer: &Trainer, counte
         let (rows, total) = (found.train.unlabelled, count(found.train.rows, "row"));
         notes.push(format!("{rows} of {total} of the training data have no class (−1) and were left out"));
     }
-    let evaluated = trainer.history().best_evaluation();
-    if let (Some(source), Some(evaluation), Some(report)) = (&opened.evaluate, evaluated, &found.evaluate) {
+    if let (Some((set, source)), Some(evaluation)) = (opened.deciding_set(), trainer.history().best_evaluation())
+        && let Some(report) = found.of_set(set)
+    {
         let (rows, total) = (evaluation.rows, source.dataset.rows());
+        let of_set = match set {
+            EvaluationRecipe::MAIN => String::new(),
+            set => format!(" of the set `{}`", shown(set)),
+        };
+        let all = format!("{}{of_set}", count(total, "row"));
         if opened.evaluated_rows(source) < total {
-            let total = count(total, "row");
-            notes.push(format!("evaluated on {} of {total}, the same each time (`evaluation.rows`)", grouped(rows)));
-        } else if rows < total && opened.recipe.evaluation.best_on.is_none() {
+            notes.push(format!("evaluated on {} of {all}, the same each time (`evaluation.rows`)", grouped(rows)));
+        } else if rows < total {
             let reasons = left_out(report, total.saturating_sub(rows + report.unlabelled + report.bad_labels), None);
-            notes.push(format!("evaluated on {rows} of {}; left out are {reasons}", count(total, "row")));
+            notes.push(format!("evaluated on {rows} of {all}; left out are {reasons}"));
         }
     }
     notes
@@ -101,6 +106,7 @@ pub(crate) fn record(
         notes,
         history: history.clone(),
         evaluation: history.exported_evaluation().filter(|_| state == RunState::Finished).cloned(),
+        evaluated_on: opened.deciding_set().map(|(set, _)| set.to_owned()),
         other_evaluations: match state {
             RunState::Finished => history.exported_others().to_vec(),
             RunState::UnderWay | RunState::Interrupted | RunState::Failed => Vec::new(),

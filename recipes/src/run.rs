@@ -387,6 +387,7 @@ impl Run {
             averaged: history.averaged.as_ref().filter(|_| !interrupted).map(|averaged| averaged.steps.clone()),
             skipped_updates: history.skipped_updates.total,
             evaluation: record.evaluation,
+            evaluated_on: record.evaluated_on,
             calibrated: ended.map(|ended| ended.calibrated).unwrap_or_default(),
             other_evaluations: record.other_evaluations,
             figures: self.compiled.opened().metrics.figures(),

@@ -7,7 +7,7 @@ use image::imageops::{self, FilterType};
 use millstream_pipeline::encodings::View;
 use millstream_pipeline::{Value, decode};
 use millstream_schemas::count;
-use millstream_schemas::recipe::TransparencyPolicy;
+use millstream_schemas::recipe::{EvaluationRecipe, TransparencyPolicy};
 use millstream_training::RunRecord;
 use millstream_training::metrics::Mistake;
 use millstream_training::report::{About, Example, WrongRow};
@@ -35,8 +35,13 @@ pub(crate) fn of_run(folder: &RunFolder, opened: &Opened, record: &RunRecord) ->
     let mut about = of_folder(folder);
     let rows = |source: &RowSource| count(source.dataset.rows(), "row");
     about.facts.push(("training data".into(), rows(&opened.train)));
-    if let Some(source) = &opened.evaluate {
-        about.facts.push(("evaluation data".into(), rows(source)));
+    for (set, source) in opened.evaluation_sets() {
+        about.facts.push(match set {
+            EvaluationRecipe::MAIN => ("evaluation data".into(), rows(source)),
+            set => (format!("evaluation data {set}"), rows(source)),
+        });
+    }
+    if let Some((_, source)) = opened.deciding_set() {
         let transparency = opened.recipe.data.transparency;
         let mistakes = record.evaluation.iter().flat_map(|evaluation| &evaluation.mistakes);
         let wrong = |mistake| wrong_row(source, transparency, &record.classes, mistake).ok().flatten();

@@ -239,14 +239,17 @@ impl RunFolder {
         }
     }
 
-    /// Deletes what an earlier run has left, these files and folders of its logs included. Other things may lie there. What says how it began stays until [`note`] replaces
-    /// it, so that a process that is ended in between leaves a run that has no checkpoint yet.
+    /// Deletes what an earlier run has left, these files and folders of its logs included. Other things may lie there. What says that
+    /// others are whole goes first. What says how it began stays until [`note`] replaces it, so that a process that is ended in between
+    /// leaves a run that has no checkpoint yet.
     ///
     /// [`note`]: Self::note
     pub(crate) fn clear(&self, logs: &[PathBuf]) -> Result<(), RecipeError> {
+        self.forget_record()?;
         checkpoint::clear(&self.checkpoints())?;
-        // what is said of steps goes with them
-        let written = self.results().into_iter().chain(self.graph_files()).chain([self.parts()]);
+        // what is said of steps goes with them, and so does when and where it began: what begins now writes that last
+        let graph = self.graph_files().into_iter().rev();
+        let written = self.results().into_iter().chain(graph).chain([self.parts(), self.origin()]);
         for file in written.filter(|file| file.exists()) {
             fs::remove_file(&file).map_err(RecipeError::io("delete", &file))?;
         }
@@ -399,6 +402,30 @@ mod tests {
         assert!(message.contains("metrics.json") && message.contains("--resume"), "{message}");
         run.clear(&[]).unwrap();
         assert!(!run.metrics().exists() && run.0.join("notes.txt").exists());
+    }
+
+    /// A folder under the name of a file cannot be deleted as one: what comes before it is gone then, as if the process had been ended.
+    #[test]
+    fn a_run_that_is_replaced_and_killed_in_between_leaves_nothing_that_says_it_is_whole() {
+        for stuck in 0..3 {
+            let folder = tempfile::tempdir().unwrap();
+            let run = RunFolder(folder.path().join("run"));
+            fs::create_dir_all(run.graph()).unwrap();
+            for file in run.files() {
+                if file.parent().is_some_and(Path::exists) {
+                    fs::write(&file, "{}").unwrap();
+                }
+            }
+            // the model, the frozen weights of the graph, the last but one of its files
+            let stuck = [run.model(), run.graph_files()[0].clone(), run.graph_files()[3].clone()][stuck].clone();
+            fs::remove_file(&stuck).unwrap();
+            fs::create_dir(&stuck).unwrap();
+            let message = run.clear(&[]).unwrap_err().to_string();
+            assert!(message.contains("cannot delete"), "{message}");
+            assert!(!run.metrics().exists(), "the record says that the run is finished: {}", stuck.display());
+            let manifest = run.graph_files()[4].clone();
+            assert!(stuck == run.model() || !manifest.exists(), "with the manifest the graph is whole");
+        }
     }
 
     /// Writes what a run writes, in order; after each write the folder is what a process that was ended there leaves.

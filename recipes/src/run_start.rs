@@ -343,9 +343,10 @@ fn newest_checkpoint(folder: &RunFolder, events: &mut dyn Events) -> Result<Opti
 pub(crate) fn trainer_settings(compiled: &Compiled, folder: &RunFolder) -> Result<TrainerSettings, RecipeError> {
     let opened = compiled.opened();
     let training = &opened.recipe.training;
-    let freezing = freezing::plan(compiled.program(), training, opened.steps_per_epoch())?;
+    let run = opened.whole_length();
+    let freezing = freezing::plan(compiled.program(), training, run)?;
     Ok(TrainerSettings {
-        step: StepSettings { freezing, ..step_settings(&opened.recipe, &opened.optimizer) },
+        step: StepSettings { freezing, ..step_settings(&opened.recipe, &opened.optimizer, run) },
         schedule: opened.schedule.clone(),
         epochs: training.epochs,
         batches_per_epoch: opened.batches_per_epoch(),

@@ -29,8 +29,10 @@ pub struct RunSummary {
     pub averaged: Option<Vec<u64>>,
     /// Updates that were left out because they were no numbers.
     pub skipped_updates: u64,
-    /// How good the exported model is.
+    /// How good the exported model is, on the set that decides.
     pub evaluation: Option<Evaluation>,
+    /// The name of that set: `evaluate`, or that of another; none where nothing is evaluated.
+    pub evaluated_on: Option<String>,
     /// What was fitted to the exported model on the evaluation rows.
     #[serde(skip_serializing_if = "Calibrated::is_nothing")]
     pub calibrated: Calibrated,

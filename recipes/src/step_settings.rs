@@ -1,15 +1,16 @@
-use millstream_schemas::Recipe;
 use millstream_schemas::recipe::{
     AverageRecipe, EvaluationInterval as Every, GradientNoiseRecipe, LookaheadRecipe, NonFiniteRecipe, PenaltiesRecipe,
     SharpnessAwareRecipe, TrainingRecipe,
 };
+use millstream_schemas::{Recipe, count, grouped, percent};
 use millstream_training::optimizers::{Averaging, Lookahead, Optimizer, Penalties, SharpnessAware};
+use millstream_training::schedules::RunLength;
 use millstream_training::{
     CheckpointAverage, EvaluationInterval, FreezePlan, GradientNoise, LoopSettings, NonFinite, Reestimation,
     StepSettings,
 };
 
-use crate::statistics;
+use crate::{RecipeError, statistics};
 
 /// When it evaluates and ends, and what it leaves out.
 pub(crate) fn loop_settings(recipe: &Recipe) -> LoopSettings {
@@ -38,38 +39,8 @@ pub(crate) fn loop_settings(recipe: &Recipe) -> LoopSettings {
     }
 }
 
-/// The average of the weights of all steps.
-fn averaging(training: &TrainingRecipe) -> Option<Averaging> {
-    match training.average? {
-        AverageRecipe::Ema { decay } => Some(Averaging::Exponential { decay }),
-        AverageRecipe::Swa { from } => {
-            // a share written in decimals is no exact number
-            let before = (from * training.epochs as f64 + 1e-9).floor() as u64;
-            Some(Averaging::Equal { from_epoch: before.min(training.epochs.saturating_sub(1)) })
-        }
-        AverageRecipe::Last(_) | AverageRecipe::Best(_) => None,
-    }
-}
-
-/// What is said where `max_steps` ends a run of so many steps before the average of its weights begins.
-pub(crate) fn average_note(training: &TrainingRecipe, steps_per_epoch: u64, total_steps: u64) -> Option<String> {
-    let (Some(Averaging::Equal { from_epoch }), Some(most)) = (averaging(training), training.max_steps) else {
-        return None;
-    };
-    let ends_of_epochs = total_steps / steps_per_epoch.max(1);
-    (ends_of_epochs <= from_epoch).then(|| {
-        format!(
-            "`training.max_steps: {most}` ends the run before the end of epoch {}, the first whose weights `training.average: swa` \
-             takes: nothing is averaged, and the weights themselves are evaluated and exported. `from` is a share of \
-             `training.epochs` ({}): fewer let it begin earlier",
-            from_epoch + 1,
-            training.epochs
-        )
-    })
-}
-
-/// How steps are made, apart from what is frozen when: that is known of a compiled model.
-pub(crate) fn step_settings(recipe: &Recipe, optimizer: &Optimizer) -> StepSettings {
+/// How steps of a run of this length are made, apart from what is frozen when: that is known of a compiled model.
+pub(crate) fn step_settings(recipe: &Recipe, optimizer: &Optimizer, run: RunLength) -> StepSettings {
     let training = &recipe.training;
     let PenaltiesRecipe { l1, l2, l2_sp } = training.penalties;
     StepSettings {
@@ -77,7 +48,11 @@ pub(crate) fn step_settings(recipe: &Recipe, optimizer: &Optimizer) -> StepSetti
         gradient_clip_norm: training.gradient_clip_norm,
         gradient_clip_value: training.gradient_clip_value,
         penalties: Penalties { l1, l2, l2_sp },
-        averaging: averaging(training),
+        averaging: training.average.and_then(|average| match average {
+            AverageRecipe::Ema { decay } => Some(Averaging::Exponential { decay }),
+            AverageRecipe::Swa { from } => Some(Averaging::Equal { from_epoch: averaged_from(from, run) }),
+            AverageRecipe::Last(_) | AverageRecipe::Best(_) => None,
+        }),
         lookahead: training.lookahead.map(|LookaheadRecipe { steps, alpha }| Lookahead { steps, alpha }),
         sharpness_aware: training
             .sharpness_aware
@@ -90,39 +65,60 @@ pub(crate) fn step_settings(recipe: &Recipe, optimizer: &Optimizer) -> StepSetti
     }
 }
 
+/// The epochs that end before a share of a run is done: the next one is the first whose end lies behind it.
+fn averaged_from(from: f64, run: RunLength) -> u64 {
+    // a share written in decimals is no exact number
+    (from * run.epochs() + 1e-9).floor() as u64
+}
+
+/// Refuses an average of the weights at the ends of epochs, where the run has none behind the share that it begins with.
+///
+/// # Errors
+/// How long the run is, and what to do.
+pub(crate) fn require_averaged(training: &TrainingRecipe, run: RunLength) -> Result<(), RecipeError> {
+    let Some(AverageRecipe::Swa { from }) = training.average else { return Ok(()) };
+    if averaged_from(from, run) < run.whole_epochs() {
+        return Ok(());
+    }
+    let message = format!(
+        "it takes the weights at the ends of epochs behind {} of the run, and there are none: the run ends after {} of {} an epoch; \
+         take a smaller `from`, a larger `training.max_steps`, or `average: ema`, which takes those of each step",
+        percent(from),
+        count(run.steps, "step"),
+        grouped(run.steps_per_epoch)
+    );
+    Err(RecipeError::mismatch("training.average.swa.from", message))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn an_average_that_max_steps_does_not_let_begin_is_noted() {
-        // five steps an epoch
-        for (epochs, from, max_steps, noted) in [
-            (4, 0.75, None, None),
-            (4, 0.75, Some(20), None),
-            (4, 0.75, Some(99), None),
-            (4, 0.75, Some(19), Some("before the end of epoch 4,")),
-            (4, 0.5, Some(15), None),
-            (4, 0.5, Some(12), Some("before the end of epoch 3,")),
-            (4, 0.0, Some(5), None),
-            (1, 0.75, Some(4), Some("before the end of epoch 1,")),
-            // so near to 1 that rounding makes it one
-            (5, 0.999_999_999_9, None, None),
+    fn an_average_of_the_ends_of_epochs_begins_where_the_run_is_that_far_and_not_where_its_epochs_would_be() {
+        let training =
+            |from| TrainingRecipe { average: Some(AverageRecipe::Swa { from }), ..TrainingRecipe::default() };
+        for (from, max_steps, wanted) in [
+            (0.75, None, Ok(7)),
+            (0.7, None, Ok(7)),
+            (0.5, Some(150), Ok(0)),
+            (0.5, Some(400), Ok(2)),
+            (
+                0.75,
+                Some(150),
+                Err("behind 75.0 % of the run, and there are none: the run ends after 150 steps of 100 an epoch"),
+            ),
+            (0.0, Some(50), Err("the run ends after 50 steps of 100 an epoch")),
         ] {
-            let average = Some(AverageRecipe::Swa { from });
-            let training = TrainingRecipe { epochs, max_steps, average, ..TrainingRecipe::default() };
-            let total = max_steps.map_or(5 * epochs, |most: u64| most.min(5 * epochs));
-            let note = average_note(&training, 5, total);
-            let is_as_wanted = match (&note, noted) {
-                (Some(note), Some(wanted)) => note.contains(wanted),
-                (None, None) => true,
-                _ => false,
-            };
-            assert!(is_as_wanted, "{epochs} epochs from {from}, {max_steps:?}: {note:?}");
-            let Some(Averaging::Equal { from_epoch }) = averaging(&training) else { panic!("{training:?}") };
-            assert!(from_epoch < epochs, "{from_epoch} of {epochs}");
-            let ema = TrainingRecipe { average: Some(AverageRecipe::Ema { decay: 0.9 }), ..training };
-            assert_eq!(average_note(&ema, 5, total), None);
+            let run = RunLength::new(10, 100, max_steps);
+            match (require_averaged(&training(from), run), wanted) {
+                (Ok(()), Ok(epochs)) => assert_eq!(averaged_from(from, run), epochs, "{from} of {run:?}"),
+                (Err(error), Err(words)) => {
+                    let error = error.to_string();
+                    assert!(error.contains("training.average.swa.from") && error.contains(words), "{error}");
+                }
+                (found, wanted) => panic!("{from} of {run:?}: {found:?}, not {wanted:?}"),
+            }
         }
     }
 }

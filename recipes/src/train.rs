@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use millstream_schemas::Recipe;
+use millstream_schemas::recipe::TrainingRecipe;
 use millstream_training::Until;
 
 use crate::check::findings;
@@ -39,6 +40,20 @@ pub fn train(
     train_until(Until::End, recipe, options, events, stop)
 }
 
+/// As [`train`], where the recipe is that of the first step of a run of another length: its moments are of that run.
+///
+/// # Errors
+/// As [`train`].
+pub(crate) fn train_start_of(
+    whole: &TrainingRecipe,
+    recipe: &Recipe,
+    options: &TrainOptions,
+    events: &mut dyn Events,
+    stop: &Stop,
+) -> Result<RunSummary, RecipeError> {
+    train_part((Until::End, Some(whole)), recipe, options, events, stop)
+}
+
 /// As [`train`], as far as is said: what is not at its end then is saved and counts as interrupted.
 ///
 /// # Errors
@@ -50,11 +65,27 @@ pub(crate) fn train_until(
     events: &mut dyn Events,
     stop: &Stop,
 ) -> Result<RunSummary, RecipeError> {
+    train_part((until, None), recipe, options, events, stop)
+}
+
+fn train_part(
+    (until, whole): (Until, Option<&TrainingRecipe>),
+    recipe: &Recipe,
+    options: &TrainOptions,
+    events: &mut dyn Events,
+    stop: &Stop,
+) -> Result<RunSummary, RecipeError> {
     let began = Instant::now();
     let TrainOptions { start, library, keep_graph, catalogs } = options.clone();
     let options = RunOptions { start, keep_graph, resources: None, library };
-    let wanted = recipe.clone();
-    let opened = unless_stopped(stop, move || Opened::open(&wanted, &catalogs))?;
+    let (wanted, whole) = (recipe.clone(), whole.cloned());
+    let opened = unless_stopped(stop, move || {
+        let opened = Opened::open(&wanted, &catalogs)?;
+        Ok(match &whole {
+            Some(training) => opened.as_start_of(training),
+            None => opened,
+        })
+    })?;
     // Before anything is compiled, which takes its time.
     let reserved = Reserved::reserve(&opened, start)?;
     let found = {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use millstream_compiler::losses::PredictionKind;
+use millstream_schemas::recipe::EvaluationRecipe;
 use millstream_schemas::{count, plural};
 use serde::{Deserialize, Serialize};
 
@@ -488,8 +489,11 @@ pub struct RunRecord {
     pub notes: Vec<String>,
     /// What happened.
     pub history: History,
-    /// Of the model that was exported.
+    /// Of the model that was exported, on the set that decides.
     pub evaluation: Option<Evaluation>,
+    /// The name of that set: `evaluate`, or that of another; none where nothing is evaluated, or in a record of an older build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluated_on: Option<String>,
     /// And on the other evaluation sets, where there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_evaluations: Vec<SetEvaluation>,
@@ -498,6 +502,11 @@ pub struct RunRecord {
 impl RunRecord {
     /// The version that this build writes.
     pub const VERSION: u32 = 1;
+
+    /// The set that decides, where it is another than the rows of `data.evaluate`.
+    pub fn deciding_set(&self) -> Option<&str> {
+        self.evaluated_on.as_deref().filter(|name| *name != EvaluationRecipe::MAIN)
+    }
 
     /// Writes `metrics.json`.
     ///

@@ -42,18 +42,17 @@ pub struct TrainerSettings {
 }
 
 impl TrainerSettings {
-    /// What the schedule counts by.
+    /// How long the run is: what schedules, averages and moments count by.
     pub(crate) fn run_length(&self) -> RunLength {
-        RunLength { steps: self.total_steps(), steps_per_epoch: self.steps_per_epoch() }
+        RunLength::new(self.epochs, self.steps_per_epoch(), self.loop_settings.max_steps)
     }
 
     pub(crate) fn total_steps(&self) -> u64 {
-        let of_epochs = self.epochs.saturating_mul(self.steps_per_epoch());
-        self.loop_settings.max_steps.map_or(of_epochs, |most| most.min(of_epochs))
+        self.run_length().steps
     }
 
     pub(crate) fn steps_per_epoch(&self) -> u64 {
-        self.batches_per_epoch.div_ceil(self.accumulate.max(1))
+        RunLength::steps_of(self.batches_per_epoch, self.accumulate)
     }
 
     /// Refuses what makes no sense, or not for this program.

@@ -351,6 +351,7 @@ impl Trainer {
             total_steps: self.total_steps(),
             epoch: self.epoch,
             epochs: self.settings.epochs,
+            steps_per_epoch: self.settings.steps_per_epoch(),
         });
         if let Some(message) = self.runner.warning() {
             observer.observe(&Event::Warning { message });

@@ -76,6 +76,10 @@ fn describe(report: &ComparisonReport) -> String {
         };
         table.row(std::iter::once(kind.label()).chain(report.runs.iter().map(figure)));
     }
+    if let Some(sets) = report.sets() {
+        let sets = sets.into_iter().map(str::to_owned);
+        table.row(std::iter::once("measured on".to_owned()).chain(sets));
+    }
     let rows = |run: &comparison::ComparedRun| {
         run.evaluation.as_ref().map_or_else(|| "–".to_owned(), |evaluation| grouped(evaluation.rows))
     };

@@ -1,5 +1,5 @@
 use anyhow::Context;
-use millstream::recipes::runs::{self, EntryKind, Origin, RunEntry, RunsReport, Through, runs};
+use millstream::recipes::runs::{self, EntryFigure, EntryKind, Origin, RunEntry, RunsReport, Through, runs};
 use millstream::schemas::files::replace_file;
 use millstream::schemas::{decimal, grouped, shown_path};
 
@@ -39,9 +39,7 @@ fn describe(report: &RunsReport) -> String {
         let when = run.ended.as_ref().or(run.began.as_ref());
         table.row([
             name(run),
-            run.decides.as_ref().map_or_else(String::new, |figure| {
-                format!("{} {}", figure.kind.label(), figure.kind.shown(figure.value))
-            }),
+            run.decides.as_ref().map_or_else(String::new, EntryFigure::in_words),
             run.loss.map_or_else(String::new, decimal),
             run.steps.map_or_else(String::new, grouped),
             run.how.clone(),

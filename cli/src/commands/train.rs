@@ -1,14 +1,14 @@
 use millstream::recipes::{
     Catalogs, DryRunReport, RecipeError, RunSummary, StartMode, Stop, TrainOptions, dry_run, import_rows_of, train,
 };
-use millstream::schemas::recipe::ByteSize;
+use millstream::schemas::recipe::{ByteSize, EvaluationRecipe};
 
 use crate::arguments::{Global, Train};
 use crate::colour::Meaning;
 use crate::commands::evaluate::{figures, others, slices};
 use crate::output;
 use crate::{Outcome, commands, messages, progress, signals};
-use millstream::schemas::{Recipe, count, decimal, grouped, percent, shell_word, shown_path};
+use millstream::schemas::{Recipe, count, decimal, grouped, percent, shell_word, shown, shown_path};
 
 pub(crate) fn run(global: &Global, arguments: &Train, mut recipe: Recipe) -> anyhow::Result<Outcome> {
     if let Some(folder) = &arguments.output {
@@ -144,7 +144,11 @@ fn describe(summary: &RunSummary) -> String {
                 None => summary.best.as_ref().map_or_else(String::new, best),
             };
             let meaning = if no_better.is_empty() { Meaning::Good } else { Meaning::Warning };
-            meaning.output(&format!("{}{epoch}", figures(evaluation, &summary.figures))) + "\n"
+            let on = match summary.evaluated_on.as_deref() {
+                None | Some(EvaluationRecipe::MAIN) => String::new(),
+                Some(set) => format!("on `{}`: ", shown(set)),
+            };
+            meaning.output(&format!("{on}{}{epoch}", figures(evaluation, &summary.figures))) + "\n"
         }
         None => "trained; without `data.evaluate` nothing was measured\n".into(),
     };

@@ -1,10 +1,12 @@
 //! What is written about a run.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
 
+use crate::dataset;
 use crate::workplace::{Workplace, has_runtime};
 
 const FILES: [&str; 7] = [
@@ -95,6 +97,67 @@ fn layers_that_a_method_adapts_are_not_said_to_have_stayed_as_they_were() {
         assert!(words(&place, "model.cdx.json").contains(wanted), "{adapters}");
         std::fs::remove_dir_all(place.path("run")).unwrap();
     }
+}
+
+#[test]
+fn figures_of_a_run_are_told_as_those_of_the_set_that_decides() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    // most of them are wrong, so that there are mistakes to be shown
+    let mut rows = dataset::rows(300, 30);
+    rows.iter_mut().for_each(|row| row.label = (row.label + 1) % 3);
+    dataset::write(&place.path("night.parquet"), &rows);
+    let changes = [
+        "evaluation={sets: {night: night.parquet, train: test.parquet}, best_on: night}",
+        "evaluation.slices=[label]",
+        "training.epochs=2",
+    ];
+    let said = place.run_with("train", &changes).done();
+    assert!(said.starts_with("on `night`: accuracy "), "{said}");
+    let record: Value = serde_json::from_slice(&place.read("run/metrics.json")).unwrap();
+    assert_eq!((&record["evaluated_on"], &record["evaluation"]["rows"]), (&"night".into(), &30.into()));
+    let page = String::from_utf8(place.read("run/report.html")).unwrap();
+    for part in
+        ["accuracy on night", "loss on night", "rows of night", "accuracy on evaluate", "figure title=\"night.parquet"]
+    {
+        assert!(page.contains(part), "{part} is not in the report");
+    }
+    place.run(&["document", "run"]).done();
+    let (ledger, bill) = (json(&place, "ledger.json"), json(&place, "model.cdx.json"));
+    let splits: Vec<&str> =
+        ledger["data"].as_array().unwrap().iter().map(|split| split["split"].as_str().unwrap()).collect();
+    assert_eq!(splits, ["train", "evaluate", "night", "train"]);
+    let hash = millstream::schemas::files::sha256_of_file(&place.path("night.parquet")).unwrap();
+    assert_eq!(ledger["data"][2]["files"][0]["sha256"], hash);
+    assert_eq!(ledger["results"]["set"], "night");
+    let card = words(&place, "README.md");
+    for part in [
+        "best on the rows of night by accuracy",
+        "- **evaluate:** 18 rows in 1 file, measured beside; nothing was chosen by them",
+        "- **night:** 30 rows in 1 file, used to choose the state that is exported",
+        "On night (30 rows):",
+        "### By label, on night",
+        "### On evaluate (18 rows)",
+    ] {
+        assert!(card.contains(part), "{part} is not in\n{card}");
+    }
+    assert!(words(&place, "datasheet.md").contains("### night"), "its files are in the datasheet");
+    let metrics = bill["metadata"]["component"]["modelCard"]["quantitativeAnalysis"]["performanceMetrics"].clone();
+    let slices: BTreeSet<&str> =
+        metrics.as_array().unwrap().iter().map(|metric| metric["slice"].as_str().unwrap()).collect();
+    assert_eq!(slices, BTreeSet::from(["evaluate", "night", "train"]));
+    let references: BTreeSet<&str> =
+        bill["components"].as_array().unwrap().iter().map(|data| data["bom-ref"].as_str().unwrap()).collect();
+    assert_eq!(references, BTreeSet::from(["data-evaluate", "data-night", "data-train", "data-train-2"]));
+    // beside a run that is measured on other rows
+    place.run_with("train", &["training.epochs=1", "output.folder=other"]).done();
+    let said = place.run(&["compare", "run", "other"]).done();
+    let sets =
+        said.lines().find(|line| line.trim_start().starts_with("measured on")).unwrap_or_else(|| panic!("{said}"));
+    assert!(sets.contains("night") && sets.contains("evaluate"), "{said}");
+    assert!(place.run(&["runs", "."]).done().contains("% on night"), "{said}");
 }
 
 #[test]

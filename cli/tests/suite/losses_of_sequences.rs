@@ -46,6 +46,22 @@ fn the_next_token_is_learned_and_neither_padding_nor_a_prompt_is() {
     assert!((figure(&found, "loss").exp() - figure(&found, "perplexity")).abs() < 1e-3, "{found}");
     let alone = measured(&place, &["data.batch=1", "data.inputs.input_ids.token_ids.pad_to_multiple_of=1"]);
     assert!((figure(&alone, "loss") - figure(&found, "loss")).abs() < 1e-5, "{alone}, in batches {found}");
+    // What rows are made into is told where it is not what the model was trained with.
+    std::fs::copy(place.path("tokenizer.json"), place.path("moved.json")).unwrap();
+    tokenizer(&place.path("other.json"), &[NOISE, SONG].concat());
+    for (change, wanted) in [
+        ("pad_to_multiple_of=1", None),
+        ("tokenizer=moved.json", None),
+        ("tokenizer=other.json", Some("input `input_ids`: the model was trained with another `tokenizer`")),
+        ("max_length=5", Some("the model was trained with `max_length: 128`, this recipe has `max_length: 5`")),
+    ] {
+        let change = format!("data.inputs.input_ids.token_ids.{change}");
+        let report = place.run(&["evaluate", "recipe.yaml", "--json", "--set", &change]).json();
+        let told = report["warnings"].as_array().unwrap().iter().filter_map(Value::as_str);
+        let told: Vec<&str> = told.filter(|warning| warning.contains("was trained with")).collect();
+        assert_eq!(told.len(), usize::from(wanted.is_some()), "{change}: {told:?}");
+        assert!(wanted.is_none_or(|wanted| told[0].contains(wanted)), "{change}: {told:?}");
+    }
     std::fs::remove_dir_all(place.path("run")).unwrap();
     // Nothing tells what a prompt says, but all of it what follows.
     let found = learns(&place, &of(json!(["prompt", "song"]), "second_text"), 0.6);

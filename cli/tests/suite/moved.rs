@@ -147,3 +147,21 @@ fn a_project_of_texts_that_is_renamed_is_gone_on_with_unless_its_tokenizer_is_an
         .failed_with(&["cannot resume", "the content of a file that an encoding reads"]);
     assert!(!place.path("songs").exists(), "something was written where the project was");
 }
+
+#[test]
+fn a_study_whose_folder_is_renamed_goes_on_by_the_name_that_it_began_with() {
+    let Some(place) = project() else { return };
+    let open = "training.optimizer.adamw.learning_rate={log_uniform: [0.001, 0.1]}";
+    let changes = ["--set", open, "--set", "search={objective: loss, trials: 2}", "--set", "training.epochs=1"];
+    place
+        .run(
+            &[&["search", "run", "flowers/recipe.yaml"], &changes[..], &["--set", "output.folder=flowers/runs/study"]]
+                .concat(),
+        )
+        .done();
+    fs::rename(place.path("flowers/runs/study"), place.path("flowers/runs/study2")).unwrap();
+    place.run(&["search", "resume", "flowers/runs/study2", "--trials", "3"]).done();
+    assert!(place.path("flowers/runs/study2/trials/0002").exists());
+    let status = place.run(&["search", "status", "flowers/runs/study2", "--json"]).json();
+    assert_eq!(status["name"], "study", "{status}");
+}

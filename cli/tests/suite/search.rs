@@ -315,6 +315,39 @@ fn rules_end_trials_and_pause_them_and_promote_those_that_turn_out_well() {
 }
 
 #[test]
+fn rules_look_at_evaluations_within_epochs_and_trials_are_set_aside_and_taken_up_there() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    // six steps an epoch, of which the fourth and the eighth end none
+    let changes = [
+        "training.optimizer={sgd: {learning_rate: {log_uniform: [1.0e-6, 0.1]}}}",
+        "search={objective: loss, proposer: random, trials: 8, retries: 100, stopping: {asha: {reduction_factor: 2, max_steps: 4}}}",
+        "evaluation.every={steps: 4}",
+        "training.epochs=2",
+    ];
+    let in_folder = |folder: &'static str| arguments("run", &[&changes[..], &[folder]].concat());
+    place.run(&in_folder("output.folder=whole")).done();
+    let study = status(&place, "whole");
+    let trials = study["trials"].as_array().unwrap();
+    let told = |trial: &Value| -> Vec<u64> {
+        trial["reports"].as_array().unwrap().iter().map(|report| report[0].as_u64().unwrap()).collect()
+    };
+    let of_state = |state: &str| trials.iter().filter(|trial| trial["state"] == state).map(told).collect::<Vec<_>>();
+    let (complete, paused) = (of_state("complete"), of_state("paused"));
+    assert!(!complete.is_empty() && complete.iter().all(|steps| *steps == [1, 2, 3]), "{study}");
+    assert!(!paused.is_empty() && paused.iter().all(|steps| steps.len() < 3), "{study}");
+    let page = String::from_utf8(place.read("whole/search.html")).unwrap();
+    assert!(page.contains("On the way: loss by evaluation, of 4 steps each"), "{page}");
+    // killed where a trial was set aside within an epoch
+    let line = in_folder("output.folder=killed");
+    kill_at(Running::start(&place, &[&line[..], &["--json"]].concat()), "\"trial_paused\"", "KILL");
+    place.run(&["search", "resume", "killed"]).done();
+    assert_eq!(outcome(&status(&place, "killed")), outcome(&study));
+}
+
+#[test]
 fn a_study_has_documents_and_stands_among_runs_with_its_winner() {
     if !has_runtime() {
         return;

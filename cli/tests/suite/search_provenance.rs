@@ -63,6 +63,30 @@ fn evaluation_rows_that_are_others_in_the_middle_of_a_study_are_refused_until_th
 }
 
 #[test]
+fn the_card_of_a_study_says_of_the_set_that_decides_that_trials_were_measured_on_it() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    dataset::write(&place.path("night.parquet"), &dataset::rows(300, 30));
+    let by_night = "evaluation={sets: {night: night.parquet}, best_on: night}";
+    place.run(&arguments("run", &[&TWO[..], &[by_night]].concat())).done();
+    let told = card(&place, "study");
+    for part in ["the 30 rows of the split night", "night.parquet (the set night), 30 rows in the first run"] {
+        assert!(told.contains(part), "{part} is not in\n{told}");
+    }
+    assert!(!told.contains("no usable target"), "{told}");
+    let best = status(&place, "study")["best"].as_u64().unwrap();
+    let told = card(&place, &format!("study/trials/{best:04}"));
+    assert!(told.contains("on the same rows, those of the split night"), "{told}");
+    // where some of them are drawn, the others are not said to have no target
+    let drawn = ["output.folder=drawn", by_night, "evaluation.rows=16"];
+    place.run(&arguments("run", &[&TWO[..], &drawn].concat())).done();
+    let told = card(&place, "drawn");
+    assert!(told.contains("16 of the 30 rows of the split night: the others were not drawn"), "{told}");
+}
+
+#[test]
 fn evaluation_rows_that_are_replaced_between_the_trials_of_one_process_are_not_ranked_with_the_others() {
     if !has_runtime() {
         return;

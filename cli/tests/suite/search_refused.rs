@@ -25,6 +25,12 @@ fn check_refuses_a_search_that_cannot_begin_as_the_search_itself_does() {
         place.run(&arguments("run", &[OPEN[0], search, "output.folder=study"])).failed_with(&wanted);
         assert!(!place.path("study").exists());
     }
+    let seen =
+        ["data.batch={choose: [4, 8]}", "evaluation.every={steps: 4}", "search={objective: loss, stopping: median}"];
+    let wanted = ["search.stopping: rules hold trials against each other", "data.batch"];
+    place.run_with("check", &seen).failed_with(&wanted);
+    place.run(&arguments("run", &[&seen[..], &["output.folder=study"]].concat())).failed_with(&wanted);
+    assert!(!place.path("study").exists());
 }
 
 #[test]

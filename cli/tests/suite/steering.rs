@@ -102,6 +102,26 @@ fn what_is_wrong_with_groups_and_freezing_is_told_at_its_place() {
 }
 
 #[test]
+fn a_moment_that_max_steps_comes_before_is_refused_and_not_passed_over() {
+    let place = Workplace::new();
+    // six steps an epoch
+    for (change, place_of_it) in [
+        ("training.head_first={epochs: 2}", "training.head_first: the run is at its end by then"),
+        ("training.unfreeze=[{at: {step: 9}, layers: {last: 1}}]", "training.unfreeze[0].at: the run is at its end"),
+        ("training.freeze=[{at: {epoch: 3}, layers: {last: 1}}]", "training.freeze[0].at: the run is at its end"),
+    ] {
+        place.run_with("check", &[change, "training.max_steps=8"]).failed_with(&[place_of_it, "it ends after 8 steps"]);
+        place.run_with("check", &[change, "training.max_steps=13"]).done();
+    }
+    // an average of the ends of epochs: the only one is that of step 6
+    let swa = |from: &str| format!("training.average={{swa: {{from: {from}}}}}");
+    place
+        .run_with("check", &[&swa("0.8"), "training.max_steps=8"])
+        .failed_with(&["training.average.swa.from: it takes the weights at the ends of epochs"]);
+    place.run_with("check", &[&swa("0.5"), "training.max_steps=8"]).done();
+}
+
+#[test]
 fn the_head_is_trained_alone_first_and_a_run_is_resumed_to_the_bit() {
     if !has_runtime() {
         return;

@@ -29,6 +29,16 @@ pub struct EncodingKind {
     pub build: Build,
 }
 
+impl EncodingKind {
+    /// Options with every default filled in, as an encoding that is open has them.
+    ///
+    /// # Errors
+    /// They make no sense.
+    pub fn with_defaults(&self, options: &Json) -> Result<Json, ChoiceError> {
+        (self.build.read)(options, self.name).map(|read| read.whole)
+    }
+}
+
 impl Row for EncodingKind {
     const KIND: &'static str = "encoding";
 

@@ -26,6 +26,9 @@ pub(super) fn markdown(report: &ComparisonReport) -> String {
     let mut row = |name: &str, of: &dyn Fn(usize) -> String| {
         rows.push(std::iter::once(name.to_owned()).chain((0..report.runs.len()).map(of)).collect());
     };
+    if let Some(sets) = report.sets() {
+        row("measured on", &|at| text(sets[at]));
+    }
     row("rows", &|at| {
         report.runs[at].evaluation.as_ref().map_or_else(|| "–".into(), |evaluation| grouped(evaluation.rows))
     });

@@ -130,6 +130,7 @@ pub fn compare(
         steps: run.record.history.steps,
         seconds: run.record.history.seconds,
         evaluation: run.record.evaluation,
+        evaluated_on: run.record.evaluated_on,
     });
     Ok(Some(ComparisonReport {
         version: 1,

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use millstream_schemas::recipe::EvaluationRecipe;
 use millstream_training::Evaluation;
 use millstream_training::metrics::FigureKind;
 use serde::Serialize;
@@ -41,6 +42,18 @@ pub struct ComparedRun {
     pub seconds: f64,
     /// Of the exported model, as the run has measured it.
     pub evaluation: Option<Evaluation>,
+    /// The name of the set of rows that this is of: `evaluate`, or that of another; none in a record of an older build.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evaluated_on: Option<String>,
+}
+
+impl ComparisonReport {
+    /// The set of each run that its figures are of, where any of them is another than `data.evaluate`; nothing otherwise.
+    pub fn sets(&self) -> Option<Vec<&str>> {
+        let sets = self.runs.iter().map(|run| run.evaluated_on.as_deref().unwrap_or(EvaluationRecipe::MAIN));
+        let sets: Vec<&str> = sets.collect();
+        sets.iter().any(|set| *set != EvaluationRecipe::MAIN).then_some(sets)
+    }
 }
 
 /// A place where the runs differ.

@@ -1,6 +1,6 @@
 //! What a search had to do with a run: which trial its values are of, and among how many that was chosen.
 
-use millstream_schemas::recipe::RecipeText;
+use millstream_schemas::recipe::{EvaluationRecipe, RecipeText};
 use millstream_schemas::{Recipe, count};
 use millstream_search::TrialState;
 use millstream_training::metrics::FigureKind;
@@ -35,7 +35,8 @@ pub struct ChosenTrial {
     pub runs: u64,
     /// The folds that trials were measured by; none where all were measured on the same rows.
     pub folds: Option<u64>,
-    /// The split that all trials were measured on: `evaluate`; none with folds, or where the figure is what a run costs.
+    /// The set that all trials were measured on: `evaluate`, or that of another; none with folds, or where the figure is what a run
+    /// costs.
     pub split: Option<String>,
 }
 
@@ -48,6 +49,9 @@ impl ChosenTrial {
             StudyRole::Trial(number) => study.trials.iter().find(|trial| trial.number == number)?,
             StudyRole::Best | StudyRole::Refit => trial_of(&study, &folder, recipe, catalogs)?,
         };
+        // where another set decides, folds say what is trained on and not what is measured
+        let folds = study.folds.as_ref().filter(|_| study.about.deciding_set().is_none());
+        let is_measured = study.figures.first().is_some_and(|figure| !is_cost(figure));
         Some(Self {
             study: folder_name(&part.study),
             role: part.role,
@@ -58,12 +62,8 @@ impl ChosenTrial {
             value: trial.values.first().copied(),
             interval: trial.interval,
             runs: study.runs as u64,
-            folds: study.folds.as_ref().map(|folds| folds.count as u64),
-            split: study
-                .figures
-                .first()
-                .filter(|figure| study.folds.is_none() && !is_cost(figure))
-                .map(|_| "evaluate".to_owned()),
+            folds: folds.map(|folds| folds.count as u64),
+            split: study.about.measured_on.clone().filter(|_| folds.is_none() && is_measured),
         })
     }
 
@@ -95,9 +95,11 @@ impl ChosenTrial {
             StudyRole::Best | StudyRole::Refit => {
                 let rank = if self.best == Some(*trial) { "the best" } else { "one" };
                 let own = match (self.role, &self.split) {
-                    (StudyRole::Refit, Some(split)) => format!(
-                        " That figure is of the trial; this model was then trained on all rows, those of the split {split} among them, and \
-                         has no figure of its own."
+                    // whichever set decides, it is these rows that are trained on too
+                    (StudyRole::Refit, Some(_)) => format!(
+                        " That figure is of the trial; this model was then trained on all rows, those of the split {} among them, and \
+                         has no figure of its own.",
+                        EvaluationRecipe::MAIN
                     ),
                     (StudyRole::Refit, None) => {
                         " That figure is of the trial; this model was then trained on all rows, and has no figure of its own.".into()
@@ -201,6 +203,10 @@ mod tests {
             ),
         ] {
             assert!(chosen.in_words().contains(wanted), "{}", chosen.in_words());
+        }
+        let by_night = ChosenTrial { split: Some("night".into()), ..of(StudyRole::Refit, 0) }.in_words();
+        for part in ["on the same rows, those of the split night", "all rows, those of the split evaluate among them"] {
+            assert!(by_night.contains(part), "{part} is not in {by_night}");
         }
         let refit = of(StudyRole::Refit, 0).in_words();
         assert!(refit.contains("then trained on all rows, those of the split evaluate among them"), "{refit}");

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::ledger::{DataFacts, Ledger};
 use super::statements::Statements;
+use super::unique_names::UniqueNames;
 
 /// A version that says that nobody has stated one: in the form that validators ask for, of no release.
 const NO_VERSION: &str = "0.0.0+not.stated";
@@ -11,13 +12,15 @@ const NO_VERSION: &str = "0.0.0+not.stated";
 /// `croissant.json`. What nobody has stated is left out; validators name it then.
 pub(super) fn description(ledger: &Ledger) -> Value {
     let said = &ledger.statements;
+    let ids = ids(&ledger.data);
+    let splits = || ledger.data.iter().zip(&ids);
     let mut value = json!({
         "@context": context(),
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.1",
-        "name": identifier(&ledger.data_name),
-        "distribution": ledger.data.iter().flat_map(distribution).collect::<Vec<_>>(),
-        "recordSet": ledger.data.iter().map(record_set).collect::<Vec<_>>(),
+        "name": ledger.data_name,
+        "distribution": splits().flat_map(distribution).collect::<Vec<_>>(),
+        "recordSet": splits().map(record_set).collect::<Vec<_>>(),
     });
     let stated = [
         ("description", &said.data_description),
@@ -85,28 +88,41 @@ fn context() -> Value {
     })
 }
 
-/// Letters, digits, `-` and `_`, as names and references must be.
+/// Letters, digits, `-` and `_`, as references must be.
 fn identifier(name: &str) -> String {
     name.chars()
         .map(|letter| if letter.is_ascii_alphanumeric() || "-_".contains(letter) { letter } else { '-' })
         .collect()
 }
 
-fn file_id(data: &DataFacts, at: usize) -> String {
-    format!("{}-{at}", identifier(&data.split))
+/// What parts of a split are called: no two of a description are called alike, whatever letters their names lose.
+struct SplitIds {
+    records: String,
+    files: Vec<String>,
+    /// Of the set that several files are.
+    file_set: Option<String>,
 }
 
-fn set_id(data: &DataFacts) -> String {
-    format!("{}-files", identifier(&data.split))
+/// Of each split, in order.
+fn ids(splits: &[DataFacts]) -> Vec<SplitIds> {
+    let mut names = UniqueNames::default();
+    let records: Vec<String> = splits.iter().map(|data| names.name(&identifier(&data.split))).collect();
+    let of_split = |(data, records): (&DataFacts, String)| {
+        let split = identifier(&data.split);
+        let files: Vec<String> = (0..data.files.len()).map(|at| names.name(&format!("{split}-{at}"))).collect();
+        let file_set = (files.len() != 1).then(|| names.name(&format!("{split}-files")));
+        SplitIds { records, files, file_set }
+    };
+    splits.iter().zip(records).map(of_split).collect()
 }
 
 /// The files, and the set of them that rows are read from.
-fn distribution(data: &DataFacts) -> Vec<Value> {
-    let files = data.files.iter().enumerate().map(|(at, file)| {
+fn distribution((data, ids): (&DataFacts, &SplitIds)) -> Vec<Value> {
+    let files = data.files.iter().zip(&ids.files).map(|(file, id)| {
         let mut value = json!({
             "@type": "cr:FileObject",
-            "@id": file_id(data, at),
-            "name": file_id(data, at),
+            "@id": id,
+            "name": id,
             "contentUrl": file.name,
             "contentSize": format!("{} B", file.bytes),
             "encodingFormat": "application/x-parquet",
@@ -117,12 +133,12 @@ fn distribution(data: &DataFacts) -> Vec<Value> {
         value
     });
     let mut found: Vec<Value> = files.collect();
-    if let [_, _, ..] = data.files.as_slice() {
-        let contained: Vec<Value> = (0..data.files.len()).map(|at| json!({"@id": file_id(data, at)})).collect();
+    if let Some(id) = &ids.file_set {
+        let contained: Vec<Value> = ids.files.iter().map(|file| json!({"@id": file})).collect();
         found.push(json!({
             "@type": "cr:FileSet",
-            "@id": set_id(data),
-            "name": set_id(data),
+            "@id": id,
+            "name": id,
             "containedIn": contained,
             "encodingFormat": "application/x-parquet",
             "includes": "*.parquet",
@@ -131,22 +147,28 @@ fn distribution(data: &DataFacts) -> Vec<Value> {
     found
 }
 
-fn record_set(data: &DataFacts) -> Value {
-    let set = identifier(&data.split);
-    let source = match data.files.len() {
-        1 => json!({"fileObject": {"@id": file_id(data, 0)}}),
-        _ => json!({"fileSet": {"@id": set_id(data)}}),
+/// Names are those of the data, letter by letter; what refers to a field is its id.
+fn record_set((data, ids): (&DataFacts, &SplitIds)) -> Value {
+    let (set, mut names) = (&ids.records, UniqueNames::default());
+    let source = match (&ids.file_set, ids.files.first()) {
+        (None, Some(file)) => json!({"fileObject": {"@id": file}}),
+        (file_set, _) => json!({"fileSet": {"@id": file_set}}),
     };
     let field = |(column, kind): &(String, String)| {
         let mut from: Map<String, Value> = source.as_object().cloned().unwrap_or_default();
         from.insert("extract".into(), json!({"column": column}));
-        let name = format!("{set}/{}", identifier(column));
-        json!({"@type": "cr:Field", "@id": name, "name": name, "dataType": data_type(kind), "source": from})
+        json!({
+            "@type": "cr:Field",
+            "@id": format!("{set}/{}", names.name(&identifier(column))),
+            "name": format!("{}/{column}", data.split),
+            "dataType": data_type(kind),
+            "source": from,
+        })
     };
     json!({
         "@type": "cr:RecordSet",
         "@id": set,
-        "name": set,
+        "name": data.split,
         "field": data.columns.iter().map(field).collect::<Vec<_>>(),
     })
 }
@@ -165,5 +187,75 @@ fn data_type(kind: &str) -> &'static str {
         "sc:DateTime"
     } else {
         "sc:Text"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::ledger::DataFile;
+    use super::*;
+
+    fn split(name: &str, files: usize, columns: &[&str]) -> DataFacts {
+        let file = |at: usize| DataFile {
+            name: format!("{at}.parquet"),
+            bytes: 1,
+            rows: 1,
+            sha256: Some("0".repeat(64)),
+            created_by: None,
+        };
+        DataFacts {
+            split: name.into(),
+            files: (0..files).map(file).collect(),
+            rows: files as u64,
+            columns: columns.iter().map(|column| ((*column).to_owned(), "Utf8".to_owned())).collect(),
+            nulls: Vec::new(),
+            inputs: None,
+            label: None,
+            classes: Vec::new(),
+            unlabelled: 0,
+            bad_labels: 0,
+        }
+    }
+
+    /// All `@id`s that say what something is, and not what it refers to.
+    fn given(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => {
+                if let (Some(id), true) = (map.get("@id").and_then(Value::as_str), map.contains_key("@type")) {
+                    found.push(id.to_owned());
+                }
+                map.values().for_each(|value| given(value, found));
+            }
+            Value::Array(values) => values.iter().for_each(|value| given(value, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn columns_and_splits_whose_names_lose_letters_keep_references_and_names_of_their_own() {
+        let splits = [
+            split("train", 1, &["年齢", "性別", "a b", "a-b", "label"]),
+            split("夜", 2, &["label"]),
+            split("train-0", 1, &["label"]),
+            split("昼", 1, &["label"]),
+        ];
+        let ids = ids(&splits);
+        let sets: Vec<Value> = splits.iter().zip(&ids).map(record_set).collect();
+        let files: Vec<Value> = splits.iter().zip(&ids).flat_map(distribution).collect();
+        let mut found = Vec::new();
+        sets.iter().chain(&files).for_each(|value| given(value, &mut found));
+        assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), found.len(), "{found:?}");
+        assert!(found.iter().all(|id| id.is_ascii() && !id.contains(' ')), "{found:?}");
+        let fields = sets[0]["field"].as_array().unwrap();
+        let names: Vec<&str> = fields.iter().filter_map(|field| field["name"].as_str()).collect();
+        assert_eq!(names, ["train/年齢", "train/性別", "train/a b", "train/a-b", "train/label"]);
+        assert_eq!(fields[4]["@id"], "train/label", "what is as it was is called as it was");
+        assert_eq!(fields[1]["source"]["extract"]["column"], "性別");
+        assert_eq!((&sets[1]["name"], &sets[3]["name"]), (&json!("夜"), &json!("昼")));
+        assert_eq!(files[0]["@id"], fields[0]["source"]["fileObject"]["@id"]);
+        let file_set = files.iter().find(|file| file["@type"] == "cr:FileSet").unwrap();
+        assert_eq!(file_set["@id"], sets[1]["field"][0]["source"]["fileSet"]["@id"]);
     }
 }

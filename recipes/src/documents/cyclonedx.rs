@@ -8,6 +8,7 @@ use super::chosen::ChosenTrial;
 use super::frozen::AdaptedLayers;
 use super::ledger::{DataFacts, DataFile, Ledger, ModelFacts};
 use super::statements::Statements;
+use super::unique_names::UniqueNames;
 use crate::model_inputs::shown_shape;
 use crate::origin::commit;
 
@@ -31,9 +32,9 @@ pub(super) fn bill(ledger: &Ledger) -> Value {
     model.insert("modelCard".into(), model_card(ledger, subject));
     model.insert("pedigree".into(), json!({"ancestors": [component("base", &ledger.base.file, &ledger.base.sha256)]}));
     model.insert("properties".into(), properties(ledger));
-    let of_split = |data: &DataFacts| data_component(&reference(data), &data.split, &data.files);
-    let data: Vec<Value> = ledger.data.iter().map(of_split).collect();
-    let of_data: Vec<String> = ledger.data.iter().map(reference).collect();
+    let of_data = references(ledger);
+    let of_split = |(data, reference): (&DataFacts, &String)| data_component(reference, &data.split, &data.files);
+    let data: Vec<Value> = ledger.data.iter().zip(&of_data).map(of_split).collect();
     json!({
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -80,11 +81,10 @@ pub(super) fn component(reference: &str, name: &str, sha256: &str) -> Map<String
 
 fn model_card(ledger: &Ledger, subject: &ModelFacts) -> Value {
     let said = &ledger.statements;
-    let datasets: Vec<String> = ledger.data.iter().map(reference).collect();
-    let mut card = json!({"modelParameters": parameters(ledger.task.as_deref(), &datasets, subject)});
+    let mut card = json!({"modelParameters": parameters(ledger.task.as_deref(), &references(ledger), subject)});
     let mut metrics = Vec::new();
     if let Some(evaluation) = &ledger.results.evaluation {
-        metrics.extend(measured(evaluation, &ledger.results.figures, None));
+        metrics.extend(measured(evaluation, &ledger.results.figures, ledger.results.named_set()));
     }
     for set in &ledger.results.others {
         metrics.extend(measured(&set.evaluation, &ledger.results.figures, Some(&set.name)));
@@ -170,8 +170,10 @@ pub(super) fn stated(rows: impl IntoIterator<Item = (&'static str, String)>) -> 
     known.map(|(name, value)| json!({"name": name, "value": value})).collect()
 }
 
-fn reference(data: &DataFacts) -> String {
-    format!("data-{}", data.split)
+/// What the splits are called, in order; one that is called as another before it has a number.
+fn references(ledger: &Ledger) -> Vec<String> {
+    let mut names = UniqueNames::default();
+    ledger.data.iter().map(|data| names.name(&format!("data-{}", data.split))).collect()
 }
 
 /// Data with their files by their hashes.

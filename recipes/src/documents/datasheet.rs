@@ -28,8 +28,9 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
             }
             _ => String::new(),
         };
+        let of_set = if ledger.evaluated().len() > 1 { " of the split evaluate" } else { "" };
         out += &format!(
-            "\n### Between the splits\n\n{} of {} have an input that is one of the training rows, byte by byte{looked}.\n",
+            "\n### Between the splits\n\n{} of {}{of_set} have an input that is one of the training rows, byte by byte{looked}.\n",
             grouped(shared.shared),
             count(shared.second, "evaluation row")
         );

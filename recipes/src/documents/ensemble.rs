@@ -6,21 +6,21 @@ use millstream_compiler::Model;
 use millstream_schemas::{count, decimal};
 use millstream_training::Evaluation;
 use millstream_training::ensembles::FittedEnsemble;
-use millstream_training::metrics::FigureKind;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use super::cyclonedx::{self, component, parameters, stated};
-use super::front_matter::{FrontMatter, measured};
+use super::cyclonedx;
+use super::front_matter::measured;
 use super::ledger::ModelFacts;
 use super::members::{FoundMembers, MemberData, MemberFacts};
-use super::members_in_words::{bill_of, component_of, made_of, references, run};
+use super::members_card::{Members, MembersCard, figure};
+use super::members_in_words::run;
 use super::model_card::{figures, file};
 use super::statements::Statements;
 use crate::decisions::{Decision, decisions};
 use crate::ensemble::{EnsembleFolder, EnsembleOrigin};
 use crate::origin::{built, commit, software};
-use crate::pages::markdown::{code, list, prose, table, text};
+use crate::pages::markdown::{code, prose, table, text};
 use crate::run_folder::folder_name;
 use crate::{Catalogs, RecipeError};
 
@@ -106,66 +106,45 @@ pub(super) fn task(model: &ModelFacts, has_classes: bool) -> Option<&'static str
     }
 }
 
+impl EnsembleLedger {
+    fn members(&self) -> Members<'_> {
+        Members {
+            name: &self.name,
+            task: self.task.as_deref(),
+            members: &self.members,
+            data: &self.data,
+            notes: &self.notes,
+            decisions: &self.decisions,
+            said: &self.statements,
+        }
+    }
+}
+
 /// `README.md`.
 pub(super) fn markdown(ledger: &EnsembleLedger) -> String {
-    let said = &ledger.statements;
     let (fitted, report) = (&ledger.fitted, &ledger.fitted.report);
-    let mut out = FrontMatter {
-        tags: &["ensemble"],
-        task: ledger.task.as_deref(),
-        relation: "merge",
-        metrics: measured(Some(&report.ensemble), &report.figures),
-        said,
-    }
-    .yaml();
-    out += &format!("\n# {}\n\n{}\n", text(&ledger.name), Statements::or_open(&said.description));
-    out += &ledger.notes.iter().map(|note| format!("\n> {}\n", prose(note))).collect::<String>();
-    let open = |answer: &Option<String>| Statements::or_open(answer).to_owned();
-    out += "\n## Model details\n\n";
     let origin = ledger.origin.as_ref().map(|own| &own.origin);
-    out += &list(&[
-        ("Developed by", open(&said.authors)),
-        ("Version", open(&said.version)),
-        ("License", open(&said.license)),
-        ("Contact", open(&said.contact)),
-        ("Citation", open(&said.citation)),
+    let details = vec![
         ("File", ledger.exported.as_ref().map_or_else(|| "none: it was not exported".into(), file)),
         ("Made by", origin.map_or_else(|| "not noted".into(), |origin| text(&origin.in_words()))),
         ("Began", origin.map_or_else(|| "not noted".into(), |origin| text(&origin.began))),
         ("Described by", built(&ledger.software, ledger.commit.as_deref())),
         ("Method", code(&serde_json::to_string(&fitted.method).unwrap_or_default())),
         ("Rows", prose(&rows_in_words(ledger))),
-    ]);
+    ];
     let rows = ledger.members.iter().enumerate().map(|(at, member)| {
         let weight = fitted.share(at).map_or_else(|| "–".into(), decimal);
         vec![text(&member.name), weight, run(member), code(&member.sha256)]
     });
-    out += &format!("\n### Members\n\n{}", table(&["member", ">weight", "run", "SHA-256"], &rows.collect::<Vec<_>>()));
+    let mut members = table(&["member", ">weight", "run", "SHA-256"], &rows.collect::<Vec<_>>());
     if (0..fitted.members.len()).all(|at| fitted.share(at).is_none()) {
-        out += "\nNo member has one single weight in this method.\n";
+        members += "\nNo member has one single weight in this method.\n";
     }
-    out += &made_of(&ledger.members, &ledger.data);
-    out += "\n## Intended use\n\n";
-    out += &list(&[
-        ("Intended for", open(&said.intended_use)),
-        ("Users", open(&said.users)),
-        ("Out of scope", open(&said.out_of_scope_use)),
-    ]);
-    out += &format!("\n## Factors\n\n{}\n", open(&said.factors));
-    out += &format!("\n## Quantitative analyses\n\nThe ensemble, on {}:\n\n", count(report.ensemble.rows, "row"));
-    out += &figures(&report.ensemble, &report.figures);
+    let mut analyses = format!("The ensemble, on {}:\n\n", count(report.ensemble.rows, "row"));
+    analyses += &figures(&report.ensemble, &report.figures);
     let kinds = report.kinds();
-    let with_interval = |kind: &FigureKind, value: Option<f64>, interval: Option<[f64; 2]>| {
-        let interval = interval
-            .map(|[low, high]| format!(" ({} to {})", kind.shown(Some(low)), kind.shown(Some(high))))
-            .unwrap_or_default();
-        format!("{}{interval}", kind.shown(value))
-    };
     let of = |name: &str, evaluation: &Evaluation| -> Vec<String> {
-        let cells = kinds
-            .iter()
-            .map(|kind| with_interval(kind, evaluation.figure(&kind.name), evaluation.interval(&kind.name)));
-        [name.to_owned()].into_iter().chain(cells).collect()
+        std::iter::once(name.to_owned()).chain(kinds.iter().map(|kind| figure(kind, evaluation))).collect()
     };
     let mut rows: Vec<Vec<String>> =
         report.members.iter().map(|member| of(&text(&member.name), &member.evaluation)).collect();
@@ -174,40 +153,32 @@ pub(super) fn markdown(ledger: &EnsembleLedger) -> String {
     rows.push(of("ensemble", &report.ensemble));
     let labels: Vec<String> = kinds.iter().map(|kind| format!(">{}", kind.label())).collect();
     let headings: Vec<&str> = ["member"].into_iter().chain(labels.iter().map(String::as_str)).collect();
-    out += &format!("\nEach member on the same rows, their mean, and the ensemble:\n\n{}", table(&headings, &rows));
-    out += &report.gain_in_words().map_or_else(String::new, |gain| format!("\n{}.\n", prose(&gain)));
+    analyses +=
+        &format!("\nEach member on the same rows, their mean, and the ensemble:\n\n{}", table(&headings, &rows));
+    analyses += &report.gain_in_words().map_or_else(String::new, |gain| format!("\n{}.\n", prose(&gain)));
     if !fitted.notes.is_empty() {
-        out += "\nWhat rules decided, and what was noticed:\n\n";
-        out += &fitted.notes.iter().map(|one| format!("- {}\n", prose(one))).collect::<String>();
+        analyses += "\nWhat rules decided, and what was noticed:\n\n";
+        analyses += &fitted.notes.iter().map(|one| format!("- {}\n", prose(one))).collect::<String>();
     }
-    if !ledger.decisions.is_empty() {
-        let noted = ledger.decisions.iter().map(|one| format!("- {}: {}\n", text(&one.time), prose(&one.text)));
-        out += &format!("\nWhat people noted:\n\n{}", noted.collect::<String>());
-    }
-    out += &format!("\n## Ethical considerations\n\n{}\n", open(&said.ethical_considerations));
-    out += "\n## Caveats and recommendations\n\n";
-    out += &list(&[("Limitations", open(&said.limitations)), ("Recommendations", open(&said.recommendations))]);
-    out + &again(ledger)
+    let metrics = measured(Some(&report.ensemble), &report.figures);
+    MembersCard { of: ledger.members(), metrics, details, members, analyses, again: again(ledger) }.markdown()
 }
 
 /// What was asked for, of which predictions.
 fn again(ledger: &EnsembleLedger) -> String {
-    let mut out = String::from("\n## How it was made, again\n\n");
     let Some(EnsembleOrigin { request, .. }) = &ledger.origin else {
-        out += "The build that made it has not noted with which options; the method with its own, and the rows, are above.\n";
-        return out;
+        return "The build that made it has not noted with which options; the method with its own, and the rows, are above.\n".into();
     };
     let rows = request.members.iter().zip(&ledger.members).map(|(asked, member)| {
         vec![text(&member.name), code(&asked.path), code(&asked.predictions), code(&asked.fingerprint.0)]
     });
     let headings = ["member", "as it was named, from the ensemble's folder", "its predictions", "their SHA-256"];
-    out += &table(&headings, &rows.collect::<Vec<_>>());
     let name = folder_name(&ledger.folder);
-    out += &format!(
-        "\nThe same from the same models and predictions, given in the ensemble's folder:\n\n```console\n$ {}\n```\n",
+    format!(
+        "{}\nThe same from the same models and predictions, given in the ensemble's folder:\n\n```console\n$ {}\n```\n",
+        table(&headings, &rows.collect::<Vec<_>>()),
         request.command(&format!("../{name}-again"))
-    );
-    out
+    )
 }
 
 /// `fitted to 70 rows, measured on 70 others, …, of test.parquet (evaluate)`.
@@ -230,26 +201,9 @@ fn rows_in_words(ledger: &EnsembleLedger) -> String {
     }
 }
 
-/// `model.cdx.json`: the ensemble with its members and their base models as ancestors, their data and its figures. None where it was not
-/// exported.
+/// `model.cdx.json`; none where it was not exported.
 pub(super) fn bill(ledger: &EnsembleLedger) -> Option<Value> {
-    let exported = ledger.exported.as_ref()?;
-    let mut model = component("model", &ledger.name, &exported.sha256);
-    let members = ledger.members.iter().enumerate().map(|(at, member)| component_of(&format!("member-{at}"), member));
-    let members: Vec<Map<String, Value>> = members.collect();
-    model.insert("pedigree".into(), json!({"ancestors": members}));
-    if let Some(license) = Statements::answer(&ledger.statements.license) {
-        model.insert("licenses".into(), json!([{"license": {"name": license}}]));
-    }
-    let report = &ledger.fitted.report;
-    model.insert(
-        "modelCard".into(),
-        json!({
-            "modelParameters": parameters(ledger.task.as_deref(), &references(&ledger.data), exported),
-            "quantitativeAnalysis": {"performanceMetrics": cyclonedx::measured(&report.ensemble, &report.figures, None)},
-        }),
-    );
-    let origin = ledger.origin.as_ref();
+    let (report, origin) = (&ledger.fitted.report, ledger.origin.as_ref());
     let of = |read: fn(&EnsembleOrigin) -> String| origin.map(read).unwrap_or_default();
     let rows = [
         ("millstream:software", of(|own| own.origin.software.clone())),
@@ -260,6 +214,6 @@ pub(super) fn bill(ledger: &EnsembleLedger) -> Option<Value> {
         ("millstream:method", serde_json::to_string(&ledger.fitted.method).unwrap_or_default()),
         ("millstream:rows", rows_in_words(ledger)),
     ];
-    model.insert("properties".into(), stated(rows));
-    Some(bill_of(exported, model, &ledger.data))
+    let metrics = cyclonedx::measured(&report.ensemble, &report.figures, None);
+    ledger.exported.as_ref().map(|exported| ledger.members().bill(exported, &metrics, rows))
 }

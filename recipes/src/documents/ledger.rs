@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use millstream_compiler::{LayerReport, Model};
 use millstream_pipeline::{self as pipeline, Dataset, SharedRows};
 use millstream_schemas::files::sha256_of_file;
-use millstream_schemas::recipe::{RecipeText, TransparencyPolicy};
+use millstream_schemas::recipe::{EvaluationRecipe, RecipeText, TransparencyPolicy};
 use millstream_schemas::{Feature, Recipe, shown};
 use millstream_training::metrics::FigureKind;
 use millstream_training::{Evaluation, RunRecord, SetEvaluation};
@@ -185,8 +185,10 @@ pub struct DataFile {
 /// What a run is worth.
 #[derive(Clone, Debug, Serialize)]
 pub struct Results {
-    /// Of what was exported; none where nothing was evaluated.
+    /// Of what was exported, on the set that decides; none where nothing was evaluated.
     pub evaluation: Option<Evaluation>,
+    /// The name of that set among the splits of the data: `evaluate`, or that of another; none where there is none.
+    pub set: Option<String>,
     /// On other sets.
     pub others: Vec<SetEvaluation>,
     /// What is known of the figures, in order.
@@ -215,7 +217,10 @@ impl Ledger {
         let transparency = recipe.data.transparency;
         let mut data = vec![facts_of("train", &opened.train, &checked.train, transparency)?];
         if let (Some(source), Some(report)) = (&opened.evaluate, &checked.evaluate) {
-            data.push(facts_of("evaluate", source, report, transparency)?);
+            data.push(facts_of(EvaluationRecipe::MAIN, source, report, transparency)?);
+        }
+        for ((name, source), report) in opened.sets.iter().zip(opened.set_reports()?) {
+            data.push(facts_of(name, source, report, transparency)?);
         }
         let (base_file, study) = (opened.model.path().to_owned(), StudyPart::of(run));
         let exported = match folder.model().exists() {
@@ -243,6 +248,8 @@ impl Ledger {
             exported,
             results: Results {
                 evaluation: record.evaluation.clone(),
+                // a record of an older build does not say it
+                set: record.evaluated_on.clone().or_else(|| opened.deciding_set().map(|(set, _)| set.to_owned())),
                 others: record.other_evaluations.clone(),
                 figures: record.history.figures.clone(),
                 selection: selection(&record),
@@ -259,6 +266,24 @@ impl Ledger {
     /// Of this split.
     pub(super) fn split(&self, name: &str) -> Option<&DataFacts> {
         self.data.iter().find(|data| data.split == name)
+    }
+
+    /// The splits that are evaluated on: all but the rows to train on, which are the first.
+    pub(super) fn evaluated(&self) -> &[DataFacts] {
+        self.data.get(1..).unwrap_or_default()
+    }
+}
+
+impl Results {
+    /// Whether the figures are of this set.
+    pub(super) fn are_of(&self, set: &str) -> bool {
+        self.set.as_deref() == Some(set)
+    }
+
+    /// The set that the figures are of, where it is to be named: there are others, or it is not the rows of `data.evaluate`.
+    pub(super) fn named_set(&self) -> Option<&str> {
+        let is_usual = self.others.is_empty() && self.are_of(EvaluationRecipe::MAIN);
+        self.set.as_deref().filter(|_| !is_usual)
     }
 }
 
@@ -392,7 +417,9 @@ pub(super) fn selection(record: &RunRecord) -> String {
             format!("the mean of the states after steps {}", steps.join(", "))
         }
         (None, Some(place)) => {
-            format!("the state after {place}, best on the evaluation rows by {}", history.decides.label())
+            let rows =
+                record.deciding_set().map_or_else(|| "the evaluation rows".into(), |set| format!("the rows of {set}"));
+            format!("the state after {place}, best on {rows} by {}", history.decides.label())
         }
         (None, None) => "the state after the last step; nothing was evaluated".into(),
     }

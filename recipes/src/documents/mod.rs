@@ -11,12 +11,14 @@ mod frozen;
 mod input_facts;
 mod ledger;
 mod members;
+mod members_card;
 mod members_in_words;
 mod members_ledger;
 mod model_card;
 mod statements;
 mod study;
 mod told_apart;
+mod unique_names;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use millstream_training::Evaluation;
 use millstream_training::metrics::{Cell, FigureKind, Table};
 
 use super::front_matter::{FrontMatter, measured};
-use super::ledger::{Ledger, ModelFacts};
+use super::ledger::{DataFacts, Ledger, ModelFacts};
 use super::statements::Statements;
 use crate::model_inputs::shown_shape;
 use crate::origin::built;
@@ -70,28 +70,10 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
         false => format!(" Measured were {} and the loss.\n", names.join(", ")),
     };
     out += "\n## Evaluation data\n\n";
-    out += &match ledger.split("evaluate") {
-        Some(data) => format!(
-            "{} in {}. They were used to choose the state that is exported. [The datasheet](datasheet.md) has more.\n",
-            count(data.rows, "row"),
-            count(data.files.len() as u64, "file")
-        ),
-        None => "None: nothing was evaluated.\n".to_owned(),
-    };
-    if let Some(shared) = ledger.shared_rows.filter(|shared| shared.shared > 0) {
-        out += &format!(
-            "\n{} of them {} in the training data too.\n",
-            grouped(shared.shared),
-            if shared.shared == 1 { "is" } else { "are" }
-        );
-    }
+    out += &evaluation_data(ledger);
     out += "\n## Training data\n\n";
     if let Some(data) = ledger.split("train") {
-        out += &format!(
-            "{} in {}. [The datasheet](datasheet.md) has more.\n",
-            count(data.rows, "row"),
-            count(data.files.len() as u64, "file")
-        );
+        out += &format!("{}. [The datasheet](datasheet.md) has more.\n", size(data));
     }
     out += &training(ledger);
     out += "\n## Quantitative analyses\n\n";
@@ -108,6 +90,42 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
     if !open.is_empty() {
         let keys: Vec<String> = open.iter().map(|key| code(key)).collect();
         out += &format!("\nNot stated in `statements.yaml`: {}.\n", keys.join(", "));
+    }
+    out
+}
+
+/// `18 rows in 1 file`.
+fn size(data: &DataFacts) -> String {
+    format!("{} in {}", count(data.rows, "row"), count(data.files.len() as u64, "file"))
+}
+
+/// The sets that the model was evaluated on, and what each of them was for.
+fn evaluation_data(ledger: &Ledger) -> String {
+    let (sets, results) = (ledger.evaluated(), &ledger.results);
+    let mut out = match sets {
+        [] => "None: nothing was evaluated.\n".to_owned(),
+        [data] => format!(
+            "{}. They were used to choose the state that is exported. [The datasheet](datasheet.md) has more.\n",
+            size(data)
+        ),
+        _ => {
+            let of = |data: &DataFacts| {
+                let what = match results.are_of(&data.split) {
+                    true => "used to choose the state that is exported",
+                    false => "measured beside; nothing was chosen by them",
+                };
+                format!("- **{}:** {}, {what}\n", text(&data.split), size(data))
+            };
+            sets.iter().map(of).collect::<String>() + "\n[The datasheet](datasheet.md) has more.\n"
+        }
+    };
+    if let Some(shared) = ledger.shared_rows.filter(|shared| shared.shared > 0) {
+        out += &format!(
+            "\n{} of {} {} in the training data too.\n",
+            grouped(shared.shared),
+            if sets.len() > 1 { "the rows of evaluate" } else { "them" },
+            if shared.shared == 1 { "is" } else { "are" }
+        );
     }
     out
 }
@@ -220,8 +238,11 @@ fn results(ledger: &Ledger) -> String {
     let Some(evaluation) = &ledger.results.evaluation else {
         return format!("Nothing was evaluated.\n{chosen}");
     };
-    let kinds = &ledger.results.figures;
-    let mut out = format!("On {}", count(evaluation.rows, "row"));
+    let (kinds, set) = (&ledger.results.figures, ledger.results.named_set());
+    let mut out = match set {
+        Some(set) => format!("On {} ({})", text(set), count(evaluation.rows, "row")),
+        None => format!("On {}", count(evaluation.rows, "row")),
+    };
     out += &match evaluation.not_finite {
         0 => ":\n\n".to_owned(),
         some => format!(", of which {some} had scores that are no numbers and count as wrong:\n\n"),
@@ -244,7 +265,7 @@ fn results(ledger: &Ledger) -> String {
             records.iter().map(|record| record.0.iter().map(|(_, cell)| shown_cell(cell)).collect()).collect();
         out += &format!("\n### {}\n\n{}", capitalized(&name.replace('_', " ")), table(&headings, &rows));
     }
-    out += &slices(evaluation, kinds, "");
+    out += &slices(evaluation, kinds, &set.map_or_else(String::new, |set| format!(", on {}", text(set))));
     for set in &ledger.results.others {
         out += &format!("\n### On {} ({})\n\n", text(&set.name), count(set.evaluation.rows, "row"));
         out += &figures(&set.evaluation, kinds);

@@ -1,8 +1,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use millstream_schemas::{files, shown, yaml};
+use millstream_schemas::yaml::{self, TextEntry};
+use millstream_schemas::{files, nearest, shown};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::RecipeError;
 
@@ -87,14 +89,17 @@ impl Statements {
 
     fn parse(text: &str, file: &Path) -> Result<Self, RecipeError> {
         let damaged = |reason: String| RecipeError::Statements { path: file.to_owned(), reason };
-        let value = yaml::value(text).map_err(damaged)?;
-        if value.is_null() {
-            return Ok(Self::default());
+        let keys: Vec<&str> = Self::default().all().into_iter().map(|(key, ..)| key).collect();
+        let mut stated = Map::new();
+        for TextEntry { key, line, text } in yaml::texts(text).map_err(damaged)? {
+            if !keys.contains(&&*key) {
+                let near = nearest(&key, keys.iter().copied());
+                let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+                return Err(damaged(format!("line {line}: there is no key `{}`{near}", shown(&key))));
+            }
+            stated.insert(key, text.into());
         }
-        if !value.is_object() {
-            return Err(damaged("it is no list of `key: text` lines".into()));
-        }
-        serde_json::from_value(value).map_err(|error| damaged(shown(error.to_string())))
+        serde_json::from_value(Value::Object(stated)).map_err(|error| damaged(shown(error.to_string())))
     }
 
     /// Keys that nobody has answered.
@@ -143,9 +148,24 @@ mod tests {
     }
 
     #[test]
+    fn a_version_that_reads_as_a_number_is_the_text_that_was_written() {
+        let text =
+            template().replace("\nversion:\n", "\nversion: 1.0\n").replace("\ndata_version:\n", "\ndata_version: 2\n");
+        let filled = Statements::parse(&text, Path::new("s.yaml")).unwrap();
+        assert_eq!(Statements::answer(&filled.version), Some("1.0"));
+        assert_eq!(Statements::answer(&filled.data_version), Some("2"));
+        let error = Statements::parse("name: x\nauthors: [a, b]\n", Path::new("s.yaml")).unwrap_err().to_string();
+        assert!(error.contains("line 2: `authors` has no text behind it"), "{error}");
+    }
+
+    #[test]
     fn a_key_that_there_is_not_is_an_error_that_names_the_file() {
         let error = Statements::parse("intended_us: a\n", Path::new("a/statements.yaml")).unwrap_err().to_string();
-        assert!(error.contains("statements.yaml") && error.contains("intended_us"), "{error}");
+        assert!(
+            error.contains("statements.yaml") && error.contains("line 1: there is no key `intended_us`"),
+            "{error}"
+        );
+        assert!(error.contains("did you mean `intended_use`?"), "{error}");
         assert!(Statements::parse("- a\n", Path::new("s.yaml")).is_err());
         assert_eq!(Statements::parse("", Path::new("s.yaml")).unwrap(), Statements::default());
     }

@@ -213,16 +213,23 @@ fn selection(study: &StudyReport, search: &SearchRecipe, winner: Option<&Winner>
         (1, _) => String::new(),
         (runs, _) => format!(", the mean of {}", count(runs as u64, "run")),
     };
-    let rows = match (&study.folds, winner) {
+    // where another set decides, folds say what is trained on and not what is measured
+    let folds = study.folds.as_ref().filter(|_| study.about.deciding_set().is_none());
+    let rows = match (folds, winner) {
         (Some(folds), _) => format!(
             "the training rows by {}-fold cross-validation, each row measured by the run that was not trained on it",
             folds.count
         ),
         (None, Some(winner)) => {
-            let sets = winner.ledger.data.iter().filter(|data| data.split != "train");
-            let measured = winner.ledger.results.evaluation.as_ref().map(|evaluation| evaluation.rows);
-            let first = sets.map(|data| rows_of(&data.split, data.rows, measured)).next();
-            first.unwrap_or_else(|| "no rows beside those of training".into())
+            let Ledger { results, training, .. } = &*winner.ledger;
+            let set =
+                results.set.as_deref().and_then(|set| winner.ledger.evaluated().iter().find(|data| data.split == set));
+            let measured = results.evaluation.as_ref().map(|evaluation| evaluation.rows);
+            let are_drawn = training.recipe.pointer("/evaluation/rows").is_some_and(Value::is_number);
+            set.map_or_else(
+                || "no rows beside those of training".into(),
+                |data| rows_of(&data.split, data.rows, measured, are_drawn),
+            )
         }
         (None, None) => "those that the recipe evaluates on".into(),
     };
@@ -234,15 +241,18 @@ fn selection(study: &StudyReport, search: &SearchRecipe, winner: Option<&Winner>
     }
 }
 
-/// `the 140 rows of the split evaluate`, or how many of them were measured.
-fn rows_of(split: &str, rows: u64, measured: Option<u64>) -> String {
+/// `the 140 rows of the split evaluate`, or how many of them were measured. `are_drawn`: where the recipe takes some of them alone.
+fn rows_of(split: &str, rows: u64, measured: Option<u64>, are_drawn: bool) -> String {
     let all = count(rows, "row");
     match measured.filter(|measured| *measured != rows) {
         None => format!("the {all} of the split {split}"),
-        Some(some) => format!(
-            "{} of the {all} of the split {split}: the others have no usable target, or could not be read",
-            grouped(some)
-        ),
+        Some(some) => {
+            let why = match are_drawn {
+                true => "were not drawn (`evaluation.rows`), have no usable target, or could not be read",
+                false => "have no usable target, or could not be read",
+            };
+            format!("{} of the {all} of the split {split}: the others {why}", grouped(some))
+        }
     }
 }
 
@@ -426,7 +436,8 @@ fn winner(ledger: &StudyLedger) -> String {
                 table(&["", ">mean", "interval of 95 %"], &rows.collect::<Vec<_>>())
             );
         }
-        out += &format!("\nFigures{which}, on {}:\n\n", count(evaluation.rows, "row"));
+        let on = own_ledger.results.named_set().map_or_else(String::new, |set| format!(" of {}", text(set)));
+        out += &format!("\nFigures{which}, on {}{on}:\n\n", count(evaluation.rows, "row"));
         out += &figures(evaluation, &own_ledger.results.figures);
     }
     let rows = own_ledger.data.iter().flat_map(|data| {
@@ -489,9 +500,14 @@ mod tests {
 
     #[test]
     fn rows_that_were_not_measured_do_not_make_the_card_contradict_itself() {
-        assert_eq!(rows_of("evaluate", 84, Some(84)), "the 84 rows of the split evaluate");
-        assert_eq!(rows_of("evaluate", 84, None), "the 84 rows of the split evaluate");
-        let said = rows_of("evaluate", 84, Some(83));
-        assert!(said.starts_with("83 of the 84 rows of the split evaluate: the others"), "{said}");
+        assert_eq!(rows_of("evaluate", 84, Some(84), false), "the 84 rows of the split evaluate");
+        assert_eq!(rows_of("evaluate", 84, None, true), "the 84 rows of the split evaluate");
+        let said = rows_of("evaluate", 84, Some(83), false);
+        assert!(
+            said.starts_with("83 of the 84 rows of the split evaluate: the others have no usable target"),
+            "{said}"
+        );
+        let said = rows_of("night", 84, Some(16), true);
+        assert!(said.starts_with("16 of the 84 rows of the split night: the others were not drawn"), "{said}");
     }
 }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use millstream_schemas::recipe::EvaluationRecipe;
 use millstream_schemas::shown;
+use millstream_training::RunRecord;
 use millstream_training::ensembles::MemberScores;
 
 use super::files::{HELD_OUT, MEMBERS};
@@ -29,11 +31,16 @@ pub(super) fn notes(members: &[Opened], scores: &MemberScores) -> Result<Vec<Str
             by_states.push(shown(&member.name));
             continue;
         }
-        let evaluated_on = folder.made_of()?.and_then(|made_of| made_of.evaluate);
-        if evaluated_on.is_none() || evaluated_on.as_ref() != scores.data() || !folder.metrics().exists() {
+        if !folder.metrics().exists() {
             continue;
         }
-        if had_a_choice(&folder)? {
+        let (record, made_of) = (read_record(&folder)?, folder.made_of()?);
+        let decided = record.deciding_set().unwrap_or(EvaluationRecipe::MAIN);
+        let decided_by = made_of.as_ref().and_then(|made_of| made_of.of_set(decided));
+        if decided_by.is_none() || decided_by != scores.data() {
+            continue;
+        }
+        if had_a_choice(&record) {
             by_states.push(shown(&member.name));
         }
         if StudyPart::of(run).is_some_and(|part| matches!(part.role, StudyRole::Trial(_))) {
@@ -54,9 +61,8 @@ pub(super) fn notes(members: &[Opened], scores: &MemberScores) -> Result<Vec<Str
 }
 
 /// Whether a run has exported one of several states that were evaluated.
-fn had_a_choice(run: &RunFolder) -> Result<bool, RecipeError> {
-    let history = read_record(run)?.history;
-    Ok(history.best.is_some() && history.evaluations.len() > 1)
+fn had_a_choice(record: &RunRecord) -> bool {
+    record.history.best.is_some() && record.history.evaluations.len() > 1
 }
 
 /// Whether a folder holds members that were each evaluated on the very rows that they answer for, and had a choice.
@@ -67,7 +73,7 @@ fn chose_by_answered_rows(folder: &Path) -> Result<bool, RecipeError> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     for entry in std::fs::read_dir(folder).map_err(RecipeError::io("read", folder))? {
         let run = RunFolder(entry.map_err(RecipeError::io("read", folder))?.path());
-        if run.metrics().exists() && !run.0.join(HELD_OUT).exists() && had_a_choice(&run)? {
+        if run.metrics().exists() && !run.0.join(HELD_OUT).exists() && had_a_choice(&read_record(&run)?) {
             return Ok(true);
         }
     }

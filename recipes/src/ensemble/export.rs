@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use millstream_compiler::Model;
 use millstream_compiler::fused::{FuseOptions, Member, fuse};
 use millstream_compiler::losses::PredictionKind;
+use millstream_compiler::{Model, OnnxFile};
 use millstream_schemas::{Choice, ImageLayout, ScoresOf, files, grouped, shown, shown_path};
 use millstream_training::ensembles::{FittedEnsemble, FittedModel};
 use serde::Serialize;
@@ -64,7 +64,7 @@ pub fn export(options: &ExportOptions) -> Result<ExportReport, RecipeError> {
     members::require_alike(&opened, joined_by)?;
     let output = options.output.clone().unwrap_or_else(|| options.folder.model());
     let metadata = metadata(&opened, &fitted.method, &fitted.classes);
-    write_model(&fitted, &opened, options.flips, &metadata, &output, &options.catalogs)
+    make_model(&fitted, &opened, options.flips, &metadata, &output, &options.catalogs)?.write()
 }
 
 /// What the file says of itself.
@@ -93,14 +93,36 @@ fn layouts(opened: &[Opened]) -> BTreeMap<String, ImageLayout> {
     found
 }
 
-pub(super) fn write_model(
+/// An ensemble as one model that is not written yet.
+pub(super) struct MadeModel {
+    output: PathBuf,
+    file: OnnxFile,
+    member_nodes: Vec<usize>,
+    nodes: Option<usize>,
+    notes: Vec<String>,
+}
+
+impl MadeModel {
+    /// Writes it.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(super) fn write(self) -> Result<ExportReport, RecipeError> {
+        let Self { output: model, file, member_nodes, nodes, notes } = self;
+        files::replace_file_by(&model, |out| file.write_to(out)).map_err(RecipeError::io("write", &model))?;
+        Ok(ExportReport { model, bytes: file.length() as u64, member_nodes, nodes, notes })
+    }
+}
+
+/// Makes an ensemble one model, for a file that is no member.
+pub(super) fn make_model(
     fitted: &FittedEnsemble,
     opened: &[Opened],
     flips: bool,
     metadata: &[(String, String)],
     output: &Path,
     catalogs: &Catalogs,
-) -> Result<ExportReport, RecipeError> {
+) -> Result<MadeModel, RecipeError> {
     if opened
         .iter()
         .any(|member| member.path.canonicalize().ok().is_some_and(|own| output.canonicalize().ok() == Some(own)))
@@ -149,6 +171,5 @@ pub(super) fn write_model(
     if !noted.is_empty() {
         notes.push(format!("thresholds that {} notes are not those of the ensemble, which has none", noted.join(", ")));
     }
-    files::replace_file_by(output, |out| file.write_to(out)).map_err(RecipeError::io("write", output))?;
-    Ok(ExportReport { model: output.to_owned(), bytes: file.length() as u64, member_nodes, nodes, notes })
+    Ok(MadeModel { output: output.to_owned(), file, member_nodes, nodes, notes })
 }

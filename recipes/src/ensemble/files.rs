@@ -1,5 +1,6 @@
 //! The folder of an ensemble.
 
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use millstream_schemas::{files, shown_path, shown_sentences};
@@ -52,11 +53,18 @@ impl EnsembleFolder {
     /// Refuses a folder that holds something under one of the names, unless it is an ensemble that may be replaced.
     pub(super) fn require_free(&self, overwrite: bool) -> Result<(), RecipeError> {
         let Some(found) = self.all().into_iter().find(|file| file.exists()) else { return Ok(()) };
+        // one whose process was ended before it was whole has said what was asked for
+        let is_begun = || matches!(self.read_origin(), Ok(Some(_)));
         match self.description().exists() {
             true if overwrite => Ok(()),
             true => Err(RecipeError::ensemble(
                 &self.0,
                 "it holds an ensemble already; replace it by `--overwrite`, or choose another folder",
+            )),
+            false if is_begun() && overwrite => Ok(()),
+            false if is_begun() => Err(RecipeError::ensemble(
+                &self.0,
+                "it holds an ensemble that was not finished; begin anew by `--overwrite`, or choose another folder",
             )),
             false => Err(RecipeError::ensemble(
                 found,
@@ -109,16 +117,28 @@ impl EnsembleFolder {
         })
     }
 
-    pub(super) fn write_origin(&self, origin: &EnsembleOrigin) -> Result<(), RecipeError> {
+    /// Begins an ensemble: what there was is deleted, the description first, so that whatever ends the process in between leaves nothing
+    /// that looks whole.
+    pub(super) fn begin(&self, origin: &EnsembleOrigin) -> Result<(), RecipeError> {
+        self.delete(&self.description())?;
         let text = serde_json::to_vec_pretty(origin).expect("our own types have string keys");
-        self.write_file(&self.origin(), &text)
+        self.write_file(&self.origin(), &text)?;
+        [self.model(), self.report(), self.labels()].iter().try_for_each(|file| self.delete(file))
     }
 
-    pub(super) fn write(&self, ensemble: &FittedEnsemble) -> Result<(), RecipeError> {
+    /// Writes what is said of it. The description comes last: with it the others are whole.
+    pub(super) fn finish(&self, ensemble: &FittedEnsemble) -> Result<(), RecipeError> {
         let text = serde_json::to_vec_pretty(ensemble).expect("our own types have string keys");
-        self.write_file(&self.description(), &text)?;
         let title = folder_name(&self.0);
-        self.write_file(&self.report(), ensemble.page(&title)?.as_bytes())
+        self.write_file(&self.report(), ensemble.page(&title)?.as_bytes())?;
+        self.write_file(&self.description(), &text)
+    }
+
+    fn delete(&self, file: &Path) -> Result<(), RecipeError> {
+        match std::fs::remove_file(file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(RecipeError::io("delete", file)(error)),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<(), RecipeError> {
@@ -156,7 +176,11 @@ impl EnsembleFolder {
 
 #[cfg(test)]
 mod tests {
+    use millstream_schemas::Choice;
+
+    use super::super::ensemble_origin::FitRequest;
     use super::*;
+    use crate::origin::Origin;
 
     #[test]
     fn members_are_named_from_the_folder_so_that_both_can_be_moved() {
@@ -174,6 +198,47 @@ mod tests {
             std::fs::create_dir_all(&folder.0).unwrap();
             assert_eq!(folder.member(wanted).canonicalize().unwrap(), model.canonicalize().unwrap());
         }
+    }
+
+    /// A folder under the name of a file cannot be deleted as one: what comes before it is gone then, as if the process had been ended.
+    #[test]
+    fn an_ensemble_that_is_replaced_leaves_no_names_of_its_classes_and_killed_in_between_nothing_that_looks_whole() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = EnsembleFolder(place.path().to_owned());
+        let origin = EnsembleOrigin {
+            origin: Origin::without_base("2026-11-27T03:11:00Z".into(), None),
+            request: FitRequest {
+                members: Vec::new(),
+                method: Choice::named("probability"),
+                metrics: Vec::new(),
+                best: None,
+                holdout: 0.5,
+                seed: 0,
+                bootstrap: 0,
+                memory: None,
+                flips: false,
+                output_name: None,
+                recipe: None,
+                names_predictions: false,
+            },
+        };
+        folder.all().iter().for_each(|file| std::fs::write(file, "{}").unwrap());
+        std::fs::remove_file(folder.labels()).unwrap();
+        std::fs::create_dir(folder.labels()).unwrap();
+        let message = folder.begin(&origin).unwrap_err().to_string();
+        assert!(message.contains("cannot delete") && message.contains("labels.txt"), "{message}");
+        for file in [folder.description(), folder.model(), folder.report()] {
+            assert!(!file.exists(), "{}", file.display());
+        }
+        // it can be begun anew, and is not taken for a file of others
+        std::fs::remove_dir(folder.labels()).unwrap();
+        std::fs::write(folder.model(), "half").unwrap();
+        assert!(folder.require_free(false).unwrap_err().to_string().contains("was not finished"));
+        folder.require_free(true).unwrap();
+        std::fs::write(folder.labels(), "of the one before").unwrap();
+        folder.begin(&origin).unwrap();
+        assert!(!folder.labels().exists() && !folder.model().exists());
+        assert_eq!(folder.read_origin().unwrap(), Some(origin));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::chosen_by;
 use super::ensemble_origin::{EnsembleOrigin, FitRequest, RequestedMember};
-use super::export::{ExportReport, metadata, write_model};
+use super::export::{ExportReport, make_model, metadata};
 use super::files::{EnsembleFolder, HELD_OUT, MEMBERS};
 use super::members::{self, Opened, read_recipe};
 use super::members_folder::MembersFolder;
@@ -123,15 +123,16 @@ pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result
     };
     fitted.notes.extend(of_folders.into_iter().chain(alike).chain(of_rows));
     fitted.notes.extend(chosen_by::notes(&opened, &scores)?);
-    let exported = write_model(&fitted, &opened, options.flips, &metadata, &options.folder.model(), &options.catalogs)?;
+    let model = make_model(&fitted, &opened, options.flips, &metadata, &options.folder.model(), &options.catalogs)?;
+    // an earlier ensemble is not given up for one that cannot be made
+    let origin = Origin::without_base(began, device.as_ref());
+    options.folder.begin(&EnsembleOrigin { origin, request })?;
+    let exported = model.write()?;
     fitted.notes.extend(exported.notes.iter().cloned());
     if !fitted.classes.is_empty() {
         options.folder.write_file(&options.folder.labels(), labels_file::to_text(&fitted.classes).as_bytes())?;
     }
-    let origin = Origin::without_base(began, device.as_ref());
-    options.folder.write_origin(&EnsembleOrigin { origin, request })?;
-    // with this file the others are whole
-    options.folder.write(&fitted)?;
+    options.folder.finish(&fitted)?;
     Ok(FitReport { folder: options.folder.0.clone(), ensemble: fitted, exported })
 }
 

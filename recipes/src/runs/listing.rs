@@ -7,6 +7,7 @@ use millstream_compiler::adapter_files::PeftFolder;
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::{Fingerprint, count, shown_path};
 use millstream_search::TrialState;
+use millstream_training::RunRecord;
 use millstream_training::metrics::FigureKind;
 use serde_json::Value;
 
@@ -207,6 +208,7 @@ fn run(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
         value: evaluation.figure(&kind.name),
         interval: evaluation.interval(&kind.name),
         kind,
+        on: record.as_ref().and_then(RunRecord::deciding_set).map(str::to_owned),
     });
     let documents = place.join("documents");
     let mut adapters = Vec::new();
@@ -317,6 +319,7 @@ fn study(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
         kind: kind.clone(),
         value: best.values.first().copied(),
         interval: best.interval,
+        on: study.about.deciding_set().map(str::to_owned),
     });
     let seconds = study.trials.iter().filter_map(|trial| trial.seconds).sum();
     let given_up = match study.trials.iter().filter(|trial| trial.is_given_up).count() {
@@ -390,6 +393,7 @@ fn members(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
                 value: report["out_of_fold"][&kind.name].as_f64(),
                 interval: None,
                 kind,
+                on: None,
             }),
             loss: report.pointer("/out_of_fold/loss").and_then(Value::as_f64),
             rows: report["answered"].as_u64(),
@@ -423,7 +427,8 @@ fn ensemble(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
     let fitted = own.read()?;
     let evaluation = &fitted.report.ensemble;
     let kind = fitted.report.decides.clone();
-    let decides = EntryFigure { value: evaluation.figure(&kind.name), interval: evaluation.interval(&kind.name), kind };
+    let (value, interval) = (evaluation.figure(&kind.name), evaluation.interval(&kind.name));
+    let decides = EntryFigure { value, interval, kind, on: None };
     let noted = decisions::in_words(place)?;
     let model = hash(&own.model())?;
     Ok(Found {

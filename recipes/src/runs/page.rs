@@ -130,7 +130,7 @@ fn cells(run: &RunEntry) -> [Cell; 9] {
                 escaped(&figure.kind.shown(Some(high)))
             )
         });
-        format!("{} {}{interval}", escaped(&figure.kind.label()), escaped(&figure.kind.shown(figure.value)))
+        format!("{}{interval}", escaped(&figure.in_words()))
     });
     let when = run.ended.as_ref().or(run.began.as_ref());
     let mut more: Vec<String> = run

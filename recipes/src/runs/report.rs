@@ -82,6 +82,17 @@ pub struct EntryFigure {
     pub value: Option<f64>,
     /// From so much to so much.
     pub interval: Option<[f64; 2]>,
+    /// The set of rows that it is of, where that is another than `data.evaluate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on: Option<String>,
+}
+
+impl EntryFigure {
+    /// `accuracy 88.6 %`, or `accuracy 88.6 % on night`.
+    pub fn in_words(&self) -> String {
+        let on = self.on.as_ref().map_or_else(String::new, |set| format!(" on {set}"));
+        format!("{} {}{on}", self.kind.label(), self.kind.shown(self.value))
+    }
 }
 
 /// A model from elsewhere.

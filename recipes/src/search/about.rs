@@ -1,4 +1,4 @@
-use millstream_schemas::recipe::RecipeText;
+use millstream_schemas::recipe::{EvaluationInterval, EvaluationRecipe, RecipeText};
 use millstream_schemas::{Fingerprint, Recipe, count, shown_path};
 use serde::Serialize;
 
@@ -25,10 +25,17 @@ pub struct StudyAbout {
     pub train: Option<String>,
     /// How many of them the first run was trained on in an epoch.
     pub training_rows: Option<u64>,
-    /// Where the evaluation rows lie; none where there are none, or parts of the training rows are.
+    /// The set of rows that trials are measured on: `evaluate`, which with folds is that of each run, or another; none where there is
+    /// none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured_on: Option<String>,
+    /// Where the rows of that set lie; none where there are none, or parts of the training rows are.
     pub evaluate: Option<String>,
     /// How many rows the first run was measured on.
     pub evaluation_rows: Option<u64>,
+    /// Steps of training between two evaluations, which what trials report is counted by then; none where that is epochs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evaluated_every_steps: Option<u64>,
     /// Epochs of a trial, at most.
     pub epochs: Option<u64>,
     /// Rows in a batch.
@@ -72,11 +79,20 @@ impl StudyAbout {
         let given = open.first();
         let recipe = first.as_ref().unwrap_or(given);
         let model = recipe.model.as_ref().filter(|_| closed("model.path"));
+        let sets_are_closed = closed("evaluation.best_on") && closed("evaluation.sets");
         let rows_are_closed = closed("data.train") && closed("data.evaluate");
         let folds = open.search().folds.is_some();
+        let is_measured = folds || given.data.evaluate.is_some();
+        let measured_on = (is_measured && closed("evaluation.best_on")).then(|| given.evaluation.decides());
         // rows that were imported are called what they were imported from, and parts of rows what they are parts of
         let as_given = folds || is_import_of(folder, recipe, given);
-        let data = if as_given { &given.data } else { &recipe.data };
+        let named = if as_given { given } else { recipe };
+        let data = &named.data;
+        let evaluate = match measured_on {
+            Some(EvaluationRecipe::MAIN) if !folds && closed("data.evaluate") => data.evaluate.as_ref(),
+            Some(EvaluationRecipe::MAIN) | None => None,
+            Some(set) => named.evaluation.sets.get(set).filter(|_| closed("evaluation.sets")),
+        };
         Self {
             began: began.map(|origin| origin.began),
             model: model.map(|model| shown_path(&model.path)),
@@ -86,11 +102,16 @@ impl StudyAbout {
                 .as_ref()
                 .filter(|_| rows_are_closed)
                 .and_then(|record| Some(record.history.epochs.first()?.rows)),
-            evaluate: data.evaluate.as_ref().filter(|_| closed("data.evaluate") && !folds).map(ToString::to_string),
+            measured_on: measured_on.map(str::to_owned),
+            evaluate: evaluate.map(ToString::to_string),
             evaluation_rows: record
                 .as_ref()
-                .filter(|_| rows_are_closed)
+                .filter(|_| rows_are_closed && sets_are_closed)
                 .and_then(|record| Some(record.evaluation.as_ref()?.rows)),
+            evaluated_every_steps: match given.evaluation.every {
+                EvaluationInterval::Steps(steps) => Some(steps),
+                EvaluationInterval::Epochs(_) => None,
+            },
             epochs: closed("training.epochs").then_some(recipe.training.epochs),
             batch: closed("data.batch").then_some(recipe.data.batch),
             seed: closed("seed").then_some(given.seed),
@@ -98,6 +119,11 @@ impl StudyAbout {
             search_seed: open.search().seed,
             differences: differences(folder, open, trials, names),
         }
+    }
+
+    /// The set of rows that trials are measured on, where it is another than the rows of `data.evaluate` or the folds.
+    pub(crate) fn deciding_set(&self) -> Option<&str> {
+        self.measured_on.as_deref().filter(|set| *set != EvaluationRecipe::MAIN)
     }
 
     /// What is to be known of trials that are of another model or other rows than the first; none where there are none.
@@ -121,7 +147,8 @@ impl StudyAbout {
                 self.train.clone().map_or_else(open, |train| train + &rows(self.training_rows, "in an epoch")),
             ),
         ];
-        let evaluated = rows(self.evaluation_rows, "in the first run");
+        let set = self.deciding_set().map_or_else(String::new, |set| format!(" (the set {set})"));
+        let evaluated = set + &rows(self.evaluation_rows, "in the first run");
         match &self.evaluate {
             Some(evaluate) => all.push(("Evaluation data", format!("{evaluate}{evaluated}"))),
             None if self.evaluation_rows.is_some() => {
@@ -155,6 +182,21 @@ mod tests {
     use crate::Catalogs;
 
     #[test]
+    fn rows_that_trials_are_measured_on_are_those_of_the_set_that_decides() {
+        let text = "version: 1\nmodel: {path: m.onnx}\ndata: {train: a.parquet, evaluate: b.parquet}\n\
+                    training: {epochs: {choose: [2, 3]}}\nevaluation: {sets: {night: n.parquet}, best_on: night}\n";
+        for changes in [&[][..], &["search={folds: {count: 3}}".to_owned()]] {
+            let text = RecipeText::new(text, Path::new("r.yaml"), Path::new("/"), changes).unwrap();
+            let open = OpenRecipe::load(&text, &Catalogs::default()).unwrap();
+            let about = StudyAbout::of(&StudyFolder::new("/nowhere"), &open, 3, &[None]);
+            assert_eq!((about.measured_on.as_deref(), about.deciding_set()), (Some("night"), Some("night")));
+            let entries = StudyAbout { evaluation_rows: Some(30), ..about }.entries();
+            let wanted = ("Evaluation data", "/n.parquet (the set night), 30 rows in the first run".to_owned());
+            assert!(entries.contains(&wanted), "{entries:?}");
+        }
+    }
+
+    #[test]
     fn what_is_left_open_is_said_to_be_and_the_rest_is_told() {
         let text = "version: 1\nseed: 7\nmodel: {path: m.onnx}\ndata: {train: a.parquet, evaluate: b.parquet, batch: 16}\ntraining:\n  \
                     epochs: {choose: [2, 3]}\nsearch: {seed: 5}\n";
@@ -172,6 +214,8 @@ mod tests {
         ] {
             assert!(entries.iter().any(|(name, said)| (*name, said.as_str()) == wanted), "{wanted:?}: {entries:?}");
         }
+        let on_main = StudyAbout { evaluation_rows: Some(18), ..about.clone() }.entries();
+        assert!(on_main.contains(&("Evaluation data", "/b.parquet, 18 rows in the first run".into())), "{on_main:?}");
         let repeated = StudyAbout { repeats: 3, ..about }.entries();
         assert!(repeated.contains(&("Seed", "7 to 9 of the trials, 5 of the search".into())), "{repeated:?}");
     }

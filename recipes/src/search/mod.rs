@@ -13,6 +13,7 @@ mod open_recipe;
 mod page;
 mod parts;
 mod pool;
+mod resource;
 mod results;
 mod retry;
 mod same_data;

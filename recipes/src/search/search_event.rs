@@ -63,7 +63,7 @@ pub enum SearchEvent {
     Reported {
         /// The trial.
         trial: u64,
-        /// Epochs done; of a trial of several runs, runs.
+        /// Epochs done, or with `evaluation.every: {steps: N}` evaluations; of a trial of several runs, runs.
         step: u64,
         /// The first figure.
         value: f64,

@@ -1,4 +1,4 @@
-//! One trial worked on: its runs are made or gone on with, each epoch is told to the study, and what the study says is done.
+//! One trial worked on: its runs are made or gone on with, their evaluations are told to the study, and what the study says is done.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +14,7 @@ use super::interval::interval;
 use super::open_recipe::OpenRecipe;
 use super::parts::{self, Part};
 use super::pool::Pool;
+use super::resource::{next, resource};
 use super::results::{finished, has_figures};
 use super::same_data::{NextRun, changed_meanwhile, is_begun_on_others, or_changed, require_same};
 use super::search_event::{SearchEvent, SearchEvents};
@@ -150,7 +151,7 @@ impl Worker<'_, '_> {
         }))
     }
 
-    /// Makes a run, or goes on with one. With `reports`, the evaluation of each epoch is told to the study.
+    /// Makes a run, or goes on with one. With `reports`, its evaluations are told to the study.
     fn part(&self, number: u64, part: &Part, reports: bool) -> Result<PartEnd, RecipeError> {
         let folder = RunFolder(part.recipe.output.folder.clone());
         let reports = reports && self.sought.first().is_measured();
@@ -158,7 +159,7 @@ impl Worker<'_, '_> {
         if let Some(record) = finished(&folder) {
             // The process ended between the run's end and what the study was told of it.
             if reports {
-                self.report_all(number, &record.history, true, &mut told)?;
+                self.report_all(number, (&record.history, part), true, &mut told)?;
             }
             return Ok(PartEnd::Done(Box::new(record)));
         }
@@ -196,7 +197,7 @@ impl Worker<'_, '_> {
             let progress = run.progress();
             let is_done = progress.state == RunState::Finished;
             let decision = match reports {
-                true => self.report_all(number, run.history(), is_done, &mut told)?,
+                true => self.report_all(number, (run.history(), part), is_done, &mut told)?,
                 false => Decision::Continue,
             };
             if let Some(end) = self.decided(decision).filter(|_| !is_done) {
@@ -211,7 +212,11 @@ impl Worker<'_, '_> {
                 }
                 RunState::UnderWay | RunState::Failed => {}
             }
-            run.advance(Until::Epoch(progress.epochs + 1), &mut events, self.stop)?;
+            let until = match reports {
+                true => next(&progress, part.recipe.evaluation.every),
+                false => Until::Epoch(progress.epochs + 1),
+            };
+            run.advance(until, &mut events, self.stop)?;
         }
         let summary = run.finish(&mut events)?;
         if summary.interrupted {
@@ -283,23 +288,21 @@ impl Worker<'_, '_> {
         }
     }
 
-    /// Tells the study all epochs that were measured and not told yet; of a run that is done, the last of them is that of the trial.
+    /// Tells the study all evaluations of a run that were not told yet; of one that is done, the last of them is that of the trial.
     fn report_all(
         &self,
         number: u64,
-        history: &millstream_training::History,
+        (history, part): (&millstream_training::History, &Part),
         is_done: bool,
         told: &mut Told,
     ) -> Result<Decision, RecipeError> {
-        let name = &self.sought.first().kind.name;
-        let last = history.evaluations.iter().rposition(|record| record.ends_epoch);
+        let (name, every) = (&self.sought.first().kind.name, part.recipe.evaluation.every);
+        let last = history.evaluations.iter().rposition(|record| resource(record, every).is_some());
         for (at, record) in history.evaluations.iter().enumerate().skip(told.0) {
             told.0 += 1;
-            if !record.ends_epoch {
-                continue;
-            }
+            let Some(step) = resource(record, every) else { continue };
             let value = record.figures.figure(name).unwrap_or(f64::NAN);
-            let decision = self.reported(number, record.epoch + 1, value, is_done && Some(at) == last)?;
+            let decision = self.reported(number, step, value, is_done && Some(at) == last)?;
             if decision != Decision::Continue && !is_done {
                 return Ok(decision);
             }

@@ -12,6 +12,7 @@ use super::folds;
 use super::open_recipe::OpenRecipe;
 use super::page;
 use super::pool::{Pool, PoolCounts};
+use super::resource::require_comparable;
 use super::results::has_figures;
 use super::same_data::is_held;
 use super::search_event::{SearchEvent, SearchEvents};
@@ -73,6 +74,7 @@ pub fn run(
 ) -> Result<SearchSummary, RecipeError> {
     let open = OpenRecipe::load(text, &options.catalogs)?;
     open.require_open()?;
+    require_comparable(&open)?;
     let folder = StudyFolder::new(folder.unwrap_or(&open.first().output.folder));
     let settings = settings(&open, &folder)?;
     // What cannot be a study leaves nothing.
@@ -118,7 +120,7 @@ pub fn resume(
             events.event(&SearchEvent::Warning { message });
         }
     }
-    let settings = settings(&open, folder)?;
+    let settings = settings_of_begun(&open, folder)?;
     work(folder, &open, settings, options, events, stop)
 }
 
@@ -129,6 +131,7 @@ impl OpenRecipe {
     /// # Errors
     /// Which, at its place, and what to do.
     pub fn check_study(&self) -> Result<(), RecipeError> {
+        require_comparable(self)?;
         let settings = settings(self, &StudyFolder::new(&self.first().output.folder))?;
         Ok(Study::new(settings, &catalogs(self.catalogs())).map(drop)?)
     }
@@ -138,7 +141,21 @@ pub(super) fn catalogs(catalogs: &Catalogs) -> millstream_search::Catalogs {
     millstream_search::Catalogs { proposers: catalogs.proposers.clone(), stopping: catalogs.stopping.clone() }
 }
 
-pub(super) fn settings(open: &OpenRecipe, folder: &StudyFolder) -> Result<StudySettings, RecipeError> {
+/// Those of a study that has begun: what it is called is in its journal, wherever its folder lies now.
+pub(super) fn settings_of_begun(open: &OpenRecipe, folder: &StudyFolder) -> Result<StudySettings, RecipeError> {
+    let settings = settings(open, folder)?;
+    let begun = match &open.search().name {
+        None => SharedStudy::settings(&folder.journal())?,
+        Some(_) => None,
+    };
+    Ok(match begun {
+        Some(begun) => StudySettings { name: begun.name, ..settings },
+        None => settings,
+    })
+}
+
+/// Those of a study that begins in a folder, whose name it has where the recipe says none.
+fn settings(open: &OpenRecipe, folder: &StudyFolder) -> Result<StudySettings, RecipeError> {
     let search = open.search();
     let of_folder = || folder.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
     let name = search.name.clone().unwrap_or_else(of_folder);

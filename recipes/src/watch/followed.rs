@@ -117,6 +117,8 @@ struct Course {
     has_ended: bool,
     total_steps: u64,
     epochs: u64,
+    /// Steps of one epoch; 0 in the log of an older build.
+    steps_per_epoch: u64,
     steps_seen: u64,
 }
 
@@ -129,7 +131,8 @@ impl Course {
         let step = count("step");
         let event_name = text("event");
         if event_name == "started" {
-            *self = Self { total_steps: count("total_steps"), epochs: count("epochs"), ..Self::default() };
+            *self = Self::default();
+            self.take_length(event);
             let figures = event.get("figures").and_then(|figures| serde_json::from_value(figures.clone()).ok());
             let figures: Vec<FigureKind> = figures.unwrap_or_default();
             let decides = deciding(event, &figures);
@@ -139,7 +142,10 @@ impl Course {
         if event_name.is_empty() {
             return false;
         }
-        let (total_steps, epochs) = (self.total_steps, self.epochs);
+        if event_name == "resumed" {
+            // it may be longer or shorter than it was
+            self.take_length(event);
+        }
         // of a log whose beginning was written by no build that says what it measures
         let record = self.record.get_or_insert_with(|| record(String::new(), Vec::new(), FigureKind::loss()));
         let history = &mut record.history;
@@ -168,10 +174,7 @@ impl Course {
                 let figures = evaluation(event);
                 know(&mut history.figures, &figures.figures);
                 let epoch = count("epoch").saturating_sub(1);
-                let passes = match (total_steps, epochs) {
-                    (1.., 1..) => step as f64 * epochs as f64 / total_steps as f64,
-                    _ => (epoch + 1) as f64,
-                };
+                let passes = passes(step, epoch, self.steps_per_epoch, &history.epochs);
                 if event.get("best") == Some(&Value::Bool(true)) {
                     let (loss, figures) = (figures.loss, figures.figures.clone());
                     history.best = Some(Best { epoch, step: Some(step), loss, figures });
@@ -189,8 +192,13 @@ impl Course {
             }
             "epoch_ended" => {
                 let steps_before: u64 = history.epochs.iter().map(|epoch| epoch.steps).sum();
+                let epoch = count("epoch").saturating_sub(1);
+                // however many of its steps could be made
+                if let Some(last) = history.evaluations.last_mut().filter(|last| last.step == step) {
+                    (last.passes, last.ends_epoch) = ((epoch + 1) as f64, true);
+                }
                 history.epochs.push(EpochRecord {
-                    epoch: count("epoch").saturating_sub(1),
+                    epoch,
                     steps: step.saturating_sub(steps_before),
                     rows: count("rows"),
                     training_loss: number("training_loss"),
@@ -212,6 +220,29 @@ impl Course {
         }
         true
     }
+
+    /// How long the run is, as a line says it; one of an older build that says nothing changes nothing.
+    fn take_length(&mut self, event: &Map<String, Value>) {
+        let count = |name: &str| event.get(name).and_then(Value::as_u64).filter(|count| *count > 0);
+        self.total_steps = count("total_steps").unwrap_or(self.total_steps);
+        self.epochs = count("epochs").unwrap_or(self.epochs);
+        // older builds have not said it; where `max_steps` ends the run, it is not this
+        let of_all =
+            || self.total_steps.checked_div(self.epochs).filter(|steps| steps * self.epochs == self.total_steps);
+        self.steps_per_epoch = count("steps_per_epoch").or_else(of_all).unwrap_or(0);
+    }
+}
+
+/// Passes over the training rows by an evaluation after a step of an epoch, which counts from 0; at most the whole epoch.
+fn passes(step: u64, epoch: u64, steps_per_epoch: u64, done: &[EpochRecord]) -> f64 {
+    if steps_per_epoch == 0 {
+        return (epoch + 1) as f64;
+    }
+    let before: u64 = match done.len() as u64 == epoch {
+        true => done.iter().map(|epoch| epoch.steps).sum(),
+        false => epoch * steps_per_epoch,
+    };
+    epoch as f64 + (step.saturating_sub(before) as f64 / steps_per_epoch as f64).min(1.0)
 }
 
 const UNDER_WAY: &str = "under way";
@@ -308,6 +339,43 @@ mod tests {
         assert!(followed.advance().unwrap().changed && followed.record().is_none());
         fs::write(&path, "no log\n").unwrap();
         assert_eq!(followed.advance().unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn evaluations_lie_where_the_passes_are_and_not_where_the_steps_of_a_shorter_run_would_be() {
+        let event = |name: &str, step: u64, more: &str| {
+            let epoch = step.div_ceil(100);
+            format!(r#"{{"event":"{name}","step":{step},"epoch":{epoch},"loss":0.5,"rows":8{more},"time":1}}"#)
+        };
+        let mut course = Course::default();
+        let mut take = |line: String| assert!(course.take(&serde_json::from_str(&line).unwrap()), "{line}");
+        // `max_steps` ends it in the second of ten epochs
+        take(r#"{"event":"started","run":"a","total_steps":150,"epochs":10,"steps_per_epoch":100,"time":1}"#.into());
+        // two of the steps of the first epoch could not be made
+        for step in [50, 98, 148] {
+            take(event("step", step, ""));
+            take(event("evaluated", step, ""));
+            if step == 98 {
+                take(event("epoch_ended", step, r#","training_loss":1,"seconds":1"#));
+            }
+        }
+        let record = course.record.unwrap();
+        let places: Vec<(f64, bool)> =
+            record.history.evaluations.iter().map(|record| (record.passes, record.ends_epoch)).collect();
+        assert_eq!(places, [(0.5, false), (1.0, true), (1.5, false)]);
+    }
+
+    #[test]
+    fn a_run_that_was_made_longer_is_as_long_as_it_says_when_it_goes_on() {
+        let mut course = Course::default();
+        let started = r#"{"event":"started","run":"a","total_steps":500,"epochs":5,"steps_per_epoch":100,"time":1}"#;
+        let resumed = r#"{"event":"resumed","step":500,"total_steps":1000,"epochs":10,"steps_per_epoch":100,"time":1}"#;
+        for (line, wanted) in
+            [(started, 500), (resumed, 1000), (r#"{"event":"resumed","step":500,"time":1}"#, 1000), (resumed, 1000)]
+        {
+            assert!(course.take(&serde_json::from_str(line).unwrap()));
+            assert_eq!((course.total_steps, course.steps_per_epoch), (wanted, 100), "{line}");
+        }
     }
 
     #[test]

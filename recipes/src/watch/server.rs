@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use millstream_schemas::{grouped, shown_path};
+use millstream_schemas::{grouped, percent, shown_path};
 use millstream_training::report::Page;
 use millstream_training::{RunRecord, TrainingError};
 
@@ -205,9 +205,7 @@ impl State {
         }
         let total = self.followed.total_steps();
         if !self.ended && total > 0 {
-            let (done, share) = (record.history.steps, record.history.steps as f64 / total as f64);
-            let percent = millstream_schemas::percent(share);
-            record.notes.insert(0, format!("step {} of {} ({percent})", grouped(done), grouped(total)));
+            record.notes.insert(0, progress(record.history.steps, total));
             if self.folder.writer().is_ok_and(|writer| writer.is_none()) {
                 record.notes.insert(0, "no process trains here now, and none has said that the run ended".into());
             }
@@ -226,6 +224,16 @@ impl State {
             ),
             _ => format!("no run has begun in {folder} yet"),
         }
+    }
+}
+
+/// `step 50 of 200 (25.0 %)`. How much longer a run was made is in no log of an older build.
+fn progress(done: u64, total: u64) -> String {
+    match done <= total {
+        true => {
+            format!("step {} of {} ({})", grouped(done), grouped(total), percent(done as f64 / total.max(1) as f64))
+        }
+        false => format!("step {}", grouped(done)),
     }
 }
 
@@ -369,6 +377,15 @@ mod tests {
         stop.request();
         assert_eq!(serving.join().unwrap().unwrap(), WatchEnd::Stopped);
         assert!(page.ends_with("the page of before"), "{page}");
+    }
+
+    #[test]
+    fn no_run_is_said_to_be_further_than_it_goes() {
+        for (done, total, wanted) in
+            [(50, 200, "step 50 of 200 (25.0 %)"), (500, 500, "step 500 of 500 (100.0 %)"), (900, 500, "step 900")]
+        {
+            assert_eq!(progress(done, total), wanted);
+        }
     }
 
     #[test]

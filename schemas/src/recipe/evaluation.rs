@@ -70,6 +70,11 @@ impl EvaluationRecipe {
     /// The name under which the rows of `data.evaluate` stand among `sets`.
     pub const MAIN: &'static str = "evaluate";
 
+    /// The name of the set that decides: of which rows the figures of a run are.
+    pub fn decides(&self) -> &str {
+        self.best_on.as_deref().unwrap_or(Self::MAIN)
+    }
+
     /// Whether nothing is said.
     pub fn is_usual(&self) -> bool {
         *self == Self::default()

@@ -23,7 +23,8 @@ pub struct SearchRecipe {
     /// Which values are tried next.
     #[schemars(schema_with = "proposer")]
     pub proposer: Choice,
-    /// When a trial is not worth going on with, by its evaluations after each epoch; of several rules the strictest holds.
+    /// When a trial is not worth going on with, by its evaluations; of several rules the strictest holds. Their steps are epochs, or with
+    /// `evaluation.every: {steps: N}` so many steps of training.
     #[serde(deserialize_with = "one_or_more", skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "rules")]
     pub stopping: Vec<Choice>,
@@ -35,7 +36,7 @@ pub struct SearchRecipe {
     /// Trials that one process works on at a time.
     #[schemars(range(min = 1, max = MOST_PARALLEL))]
     pub parallel: usize,
-    /// How often a trial is begun again whose process was lost before it reported a new epoch, before it counts as failed.
+    /// How often a trial is begun again whose process was lost before it reported a new evaluation, before it counts as failed.
     pub retries: u32,
     /// Runs of each trial, with the seeds `seed`, `seed` + 1, …; the mean of their figures counts.
     #[schemars(range(min = 1, max = MOST_REPEATS))]

@@ -87,6 +87,19 @@ impl SharedStudy {
         Ok(study)
     }
 
+    /// What the study of a journal is; none where there is no journal, or nothing stands in it yet. Nothing is locked or written.
+    ///
+    /// # Errors
+    /// As [`SharedStudy::read`].
+    pub fn settings(path: &Path) -> Result<Option<StudySettings>, SearchError> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let mut file = JournalFile::open_to_read(path)?;
+        let begun = file.news()?.into_iter().next();
+        begun.map(|(line, event)| first(&file, line, event)).transpose()
+    }
+
     /// The study, as it was when something was asked or told last.
     pub fn study(&self) -> &Study {
         &self.study

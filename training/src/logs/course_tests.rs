@@ -119,7 +119,8 @@ fn open(folder: &Path, goes_on: Option<RunPlace>) -> Logs {
     };
     let mut logs = Logs::open(&every_log(), run).unwrap();
     let (step, epoch) = (goes_on.map_or(0, |place| place.steps), 0);
-    logs.observe(&Event::Started { step, total_steps: EPOCHS * STEPS_PER_EPOCH, epoch, epochs: EPOCHS });
+    let (total_steps, steps_per_epoch) = (EPOCHS * STEPS_PER_EPOCH, STEPS_PER_EPOCH);
+    logs.observe(&Event::Started { step, total_steps, epoch, epochs: EPOCHS, steps_per_epoch });
     logs
 }
 
@@ -238,7 +239,8 @@ fn what_happens_stands_in_every_log() {
     );
     let lines = &found["events.jsonl"];
     assert_eq!(lines.len(), 1 + course().len() + 1);
-    assert!(lines[0].starts_with(r#"{"event":"started","run":"flowers","total_steps":6,"epochs":3,"#), "{}", lines[0]);
+    let started = r#"{"event":"started","run":"flowers","total_steps":6,"epochs":3,"steps_per_epoch":2,"#;
+    assert!(lines[0].starts_with(started), "{}", lines[0]);
     assert!(lines[2].starts_with(r#"{"event":"step","step":1,"epoch":1,"epochs":3,"loss":1.0,"mean_loss":1.5,"#));
     assert!(
         lines[lines.len() - 1].contains(r#""ending":"finished","stopped_early":null,"best":{"epoch":3,"loss":0.25}"#)
@@ -253,6 +255,18 @@ fn what_happens_stands_in_every_log() {
     assert_eq!(found["metrics/best/loss"], ["1 2", "0.3333333333333333 6"]);
     assert_eq!(found["metrics/evaluation/recall of _a_b__.._"], ["0.5 0", "0.5 2", "0.625 4", "0.75 6"]);
     assert_eq!(found["params/training.schedule"], ["cosine"]);
+}
+
+#[test]
+fn a_run_that_goes_on_says_how_long_it_is_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut logs = open(folder.path(), None);
+    happen(Happening::Step(1), &mut logs);
+    drop(logs);
+    drop(open(folder.path(), Some(RunPlace { steps: 1, evaluated: false, epoch_ended: false })));
+    let text = fs::read_to_string(folder.path().join("logs/events.jsonl")).unwrap();
+    let resumed = r#"{"event":"resumed","step":1,"total_steps":6,"epochs":3,"steps_per_epoch":2,"#;
+    assert!(text.lines().last().unwrap().starts_with(resumed), "{text}");
 }
 
 #[test]

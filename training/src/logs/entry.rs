@@ -13,10 +13,16 @@ use crate::metrics::{FigureKind, Figures};
 pub enum Entry<'a> {
     /// The run begins with its first step.
     Started(StartEntry<'a>),
-    /// The run goes on from a checkpoint.
+    /// The run goes on from a checkpoint, perhaps with another length.
     Resumed {
         /// Steps done before.
         step: u64,
+        /// Steps of the whole run.
+        total_steps: u64,
+        /// Epochs of the whole run.
+        epochs: u64,
+        /// Steps of one epoch; fewer where some could not be made.
+        steps_per_epoch: u64,
     },
     /// A step was made.
     Step(StepEntry),
@@ -52,6 +58,8 @@ pub struct StartEntry<'a> {
     pub total_steps: u64,
     /// Epochs of the whole run.
     pub epochs: u64,
+    /// Steps of one epoch; fewer where some could not be made.
+    pub steps_per_epoch: u64,
     /// The figures of each evaluation beside the loss, in the order in which they are shown.
     pub figures: &'a [FigureKind],
     /// The figure that decides which epoch is the best.
@@ -168,7 +176,7 @@ impl Entry<'_> {
     pub fn moment(&self) -> Moment {
         match self {
             Self::Started(_) => Moment::Step(0),
-            Self::Resumed { step } | Self::Warning { step, .. } => Moment::Step(*step),
+            Self::Resumed { step, .. } | Self::Warning { step, .. } => Moment::Step(*step),
             Self::Step(entry) => Moment::Step(entry.step),
             Self::StartEvaluated { .. } => Moment::Evaluation(0),
             Self::Evaluated(entry) => Moment::Evaluation(entry.step),

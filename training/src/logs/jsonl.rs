@@ -24,7 +24,8 @@ pub(super) const LOG: LogKind = LogKind {
         `epoch_ended`, `warning`, `ended`), `time` (seconds since 1970) and what belongs to it, under the names of \
         `millstream train --json`: `step` has `step`, `epoch` (from 1), `epochs`, `loss`, `mean_loss`, `learning_rate`, `rows`, \
         `samples_per_second`, `gradient_norm` (null where it is not known), `seconds_waiting`, `seconds_in_graph` and \
-        `seconds_in_update`; `started` has `figures`, which are measured, and `decides`, the one by which the best epoch is chosen; \
+        `seconds_in_update`; `started` has `total_steps`, `epochs` and `steps_per_epoch`, as `resumed` has them, where they may be \
+        others, and `figures`, which are measured, and `decides`, the one by which the best epoch is chosen; \
         `evaluated` has them by their names. What is no number is null.",
     files: &[FILE],
     samples: &["{}", r#"{"every_steps": 10}"#],

@@ -140,16 +140,25 @@ impl Logs {
         });
     }
 
-    fn begin(&mut self, step: u64, total_steps: u64, epochs: u64) {
+    fn begin(&mut self, step: u64, [total_steps, epochs, steps_per_epoch]: [u64; 3]) {
         (self.step, self.epochs) = (step, epochs);
         let Some(run) = self.run.take() else { return };
         match run.goes_on {
-            Some(place) => self.write(&Entry::Resumed { step: place.steps }),
+            Some(place) => {
+                self.write(&Entry::Resumed { step: place.steps, total_steps, epochs, steps_per_epoch });
+            }
             None => {
                 let (name, figures, hyperparameters) = (&*run.name, &run.figures, &run.hyperparameters);
                 let decides = &run.decides;
-                let start = StartEntry { run: name, total_steps, epochs, figures, decides, hyperparameters };
-                self.write(&Entry::Started(start));
+                self.write(&Entry::Started(StartEntry {
+                    run: name,
+                    total_steps,
+                    epochs,
+                    steps_per_epoch,
+                    figures,
+                    decides,
+                    hyperparameters,
+                }));
             }
         }
     }
@@ -162,7 +171,9 @@ impl Observer for Logs {
         }
         let (step, epochs) = (self.step, self.epochs);
         match event {
-            Event::Started { step, total_steps, epochs, .. } => self.begin(*step, *total_steps, *epochs),
+            Event::Started { step, total_steps, epochs, steps_per_epoch, .. } => {
+                self.begin(*step, [*total_steps, *epochs, *steps_per_epoch]);
+            }
             Event::Step(step) => {
                 self.step = step.step;
                 self.write(&Entry::Step(step.into()));

@@ -38,6 +38,8 @@ pub enum Event<'a> {
         epoch: u64,
         /// Epochs of the whole run.
         epochs: u64,
+        /// Steps of one epoch.
+        steps_per_epoch: u64,
     },
     /// A step was made.
     Step(StepEvent),

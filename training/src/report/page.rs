@@ -226,12 +226,18 @@ fn figures(run: &RunRecord, evaluation: Option<&Evaluation>) -> Vec<(String, Str
     let timing = &history.timing;
     let mut figures = Vec::new();
     if let Some(found) = evaluation {
+        // beside other sets that one is named which decides
+        let (on, rows) = match run.deciding_set() {
+            Some(set) => (format!(" on {set}"), format!("rows of {set}")),
+            None => (String::new(), "evaluation rows".to_owned()),
+        };
         for kind in &history.figures {
-            figures.extend(with_interval(found, kind).map(|value| (shown(kind.label()), value)));
+            figures.extend(with_interval(found, kind).map(|value| (shown(kind.label() + &on), value)));
         }
+        let of_loss = if on.is_empty() { " on the evaluation rows" } else { on.as_str() };
         let loss = with_interval(found, &FigureKind::loss());
-        figures.extend(loss.map(|value| ("loss on the evaluation rows".to_owned(), value)));
-        figures.push(("evaluation rows".into(), grouped(found.rows)));
+        figures.extend(loss.map(|value| (shown(format!("loss{of_loss}")), value)));
+        figures.push((shown(rows), grouped(found.rows)));
         if found.not_finite > 0 {
             figures.push(("of these, with scores that are no numbers".into(), grouped(found.not_finite)));
         }

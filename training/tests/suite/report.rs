@@ -44,6 +44,21 @@ fn record(title: &str) -> RunRecord {
     }
 }
 
+#[test]
+fn figures_of_another_set_than_the_evaluation_rows_are_called_after_it() {
+    let usual = record("usual");
+    let page = report::render("usual", std::slice::from_ref(&usual)).unwrap();
+    for part in ["<th>accuracy</th>", "<th>loss on the evaluation rows</th>", "<th>evaluation rows</th>"] {
+        assert!(page.contains(part), "{part}");
+    }
+    let by_night = RunRecord { evaluated_on: Some("night".into()), ..usual };
+    let page = report::render("by night", std::slice::from_ref(&by_night)).unwrap();
+    for part in ["<th>accuracy on night</th>", "<th>loss on night</th>", "<th>rows of night</th>"] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("<th>evaluation rows</th>"));
+}
+
 /// What was found of each class.
 fn records(record: &mut RunRecord) -> &mut Vec<Record> {
     let tables = &mut record.evaluation.as_mut().unwrap().tables;

@@ -47,8 +47,12 @@ pub(super) fn intermediate(study: &StudyReport) -> Option<String> {
     let kind = study.figures.first()?;
     let reports = || study.trials.iter().flat_map(|trial| &trial.reports);
     let y = Axis::of_figure(kind, reports().map(|(_, value)| *value))?;
-    let step = if study.runs > 1 { "runs" } else { "epoch" };
-    let x = Axis::of_counts(step, reports().map(|(step, _)| *step))?;
+    let step = match study.about.evaluated_every_steps {
+        _ if study.runs > 1 => "runs".to_owned(),
+        Some(steps) => format!("evaluation, of {steps} steps each"),
+        None => "epoch".to_owned(),
+    };
+    let x = Axis::of_counts(&step, reports().map(|(step, _)| *step))?;
     let mut plot = Plot::new(x.clone(), y.clone());
     let mut trials: Vec<_> = study.trials.iter().collect();
     // The best lies above the others.
