@@ -90,6 +90,7 @@ mod tests {
                 resume,
                 settings: vec![(RECIPE.into(), Fingerprint::of(&fixed(then)).0), ("the optimizer".into(), "x".into())],
                 updates: 1,
+                averaged: None,
                 cohorts: Vec::new(),
                 evaluation_due: false,
                 parameters: Vec::new(),

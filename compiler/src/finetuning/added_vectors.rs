@@ -99,7 +99,6 @@ fn axis_behind(node: &Node, axis: usize, from: &[Length], to: &[Length]) -> Opti
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::finetuning::{Layer, layers};
     use crate::handmade::{graph, integers, node, read, untyped, value, weight, whole, with};
     use crate::model_file::onnx::{NodeProto, TensorProto};

@@ -39,7 +39,8 @@ impl MaskFiles {
         let stem = Path::new(row).file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         let allowed = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.');
         let stem: String = stem.chars().map(|letter| if allowed(letter) { letter } else { '_' }).collect();
-        let path = self.folder.join(self.name(&stem));
+        let name = self.name(&stem);
+        let path = self.folder.join(name);
         let bytes = png(size, pixels, classes).map_err(|message| RecipeError::mismatch("the mask", message))?;
         files::replace_file(&path, &bytes).map_err(RecipeError::io("write", &path))?;
         Ok(path)

@@ -155,7 +155,7 @@ pub(super) fn settings_of_begun(open: &OpenRecipe, folder: &StudyFolder) -> Resu
 }
 
 /// Those of a study that begins in a folder, whose name it has where the recipe says none.
-fn settings(open: &OpenRecipe, folder: &StudyFolder) -> Result<StudySettings, RecipeError> {
+pub(super) fn settings(open: &OpenRecipe, folder: &StudyFolder) -> Result<StudySettings, RecipeError> {
     let search = open.search();
     let of_folder = || folder.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
     let name = search.name.clone().unwrap_or_else(of_folder);
