@@ -22,7 +22,8 @@ mod tests {
     fn the_axis_of_the_classes_is_the_one_of_their_number_or_else_what_makes_the_scores_tells() {
         let sequence = || Length::named("sequence");
         // a shape, how many classes there are, which axis the layer has them on, which axis is read
-        let rows: [(Vec<Length>, Option<usize>, Option<usize>, usize); 11] = [
+        type Row = (Vec<Length>, Option<usize>, Option<usize>, usize);
+        let rows: [Row; 11] = [
             (vec![2.into(), 5.into()], Some(5), Some(1), 1),
             (vec![2.into(), 5.into(), 8.into()], Some(5), Some(2), 1),
             (vec![2.into(), 8.into(), 5.into()], Some(5), None, 2),

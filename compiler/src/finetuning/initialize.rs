@@ -247,7 +247,8 @@ mod tests {
         let by_rows = |from: &str| with(product("Gemm", from), "transB", &[1]);
         let bent = |shape: &str| node("Reshape", &["w", shape], &["t"]);
         // nodes, the shape that is stored, and how many numbers go in and come out
-        let rows: [(Vec<NodeProto>, &[usize], (usize, usize)); 8] = [
+        type Row = (Vec<NodeProto>, &'static [usize], (usize, usize));
+        let rows: [Row; 8] = [
             (vec![product("MatMul", "w")], &[3, 5], (3, 5)),
             (vec![turned(&[1, 0]), product("MatMul", "t")], &[5, 3], (3, 5)),
             (vec![product("Gemm", "w")], &[3, 5], (3, 5)),

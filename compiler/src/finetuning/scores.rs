@@ -371,8 +371,8 @@ mod tests {
             turned("s", "t", &[0, 2, 3, 1]),
             node("Sigmoid", &["t"], &["y"]),
         ];
-        let rows: [(&[i64], Vec<NodeProto>, usize, &[usize]); 2] =
-            [(&[6, 4], tokens, 3, &[2, 3, 6]), (&MAP, pixels, 1, &[2, 1, 6, 5])];
+        type Row = (&'static [i64], Vec<NodeProto>, usize, &'static [usize]);
+        let rows: [Row; 2] = [(&[6, 4], tokens, 3, &[2, 3, 6]), (&MAP, pixels, 1, &[2, 1, 6, 5])];
         for (lengths, nodes, labels, wanted) in rows {
             let wanted_tuning = fine_tuning("binary_cross_entropy", HeadChoice::keep(), labels);
             let program = compiled(&of_nodes(lengths, nodes), &wanted_tuning).unwrap();
