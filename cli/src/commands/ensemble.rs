@@ -125,7 +125,7 @@ fn members_told(report: &MembersReport) -> String {
         let own = [member.name.clone(), grouped(member.rows)];
         table.row(own.into_iter().chain(cells(&kinds, &member.evaluation)));
     }
-    let all = ["all, on rows not seen".to_owned(), grouped(report.answered)];
+    let all = ["all, unseen rows".to_owned(), grouped(report.answered)];
     table.row(all.into_iter().chain(cells(&kinds, &report.out_of_fold)));
     let folder = shown_path(&report.folder);
     format!(
@@ -245,7 +245,7 @@ fn figures(report: &EnsembleReport, share: &dyn Fn(usize) -> Option<f64>) -> Str
         table.row(std::iter::once(member.name.clone()).chain(weight(own)).chain(cells(&member.evaluation)));
     }
     let mean = kinds.iter().map(|kind| kind.shown(report.mean_of_members.get(&kind.name)));
-    table.row(std::iter::once("mean of the members".to_owned()).chain(weight(String::new())).chain(mean));
+    table.row(std::iter::once("members' mean".to_owned()).chain(weight(String::new())).chain(mean));
     table.row(std::iter::once("ensemble".to_owned()).chain(weight(String::new())).chain(cells(&report.ensemble)));
     let mut text = table.render();
     if !report.ensemble.intervals.is_empty() {

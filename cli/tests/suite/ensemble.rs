@@ -118,7 +118,7 @@ fn what_was_measured_of_predictions_is_what_the_model_does() {
     let said = place.run(&["ensemble", "fit", "a", "b", "c", "-o", "told", "--seed", "4"]).done();
     for part in [
         "weighted, fitted to 30 rows, measured on 30 others, drawn by the seed 4",
-        "mean of the members",
+        "members' mean",
         "ensemble",
         "the best member",
     ] {
@@ -219,7 +219,7 @@ fn members_on_folds_and_bags_answer_for_rows_that_they_have_not_seen_and_are_sta
     let small = ["training.epochs=1", "model.train=head", "model.head=new"];
     let folds = ["--folds", "3", "--stratify", "label"];
     let said = train("small", &folds, &small).done();
-    for part in ["fold-3", "all, on rows not seen", "48 training rows, of which 48"] {
+    for part in ["fold-3", "all, unseen rows", "48 training rows, of which 48"] {
         assert!(said.contains(part), "wanted {part} in\n{said}");
     }
     assert!(place.path("small/fold-1/held-out.parquet").exists());

@@ -196,8 +196,9 @@ fn the_frozen_part_of_a_model_of_int32_is_kept_as_that_of_int64_is() {
         return;
     }
     let changes = ["model.train=head", "training.frozen_prefix=kept"];
-    let twin = of_tokens(ElementType::I64, ElementType::I64, Some(8));
-    let place = of_tokens(ElementType::I32, ElementType::Bool, Some(8));
+    let number = || json!({"column": ["a", "b", "c"]});
+    let [place, twin] =
+        [ElementType::I32, ElementType::I64].map(|ends| of_table(of_numbers(ends, ElementType::F32), number()));
     assert_eq!(told(&place, &changes), told(&twin, &changes));
 }
 
