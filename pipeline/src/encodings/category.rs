@@ -107,6 +107,10 @@ impl EncodingOptions for Category {
             by_text: values.iter().enumerate().map(|(place, value)| (value.clone(), place)).collect(),
             by_number: numbers.filter(|numbers| numbers.len() == values.len()).unwrap_or_default(),
             values,
+            learned_names: match source.learned {
+                Some(_) => class_names::learned(source.learned, "names").unwrap_or_default(),
+                None => names.clone(),
+            },
             names,
         }))
     }
@@ -119,6 +123,8 @@ struct CategoryEncoder {
     values: Vec<String>,
     /// What the classes are called whose numbers a column has; empty of other columns.
     names: Vec<String>,
+    /// The same of the training rows: each file may number its classes in an order of its own.
+    learned_names: Vec<String>,
     by_text: HashMap<String, usize>,
     /// Places by the numbers that the values write; empty unless each writes another.
     by_number: HashMap<i64, usize>,
@@ -238,7 +244,7 @@ impl Encoder for CategoryEncoder {
     }
 
     fn learned(&self) -> Json {
-        match self.names.as_slice() {
+        match self.learned_names.as_slice() {
             [] => json!({ "values": self.values }),
             names => json!({ "values": self.values, "names": names }),
         }
