@@ -142,7 +142,7 @@ fn what_was_measured_of_predictions_is_what_the_model_does() {
     let told = place.run(&[&["ensemble", "evaluate", "told", "--json", "--predictions"][..], &files].concat()).json();
     assert_eq!(told["ensemble"]["rows"], 48, "{told}");
     let said = place.run(&[&["ensemble", "evaluate", "told", "--predictions"][..], &files].concat()).done();
-    assert!(said.contains("mean of the members"), "{said}");
+    assert!(said.contains("members' mean"), "{said}");
 }
 
 #[test]
@@ -296,7 +296,7 @@ fn members_on_folds_and_bags_answer_for_rows_that_they_have_not_seen_and_are_sta
     assert!(fitted.contains("that all members answer for"), "{fitted}");
     // each member has answers for the recipe's own rows too
     let fitted = place.run(&["ensemble", "fit", "bagged/bag-1", "bagged/bag-2", "bagged/bag-3", "-o", "mean"]).done();
-    assert!(fitted.contains("mean of the members"), "{fitted}");
+    assert!(fitted.contains("members' mean"), "{fitted}");
     let found = place.run(&["runs", ".", "--json"]).json();
     let runs = found["runs"].as_array().unwrap();
     let number = |name: &str| runs.iter().position(|run| run["name"] == name).unwrap_or_else(|| panic!("{found}"));
