@@ -56,6 +56,7 @@ pub(super) const TABLES: &[(&str, &str, &[&str])] = &[
             "encoder",
             "encoders",
             "encoding_kind",
+            "entry",
             "followed_image",
             "input_range",
             "learned",

@@ -28,6 +28,7 @@ extern crate self as millstream_training; // so that unit tests and the suite sh
 mod batches;
 pub mod calibration;
 pub mod checkpoint;
+mod curve;
 pub mod divergence;
 mod early_stopping;
 pub mod ensembles;

@@ -1,36 +1,20 @@
-use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use millstream_schemas::choice::{Catalog, Row};
-use millstream_schemas::{
-    BatchSpec, Choice, Fingerprint, SchemaError, Standardization, TensorRole, TensorSpec, count, shown,
-};
+use millstream_schemas::choice::Catalog;
+use millstream_schemas::{BatchSpec, Choice, Fingerprint, Standardization, TensorRole, TensorSpec, count, shown};
 use serde_json::{Value as Json, json};
 
 use super::encode_error::EncodeError;
 use super::encoder::{Encoder, RowTensor, StreamFacts, View};
-use super::encoding_kind::{EncodingKind, Open, Source};
+use super::encoding_kind::{EncodingKind, Source};
+use super::entry::{Entry, WantedTensor, opened};
 use super::followed_image::require_known;
 use super::input_range::InputRange;
-use super::learned::require_same;
 use super::sample::Sample;
 use crate::error::Damage;
-use crate::sources::{Holds, RowValues};
+use crate::sources::RowValues;
 use crate::{Dataset, PipelineError};
-
-/// A tensor (or several whose names begin alike) that a stream is to have, and the encoding that makes it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct WantedTensor {
-    /// Its name.
-    pub name: String,
-    /// What it is for.
-    pub role: TensorRole,
-    /// The encoding.
-    pub encoding: Choice,
-    /// Where a recipe says so, for messages.
-    pub place: String,
-}
 
 /// The encodings of a stream, opened for a dataset: which columns are read, and what is made of them.
 #[derive(Clone, Debug)]
@@ -42,103 +26,6 @@ pub struct Encoders {
     order: Vec<usize>,
     /// Names of the model's inputs; none where any are taken.
     inputs: Vec<String>,
-}
-
-#[derive(Clone)]
-struct Entry {
-    wanted: WantedTensor,
-    /// With every default filled in.
-    choice: Choice,
-    /// Its options that are paths of files; what these hold is learned.
-    paths: Vec<String>,
-    encoder: Arc<dyn Encoder>,
-    open: Arc<Open>,
-    /// The input whose image it moves with, where it names one.
-    image: Option<String>,
-    /// Of each of the encoder's columns its place among all columns.
-    places: Vec<usize>,
-    /// What the model's inputs take, of those that do not take all whole numbers.
-    ranges: Arc<[InputRange]>,
-}
-
-impl fmt::Debug for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry").field("wanted", &self.wanted).field("encoder", &self.encoder).finish_non_exhaustive()
-    }
-}
-
-impl Entry {
-    fn open(
-        dataset: &Dataset,
-        catalog: &Catalog<EncodingKind>,
-        wanted: &WantedTensor,
-        inputs: &[String],
-        learned: Option<&Json>,
-    ) -> Result<Self, PipelineError> {
-        let kind = catalog.find(&wanted.encoding, &wanted.place)?;
-        let read = (kind.build.read)(&wanted.encoding.options, &format!("{}.{}", wanted.place, kind.name))?;
-        let columns = match read.columns.as_slice() {
-            [] if kind.most_columns == 0 => Vec::new(),
-            [] => vec![by_itself(dataset, kind)?],
-            columns => columns.to_vec(),
-        };
-        if columns.len() > kind.most_columns {
-            let option = "column";
-            let reason = match kind.most_columns {
-                0 => format!("`{}` reads no column, got {}", kind.name, columns.len()),
-                most => {
-                    format!("`{}` reads {} at most, got {}", kind.name, count(most as u64, "column"), columns.len())
-                }
-            };
-            return Err(PipelineError::Option { option, reason });
-        }
-        for column in &columns {
-            dataset.holds(column, wanted_of(kind), kind.takes)?;
-        }
-        let (choice, paths) = (Choice::new(kind.name, read.whole), kind.path_options());
-        let source = Source { tensor: &wanted.name, dataset, columns: &columns, inputs, learned };
-        let encoder = opened(&*read.open, &choice, &paths, &source)?;
-        let image = encoder.followed_image().map(str::to_owned);
-        let (places, ranges) = (Vec::new(), Arc::default());
-        Ok(Self { wanted: wanted.clone(), choice, paths, encoder, open: read.open, image, places, ranges })
-    }
-
-    /// An error of it with its place.
-    fn refused(&self, source: PipelineError) -> PipelineError {
-        PipelineError::Encoding { place: self.wanted.place.clone(), source: source.into() }
-    }
-
-    fn is(&self, role: TensorRole) -> bool {
-        self.wanted.role == role
-    }
-
-    /// Whether it is an input of pictures for which steps are drawn.
-    fn is_image(&self) -> bool {
-        self.is(TensorRole::Input) && self.encoder.view() == View::Image && !self.encoder.follows_input()
-    }
-
-    /// Its encoding without what says only where files lie.
-    fn meaning(&self) -> Choice {
-        let mut choice = self.choice.clone();
-        if let Some(options) = choice.options.as_object_mut() {
-            options.retain(|option, _| !self.paths.contains(option));
-        }
-        choice
-    }
-}
-
-/// Makes an encoder, and refuses one that does not read rows as what was learned of others says.
-fn opened(
-    open: &Open,
-    choice: &Choice,
-    paths: &[String],
-    source: &Source<'_>,
-) -> Result<Arc<dyn Encoder>, PipelineError> {
-    let encoder = open(source)?;
-    if let Some(learned) = source.learned {
-        require_same(source.tensor, choice, paths, [learned, &encoder.learned()])?;
-    }
-    Ok(encoder)
 }
 
 /// What was learned of other rows for a tensor; null stands for nothing.
@@ -574,34 +461,5 @@ impl ShownEntry<'_> {
     /// Whether it is of the row's text, and not of its image.
     pub(crate) fn is_of_text(&self) -> bool {
         self.encoder.makes_tokens() || self.encoder.reads_tokens()
-    }
-}
-
-/// The column that a kind reads when none is named.
-fn by_itself(dataset: &Dataset, kind: &EncodingKind) -> Result<String, PipelineError> {
-    for holds in kind.takes.iter().filter(|holds| matches!(holds, Holds::Bytes | Holds::Text)) {
-        if let Some(column) = dataset.only(*holds, "")? {
-            return Ok(column);
-        }
-    }
-    Err(SchemaError::MissingColumn {
-        file: dataset.first().name.to_string(),
-        column: format!("(of the encoding `{}`)", kind.name),
-        nearest: None,
-        columns: dataset.features().columns.iter().take(40).map(|(name, _)| shown(name)).collect(),
-    }
-    .into())
-}
-
-fn wanted_of(kind: &EncodingKind) -> &'static str {
-    match kind.takes {
-        [Holds::Bytes] => "image",
-        [Holds::Text] => "text",
-        [Holds::Numbers] => "numbers",
-        [Holds::Lists] => "lists",
-        [Holds::Text, Holds::Numbers] => "a class (whole numbers, booleans or strings)",
-        [Holds::Text, Holds::Lists] => "text or lists",
-        [Holds::Numbers, Holds::Lists] => "numbers or lists of them",
-        _ => "images, text or numbers",
     }
 }
