@@ -2,7 +2,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use millstream_schemas::choice::Catalog;
-use millstream_schemas::{BatchSpec, Choice, Fingerprint, Standardization, TensorRole, TensorSpec, count, shown};
+use millstream_schemas::{BatchSpec, Choice, Fingerprint, Standardization, TensorRole, TensorSpec, shown};
 use serde_json::{Value as Json, json};
 
 use super::encode_error::EncodeError;

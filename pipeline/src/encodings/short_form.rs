@@ -3,7 +3,7 @@
 use millstream_schemas::{Choice, TARGETS, TensorRole};
 use serde_json::json;
 
-use super::encoders::WantedTensor;
+use super::entry::WantedTensor;
 use crate::sources::Holds;
 use crate::{Dataset, PipelineError};
 
