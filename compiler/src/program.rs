@@ -124,7 +124,7 @@ fn compile_selected(
     let mut graph = bind(&prepared.graph, &prepared.bindings(wanted), catalog)
         .map_err(|error| or_one_row(error, &prepared, wanted, catalog))?;
     raise(&mut graph, catalog);
-    graph.take_batches();
+    graph.take_batches(true);
     let mut prediction = prepared.prediction_in(&graph);
     let own: Vec<ValueId> =
         prepared.dropped.iter().filter_map(|value| graph.find(prepared.graph.name(*value))).collect();

@@ -75,7 +75,7 @@ impl Model {
         if !graph.outputs().contains(&scores) {
             graph.output(scores);
         }
-        graph.take_batches();
+        graph.take_batches(true);
         let places = RowPlaces::of(&graph, graph.inputs(), scores);
         let model = RunGraph::unfolded(&self.header(), &graph)?;
         Ok(Scoring { model, scores: graph.name(scores).to_owned(), note, places })

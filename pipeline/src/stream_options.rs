@@ -88,8 +88,11 @@ impl StreamOptions {
 
     /// With the order in which rows come: where they come by their classes, any row comes anywhere.
     pub(crate) fn in_own_order(self) -> Self {
-        let order = if self.sampling.is_some() { OrderStrength::Global } else { self.order };
-        Self { order, ..self }
+        Self { order: self.own_order(), ..self }
+    }
+
+    fn own_order(&self) -> OrderStrength {
+        if self.sampling.is_some() { OrderStrength::Global } else { self.order }
     }
 
     /// Of everything that decides order and bytes; the seed is kept apart. Where files of encodings lie decides nothing.
@@ -105,8 +108,7 @@ impl StreamOptions {
     }
 
     fn fingerprint_by(&self, encoders: Fingerprint) -> Fingerprint {
-        let own_order = if self.sampling.is_some() { OrderStrength::Global } else { self.order };
-        let order = (own_order, self.window, self.batch, self.drop_last, self.group_by_length);
+        let order = (self.own_order(), self.window, self.batch, self.drop_last, self.group_by_length);
         let all = (encoders, self.chain.fingerprint(), order, self.transparency);
         match &self.sampling {
             None => Fingerprint::of(&all),

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::choices::Choices;
 use crate::evaluation_plan::EvaluationPlan;
 use crate::log_choices::LogChoices;
+use crate::preprocessing::Preprocessing;
 use crate::run_folder::RunFolder;
 use crate::temporary_folder::TemporaryFolder;
 use crate::train::{TrainOptions, train_start_of};
@@ -91,7 +92,8 @@ fn open_again(recipe: &Recipe, options: &TrainOptions, path: &Path, classes: usi
     plan.check_classes(loss.reads(), classes)?;
     let output = recipe.model.as_ref().and_then(|model| model.output.as_deref());
     let classes = Some(classes).filter(|classes| *classes > 0);
-    let scoring = model.evaluated(output, loss.reads(), classes, &options.catalogs.operators)?;
+    let axes = Preprocessing::read(&model)?.and_then(|own| own.prediction_axes(loss.reads()));
+    let scoring = model.evaluated_for(output, loss.reads(), classes, axes, &options.catalogs.operators)?;
     Predictor::open_graph(&scoring.model, &device, recipe.training.threads, Some(&scoring.scores))?;
     Ok(())
 }

@@ -96,7 +96,7 @@ pub fn evaluate(
     let place = if options.data.is_some() { "--data" } else { "data.evaluate" };
     if let Some(file) = &options.predictions {
         require_no_source(file, recipe)?;
-        require_no_row(file, &data)?;
+        options.data.iter().try_for_each(|data| require_no_row(file, data))?;
     }
     let model = Model::read(&path)?;
     import_rows(recipe, &data, events, stop).map_err(RecipeError::at(place))?;

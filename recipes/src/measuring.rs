@@ -298,9 +298,10 @@ impl Measuring {
         let mut batches = Stream::open(None, &self.source.dataset, options, None)?;
         let classes = self.source.classes().to_vec();
         let extras = EvaluationExtras { sink: Some(sink), ..EvaluationExtras::default() };
-        let (predictor, loss, metrics) = (&mut self.predictor, &mut self.loss, &self.metrics);
+        let metrics = self.metrics.clone().without_bootstrap();
+        let (predictor, loss) = (&mut self.predictor, &mut self.loss);
         let mut told = |rows| progress.tell(rows);
-        let found = evaluate_with(predictor, loss, metrics, &mut batches, &classes, extras, &mut told);
+        let found = evaluate_with(predictor, loss, &metrics, &mut batches, &classes, extras, &mut told);
         Ok(found.map_err(|error| self.or_no_row(error, &batches))?.map(|_| seed))
     }
 

@@ -41,8 +41,8 @@ pub(crate) fn notes(opened: &Opened, found: &Findings, trainer: &Trainer, counte
         let (steps, total) = (grouped(trainer.history().steps), grouped(trainer.total_steps()));
         notes.push(format!("the time was up (`training.max_time`, {time}) after step {steps} of {total}"));
     }
-    // one step, as a dry run makes it, is no run that could have had one
-    if let Some(first) = trainer.missed_average().filter(|_| trainer.history().steps > 1) {
+    // a dry run is the first step of a run that may have one
+    if let Some(first) = trainer.missed_average().filter(|_| opened.whole.is_none()) {
         notes.push(format!(
             "the run ended before the end of epoch {}, the first whose weights `training.average: swa` takes: what was evaluated \
              and is exported are the weights themselves",

@@ -195,12 +195,12 @@ fn process_in(file: &mut File) -> Option<u32> {
 }
 
 /// Whether a process runs on this machine; none does where the system does not tell.
-pub(crate) fn is_alive(process: u32) -> bool {
+fn is_alive(process: u32) -> bool {
     Path::new("/proc").join(process.to_string()).exists()
 }
 
 /// Whether a process may run on this machine, as far as the system tells.
-fn may_be_alive(process: u32) -> bool {
+pub(crate) fn may_be_alive(process: u32) -> bool {
     !cfg!(target_os = "linux") || is_alive(process)
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 
-use crate::file_lock::is_alive;
+use crate::file_lock::may_be_alive;
 
 /// Writes a file and waits until it is on the disk.
 ///
@@ -193,7 +193,7 @@ pub fn is_left_behind(rest: &str) -> bool {
     match process == std::process::id() {
         // what is still ours is being written
         true => letters != Some(OURS.as_str()),
-        false => !is_alive(process),
+        false => !may_be_alive(process),
     }
 }
 

@@ -1,5 +1,5 @@
 use anyhow::Context;
-use millstream::recipes::{Catalogs, EvaluateOptions, EvaluationReport, Stop, evaluate};
+use millstream::recipes::{Catalogs, EvaluateOptions, EvaluationReport, Stop, evaluate, require_no_input};
 use millstream::training::metrics::{Cell, FigureKind, Record, Table};
 use millstream::training::{Evaluation, SetEvaluation};
 
@@ -32,6 +32,11 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Evaluate, recipe: &Rec
         },
         catalogs: Catalogs::default(),
     };
+    if let Some(file) = &options.predictions {
+        let recipe = &arguments.recipe.recipe;
+        let read = if recipe.is_dir() { recipe.join("recipe.yaml") } else { recipe.clone() };
+        require_no_input(file, [read.as_path()].into_iter().chain(options.model.as_deref()))?;
+    }
     let mut progress = if global.json { Box::new(millstream::recipes::Silent) } else { progress::choose(global) };
     let report = evaluate(recipe, &options, progress.as_mut(), &Stop::default());
     drop(progress);

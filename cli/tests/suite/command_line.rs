@@ -150,6 +150,8 @@ fn what_a_command_reads_is_not_replaced_by_what_it_writes() {
         (&["preview", "recipe.yaml", "-o", "photos/red/000.png"][..], &photos[..], "photos/red/000.png"),
         (&["lr-find", "recipe.yaml", "-o", "recipe.yaml"], &[], "recipe.yaml"),
         (&["lr-find", "recipe.yaml", "-o", "model.onnx"], &[], "model.onnx"),
+        (&["evaluate", "recipe.yaml", "--predictions", "recipe.yaml"], &[], "recipe.yaml"),
+        (&["evaluate", "recipe.yaml", "--model", "model.onnx", "--predictions", "model.onnx"], &[], "model.onnx"),
         (&["init", "train-0.parquet", "-o", "train-0.parquet", "--overwrite"], &[], "train-0.parquet"),
         (&["init", "train-0.parquet", "model.onnx", "-o", "model.onnx", "--overwrite"], &[], "model.onnx"),
         (

@@ -20,7 +20,7 @@ enum Place {
 }
 
 /// Operators that tell it, by name.
-const LAYERS: [(&str, Place); 50] = [
+const LAYERS: [(&str, Place); 47] = [
     ("Attention", Place::Last),
     ("AveragePool", Place::Second),
     ("BatchNormalization", Place::Second),
@@ -45,7 +45,6 @@ const LAYERS: [(&str, Place); 50] = [
     ("GlobalAveragePool", Place::Second),
     ("GlobalLpPool", Place::Second),
     ("GlobalMaxPool", Place::Second),
-    ("GroupNorm", Place::Last),
     ("GroupNormalization", Place::Second),
     ("GroupQueryAttention", Place::Last),
     ("InstanceNormalization", Place::Second),
@@ -63,10 +62,8 @@ const LAYERS: [(&str, Place); 50] = [
     ("NhwcFusedConv", Place::Last),
     ("NhwcMaxPool", Place::Last),
     ("QGemm", Place::Last),
-    ("QLinearConv", Place::Second),
     ("QLinearMatMul", Place::Last),
     ("RNN", Place::Last),
-    ("SkipGroupNorm", Place::Last),
     ("SkipLayerNormalization", Place::Last),
     ("SkipSimplifiedLayerNormalization", Place::Last),
     ("SpaceToDepth", Place::Second),
@@ -166,6 +163,10 @@ impl Axes {
 
 /// Where the features of what a node makes lie, if it tells that by itself; `rank`: how many axes its result has, 0 where that is
 /// not known.
+fn channels(node: &Node, unless_stated: i64) -> Place {
+    if node.int("channels_last").unwrap_or(unless_stated) == 0 { Place::Second } else { Place::Last }
+}
+
 fn layer(graph: &Graph, node: &Node, rank: usize) -> Option<Place> {
     let is_constant = |at: usize| node.input(at).is_some_and(|input| constant_shape(graph, input).is_some());
     match node.operator.as_str() {
@@ -175,6 +176,8 @@ fn layer(graph: &Graph, node: &Node, rank: usize) -> Option<Place> {
             let axis = node.int("axis").unwrap_or(-1);
             (axis == -1 || axis + 1 == rank as i64).then_some(Place::Last)
         }
+        "GroupNorm" | "SkipGroupNorm" => Some(channels(node, 1)),
+        "QLinearConv" => Some(channels(node, 0)),
         // rows of a table
         "Gather" => (is_constant(0) && node.int("axis").unwrap_or(0) == 0).then_some(Place::Last),
         "Add" | "Div" | "Mul" | "Sub" => beside(graph, node, rank).map(Place::At),

@@ -19,7 +19,7 @@ const CURVES: [&str; 5] = ["Clip", "Exp", "Sigmoid", "Softplus", "Tanh"];
 
 /// Inputs that set how an operator computes: bounds, statistics, scales of a size, filling values; and quantized weights with
 /// their scales, which stay as they are. Of whatever domain.
-const SETTINGS: [(&str, &[usize]); 28] = [
+const SETTINGS: [(&str, &[usize]); 26] = [
     ("Attention", &[3, 4, 5, 6]),
     ("BatchNormalization", &[3, 4]),
     ("Clip", &[1, 2]),
@@ -32,8 +32,6 @@ const SETTINGS: [(&str, &[usize]); 28] = [
     ("MatMulIntegerToFloat", &[0, 1, 2, 3, 4, 5]),
     ("MatMulBnb4", &[1, 2]),
     ("MatMulNBits", &[1, 2, 3]),
-    ("Max", &[0, 1, 2, 3, 4, 5, 6, 7]),
-    ("Min", &[0, 1, 2, 3, 4, 5, 6, 7]),
     ("NegativeLogLikelihoodLoss", &[2]),
     ("OneHot", &[0, 1, 2]),
     ("Pad", &[2]),
@@ -148,7 +146,9 @@ impl<'a> Parameters<'a> {
         let value = *self.stored.get(&read)?;
         let constant = self.graph.float_constant(value)?;
         let row = self.catalog.find(&node.domain, &node.operator)?;
-        let sets = SETTINGS.iter().any(|(name, inputs)| *name == node.operator && inputs.contains(&input));
+        // each input of these may be a bound
+        let bounds = matches!(node.operator.as_str(), "Max" | "Min");
+        let sets = bounds || SETTINGS.iter().any(|(name, inputs)| *name == node.operator && inputs.contains(&input));
         if sets || !may_be_float_output(self.graph, node) {
             return None;
         }

@@ -9,7 +9,7 @@ const IMAGE_AXES: usize = 4;
 
 impl ElementType {
     /// What a batch holds of an input of these elements with so many axes, `None` where that is not known: floats are 32-bit ones, the
-    /// integers of images bytes, and other integers and truth values 64-bit integers.
+    /// integers of images bytes (but for those of 8 and 64 bits), and other integers and truth values 64-bit integers.
     pub(crate) fn in_batches(self, axes: Option<usize>) -> Self {
         match self {
             Self::F32 | Self::F64 | Self::F16 | Self::Bf16 => Self::F32,
@@ -41,16 +41,17 @@ impl ElementType {
 
 impl Graph {
     /// Lets each input take what batches hold: where it is of another type, a `Cast` in front of all nodes makes that of what is
-    /// given, under another name, and whatever read the input reads it. Graphs that are run are such; those that are exported are
+    /// given, under another name, and whatever read the input reads it. With `images`, integers of four axes are pixels. Graphs that are run are such; those that are exported are
     /// not.
-    pub(crate) fn take_batches(&mut self) {
+    pub(crate) fn take_batches(&mut self, images: bool) {
         let mut casts = Vec::new();
         for at in 0..self.inputs.len() {
             let own = self.inputs[at];
             let value = &self.values[own.0 as usize];
             let (name, known) = (value.name.clone(), value.tensor_type.clone());
             let Some(dtype) = known.as_ref().map(|known| known.dtype).or(value.element_type) else { continue };
-            let given = dtype.in_batches(known.as_ref().map(|known| known.shape.len()));
+            let axes = known.as_ref().map(|known| if images { known.shape.len() } else { 0 });
+            let given = dtype.in_batches(axes);
             if given == dtype {
                 continue;
             }
@@ -119,7 +120,7 @@ mod tests {
         let words = graph.add("Gather", &[table, ids], &[]).unwrap();
         let y = graph.add("Add", &[words, x], &[]).unwrap();
         graph.set_outputs(&[y]);
-        graph.take_batches();
+        graph.take_batches(true);
         let inputs: Vec<String> = graph
             .inputs()
             .iter()
@@ -130,7 +131,7 @@ mod tests {
         assert_eq!(graph.producer(ids).and_then(|node| node.input(0)), Some(graph.inputs()[0]));
         assert_eq!(graph.producer(words).and_then(|node| node.input(1)), Some(ids));
         let before = graph.to_onnx("twice");
-        graph.take_batches();
+        graph.take_batches(true);
         assert_eq!(graph.to_onnx("twice"), before);
     }
 }

@@ -154,7 +154,7 @@ impl OnnxLoss {
 
     fn graph(&self) -> Result<Graph, CompilerError> {
         let mut graph = self.model()?.graph(&BTreeMap::new(), &OperatorCatalog::standard())?;
-        graph.take_batches();
+        graph.take_batches(false);
         Ok(graph)
     }
 

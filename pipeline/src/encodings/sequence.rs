@@ -23,7 +23,7 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
     documentation: "A tensor of floats `[batch, length]`, or of lists of vectors `[batch, length, features]`, the numbers as stored. Rows are padded with 0 \
         to the longest of their batch; how long each was goes with the batch, and `ctc` and its metrics leave out what is behind. With \
         `attention_mask` or `lengths`, the names of inputs of the model, there are int64 `[batch, length]`, 1 for each step of the row and 0 for padding, and \
-        int64 `[batch]`, the row's length. How many numbers a vector has is said by the first of the training rows. A row that is longer than \
+        int64 `[batch]`, the row's length. How many numbers a vector has is said by the first of the training rows whose first vector is not empty. A row that is longer than \
         `max_length`, empty or null, or with a number that is missing, is damaged.",
     samples: &[
         r#"{"column": "sound"}"#,

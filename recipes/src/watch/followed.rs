@@ -229,7 +229,8 @@ impl Course {
         // older builds have not said it; where `max_steps` ends the run, it is not this
         let of_all =
             || self.total_steps.checked_div(self.epochs).filter(|steps| steps * self.epochs == self.total_steps);
-        self.steps_per_epoch = count("steps_per_epoch").or_else(of_all).unwrap_or(0);
+        let known = Some(self.steps_per_epoch).filter(|steps| *steps > 0);
+        self.steps_per_epoch = count("steps_per_epoch").or(known).or_else(of_all).unwrap_or(0);
     }
 }
 
@@ -375,6 +376,13 @@ mod tests {
         {
             assert!(course.take(&serde_json::from_str(line).unwrap()));
             assert_eq!((course.total_steps, course.steps_per_epoch), (wanted, 100), "{line}");
+        }
+        // `max_steps` ends it within its second epoch
+        let mut course = Course::default();
+        let started = r#"{"event":"started","run":"a","total_steps":150,"epochs":10,"steps_per_epoch":100,"time":1}"#;
+        for line in [started, r#"{"event":"resumed","step":50,"time":1}"#] {
+            assert!(course.take(&serde_json::from_str(line).unwrap()));
+            assert_eq!((course.total_steps, course.steps_per_epoch), (150, 100), "{line}");
         }
     }
 

@@ -95,6 +95,13 @@ impl MetricSet {
         self
     }
 
+    /// With no intervals of figures that are no shares of rows: where figures are not looked at, they are not worth their time.
+    #[must_use]
+    pub fn without_bootstrap(mut self) -> Self {
+        self.bootstrap = None;
+        self
+    }
+
     /// How intervals are found of figures that are no shares of rows, if they are.
     pub fn bootstrap(&self) -> Option<Bootstrap> {
         self.bootstrap

@@ -310,10 +310,10 @@ fn wrong_features(graph: &Graph, features: ValueId, pooling: Option<Pooling>) ->
     let shape = shape_in_words(graph, features);
     let wanted = match pooling {
         Some(_) => {
-            "a pooled head needs an output [batch, sequence, features], or a map [batch, features, height, width]"
+            "a pooled head needs an output [batch, sequence, features], or a map [batch, features, height, width] or [batch, height, width, features]"
         }
         None => {
-            "a head needs features, [batch, features], [batch, sequence, features] or [batch, features, height, width]"
+            "a head needs features, [batch, features], [batch, sequence, features], or a map [batch, features, height, width] or [batch, height, width, features]"
         }
     };
     let message =

@@ -53,27 +53,21 @@ pub(crate) fn gradient(b: &mut Backward<'_>, operator: &str, wins: &str) -> Resu
         let (first, second) = (winners[index - 1], b.input(index)?);
         let wants_first = (0..index).any(|before| b.wants(before));
         // where both are equal the gradient goes to one of them only: to neither bound of a clipped value
-        let first_wins = if wants_first {
-            b.graph.add(wins, &[first, second], &[])?
-        } else {
+        if !wants_first {
             let second_wins = b.graph.add(wins, &[second, first], &[])?;
-            b.graph.add("Not", &[second_wins], &[])?
-        };
-        let mut of_first = dy;
-        if wants_first {
-            let gate = b.graph.cast(first_wins, ElementType::F32)?;
-            of_first = b.graph.times(dy, gate)?;
+            let gate = b.graph.cast(second_wins, ElementType::F32)?;
+            let gradient = b.graph.times(dy, gate)?;
+            return b.give(index, gradient);
         }
+        let first_wins = b.graph.add(wins, &[first, second], &[])?;
         if b.wants(index) {
             let second_wins = b.graph.add("Not", &[first_wins], &[])?;
             let gate = b.graph.cast(second_wins, ElementType::F32)?;
             let gradient = b.graph.times(dy, gate)?;
             b.give(index, gradient)?;
         }
-        if !wants_first {
-            return Ok(());
-        }
-        dy = of_first;
+        let gate = b.graph.cast(first_wins, ElementType::F32)?;
+        dy = b.graph.times(dy, gate)?;
     }
     b.give(0, dy)
 }
