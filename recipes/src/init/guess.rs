@@ -1,10 +1,10 @@
 use std::path::{Path, PathBuf};
 
-use millstream_compiler::{Model, OperatorCatalog, describe};
+use millstream_compiler::{Model, ModelReport, OperatorCatalog, describe};
 use millstream_pipeline::{Dataset, SplitRole, Value};
 use millstream_schemas::{Feature, count, grouped, shown, shown_path};
 
-use super::image_preparation::ImagePreparation;
+use super::image_preparation::{ImagePreparation, Size};
 use super::init_options::InitOptions;
 use super::most_rows::MOST_ROWS;
 use super::told::{Asked, Told};
@@ -26,7 +26,7 @@ const PLACES: [&str; 1] = ["position_ids"];
 /// Texts are cut to so many tokens, which most sentences do not reach.
 const MOST_TOKENS: usize = 128;
 /// Pixels a side of the pictures that most pretrained models take.
-const USUAL_SIZE: u64 = 224;
+const USUAL_SIZE: Size = [224; 2];
 /// Pictures of fewer pixels a side are drawings and digits more often than photographs.
 pub(super) const SMALL: u64 = 64;
 
@@ -62,7 +62,7 @@ pub(super) struct Guess {
 pub(super) enum Input {
     Image {
         column: String,
-        size: u64,
+        size: Size,
         preparation: ImagePreparation,
     },
     Text {
@@ -171,8 +171,8 @@ impl Guess {
         let input = match &self.input {
             Input::Image { column, size, preparation } => {
                 let how = if preparation.mean.is_empty() { "" } else { "normalized " };
-                let column = shown(column);
-                format!("the model sees the images of `{column}` at {size}×{size} pixels, {how}{}", preparation.from)
+                let (column, [width, height]) = (shown(column), size);
+                format!("the model sees the images of `{column}` at {width}×{height} pixels, {how}{}", preparation.from)
             }
             Input::Text { column, tokenizer, most, .. } => format!(
                 "the model reads the texts of `{}`, cut to {most} tokens by {}",
@@ -204,8 +204,8 @@ impl Guess {
     /// What was decided of the data alone.
     pub(super) fn decisions_of_data(&self) -> Vec<String> {
         let input = match &self.input {
-            Input::Image { column, size, preparation } => format!(
-                "a model sees the images of `{}` at {size}×{size} pixels, normalized: {}",
+            Input::Image { column, size: [width, height], preparation } => format!(
+                "a model sees the images of `{}` at {width}×{height} pixels, normalized: {}",
                 shown(column),
                 preparation.from
             ),
@@ -256,7 +256,8 @@ impl Seen {
         let model = Model::read(path)?;
         let known = labels_file::of_model(&model, path)?.unwrap_or_default();
         let report = describe(&model, None, &OperatorCatalog::standard())?;
-        let scores = report.outputs.first().map(|(_, shape)| shape.as_slice()).unwrap_or_default();
+        let scores = scores(&model, &report)?;
+        let scores = scores.as_slice();
         let asked = Asked {
             label: options.label.as_deref(),
             scores: Some(scores),
@@ -317,20 +318,32 @@ impl Seen {
     }
 }
 
+/// The lengths of what the model gives; of scores of places as a loss reads them, `[batch, classes, height, width]`, in whatever order the
+/// model has their axes.
+fn scores(model: &Model, report: &ModelReport) -> Result<Vec<Option<usize>>, RecipeError> {
+    let Some((name, stated)) = report.outputs.first() else { return Ok(Vec::new()) };
+    if stated.len() != 4 {
+        return Ok(stated.clone());
+    }
+    let laid = model.score_shape(Some(name), None, &OperatorCatalog::standard())?;
+    // behind operators that have no rule the file alone says it
+    Ok(laid.unwrap_or_else(|| stated.clone()))
+}
+
 fn takes_images(model: &Model) -> bool {
     matches!(model.inputs().as_slice(), [(_, shape)] if shape.len() == 4)
 }
 
 /// A model of masks gives scores for as many places as its images have pixels.
 fn require_scores_of_pixels(told: &Told, input: &Input, scores: &[Option<usize>]) -> Result<(), RecipeError> {
-    let (Told::Mask { column, .. }, Input::Image { size, .. }) = (told, input) else { return Ok(()) };
+    let (Told::Mask { column, .. }, Input::Image { size: [across, down], .. }) = (told, input) else { return Ok(()) };
     let &[_, _, Some(height), Some(width)] = scores else { return Ok(()) };
-    if [height, width] == [*size as usize; 2] {
+    if [width as u64, height as u64] == [*across, *down] {
         return Ok(());
     }
     let message = format!(
-        "it gives scores for {width}×{height} places of an image of {size}×{size} pixels, and `{}` has a class for each pixel; export it with its \
-         scores enlarged to the image's size (in PyTorch `interpolate(scores, size=({size}, {size}), mode=\"bilinear\")`)",
+        "it gives scores for {width}×{height} places of an image of {across}×{down} pixels, and `{}` has a class for each pixel; export it with \
+         its scores enlarged to the image's size (in PyTorch `interpolate(scores, size=({down}, {across}), mode=\"bilinear\")`)",
         shown(column)
     );
     Err(RecipeError::mismatch("MODEL", message))
@@ -371,7 +384,7 @@ fn input(
         let own = Preprocessing::read(model).ok().flatten();
         let own = own.and_then(|own| ImagePreparation::of_transforms(own.transforms(), channels));
         let preparation = own.map_or_else(|| ImagePreparation::beside(path, channels), Ok)?;
-        let fixed = height.or(width).map(|side| side as u64);
+        let fixed = width.or(height).zip(height.or(width)).map(|(width, height)| [width as u64, height as u64]);
         let size = fixed.or(preparation.size).unwrap_or(USUAL_SIZE);
         let is_bytes = model.input_type(name) == Some("uint8");
         let preparation = if is_bytes { preparation.of_bytes() } else { preparation };
