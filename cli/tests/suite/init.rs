@@ -1,6 +1,9 @@
 //! A recipe that is made of data and a model, and the folder of a run in place of a recipe.
 
 use std::fs;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, BinaryArray, Int64Array};
 
 use crate::corpus::corpus;
 use crate::dataset;
@@ -126,6 +129,54 @@ fn a_text_that_is_called_category_is_not_told_where_a_label_of_numbers_stands_be
         let said = place.run(&["init", "rows.csv", "-o", "rows.yaml", "--overwrite"]).done();
         assert!(said.contains("the class in `label`"), "{said}");
         assert!(said.contains(&format!("texts of `{feature}` are left out")), "{said}");
+    }
+}
+
+#[test]
+fn images_in_a_plain_binary_column_and_a_class_in_capitals_are_found() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let rows = dataset::rows(0, 40);
+    let bytes: BinaryArray = rows.iter().map(|row| row.image.as_deref()).collect();
+    let other: BinaryArray = rows.iter().map(|row| Some(vec![row.label as u8; 5])).collect();
+    let label: Int64Array = rows.iter().map(|row| Some(row.label)).collect();
+    let whole: Int64Array = (0..40).map(|row| Some(row % 2)).collect();
+    let (bytes, label): (ArrayRef, ArrayRef) = (Arc::new(bytes), Arc::new(label));
+    let columns: [(&str, ArrayRef); 4] = [
+        ("checksum", Arc::new(other)),
+        ("picture", Arc::clone(&bytes)),
+        ("kind", Arc::new(whole)),
+        ("Class", label.clone()),
+    ];
+    dataset::write_columns(&place.path("plain.parquet"), &columns, false);
+    for model in [&["model.onnx"][..], &[]] {
+        let said = place.run(&[&["init", "plain.parquet", "-o", "made.yaml", "--overwrite"], model].concat()).done();
+        assert!(said.contains("the images of `picture`") && said.contains("the class in `Class`"), "{said}");
+    }
+    // and by an encoding that names no column
+    dataset::write_columns(&place.path("two.parquet"), &[("picture", bytes), ("label", label.clone())], false);
+    let set = ["data.train=two.parquet", "data.inputs={image: {image: {}}}"];
+    let checked = place.run_with("check", &set).stderr;
+    assert!(!checked.contains("finds none"), "{checked}");
+    dataset::write_columns(&place.path("none.parquet"), &[("label", label)], false);
+    let set = ["data.train=none.parquet", "data.inputs={image: {image: {}}}"];
+    place.run_with("check", &set).failed_with(&[
+        "`image` finds none that it reads by itself",
+        "none.parquet",
+        "`label`",
+    ]);
+}
+
+#[test]
+fn a_table_with_its_target_under_class_in_capitals_is_told_by_it() {
+    let place = Workplace::bare();
+    let rows: String = (0..40).map(|row| format!("{row}.5,{},{}\n", row % 5, ["a", "b"][row % 2])).collect();
+    for name in ["Class", "LABEL", "Target"] {
+        place.write("rows.csv", &format!("size,rooms,{name}\n{rows}"));
+        let said = place.run(&["init", "rows.csv", "-o", "rows.yaml", "--overwrite"]).done();
+        assert!(said.contains(&format!("the class in `{name}`, one of 2")), "{said}");
     }
 }
 

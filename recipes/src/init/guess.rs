@@ -4,6 +4,7 @@ use millstream_compiler::{Model, ModelReport, OperatorCatalog, describe};
 use millstream_pipeline::{Dataset, SplitRole, Value};
 use millstream_schemas::{Feature, count, grouped, shown, shown_path};
 
+use super::image_columns::columns_of_images;
 use super::image_preparation::{ImagePreparation, Size};
 use super::init_options::InitOptions;
 use super::most_rows::MOST_ROWS;
@@ -113,9 +114,10 @@ impl Guess {
             [] => other_split(data, &named(true), &dataset),
             named => named.to_vec(),
         };
+        let images = columns_of_images(&dataset)?;
         let seen = match &options.model {
-            Some(path) => Seen::of_model(&dataset, path, options)?,
-            None => Seen::of_data(&dataset, options)?,
+            Some(path) => Seen::of_model(&dataset, &images, path, options)?,
+            None => Seen::of_data(&dataset, &images, options)?,
         };
         let left_out = match &seen.input {
             Input::Numbers { .. } => columns_of_texts(&dataset, &seen.told),
@@ -252,7 +254,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn of_model(dataset: &Dataset, path: &Path, options: &InitOptions) -> Result<Self, RecipeError> {
+    fn of_model(dataset: &Dataset, images: &[String], path: &Path, options: &InitOptions) -> Result<Self, RecipeError> {
         let model = Model::read(path)?;
         let known = labels_file::of_model(&model, path)?.unwrap_or_default();
         let report = describe(&model, None, &OperatorCatalog::standard())?;
@@ -263,9 +265,10 @@ impl Seen {
             scores: Some(scores),
             names: &known,
             takes_images: takes_images(&model),
+            images,
         };
         let told = Told::of(dataset, &asked)?;
-        let input = input(dataset, (&model, path), &told, options)?;
+        let input = input((dataset, images), (&model, path), &told, options)?;
         require_scores_of_pixels(&told, &input, scores)?;
         let classes = told.classes(dataset);
         let gives = scores.get(1).copied().flatten();
@@ -281,12 +284,12 @@ impl Seen {
     }
 
     /// Images come before texts, and texts before numbers, unless there are several of these and no column is called as texts are.
-    fn of_data(dataset: &Dataset, options: &InitOptions) -> Result<Self, RecipeError> {
-        let takes_images = dataset.features().columns.iter().any(|(_, feature)| matches!(feature, Feature::Image(_)));
-        let told =
-            Told::of(dataset, &Asked { label: options.label.as_deref(), scores: None, names: &[], takes_images })?;
+    fn of_data(dataset: &Dataset, images: &[String], options: &InitOptions) -> Result<Self, RecipeError> {
+        let label = options.label.as_deref();
+        let takes_images = !images.is_empty();
+        let told = Told::of(dataset, &Asked { label, scores: None, names: &[], takes_images, images })?;
         let columns = || dataset.features().columns.iter().filter(|(name, _)| name != told.column());
-        let image = columns().find(|(_, feature)| matches!(feature, Feature::Image(_)));
+        let image = images.iter().find(|name| *name != told.column());
         let numbers = columns_of_numbers(dataset, &told);
         let mut texts = columns().filter(|(_, feature)| *feature == Feature::Text);
         let is_of_text = match numbers.len() {
@@ -294,7 +297,7 @@ impl Seen {
             _ => texts.any(|(name, _)| TEXTS.contains(&name.as_str())),
         };
         let input = match image {
-            Some((column, _)) => {
+            Some(column) => {
                 let preparation = ImagePreparation::of_no_model();
                 Input::Image { column: column.clone(), size: USUAL_SIZE, preparation }
             }
@@ -357,20 +360,18 @@ fn other_split(data: &[String], rows: &NamedRows<'_>, train: &Dataset) -> Vec<St
 }
 
 fn input(
-    dataset: &Dataset,
+    (dataset, images): (&Dataset, &[String]),
     (model, path): (&Model, &Path),
     told: &Told,
     options: &InitOptions,
 ) -> Result<Input, RecipeError> {
     let inputs = model.inputs();
-    let columns = || dataset.features().columns.iter().filter(|(name, _)| name != told.column());
     if let [(name, shape)] = inputs.as_slice()
         && let [_, axes @ ..] = shape.as_slice()
         && let (Some(image), Ok(axes)) = (model.image_input(name), <[_; 3]>::try_from(axes))
     {
         let [channels, height, width] = image.layout.read(axes);
-        let mut images = columns().filter(|(_, feature)| matches!(feature, Feature::Image(_)));
-        let Some((column, _)) = images.next() else {
+        let Some(column) = images.iter().find(|name| *name != told.column()) else {
             return Err(RecipeError::mismatch("DATA", no_images(dataset)?));
         };
         let channels = channels.unwrap_or(3);

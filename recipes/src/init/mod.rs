@@ -2,6 +2,7 @@
 
 mod boxes;
 mod guess;
+mod image_columns;
 mod image_preparation;
 mod init_options;
 mod masks;
