@@ -152,7 +152,8 @@ fn images_in_a_plain_binary_column_and_a_class_in_capitals_are_found() {
     ];
     dataset::write_columns(&place.path("plain.parquet"), &columns, false);
     for model in [&["model.onnx"][..], &[]] {
-        let said = place.run(&[&["init", "plain.parquet", "-o", "made.yaml", "--overwrite"], model].concat()).done();
+        let said =
+            place.run(&[&["init", "plain.parquet", "-o", "made.yaml", "--overwrite"][..], model].concat()).done();
         assert!(said.contains("the images of `picture`") && said.contains("the class in `Class`"), "{said}");
     }
     // and by an encoding that names no column
