@@ -108,10 +108,13 @@ fn without_a_model_there_is_a_recipe_of_the_data_that_previews_and_takes_one() {
         assert!(texts.contains(part), "wanted {part} in {texts}");
     }
     assert!(place.run(&["preview", "texts.yaml"]).done().contains("seen as number"));
-    let rows: String = (0..20).map(|row| format!("{row}.5,{row},of {row},{}\n", ["x", "y"][row % 2])).collect();
+    let rows: String = (0..20).map(|row| format!("{row}.5,{},of {row},{}\n", row % 5, ["x", "y"][row % 2])).collect();
     place.write("numbers.csv", &format!("a,b,kind,label\n{rows}"));
     let said = place.run(&["init", "numbers.csv", "-o", "numbers.yaml"]).done();
-    assert!(said.contains("the numbers of 2 columns") && said.contains("texts of `kind` are left out"), "{said}");
+    assert!(
+        said.contains("the numbers of 2 columns (`a`, `b`)") && said.contains("texts of `kind` are left out"),
+        "{said}"
+    );
     // there is nothing to be shown of them
     assert!(said.contains("next: millstream init numbers.csv MODEL.onnx -o numbers.yaml --overwrite"), "{said}");
     let numbers = String::from_utf8(place.read("numbers.yaml")).unwrap();
@@ -168,6 +171,18 @@ fn images_in_a_plain_binary_column_and_a_class_in_capitals_are_found() {
         "none.parquet",
         "`label`",
     ]);
+}
+
+#[test]
+fn running_numbers_of_rows_are_no_features() {
+    let place = Workplace::bare();
+    let row = |row: usize| format!("{row},{row}.5,{},{}\n", row % 7, ["x", "y"][row % 2]);
+    place.write("rows.csv", &format!("id,size,rooms,label\n{}", (0..40).map(row).collect::<String>()));
+    let said = place.run(&["init", "rows.csv", "-o", "rows.yaml"]).done();
+    assert!(said.contains("2 columns (`size`, `rooms`), without `id`, which number the rows"), "{said}");
+    let recipe = String::from_utf8(place.read("rows.yaml")).unwrap();
+    assert!(recipe.contains("# left out, since they number the rows and say nothing of them: `id`"), "{recipe}");
+    assert!(recipe.contains("column: [size, rooms]"), "{recipe}");
 }
 
 #[test]

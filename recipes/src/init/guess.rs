@@ -8,6 +8,7 @@ use super::image_columns::columns_of_images;
 use super::image_preparation::{ImagePreparation, Size};
 use super::init_options::InitOptions;
 use super::most_rows::MOST_ROWS;
+use super::number_columns::{NumberColumns, named};
 use super::told::{Asked, Told};
 use crate::folder_files::is_image;
 use crate::imported::NamedRows;
@@ -77,6 +78,8 @@ pub(super) enum Input {
     Numbers {
         input: String,
         columns: Vec<String>,
+        /// Columns that number the rows and are left out.
+        row_numbers: Vec<String>,
         /// Whether the model takes whole numbers, which are no matter of scale.
         are_whole: bool,
     },
@@ -181,9 +184,9 @@ impl Guess {
                 shown(column),
                 shown_path(tokenizer)
             ),
-            Input::Numbers { columns, are_whole, .. } => {
+            Input::Numbers { columns, row_numbers, are_whole, .. } => {
                 let how = if *are_whole { "as they are, whole ones" } else { "standardized" };
-                format!("the model takes the numbers of {}, {how}", count(columns.len() as u64, "column"))
+                format!("the model takes the numbers of {}, {how}", numbers_in_words(columns, row_numbers))
             }
         };
         let told = self.told.in_words(self.classes.len());
@@ -212,8 +215,8 @@ impl Guess {
                 preparation.from
             ),
             Input::Text { column, .. } => format!("a model reads the texts of `{}`", shown(column)),
-            Input::Numbers { columns, .. } => {
-                format!("a model takes the numbers of {}, standardized", count(columns.len() as u64, "column"))
+            Input::Numbers { columns, row_numbers, .. } => {
+                format!("a model takes the numbers of {}, standardized", numbers_in_words(columns, row_numbers))
             }
         };
         let model = "the model is missing: fill it in under `model`, or name it behind the data".to_owned();
@@ -223,14 +226,8 @@ impl Guess {
     }
 
     fn left_out_in_words(&self) -> Option<String> {
-        const MOST: usize = 8;
-        let names: Vec<String> = self.left_out.iter().take(MOST).map(|name| format!("`{}`", shown(name))).collect();
-        let more = match self.left_out.len().saturating_sub(MOST) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        (!names.is_empty())
-            .then(|| format!("the texts of {}{more} are left out, which are no numbers", names.join(", ")))
+        (!self.left_out.is_empty())
+            .then(|| format!("the texts of {} are left out, which are no numbers", named(&self.left_out)))
     }
 
     fn rows_in_words(&self) -> String {
@@ -290,9 +287,9 @@ impl Seen {
         let told = Told::of(dataset, &Asked { label, scores: None, names: &[], takes_images, images })?;
         let columns = || dataset.features().columns.iter().filter(|(name, _)| name != told.column());
         let image = images.iter().find(|name| *name != told.column());
-        let numbers = columns_of_numbers(dataset, &told);
+        let numbers = NumberColumns::of(dataset, &told)?;
         let mut texts = columns().filter(|(_, feature)| *feature == Feature::Text);
-        let is_of_text = match numbers.len() {
+        let is_of_text = match numbers.all.len() {
             0 | 1 => texts.next().is_some(),
             _ => texts.any(|(name, _)| TEXTS.contains(&name.as_str())),
         };
@@ -308,13 +305,18 @@ impl Seen {
                 tokenizer: "tokenizer.json".to_owned(),
                 most: MOST_TOKENS,
             },
-            None if numbers.is_empty() => {
+            None if numbers.all.is_empty() => {
                 let message = format!("beside `{}`, no column holds images, texts or numbers", shown(told.column()));
                 return Err(RecipeError::mismatch("DATA", message));
             }
             None => {
-                let columns = numbers.into_iter().map(|(name, _)| name.clone()).collect();
-                Input::Numbers { input: "input".to_owned(), columns, are_whole: false }
+                let columns: Vec<String> = numbers.telling().map(|(name, _)| name.clone()).collect();
+                let (columns, row_numbers) = match columns.is_empty() {
+                    // there is nothing else
+                    true => (numbers.row_numbers, Vec::new()),
+                    false => (columns, numbers.row_numbers),
+                };
+                Input::Numbers { input: "input".to_owned(), columns, row_numbers, are_whole: false }
             }
         };
         Ok(Self { input, told, is_of_tokens: false, knows_classes: false, last_layer: None })
@@ -398,24 +400,29 @@ fn input(
         && let [_, Some(width)] = shape.as_slice()
     {
         let is_class = |feature: &Feature| matches!(feature, Feature::ClassLabel { .. });
-        let of_numbers = columns_of_numbers(dataset, told);
+        let of_numbers = NumberColumns::of(dataset, told)?;
         let name = |(name, _): &(String, Feature)| name.clone();
-        let plain = of_numbers.iter().copied().filter(|(_, feature)| !is_class(feature));
-        let plain: Vec<String> = plain.map(name).collect();
+        let is_plain = |(_, feature): &&(String, Feature)| !is_class(feature);
         let are_whole = model.input_type(input) == Some("int64");
-        // numbers of classes are taken where the model wants as many
-        let numbers: Vec<String> =
-            if plain.len() == *width { plain } else { of_numbers.into_iter().map(name).collect() };
-        if numbers.len() != *width {
+        // numbers of classes, and those of rows, are taken where the model wants as many
+        let choices: [Vec<String>; 4] = [
+            of_numbers.telling().filter(is_plain).map(name).collect(),
+            of_numbers.telling().map(name).collect(),
+            of_numbers.all.iter().copied().filter(is_plain).map(name).collect(),
+            of_numbers.all.iter().copied().map(name).collect(),
+        ];
+        let Some(numbers) = choices.into_iter().find(|names| names.len() == *width) else {
             let tokens = if are_whole { ", for example `token_ids`, if they are numbers of tokens" } else { "" };
             let message = format!(
-                "the model takes {width} numbers a row, and the data have {} of numbers; write a recipe that says what its input is made of \
+                "the model takes {width} numbers a row, and the data have {}{}; write a recipe that says what its input is made of \
                  (`data.inputs`){tokens}",
-                count(numbers.len() as u64, "column")
+                columns_in_words(of_numbers.all.iter().map(|(name, _)| name)),
+                texts_in_words(&columns_of_texts(dataset, told))
             );
             return Err(RecipeError::mismatch("DATA", message));
-        }
-        return Ok(Input::Numbers { input: input.clone(), columns: numbers, are_whole });
+        };
+        let row_numbers = of_numbers.row_numbers.into_iter().filter(|name| !numbers.contains(name)).collect();
+        return Ok(Input::Numbers { input: input.clone(), columns: numbers, row_numbers, are_whole });
     }
     let names: Vec<String> = inputs.iter().take(8).map(|(name, _)| format!("`{}`", shown(name))).collect();
     let message = format!(
@@ -452,13 +459,26 @@ impl<'a> TextInputs<'a> {
     }
 }
 
-/// The columns of numbers beside the one that is told.
-fn columns_of_numbers<'a>(dataset: &'a Dataset, told: &Told) -> Vec<&'a (String, Feature)> {
-    let is_number = |column: &str| {
-        let kind = dataset.arrow_schema().field_with_name(column).map(|field| field.data_type().clone());
-        kind.is_ok_and(|kind| kind.is_numeric())
-    };
-    dataset.features().columns.iter().filter(|(name, _)| name != told.column() && is_number(name)).collect()
+/// What numbers a model takes, in words, and which it does not.
+fn numbers_in_words(columns: &[String], row_numbers: &[String]) -> String {
+    let taken = format!("{} ({})", count(columns.len() as u64, "column"), named(columns));
+    match row_numbers {
+        [] => taken,
+        left_out => format!("{taken}, without {}, which number the rows", named(left_out)),
+    }
+}
+
+/// The columns of numbers that there are.
+fn columns_in_words<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
+    match names.len() {
+        0 => "no column of numbers".to_owned(),
+        several => format!("{} of numbers ({})", count(several as u64, "column"), named(names)),
+    }
+}
+
+/// The columns beside them that are none.
+fn texts_in_words(texts: &[String]) -> String {
+    if texts.is_empty() { String::new() } else { format!("; of texts are {}", named(texts)) }
 }
 
 /// The columns of texts beside the one that is told.

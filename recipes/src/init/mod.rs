@@ -7,6 +7,7 @@ mod image_preparation;
 mod init_options;
 mod masks;
 mod most_rows;
+mod number_columns;
 mod recipe_lines;
 mod told;
 

@@ -2,6 +2,7 @@ use std::fmt::Write;
 
 use super::guess::{Guess, Head, Input, SMALL};
 use super::image_preparation::{ImagePreparation, Size};
+use super::number_columns::named;
 use super::told::Told;
 use crate::commented::quoted;
 
@@ -121,7 +122,14 @@ fn of_data(guess: &Guess) -> String {
             let tokens = format!("{{column: {column}, tokenizer: {tokenizer}, max_length: {most}{beside}}}");
             text.push_str(&inputs(guess, &format!("{}:\n  token_ids: {tokens}", quoted(input))));
         }
-        Input::Numbers { input, columns, are_whole } => {
+        Input::Numbers { input, columns, row_numbers, are_whole } => {
+            if !row_numbers.is_empty() {
+                let _ = writeln!(
+                    text,
+                    "  # left out, since they number the rows and say nothing of them: {}",
+                    named(row_numbers)
+                );
+            }
             if guess.model.is_none() {
                 text.push_str("  # once there is a model, these lines without their `#`, with the name of its input in place of `input`:\n");
             }
