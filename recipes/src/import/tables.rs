@@ -242,6 +242,8 @@ impl SeenColumns {
                 notes.extend(note.map(|note| format!("column `{}`: {note}", shown(heading))));
                 kind
             };
+            let written = seen.note_of_written_numbers().filter(|_| kind != Kind::Image);
+            notes.extend(written.map(|note| format!("column `{}`: {note}", shown(heading))));
             columns.push(Column { name: name.to_owned(), heading: heading.clone(), kind });
         }
         Ok(columns)
