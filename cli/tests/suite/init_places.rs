@@ -216,6 +216,30 @@ fn a_model_whose_image_is_not_square_has_transforms_of_its_width_and_height() {
 }
 
 #[test]
+fn masks_for_a_loss_of_one_score_a_place_are_told_with_what_works() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::bare();
+    masks(&place, "squares", 1);
+    of_pixels(&place, "one.onnx", 1, SIDE);
+    let (said, recipe) = made(&place, "squares", "one.onnx");
+    contains(&said, &["a new last layer takes the place of the model's"]);
+    contains(&recipe, &["head: {new_with: zeros}", "loss: sparse_cross_entropy"]);
+    let set =
+        ["--set", "model.head=keep", "--set", "training.loss=binary_cross_entropy", "--set", "training.metrics=[]"];
+    place.run(&[&["check", "made.yaml"][..], &set].concat()).failed_with(&[
+        "the number of a class for each place",
+        "`sparse_cross_entropy`",
+        "2 scores for each place",
+        "`model.head: {new_with: zeros}`",
+        "without the sigmoid",
+    ]);
+    // and that works
+    place.run(&["train", "made.yaml", "--set", "training.epochs=1"]).done();
+}
+
+#[test]
 fn pictures_of_one_thing_with_its_box_become_a_recipe_that_finds_it() {
     if !has_runtime() {
         return;
