@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use millstream_schemas::choice::{Catalog, Row};
 use millstream_schemas::{
-    BatchSpec, Choice, Fingerprint, SchemaError, Standardization, TensorRole, TensorSpec, count, shown,
+    BatchSpec, Choice, Fingerprint, Standardization, TensorRole, TensorSpec, count, shown, shown_path,
 };
 use serde_json::{Value as Json, json};
 
@@ -584,13 +584,15 @@ fn by_itself(dataset: &Dataset, kind: &EncodingKind) -> Result<String, PipelineE
             return Ok(column);
         }
     }
-    Err(SchemaError::MissingColumn {
-        file: dataset.first().name.to_string(),
-        column: format!("(of the encoding `{}`)", kind.name),
-        nearest: None,
-        columns: dataset.features().columns.iter().take(40).map(|(name, _)| shown(name)).collect(),
-    }
-    .into())
+    let columns: Vec<String> =
+        dataset.features().columns.iter().take(40).map(|(name, _)| format!("`{}`", shown(name))).collect();
+    let reason = format!(
+        "`{}` finds none that it reads by itself in {}, which has {}; name one, if it can be read",
+        kind.name,
+        shown_path(&*dataset.first().name),
+        columns.join(", ")
+    );
+    Err(PipelineError::Option { option: "column", reason })
 }
 
 fn wanted_of(kind: &EncodingKind) -> &'static str {

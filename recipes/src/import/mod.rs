@@ -43,7 +43,7 @@ pub use importing::import;
 
 pub(crate) use archive::archive_stem;
 pub(crate) use archive_members::ArchiveMembers;
-pub(crate) use class_values::{LABELS, are_classes};
+pub(crate) use class_values::{are_classes, likeliest_label};
 pub(crate) use column::BOX_CONVENTIONS;
 pub(crate) use image_columns::images_beside;
 pub(crate) use mask_folders::masks_among;
