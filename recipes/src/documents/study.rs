@@ -10,6 +10,7 @@ use millstream_search::{StudySettings, TrialState};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::chosen::complete_of;
 use super::front_matter::FrontMatter;
 use super::ledger::Ledger;
 use super::model_card::{figures, front_matter};
@@ -99,8 +100,10 @@ pub struct Machine {
 pub struct Selection {
     /// In words.
     pub rule: String,
-    /// Complete trials that it was chosen among.
+    /// Trials that were compared on these rows: complete ones, and those that a stopping rule ended or set aside by what they had reported.
     pub among: u64,
+    /// Those of them that are complete and within the constraints.
+    pub complete: u64,
     /// On which rows the figure was measured, in words.
     pub rows: String,
 }
@@ -233,10 +236,10 @@ fn selection(study: &StudyReport, search: &SearchRecipe, winner: Option<&Winner>
         }
         (None, None) => "those that the recipe evaluates on".into(),
     };
-    let feasible = |trial: &&TrialReport| trial.state == TrialState::Complete && trial.violation == 0.0;
     Selection {
         rule: format!("the complete trial with the {way} {label}{of}{bounds}; of equals the earliest"),
-        among: study.trials.iter().filter(feasible).count() as u64,
+        among: study.compared(),
+        complete: study.feasible(),
         rows,
     }
 }
@@ -389,7 +392,13 @@ fn winner(ledger: &StudyLedger) -> String {
     let mut out = "\n## The winner\n\n".to_owned();
     let mut entries = vec![
         ("Rule", prose(&chosen.rule)),
-        ("Chosen among", count(chosen.among, "trial")),
+        (
+            "Chosen among",
+            match chosen.complete == chosen.among {
+                true => count(chosen.among, "trial"),
+                false => text(&complete_of(chosen.complete, chosen.among, &ledger.study.stopping)),
+            },
+        ),
         ("Measured on", prose(&chosen.rows)),
     ];
     if let Some(front) = ledger.study.front_in_words() {

@@ -42,6 +42,9 @@ pub struct StudyReport {
     pub size: String,
     /// What proposes, by its name.
     pub proposer: String,
+    /// The stopping rules, by their names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stopping: Vec<String>,
     /// Trials of the whole study, as the recipe says, and no more than there are combinations.
     pub wanted: u64,
     /// Runs that each trial is the mean of.
@@ -99,6 +102,20 @@ pub struct TrialReport {
 }
 
 impl TrialReport {
+    /// Whether it is complete and breaks no constraint.
+    pub fn is_feasible(&self) -> bool {
+        self.state == TrialState::Complete && self.violation == 0.0
+    }
+
+    /// Whether its figures were held against those of others.
+    fn was_compared(&self) -> bool {
+        match self.state {
+            TrialState::Complete => true,
+            TrialState::Stopped | TrialState::Paused => !self.reports.is_empty(),
+            TrialState::Running | TrialState::Waiting | TrialState::Failed => false,
+        }
+    }
+
     /// How far it is, in a few words: `complete`, `out of bounds (parameters 530)` where it breaks a constraint, `stopped after 3`.
     pub fn state_in_words(&self) -> String {
         let steps = self.reports.last().map_or_else(String::new, |(step, _)| format!(" after {step}"));
@@ -223,6 +240,17 @@ impl StudyReport {
         ))
     }
 
+    /// Trials whose figures were held against each other: those that are complete, and those that a stopping rule ended or set aside by what
+    /// they had reported.
+    pub fn compared(&self) -> u64 {
+        self.trials.iter().filter(|trial| trial.was_compared()).count() as u64
+    }
+
+    /// Trials that are complete and break no constraint.
+    pub fn feasible(&self) -> u64 {
+        self.trials.iter().filter(|trial| trial.is_feasible()).count() as u64
+    }
+
     /// The best trial.
     pub fn best_trial(&self) -> Option<&TrialReport> {
         self.best.and_then(|best| self.trials.get(best as usize))
@@ -266,6 +294,7 @@ pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe, sought: &Sought,
         parameters: settings.space.parameters().to_vec(),
         size: settings.space.size().to_string(),
         proposer: settings.proposer.name.clone(),
+        stopping: settings.stopping.iter().map(|rule| rule.name.clone()).collect(),
         wanted: open.trials_of(search.trials),
         runs: names.len(),
         first_run: names.first().cloned().flatten(),

@@ -115,6 +115,7 @@ mod tests {
             parameters: space.parameters().to_vec(),
             size: space.size().to_string(),
             proposer: "tpe".into(),
+            stopping: vec!["asha".into()],
             wanted: 50,
             runs: 1,
             first_run: None,
@@ -126,6 +127,16 @@ mod tests {
             front: if trials > 0 { vec![0] } else { Vec::new() },
             importance: vec![("layers".into(), 0.9), ("rate".into(), 0.1)],
         }
+    }
+
+    #[test]
+    fn trials_that_a_stopping_rule_ended_were_compared_too() {
+        let study = study(1, 20);
+        assert_eq!(
+            (study.compared(), study.feasible()),
+            (16, 11),
+            "four failed; three of each five are complete, one out of bounds"
+        );
     }
 
     #[test]
