@@ -16,6 +16,7 @@ pub use report::{ComparedFile, CourseDifference, FigureDifference, ReproductionR
 use crate::imported::import_rows_of;
 use crate::origin::{self, Origin};
 use crate::preprocessing::Preprocessing;
+use crate::replaced_model::replaced_model;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
 use crate::run_parts::RunParts;
@@ -74,6 +75,10 @@ pub fn reproduce(
     import_rows_of(&recipe, events, stop)?;
     if stop.is_requested() {
         return Ok(None);
+    }
+    if let Some((_, said)) = replaced_model(&then, &recipe.require_model("reproduce")?.path)? {
+        let message = format!("{said}; name where that one lies by `--set model.path=FILE`");
+        return Err(RecipeError::mismatch("model.path", message));
     }
     let opened = Opened::open(&recipe, &options.catalogs)?;
     then.require_same(&recipe, &made_of(&opened)?, &options.catalogs).map_err(|error| match error {
