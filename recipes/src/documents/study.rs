@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::recipe::SearchRecipe;
-use millstream_schemas::{Choice, count, grouped, shown_path};
+use millstream_schemas::{Choice, count, grouped, shell_word, shown_path};
 use millstream_search::{StudySettings, TrialState};
 use serde::Serialize;
 use serde_json::Value;
@@ -339,7 +339,8 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
         false => format!("; the command line changed {} of it.", changes.join(", ")),
     };
     let folder = ledger.study.folder.file_name().unwrap_or_default().to_string_lossy();
-    let again = format!("millstream search run {folder} -o {folder}-again");
+    let [from, to] = [folder.to_string(), format!("{folder}-again")].map(|word| shell_word(&word));
+    let again = format!("millstream search run {from} -o {to}");
     let with = if changes.is_empty() { "" } else { ", with those changes" };
     out += &format!(" {} makes all trials again{with}.", code(&again));
     if !ledger.variables.is_empty() {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use millstream_compiler::{Model, ModelDifferences};
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::recipe::RecipeText;
-use millstream_schemas::shown_path;
+use millstream_schemas::{shell_path, shown_path};
 use millstream_training::metrics::FigureKind;
 use millstream_training::{RunRecord, Until};
 
@@ -53,10 +53,10 @@ pub fn reproduce(
     stop: &Stop,
 ) -> Result<Option<ReproductionReport>, RecipeError> {
     if StudyFolder::new(&options.run).holds_study() {
-        let study = shown_path(&options.run);
+        let (study, trial) = (shell_path(&options.run), shell_path(options.run.join("trials/0000")));
         let message = format!(
-            "{study} is a study: `millstream search run {study} -o NEW` makes all its trials again, and `millstream reproduce \
-             {study}/trials/0000` one of them"
+            "{study} is a study: `millstream search run {study} -o NEW` makes all its trials again, and `millstream reproduce {trial}` one \
+             of them"
         );
         return Err(RecipeError::mismatch("run", message));
     }

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use millstream_schemas::recipe::FoldsRecipe;
-use millstream_schemas::{count, shown_path};
+use millstream_schemas::{count, shell_path};
 use millstream_search::spaces::{Parameter, Size};
 use millstream_search::{Asked, ConfidenceInterval, SharedStudy, Study, Trial, TrialState};
 use millstream_training::metrics::{Better, FigureKind};
@@ -157,7 +157,7 @@ impl StudyReport {
             [one] => (format!("trial {one} was given up"), "its process was"),
             _ => (format!("trials {} were given up", named.join(", ")), "their processes were"),
         };
-        let folder = shown_path(&self.folder);
+        let folder = shell_path(&self.folder);
         Some(format!(
             "{who}, since {their} lost oftener than `search.retries` allows, with no new step in between; `millstream search retry {folder}` queues what was given up \
              again, to go on from what was saved, and `millstream search resume {folder}` goes on with it"
@@ -216,7 +216,7 @@ impl StudyReport {
         }
         let folder = StudyFolder::new(&self.folder);
         let folders: Vec<String> =
-            trials.iter().take(MOST_COMPARED).map(|trial| shown_path(folder.trial(trial.number))).collect();
+            trials.iter().take(MOST_COMPARED).map(|trial| shell_path(folder.trial(trial.number))).collect();
         Some(format!("millstream compare {} --predict", folders.join(" ")))
     }
 
@@ -229,7 +229,7 @@ impl StudyReport {
             return None;
         }
         let folder = StudyFolder::new(&self.folder);
-        let runs = [first, second].map(|trial| shown_path(folder.trial(trial.number).join(name)));
+        let runs = [first, second].map(|trial| shell_path(folder.trial(trial.number).join(name)));
         Some(format!(
             "Whether the lead of trial {} over others is chance is not told: each is the mean of {}, no test is made of such means, and whether \
              intervals overlap says nothing of it. Runs by one name are measured on the same rows, so that two of them can be held against \

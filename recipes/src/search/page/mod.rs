@@ -140,6 +140,16 @@ mod tests {
     }
 
     #[test]
+    fn commands_can_be_typed_where_folders_have_blanks_and_brackets() {
+        let study = StudyReport { folder: "/my studies (2)".into(), ..study(1, 20) };
+        let command = study.comparing_command().unwrap();
+        assert!(command.starts_with("millstream compare '/my studies (2)/trials/00"), "{command}");
+        assert!(command.ends_with("' --predict"), "{command}");
+        let said = study.given_up_in_words().unwrap();
+        assert!(said.contains("`millstream search resume '/my studies (2)'`"), "{said}");
+    }
+
+    #[test]
     fn every_picture_is_there_and_what_it_shows_is_told_on_hover() {
         let page = render(&study(1, 20));
         for title in ["History", "On the way", "Importance", "Parallel coordinates", "loss by rate", "loss over"] {
