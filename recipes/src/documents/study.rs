@@ -179,7 +179,7 @@ impl StudyLedger {
                 None
             }
         };
-        let title = folder_name(folder);
+        let title = search.name.clone().unwrap_or_else(|| folder_name(folder));
         Ok(Self {
             version: 1,
             name: Statements::answer(&statements.name).unwrap_or(&title).to_owned(),
@@ -479,20 +479,19 @@ fn trials(study: &StudyReport) -> String {
     };
     let rows = study.trials.iter().take(MOST).map(|trial| {
         let mut row = vec![trial.number.to_string(), trial.state_in_words()];
-        let figures = study.figures.iter().enumerate();
-        row.extend(figures.map(|(at, kind)| match trial.values.get(at) {
-            Some(value) if at == 0 => shown_figure(kind, Some(*value)) + &study.interval_in_words(trial),
-            Some(value) => shown_figure(kind, Some(*value)),
-            None => String::new(),
-        }));
+        row.extend((0..study.figures.len()).map(|at| study.figure_in_words(trial, at)));
         let settings = trial
             .settings
             .iter()
             .map(|(name, value)| format!("{} {}", short_name(name), short(study.alternatives(name), value)));
+        let settings = match trial.settings.is_empty() {
+            true => TrialRun::in_words(&study.trial_runs),
+            false => text(&settings.collect::<Vec<_>>().join(", ")),
+        };
         row.push(match &trial.reason {
-            Some(reason) => prose(reason),
-            None if trial.settings.is_empty() => TrialRun::in_words(&study.trial_runs),
-            None => text(&settings.collect::<Vec<_>>().join(", ")),
+            Some(reason) if settings.is_empty() => prose(reason),
+            Some(reason) => format!("{settings}: {}", prose(reason)),
+            None => settings,
         });
         row
     });

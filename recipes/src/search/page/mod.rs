@@ -150,6 +150,16 @@ mod tests {
     }
 
     #[test]
+    fn trials_that_were_ended_early_show_the_last_figure_that_they_reported() {
+        let study = study(1, 20);
+        let last = study.trials[3].reports[1].1;
+        let wanted = format!("last {}", super::super::shown_figure(&study.figures[0], Some(last)));
+        assert_eq!(study.figure_in_words(&study.trials[3], 0), wanted);
+        assert!(render(&study).contains(&wanted));
+        assert!(!study.figure_in_words(&study.trials[0], 0).contains("last"));
+    }
+
+    #[test]
     fn every_picture_is_there_and_what_it_shows_is_told_on_hover() {
         let page = render(&study(1, 20));
         for title in ["History", "On the way", "Importance", "Parallel coordinates", "loss by rate", "loss over"] {
