@@ -42,7 +42,7 @@ fn contour(study: &StudyReport, first: usize, second: usize) -> Option<String> {
     }
     let failed: Vec<&TrialReport> = study.trials.iter().filter(|trial| trial.state == TrialState::Failed).collect();
     let place = |trial: &TrialReport| Some(((*trial.places.get(first)?)?, (*trial.places.get(second)?)?));
-    let of_failed: Vec<(f64, f64)> = failed.iter().filter_map(|trial| place(trial)).collect();
+    let of_failed: Vec<(f64, f64)> = failed.iter().copied().filter_map(place).collect();
     let axes = [first, second].map(|at| Axis::of_parameter(&study.parameters[at]));
     let names = axes.each_ref().map(|axis| millstream_schemas::shown(&axis.name));
     let [x, y] = axes;
@@ -116,9 +116,9 @@ mod tests {
         let points = [(0.1, 0.1, 0.5)];
         for (failed, place, wanted) in [
             (&[][..], (0.2, 0.2), true),
-            (&[], (0.9, 0.9), false),
+            (&[][..], (0.9, 0.9), false),
             (&[(0.3, 0.1)][..], (0.25, 0.1), false),
-            (&[(0.3, 0.1)], (0.15, 0.1), true),
+            (&[(0.3, 0.1)][..], (0.15, 0.1), true),
         ] {
             assert_eq!(is_known(&points, failed, place), wanted, "{failed:?} {place:?}");
         }
