@@ -22,8 +22,8 @@ use crate::pages::markdown::{code, list, prose, table, text};
 use crate::report::read_record;
 use crate::run_folder::{RunFolder, folder_name};
 use crate::search::{
-    FoldSource, LONGEST_SETTING, OpenRecipe, SECONDS, StudyFolder, StudyReport, TrialReport, TrialRun,
-    alternative_in_words, fold_sources, left_open_in_words, run_names, shown_figure, status, study,
+    FoldSource, LONGEST_SETTING, OpenRecipe, SECONDS, StudyFolder, StudyReport, TrialRun, alternative_in_words,
+    fold_sources, left_open_in_words, run_names, shown_figure, status, study,
 };
 use crate::{Catalogs, RecipeError};
 
