@@ -9,7 +9,7 @@ use millstream::recipes::predict::{
 use millstream::recipes::runs::is_run_folder;
 use millstream::recipes::{RecipeError, Silent, Stop, load};
 use millstream::schemas::recipe::RecipeText;
-use millstream::schemas::{decimal, shown_path};
+use millstream::schemas::{decimal, shell_path};
 
 use crate::arguments::{self, Global};
 use crate::table::Table;
@@ -22,7 +22,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Predict) -> anyhow::Re
     missing_place::require(&arguments.model)?;
     let model = arguments.inputs.iter().find(|path| super::is_model(path));
     if let Some(model) = model.filter(|_| !super::is_model(&arguments.model) && !is_run_folder(&arguments.model)) {
-        let (model, input) = (shown_path(model), shown_path(&arguments.model));
+        let (model, input) = (shell_path(model), shell_path(&arguments.model));
         anyhow::bail!(
             "the model comes first, and what it is to tell of behind it: `millstream predict {model} {input}`"
         );
