@@ -1,6 +1,7 @@
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use millstream_schemas::cells::long_numbers_as_texts;
 use millstream_schemas::shown;
 use serde_json::{Map, Value};
 
@@ -192,7 +193,7 @@ impl<R: Read + Seek> TableRecords<R> {
                 if text.is_empty() {
                     continue;
                 }
-                return match serde_json::from_str(text) {
+                return match serde_json::from_str(&long_numbers_as_texts(text)) {
                     Ok(object) => Ok(Some(Ok(TableRecord { place, cells: RecordCells::Object(object) }))),
                     Err(error) => bad(format!("the line is no JSON object: {error}")),
                 };

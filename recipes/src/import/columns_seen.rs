@@ -1,4 +1,4 @@
-use millstream_schemas::cells::{bool_of, float_of, int_of, is_missing_word};
+use millstream_schemas::cells::{bool_of, float_of, int_of, is_long_number, is_missing_word, long_numbers_as_texts};
 use millstream_schemas::shown;
 use serde_json::Value as Json;
 
@@ -12,6 +12,8 @@ pub(super) struct Seen {
     ints: u64,
     floats: u64,
     texts: u64,
+    /// Whole numbers that 64 bits do not hold; in JSON these are texts when they come here.
+    long_numbers: u64,
     int_lists: u64,
     float_lists: u64,
     text_lists: u64,
@@ -36,7 +38,8 @@ impl Seen {
             word if bool_of(word).is_some() => &mut self.bools,
             word if int_of(word).is_some() => &mut self.ints,
             word if float_of(word).is_some() => &mut self.floats,
-            list if list.starts_with('[') => match serde_json::from_str::<Json>(list) {
+            word if is_long_number(word) => &mut self.long_numbers,
+            list if list.starts_with('[') => match serde_json::from_str::<Json>(&long_numbers_as_texts(list)) {
                 Ok(value) => return self.json(&value),
                 Err(_) => &mut self.texts,
             },
@@ -57,6 +60,7 @@ impl Seen {
             Json::Bool(_) => &mut self.bools,
             Json::Number(number) if number.is_i64() => &mut self.ints,
             Json::Number(_) => &mut self.floats,
+            Json::String(text) if is_long_number(text) => &mut self.long_numbers,
             Json::String(text) => {
                 if is_written_number(text.trim()) {
                     self.written_numbers += 1;
@@ -79,9 +83,17 @@ impl Seen {
         let numbers = self.ints + self.floats;
         let number_lists = self.int_lists + self.float_lists;
         let lists = number_lists + self.text_lists + self.empty_lists;
-        let kinds = [self.bools, numbers, self.texts, lists, self.boxes.cells, self.others];
+        let texts = self.texts + self.long_numbers;
+        let kinds = [self.bools, numbers, texts, lists, self.boxes.cells, self.others];
         let several = kinds.iter().filter(|count| **count > 0).count() > 1 || (number_lists > 0 && self.text_lists > 0);
+        let are_numbers = self.texts + self.bools + lists + self.boxes.cells + self.others == 0;
         match self {
+            Self { long_numbers: 1.., .. } if are_numbers => (
+                Kind::Text,
+                Some(
+                    "it has whole numbers beyond 64 bits, and its values are written as texts so that no digit is lost",
+                ),
+            ),
             _ if several => (Kind::Text, Some("its values are of several kinds, and are written as texts")),
             Self { others: 1.., .. } => {
                 (Kind::Text, Some("its values are objects or lists in lists, and are written as texts of JSON"))
@@ -162,6 +174,9 @@ mod tests {
             (&["True", "false", ""], Kind::Bool),
             (&["007", "1"], Kind::Text),
             (&["12345678901234567890", "1"], Kind::Text),
+            (&["9223372036854775807", "1"], Kind::Int),
+            (&["9223372036854775808", "1.5"], Kind::Text),
+            (&["[12345678901234567890, 1]"], Kind::Text),
             (&["1", "x"], Kind::Text),
             (&["NA", "yes"], Kind::Text),
             (&["[1, 2]", "[]"], Kind::Ints),
@@ -180,6 +195,17 @@ mod tests {
         let mut seen = Seen::default();
         seen.json(&serde_json::json!({"bbox": [[1, 2, 3, 4]], "categories": [0]}));
         assert!(matches!(seen.kind().0, Kind::Objects(_)));
+        for cells in [&["1", "12345678901234567890"][..], &["12345678901234567890"], &["0.5", "-9223372036854775809"]] {
+            let (mut of_json, mut of_text) = (Seen::default(), Seen::default());
+            for cell in cells {
+                of_json.json(&serde_json::from_str(&long_numbers_as_texts(cell)).unwrap());
+                of_text.text(cell);
+            }
+            for seen in [of_json, of_text] {
+                let (kind, note) = seen.kind();
+                assert!(kind == Kind::Text && note.unwrap().contains("no digit is lost"), "{cells:?}: {note:?}");
+            }
+        }
         let mut seen = Seen::default();
         [r#"{"a": 1}"#, "null"].iter().for_each(|text| seen.json(&serde_json::from_str(text).unwrap()));
         assert!(seen.kind().1.unwrap().contains("JSON"));

@@ -3,6 +3,7 @@
 mod archive;
 mod archive_members;
 mod boxes_in_json;
+mod boxes_outside;
 mod class_folders;
 mod class_values;
 mod coco;

@@ -268,11 +268,13 @@ fn training(guess: &Guess, head: Option<Head>) -> String {
     let _ = writeln!(text, "  epochs: {epochs}");
     match &guess.told {
         Told::Class { .. } => {}
-        Told::Labels { .. } => text.push_str("  loss: binary_cross_entropy\n"),
+        Told::Labels { .. } => {
+            text.push_str("  loss: binary_cross_entropy\n  metrics: [f1, exact_match, average_precision]\n");
+        }
         Told::Number { .. } => text.push_str("  loss: mse\n"),
         Told::Mask { .. } => {
             text.push_str("  # `{dice: {cross_entropy: 0.5}}` where most of a picture is of one class\n");
-            text.push_str("  loss: sparse_cross_entropy\n  metrics: [mean_iou, dice, accuracy]\n");
+            text.push_str("  loss: sparse_cross_entropy\n  metrics: [mean_iou, dice, accuracy]\n  best: mean_iou\n");
         }
         Told::Boxes { boxes, .. } => {
             let padding = if boxes.is_flat { "" } else { ", ignore_padding: true" };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use millstream_pipeline::Holds;
 use millstream_pipeline::arrow_array::builder::{BinaryBuilder, Float64Builder, ListBuilder, StringBuilder};
 use millstream_pipeline::arrow_array::{ArrayRef, RecordBatch};
-use millstream_schemas::cells::{bool_of, is_missing};
+use millstream_schemas::cells::{bool_of, is_long_number, is_missing};
 use millstream_schemas::{shown, shown_path, shown_up_to};
 use serde_json::Value;
 
@@ -226,7 +226,10 @@ fn of_json(value: &Value, column: &InputColumn, beside: &Beside) -> Cell {
         Value::Bool(is) if column.is_text() => Cell::Text(is.to_string()),
         Value::Bool(is) => Cell::Number(f64::from(u8::from(*is))),
         Value::Array(values) => {
-            let numbers = values.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
+            // whole numbers beyond 64 bits come as texts
+            let long = |value: &Value| value.as_str().filter(|text| is_long_number(text))?.parse::<f64>().ok();
+            let number = |value: &Value| value.as_f64().or_else(|| long(value));
+            let numbers = values.iter().map(number).collect::<Option<Vec<f64>>>();
             numbers.map_or_else(|| no_value(&value.to_string(), "list of numbers"), Cell::List)
         }
         Value::Null => Cell::Missing,
