@@ -309,8 +309,9 @@ pub(crate) struct Predict {
     /// The model: an ONNX file, or the folder of a run or an ensemble
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
-    /// Images, files of text (a row a line), CSV, JSON Lines or Parquet, folders or archives of these; `-` is the standard input. A table
-    /// has the columns that the model was trained on; images in it are paths
+    /// Images, files of text (a row a line), CSV, JSON Lines or Parquet, folders or archives of these; `-` is the standard input: lines of
+    /// text, an image, or CSV or JSON Lines, whichever the model takes. A table has the columns that the model was trained on; images in it
+    /// are paths
     #[arg(value_name = "INPUT", required_unless_present = "texts")]
     pub(crate) inputs: Vec<PathBuf>,
     /// A text to predict; may be given several times

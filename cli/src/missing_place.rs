@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use millstream::recipes::runs::is_run_folder;
-use millstream::schemas::{nearest, shown, shown_path};
+use millstream::schemas::{nearest, shell_path, shown, shown_path};
 
 /// Names that are told.
 const MOST: usize = 8;
@@ -111,7 +111,7 @@ fn advice(path: &Path) -> String {
     let folders = fs::read_dir(&above).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
     let has_runs = is_above_runs(&above) || folders.filter(|path| path.is_dir()).any(|folder| is_above_runs(&folder));
     let lists = match has_runs {
-        true => format!("; `millstream runs {}` lists the runs in its folders", shown_path(&above)),
+        true => format!("; `millstream runs {}` lists the runs in its folders", shell_path(&above)),
         false => String::new(),
     };
     let kind = Wanted::of(path);

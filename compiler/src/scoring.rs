@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use crate::finetuning::{ScoreLayout, chosen_output, ending, find_scores, named, normalize, rows_are_second};
+use crate::graph::Length;
 use crate::losses::PredictionKind;
 use crate::operators::OperatorCatalog;
 use crate::row_places::RowPlaces;
@@ -79,5 +80,28 @@ impl Model {
         let places = RowPlaces::of(&graph, graph.inputs(), scores);
         let model = RunGraph::unfolded(&self.header(), &graph)?;
         Ok(Scoring { model, scores: graph.name(scores).to_owned(), note, places })
+    }
+
+    /// The lengths of the class scores that an output leads to, laid out as a loss reads them, `[batch, classes, …]`: `None` for one that
+    /// stays open. None at all where the graph does not tell them. `classes`: how many there are, where it is known.
+    ///
+    /// # Errors
+    /// As of [`Model::evaluated`].
+    pub fn score_shape(
+        &self,
+        output: Option<&str>,
+        classes: Option<usize>,
+        catalog: &OperatorCatalog,
+    ) -> Result<Option<Vec<Option<usize>>>, CompilerError> {
+        let reads = PredictionKind::ClassScores;
+        let mut graph = self.graph(&BTreeMap::new(), catalog)?;
+        let output = chosen_output(&graph, output)?;
+        let mut normalized = graph.clone();
+        normalize(&mut normalized);
+        let scores = find_scores(&normalized, output, reads);
+        let rows_are_second = rows_are_second(&graph, scores, output);
+        let layout = ScoreLayout { reads, classes, axes: None, rows_are_second };
+        let scores = layout.lay_out(&mut graph, scores, Some(output))?;
+        Ok(graph.tensor_type(scores).map(|known| known.shape.iter().map(Length::fixed).collect()))
     }
 }

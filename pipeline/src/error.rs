@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use millstream_schemas::recipe::ByteSize;
 use millstream_schemas::{ChoiceError, RowId, SchemaError, count, shown, shown_path, shown_up_to};
@@ -11,7 +11,7 @@ use crate::decode::DecodeError;
 #[non_exhaustive]
 pub enum PipelineError {
     /// A path or pattern that matches nothing.
-    #[error("no Parquet file matches `{pattern}` in {}: {reason}", shown_path(.base))]
+    #[error("no Parquet file matches `{pattern}`{}: {reason}", in_folder(.pattern, .base))]
     NoFiles {
         /// As it was asked for.
         pattern: String,
@@ -407,6 +407,11 @@ impl Damage {
     }
 }
 
+/// Where a path that is no whole one starts from.
+fn in_folder(pattern: &str, base: &Path) -> String {
+    if Path::new(pattern).is_absolute() { String::new() } else { format!(" in {}", shown_path(base)) }
+}
+
 /// A row, by what its image is called where the data say it, in words for a message.
 pub fn row_in_words(row: &RowId, image: Option<&str>) -> String {
     image.map_or_else(|| row.to_string(), |image| format!("`{}` ({row})", shown(image)))
@@ -416,4 +421,21 @@ pub fn row_in_words(row: &RowId, image: Option<&str>) -> String {
 pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
     let message = payload.downcast_ref::<&str>().copied();
     shown_up_to(message.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message"), 400)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_path_without_parquet_is_told_without_the_folder_that_others_start_from() {
+        let told = |pattern: &str, base: &str| {
+            PipelineError::NoFiles { pattern: pattern.into(), base: base.into(), reason: "it is empty".into() }
+                .to_string()
+        };
+        assert_eq!(told("a/*.parquet", "/data"), "no Parquet file matches `a/*.parquet` in /data: it is empty");
+        if cfg!(unix) {
+            assert_eq!(told("/tmp/imp", "/"), "no Parquet file matches `/tmp/imp`: it is empty");
+        }
+    }
 }

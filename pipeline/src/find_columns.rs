@@ -1,7 +1,7 @@
 //! Columns of a dataset by name and by what they hold, in every file alike.
 
 use arrow_schema::{DataType, Schema};
-use millstream_schemas::features::only_a_path;
+use millstream_schemas::features::{ImageStorage, image_storage, only_a_path};
 use millstream_schemas::{Feature, Features, SchemaError, shown, shown_up_to};
 
 use crate::sources::Holds;
@@ -54,7 +54,10 @@ impl Dataset {
     /// # Errors
     /// There is none, or there are several.
     pub(crate) fn only_input(&self, besides: &str) -> Result<(String, Holds), PipelineError> {
-        for holds in [Holds::Bytes, Holds::Text] {
+        // plain binary values may be anything, a text beside them is one
+        let declared = self.features().columns.iter().any(|(_, feature)| matches!(feature, Feature::Image(_)));
+        let order = if declared { [Holds::Bytes, Holds::Text] } else { [Holds::Text, Holds::Bytes] };
+        for holds in order {
             if let Some(column) = self.only(holds, besides)? {
                 return Ok((column, holds));
             }
@@ -71,21 +74,42 @@ impl Dataset {
     /// # Errors
     /// There are several.
     pub(crate) fn only(&self, holds: Holds, besides: &str) -> Result<Option<String>, PipelineError> {
-        let fits = |feature: &Feature| match feature {
-            Feature::Image(_) => holds == Holds::Bytes,
-            Feature::Text => holds == Holds::Text,
-            _ => false,
+        let columns = match holds {
+            Holds::Bytes => self.image_columns(),
+            Holds::Text => self.columns_of(|_, feature| *feature == Feature::Text),
+            Holds::Numbers | Holds::Lists => Vec::new(),
         };
-        let columns = self.features().columns.iter().filter(|(name, feature)| name != besides && fits(feature));
-        match columns.map(|(name, _)| name).collect::<Vec<_>>().as_slice() {
+        match columns.into_iter().filter(|name| *name != besides).collect::<Vec<_>>().as_slice() {
             [] => Ok(None),
-            [only] => Ok(Some((*only).clone())),
+            [only] => Ok(Some((*only).to_owned())),
             several => {
                 let several: Vec<_> =
                     several.iter().take(MOST_LISTED).map(|name| format!("`{}`", shown(name))).collect();
                 Err(self.which_input(format!("there are several: {}", several.join(", "))))
             }
         }
+    }
+
+    /// The columns that may hold images, in file order: those that say so by their type or by metadata; where none does, those of plain
+    /// binary values of any length.
+    pub fn image_columns(&self) -> Vec<&str> {
+        let declared = self.columns_of(|_, feature| matches!(feature, Feature::Image(_)));
+        if !declared.is_empty() {
+            return declared;
+        }
+        let is_plain = |name: &str| {
+            let field = self.arrow_schema().field_with_name(name).ok();
+            // hashes and identities have one length, and images do not
+            let kind =
+                field.map(|field| field.data_type()).filter(|kind| !matches!(kind, DataType::FixedSizeBinary(_)));
+            kind.and_then(image_storage) == Some(ImageStorage::Binary)
+        };
+        self.columns_of(|name, _| is_plain(name))
+    }
+
+    fn columns_of(&self, is: impl Fn(&str, &Feature) -> bool) -> Vec<&str> {
+        let columns = self.features().columns.iter().filter(|(name, feature)| is(name, feature));
+        columns.map(|(name, _)| name.as_str()).collect()
     }
 
     pub(crate) fn which_input(&self, reason: String) -> PipelineError {

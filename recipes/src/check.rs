@@ -2,7 +2,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use millstream_compiler::{CompilerError, MixedPrecision, ModelReport, describe};
-use millstream_pipeline::encodings::View;
 use millstream_pipeline::{SharedRows, check_quarantine};
 use millstream_runtime::{Device, DeviceKind, DeviceRequest};
 use millstream_schemas::recipe::{DamagedPolicy, EvaluationRecipe, MemoryCheck, Precision};
@@ -175,12 +174,7 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
     problems.extend(of_data.into_iter().map(|(_, problem)| problem));
     problems.extend(some_without_input(opened)?);
     let shared_rows = opened.evaluate.as_ref().map(|source| overlap::of_rows(&opened.train, source)).transpose()?;
-    let input = match opened.train.encoders.shown_input() {
-        Some((_, View::Text)) => "a text",
-        Some((_, View::Image)) => "an image",
-        _ => "the inputs",
-    };
-    warnings.extend(shared_rows.and_then(|rows| overlap::in_words(&rows, &opened.train.dataset, input)));
+    warnings.extend(shared_rows.and_then(|rows| overlap::in_words(&rows, &opened.train)));
     match opened.train_stream(None).and_then(|options| options.warnings(&opened.train.dataset)) {
         Ok(of_stream) => warnings.extend(of_stream),
         Err(error) => problems.push(error.to_string()),
@@ -264,6 +258,8 @@ pub(crate) struct Findings {
     pub(crate) sets: Vec<(String, DataReport)>,
     /// What deserves a look.
     pub(crate) warnings: Vec<String>,
+    /// That evaluation rows are trained on too, where they were compared.
+    pub(crate) shared_rows: Option<String>,
     /// What stops the run, with its place in the recipe.
     pub(crate) problems: Vec<(&'static str, String)>,
 }
@@ -331,7 +327,7 @@ pub(crate) fn findings(opened: &Opened) -> Result<Findings, RecipeError> {
             Err(error) => return Err(error),
         }
     }
-    Ok(Findings { train, evaluate, sets, warnings, problems })
+    Ok(Findings { train, evaluate, sets, warnings, shared_rows: None, problems })
 }
 
 /// Rows that stop a run when it meets them; `train` names the first of them then.

@@ -4,7 +4,7 @@ use millstream_compiler::CompilerError;
 use millstream_pipeline::PipelineError;
 use millstream_runtime::RuntimeError;
 use millstream_schemas::recipe::{Fault, MOST_THREADS};
-use millstream_schemas::{ChoiceError, SchemaError, shown_path, shown_sentences};
+use millstream_schemas::{ChoiceError, SchemaError, shell_path, shown_path, shown_sentences};
 use millstream_search::SearchError;
 use millstream_training::TrainingError;
 use millstream_transforms::TransformError;
@@ -39,7 +39,7 @@ pub enum RecipeError {
     Search(#[from] SearchError),
     /// The folder of a new study holds one already.
     #[error("{} holds a study already; go on with it by `millstream search resume {}`, or choose another `output.folder`",
-        shown_path(.folder), shown_path(.folder))]
+        shown_path(.folder), shell_path(.folder))]
     StudyInTheWay {
         /// The folder.
         folder: PathBuf,
@@ -63,8 +63,8 @@ pub enum RecipeError {
     /// What the trials of a study have in common is not what it was when the study began.
     #[error("trial {trial} of the study in {0} would not be of what the trials before it are of: `{what}` holds something else now than \
         when the study began (then {then}, now {now}), so that its figures could not be held against theirs; put back what lay \
-        there and `millstream search resume {0}` goes on, or begin a study of what lies there now by `millstream search run {0} -o FOLDER`",
-        shown_path(.folder))]
+        there and `millstream search resume {1}` goes on, or begin a study of what lies there now by `millstream search run {1} -o FOLDER`",
+        shown_path(.folder), shell_path(.folder))]
     StudyChanged {
         /// The study.
         folder: PathBuf,
@@ -87,7 +87,7 @@ pub enum RecipeError {
     },
     /// A study of which nothing can come.
     #[error("all {trials} trials so far have failed for the same reason, so the study stops; once that is mended, `millstream search retry {0}` \
-        queues them again and `millstream search resume {0}` goes on: {1}", shown_path(.folder), shown_sentences(.reason))]
+        queues them again and `millstream search resume {0}` goes on: {1}", shell_path(.folder), shown_sentences(.reason))]
     StudyFails {
         /// The study.
         folder: PathBuf,
@@ -225,7 +225,7 @@ pub enum RecipeError {
     /// The recipe or the data is not what the interrupted run used.
     #[error("cannot resume {}: `{what}` changed since that run began (then {then}, now {now}), and what was done so far depends on \
          it; resume it as it was, begin anew by `--overwrite`, or train a finished run's model further in another folder by `--set \
-         model.path={}`", shown_path(.folder), shown_path(.folder.join("model.onnx")))]
+         model.path={}`", shown_path(.folder), shell_path(.folder.join("model.onnx")))]
     ResumeChanged {
         /// The run's folder.
         folder: PathBuf,

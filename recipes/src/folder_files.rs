@@ -76,6 +76,8 @@ pub(crate) struct FolderFiles {
     pub(crate) left_out: Vec<(PathBuf, String)>,
     /// Folders with nothing in them.
     pub(crate) empty: Vec<PathBuf>,
+    /// Folders whose names begin with a dot.
+    pub(crate) hidden: Vec<PathBuf>,
     links: usize,
 }
 
@@ -106,8 +108,10 @@ impl FolderFiles {
             .map(|entry| entry.map(|entry| entry.path()))
             .collect::<Result<_, _>>()
             .map_err(RecipeError::io("read", folder))?;
-        paths.retain(|path| !path.file_name().unwrap_or_default().to_string_lossy().starts_with('.'));
         paths.sort();
+        let is_hidden = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().starts_with('.');
+        self.hidden.extend(paths.iter().filter(|path| is_hidden(path) && path.is_dir()).cloned());
+        paths.retain(|path| !is_hidden(path));
         if paths.is_empty() && !above.is_empty() {
             self.empty.push(folder.to_owned());
         }
@@ -162,6 +166,7 @@ mod tests {
         let wanted = ["a.txt", "b/1.png", "b/c/2.png"].map(|name| folder.path().join(name));
         assert_eq!(found.files, wanted);
         assert_eq!(found.empty, ["b/d", "b/e"].map(|name| folder.path().join(name)));
+        assert_eq!(found.hidden, [folder.path().join(".git")]);
         assert_eq!(extension(Path::new("x.tar.JPG")), "jpg");
     }
 

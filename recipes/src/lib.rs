@@ -78,6 +78,7 @@ mod preprocessing;
 pub mod preview;
 mod program_files;
 mod replaced_inputs;
+mod replaced_model;
 mod report;
 pub mod reproduction;
 mod resources;

@@ -62,6 +62,15 @@ pub(crate) fn require_targets(loss: &Loss, source: &RowSource, spec: &BatchSpec)
         PredictionKind::LabelScores => "a number from 0 to 1 for each label".to_owned(),
         _ => "numbers".to_owned(),
     };
+    // one score for each place, as of a sigmoid, is no score for each class
+    let of_one_score = match (given, target.element_type, loss.reads()) {
+        (Given::Classes, ElementType::I64, PredictionKind::LabelScores) => format!(
+            "; that takes {0} scores for each place: a model that gives one has a last layer of {0} by `model.head: {{new_with: zeros}}`, \
+             where its file is exported without the sigmoid behind its last layer",
+            source.classes().len()
+        ),
+        _ => String::new(),
+    };
     let given = match (given, target.element_type) {
         (Given::Classes, ElementType::I64) => {
             "the data give the number of a class for each place; choose a loss of such classes, `sparse_cross_entropy`"
@@ -74,7 +83,7 @@ pub(crate) fn require_targets(loss: &Loss, source: &RowSource, spec: &BatchSpec)
         }
         (Given::Numbers, _) => "the data give numbers; choose a loss of numbers, such as `mse`",
     };
-    let message = format!("the loss `{}` wants {what}, and {given}", loss.choice().name);
+    let message = format!("the loss `{}` wants {what}, and {given}{of_one_score}", loss.choice().name);
     Err(RecipeError::mismatch("training.loss", message))
 }
 

@@ -1,5 +1,6 @@
 //! Rows that are trained on and evaluated on alike: what is measured on them says nothing of rows never seen.
 
+use millstream_pipeline::encodings::View;
 use millstream_pipeline::{Dataset, SharedFile, SharedRows};
 use millstream_schemas::{TensorRole, count, shown_path};
 
@@ -87,9 +88,23 @@ pub(crate) fn of_rows(train: &RowSource, evaluate: &RowSource) -> Result<SharedR
     Ok(train.dataset.shared_rows(&ours, &evaluate.dataset, &theirs, MOST_BYTES)?)
 }
 
+/// That some are trained on too; nothing where none is among those that were compared.
+///
+/// # Errors
+/// The rows cannot be read.
+pub(crate) fn some_in_words(train: &RowSource, evaluate: &RowSource) -> Result<Option<String>, RecipeError> {
+    let rows = of_rows(train, evaluate)?;
+    Ok(if rows.shared > 0 { in_words(&rows, train) } else { None })
+}
+
 /// What to say of them.
-pub(crate) fn in_words(rows: &SharedRows, train: &Dataset, kind: &str) -> Option<String> {
-    let looked_at = match train.rows() {
+pub(crate) fn in_words(rows: &SharedRows, train: &RowSource) -> Option<String> {
+    let kind = match train.encoders.shown_input() {
+        Some((_, View::Text)) => "a text",
+        Some((_, View::Image)) => "an image",
+        _ => "the inputs",
+    };
+    let looked_at = match train.dataset.rows() {
         all if all == rows.first => String::new(),
         all => format!(" (of {all} training rows the first {} were compared)", rows.first),
     };

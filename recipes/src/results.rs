@@ -140,7 +140,11 @@ fn settings(opened: &Opened) -> Vec<(String, String)> {
         ("transforms in evaluation", chain(&recipe.transforms.evaluate)),
         ("how it is measured, and what is fitted", evaluation(&recipe.evaluation)),
     ];
-    rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    let loss = Some(("loss", json(serde_json::to_string(opened.loss.choice()))));
+    let multipliers = &recipe.training.learning_rate_multipliers;
+    let multipliers =
+        (!multipliers.is_empty()).then(|| ("learning rate multipliers", json(serde_json::to_string(multipliers))));
+    rows.into_iter().chain(loss).chain(multipliers).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// What normalizations, dropout and residual branches do in training, as JSON.

@@ -339,6 +339,8 @@ impl Run {
             notes.push(message.clone());
         }
         notes.extend(self.parts.told());
+        // told before the first step
+        notes.extend(self.compiled.findings().shared_rows.clone());
         let program = self.compiled.program();
         let mut record = results::record(opened, program, &self.device, &self.trainer, self.state, notes);
         if let Some((ended, evaluation)) = ended.and_then(|ended| Some((ended, ended.evaluation.as_ref()?))) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use millstream_pipeline::read_predictions;
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::recipe::ByteSize;
-use millstream_schemas::{Predictions, Recipe, shown_path};
+use millstream_schemas::{Predictions, Recipe, shell_path, shown_path};
 
 use crate::evaluate::{EvaluateOptions, evaluate};
 use crate::run_folder::RunFolder;
@@ -19,9 +19,9 @@ pub(crate) fn kept(folder: &RunFolder, most: ByteSize) -> Result<Result<Predicti
     let (file, model) = (folder.predictions(), folder.model());
     let how = format!(
         "`millstream evaluate {} --model {} --predictions {}` writes them",
-        shown_path(folder.recipe()),
-        shown_path(&model),
-        shown_path(&file)
+        shell_path(folder.recipe()),
+        shell_path(&model),
+        shell_path(&file)
     );
     if !model.exists() {
         return Ok(Err(format!("{} has exported no model", shown_path(&folder.0))));

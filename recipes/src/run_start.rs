@@ -128,7 +128,7 @@ impl Reserved {
     ) -> Result<(), RecipeError> {
         let shared = options.resources.as_ref().map(Resources::streams);
         let of_stream = opened.train_stream(shared)?.warnings(&opened.train.dataset)?;
-        for message in self.locked.warning().iter().chain(&found.warnings).chain(&of_stream) {
+        for message in self.locked.warning().iter().chain(&found.warnings).chain(&found.shared_rows).chain(&of_stream) {
             events.event(&Event::Warning { message: message.clone() });
         }
         Ok(())

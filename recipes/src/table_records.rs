@@ -1,6 +1,7 @@
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use millstream_schemas::cells::long_numbers_as_texts;
 use millstream_schemas::shown;
 use serde_json::{Map, Value};
 
@@ -30,6 +31,15 @@ impl TableFormat {
             "tsv" => Some(Self::Delimited(b'\t')),
             "json" | "jsonl" | "ndjson" => Some(Self::JsonLines),
             _ => None,
+        }
+    }
+
+    /// As the first letter of what has no name says: an object, or a heading.
+    pub(crate) fn of_content(bytes: &[u8]) -> Self {
+        let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+        match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            Some(b'{') => Self::JsonLines,
+            _ => Self::Delimited(b','),
         }
     }
 }
@@ -91,11 +101,16 @@ impl<R: Read + Seek> TableRecords<R> {
     /// Opens a table. Fields of one with commas by its name lie between semicolons or tabs where its heading has some and no comma.
     ///
     /// # Errors
-    /// It has no heading that can be read.
+    /// It has no heading that can be read, or is UTF-16.
     pub(crate) fn open(name: &str, format: TableFormat, mut source: R) -> Result<Self, RecipeError> {
+        let beginning = beginning(&mut source).map_err(RecipeError::io("read", name))?;
+        if is_utf_16(&beginning) {
+            let message = "it is UTF-16, as some programs save text, and tables are read as UTF-8: save it as `CSV UTF-8`, or write it anew by \
+                           `iconv -f UTF-16 -t UTF-8 OLD > NEW`";
+            return Err(RecipeError::mismatch(shown(name), message));
+        }
         let rows = match format {
             TableFormat::Delimited(delimiter) => {
-                let beginning = beginning(&mut source).map_err(RecipeError::io("read", name))?;
                 let delimiter = match delimiter {
                     b',' => instead_of_commas(&beginning).unwrap_or(delimiter),
                     other => other,
@@ -178,7 +193,7 @@ impl<R: Read + Seek> TableRecords<R> {
                 if text.is_empty() {
                     continue;
                 }
-                return match serde_json::from_str(text) {
+                return match serde_json::from_str(&long_numbers_as_texts(text)) {
                     Ok(object) => Ok(Some(Ok(TableRecord { place, cells: RecordCells::Object(object) }))),
                     Err(error) => bad(format!("the line is no JSON object: {error}")),
                 };
@@ -216,6 +231,14 @@ fn beginning(source: &mut (impl Read + Seek)) -> io::Result<Vec<u8>> {
     source.by_ref().take(LONGEST_HEADING).read_to_end(&mut beginning)?;
     source.seek(SeekFrom::Start(0))?;
     Ok(beginning)
+}
+
+/// Whether text has two bytes a letter: by its mark, or since every other of its first bytes is 0.
+fn is_utf_16(beginning: &[u8]) -> bool {
+    let is_marked = beginning.starts_with(&[0xff, 0xfe]) || beginning.starts_with(&[0xfe, 0xff]);
+    let (pairs, _) = beginning.get(..64).unwrap_or(beginning).as_chunks::<2>();
+    let halves = |is: fn(&[u8; 2]) -> bool| pairs.len() >= 4 && pairs.iter().all(is);
+    is_marked || halves(|[low, high]| *low != 0 && *high == 0) || halves(|[high, low]| *high == 0 && *low != 0)
 }
 
 /// Semicolons or tabs, where the heading has some, more of them than of the other, and no comma.
@@ -316,6 +339,34 @@ mod tests {
         assert_eq!(found.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [1, 3, 4, 5]);
         assert!(found[1].1.starts_with("bad: the line is no JSON object"), "{found:?}");
         assert_eq!((found[2].1.as_str(), found[3].1.as_str()), ("bad: the line is no UTF-8", "{\"a\":null}"));
+    }
+
+    #[test]
+    fn tables_of_utf_16_are_told_what_they_are_and_what_to_do() {
+        let written = |mark: bool, order: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            let text = format!("{}weight,label\n1.5,a\n", if mark { "\u{feff}" } else { "" });
+            text.encode_utf16().flat_map(order).collect()
+        };
+        for bytes in
+            [written(true, u16::to_le_bytes), written(true, u16::to_be_bytes), written(false, u16::to_le_bytes)]
+        {
+            for format in [TableFormat::Delimited(b','), TableFormat::JsonLines] {
+                let error = TableRecords::open("t.csv", format, Cursor::new(bytes.clone())).err().unwrap().to_string();
+                assert!(error.contains("t.csv") && error.contains("UTF-16") && error.contains("CSV UTF-8"), "{error}");
+            }
+        }
+        assert!(!is_utf_16(b"a,b\n1,\0") && !is_utf_16(b"") && !is_utf_16(b"a\0"));
+    }
+
+    #[test]
+    fn a_table_without_a_name_is_told_by_its_first_letter() {
+        for (text, wanted) in [
+            ("\u{feff} \n{\"a\": 1}\n", TableFormat::JsonLines),
+            ("a,b\n", TableFormat::Delimited(b',')),
+            ("", TableFormat::Delimited(b',')),
+        ] {
+            assert_eq!(TableFormat::of_content(text.as_bytes()), wanted, "{text:?}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::check::findings;
 use crate::compiled::refuse_problems;
 use crate::run_start::{Reserved, RunOptions};
 use crate::unless_stopped::unless_stopped;
-use crate::{Catalogs, Compiled, Events, Opened, RecipeError, RunSummary, StartMode, Stop};
+use crate::{Catalogs, Compiled, Events, Opened, RecipeError, RunSummary, StartMode, Stop, overlap};
 
 /// How to train, apart from the recipe.
 #[derive(Clone, Debug, Default)]
@@ -90,7 +90,13 @@ fn train_part(
     let reserved = Reserved::reserve(&opened, start)?;
     let found = {
         let opened = opened.clone();
-        unless_stopped(stop, move || findings(&opened))?
+        unless_stopped(stop, move || {
+            let mut found = findings(&opened)?;
+            if let Some(evaluate) = &opened.evaluate {
+                found.shared_rows = overlap::some_in_words(&opened.train, evaluate)?;
+            }
+            Ok(found)
+        })?
     };
     reserved.tell(&opened, &found, &options, events)?;
     refuse_problems(&found)?;

@@ -1,6 +1,8 @@
 //! What a cell of a text table says: a word for nothing, a truth value, a number. Imports, predictions and encodings read cells alike by
 //! these.
 
+use std::borrow::Cow;
+
 /// Words that stand for a missing value.
 const MISSING: [&str; 7] = ["NA", "N/A", "NaN", "nan", "null", "NULL", "None"];
 
@@ -50,9 +52,71 @@ pub fn whole_number(text: &str) -> Option<i64> {
     int_of(text).or_else(|| float_of(text).filter(whole).map(|number| number as i64))
 }
 
+/// Whether a text is a whole number that 64 bits do not hold: as a float it would lose digits.
+pub fn is_long_number(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    digits.len() > 18
+        && !digits.starts_with('0')
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && text.parse::<i64>().is_err()
+}
+
+/// JSON with each whole number that 64 bits do not hold as a text, since what parses JSON makes it a float, which loses digits.
+pub fn long_numbers_as_texts(json: &str) -> Cow<'_, str> {
+    let bytes = json.as_bytes();
+    let (mut written, mut copied) = (String::new(), 0);
+    let (mut at, mut in_text) = (0, false);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' if in_text => at += 2,
+            b'"' => {
+                in_text = !in_text;
+                at += 1;
+            }
+            b'-' | b'0'..=b'9' if !in_text => {
+                let of_number = |byte: &&u8| matches!(**byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+                let end = at + bytes[at..].iter().take_while(of_number).count();
+                if is_long_number(&json[at..end]) {
+                    written.push_str(&json[copied..at]);
+                    written.push('"');
+                    written.push_str(&json[at..end]);
+                    written.push('"');
+                    copied = end;
+                }
+                at = end;
+            }
+            _ => at += 1,
+        }
+    }
+    if copied == 0 {
+        return Cow::Borrowed(json);
+    }
+    written.push_str(&json[copied..]);
+    Cow::Owned(written)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whole_numbers_beyond_64_bits_keep_their_digits_in_json() {
+        for (json, wanted) in [
+            (r#"{"id": 12345678901234567890}"#, r#"{"id": "12345678901234567890"}"#),
+            (
+                r#"[9223372036854775808,-9223372036854775809, 1]"#,
+                r#"["9223372036854775808","-9223372036854775809", 1]"#,
+            ),
+            (r#"[9223372036854775807, -9223372036854775808]"#, r#"[9223372036854775807, -9223372036854775808]"#),
+            (
+                r#"[12345678901234567890.5, 12345678901234567890e2]"#,
+                r#"[12345678901234567890.5, 12345678901234567890e2]"#,
+            ),
+            (r#"{"é\\": "a \" 12345678901234567890"}"#, r#"{"é\\": "a \" 12345678901234567890"}"#),
+        ] {
+            assert_eq!(long_numbers_as_texts(json), wanted);
+        }
+    }
 
     #[test]
     fn whole_numbers_are_the_same_however_they_are_written() {

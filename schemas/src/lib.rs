@@ -48,7 +48,7 @@ pub use predictions::{PredictionTargets, Predictions, PredictionsHeader, ScoresO
 pub use recipe::Recipe;
 pub use resume::ResumePoint;
 pub use row_id::RowId;
-pub use shell_word::shell_word;
+pub use shell_word::{shell_path, shell_word};
 pub use shown::{escaped, shown, shown_path, shown_sentences, shown_up_to};
 pub use standardization::Standardization;
 pub use suggestion::nearest;

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use crate::escaped;
 
 /// A word of a command as a shell takes it, for a message: in quotes where it has letters that mean something to the shell.
@@ -12,6 +14,16 @@ pub fn shell_word(word: &str) -> String {
         true => word.to_owned(),
         false => format!("'{}'", escaped(word).replace('\'', r"'\''")),
     }
+}
+
+/// A path in a command as a shell takes it, whole, as [`shell_word`].
+///
+/// ```
+/// use millstream_schemas::shell_path;
+/// assert_eq!(shell_path("runs/my run (2)"), "'runs/my run (2)'");
+/// ```
+pub fn shell_path(path: impl AsRef<Path>) -> String {
+    shell_word(&path.as_ref().to_string_lossy())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use millstream::recipes::ensemble::{
 use millstream::recipes::{Catalogs, Silent, Stop, import_rows_of};
 use millstream::schemas::choice::{Catalog, Row};
 use millstream::schemas::recipe::FoldsRecipe;
-use millstream::schemas::{Choice, Recipe, decimal, grouped, nearest, shown, shown_path};
+use millstream::schemas::{Choice, Recipe, decimal, grouped, nearest, shell_path, shown, shown_path};
 use millstream::training::Evaluation;
 use millstream::training::ensembles::{EnsembleKind, EnsembleReport};
 use millstream::training::metrics::FigureKind;
@@ -127,7 +127,7 @@ fn members_told(report: &MembersReport) -> String {
     }
     let all = ["all, unseen rows".to_owned(), grouped(report.answered)];
     table.row(all.into_iter().chain(cells(&kinds, &report.out_of_fold)));
-    let folder = shown_path(&report.folder);
+    let folder = shell_path(&report.folder);
     format!(
         "{}\n{}model: {}\npredictions: {}\nto combine it with others:  millstream ensemble fit {folder} …\n",
         table.render(),

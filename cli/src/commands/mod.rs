@@ -35,7 +35,7 @@ use anyhow::Context;
 use millstream::recipes::search::StudyFolder;
 use millstream::recipes::{self, Catalogs, RecipeError};
 use millstream::schemas::recipe::{PlacedFault, RecipeText, local_path};
-use millstream::schemas::{Recipe, SchemaError, shown_path};
+use millstream::schemas::{Recipe, SchemaError, shell_path, shown_path};
 
 use crate::arguments::RecipeArguments;
 use crate::missing_place;
@@ -83,7 +83,7 @@ pub(crate) fn text_of(arguments: &RecipeArguments) -> anyhow::Result<RecipeText>
         !is_model(recipe),
         "{} is a model, and a recipe is wanted here; of data and a model, `millstream init DATA {}` makes one",
         shown_path(recipe),
-        shown_path(recipe)
+        shell_path(recipe)
     );
     if !arguments.recipe.is_dir() {
         return Ok(RecipeText::read(&arguments.recipe, &arguments.overrides)?);

@@ -9,7 +9,7 @@ use millstream::recipes::predict::{
 use millstream::recipes::runs::is_run_folder;
 use millstream::recipes::{RecipeError, Silent, Stop, load};
 use millstream::schemas::recipe::RecipeText;
-use millstream::schemas::{decimal, shown_path};
+use millstream::schemas::{decimal, shell_path};
 
 use crate::arguments::{self, Global};
 use crate::table::Table;
@@ -22,7 +22,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Predict) -> anyhow::Re
     missing_place::require(&arguments.model)?;
     let model = arguments.inputs.iter().find(|path| super::is_model(path));
     if let Some(model) = model.filter(|_| !super::is_model(&arguments.model) && !is_run_folder(&arguments.model)) {
-        let (model, input) = (shown_path(model), shown_path(&arguments.model));
+        let (model, input) = (shell_path(model), shell_path(&arguments.model));
         anyhow::bail!(
             "the model comes first, and what it is to tell of behind it: `millstream predict {model} {input}`"
         );
@@ -161,19 +161,25 @@ fn print_table(by: &PredictedBy, rows: Vec<PredictedRow>) -> anyhow::Result<()> 
     output::print(&table.render())
 }
 
+/// A name among others; in quotation marks, as JSON has it, where it could be taken for several.
+fn quoted(name: &str, separator: char) -> String {
+    if name.contains([separator, '"']) { serde_json::Value::from(name).to_string() } else { name.to_owned() }
+}
+
 fn told(answer: RowAnswer) -> Vec<String> {
     let percent = |probability: f32| format!("{:.1} %", 100.0 * probability);
     match answer {
         RowAnswer::Class { class, probability, top, .. } => {
             let others = top.iter().filter(|other| other.class != class).take(2);
             let others: Vec<String> =
-                others.map(|other| format!("{} {}", other.class, percent(other.probability))).collect();
+                others.map(|other| format!("{} {}", quoted(&other.class, ','), percent(other.probability))).collect();
             vec![class, percent(probability), others.join(", ")]
         }
         RowAnswer::Labels { labels, top, .. } => {
-            let top: Vec<String> =
-                top.iter().take(3).map(|label| format!("{} {}", label.class, percent(label.probability))).collect();
-            vec![labels.join(", "), top.join(", ")]
+            let top =
+                top.iter().take(3).map(|label| format!("{} {}", quoted(&label.class, ','), percent(label.probability)));
+            let labels: Vec<String> = labels.iter().map(|label| quoted(label, ',')).collect();
+            vec![labels.join(", "), top.collect::<Vec<_>>().join(", ")]
         }
         RowAnswer::Numbers { values } => {
             let first: Vec<String> = values.iter().take(8).map(|value| decimal(f64::from(*value))).collect();
@@ -190,13 +196,32 @@ fn told(answer: RowAnswer) -> Vec<String> {
             let more = if boxes.len() > 4 { format!("; … ({} boxes)", boxes.len()) } else { String::new() };
             std::iter::once(first.join("; ") + &more).chain(class).collect()
         }
-        RowAnswer::Tokens { classes } => vec![classes.join(" ")],
+        RowAnswer::Tokens { classes } => {
+            let classes: Vec<String> = classes.iter().map(|class| quoted(class, ' ')).collect();
+            vec![classes.join(" ")]
+        }
         RowAnswer::Mask { mask, shares, .. } => {
-            let shares: Vec<String> =
-                shares.iter().take(3).map(|share| format!("{} {:.1} %", share.class, 100.0 * share.share)).collect();
+            let shares: Vec<String> = shares
+                .iter()
+                .take(3)
+                .map(|own| format!("{} {:.1} %", quoted(&own.class, ','), 100.0 * own.share))
+                .collect();
             let mask = mask.map(|mask| mask.display().to_string());
             std::iter::once(shares.join(", ")).chain(mask).collect()
         }
         RowAnswer::Unusable { error } => vec![format!("not usable: {error}")],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_the_separator_are_quoted_in_tables() {
+        let labels = ["cat", "black cat", "cat, dog"].map(str::to_owned).to_vec();
+        let answer = RowAnswer::Labels { labels: labels.clone(), top: Vec::new(), probabilities: Vec::new() };
+        assert_eq!(told(answer)[0], r#"cat, black cat, "cat, dog""#);
+        assert_eq!(told(RowAnswer::Tokens { classes: labels })[0], r#"cat "black cat" "cat, dog""#);
     }
 }

@@ -5,7 +5,7 @@ use millstream::recipes::search::{self, OpenRecipe, SearchOptions, SearchSummary
 use millstream::recipes::{Catalogs, RecipeError, StartMode, Stop, TrainOptions, require_no_input};
 use millstream::schemas::files::replace_file;
 use millstream::schemas::recipe::RecipeText;
-use millstream::schemas::{count, shown_path};
+use millstream::schemas::{count, shell_path, shown_path};
 use millstream::search::TrialState;
 
 use crate::arguments::{self, Global, SearchCommand, SearchHow, StudyArguments};
@@ -62,7 +62,7 @@ fn retry(global: &Global, folder: &StudyFolder, trials: &[u64]) -> anyhow::Resul
         return Ok(Outcome::Done);
     }
     let numbers: Vec<String> = queued.iter().map(ToString::to_string).collect();
-    let folder = shown_path(folder.path());
+    let folder = shell_path(folder.path());
     let said = match numbers.as_slice() {
         [] => "no trial has failed".to_owned(),
         [one] => format!("trial {one} is queued; to go on:  millstream search resume {folder}"),
@@ -104,7 +104,7 @@ fn work(
     }
     let summary = summary?;
     if summary.interrupted {
-        let folder = shown_path(&summary.study.folder);
+        let folder = shell_path(&summary.study.folder);
         let finished = count(summary.study.finished(), "trial");
         messages::tell(&format!(
             "interrupted; {finished} finished, what ran is saved\nto go on:  millstream search resume {folder}"
@@ -176,7 +176,7 @@ fn best(global: &Global, folder: &StudyFolder, file: Option<&Path>, refit: bool)
     let refitted = refitted?;
     let steps = refitted.as_ref().map_or(0, |(summary, _)| summary.steps);
     let Some((summary, notes)) = refitted.filter(|(summary, _)| !summary.interrupted) else {
-        let command = format!("millstream search best {} --refit", shown_path(folder.path()));
+        let command = format!("millstream search best {} --refit", shell_path(folder.path()));
         messages::tell(&format!("interrupted after step {steps}\nto go on:  {command}"));
         return Ok(Outcome::Interrupted);
     };

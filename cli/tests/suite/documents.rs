@@ -256,13 +256,28 @@ fn what_people_state_stands_in_the_documents_and_is_never_written_over() {
 #[test]
 fn a_base_model_that_is_another_one_now_is_told() {
     let Some(place) = documented() else { return };
+    let began_with = json(&place, "ledger.json")["base"]["sha256"].clone();
     let mut other = place.read("model.onnx");
     // a documentation string behind the model: another file, the same network
     other.extend([0x32, 1, b'x']);
+    let told = |what: &str| {
+        let ran = place.run(&["document", "run"]);
+        assert!(ran.stderr.contains("`model.path` is not what the run began with"), "{what}: {}", ran.stderr);
+        ran.done();
+        let (ledger, bill) = (json(&place, "ledger.json"), json(&place, "model.cdx.json"));
+        assert_eq!((&ledger["unchanged"], &ledger["base"]["sha256"]), (&false.into(), &began_with), "{what}");
+        let ancestor = &bill["metadata"]["component"]["pedigree"]["ancestors"][0]["hashes"][0]["content"];
+        assert_eq!(*ancestor, began_with, "{what}");
+        assert!(words(&place, "README.md").contains(began_with.as_str().unwrap()), "{what}");
+        assert!(ledger["data"].as_array().is_some_and(|splits| splits.len() > 1), "{what}: {ledger}");
+        place.run(&["reproduce", "run"]).failed_with(&["the run began with", "--set model.path="]);
+    };
     std::fs::write(place.path("model.onnx"), other).unwrap();
-    let ran = place.run(&["document", "run"]);
-    assert!(ran.stderr.contains("`model.path` is not what the run began with"), "{}", ran.stderr);
-    assert_eq!(json(&place, "ledger.json")["unchanged"], false);
+    told("another file of the same network");
+    std::fs::write(place.path("model.onnx"), "no model at all").unwrap();
+    told("a file that is no model");
+    std::fs::remove_file(place.path("model.onnx")).unwrap();
+    told("no file");
 }
 
 #[test]

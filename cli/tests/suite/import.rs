@@ -227,6 +227,13 @@ fn columns_of_tables_have_types_and_splits_by_name() {
     assert_eq!(batch["a"].as_primitive::<Float64Type>().iter().collect::<Vec<_>>(), [Some(1.0), Some(2.5), None]);
     assert_eq!(batch["b"].as_string::<i32>().iter().collect::<Vec<_>>(), [Some("x"), None, Some("3")]);
     assert_eq!(batch["c"].as_string::<i32>().value(1), "{\"d\":1}");
+    // 2^64 and more, one below the other
+    place.write("long.jsonl", "{\"id\": 12345678901234567890}\n{\"id\": 98765432109876543210}\n{\"id\": 7}\n");
+    let report = place.run(&["import", "long.jsonl", "-o", "long", "--json"]).json();
+    assert!(report["notes"].to_string().contains("no digit is lost"), "{report}");
+    let batch = batches(&place.path("long/long-train-00000-of-00001.parquet")).remove(0);
+    let ids: Vec<_> = batch["id"].as_string::<i32>().iter().flatten().collect();
+    assert_eq!(ids, ["12345678901234567890", "98765432109876543210", "7"]);
     place
         .run(&["import", "rows.jsonl", "-o", "more", "--label", "lable"])
         .failed_with(&["no table has a column `lable`"]);

@@ -1,6 +1,9 @@
 //! A recipe that is made of data and a model, and the folder of a run in place of a recipe.
 
 use std::fs;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, BinaryArray, Int64Array};
 
 use crate::corpus::corpus;
 use crate::dataset;
@@ -105,10 +108,13 @@ fn without_a_model_there_is_a_recipe_of_the_data_that_previews_and_takes_one() {
         assert!(texts.contains(part), "wanted {part} in {texts}");
     }
     assert!(place.run(&["preview", "texts.yaml"]).done().contains("seen as number"));
-    let rows: String = (0..20).map(|row| format!("{row}.5,{row},of {row},{}\n", ["x", "y"][row % 2])).collect();
+    let rows: String = (0..20).map(|row| format!("{row}.5,{},of {row},{}\n", row % 5, ["x", "y"][row % 2])).collect();
     place.write("numbers.csv", &format!("a,b,kind,label\n{rows}"));
     let said = place.run(&["init", "numbers.csv", "-o", "numbers.yaml"]).done();
-    assert!(said.contains("the numbers of 2 columns") && said.contains("texts of `kind` are left out"), "{said}");
+    assert!(
+        said.contains("the numbers of 2 columns (`a`, `b`)") && said.contains("texts of `kind` are left out"),
+        "{said}"
+    );
     // there is nothing to be shown of them
     assert!(said.contains("next: millstream init numbers.csv MODEL.onnx -o numbers.yaml --overwrite"), "{said}");
     let numbers = String::from_utf8(place.read("numbers.yaml")).unwrap();
@@ -126,6 +132,67 @@ fn a_text_that_is_called_category_is_not_told_where_a_label_of_numbers_stands_be
         let said = place.run(&["init", "rows.csv", "-o", "rows.yaml", "--overwrite"]).done();
         assert!(said.contains("the class in `label`"), "{said}");
         assert!(said.contains(&format!("texts of `{feature}` are left out")), "{said}");
+    }
+}
+
+#[test]
+fn images_in_a_plain_binary_column_and_a_class_in_capitals_are_found() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let rows = dataset::rows(0, 40);
+    let bytes: BinaryArray = rows.iter().map(|row| row.image.as_deref()).collect();
+    let other: BinaryArray = rows.iter().map(|row| Some(vec![row.label as u8; 5])).collect();
+    let label: Int64Array = rows.iter().map(|row| Some(row.label)).collect();
+    let whole: Int64Array = (0..40).map(|row| Some(row % 2)).collect();
+    let (bytes, label): (ArrayRef, ArrayRef) = (Arc::new(bytes), Arc::new(label));
+    let columns: [(&str, ArrayRef); 4] = [
+        ("checksum", Arc::new(other)),
+        ("picture", Arc::clone(&bytes)),
+        ("kind", Arc::new(whole)),
+        ("Class", label.clone()),
+    ];
+    dataset::write_columns(&place.path("plain.parquet"), &columns, false);
+    for model in [&["model.onnx"][..], &[]] {
+        let said =
+            place.run(&[&["init", "plain.parquet", "-o", "made.yaml", "--overwrite"][..], model].concat()).done();
+        assert!(said.contains("the images of `picture`") && said.contains("the class in `Class`"), "{said}");
+    }
+    // and by an encoding that names no column
+    dataset::write_columns(&place.path("two.parquet"), &[("picture", bytes), ("label", label.clone())], false);
+    let set = ["data.train=two.parquet", "data.inputs={image: {image: {}}}"];
+    let checked = place.run_with("check", &set).stderr;
+    assert!(!checked.contains("finds none"), "{checked}");
+    dataset::write_columns(&place.path("none.parquet"), &[("label", label)], false);
+    let set = ["data.train=none.parquet", "data.inputs={image: {image: {}}}"];
+    place.run_with("check", &set).failed_with(&[
+        "`image` finds none that it reads by itself",
+        "none.parquet",
+        "`label`",
+    ]);
+}
+
+#[test]
+fn running_numbers_of_rows_are_no_features() {
+    let place = Workplace::bare();
+    let row = |row: usize| format!("{row},{row}.5,{},{}\n", row % 7, ["x", "y"][row % 2]);
+    place.write("rows.csv", &format!("id,size,rooms,label\n{}", (0..40).map(row).collect::<String>()));
+    let said = place.run(&["init", "rows.csv", "-o", "rows.yaml"]).done();
+    assert!(said.contains("2 columns (`size`, `rooms`), without `id`, which number the rows"), "{said}");
+    let recipe = String::from_utf8(place.read("rows.yaml")).unwrap();
+    assert!(recipe.contains("# left out, since they number the rows and say nothing of them: `id`"), "{recipe}");
+    assert!(recipe.contains("column: [size, rooms]"), "{recipe}");
+}
+
+#[test]
+fn a_table_with_its_target_under_class_in_capitals_is_told_by_it() {
+    let place = Workplace::bare();
+    let rows: String = (0..40).map(|row| format!("{row}.5,{},{}\n", row % 5, ["a", "b"][row % 2])).collect();
+    for name in ["Class", "LABEL", "Target"] {
+        place.write("rows.csv", &format!("size,rooms,{name}\n{rows}"));
+        let said = place.run(&["init", "rows.csv", "-o", "rows.yaml", "--overwrite"]).done();
+        assert!(said.contains(&format!("the class in `{name}`, one of 2")), "{said}");
     }
 }
 

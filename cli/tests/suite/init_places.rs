@@ -47,14 +47,31 @@ fn masks(place: &Workplace, folder: &str, bright: u8) {
     }
 }
 
-/// One convolution with so many scores for each pixel, which says how large its maps are.
-fn of_pixels(place: &Workplace, name: &str, scores: u64, side: &str) {
-    let nodes = vec![node("Conv", &["image", "w", "b"], "scores", &[])];
+/// One convolution with so many scores for each place, of which there are `side`×`side`.
+fn of_pixels(place: &Workplace, name: &str, scores: u64, side: u32) {
+    let stride = u64::from(SIDE / side);
+    let nodes = vec![node("Conv", &["image", "w", "b"], "scores", &[("strides", &[stride, stride])])];
+    let side = &side.to_string();
     let weights = vec![weight("w", &[scores, 3, 1, 1]), weight("b", &[scores])];
     let (count, own) = (scores.to_string(), SIDE.to_string());
     let inputs = vec![tensor("image", false, &["batch", "3", &own, &own])];
     let network = model(nodes, weights, inputs, vec![tensor("scores", false, &["batch", &count, side, side])]);
     fs::write(place.path(name), network).unwrap();
+}
+
+/// One convolution with so many scores for each pixel of images of this width and height, with channels last as Keras and tf2onnx have it.
+fn of_pixels_last(place: &Workplace, name: &str, scores: u64, [width, height]: [u32; 2]) {
+    let nodes = vec![
+        node("Transpose", &["image"], "planes", &[("perm", &[0, 3, 1, 2])]),
+        node("Conv", &["planes", "w", "b"], "maps", &[]),
+        node("Transpose", &["maps"], "turned", &[("perm", &[0, 2, 3, 1])]),
+        node("Softmax", &["turned"], "scores", &[]),
+    ];
+    let weights = vec![weight("w", &[scores, 3, 1, 1]), weight("b", &[scores])];
+    let [width, height, count] = [u64::from(width), u64::from(height), scores].map(|length| length.to_string());
+    let axes = |last: &str| tensor("image", false, &["batch", &height, &width, last]);
+    let given = tensor("scores", false, &["batch", &height, &width, &count]);
+    fs::write(place.path(name), model(nodes, weights, vec![axes("3")], vec![given])).unwrap();
 }
 
 /// A dense layer on the pixels with so many numbers.
@@ -99,7 +116,7 @@ fn pictures_and_masks_become_a_recipe_that_learns_them() {
     }
     let place = Workplace::bare();
     masks(&place, "squares", 1);
-    of_pixels(&place, "two.onnx", 2, &SIDE.to_string());
+    of_pixels(&place, "two.onnx", 2, SIDE);
     let (said, recipe) = made(&place, "squares", "two.onnx");
     contains(&said, &["the class of each pixel in `mask`, one of 2", "name them in the recipe", "its own last layer"]);
     contains(
@@ -129,7 +146,7 @@ fn pictures_and_masks_become_a_recipe_that_learns_them() {
 
     // black and white, and a model of other classes
     masks(&place, "white", 255);
-    of_pixels(&place, "five.onnx", 5, &SIDE.to_string());
+    of_pixels(&place, "five.onnx", 5, SIDE);
     let (said, recipe) = made(&place, "white", "five.onnx");
     contains(&said, &["(pixels of [0, 255])", "a new last layer"]);
     contains(&recipe, &["head: {new_with: zeros}", "classes: [background, foreground], values: [0, 255]}"]);
@@ -140,7 +157,7 @@ fn pictures_and_masks_become_a_recipe_that_learns_them() {
 fn masks_that_a_model_cannot_tell_are_told() {
     let place = Workplace::bare();
     masks(&place, "squares", 1);
-    of_pixels(&place, "coarse.onnx", 2, "4");
+    of_pixels(&place, "coarse.onnx", 2, 4);
     of_numbers(&place, "classes.onnx", 3);
     let init = |model: &str| place.run(&["init", "squares", model, "-o", "made.yaml"]);
     init("coarse.onnx").failed_with(&["4×4 places of an image of 16×16 pixels", "interpolate"]);
@@ -158,6 +175,68 @@ fn masks_that_a_model_cannot_tell_are_told() {
     yolo(&place, "boxes", 1);
     place.run(&["init", "boxes", "number.onnx", "-o", "made.yaml"]).failed_with(&["first output is []"]);
     assert!(!place.path("made.yaml").exists());
+}
+
+#[test]
+fn masks_of_a_model_with_channels_last_are_no_scores_of_3_times_16_places() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::bare();
+    masks(&place, "squares", 1);
+    of_pixels_last(&place, "last.onnx", 2, [SIDE; 2]);
+    let (said, recipe) = made(&place, "squares", "last.onnx");
+    contains(&said, &["the class of each pixel in `mask`, one of 2", "16×16 pixels", "its own last layer"]);
+    contains(&recipe, &["random_resized_crop: {size: 16,", "resize: {size: 16}"]);
+    place.run(&["train", "made.yaml", "--set", "training.epochs=1"]).done();
+    // as wide as the images have channels
+    of_pixels_last(&place, "three.onnx", 3, [SIDE; 2]);
+    contains(&made(&place, "squares", "three.onnx").0, &["the class of each pixel in `mask`"]);
+}
+
+#[test]
+fn a_model_whose_image_is_not_square_has_transforms_of_its_width_and_height() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::bare();
+    masks(&place, "squares", 1);
+    of_pixels_last(&place, "last.onnx", 2, [24, 20]);
+    let nodes = vec![node("Conv", &["image", "w", "b"], "scores", &[])];
+    let weights = vec![weight("w", &[2, 3, 1, 1]), weight("b", &[2])];
+    let tensor = |name, channels| tensor(name, false, &["batch", channels, "20", "24"]);
+    let first = model(nodes, weights, vec![tensor("image", "3")], vec![tensor("scores", "2")]);
+    fs::write(place.path("first.onnx"), first).unwrap();
+    for model in ["first.onnx", "last.onnx"] {
+        let (said, recipe) = made(&place, "squares", model);
+        contains(&said, &["at 24×20 pixels"]);
+        contains(&recipe, &["random_resized_crop: {size: [24, 20],", "resize: {size: [24, 20]}"]);
+        place.run(&["train", "made.yaml", "--set", "training.epochs=1", "--overwrite"]).done();
+    }
+}
+
+#[test]
+fn masks_for_a_loss_of_one_score_a_place_are_told_with_what_works() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::bare();
+    masks(&place, "squares", 1);
+    of_pixels(&place, "one.onnx", 1, SIDE);
+    let (said, recipe) = made(&place, "squares", "one.onnx");
+    contains(&said, &["a new last layer takes the place of the model's"]);
+    contains(&recipe, &["head: {new_with: zeros}", "loss: sparse_cross_entropy"]);
+    let set =
+        ["--set", "model.head=keep", "--set", "training.loss=binary_cross_entropy", "--set", "training.metrics=[]"];
+    place.run(&[&["check", "made.yaml"][..], &set].concat()).failed_with(&[
+        "the number of a class for each place",
+        "`sparse_cross_entropy`",
+        "2 scores for each place",
+        "`model.head: {new_with: zeros}`",
+        "without the sigmoid",
+    ]);
+    // and that works
+    place.run(&["train", "made.yaml", "--set", "training.epochs=1"]).done();
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Columns of numbers and categories, from the command line.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -15,7 +17,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 use crate::corpus::{corpus, example};
-use crate::workplace::{Workplace, has_runtime, millstream, text};
+use crate::workplace::{Ran, Workplace, has_runtime, millstream, text};
 
 /// A network of two dense layers over inputs of these widths, with fresh weights.
 pub(crate) fn table_network(path: &Path, inputs: &[(&str, usize)], outputs: usize) {
@@ -186,11 +188,37 @@ fn predicted(place: &Workplace, files: &[&str]) -> Vec<f64> {
     rows.map(|row| row["values"][0].as_f64().unwrap_or_else(|| panic!("{row}"))).collect()
 }
 
+/// The same of a table on the standard input.
+fn predicted_from_input(place: &Workplace, table: &str) -> Vec<f64> {
+    let mut command = place.command(&["predict", "run", "-", "--json"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(table.as_bytes()).unwrap();
+    let said = Ran::of(child.wait_with_output().unwrap()).done();
+    let rows: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(rows[0]["input"].as_str().unwrap().starts_with("-:"), "{said}");
+    rows.iter().map(|row| row["values"][0].as_f64().unwrap_or_else(|| panic!("{row}"))).collect()
+}
+
 /// The same numbers, whatever was run beside each.
 #[track_caller]
 fn near(found: &[f64], wanted: &[f64]) {
     let are_near = found.iter().zip(wanted).all(|(found, wanted)| (found - wanted).abs() < 1e-3);
     assert!(found.len() == wanted.len() && are_near, "{found:?}, wanted {wanted:?}");
+}
+
+#[test]
+fn a_table_on_the_standard_input_is_predicted_as_its_file_is() {
+    if !has_runtime() {
+        return;
+    }
+    let place = by_one_of_two("kind", ["round", "flat"]);
+    let csv = "id,kind\n1,round\n2,flat\n3,round\n";
+    let json = "{\"kind\": \"round\"}\n{\"kind\": \"flat\"}\n{\"kind\": \"round\"}\n";
+    place.write("new.csv", csv);
+    let wanted = predicted(&place, &["new.csv"]);
+    for table in [csv, json] {
+        near(&predicted_from_input(&place, table), &wanted);
+    }
 }
 
 #[test]

@@ -49,6 +49,22 @@ fn a_run_leaves_a_model_its_figures_and_a_report() {
 }
 
 #[test]
+fn evaluation_rows_that_are_trained_on_too_are_told_by_check_by_training_and_by_the_report() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    // of these, rows 30 to 47 are in `train-1.parquet` too
+    dataset::write(&place.path("test.parquet"), &dataset::rows(30, 24));
+    let wanted = "18 of 24 evaluation rows have an image that is trained on too, byte by byte";
+    let checked = place.run(&["check", "recipe.yaml"]);
+    assert!(format!("{}{}", checked.stdout, checked.stderr).contains(wanted), "{}{}", checked.stdout, checked.stderr);
+    let ran = place.run(&["train", "recipe.yaml", "--set", "training.epochs=1"]);
+    assert_eq!(ran.stderr.matches(wanted).count(), 1, "{}", ran.stderr);
+    assert!(String::from_utf8(place.read("run/report.html")).unwrap().contains(wanted));
+}
+
+#[test]
 fn a_model_that_ends_in_probabilities_has_the_same_loss_in_training_and_after() {
     if !has_runtime() {
         return;

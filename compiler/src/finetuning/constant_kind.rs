@@ -41,6 +41,7 @@ pub(crate) enum FrozenReason {
     Frequencies,
     InFront,
     Mask,
+    Preprocessing,
     Setting,
     Waves,
 }
@@ -60,6 +61,9 @@ impl FrozenReason {
             Self::Frequencies => "frequencies of sines and cosines",
             Self::InFront => "in front of all layers, where the input is normalized",
             Self::Mask => "a mask: zeros, and numbers far below",
+            Self::Preprocessing => {
+                "learned from the training rows by `standardize` and `missing`, not by training: numbers are filled and standardized by it"
+            }
             Self::Setting => "a setting of the formula that it is used in",
             Self::Waves => "a table of sines and cosines",
         }

@@ -7,6 +7,7 @@ use super::constant_kind::{
     is_wave_table, no_learned_constant,
 };
 use super::module_path::{is_generated, of_weight};
+use super::standardize::is_preprocessing;
 use crate::graph::{Constant, ElementType, Graph, Node, ValueId};
 use crate::operators::OperatorCatalog;
 
@@ -158,7 +159,9 @@ impl<'a> Parameters<'a> {
         let numbers: usize = constant.shape.iter().product();
         let is_of_module = is_part(name) || of_weight(name).is_some();
         let may_be_mask = !row.weights.contains(&input) || is_arithmetic(node) || operator == "Gather";
-        let reason = if is_buffer(name) {
+        let reason = if is_preprocessing(operator, name) {
+            Some(FrozenReason::Preprocessing)
+        } else if is_buffer(name) {
             Some(FrozenReason::Buffer)
         } else if self.graph.stops_gradient(value)
             || self.filled.contains(&read) && !is_of_module && !CURVES.contains(&operator)

@@ -49,6 +49,8 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
 const MOST_BOXES: usize = 65_536;
 /// Pixels that a box may reach out of its image: annotations are often rounded.
 const ROUNDED: f64 = 1.0;
+/// What share of its longer side a box reaches out of its image that is a slip, and not read by another convention.
+const SMALL_SHARE: f64 = 0.1;
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -504,10 +506,17 @@ impl BoxEncoder {
         };
         if !inside(read.left, read.right, width) || !inside(read.top, read.bottom, height) {
             let BoundingBox { left, top, right, bottom, .. } = read;
+            let beyond = [-left, -top, right - width, bottom - height].into_iter().fold(0.0, f64::max);
+            // numbers of another convention lie far off
+            let advice = match beyond <= SMALL_SHARE * width.max(height) {
+                true => format!("it reaches {beyond:.1} pixels out of it"),
+                false => {
+                    let convention = json!(self.options.convention);
+                    format!("is it `convention: {}`?", convention.as_str().unwrap_or_default())
+                }
+            };
             return Err(format!(
-                "the box from ({left}, {top}) to ({right}, {bottom}) is not in the image of {width}×{height} pixels; is it \
-                 `convention: {}`?",
-                json!(self.options.convention).as_str().unwrap_or_default()
+                "the box from ({left}, {top}) to ({right}, {bottom}) is not in the image of {width}×{height} pixels; {advice}"
             ));
         }
         let cut = |place: f64, length: f64| place.clamp(0.0, length);

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use millstream_schemas::choice::{Catalog, Row};
-use millstream_schemas::{Choice, SchemaError, TensorRole, count, shown};
+use millstream_schemas::{Choice, SchemaError, TensorRole, count, shown, shown_path};
 use serde_json::Value as Json;
 
 use super::encoder::{Encoder, View};
@@ -130,13 +130,15 @@ fn by_itself(dataset: &Dataset, kind: &EncodingKind) -> Result<String, PipelineE
             return Ok(column);
         }
     }
-    Err(SchemaError::MissingColumn {
-        file: dataset.first().name.to_string(),
-        column: format!("(of the encoding `{}`)", kind.name),
-        nearest: None,
-        columns: dataset.features().columns.iter().take(40).map(|(name, _)| shown(name)).collect(),
-    }
-    .into())
+    let columns: Vec<String> =
+        dataset.features().columns.iter().take(40).map(|(name, _)| format!("`{}`", shown(name))).collect();
+    let reason = format!(
+        "`{}` finds none that it reads by itself in {}, which has {}; name one, if it can be read",
+        kind.name,
+        shown_path(&*dataset.first().name),
+        columns.join(", ")
+    );
+    Err(PipelineError::Option { option: "column", reason })
 }
 
 fn wanted_of(kind: &EncodingKind) -> &'static str {

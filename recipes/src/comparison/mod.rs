@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use millstream_compiler::Model;
 use millstream_schemas::recipe::{ByteSize, RecipeText};
-use millstream_schemas::{PredictionTargets, Predictions, Recipe, RowId, shown};
+use millstream_schemas::{PredictionTargets, Predictions, Recipe, RowId, shown, shown_path};
 use millstream_training::RunRecord;
 use millstream_training::ensembles::MemberScores;
 use millstream_training::metrics::{FigureKind, MetricSet};
@@ -24,6 +24,7 @@ use crate::pages::page;
 use crate::report::{read_record, titles};
 use crate::run_folder::RunFolder;
 use crate::run_parts::RunParts;
+use crate::search::StudyFolder;
 use crate::significance::holm;
 use crate::{Catalogs, Events, RecipeError, Stop, load, run_predictions};
 
@@ -73,6 +74,14 @@ pub fn compare(
     let mut runs = Vec::with_capacity(options.runs.len());
     for folder in &options.runs {
         let folder = RunFolder(folder.clone());
+        if !folder.metrics().exists() && StudyFolder::new(&folder.0).holds_study() {
+            let message = format!(
+                "{} is a search and no run; name runs of it, for example {}, or what `millstream search best --refit` trains",
+                shown_path(&folder.0),
+                shown_path(folder.0.join("trials/0000"))
+            );
+            return Err(RecipeError::mismatch("runs", message));
+        }
         let record = read_record(&folder)?;
         let recipe = load(&RecipeText::read(&folder.recipe(), &[])?, &options.catalogs)?;
         runs.push(Read { folder, recipe, record });

@@ -1,8 +1,7 @@
 //! What a search had to do with a run: which trial its values are of, and among how many that was chosen.
 
 use millstream_schemas::recipe::{EvaluationRecipe, RecipeText};
-use millstream_schemas::{Recipe, count};
-use millstream_search::TrialState;
+use millstream_schemas::{Recipe, count, grouped};
 use millstream_training::metrics::FigureKind;
 use serde::Serialize;
 
@@ -23,8 +22,13 @@ pub struct ChosenTrial {
     pub trial: u64,
     /// The number of the best one; none where no trial is complete and within the constraints.
     pub best: Option<u64>,
-    /// Complete trials within the constraints, among which the best was chosen.
+    /// Trials that were compared: complete ones, and those that a stopping rule ended or set aside by what they had reported.
     pub among: u64,
+    /// Those of them that are complete and within the constraints.
+    pub complete: u64,
+    /// The stopping rules, by their names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stopping: Vec<String>,
     /// The figure that it was chosen by.
     pub figure: FigureKind,
     /// The trial's figure, a mean where it has several runs; none where it is not complete.
@@ -57,7 +61,9 @@ impl ChosenTrial {
             role: part.role,
             trial: trial.number,
             best: study.best,
-            among: study.trials.iter().filter(|trial| is_feasible(trial)).count() as u64,
+            among: study.compared(),
+            complete: study.feasible(),
+            stopping: study.stopping.clone(),
             figure: study.figures.first()?.clone(),
             value: trial.values.first().copied(),
             interval: trial.interval,
@@ -78,7 +84,11 @@ impl ChosenTrial {
         };
         let mean = if self.runs > 1 { format!(", the mean of {}", count(self.runs, "run")) } else { String::new() };
         let of_trial = format!("{}{mean}", with_interval(figure, self.value, self.interval));
-        let by = format!("by {}{rows}", figure.label());
+        let dropped = match among.checked_sub(self.complete) {
+            None | Some(0) => String::new(),
+            Some(_) => format!(" ({})", complete_of(self.complete, *among, &self.stopping)),
+        };
+        let by = format!("by {}{rows}{dropped}", figure.label());
         let by_chance = "The best of many is the best partly by chance, so what it is worth is told by rows that nothing was chosen by.";
         match self.role {
             StudyRole::Trial(_) if self.best == Some(*trial) => {
@@ -115,8 +125,11 @@ impl ChosenTrial {
     }
 }
 
-fn is_feasible(trial: &TrialReport) -> bool {
-    trial.state == TrialState::Complete && trial.violation == 0.0
+/// `1 complete of 8 that were compared on these rows by asha`: how many trials are complete and within the constraints, of how many that were
+/// held against each other.
+pub(super) fn complete_of(complete: u64, among: u64, stopping: &[String]) -> String {
+    let by = if stopping.is_empty() { String::new() } else { format!(" by {}", stopping.join(", ")) };
+    format!("{} complete of {} that were compared on these rows{by}", grouped(complete), grouped(among))
 }
 
 /// `77.9 % (70.3 % to 83.9 %)`.
@@ -142,7 +155,7 @@ fn trial_of<'a>(
         let read = RecipeText::read(&run.recipe(), &[]).ok().and_then(|text| load(&text, catalogs).ok());
         read.is_some_and(|read| are_of_one_trial(&read, recipe, &open))
     };
-    let others = study.trials.iter().filter(|trial| is_feasible(trial));
+    let others = study.trials.iter().filter(|trial| trial.is_feasible());
     study.best_trial().into_iter().chain(others).find(has_values)
 }
 
@@ -176,6 +189,8 @@ mod tests {
             trial,
             best: Some(0),
             among: 6,
+            complete: 6,
+            stopping: Vec::new(),
             figure: figure.clone(),
             value: Some(0.75),
             interval: Some([0.5, 0.875]),
@@ -204,6 +219,10 @@ mod tests {
         ] {
             assert!(chosen.in_words().contains(wanted), "{}", chosen.in_words());
         }
+        let early = ChosenTrial { among: 8, complete: 1, stopping: vec!["asha".into()], ..of(StudyRole::Trial(0), 0) };
+        let early = early.in_words();
+        assert!(early.starts_with("Chosen as the best of 8 trials of the search flowers by accuracy"), "{early}");
+        assert!(early.contains("(1 complete of 8 that were compared on these rows by asha): 75.0 %"), "{early}");
         let by_night = ChosenTrial { split: Some("night".into()), ..of(StudyRole::Refit, 0) }.in_words();
         for part in ["on the same rows, those of the split night", "all rows, those of the split evaluate among them"] {
             assert!(by_night.contains(part), "{part} is not in {by_night}");

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::chosen::ChosenTrial;
 use super::frozen::AdaptedLayers;
-use super::ledger::{DataFacts, DataFile, Ledger, ModelFacts};
+use super::ledger::{DataFacts, DataFile, Ledger};
+use super::model_facts::ModelFacts;
 use super::statements::Statements;
 use super::unique_names::UniqueNames;
 use crate::model_inputs::shown_shape;

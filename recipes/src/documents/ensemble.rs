@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use super::cyclonedx;
 use super::front_matter::measured;
-use super::ledger::ModelFacts;
 use super::members::{FoundMembers, MemberData, MemberFacts};
 use super::members_card::{Members, MembersCard, figure};
 use super::members_in_words::run;
 use super::model_card::{figures, file};
+use super::model_facts::ModelFacts;
 use super::statements::Statements;
 use crate::decisions::{Decision, decisions};
 use crate::ensemble::{EnsembleFolder, EnsembleOrigin};

@@ -14,6 +14,9 @@ const MOST_NAMED: usize = 4;
 pub struct FrozenLayers {
     /// Their names, from the input to the output.
     pub layers: Vec<String>,
+    /// Tensors that are in no layer, by their names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tensors: Vec<String>,
     /// Numbers in them, those that several of them share counted for each.
     pub parameters: u64,
     /// Why.
@@ -61,7 +64,7 @@ pub(super) fn frozen(model: &ModelReport, recipe: &Recipe) -> Vec<FrozenLayers> 
     let mut found: Vec<FrozenLayers> = Vec::new();
     let mut add = |layer: &str, parameters: usize, reason: String| {
         let at = found.iter().position(|other| other.reason == reason).unwrap_or_else(|| {
-            found.push(FrozenLayers { layers: Vec::new(), parameters: 0, reason });
+            found.push(FrozenLayers { layers: Vec::new(), tensors: Vec::new(), parameters: 0, reason });
             found.len() - 1
         });
         found[at].layers.push(shown(layer));
@@ -83,12 +86,28 @@ pub(super) fn frozen(model: &ModelReport, recipe: &Recipe) -> Vec<FrozenLayers> 
         };
         add(&layer.name, rest, reason);
     }
-    if model.other_weights > 0 {
-        found.push(FrozenLayers {
-            layers: Vec::new(),
-            parameters: model.other_weights as u64,
-            reason: "they belong to no layer that could be trained".into(),
+    found.extend(in_no_layer(model));
+    found
+}
+
+/// Tensors that belong to no layer, by the reasons that `check` gives; what no node computes with has none.
+fn in_no_layer(model: &ModelReport) -> Vec<FrozenLayers> {
+    let mut found: Vec<FrozenLayers> = Vec::new();
+    let mut rest = model.other_weights as u64;
+    for constant in &model.frozen {
+        let at = found.iter().position(|other| other.reason == constant.reason).unwrap_or_else(|| {
+            let reason = constant.reason.clone();
+            found.push(FrozenLayers { layers: Vec::new(), tensors: Vec::new(), parameters: 0, reason });
+            found.len() - 1
         });
+        let numbers = constant.shape.iter().product::<usize>() as u64;
+        found[at].tensors.push(shown(&constant.name));
+        found[at].parameters += numbers;
+        rest = rest.saturating_sub(numbers);
+    }
+    if rest > 0 {
+        let reason = "they belong to no layer that could be trained".to_owned();
+        found.push(FrozenLayers { layers: Vec::new(), tensors: Vec::new(), parameters: rest, reason });
     }
     found
 }
@@ -96,7 +115,11 @@ pub(super) fn frozen(model: &ModelReport, recipe: &Recipe) -> Vec<FrozenLayers> 
 impl FrozenLayers {
     /// `12 layers, conv1 … conv12, 3,400 numbers: why`.
     pub(super) fn in_words(&self) -> String {
-        format!("{}: {}", named(&self.layers, self.parameters), self.reason)
+        let said = match self.tensors.as_slice() {
+            [] => named(&self.layers, "layer", self.parameters),
+            tensors => named(tensors, "tensor", self.parameters),
+        };
+        format!("{said}: {}", self.reason)
     }
 }
 
@@ -107,16 +130,17 @@ impl AdaptedLayers {
             true => "merged into the exported weights",
             false => "which stands beside the model; their own weights stayed as they were",
         };
-        format!("{}: adapted by {}, {is_where}", named(&self.layers, self.parameters), shown(&self.method))
+        format!("{}: adapted by {}, {is_where}", named(&self.layers, "layer", self.parameters), shown(&self.method))
     }
 }
 
-fn named(layers: &[String], parameters: u64) -> String {
+/// `noun`: what the names are of.
+fn named(layers: &[String], noun: &str, parameters: u64) -> String {
     let names = match layers {
         [] => String::new(),
         few if few.len() <= MOST_NAMED => format!("{}, ", few.join(", ")),
         many => format!("{}, {} … {}, ", many[0], many[1], many[many.len() - 1]),
     };
-    let of_layers = if layers.is_empty() { String::new() } else { count(layers.len() as u64, "layer") + ", " };
+    let of_layers = if layers.is_empty() { String::new() } else { count(layers.len() as u64, noun) + ", " };
     format!("{of_layers}{names}{}", count(parameters, "number"))
 }

@@ -1,21 +1,22 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use millstream_compiler::{LayerReport, Model};
 use millstream_pipeline::{self as pipeline, Dataset, SharedRows};
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::recipe::{EvaluationRecipe, RecipeText, TransparencyPolicy};
-use millstream_schemas::{Feature, Recipe, shown};
+use millstream_schemas::{Feature, Fingerprint, Recipe, shown};
 use millstream_training::metrics::FigureKind;
 use millstream_training::{Evaluation, RunRecord, SetEvaluation};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::base_model::BaseModel;
 use super::chosen::ChosenTrial;
 use super::front_matter::task;
 use super::frozen::{AdaptedLayers, FrozenLayers, adapted, frozen};
 use super::input_facts::InputFacts;
+use super::model_facts::ModelFacts;
 use super::statements::Statements;
 use crate::check::CheckReport;
 use crate::class_count::ClassCount;
@@ -27,7 +28,7 @@ use crate::run_folder::RunFolder;
 use crate::run_parts::{RunPart, RunParts};
 use crate::run_start::made_of;
 use crate::study_part::StudyPart;
-use crate::{Catalogs, Opened, RecipeError, RowSource, lineage, load};
+use crate::{Catalogs, RecipeError, RowSource, lineage, load, overlap};
 
 /// All that is known of a run: what it was made of, what was decided, what came out, and what people have stated.
 #[derive(Clone, Debug, Serialize)]
@@ -82,27 +83,6 @@ pub struct Ledger {
     pub notes: Vec<String>,
     /// What only people know.
     pub statements: Statements,
-}
-
-/// An ONNX file.
-#[derive(Clone, Debug, Serialize)]
-pub struct ModelFacts {
-    /// Its name.
-    pub file: String,
-    /// Bytes.
-    pub bytes: u64,
-    /// SHA-256 in hexadecimal.
-    pub sha256: String,
-    /// Who wrote it, as it says itself.
-    pub producer: String,
-    /// Version of the standard operators.
-    pub opset: i64,
-    /// Inputs with their shapes; `None` for a symbolic axis.
-    pub inputs: Vec<(String, Vec<Option<usize>>)>,
-    /// Outputs.
-    pub outputs: Vec<(String, Vec<Option<usize>>)>,
-    /// What the elements of inputs and outputs are, by their names.
-    pub element_types: BTreeMap<String, &'static str>,
 }
 
 /// What was trained, and how.
@@ -211,18 +191,25 @@ impl Ledger {
         let folder = RunFolder(run.to_owned());
         let text = RecipeText::read(&folder.recipe(), &[])?;
         let recipe = load(&text, catalogs)?;
-        let opened = Opened::open(&recipe, catalogs)?;
-        let checked = opened.check(None)?;
-        let (unchanged, note) = is_unchanged(&folder, &opened)?;
-        let transparency = recipe.data.transparency;
-        let mut data = vec![facts_of("train", &opened.train, &checked.train, transparency)?];
-        if let (Some(source), Some(report)) = (&opened.evaluate, &checked.evaluate) {
+        let base = BaseModel::of(&folder, &recipe, catalogs)?;
+        let opened = &base.opened;
+        // of another model it would say what the run has not done
+        let checked = if base.changed.is_none() { Some(opened.check(None)?) } else { None };
+        let notes: Vec<String> = base.changed.iter().cloned().chain(changed_rows(&folder, &base)?).collect();
+        let (of_training, transparency) = (opened.train_report()?, recipe.data.transparency);
+        let mut data = vec![facts_of("train", &opened.train, of_training, transparency)?];
+        if let (Some(source), Some(report)) = (&opened.evaluate, opened.evaluate_report()?) {
             data.push(facts_of(EvaluationRecipe::MAIN, source, report, transparency)?);
         }
         for ((name, source), report) in opened.sets.iter().zip(opened.set_reports()?) {
             data.push(facts_of(name, source, report, transparency)?);
         }
-        let (base_file, study) = (opened.model.path().to_owned(), StudyPart::of(run));
+        let study = StudyPart::of(run);
+        let shared_rows = match (&checked, &opened.evaluate) {
+            (Some(checked), _) => checked.shared_rows,
+            (None, Some(source)) => Some(overlap::of_rows(&opened.train, source)?),
+            (None, None) => None,
+        };
         let exported = match folder.model().exists() {
             true => Some(ModelFacts::of(&Model::read(&folder.model())?, &folder.model())?),
             false => None,
@@ -233,13 +220,12 @@ impl Ledger {
             folder: run.to_owned(),
             software: software(),
             commit: commit().map(str::to_owned),
-            task: task(&checked.train.kind, &recipe.data.targets, !opened.train.classes().is_empty())
-                .map(str::to_owned),
+            task: task(&of_training.kind, &recipe.data.targets, !opened.train.classes().is_empty()).map(str::to_owned),
             data_name: Statements::answer(&statements.data_name)
                 .map_or_else(|| name_of_data(&first_file(&opened.train.dataset)), str::to_owned),
             ending: record.ending.clone(),
-            base: ModelFacts::of(&opened.model, &base_file)?,
-            lineage: lineage::ancestors(&folder, opened.model.fingerprint())?,
+            base: base.facts.clone(),
+            lineage: lineage::ancestors(&folder, &Fingerprint(base.facts.sha256.clone()))?,
             origin: Origin::of_run(&folder)?,
             chosen: study.as_ref().and_then(|part| ChosenTrial::of(part, &recipe, catalogs)),
             parts: RunParts::of_run(&folder)?.parts().to_vec(),
@@ -254,11 +240,14 @@ impl Ledger {
                 figures: record.history.figures.clone(),
                 selection: selection(&record),
             },
-            training: training_facts(record, &checked, &recipe),
+            training: TrainingFacts {
+                transforms: of_training.transforms.clone(),
+                ..training_facts(record, checked.as_ref(), &recipe)
+            },
             data,
-            shared_rows: checked.shared_rows,
-            unchanged,
-            notes: note.into_iter().collect(),
+            shared_rows,
+            unchanged: notes.is_empty(),
+            notes,
             statements,
         })
     }
@@ -287,38 +276,15 @@ impl Results {
     }
 }
 
-impl ModelFacts {
-    /// What the elements of an input or output are; nothing where the file does not say it.
-    pub(super) fn element_type(&self, name: &str) -> &'static str {
-        self.element_types.get(name).copied().unwrap_or_default()
-    }
-
-    pub(super) fn of(model: &Model, path: &Path) -> Result<Self, RecipeError> {
-        let bytes = fs::metadata(path).map_err(RecipeError::io("read", path))?.len();
-        Ok(Self {
-            file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            bytes,
-            sha256: sha256_of_file(path).map_err(RecipeError::io("read", path))?,
-            producer: model.producer(),
-            opset: model.opset(),
-            inputs: model.inputs(),
-            outputs: model.outputs(),
-            element_types: model.element_types(),
-        })
-    }
-}
-
-/// Whether data and base model are those that the run began with, and what is to be said where they are not.
-fn is_unchanged(folder: &RunFolder, opened: &Opened) -> Result<(bool, Option<String>), RecipeError> {
-    let made_of = made_of(opened)?;
+/// What is to be said of data that are not those that the run began with.
+fn changed_rows(folder: &RunFolder, base: &BaseModel) -> Result<Option<String>, RecipeError> {
+    let opened = &base.opened;
+    let made_of = base.with_noted_model(made_of(opened)?);
     match folder.require_same(&opened.recipe, &made_of, &opened.catalogs) {
-        Ok(_) => Ok((true, None)),
-        Err(RecipeError::ResumeChanged { what, .. }) => {
-            let note = format!(
-                "`{what}` is not what the run began with: what is said of it here is said of what lies there now"
-            );
-            Ok((false, Some(note)))
-        }
+        Ok(_) => Ok(None),
+        Err(RecipeError::ResumeChanged { what, .. }) => Ok(Some(format!(
+            "`{what}` is not what the run began with: what is said of it here is said of what lies there now"
+        ))),
         Err(error) => Err(error),
     }
 }
@@ -430,9 +396,10 @@ fn place(layer: &LayerReport) -> &str {
     layer.beside.as_deref().unwrap_or(&layer.name)
 }
 
-fn training_facts(record: RunRecord, checked: &CheckReport, recipe: &Recipe) -> TrainingFacts {
-    let trained = || checked.model.layers.iter().filter(|layer| layer.trained);
-    let layers = trained().map(|layer| layer.name.clone());
+/// `checked`: what the base model says of it; none where that is another now.
+fn training_facts(record: RunRecord, checked: Option<&CheckReport>, recipe: &Recipe) -> TrainingFacts {
+    let layers = checked.map(|checked| checked.model.layers.as_slice()).unwrap_or_default();
+    let trained = || layers.iter().filter(|layer| layer.trained);
     let places: BTreeMap<&str, &str> = trained().map(|layer| (layer.name.as_str(), place(layer))).collect();
     let by_places = |stage: &FreezeStage| {
         let mut layers: Vec<String> = Vec::new();
@@ -444,29 +411,32 @@ fn training_facts(record: RunRecord, checked: &CheckReport, recipe: &Recipe) -> 
         }
         FreezeStage { layers, ..stage.clone() }
     };
-    let tied = checked.model.shared.iter().map(|tie| {
-        let layers: Vec<String> = tie.layers.iter().map(shown).collect();
-        format!("`{}` is one parameter of {}", shown(&tie.name), layers.join(", "))
-    });
-    let mut decisions: Vec<String> = checked.model.notes.iter().chain(&checked.notes).cloned().chain(tied).collect();
+    let mut decisions: Vec<String> = Vec::new();
+    if let Some(checked) = checked {
+        let tied = checked.model.shared.iter().map(|tie| {
+            let layers: Vec<String> = tie.layers.iter().map(shown).collect();
+            format!("`{}` is one parameter of {}", shown(&tie.name), layers.join(", "))
+        });
+        decisions.extend(checked.model.notes.iter().chain(&checked.notes).cloned().chain(tied));
+    }
     decisions.extend(record.notes);
     TrainingFacts {
-        adapted_layers: adapted(&checked.model, recipe),
-        frozen_layers: frozen(&checked.model, recipe),
-        stages: checked.stages.iter().map(by_places).collect(),
+        adapted_layers: checked.map_or_else(Vec::new, |checked| adapted(&checked.model, recipe)),
+        frozen_layers: checked.map_or_else(Vec::new, |checked| frozen(&checked.model, recipe)),
+        stages: checked.map_or_else(Vec::new, |checked| checked.stages.iter().map(by_places).collect()),
         recipe: serde_json::to_value(recipe).unwrap_or_default(),
         device: record.device,
         device_reason: record.device_reason,
         onnx_runtime: record.onnx_runtime,
         trained: record.trained,
         frozen: record.frozen,
-        trained_layers: layers.collect(),
+        trained_layers: trained().map(|layer| layer.name.clone()).collect(),
         trained_places: trained().map(place).collect::<BTreeSet<_>>().len() as u64,
         steps: record.history.steps,
         epochs: record.history.epochs.len() as u64,
         seconds: record.history.seconds,
         decisions,
-        transforms: checked.train.transforms.clone(),
+        transforms: Vec::new(),
     }
 }
 

@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::cyclonedx::{component, parameters, stated};
 use super::front_matter::FrontMatter;
-use super::ledger::ModelFacts;
 use super::members::{MemberData, MemberFacts};
 use super::members_in_words::{bill_of, component_of, made_of, references};
+use super::model_facts::ModelFacts;
 use super::statements::Statements;
 use crate::decisions::Decision;
 use crate::pages::markdown::{list, prose, text};

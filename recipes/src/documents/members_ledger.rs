@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use millstream_compiler::Model;
-use millstream_schemas::{count, grouped, shown_path};
+use millstream_schemas::{count, grouped, shell_path};
 use millstream_training::metrics::FigureKind;
 use serde::Serialize;
 use serde_json::Value;
@@ -11,11 +11,11 @@ use serde_json::Value;
 use super::cyclonedx;
 use super::ensemble::task;
 use super::front_matter::measured;
-use super::ledger::ModelFacts;
 use super::members::{FoundMembers, MemberData, MemberFacts};
 use super::members_card::{Members, MembersCard, figure};
 use super::members_in_words::run;
 use super::model_card::{figures, file};
+use super::model_facts::ModelFacts;
 use super::statements::Statements;
 use crate::decisions::{Decision, decisions};
 use crate::ensemble::{MembersFolder, MembersReport};
@@ -103,7 +103,7 @@ pub(super) fn require_trained(parts: &MembersFolder) -> Result<MembersReport, Re
     parts.report.clone().ok_or_else(|| {
         let message = format!(
             "not all members are trained yet; `millstream ensemble members … -o {}` with the same recipe goes on",
-            shown_path(&parts.own.0)
+            shell_path(&parts.own.0)
         );
         RecipeError::ensemble(&parts.own.0, message)
     })

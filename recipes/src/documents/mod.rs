@@ -1,6 +1,7 @@
 //! What is written about a run for people and for registries: a model card, a datasheet, a CycloneDX bill of materials and a
 //! Croissant description, all from one ledger.
 
+mod base_model;
 mod chosen;
 mod croissant;
 mod cyclonedx;
@@ -15,6 +16,7 @@ mod members_card;
 mod members_in_words;
 mod members_ledger;
 mod model_card;
+mod model_facts;
 mod statements;
 mod study;
 mod told_apart;
@@ -31,9 +33,10 @@ pub use chosen::ChosenTrial;
 pub use ensemble::EnsembleLedger;
 pub use frozen::{AdaptedLayers, FrozenLayers};
 pub use input_facts::{InputFacts, Quantity};
-pub use ledger::{DataFacts, DataFile, Ledger, ModelFacts, Results, TrainingFacts};
+pub use ledger::{DataFacts, DataFile, Ledger, Results, TrainingFacts};
 pub use members::{MeanOf, MemberData, MemberFacts, MemberRun};
 pub use members_ledger::MembersLedger;
+pub use model_facts::ModelFacts;
 pub use statements::Statements;
 pub use study::{Machine, Selection, StudyLedger, Winner};
 pub use told_apart::{ToldApart, TrialTest};

@@ -5,7 +5,8 @@ use millstream_training::Evaluation;
 use millstream_training::metrics::{Cell, FigureKind, Table};
 
 use super::front_matter::{FrontMatter, measured};
-use super::ledger::{DataFacts, Ledger, ModelFacts};
+use super::ledger::{DataFacts, Ledger};
+use super::model_facts::ModelFacts;
 use super::statements::Statements;
 use crate::model_inputs::shown_shape;
 use crate::origin::built;
@@ -154,13 +155,9 @@ fn base(ledger: &Ledger) -> String {
 pub(super) fn file(model: &ModelFacts) -> String {
     let producer =
         if model.producer.is_empty() { String::new() } else { format!(", written by {}", text(&model.producer)) };
-    format!(
-        "{}, {} bytes, opset {}{producer}, SHA-256 {}",
-        code(&model.file),
-        grouped(model.bytes),
-        model.opset,
-        code(&model.sha256)
-    )
+    let bytes = model.bytes.map_or_else(String::new, |bytes| format!(", {} bytes", grouped(bytes)));
+    let opset = model.opset.map_or_else(String::new, |opset| format!(", opset {opset}"));
+    format!("{}{bytes}{opset}{producer}, SHA-256 {}", code(&model.file), code(&model.sha256))
 }
 
 fn training(ledger: &Ledger) -> String {
@@ -175,10 +172,14 @@ fn training(ledger: &Ledger) -> String {
         (
             "Trained",
             format!(
-                "{} of {} numbers, in {}",
+                "{} of {} numbers{}",
                 grouped(facts.trained),
                 grouped(facts.trained + facts.frozen),
-                count(facts.trained_places, "layer")
+                match facts.trained_places {
+                    // the base model, which tells it, is another now
+                    0 => String::new(),
+                    places => format!(", in {}", count(places, "layer")),
+                }
             ),
         ),
         ("Selection", part(&["model", "train"])),

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::recipe::SearchRecipe;
-use millstream_schemas::{Choice, count, grouped, shown_path};
+use millstream_schemas::{Choice, count, grouped, shell_word, shown_path};
 use millstream_search::{StudySettings, TrialState};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::chosen::complete_of;
 use super::front_matter::FrontMatter;
 use super::ledger::Ledger;
 use super::model_card::{figures, front_matter};
@@ -21,8 +22,8 @@ use crate::pages::markdown::{code, list, prose, table, text};
 use crate::report::read_record;
 use crate::run_folder::{RunFolder, folder_name};
 use crate::search::{
-    FoldSource, LONGEST_SETTING, OpenRecipe, SECONDS, StudyFolder, StudyReport, TrialReport, TrialRun,
-    alternative_in_words, fold_sources, left_open_in_words, run_names, shown_figure, status, study,
+    FoldSource, LONGEST_SETTING, OpenRecipe, SECONDS, StudyFolder, StudyReport, TrialRun, alternative_in_words,
+    fold_sources, left_open_in_words, run_names, shown_figure, status, study,
 };
 use crate::{Catalogs, RecipeError};
 
@@ -99,8 +100,10 @@ pub struct Machine {
 pub struct Selection {
     /// In words.
     pub rule: String,
-    /// Complete trials that it was chosen among.
+    /// Trials that were compared on these rows: complete ones, and those that a stopping rule ended or set aside by what they had reported.
     pub among: u64,
+    /// Those of them that are complete and within the constraints.
+    pub complete: u64,
     /// On which rows the figure was measured, in words.
     pub rows: String,
 }
@@ -176,7 +179,7 @@ impl StudyLedger {
                 None
             }
         };
-        let title = folder_name(folder);
+        let title = search.name.clone().unwrap_or_else(|| folder_name(folder));
         Ok(Self {
             version: 1,
             name: Statements::answer(&statements.name).unwrap_or(&title).to_owned(),
@@ -233,10 +236,10 @@ fn selection(study: &StudyReport, search: &SearchRecipe, winner: Option<&Winner>
         }
         (None, None) => "those that the recipe evaluates on".into(),
     };
-    let feasible = |trial: &&TrialReport| trial.state == TrialState::Complete && trial.violation == 0.0;
     Selection {
         rule: format!("the complete trial with the {way} {label}{of}{bounds}; of equals the earliest"),
-        among: study.trials.iter().filter(feasible).count() as u64,
+        among: study.compared(),
+        complete: study.feasible(),
         rows,
     }
 }
@@ -336,7 +339,8 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
         false => format!("; the command line changed {} of it.", changes.join(", ")),
     };
     let folder = ledger.study.folder.file_name().unwrap_or_default().to_string_lossy();
-    let again = format!("millstream search run {folder} -o {folder}-again");
+    let [from, to] = [folder.to_string(), format!("{folder}-again")].map(|word| shell_word(&word));
+    let again = format!("millstream search run {from} -o {to}");
     let with = if changes.is_empty() { "" } else { ", with those changes" };
     out += &format!(" {} makes all trials again{with}.", code(&again));
     if !ledger.variables.is_empty() {
@@ -389,7 +393,13 @@ fn winner(ledger: &StudyLedger) -> String {
     let mut out = "\n## The winner\n\n".to_owned();
     let mut entries = vec![
         ("Rule", prose(&chosen.rule)),
-        ("Chosen among", count(chosen.among, "trial")),
+        (
+            "Chosen among",
+            match chosen.complete == chosen.among {
+                true => count(chosen.among, "trial"),
+                false => text(&complete_of(chosen.complete, chosen.among, &ledger.study.stopping)),
+            },
+        ),
         ("Measured on", prose(&chosen.rows)),
     ];
     if let Some(front) = ledger.study.front_in_words() {
@@ -469,20 +479,19 @@ fn trials(study: &StudyReport) -> String {
     };
     let rows = study.trials.iter().take(MOST).map(|trial| {
         let mut row = vec![trial.number.to_string(), trial.state_in_words()];
-        let figures = study.figures.iter().enumerate();
-        row.extend(figures.map(|(at, kind)| match trial.values.get(at) {
-            Some(value) if at == 0 => shown_figure(kind, Some(*value)) + &study.interval_in_words(trial),
-            Some(value) => shown_figure(kind, Some(*value)),
-            None => String::new(),
-        }));
+        row.extend((0..study.figures.len()).map(|at| study.figure_in_words(trial, at)));
         let settings = trial
             .settings
             .iter()
             .map(|(name, value)| format!("{} {}", short_name(name), short(study.alternatives(name), value)));
+        let settings = match trial.settings.is_empty() {
+            true => TrialRun::in_words(&study.trial_runs),
+            false => text(&settings.collect::<Vec<_>>().join(", ")),
+        };
         row.push(match &trial.reason {
-            Some(reason) => prose(reason),
-            None if trial.settings.is_empty() => TrialRun::in_words(&study.trial_runs),
-            None => text(&settings.collect::<Vec<_>>().join(", ")),
+            Some(reason) if settings.is_empty() => prose(reason),
+            Some(reason) => format!("{settings}: {}", prose(reason)),
+            None => settings,
         });
         row
     });

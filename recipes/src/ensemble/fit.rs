@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use millstream_pipeline::predictions_header;
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::recipe::ByteSize;
-use millstream_schemas::{Choice, Fingerprint, Recipe, ScoresOf, count, grouped, shown, shown_path};
+use millstream_schemas::{Choice, Fingerprint, Recipe, ScoresOf, count, grouped, shell_path, shown};
 use millstream_training::MetricSet;
 use millstream_training::ensembles::{self, Ensemble, FittedEnsemble, MemberScores, NoSoups, Soups};
 use millstream_training::metrics::Bootstrap;
@@ -152,12 +152,13 @@ fn runs_of_folders(options: &FitOptions) -> Result<(Vec<PathBuf>, Vec<String>), 
         let runs = folder.runs()?;
         let own = runs.iter().find(|run| !run.join(HELD_OUT).exists());
         if let Some(run) = own.filter(|_| options.predictions.is_empty()) {
-            let (run, name) = (shown_path(run), shown(&options.method.name));
+            let [recipe, answers] = ["recipe.yaml", "others.parquet"].map(|file| shell_path(run.join(file)));
+            let (run, name) = (shell_path(run), shown(&options.method.name));
             let message = format!(
                 "each of its runs was evaluated on the rows that it was not trained on, and a mean of weights is measured on rows that none \
-                 of them was trained on; let each answer for such rows by `millstream evaluate {run}/recipe.yaml --data FILES --predictions \
-                 {run}/others.parquet`, and name these files: `millstream ensemble fit {run} … --method {name} --predictions \
-                 {run}/others.parquet … --recipe RECIPE`, where the recipe's `data.evaluate` is FILES"
+                 of them was trained on; let each answer for such rows by `millstream evaluate {recipe} --data FILES --predictions \
+                 {answers}`, and name these files: `millstream ensemble fit {run} … --method {name} --predictions {answers} … --recipe \
+                 RECIPE`, where the recipe's `data.evaluate` is FILES"
             );
             return Err(RecipeError::ensemble(path, message));
         }

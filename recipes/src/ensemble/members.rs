@@ -6,7 +6,7 @@ use millstream_compiler::Model;
 use millstream_compiler::fused::Member;
 use millstream_pipeline::read_predictions;
 use millstream_schemas::recipe::{ByteSize, RecipeText};
-use millstream_schemas::{Predictions, Recipe, shown, shown_path};
+use millstream_schemas::{Predictions, Recipe, shell_path, shown, shown_path};
 use millstream_training::ensembles::{EnsembleMember, FittedEnsemble};
 
 use super::files::{EnsembleFolder, MEMBERS};
@@ -78,12 +78,12 @@ impl Opened {
     /// There is no such file, it is damaged, of another model, or too large.
     pub(super) fn predictions(&self, path: &Path, most: ByteSize) -> Result<Predictions, RecipeError> {
         if !path.exists() {
-            let recipe = self.recipe.as_deref().map_or_else(|| "RECIPE".to_owned(), shown_path);
+            let recipe = self.recipe.as_deref().map_or_else(|| "RECIPE".to_owned(), shell_path);
             let message = format!(
                 "there are no predictions of {}; `millstream evaluate {recipe} --model {} --predictions {}` writes them",
                 shown(&self.name),
-                shown_path(&self.path),
-                shown_path(path)
+                shell_path(&self.path),
+                shell_path(path)
             );
             return Err(RecipeError::ensemble(path, message));
         }
@@ -93,8 +93,8 @@ impl Opened {
                 "it is of another model than {}, which has changed since or is another; predict anew by `millstream evaluate … --model {} \
                  --predictions {}`",
                 shown_path(&self.path),
-                shown_path(&self.path),
-                shown_path(path)
+                shell_path(&self.path),
+                shell_path(path)
             );
             return Err(RecipeError::ensemble(path, message));
         }

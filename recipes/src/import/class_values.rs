@@ -17,8 +17,24 @@ const LEAST_ROWS_A_CLASS: u64 = 4;
 
 /// Names of columns that hold what is to be told, the likeliest first. Of several that are there the first is meant, whatever it holds:
 /// a text beside a label of numbers is something to tell it by.
-pub(crate) const LABELS: [&str; 9] =
-    ["label", "labels", "target", "class", "category", "y", "sentiment", "score", "fine_label"];
+const LABELS: [&str; 9] = ["label", "labels", "target", "class", "category", "y", "sentiment", "score", "fine_label"];
+
+/// Whether a column is called as labels are, in whatever case.
+pub(super) fn is_called_label(name: &str) -> bool {
+    LABELS.iter().any(|label| name.eq_ignore_ascii_case(label))
+}
+
+/// Of columns those that are called as labels are, in whatever case: the likeliest, and of two that differ in case the one in small letters,
+/// or else the first.
+pub(crate) fn likeliest_label<'a, T: 'a>(
+    columns: impl Iterator<Item = &'a T> + Clone,
+    name: impl Fn(&T) -> &str,
+) -> Option<&'a T> {
+    LABELS.iter().find_map(|label| {
+        let exact = columns.clone().find(|column| name(column) == *label);
+        exact.or_else(|| columns.clone().find(|column| name(column).eq_ignore_ascii_case(label)))
+    })
+}
 
 /// The class that a text names.
 pub(super) fn class_of_text(text: &str) -> Option<String> {

@@ -1,4 +1,5 @@
-use millstream_schemas::cells::{bool_of, float_of, int_of, is_missing_word};
+use millstream_schemas::cells::{bool_of, float_of, int_of, is_long_number, is_missing_word, long_numbers_as_texts};
+use millstream_schemas::shown;
 use serde_json::Value as Json;
 
 use super::boxes_in_json::BoxesSeen;
@@ -11,6 +12,8 @@ pub(super) struct Seen {
     ints: u64,
     floats: u64,
     texts: u64,
+    /// Whole numbers that 64 bits do not hold; in JSON these are texts when they come here.
+    long_numbers: u64,
     int_lists: u64,
     float_lists: u64,
     text_lists: u64,
@@ -21,6 +24,9 @@ pub(super) struct Seen {
     /// Other objects, and lists of other things.
     others: u64,
     missing: u64,
+    /// Of the texts those that are numbers as people write them, and the first of these.
+    written_numbers: u64,
+    written_number: Option<String>,
 }
 
 impl Seen {
@@ -32,11 +38,18 @@ impl Seen {
             word if bool_of(word).is_some() => &mut self.bools,
             word if int_of(word).is_some() => &mut self.ints,
             word if float_of(word).is_some() => &mut self.floats,
-            list if list.starts_with('[') => match serde_json::from_str::<Json>(list) {
+            word if is_long_number(word) => &mut self.long_numbers,
+            list if list.starts_with('[') => match serde_json::from_str::<Json>(&long_numbers_as_texts(list)) {
                 Ok(value) => return self.json(&value),
                 Err(_) => &mut self.texts,
             },
-            _ => &mut self.texts,
+            word => {
+                if is_written_number(word) {
+                    self.written_numbers += 1;
+                    self.written_number.get_or_insert_with(|| word.to_owned());
+                }
+                &mut self.texts
+            }
         };
         *counted += 1;
     }
@@ -47,7 +60,14 @@ impl Seen {
             Json::Bool(_) => &mut self.bools,
             Json::Number(number) if number.is_i64() => &mut self.ints,
             Json::Number(_) => &mut self.floats,
-            Json::String(_) => &mut self.texts,
+            Json::String(text) if is_long_number(text) => &mut self.long_numbers,
+            Json::String(text) => {
+                if is_written_number(text.trim()) {
+                    self.written_numbers += 1;
+                    self.written_number.get_or_insert_with(|| text.trim().to_owned());
+                }
+                &mut self.texts
+            }
             Json::Array(values) if values.is_empty() => &mut self.empty_lists,
             Json::Array(values) if values.iter().all(Json::is_i64) => &mut self.int_lists,
             Json::Array(values) if values.iter().all(Json::is_number) => &mut self.float_lists,
@@ -63,9 +83,17 @@ impl Seen {
         let numbers = self.ints + self.floats;
         let number_lists = self.int_lists + self.float_lists;
         let lists = number_lists + self.text_lists + self.empty_lists;
-        let kinds = [self.bools, numbers, self.texts, lists, self.boxes.cells, self.others];
+        let texts = self.texts + self.long_numbers;
+        let kinds = [self.bools, numbers, texts, lists, self.boxes.cells, self.others];
         let several = kinds.iter().filter(|count| **count > 0).count() > 1 || (number_lists > 0 && self.text_lists > 0);
+        let are_numbers = self.texts + self.bools + lists + self.boxes.cells + self.others == 0;
         match self {
+            Self { long_numbers: 1.., .. } if are_numbers => (
+                Kind::Text,
+                Some(
+                    "it has whole numbers beyond 64 bits, and its values are written as texts so that no digit is lost",
+                ),
+            ),
             _ if several => (Kind::Text, Some("its values are of several kinds, and are written as texts")),
             Self { others: 1.., .. } => {
                 (Kind::Text, Some("its values are objects or lists in lists, and are written as texts of JSON"))
@@ -85,15 +113,58 @@ impl Seen {
         }
     }
 
+    /// What is said of a column all of whose texts are numbers as people write them.
+    pub(super) fn note_of_written_numbers(&self) -> Option<String> {
+        let first = self.written_number.as_ref().filter(|_| self.written_numbers == self.texts)?;
+        Some(format!(
+            "its values look like numbers written for people (`{}`), and are texts: a number has a point, no other sign between its \
+             digits and none behind them (`0.5`)",
+            shown(first)
+        ))
+    }
+
     /// Whether a cell is a list or an object.
     pub(super) fn has_lists(&self) -> bool {
         self.int_lists + self.float_lists + self.text_lists + self.empty_lists + self.boxes.cells + self.others > 0
     }
 }
 
+/// Whether a text is a number with a comma in it, or in percent: `0,1`, `1.234,5`, `1,234,567` or `9 %`.
+fn is_written_number(text: &str) -> bool {
+    let bare = text.strip_suffix('%').map_or(text, str::trim_end);
+    let plain = match bare.matches(',').count() {
+        0 if bare.len() == text.len() => return false,
+        0 => bare.to_owned(),
+        1 => bare.replace('.', "").replace(',', "."),
+        _ => bare.replace(',', ""),
+    };
+    plain.ends_with(|last: char| last.is_ascii_digit()) && (int_of(&plain).is_some() || float_of(&plain).is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_with_decimal_commas_and_percent_signs_are_texts_that_are_told() {
+        for (cells, example) in [
+            (&["0,1", "2,75", ""][..], Some("`0,1`")),
+            (&["9%", "12.5 %"], Some("`9%`")),
+            (&["1.234,5", "7"], Some("`1.234,5`")),
+            (&["1,234,567"], Some("`1,234,567`")),
+            (&["0,1", "x"], None),
+            (&["0.1", "2"], None),
+            (&["a,b", "%", ",", "5,"], None),
+            (&[""], None),
+        ] {
+            let mut seen = Seen::default();
+            cells.iter().for_each(|cell| seen.text(cell));
+            let note = seen.note_of_written_numbers();
+            assert_eq!(note.is_some(), example.is_some(), "{cells:?} {note:?}");
+            assert!(example.is_none_or(|example| note.unwrap().contains(example)), "{cells:?}");
+            assert!(example.is_none() || seen.kind().0 == Kind::Text, "{cells:?}");
+        }
+    }
 
     #[test]
     fn columns_hold_what_all_their_cells_are() {
@@ -103,6 +174,9 @@ mod tests {
             (&["True", "false", ""], Kind::Bool),
             (&["007", "1"], Kind::Text),
             (&["12345678901234567890", "1"], Kind::Text),
+            (&["9223372036854775807", "1"], Kind::Int),
+            (&["9223372036854775808", "1.5"], Kind::Text),
+            (&["[12345678901234567890, 1]"], Kind::Text),
             (&["1", "x"], Kind::Text),
             (&["NA", "yes"], Kind::Text),
             (&["[1, 2]", "[]"], Kind::Ints),
@@ -121,6 +195,17 @@ mod tests {
         let mut seen = Seen::default();
         seen.json(&serde_json::json!({"bbox": [[1, 2, 3, 4]], "categories": [0]}));
         assert!(matches!(seen.kind().0, Kind::Objects(_)));
+        for cells in [&["1", "12345678901234567890"][..], &["12345678901234567890"], &["0.5", "-9223372036854775809"]] {
+            let (mut of_json, mut of_text) = (Seen::default(), Seen::default());
+            for cell in cells {
+                of_json.json(&serde_json::from_str(&long_numbers_as_texts(cell)).unwrap());
+                of_text.text(cell);
+            }
+            for seen in [of_json, of_text] {
+                let (kind, note) = seen.kind();
+                assert!(kind == Kind::Text && note.unwrap().contains("no digit is lost"), "{cells:?}: {note:?}");
+            }
+        }
         let mut seen = Seen::default();
         [r#"{"a": 1}"#, "null"].iter().for_each(|text| seen.json(&serde_json::from_str(text).unwrap()));
         assert!(seen.kind().1.unwrap().contains("JSON"));

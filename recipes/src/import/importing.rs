@@ -10,7 +10,7 @@ use super::import_options::ImportOptions;
 use super::import_report::{ClassRows, ColumnReport, ImportReport, LeftOut, LeftOutReport, ShardReport, SplitReport};
 use super::layout::Layout;
 use super::row_reader::RowReader;
-use super::scan::{Progress, ScannedRow, scan};
+use super::scan::{Progress, Scanned, ScannedRow, scan};
 use super::shards::{Shard, ShardRules, plan};
 use super::source_files::SourceFiles;
 use super::writing::Written;
@@ -35,9 +35,11 @@ pub fn import(options: &ImportOptions, events: &mut dyn Events, stop: &Stop) -> 
     };
     left_out.append(&mut layout.left_out);
     let schema = schema(&layout.columns);
-    let Some(scanned) = scan(&layout, &files, events, stop)? else {
+    let Some(Scanned { rows: scanned, boxes_outside }) = scan(&layout, &files, events, stop)? else {
         return Ok(report(options, &layout, Vec::new(), left_out, true));
     };
+    let of_boxes = boxes_outside.note(|at| layout.row_name(&layout.rows[at], &files));
+    layout.notes.extend(of_boxes);
     let mut rows: Vec<(usize, ScannedRow)> = Vec::with_capacity(scanned.len());
     for (at, row) in scanned.into_iter().enumerate() {
         match row {

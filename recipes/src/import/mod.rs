@@ -3,6 +3,7 @@
 mod archive;
 mod archive_members;
 mod boxes_in_json;
+mod boxes_outside;
 mod class_folders;
 mod class_values;
 mod coco;
@@ -43,7 +44,7 @@ pub use importing::import;
 
 pub(crate) use archive::archive_stem;
 pub(crate) use archive_members::ArchiveMembers;
-pub(crate) use class_values::{LABELS, are_classes};
+pub(crate) use class_values::{are_classes, likeliest_label};
 pub(crate) use column::BOX_CONVENTIONS;
 pub(crate) use image_columns::images_beside;
 pub(crate) use mask_folders::masks_among;

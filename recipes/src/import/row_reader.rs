@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use millstream_pipeline::decode::{self, Format};
+use millstream_schemas::cells::long_numbers_as_texts;
 use millstream_schemas::shown;
 use serde_json::{Map, Value as Json};
 
@@ -201,6 +202,7 @@ impl<'a> RowReader<'a> {
                 Cell::EntryIn(file) => {
                     if self.entries.as_ref().is_none_or(|(known, _)| known != file) {
                         let read = self.files.text(*file).and_then(|text| {
+                            let text = long_numbers_as_texts(&text);
                             serde_json::from_str(&text).map_err(|error| format!("it is no JSON object: {error}"))
                         });
                         self.entries = Some((*file, read.map_err(|reason| format!("{}: {reason}", named(*file)))?));

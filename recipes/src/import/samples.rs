@@ -3,6 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use millstream_schemas::cells::long_numbers_as_texts;
 use millstream_schemas::shown;
 use serde_json::{Map, Value as Json};
 
@@ -180,7 +181,8 @@ impl SeenParts {
             }
             Part::Entries => {
                 let text = files.text(file).unwrap_or_default();
-                let entries: Map<String, Json> = serde_json::from_str(&text).unwrap_or_default();
+                let entries: Map<String, Json> =
+                    serde_json::from_str(&long_numbers_as_texts(&text)).unwrap_or_default();
                 for (key, value) in entries {
                     let place = match self.places.get(&key) {
                         Some(place) => *place,

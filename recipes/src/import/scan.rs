@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+use super::boxes_outside::{BoxesOutside, outside};
 use super::layout::{Layout, NumberedClasses};
 use super::row_reader::{RowFault, RowReader};
 use super::source_files::SourceFiles;
@@ -99,6 +100,14 @@ impl<'a> Progress<'a> {
     }
 }
 
+/// What reading every row once brought.
+pub(super) struct Scanned {
+    /// Of each row, what tells it from others, or why it cannot be used.
+    pub(super) rows: Vec<Result<ScannedRow, String>>,
+    /// Boxes that do not lie in their pictures.
+    pub(super) boxes_outside: BoxesOutside,
+}
+
 /// Reads every row once: what of it cannot be used, and what tells it from others. `None` where it was stopped.
 ///
 /// # Errors
@@ -108,12 +117,13 @@ pub(super) fn scan(
     files: &SourceFiles,
     events: &mut dyn Events,
     stop: &Stop,
-) -> Result<Option<Vec<Result<ScannedRow, String>>>, RecipeError> {
+) -> Result<Option<Scanned>, RecipeError> {
     let rows = &layout.rows;
     let next = AtomicUsize::new(0);
     let (done, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
     let found: Mutex<Vec<Option<Result<ScannedRow, String>>>> = Mutex::new(vec![None; rows.len()]);
     let failed: Mutex<Option<RecipeError>> = Mutex::new(None);
+    let boxes_outside = Mutex::new(BoxesOutside::default());
     let lock = "no thread panics while it holds this";
     let work = || {
         let mut reader = RowReader::new(layout, files);
@@ -124,11 +134,14 @@ pub(super) fn scan(
             }
             let last = (first + ROWS_AT_A_TIME).min(rows.len());
             let mut own = Vec::with_capacity(ROWS_AT_A_TIME);
-            for row in &rows[first..last] {
+            for (at, row) in rows[first..last].iter().enumerate() {
                 own.push(match reader.read(row) {
                     Ok(cells) => {
                         let scanned = ScannedRow::of(&cells, layout.divided_by.as_ref());
                         bytes.fetch_add(scanned.bytes, Ordering::Relaxed);
+                        if let Some(found) = outside(&cells) {
+                            boxes_outside.lock().expect(lock).add(first + at, found);
+                        }
                         Some(Ok(scanned))
                     }
                     Err(RowFault::LeftOut(reason)) => Some(Err(reason)),
@@ -159,5 +172,6 @@ pub(super) fn scan(
         return Ok(None);
     }
     let found = found.into_inner().expect(lock).into_iter();
-    Ok(Some(found.map(|row| row.expect("every row was read")).collect()))
+    let rows = found.map(|row| row.expect("every row was read")).collect();
+    Ok(Some(Scanned { rows, boxes_outside: boxes_outside.into_inner().expect(lock) }))
 }

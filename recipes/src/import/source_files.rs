@@ -139,6 +139,12 @@ impl SourceFiles {
             let name = path.strip_prefix(source).unwrap_or(&path).to_string_lossy().into_owned();
             self.left_out.push(LeftOut { name: front.to_owned() + &name, reason });
         }
+        for path in found.hidden {
+            let name = path.strip_prefix(source).unwrap_or(&path).to_string_lossy().into_owned();
+            let reason =
+                "it is a hidden folder, since its name begins with a dot; name it as a source to have what lies in it";
+            self.left_out.push(LeftOut { name: front.to_owned() + &name, reason: reason.into() });
+        }
         for path in found.empty {
             let below = path.strip_prefix(source).unwrap_or(&path).to_string_lossy();
             self.empty_folders.push(front.to_owned() + &below.replace('\\', "/"));

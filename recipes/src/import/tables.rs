@@ -4,7 +4,7 @@ use std::path::Path;
 use millstream_pipeline::Split;
 use millstream_schemas::{count, nearest, shown};
 
-use super::class_values::{ClassesSeen, LABELS, class_of_json, class_of_text};
+use super::class_values::{ClassesSeen, class_of_json, class_of_text, is_called_label, likeliest_label};
 use super::column::{Column, Kind};
 use super::columns_seen::Seen;
 use super::image_columns::ImageColumns;
@@ -175,7 +175,7 @@ impl SeenColumns {
         Ok(match () {
             () if self.images.iter().any(|image| image == heading) => Role::Image,
             () if self.label.as_deref() == Some(heading) => Role::Label(place),
-            () if self.finds_label && LABELS.contains(&heading) => Role::LikeLabel(place),
+            () if self.finds_label && is_called_label(heading) => Role::LikeLabel(place),
             () => Role::Value(place),
         })
     }
@@ -186,9 +186,10 @@ impl SeenColumns {
 
     /// The column that is the label by its name, and its classes: the first of these names that is there, whatever that holds.
     fn found_label(&self) -> Option<(usize, &ClassesSeen)> {
-        let place = LABELS.iter().find_map(|label| self.places.get(*label))?;
-        let classes = self.of_like_labels.get(place)?;
-        classes.are_of_label().then_some((*place, classes))
+        let (label, _) = likeliest_label(self.all.iter(), |(heading, _)| heading.as_str())?;
+        let place = *self.places.get(label)?;
+        let classes = self.of_like_labels.get(&place)?;
+        classes.are_of_label().then_some((place, classes))
     }
 
     /// The label that was found, where it holds numbers or truth values, which stay what they are: rows are divided by them.
@@ -241,6 +242,8 @@ impl SeenColumns {
                 notes.extend(note.map(|note| format!("column `{}`: {note}", shown(heading))));
                 kind
             };
+            let written = seen.note_of_written_numbers().filter(|_| kind != Kind::Image);
+            notes.extend(written.map(|note| format!("column `{}`: {note}", shown(heading))));
             columns.push(Column { name: name.to_owned(), heading: heading.clone(), kind });
         }
         Ok(columns)

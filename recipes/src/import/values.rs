@@ -6,7 +6,7 @@ use millstream_pipeline::arrow_array::builder::{
 };
 use millstream_pipeline::arrow_array::{ArrayRef, RecordBatch, StructArray};
 use millstream_pipeline::arrow_schema::SchemaRef;
-use millstream_schemas::cells::{bool_of, is_missing};
+use millstream_schemas::cells::{bool_of, is_missing, long_numbers_as_texts};
 use millstream_schemas::shown;
 use serde_json::Value as Json;
 
@@ -43,7 +43,8 @@ impl Value {
             Kind::Float if is_missing(trimmed) => Self::Missing,
             Kind::Float => trimmed.parse().map_or(Self::Missing, Self::Float),
             Kind::Floats | Kind::Ints | Kind::Texts => {
-                serde_json::from_str(trimmed).map_or(Self::Missing, |value| Self::of_json(&value, kind))
+                let value = serde_json::from_str::<Json>(&long_numbers_as_texts(trimmed));
+                value.map_or(Self::Missing, |value| Self::of_json(&value, kind))
             }
             Kind::Class(_) | Kind::Image | Kind::Objects(_) => Self::Missing,
         }

@@ -1,12 +1,14 @@
 use std::path::{Path, PathBuf};
 
-use millstream_compiler::{Model, OperatorCatalog, describe};
+use millstream_compiler::{Model, ModelReport, OperatorCatalog, describe};
 use millstream_pipeline::{Dataset, SplitRole, Value};
 use millstream_schemas::{Feature, count, grouped, shown, shown_path};
 
-use super::image_preparation::ImagePreparation;
+use super::image_columns::columns_of_images;
+use super::image_preparation::{ImagePreparation, Size};
 use super::init_options::InitOptions;
 use super::most_rows::MOST_ROWS;
+use super::number_columns::{NumberColumns, named};
 use super::told::{Asked, Told};
 use crate::folder_files::is_image;
 use crate::imported::NamedRows;
@@ -26,7 +28,7 @@ const PLACES: [&str; 1] = ["position_ids"];
 /// Texts are cut to so many tokens, which most sentences do not reach.
 const MOST_TOKENS: usize = 128;
 /// Pixels a side of the pictures that most pretrained models take.
-const USUAL_SIZE: u64 = 224;
+const USUAL_SIZE: Size = [224; 2];
 /// Pictures of fewer pixels a side are drawings and digits more often than photographs.
 pub(super) const SMALL: u64 = 64;
 
@@ -62,7 +64,7 @@ pub(super) struct Guess {
 pub(super) enum Input {
     Image {
         column: String,
-        size: u64,
+        size: Size,
         preparation: ImagePreparation,
     },
     Text {
@@ -76,6 +78,8 @@ pub(super) enum Input {
     Numbers {
         input: String,
         columns: Vec<String>,
+        /// Columns that number the rows and are left out.
+        row_numbers: Vec<String>,
         /// Whether the model takes whole numbers, which are no matter of scale.
         are_whole: bool,
     },
@@ -113,9 +117,10 @@ impl Guess {
             [] => other_split(data, &named(true), &dataset),
             named => named.to_vec(),
         };
+        let images = columns_of_images(&dataset)?;
         let seen = match &options.model {
-            Some(path) => Seen::of_model(&dataset, path, options)?,
-            None => Seen::of_data(&dataset, options)?,
+            Some(path) => Seen::of_model(&dataset, &images, path, options)?,
+            None => Seen::of_data(&dataset, &images, options)?,
         };
         let left_out = match &seen.input {
             Input::Numbers { .. } => columns_of_texts(&dataset, &seen.told),
@@ -171,17 +176,17 @@ impl Guess {
         let input = match &self.input {
             Input::Image { column, size, preparation } => {
                 let how = if preparation.mean.is_empty() { "" } else { "normalized " };
-                let column = shown(column);
-                format!("the model sees the images of `{column}` at {size}×{size} pixels, {how}{}", preparation.from)
+                let (column, [width, height]) = (shown(column), size);
+                format!("the model sees the images of `{column}` at {width}×{height} pixels, {how}{}", preparation.from)
             }
             Input::Text { column, tokenizer, most, .. } => format!(
                 "the model reads the texts of `{}`, cut to {most} tokens by {}",
                 shown(column),
                 shown_path(tokenizer)
             ),
-            Input::Numbers { columns, are_whole, .. } => {
+            Input::Numbers { columns, row_numbers, are_whole, .. } => {
                 let how = if *are_whole { "as they are, whole ones" } else { "standardized" };
-                format!("the model takes the numbers of {}, {how}", count(columns.len() as u64, "column"))
+                format!("the model takes the numbers of {}, {how}", numbers_in_words(columns, row_numbers))
             }
         };
         let told = self.told.in_words(self.classes.len());
@@ -204,14 +209,14 @@ impl Guess {
     /// What was decided of the data alone.
     pub(super) fn decisions_of_data(&self) -> Vec<String> {
         let input = match &self.input {
-            Input::Image { column, size, preparation } => format!(
-                "a model sees the images of `{}` at {size}×{size} pixels, normalized: {}",
+            Input::Image { column, size: [width, height], preparation } => format!(
+                "a model sees the images of `{}` at {width}×{height} pixels, normalized: {}",
                 shown(column),
                 preparation.from
             ),
             Input::Text { column, .. } => format!("a model reads the texts of `{}`", shown(column)),
-            Input::Numbers { columns, .. } => {
-                format!("a model takes the numbers of {}, standardized", count(columns.len() as u64, "column"))
+            Input::Numbers { columns, row_numbers, .. } => {
+                format!("a model takes the numbers of {}, standardized", numbers_in_words(columns, row_numbers))
             }
         };
         let model = "the model is missing: fill it in under `model`, or name it behind the data".to_owned();
@@ -221,14 +226,8 @@ impl Guess {
     }
 
     fn left_out_in_words(&self) -> Option<String> {
-        const MOST: usize = 8;
-        let names: Vec<String> = self.left_out.iter().take(MOST).map(|name| format!("`{}`", shown(name))).collect();
-        let more = match self.left_out.len().saturating_sub(MOST) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        (!names.is_empty())
-            .then(|| format!("the texts of {}{more} are left out, which are no numbers", names.join(", ")))
+        (!self.left_out.is_empty())
+            .then(|| format!("the texts of {} are left out, which are no numbers", named(&self.left_out)))
     }
 
     fn rows_in_words(&self) -> String {
@@ -252,19 +251,21 @@ struct Seen {
 }
 
 impl Seen {
-    fn of_model(dataset: &Dataset, path: &Path, options: &InitOptions) -> Result<Self, RecipeError> {
+    fn of_model(dataset: &Dataset, images: &[String], path: &Path, options: &InitOptions) -> Result<Self, RecipeError> {
         let model = Model::read(path)?;
         let known = labels_file::of_model(&model, path)?.unwrap_or_default();
         let report = describe(&model, None, &OperatorCatalog::standard())?;
-        let scores = report.outputs.first().map(|(_, shape)| shape.as_slice()).unwrap_or_default();
+        let scores = scores(&model, &report)?;
+        let scores = scores.as_slice();
         let asked = Asked {
             label: options.label.as_deref(),
             scores: Some(scores),
             names: &known,
             takes_images: takes_images(&model),
+            images,
         };
         let told = Told::of(dataset, &asked)?;
-        let input = input(dataset, (&model, path), &told, options)?;
+        let input = input((dataset, images), (&model, path), &told, options)?;
         require_scores_of_pixels(&told, &input, scores)?;
         let classes = told.classes(dataset);
         let gives = scores.get(1).copied().flatten();
@@ -280,20 +281,20 @@ impl Seen {
     }
 
     /// Images come before texts, and texts before numbers, unless there are several of these and no column is called as texts are.
-    fn of_data(dataset: &Dataset, options: &InitOptions) -> Result<Self, RecipeError> {
-        let takes_images = dataset.features().columns.iter().any(|(_, feature)| matches!(feature, Feature::Image(_)));
-        let told =
-            Told::of(dataset, &Asked { label: options.label.as_deref(), scores: None, names: &[], takes_images })?;
+    fn of_data(dataset: &Dataset, images: &[String], options: &InitOptions) -> Result<Self, RecipeError> {
+        let label = options.label.as_deref();
+        let takes_images = !images.is_empty();
+        let told = Told::of(dataset, &Asked { label, scores: None, names: &[], takes_images, images })?;
         let columns = || dataset.features().columns.iter().filter(|(name, _)| name != told.column());
-        let image = columns().find(|(_, feature)| matches!(feature, Feature::Image(_)));
-        let numbers = columns_of_numbers(dataset, &told);
+        let image = images.iter().find(|name| *name != told.column());
+        let numbers = NumberColumns::of(dataset, &told)?;
         let mut texts = columns().filter(|(_, feature)| *feature == Feature::Text);
-        let is_of_text = match numbers.len() {
+        let is_of_text = match numbers.all.len() {
             0 | 1 => texts.next().is_some(),
             _ => texts.any(|(name, _)| TEXTS.contains(&name.as_str())),
         };
         let input = match image {
-            Some((column, _)) => {
+            Some(column) => {
                 let preparation = ImagePreparation::of_no_model();
                 Input::Image { column: column.clone(), size: USUAL_SIZE, preparation }
             }
@@ -304,17 +305,34 @@ impl Seen {
                 tokenizer: "tokenizer.json".to_owned(),
                 most: MOST_TOKENS,
             },
-            None if numbers.is_empty() => {
+            None if numbers.all.is_empty() => {
                 let message = format!("beside `{}`, no column holds images, texts or numbers", shown(told.column()));
                 return Err(RecipeError::mismatch("DATA", message));
             }
             None => {
-                let columns = numbers.into_iter().map(|(name, _)| name.clone()).collect();
-                Input::Numbers { input: "input".to_owned(), columns, are_whole: false }
+                let columns: Vec<String> = numbers.telling().map(|(name, _)| name.clone()).collect();
+                let (columns, row_numbers) = match columns.is_empty() {
+                    // there is nothing else
+                    true => (numbers.row_numbers, Vec::new()),
+                    false => (columns, numbers.row_numbers),
+                };
+                Input::Numbers { input: "input".to_owned(), columns, row_numbers, are_whole: false }
             }
         };
         Ok(Self { input, told, is_of_tokens: false, knows_classes: false, last_layer: None })
     }
+}
+
+/// The lengths of what the model gives; of scores of places as a loss reads them, `[batch, classes, height, width]`, in whatever order the
+/// model has their axes.
+fn scores(model: &Model, report: &ModelReport) -> Result<Vec<Option<usize>>, RecipeError> {
+    let Some((name, stated)) = report.outputs.first() else { return Ok(Vec::new()) };
+    if stated.len() != 4 {
+        return Ok(stated.clone());
+    }
+    let laid = model.score_shape(Some(name), None, &OperatorCatalog::standard())?;
+    // behind operators that have no rule the file alone says it
+    Ok(laid.unwrap_or_else(|| stated.clone()))
 }
 
 fn takes_images(model: &Model) -> bool {
@@ -323,14 +341,14 @@ fn takes_images(model: &Model) -> bool {
 
 /// A model of masks gives scores for as many places as its images have pixels.
 fn require_scores_of_pixels(told: &Told, input: &Input, scores: &[Option<usize>]) -> Result<(), RecipeError> {
-    let (Told::Mask { column, .. }, Input::Image { size, .. }) = (told, input) else { return Ok(()) };
+    let (Told::Mask { column, .. }, Input::Image { size: [across, down], .. }) = (told, input) else { return Ok(()) };
     let &[_, _, Some(height), Some(width)] = scores else { return Ok(()) };
-    if [height, width] == [*size as usize; 2] {
+    if [width as u64, height as u64] == [*across, *down] {
         return Ok(());
     }
     let message = format!(
-        "it gives scores for {width}×{height} places of an image of {size}×{size} pixels, and `{}` has a class for each pixel; export it with its \
-         scores enlarged to the image's size (in PyTorch `interpolate(scores, size=({size}, {size}), mode=\"bilinear\")`)",
+        "it gives scores for {width}×{height} places of an image of {across}×{down} pixels, and `{}` has a class for each pixel; export it with \
+         its scores enlarged to the image's size (in PyTorch `interpolate(scores, size=({down}, {across}), mode=\"bilinear\")`)",
         shown(column)
     );
     Err(RecipeError::mismatch("MODEL", message))
@@ -344,20 +362,18 @@ fn other_split(data: &[String], rows: &NamedRows<'_>, train: &Dataset) -> Vec<St
 }
 
 fn input(
-    dataset: &Dataset,
+    (dataset, images): (&Dataset, &[String]),
     (model, path): (&Model, &Path),
     told: &Told,
     options: &InitOptions,
 ) -> Result<Input, RecipeError> {
     let inputs = model.inputs();
-    let columns = || dataset.features().columns.iter().filter(|(name, _)| name != told.column());
     if let [(name, shape)] = inputs.as_slice()
         && let [_, axes @ ..] = shape.as_slice()
         && let (Some(image), Ok(axes)) = (model.image_input(name), <[_; 3]>::try_from(axes))
     {
         let [channels, height, width] = image.layout.read(axes);
-        let mut images = columns().filter(|(_, feature)| matches!(feature, Feature::Image(_)));
-        let Some((column, _)) = images.next() else {
+        let Some(column) = images.iter().find(|name| *name != told.column()) else {
             return Err(RecipeError::mismatch("DATA", no_images(dataset)?));
         };
         let channels = channels.unwrap_or(3);
@@ -371,7 +387,7 @@ fn input(
         let own = Preprocessing::read(model).ok().flatten();
         let own = own.and_then(|own| ImagePreparation::of_transforms(own.transforms(), channels));
         let preparation = own.map_or_else(|| ImagePreparation::beside(path, channels), Ok)?;
-        let fixed = height.or(width).map(|side| side as u64);
+        let fixed = width.or(height).zip(height.or(width)).map(|(width, height)| [width as u64, height as u64]);
         let size = fixed.or(preparation.size).unwrap_or(USUAL_SIZE);
         let is_bytes = model.input_type(name) == Some("uint8");
         let preparation = if is_bytes { preparation.of_bytes() } else { preparation };
@@ -384,24 +400,29 @@ fn input(
         && let [_, Some(width)] = shape.as_slice()
     {
         let is_class = |feature: &Feature| matches!(feature, Feature::ClassLabel { .. });
-        let of_numbers = columns_of_numbers(dataset, told);
+        let of_numbers = NumberColumns::of(dataset, told)?;
         let name = |(name, _): &(String, Feature)| name.clone();
-        let plain = of_numbers.iter().copied().filter(|(_, feature)| !is_class(feature));
-        let plain: Vec<String> = plain.map(name).collect();
+        let is_plain = |(_, feature): &&(String, Feature)| !is_class(feature);
         let are_whole = model.input_type(input) == Some("int64");
-        // numbers of classes are taken where the model wants as many
-        let numbers: Vec<String> =
-            if plain.len() == *width { plain } else { of_numbers.into_iter().map(name).collect() };
-        if numbers.len() != *width {
+        // numbers of classes, and those of rows, are taken where the model wants as many
+        let choices: [Vec<String>; 4] = [
+            of_numbers.telling().filter(is_plain).map(name).collect(),
+            of_numbers.telling().map(name).collect(),
+            of_numbers.all.iter().copied().filter(is_plain).map(name).collect(),
+            of_numbers.all.iter().copied().map(name).collect(),
+        ];
+        let Some(numbers) = choices.into_iter().find(|names| names.len() == *width) else {
             let tokens = if are_whole { ", for example `token_ids`, if they are numbers of tokens" } else { "" };
             let message = format!(
-                "the model takes {width} numbers a row, and the data have {} of numbers; write a recipe that says what its input is made of \
+                "the model takes {width} numbers a row, and the data have {}{}; write a recipe that says what its input is made of \
                  (`data.inputs`){tokens}",
-                count(numbers.len() as u64, "column")
+                columns_in_words(of_numbers.all.iter().map(|(name, _)| name)),
+                texts_in_words(&columns_of_texts(dataset, told))
             );
             return Err(RecipeError::mismatch("DATA", message));
-        }
-        return Ok(Input::Numbers { input: input.clone(), columns: numbers, are_whole });
+        };
+        let row_numbers = of_numbers.row_numbers.into_iter().filter(|name| !numbers.contains(name)).collect();
+        return Ok(Input::Numbers { input: input.clone(), columns: numbers, row_numbers, are_whole });
     }
     let names: Vec<String> = inputs.iter().take(8).map(|(name, _)| format!("`{}`", shown(name))).collect();
     let message = format!(
@@ -438,13 +459,26 @@ impl<'a> TextInputs<'a> {
     }
 }
 
-/// The columns of numbers beside the one that is told.
-fn columns_of_numbers<'a>(dataset: &'a Dataset, told: &Told) -> Vec<&'a (String, Feature)> {
-    let is_number = |column: &str| {
-        let kind = dataset.arrow_schema().field_with_name(column).map(|field| field.data_type().clone());
-        kind.is_ok_and(|kind| kind.is_numeric())
-    };
-    dataset.features().columns.iter().filter(|(name, _)| name != told.column() && is_number(name)).collect()
+/// What numbers a model takes, in words, and which it does not.
+fn numbers_in_words(columns: &[String], row_numbers: &[String]) -> String {
+    let taken = format!("{} ({})", count(columns.len() as u64, "column"), named(columns));
+    match row_numbers {
+        [] => taken,
+        left_out => format!("{taken}, without {}, which number the rows", named(left_out)),
+    }
+}
+
+/// The columns of numbers that there are.
+fn columns_in_words<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
+    match names.len() {
+        0 => "no column of numbers".to_owned(),
+        several => format!("{} of numbers ({})", count(several as u64, "column"), named(names)),
+    }
+}
+
+/// The columns beside them that are none.
+fn texts_in_words(texts: &[String]) -> String {
+    if texts.is_empty() { String::new() } else { format!("; of texts are {}", named(texts)) }
 }
 
 /// The columns of texts beside the one that is told.

@@ -13,6 +13,9 @@ const IMAGENET: [[f64; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
 /// Shorter side and crop of most evaluations on ImageNet: 256 and 224.
 const USUAL_SHARE: f64 = 0.875;
 
+/// Width and height in pixels.
+pub(super) type Size = [u64; 2];
+
 /// How images are prepared for a model.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ImagePreparation {
@@ -20,8 +23,8 @@ pub(super) struct ImagePreparation {
     pub(super) mean: Vec<f64>,
     /// What the rest is divided by.
     pub(super) std: Vec<f64>,
-    /// Width and height that the file says.
-    pub(super) size: Option<u64>,
+    /// What the file says.
+    pub(super) size: Option<Size>,
     /// What share of the shorter side the crop has.
     pub(super) crop_share: f64,
     /// What says so, in words.
@@ -86,11 +89,10 @@ impl ImagePreparation {
             let values: Option<Vec<f64>> = normalize.get(key)?.as_array()?.iter().map(Value::as_f64).collect();
             values.filter(|values| values.len() == channels)
         };
-        let side = |name: &str, key: &str| options(name)?.get(key)?.as_u64().filter(|side| *side > 0);
-        let (crop, shorter) = (side("center_crop", "size"), side("resize", "shorter_side"));
-        let size = crop.or_else(|| side("resize", "size"));
-        let crop_share =
-            crop.zip(shorter).map_or(1.0, |(crop, shorter)| (crop as f64 / shorter as f64).clamp(0.2, 1.0));
+        let size = |name: &str, key: &str| transform_size(options(name)?.get(key)?);
+        let (crop, shorter) = (size("center_crop", "size"), size("resize", "shorter_side"));
+        let crop_share = crop.zip(shorter).map_or(1.0, |(crop, shorter)| share(crop, shorter).clamp(0.2, 1.0));
+        let size = crop.or_else(|| size("resize", "size"));
         let from = "as the model's own file says, which was trained so".to_owned();
         Some(Self {
             mean: list("mean")?,
@@ -110,12 +112,12 @@ impl ImagePreparation {
         let mut values_otherwise = None;
         let scaled = Scaled::of(&stated, channels, &mut values_otherwise)?;
         let cuts = stated.says("do_center_crop") != Some(false);
-        let crop = stated.side(&["centre_crop", "center_crop_size", "crop_size"]).filter(|_| cuts);
-        let resized = stated.side(&["resize_shorter_side", "size", "resize", "input_size"]);
-        let share = stated.get(&["crop_pct"]).and_then(Value::as_f64).filter(|_| cuts);
-        let of_sides = crop.zip(resized).map(|(crop, resized)| crop as f64 / resized as f64);
-        let whole_picture = crop.is_none() && share.is_none() && (resized.is_some() || !cuts);
-        let crop_share = share.or(of_sides).unwrap_or(if whole_picture { 1.0 } else { USUAL_SHARE });
+        let crop = stated.size(&["centre_crop", "center_crop_size", "crop_size"]).filter(|_| cuts);
+        let resized = stated.size(&["resize_shorter_side", "size", "resize", "input_size"]);
+        let stated_share = stated.get(&["crop_pct"]).and_then(Value::as_f64).filter(|_| cuts);
+        let of_sides = crop.zip(resized).map(|(crop, resized)| share(crop, resized));
+        let whole_picture = crop.is_none() && stated_share.is_none() && (resized.is_some() || !cuts);
+        let crop_share = stated_share.or(of_sides).unwrap_or(if whole_picture { 1.0 } else { USUAL_SHARE });
         let crop_share = if crop_share > 0.2 && crop_share <= 1.0 { crop_share } else { USUAL_SHARE };
         if stated.says("do_resize") == Some(false) {
             otherwise.push("images keep their size there (`do_resize: false`), and are resized by the recipe".into());
@@ -164,14 +166,39 @@ impl<'a> Stated<'a> {
         values.filter(|values| values.len() == channels && values.iter().all(|value| value.is_finite()))
     }
 
-    /// Pixels of a side.
-    fn side(&self, keys: &[&str]) -> Option<u64> {
+    /// A size: one number, a list that ends in height and width, or what objects of transformers say.
+    fn size(&self, keys: &[&str]) -> Option<Size> {
         let value = self.get(keys)?;
-        let number = |value: &Value| value.as_u64().filter(|side| *side > 0);
-        number(value)
-            .or_else(|| value.as_array().and_then(|sides| number(sides.last()?)))
-            .or_else(|| ["shortest_edge", "height", "width"].iter().find_map(|key| number(value.get(key)?)))
+        let of_key = |key: &str| pixels(value.get(key)?);
+        let (width, height) = (of_key("width"), of_key("height"));
+        pixels(value)
+            .or_else(|| of_key("shortest_edge"))
+            .map(|side| [side; 2])
+            .or_else(|| match value.as_array()?.as_slice() {
+                [.., height, width] => Some([pixels(width)?, pixels(height)?]),
+                [side] => pixels(side).map(|side| [side; 2]),
+                [] => None,
+            })
+            .or_else(|| width.or(height).zip(height.or(width)).map(<[u64; 2]>::from))
     }
+}
+
+fn pixels(value: &Value) -> Option<u64> {
+    value.as_u64().filter(|side| *side > 0)
+}
+
+/// A size as a transform has it: one number, or `[width, height]`.
+fn transform_size(value: &Value) -> Option<Size> {
+    match value.as_array().map(Vec::as_slice) {
+        Some([width, height]) => Some([pixels(width)?, pixels(height)?]),
+        Some(_) => None,
+        None => pixels(value).map(|side| [side; 2]),
+    }
+}
+
+/// What share of the shorter side a crop has.
+fn share(crop: Size, resized: Size) -> f64 {
+    crop[0].min(crop[1]) as f64 / resized[0].min(resized[1]) as f64
 }
 
 /// How values are scaled, as `normalize` has it: of pixels from 0 to 1. Empty where they stay so.
@@ -268,13 +295,27 @@ mod tests {
             (json!({"mean": half, "std": half, "resize": [32, 32]}), 32, 1.0),
         ] {
             let found = ImagePreparation::read(&file, 3, "x.json").unwrap();
-            assert_eq!((found.size, found.crop_share), (Some(size), share), "{file}");
+            assert_eq!((found.size, found.crop_share), (Some([size; 2]), share), "{file}");
             assert_eq!((found.mean.as_slice(), found.std.as_slice()), (half.as_slice(), half.as_slice()));
         }
         for file in
             [json!({}), json!([1]), json!({"mean": [0.5], "std": [0.5]}), json!({"mean": half, "std": [0.5, 0.0, 0.5]})]
         {
             assert_eq!(ImagePreparation::read(&file, 3, "x.json"), None, "{file}");
+        }
+    }
+
+    #[test]
+    fn sizes_that_are_not_square_keep_width_and_height() {
+        let half = [0.5, 0.5, 0.5];
+        for (size, wanted) in [
+            (json!({"height": 20, "width": 24}), [24, 20]),
+            (json!([20, 24]), [24, 20]),
+            (json!([3, 20, 24]), [24, 20]),
+            (json!({"height": 20}), [20, 20]),
+        ] {
+            let file = json!({"image_mean": half, "image_std": half, "size": size});
+            assert_eq!(ImagePreparation::read(&file, 3, "x.json").unwrap().size, Some(wanted), "{file}");
         }
     }
 
@@ -326,7 +367,7 @@ mod tests {
             assert!(found.otherwise().any(|told| told.contains(part)), "{own}: {found:?}");
         }
         let uncut = read(json!({"do_center_crop": false, "crop_size": 56}));
-        assert_eq!((uncut.size, uncut.crop_share, uncut.otherwise().count()), (Some(64), 1.0, 0));
+        assert_eq!((uncut.size, uncut.crop_share, uncut.otherwise().count()), (Some([64; 2]), 1.0, 0));
         // of sounds
         let sounds = json!({"do_normalize": false, "feature_size": 1, "sampling_rate": 16000});
         assert_eq!(ImagePreparation::read(&sounds, 3, "x.json"), None);
@@ -343,7 +384,10 @@ mod tests {
         };
         let found = ImagePreparation::of_transforms(&list(json!(224)), 3).unwrap();
         assert_eq!((found.mean, found.std), (vec![0.1, 0.2, 0.3], vec![1.0, 1.0, 2.0]));
-        assert_eq!((found.size, found.crop_share), (Some(224), 0.875));
+        assert_eq!((found.size, found.crop_share), (Some([224; 2]), 0.875));
+        // trained here on images that are not square
+        let oblong = ImagePreparation::of_transforms(&list(json!([192, 96])), 3).unwrap();
+        assert_eq!((oblong.size, oblong.crop_share), (Some([192, 96]), 0.375));
         assert!(ImagePreparation::of_transforms(&list(json!(224))[..2], 3).is_none());
         assert!(ImagePreparation::of_transforms(&list(json!(224)), 1).is_none());
     }

@@ -2,10 +2,12 @@
 
 mod boxes;
 mod guess;
+mod image_columns;
 mod image_preparation;
 mod init_options;
 mod masks;
 mod most_rows;
+mod number_columns;
 mod recipe_lines;
 mod told;
 

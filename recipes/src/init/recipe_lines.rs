@@ -1,7 +1,8 @@
 use std::fmt::Write;
 
 use super::guess::{Guess, Head, Input, SMALL};
-use super::image_preparation::ImagePreparation;
+use super::image_preparation::{ImagePreparation, Size};
+use super::number_columns::named;
 use super::told::Told;
 use crate::commented::quoted;
 
@@ -121,7 +122,14 @@ fn of_data(guess: &Guess) -> String {
             let tokens = format!("{{column: {column}, tokenizer: {tokenizer}, max_length: {most}{beside}}}");
             text.push_str(&inputs(guess, &format!("{}:\n  token_ids: {tokens}", quoted(input))));
         }
-        Input::Numbers { input, columns, are_whole } => {
+        Input::Numbers { input, columns, row_numbers, are_whole } => {
+            if !row_numbers.is_empty() {
+                let _ = writeln!(
+                    text,
+                    "  # left out, since they number the rows and say nothing of them: {}",
+                    named(row_numbers)
+                );
+            }
             if guess.model.is_none() {
                 text.push_str("  # once there is a model, these lines without their `#`, with the name of its input in place of `input`:\n");
             }
@@ -181,7 +189,7 @@ fn of_data(guess: &Guess) -> String {
     text.trim_end().to_owned()
 }
 
-fn transforms(guess: &Guess, size: u64, preparation: &ImagePreparation) -> String {
+fn transforms(guess: &Guess, size: Size, preparation: &ImagePreparation) -> String {
     let ImagePreparation { mean, std, crop_share, from, .. } = preparation;
     let list = |values: &[f64]| {
         let values: Vec<String> = values.iter().map(f64::to_string).collect();
@@ -193,8 +201,10 @@ fn transforms(guess: &Guess, size: u64, preparation: &ImagePreparation) -> Strin
     }
     text.push_str("  train:\n");
     let is_of_boxes = matches!(guess.told, Told::Boxes { .. });
-    let least = if size < SMALL || is_of_boxes { 0.7 } else { 0.5 };
-    let _ = writeln!(text, "    - random_resized_crop: {{size: {size}, area: [{least}, 1.0]}}");
+    let [width, height] = size;
+    let (shorter, written) = (width.min(height), written_size(size));
+    let least = if shorter < SMALL || is_of_boxes { 0.7 } else { 0.5 };
+    let _ = writeln!(text, "    - random_resized_crop: {{size: {written}, area: [{least}, 1.0]}}");
     if has_sides(guess) {
         text.push_str("    # no flips: the names of the classes look like signs, which have a left and a right\n");
     } else {
@@ -205,7 +215,7 @@ fn transforms(guess: &Guess, size: u64, preparation: &ImagePreparation) -> Strin
     } else {
         text.push_str("    - rotate: {degrees: 10}\n");
     }
-    if size >= SMALL {
+    if shorter >= SMALL {
         text.push_str("    - color_jitter: {brightness: 0.2, contrast: 0.2, saturation: 0.2}\n");
     }
     if !mean.is_empty() {
@@ -215,16 +225,25 @@ fn transforms(guess: &Guess, size: u64, preparation: &ImagePreparation) -> Strin
     text.push_str("  evaluate:\n");
     // of places in a picture all are measured
     let is_whole = is_of_boxes || matches!(guess.told, Told::Mask { .. });
-    if *crop_share < 1.0 && !is_whole {
-        let shorter = (size as f64 / crop_share).round() as u64;
-        let _ = writeln!(text, "    - resize: {{shorter_side: {shorter}}}\n    - center_crop: {{size: {size}}}");
+    if *crop_share < 1.0 && !is_whole && width == height {
+        let resized = (shorter as f64 / crop_share).round() as u64;
+        let _ = writeln!(text, "    - resize: {{shorter_side: {resized}}}\n    - center_crop: {{size: {written}}}");
     } else {
-        let _ = writeln!(text, "    - resize: {{size: {size}}}");
+        // a rectangle cut out of an image of any shape would lose most of some
+        let _ = writeln!(text, "    - resize: {{size: {written}}}");
     }
     if !mean.is_empty() {
         text.push_str("    - normalize: *normalize");
     }
     text.trim_end().to_owned()
+}
+
+/// A size as transforms have it.
+fn written_size(size: Size) -> String {
+    match size {
+        [width, height] if width == height => width.to_string(),
+        [width, height] => format!("[{width}, {height}]"),
+    }
 }
 
 /// Whether classes are called like digits or letters.
@@ -249,11 +268,13 @@ fn training(guess: &Guess, head: Option<Head>) -> String {
     let _ = writeln!(text, "  epochs: {epochs}");
     match &guess.told {
         Told::Class { .. } => {}
-        Told::Labels { .. } => text.push_str("  loss: binary_cross_entropy\n"),
+        Told::Labels { .. } => {
+            text.push_str("  loss: binary_cross_entropy\n  metrics: [f1, exact_match, average_precision]\n");
+        }
         Told::Number { .. } => text.push_str("  loss: mse\n"),
         Told::Mask { .. } => {
             text.push_str("  # `{dice: {cross_entropy: 0.5}}` where most of a picture is of one class\n");
-            text.push_str("  loss: sparse_cross_entropy\n  metrics: [mean_iou, dice, accuracy]\n");
+            text.push_str("  loss: sparse_cross_entropy\n  metrics: [mean_iou, dice, accuracy]\n  best: mean_iou\n");
         }
         Told::Boxes { boxes, .. } => {
             let padding = if boxes.is_flat { "" } else { ", ignore_padding: true" };

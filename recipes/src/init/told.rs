@@ -8,7 +8,7 @@ use super::boxes::{Boxes, column_of_boxes, has_boxes};
 use super::masks::Masks;
 use super::most_rows::MOST_ROWS;
 use crate::RecipeError;
-use crate::import::{LABELS, are_classes};
+use crate::import::{are_classes, likeliest_label};
 use crate::model_inputs::shown_shape;
 
 /// Names of columns with masks.
@@ -51,6 +51,8 @@ pub(super) struct Asked<'a> {
     pub(super) names: &'a [String],
     /// Whether the model takes images and nothing else.
     pub(super) takes_images: bool,
+    /// The columns that hold images.
+    pub(super) images: &'a [String],
 }
 
 impl Told {
@@ -65,7 +67,7 @@ impl Told {
             return Ok(Self::Boxes { column: name, boxes });
         }
         Ok(match (feature, kind) {
-            (Feature::Image(_), _) => {
+            _ if asked.images.contains(&name) => {
                 let classes = match asked.scores {
                     None => None,
                     Some(&[_, classes, _, _]) => classes,
@@ -179,9 +181,9 @@ fn column<'a>(dataset: &'a Dataset, asked: &Asked<'_>) -> Result<&'a (String, Fe
             RecipeError::mismatch("--label", format!("there is no column `{}`, there are {}", shown(named), names()))
         });
     }
-    let mask = || if asked.takes_images { column_of_masks(features) } else { None };
+    let mask = || if asked.takes_images { column_of_masks(features, asked.images) } else { None };
     let of_pixels = if asked.scores.is_some_and(|scores| scores.len() == 4) { mask() } else { None };
-    let by_name = || LABELS.iter().find_map(|label| find(label));
+    let by_name = || likeliest_label(features.iter(), |(name, _)| name.as_str());
     let named_classes = || by_name().filter(|(name, feature)| may_be_classes(dataset, name, feature));
     let mut of_classes = features.iter().filter(|(_, feature)| matches!(feature, Feature::ClassLabel { .. }));
     let only = of_classes.next().filter(|_| of_classes.next().is_none());
@@ -195,7 +197,8 @@ fn column<'a>(dataset: &'a Dataset, asked: &Asked<'_>) -> Result<&'a (String, Fe
         return Ok(only);
     }
     // what is one of images alone has nothing to be told
-    let others = features.iter().filter(|(_, feature)| !matches!(feature, Feature::Image(_)));
+    let is_image = |name: &String| asked.images.contains(name);
+    let others = features.iter().filter(|(name, _)| !is_image(name));
     let message = match (others.count(), like_classes.len()) {
         (0, _) => format!(
             "it has images ({}) and nothing that is to be told of them: put them into a folder for each class, or a table with a column \
@@ -204,8 +207,8 @@ fn column<'a>(dataset: &'a Dataset, asked: &Asked<'_>) -> Result<&'a (String, Fe
         ),
         (_, 0) => {
             // a second one may be the masks
-            let are_several = features.iter().filter(|(_, feature)| matches!(feature, Feature::Image(_))).count() > 1;
-            let others = features.iter().filter(|(_, feature)| are_several || !matches!(feature, Feature::Image(_)));
+            let are_several = asked.images.len() > 1;
+            let others = features.iter().filter(|(name, _)| are_several || !is_image(name));
             let others: Vec<String> = others.take(20).map(|(name, _)| format!("`{}`", shown(name))).collect();
             format!("which column is to be told is not clear; name it by `--label`, one of {}", others.join(", "))
         }
@@ -262,9 +265,8 @@ fn like_classes(dataset: &Dataset) -> Result<Vec<&(String, Feature)>, RecipeErro
 }
 
 /// The column of images that holds masks of another: by its name, or the second of two.
-fn column_of_masks(features: &[(String, Feature)]) -> Option<&(String, Feature)> {
-    let images: Vec<&(String, Feature)> =
-        features.iter().filter(|(_, feature)| matches!(feature, Feature::Image(_))).collect();
+fn column_of_masks<'a>(features: &'a [(String, Feature)], images: &[String]) -> Option<&'a (String, Feature)> {
+    let images: Vec<&(String, Feature)> = features.iter().filter(|(name, _)| images.contains(name)).collect();
     let mut named = images.iter().filter(|(name, _)| MASKS.iter().any(|mask| name.eq_ignore_ascii_case(mask)));
     match images.as_slice() {
         [] | [_] => None,
@@ -302,7 +304,7 @@ mod tests {
             let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
             let rows = RecordBatch::try_new(schema, vec![Arc::clone(&whole), Arc::clone(column)]).unwrap();
             let dataset = Dataset::from_batches("rows", &[rows], 10).unwrap();
-            let asked = Asked { label: None, scores: None, names: &[], takes_images: false };
+            let asked = Asked { label: None, scores: None, names: &[], takes_images: false, images: &[] };
             assert_eq!(Told::of(&dataset, &asked).unwrap(), wanted, "{named}");
         }
     }

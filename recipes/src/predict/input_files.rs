@@ -28,7 +28,7 @@ pub enum PredictInput {
     Path(PathBuf),
     /// A text as it is.
     Text(String),
-    /// Lines of text, each a row; of a model of images, one image.
+    /// Of a model of texts lines of text, each a row; of a model of images one image; of any other CSV or JSON Lines.
     Read(Box<dyn BufRead>),
 }
 
@@ -366,15 +366,20 @@ impl InputFiles {
                         self.open = Some(Open::Table(TableRows::open_member(&members, place, name, columns)?));
                         continue;
                     }
-                    Some(Source::Read(reader)) => {
-                        let only = require_text_or_image(columns)?;
-                        if !only.is_image() {
+                    Some(Source::Read(reader)) => match columns.only() {
+                        Some(only) if only.is_image() => {
+                            let cell = read_bounded(reader).map_or_else(Cell::Unreadable, Cell::Bytes);
+                            ReadRow { name: "-".into(), cells: vec![cell] }
+                        }
+                        Some(only) if only.is_text() => {
                             self.open = Some(Open::Lines { name: "-".into(), reader, line: 0 });
                             continue;
                         }
-                        let cell = read_bounded(reader).map_or_else(Cell::Unreadable, Cell::Bytes);
-                        ReadRow { name: "-".into(), cells: vec![cell] }
-                    }
+                        _ => {
+                            self.open = Some(Open::Table(TableRows::read(reader, columns)?));
+                            continue;
+                        }
+                    },
                 },
             };
             bytes += row.cells.iter().map(Cell::bytes).sum::<usize>();
@@ -469,16 +474,6 @@ fn require_text(columns: &InputColumns, place: &str) -> Result<(), RecipeError> 
         Some(only) if only.is_text() && !only.is_image() => Ok(()),
         _ => Err(RecipeError::mismatch(place, format!("the model takes {}, and no text", columns.in_words()))),
     }
-}
-
-fn require_text_or_image(columns: &InputColumns) -> Result<&InputColumn, RecipeError> {
-    columns.only().filter(|only| only.is_image() || only.is_text()).ok_or_else(|| {
-        let message = format!(
-            "the model takes {}, which the standard input does not hold; give it rows as CSV, JSON Lines or Parquet",
-            columns.in_words()
-        );
-        RecipeError::mismatch("-", message)
-    })
 }
 
 fn is_pattern(path: &Path) -> bool {

@@ -1,17 +1,18 @@
 use std::fs::File;
+use std::io::{BufRead, Cursor};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use millstream_pipeline::Holds;
 use millstream_pipeline::arrow_array::builder::{BinaryBuilder, Float64Builder, ListBuilder, StringBuilder};
 use millstream_pipeline::arrow_array::{ArrayRef, RecordBatch};
-use millstream_schemas::cells::{bool_of, is_missing};
+use millstream_schemas::cells::{bool_of, is_long_number, is_missing};
 use millstream_schemas::{shown, shown_path, shown_up_to};
 use serde_json::Value;
 
 use super::input_columns::{InputColumn, InputColumns};
 use crate::RecipeError;
-use crate::folder_files::read_file;
+use crate::folder_files::{read_bounded, read_file};
 use crate::import::{ArchiveMembers, ReadSeek};
 use crate::table_records::{RecordCells, TableFormat, TableRecords};
 
@@ -98,6 +99,10 @@ impl Beside {
     }
 }
 
+fn format_by_name(path: &Path) -> TableFormat {
+    TableFormat::of(path).unwrap_or(TableFormat::JsonLines)
+}
+
 impl TableRows {
     /// Opens a table: CSV with a heading (of tabs, where its name ends in `.tsv`), or JSON Lines.
     ///
@@ -106,7 +111,8 @@ impl TableRows {
     pub(super) fn open(path: &Path, columns: &InputColumns) -> Result<Self, RecipeError> {
         let file = File::open(path).map_err(RecipeError::io("read", path))?;
         let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
-        Self::of(path.to_string_lossy().into_owned(), Box::new(file), Beside::Folder(folder), columns)
+        let name = path.to_string_lossy().into_owned();
+        Self::of(name, format_by_name(path), Box::new(file), Beside::Folder(folder), columns)
     }
 
     /// As [`Self::open`], of the file at a place in an archive, which is called so.
@@ -120,11 +126,32 @@ impl TableRows {
         columns: &InputColumns,
     ) -> Result<Self, RecipeError> {
         let file = members.seekable(place)?;
-        Self::of(name, file, Beside::Archive(Arc::clone(members), place), columns)
+        let format = format_by_name(Path::new(&name));
+        Self::of(name, format, file, Beside::Archive(Arc::clone(members), place), columns)
     }
 
-    fn of(name: String, file: Box<dyn ReadSeek>, beside: Beside, columns: &InputColumns) -> Result<Self, RecipeError> {
-        let format = TableFormat::of(Path::new(&name)).unwrap_or(TableFormat::JsonLines);
+    /// A table of the standard input, which is held whole: JSON Lines where it begins with an object, CSV otherwise. Images in it are paths
+    /// from the folder that the program runs in.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; or it is no text, or too large.
+    pub(super) fn read(reader: Box<dyn BufRead>, columns: &InputColumns) -> Result<Self, RecipeError> {
+        let bytes = read_bounded(reader).map_err(|reason| RecipeError::mismatch("-", reason))?;
+        if bytes.starts_with(b"PAR1") {
+            let message = "Parquet is not read from the standard input: name the file";
+            return Err(RecipeError::mismatch("-", message));
+        }
+        let format = TableFormat::of_content(&bytes);
+        Self::of("-".into(), format, Box::new(Cursor::new(bytes)), Beside::Folder(PathBuf::new()), columns)
+    }
+
+    fn of(
+        name: String,
+        format: TableFormat,
+        file: Box<dyn ReadSeek>,
+        beside: Beside,
+        columns: &InputColumns,
+    ) -> Result<Self, RecipeError> {
         let records = TableRecords::open(&name, format, file)?;
         let places = match records.headings() {
             Some(headings) => {
@@ -199,7 +226,10 @@ fn of_json(value: &Value, column: &InputColumn, beside: &Beside) -> Cell {
         Value::Bool(is) if column.is_text() => Cell::Text(is.to_string()),
         Value::Bool(is) => Cell::Number(f64::from(u8::from(*is))),
         Value::Array(values) => {
-            let numbers = values.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
+            // whole numbers beyond 64 bits come as texts
+            let long = |value: &Value| value.as_str().filter(|text| is_long_number(text))?.parse::<f64>().ok();
+            let number = |value: &Value| value.as_f64().or_else(|| long(value));
+            let numbers = values.iter().map(number).collect::<Option<Vec<f64>>>();
             numbers.map_or_else(|| no_value(&value.to_string(), "list of numbers"), Cell::List)
         }
         Value::Null => Cell::Missing,

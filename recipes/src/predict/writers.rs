@@ -8,6 +8,8 @@ use millstream_pipeline::arrow_array::{ArrayRef, Float32Array, Int64Array, Recor
 use millstream_pipeline::arrow_schema::{DataType, Field, Schema, SchemaRef};
 use millstream_schemas::files::NewFile;
 use millstream_schemas::shown_path;
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::predict_report::PredictedBy;
 use super::predicted_as::PredictedAs;
@@ -149,6 +151,11 @@ fn failed(path: &Path) -> impl Fn(csv::Error) -> RecipeError {
     move |error| RecipeError::mismatch(shown_path(path), format!("cannot be written: {error}"))
 }
 
+/// Several names in one cell, so that they can be told apart again whatever they hold.
+fn json(names: &impl Serialize) -> String {
+    serde_json::to_string(names).expect("names and numbers always serialize")
+}
+
 /// What a row is called, what it is said to be, and why not; then a probability of each class.
 fn cells(row: &PredictedRow, kind: PredictedAs) -> Vec<String> {
     let mut cells = vec![row.input.clone()];
@@ -158,7 +165,7 @@ fn cells(row: &PredictedRow, kind: PredictedAs) -> Vec<String> {
             cells.extend(probabilities.iter().map(f32::to_string));
         }
         RowAnswer::Labels { labels, probabilities, .. } => {
-            cells.extend([labels.join(" "), String::new()]);
+            cells.extend([json(labels), String::new()]);
             cells.extend(probabilities.iter().map(f32::to_string));
         }
         RowAnswer::Numbers { values } => {
@@ -174,13 +181,13 @@ fn cells(row: &PredictedRow, kind: PredictedAs) -> Vec<String> {
             let all: Vec<String> = boxes.iter().map(one).collect();
             cells.extend([all.join("; "), class.clone().unwrap_or_default(), String::new()]);
         }
-        RowAnswer::Tokens { classes } => cells.extend([classes.join(" "), String::new(), String::new()]),
+        RowAnswer::Tokens { classes } => cells.extend([json(classes), String::new(), String::new()]),
         RowAnswer::Mask { mask: Some(mask), .. } => {
             cells.extend([mask.display().to_string(), String::new(), String::new()]);
         }
         RowAnswer::Mask { mask: None, shares, .. } => {
-            let shares: Vec<String> = shares.iter().map(|own| format!("{} {}", own.class, own.share)).collect();
-            cells.extend([shares.join("; "), String::new(), String::new()]);
+            let shares: Map<String, Value> = shares.iter().map(|own| (own.class.clone(), own.share.into())).collect();
+            cells.extend([json(&shares), String::new(), String::new()]);
         }
         RowAnswer::Unusable { error } => {
             let empty = match kind {
@@ -357,4 +364,30 @@ fn record_batch(
     }));
     RecordBatch::try_new(Arc::clone(schema), arrays)
         .map_err(|error| RecipeError::mismatch(shown_path(path), error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::predict::predicted_row::ClassShare;
+
+    #[test]
+    fn names_with_blanks_and_commas_are_told_apart_in_a_cell() {
+        let names = || vec!["a".to_owned(), "b c".to_owned(), "d, \"e\"".to_owned()];
+        let cell = |answer: RowAnswer, kind: PredictedAs| {
+            cells(&PredictedRow { input: "x".into(), answer }, kind).swap_remove(1)
+        };
+        let labels = RowAnswer::Labels { labels: names(), top: Vec::new(), probabilities: Vec::new() };
+        for cell in
+            [cell(labels, PredictedAs::Labels), cell(RowAnswer::Tokens { classes: names() }, PredictedAs::Classes)]
+        {
+            assert_eq!(serde_json::from_str::<Vec<String>>(&cell).unwrap(), names(), "{cell}");
+        }
+        let none = RowAnswer::Labels { labels: Vec::new(), top: Vec::new(), probabilities: Vec::new() };
+        assert_eq!(cell(none, PredictedAs::Labels), "[]");
+        let share = |class: &str, share| ClassShare { class: class.into(), share };
+        let shares = vec![share("sky; sea", 0.75), share("a 1", 0.25)];
+        let mask = RowAnswer::Mask { mask: None, size: [2, 2], shares, pixels: Vec::new() };
+        assert_eq!(cell(mask, PredictedAs::Classes), r#"{"sky; sea":0.75,"a 1":0.25}"#);
+    }
 }

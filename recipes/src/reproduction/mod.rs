@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use millstream_compiler::{Model, ModelDifferences};
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::recipe::RecipeText;
-use millstream_schemas::shown_path;
+use millstream_schemas::{shell_path, shown_path};
 use millstream_training::metrics::FigureKind;
 use millstream_training::{RunRecord, Until};
 
@@ -16,6 +16,7 @@ pub use report::{ComparedFile, CourseDifference, FigureDifference, ReproductionR
 use crate::imported::import_rows_of;
 use crate::origin::{self, Origin};
 use crate::preprocessing::Preprocessing;
+use crate::replaced_model::replaced_model;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
 use crate::run_parts::RunParts;
@@ -52,10 +53,10 @@ pub fn reproduce(
     stop: &Stop,
 ) -> Result<Option<ReproductionReport>, RecipeError> {
     if StudyFolder::new(&options.run).holds_study() {
-        let study = shown_path(&options.run);
+        let (study, trial) = (shell_path(&options.run), shell_path(options.run.join("trials/0000")));
         let message = format!(
-            "{study} is a study: `millstream search run {study} -o NEW` makes all its trials again, and `millstream reproduce \
-             {study}/trials/0000` one of them"
+            "{study} is a study: `millstream search run {study} -o NEW` makes all its trials again, and `millstream reproduce {trial}` one \
+             of them"
         );
         return Err(RecipeError::mismatch("run", message));
     }
@@ -74,6 +75,10 @@ pub fn reproduce(
     import_rows_of(&recipe, events, stop)?;
     if stop.is_requested() {
         return Ok(None);
+    }
+    if let Some((_, said)) = replaced_model(&then, &recipe.require_model("reproduce")?.path)? {
+        let message = format!("{said}; name where that one lies by `--set model.path=FILE`");
+        return Err(RecipeError::mismatch("model.path", message));
     }
     let opened = Opened::open(&recipe, &options.catalogs)?;
     then.require_same(&recipe, &made_of(&opened)?, &options.catalogs).map_err(|error| match error {

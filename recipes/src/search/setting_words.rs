@@ -7,9 +7,10 @@ use serde_json::Value;
 pub(crate) const LONGEST_SETTING: usize = 60;
 
 /// A value of a parameter with these alternatives, in at most so many letters: an alternative with options is told by its name where
-/// no other has that name, and with its options where one has. None where the value is neither a mapping of one key nor a text.
+/// no other has that name, and with its options where one has; a list that is too long by what differs from the others. None where the value
+/// is neither a mapping of one key nor a text, and short enough as it is.
 pub fn alternative_in_words(alternatives: &[Value], value: &Value, most: usize) -> Option<String> {
-    let name = name(value)?;
+    let Some(name) = name(value) else { return told_apart(alternatives, value, most) };
     let of_this_name = alternatives.iter().filter(|other| self::name(other) == Some(name)).count();
     let is_plain = |value: &Value| !value.is_object() && !value.is_array();
     let has_a_value = value.as_object().and_then(|map| map.values().next()).is_some_and(is_plain);
@@ -26,6 +27,39 @@ pub fn alternative_in_words(alternatives: &[Value], value: &Value, most: usize) 
         }
         _ => Some(words),
     }
+}
+
+/// A list or a mapping of several keys that is longer than so many letters, from where it begins to differ from the alternative that is most
+/// like it: `…rank: 4}}]`; with its place where even so it would read as another.
+fn told_apart(alternatives: &[Value], value: &Value, most: usize) -> Option<String> {
+    if !(value.is_array() || value.is_object()) || value.to_string().chars().count() <= most {
+        return None;
+    }
+    let words = from_difference(alternatives, value, most);
+    let is_alike = |other: &Value| other != value && from_difference(alternatives, other, most) == words;
+    match alternatives.iter().position(|other| other == value) {
+        Some(place) if alternatives.iter().any(is_alike) => {
+            let number = format!(" ({})", place + 1);
+            Some(shown_up_to(&words, most.saturating_sub(number.len()).max(1)) + &number)
+        }
+        _ => Some(words),
+    }
+}
+
+fn from_difference(alternatives: &[Value], value: &Value, most: usize) -> String {
+    let whole: Vec<char> = flow(value).chars().collect();
+    let shared =
+        |other: &Value| whole.iter().zip(flow(other).chars()).take_while(|(own, other)| **own == *other).count();
+    let others = alternatives.iter().filter(|other| *other != value);
+    let shared = others.map(shared).max().unwrap_or(0).min(whole.len());
+    // what differs within the letters that are shown needs nothing left out
+    if shared + 1 < most {
+        return shown_up_to(whole.iter().collect::<String>(), most);
+    }
+    // the whole name of what differs
+    let start = whole[..shared].iter().rposition(|letter| ",[{".contains(*letter)).map_or(0, |at| at + 1);
+    let rest: String = whole[start..].iter().collect();
+    format!("…{}", shown_up_to(rest.trim_start(), most.saturating_sub(1).max(1)))
 }
 
 /// `3 values left open, 6 combinations`, of a space with so many parameters and of this size in words.
@@ -106,6 +140,17 @@ mod tests {
             }
         }
         assert_eq!(alternative_in_words(&[], &json!(0.5), 14), None);
+    }
+
+    #[test]
+    fn lists_that_begin_alike_are_told_by_what_differs() {
+        let list = |rank: u64| json!([{"lora": {"targets": ["query", "value"], "rank": rank}}]);
+        let alternatives = [list(4), list(8), json!([])];
+        let words = |at: usize| alternative_in_words(&alternatives, &alternatives[at], 14);
+        let (first, second) = (words(0).unwrap(), words(1).unwrap());
+        assert!(first.contains("rank: 4") && second.contains("rank: 8"), "{first} {second}");
+        assert!(first.starts_with('…') && first.chars().count() <= 16, "{first}");
+        assert_eq!(words(2), None, "it is short enough as it is");
     }
 
     #[test]

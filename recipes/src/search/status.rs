@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use millstream_schemas::recipe::FoldsRecipe;
-use millstream_schemas::{count, shown_path};
+use millstream_schemas::{count, shell_path};
 use millstream_search::spaces::{Parameter, Size};
 use millstream_search::{Asked, ConfidenceInterval, SharedStudy, Study, Trial, TrialState};
 use millstream_training::metrics::{Better, FigureKind};
@@ -42,6 +42,9 @@ pub struct StudyReport {
     pub size: String,
     /// What proposes, by its name.
     pub proposer: String,
+    /// The stopping rules, by their names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stopping: Vec<String>,
     /// Trials of the whole study, as the recipe says, and no more than there are combinations.
     pub wanted: u64,
     /// Runs that each trial is the mean of.
@@ -99,6 +102,20 @@ pub struct TrialReport {
 }
 
 impl TrialReport {
+    /// Whether it is complete and breaks no constraint.
+    pub fn is_feasible(&self) -> bool {
+        self.state == TrialState::Complete && self.violation == 0.0
+    }
+
+    /// Whether its figures were held against those of others.
+    fn was_compared(&self) -> bool {
+        match self.state {
+            TrialState::Complete => true,
+            TrialState::Stopped | TrialState::Paused => !self.reports.is_empty(),
+            TrialState::Running | TrialState::Waiting | TrialState::Failed => false,
+        }
+    }
+
     /// How far it is, in a few words: `complete`, `out of bounds (parameters 530)` where it breaks a constraint, `stopped after 3`.
     pub fn state_in_words(&self) -> String {
         let steps = self.reports.last().map_or_else(String::new, |(step, _)| format!(" after {step}"));
@@ -140,7 +157,7 @@ impl StudyReport {
             [one] => (format!("trial {one} was given up"), "its process was"),
             _ => (format!("trials {} were given up", named.join(", ")), "their processes were"),
         };
-        let folder = shown_path(&self.folder);
+        let folder = shell_path(&self.folder);
         Some(format!(
             "{who}, since {their} lost oftener than `search.retries` allows, with no new step in between; `millstream search retry {folder}` queues what was given up \
              again, to go on from what was saved, and `millstream search resume {folder}` goes on with it"
@@ -175,6 +192,19 @@ impl StudyReport {
         }
     }
 
+    /// A trial's figure at this place among those that are looked for, the first with its interval: `77.9 % (70.3 % to 83.9 %)`; of a trial that
+    /// has none the last that it reported on the way: `last 71.0 %`. Nothing where there is none either.
+    pub(crate) fn figure_in_words(&self, trial: &TrialReport, at: usize) -> String {
+        let Some(kind) = self.figures.get(at) else { return String::new() };
+        let last = trial.reports.last().map(|(_, value)| *value).filter(|value| at == 0 && value.is_finite());
+        match (trial.values.get(at).copied().filter(|value| value.is_finite()), last) {
+            (Some(value), _) if at == 0 => shown_figure(kind, Some(value)) + &self.interval_in_words(trial),
+            (Some(value), _) => shown_figure(kind, Some(value)),
+            (None, Some(last)) if trial.values.is_empty() => format!("last {}", shown_figure(kind, Some(last))),
+            (None, _) => String::new(),
+        }
+    }
+
     /// Complete trials within the constraints, the best first, of equals the earliest.
     pub(crate) fn ranked(&self) -> Vec<&TrialReport> {
         let feasible = |trial: &&TrialReport| {
@@ -199,7 +229,7 @@ impl StudyReport {
         }
         let folder = StudyFolder::new(&self.folder);
         let folders: Vec<String> =
-            trials.iter().take(MOST_COMPARED).map(|trial| shown_path(folder.trial(trial.number))).collect();
+            trials.iter().take(MOST_COMPARED).map(|trial| shell_path(folder.trial(trial.number))).collect();
         Some(format!("millstream compare {} --predict", folders.join(" ")))
     }
 
@@ -212,7 +242,7 @@ impl StudyReport {
             return None;
         }
         let folder = StudyFolder::new(&self.folder);
-        let runs = [first, second].map(|trial| shown_path(folder.trial(trial.number).join(name)));
+        let runs = [first, second].map(|trial| shell_path(folder.trial(trial.number).join(name)));
         Some(format!(
             "Whether the lead of trial {} over others is chance is not told: each is the mean of {}, no test is made of such means, and whether \
              intervals overlap says nothing of it. Runs by one name are measured on the same rows, so that two of them can be held against \
@@ -221,6 +251,17 @@ impl StudyReport {
             count(self.runs as u64, "run"),
             runs.join(" ")
         ))
+    }
+
+    /// Trials whose figures were held against each other: those that are complete, and those that a stopping rule ended or set aside by what
+    /// they had reported.
+    pub fn compared(&self) -> u64 {
+        self.trials.iter().filter(|trial| trial.was_compared()).count() as u64
+    }
+
+    /// Trials that are complete and break no constraint.
+    pub fn feasible(&self) -> u64 {
+        self.trials.iter().filter(|trial| trial.is_feasible()).count() as u64
     }
 
     /// The best trial.
@@ -266,6 +307,7 @@ pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe, sought: &Sought,
         parameters: settings.space.parameters().to_vec(),
         size: settings.space.size().to_string(),
         proposer: settings.proposer.name.clone(),
+        stopping: settings.stopping.iter().map(|rule| rule.name.clone()).collect(),
         wanted: open.trials_of(search.trials),
         runs: names.len(),
         first_run: names.first().cloned().flatten(),

@@ -2,10 +2,11 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::Study;
+use crate::{Study, TrialState};
 
 /// All trials of a study as CSV (RFC 4180): one a row, by number, with its state, what it was for how long, its figures, how
-/// far it breaks constraints, and the value of each parameter. What there is not is empty.
+/// far it breaks constraints, and the value of each parameter. What there is not is empty; of a trial that a rule ended or set aside, the first
+/// figure is the last that it reported, at `last_step`.
 pub fn csv(study: &Study) -> String {
     let settings = study.settings();
     let figures = settings.objectives.iter().map(|objective| objective.figure.as_str());
@@ -23,7 +24,12 @@ pub fn csv(study: &Study) -> String {
             if trial.constraints.is_empty() { String::new() } else { trial.violation().to_string() },
             trial.reason.clone().unwrap_or_default(),
         ];
-        let value = |place: usize| trial.values.get(place).map_or_else(String::new, ToString::to_string);
+        let is_early = matches!(trial.state, TrialState::Paused | TrialState::Stopped);
+        let last = trial.reports.last_key_value().map(|(_, value)| value).filter(|_| is_early);
+        let value = |place: usize| {
+            let value = trial.values.get(place).or(if place == 0 { last } else { None });
+            value.map_or_else(String::new, ToString::to_string)
+        };
         cells.extend((0..settings.objectives.len()).map(value));
         let values = settings.space.values(&trial.assignment);
         cells.extend(settings.space.parameters().iter().map(|parameter| {

@@ -112,11 +112,25 @@ impl Trial {
 
     /// By how much it breaks its constraints together; 0 where it breaks none.
     pub fn violation(&self) -> f64 {
-        self.constraints.iter().map(|constraint| if *constraint > 0.0 { *constraint } else { 0.0 }).sum()
+        // the sum of no floats is -0.0
+        self.constraints.iter().filter(|constraint| **constraint > 0.0).fold(0.0, |sum, constraint| sum + constraint)
     }
 
     /// Whether it came to its end and breaks no constraint.
     pub fn is_feasible(&self) -> bool {
         self.state == TrialState::Complete && self.violation() == 0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_without_constraints_breaks_them_by_zero_without_a_sign() {
+        for (constraints, wanted) in [(vec![], 0.0_f64), (vec![-1.0], 0.0), (vec![2.0, -1.0, 0.5], 2.5)] {
+            let trial = Trial { constraints, ..Trial::waiting(0, Assignment::default()) };
+            assert_eq!(trial.violation().to_bits(), wanted.to_bits());
+        }
     }
 }

@@ -92,6 +92,9 @@ impl Evaluation {
     /// In words, that the figure which a constant answer has too is none that it would not have.
     pub fn no_better_than_majority(&self, kinds: &[FigureKind]) -> Option<String> {
         let majority = self.majority.as_ref().filter(|majority| majority.of_class > 0)?;
+        if let Some(told) = self.mean_iou_of_constant_answer(majority) {
+            return Some(told);
+        }
         let kind = kinds.iter().find(|kind| kind.of_constant_answer)?;
         let (figure, value) = (&kind.name, self.figures.get(&kind.name)?);
         let (class, share) = (shown(&majority.class), majority.share());
@@ -105,6 +108,22 @@ impl Evaluation {
                 "an {figure} of {} is no better than to answer `{class}` for all: {} of the {what} are of that class",
                 percent(value),
                 percent(share)
+            )
+        })
+    }
+}
+
+impl Evaluation {
+    /// The same of the mean IoU of classes of places: the constant answer has the share of its class for that class, and 0 for all others.
+    fn mean_iou_of_constant_answer(&self, majority: &Majority) -> Option<String> {
+        let value = self.figures.get("mean_iou")?;
+        let constant = majority.share() / majority.classes.max(1) as f64;
+        (majority.classes > 1 && value <= constant + 1e-9).then(|| {
+            format!(
+                "a mean IoU of {:.1} % is no better than to answer `{}` for all, which has {:.1} %",
+                100.0 * value,
+                shown(&majority.class),
+                100.0 * constant
             )
         })
     }
@@ -244,6 +263,13 @@ mod tests {
             assert_eq!(said.is_some(), wanted.is_some());
             assert!(said.unwrap_or_default().starts_with(wanted.unwrap_or_default()));
             assert_eq!(evaluation.no_better_than_majority(&[]), None);
+            // of 80 % or all of two classes
+            let share = of_class as f64 / 200.0;
+            for (mean_iou, is_told) in [(share / 2.0, true), (share / 2.0 + 0.01, false)] {
+                let figures = [("mean_iou", Some(mean_iou))].into_iter().collect();
+                let said = Evaluation { figures, ..evaluation.clone() }.no_better_than_majority(&[]);
+                assert_eq!(said.is_some_and(|said| said.starts_with("a mean IoU of ")), is_told, "{mean_iou}");
+            }
         }
     }
 }

@@ -218,7 +218,8 @@ fn usual(reads: PredictionKind) -> Vec<Choice> {
     let names: &[&str] = match reads {
         PredictionKind::ClassScores => &["accuracy", "top_k", "confusion_matrix", "per_class"],
         PredictionKind::Numbers => &["mse", "mae", "r2"],
-        PredictionKind::LabelScores | PredictionKind::SequenceScores | PredictionKind::Embeddings => &[],
+        PredictionKind::LabelScores => &["f1", "exact_match"],
+        PredictionKind::SequenceScores | PredictionKind::Embeddings => &[],
     };
     names.iter().map(|name| Choice::named(*name)).collect()
 }

@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn of_what_the_loss_alone_compares_rows_are_counted_and_the_loss_decides() {
-        let kinds = [PredictionKind::LabelScores, PredictionKind::SequenceScores, PredictionKind::Embeddings];
+        let kinds = [PredictionKind::SequenceScores, PredictionKind::Embeddings];
         for (reads, targets) in kinds.into_iter().flat_map(|reads| {
             [Tensor::f32([2, 3], vec![1.0; 6]), Tensor::i64([2], vec![7, 8])].map(|targets| (reads, targets))
         }) {
@@ -351,6 +351,20 @@ mod tests {
         let error = MetricSet::choose(standard(), Some(&[Choice::named("f1")]), None, PredictionKind::Embeddings);
         let message = "training.metrics[0]: `f1` measures classes or labels, and the loss is one of vectors";
         assert_eq!(error.unwrap_err().to_string(), message);
+    }
+
+    #[test]
+    fn a_model_of_several_labels_is_not_measured_by_its_loss_alone() {
+        let metrics = MetricSet::usual(PredictionKind::LabelScores);
+        let names: Vec<String> = metrics.figures().into_iter().map(|kind| kind.name).collect();
+        assert_eq!(names, ["f1", "exact_match"]);
+        let targets = Tensor::f32([2, 2], vec![1.0, 0.0, 1.0, 1.0]);
+        let mut measurement = Measurement::start(&metrics, &[]).unwrap();
+        let batch = ([2, 2].as_slice(), [2.0_f32, -1.0, 1.0, -1.0].as_slice());
+        let batch = MeasuredBatch::new(batch, &targets, &[1.0, 1.0], PredictionKind::LabelScores).unwrap();
+        measurement.add(&batch, 0.25, 2.0).unwrap();
+        let found = measurement.finish().unwrap();
+        assert_eq!((found.rows, found.figure("f1"), found.figure("exact_match")), (2, Some(0.5), Some(0.5)));
     }
 
     #[test]

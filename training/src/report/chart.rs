@@ -143,6 +143,14 @@ impl Chart {
     }
 }
 
+impl Chart {
+    /// With a note before those that it has.
+    pub(super) fn noting(mut self, note: Option<String>) -> Self {
+        self.notes.splice(0..0, note);
+        self
+    }
+}
+
 fn told(points: impl Iterator<Item = ((f64, f64), String)>) -> String {
     let points: Vec<(f64, f64, String)> = points.map(|((x, y), words)| (x, y, words)).collect();
     serde_json::to_string(&points).expect("numbers and texts always serialize")

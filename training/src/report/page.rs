@@ -118,18 +118,22 @@ fn charts(runs: &[RunRecord]) -> Vec<Chart> {
         };
         series(&points, true)
     };
+    let note = differing_losses(runs);
     let of_evaluations = |kind: &FigureKind| {
         let title = format!("{} on the evaluation rows", capitalized(&kind.label()));
         let scale = if kind.unit == Unit::Share { Shares } else { Numbers };
-        Chart::new(Subject { title: &title, x_name: "epoch", scale, smooth: false }, &by_epoch(kind))
+        let chart = Chart::new(Subject { title: &title, x_name: "epoch", scale, smooth: false }, &by_epoch(kind))?;
+        Some(chart.noting(note.clone().filter(|_| kind.name == FigureKind::LOSS)))
     };
     use Scale::{Amounts, Numbers, Shares};
     let of_steps = |title, scale, smooth, value: fn(&Point) -> f64| {
         Chart::new(Subject { title, x_name: "step", scale, smooth }, &by_step(value))
     };
-    let mut charts = vec![of_steps("Training loss", Numbers, true, |point| point.loss)];
+    let loss = of_steps("Training loss", Numbers, true, |point| point.loss).map(|chart| chart.noting(note.clone()));
+    let mut charts = vec![loss];
     charts.extend(figure_kinds(runs).iter().map(of_evaluations));
-    charts.push(of_steps("Learning rate", Amounts, false, |point| point.learning_rate));
+    let rate = of_steps("Learning rate", Amounts, false, |point| point.learning_rate);
+    charts.push(rate.map(|chart| chart.noting(multiples(runs))));
     let by_pace = |value: fn(&PacePoint) -> f64| {
         let points = move |run: &RunRecord| {
             run.history.pace.so_far().iter().map(|point| (point.step as f64, value(point))).collect()
@@ -142,6 +146,38 @@ fn charts(runs: &[RunRecord]) -> Vec<Chart> {
     charts.push(of_pace("Rows a second", Amounts, |point| point.rows as f64 / point.seconds));
     charts.push(of_pace("Share of the time spent waiting for rows", Shares, |point| point.waiting / point.seconds));
     charts.into_iter().flatten().collect()
+}
+
+/// The setting of a run that says its loss.
+const LOSS_SETTING: &str = "loss";
+/// The setting of a run that says which layers have a multiple of the learning rate.
+const MULTIPLES_SETTING: &str = "learning rate multipliers";
+
+fn setting<'a>(run: &'a RunRecord, name: &str) -> Option<&'a str> {
+    run.settings.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+/// That values of the loss do not compare, where runs have several.
+fn differing_losses(runs: &[RunRecord]) -> Option<String> {
+    let known: Vec<(&RunRecord, &str)> =
+        runs.iter().filter_map(|run| Some((run, setting(run, LOSS_SETTING)?))).collect();
+    let first = known.first()?.1;
+    if known.iter().all(|(_, loss)| *loss == first) {
+        return None;
+    }
+    let each = known.iter().map(|(run, loss)| format!("{}: {}", shown(&run.title), shown(in_yaml(loss))));
+    Some(format!("these are different losses, whose values do not compare ({})", each.collect::<Vec<_>>().join("; ")))
+}
+
+/// Which layers have a multiple of the rate that is drawn.
+fn multiples(runs: &[RunRecord]) -> Option<String> {
+    let known = runs.iter().filter_map(|run| Some((run, setting(run, MULTIPLES_SETTING)?)));
+    let each = known.map(|(run, multiples)| match runs {
+        [_] => shown(in_yaml(multiples)),
+        _ => format!("{}: {}", shown(&run.title), shown(in_yaml(multiples))),
+    });
+    let each: Vec<String> = each.collect();
+    (!each.is_empty()).then(|| format!("the base rate; layers with a multiple of it: {}", each.join("; ")))
 }
 
 /// The figures that have a chart: what decides, the loss, and then all others that evaluations of these runs have.
@@ -164,12 +200,12 @@ fn place_of_best(run: &RunRecord) -> Option<f64> {
 }
 
 /// Colours that the page's style sheet has.
-const COLOURS: usize = 6;
+const COLOURS: usize = 8;
 
 /// Dashes beside the colours, which not everybody tells apart; style sheet as well.
-const DASHES: usize = 3;
+const DASHES: usize = 8;
 
-/// Of a run, so that neighbours differ and no two of the first eighteen are alike.
+/// Of a run: each of the first eight has its own, and no two of the first sixty-four have colour and dashes alike.
 fn dash(index: usize) -> usize {
     (index + index / COLOURS) % DASHES
 }
@@ -263,24 +299,27 @@ fn figures(run: &RunRecord, evaluation: Option<&Evaluation>) -> Vec<(String, Str
     if let Some(last) = history.epochs.last() {
         figures.push(("training loss of the last epoch".into(), decimal(last.training_loss)));
     }
-    figures.push(("epochs, steps".into(), format!("{}, {}", history.epochs.len(), grouped(history.steps))));
+    figures.push(("epochs".into(), grouped(history.epochs.len() as u64)));
+    figures.push(("steps".into(), grouped(history.steps)));
     // the log of a run that goes on does not say it
     if run.trained + run.frozen > 0 {
-        figures.push(("numbers trained, frozen".into(), format!("{}, {}", grouped(run.trained), grouped(run.frozen))));
+        figures.push(("numbers trained".into(), grouped(run.trained)));
+        figures.push(("numbers frozen".into(), grouped(run.frozen)));
     }
     let seconds: f64 = history.epochs.iter().map(|epoch| epoch.seconds).sum();
     let rows: u64 = history.epochs.iter().map(|epoch| epoch.rows).sum();
     if seconds > 0.0 {
         figures.push(("rows a second in training".into(), format!("{:.1}", rows as f64 / seconds)));
     }
-    figures.push((
-        "seconds waiting for data, in the graph, in the update".into(),
-        format!("{:.1}, {:.1}, {:.1}", timing.waiting, timing.graph, timing.update),
-    ));
-    figures.push((
-        "seconds in evaluation, writing checkpoints".into(),
-        format!("{:.1}, {:.1}", timing.evaluation, timing.checkpoints),
-    ));
+    for (what, seconds) in [
+        ("seconds waiting for data", timing.waiting),
+        ("seconds in the graph", timing.graph),
+        ("seconds in the update", timing.update),
+        ("seconds in evaluation", timing.evaluation),
+        ("seconds writing checkpoints", timing.checkpoints),
+    ] {
+        figures.push((what.into(), format!("{seconds:.1}")));
+    }
     figures.push(("device".into(), shown_up_to(&run.device, LONGEST)));
     figures.push(("ONNX Runtime".into(), shown(&run.onnx_runtime)));
     figures.push(("ending".into(), shown(&run.ending)));

@@ -59,6 +59,31 @@ fn figures_of_another_set_than_the_evaluation_rows_are_called_after_it() {
     assert!(!page.contains("<th>evaluation rows</th>"));
 }
 
+#[test]
+fn runs_of_different_losses_and_rates_of_layers_are_told_and_eight_runs_have_dashes_of_their_own() {
+    let plain = record("plain");
+    let with = |title: &str, loss: &str| {
+        let settings = vec![
+            ("loss".to_owned(), loss.to_owned()),
+            ("learning rate multipliers".to_owned(), r#"[{"match": "fc", "multiplier": 10}]"#.to_owned()),
+        ];
+        RunRecord { title: title.into(), settings, ..plain.clone() }
+    };
+    let page = report::render("Two", &[with("a", "\"mse\""), with("b", "\"focal\"")]).unwrap();
+    assert!(
+        page.contains("these are different losses") && page.contains("the base rate; layers with a multiple of it")
+    );
+    let page = report::render("Same", &[with("a", "\"mse\""), with("b", "\"mse\"")]).unwrap();
+    assert!(!page.contains("these are different losses"));
+    let eight: Vec<RunRecord> = (0..8).map(|run| with(&format!("run {run}"), "\"mse\"")).collect();
+    let page = report::render("Eight", &eight).unwrap();
+    for run in 0..8 {
+        assert!(page.contains(&format!("class=\"curve s{run} d{run}\"")), "{run}");
+    }
+    let (figures, facts) = (page.find("<h3>Figures").unwrap(), page.find("<h3>Settings").unwrap());
+    assert!(figures < facts && page.contains("<th>seconds in the graph</th>") && page.contains("<th>steps</th>"));
+}
+
 /// What was found of each class.
 fn records(record: &mut RunRecord) -> &mut Vec<Record> {
     let tables = &mut record.evaluation.as_mut().unwrap().tables;

@@ -30,7 +30,20 @@ impl Axis {
             Unit::Number if kind.name == "model_bytes" => shown_figure(kind, Some(value)),
             Unit::Number => number(value),
         };
-        Self::spanning(kind.label(), values, label)
+        let values: Vec<f64> = values.collect();
+        let axis = Self::spanning(kind.label(), values.iter().copied(), label)?;
+        let are_shares =
+            kind.unit == Unit::Share && values.iter().all(|value| value.is_nan() || (0.0..=1.0).contains(value));
+        Some(if are_shares { axis.within_shares() } else { axis })
+    }
+
+    /// No further than from nothing to all.
+    fn within_shares(self) -> Self {
+        let Self { name, ticks, low: from, high: to } = self;
+        let (low, high) = (from.max(0.0), to.min(1.0));
+        let moved = ticks.into_iter().map(|(at, label)| ((from + at * (to - from) - low) / (high - low), label));
+        let ticks = moved.filter(|(at, _)| (-1e-9..=1.0 + 1e-9).contains(at)).collect();
+        Self { name, ticks, low, high }
     }
 
     /// Over whole numbers, such as steps.
@@ -112,6 +125,24 @@ pub(super) fn number(value: f64) -> String {
         _ => {
             let text = decimal(value);
             if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_axis_of_shares_ends_at_all() {
+        let kind = FigureKind { name: "accuracy".into(), unit: Unit::Share, ..FigureKind::loss() };
+        for values in [[1.0, 1.0], [0.7, 0.99], [0.0, 0.3]] {
+            let axis = Axis::of_figure(&kind, values.into_iter()).unwrap();
+            assert!(axis.low >= 0.0 && axis.high <= 1.0, "{axis:?}");
+            assert!(
+                axis.ticks.len() > 1 && axis.ticks.iter().all(|(at, _)| (-1e-6..=1.000_001).contains(at)),
+                "{axis:?}"
+            );
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The first figure over two parameters at a time, smoothed between trials.
 
+use millstream_search::TrialState;
+
 use super::axis::Axis;
 use super::marks::{Goodness, class, colour, complete, told};
 use super::plot::{Plot, panel};
@@ -11,6 +13,8 @@ const FEWEST: usize = 4;
 const CELLS: usize = 20;
 /// How far a trial is felt, as a share of an axis.
 const WIDTH: f64 = 0.12;
+/// Further from all trials with a figure, as a share of an axis, nothing is said.
+const REACH: f64 = 0.25;
 /// Of the parameters that matter most, so many are paired.
 const PAIRED: usize = 3;
 
@@ -36,6 +40,9 @@ fn contour(study: &StudyReport, first: usize, second: usize) -> Option<String> {
     if points.len() < FEWEST {
         return None;
     }
+    let failed: Vec<&TrialReport> = study.trials.iter().filter(|trial| trial.state == TrialState::Failed).collect();
+    let place = |trial: &TrialReport| Some(((*trial.places.get(first)?)?, (*trial.places.get(second)?)?));
+    let of_failed: Vec<(f64, f64)> = failed.iter().copied().filter_map(place).collect();
     let axes = [first, second].map(|at| Axis::of_parameter(&study.parameters[at]));
     let names = axes.each_ref().map(|axis| millstream_schemas::shown(&axis.name));
     let [x, y] = axes;
@@ -45,7 +52,11 @@ fn contour(study: &StudyReport, first: usize, second: usize) -> Option<String> {
     for row in 0..CELLS {
         for column in 0..CELLS {
             let from = (column as f64 * side, row as f64 * side);
-            let value = smoothed(&points, (from.0 + side / 2.0, from.1 + side / 2.0));
+            let middle = (from.0 + side / 2.0, from.1 + side / 2.0);
+            if !is_known(&points, &of_failed, middle) {
+                continue;
+            }
+            let value = smoothed(&points, middle);
             let to = (from.0 + side, from.1 + side);
             let told = format!("about {} here", shown_figure(kind, Some(value)));
             plot.cell(&colour(goodness.of(value), "low"), from, to, &told);
@@ -57,12 +68,30 @@ fn contour(study: &StudyReport, first: usize, second: usize) -> Option<String> {
             plot.dot(class, (*x, *y), &told(study, trial));
         }
     }
+    for trial in failed {
+        if let Some(at) = place(trial) {
+            plot.dot("failed", at, &told(study, trial));
+        }
+    }
     let title = format!("{} over {} and {}", kind.label(), names[0], names[1]);
     Some(panel(
         &title,
         &plot.render(&title),
-        &format!("upwards: {}; the mean of trials near by, the nearer the more", names[1]),
+        &format!(
+            "upwards: {}; the mean of trials near by, the nearer the more; where none with a figure is near, or one that failed is nearer, there \
+             is no colour; dashed marks are trials that failed",
+            names[1]
+        ),
     ))
+}
+
+/// Whether a trial with a figure is near a place, and none that failed nearer.
+fn is_known(points: &[(f64, f64, f64)], failed: &[(f64, f64)], (x, y): (f64, f64)) -> bool {
+    let nearest = |places: &mut dyn Iterator<Item = (f64, f64)>| {
+        places.map(|(one, other)| (one - x).hypot(other - y)).fold(f64::INFINITY, f64::min)
+    };
+    let known = nearest(&mut points.iter().map(|(one, other, _)| (*one, *other)));
+    known <= REACH && known <= nearest(&mut failed.iter().copied())
 }
 
 /// The mean of the values, the nearer the more (Nadaraya and Watson, 1964).
@@ -81,6 +110,19 @@ fn smoothed(points: &[(f64, f64, f64)], (x, y): (f64, f64)) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_trial_with_a_figure_is_near_has_no_colour() {
+        let points = [(0.1, 0.1, 0.5)];
+        for (failed, place, wanted) in [
+            (&[][..], (0.2, 0.2), true),
+            (&[][..], (0.9, 0.9), false),
+            (&[(0.3, 0.1)][..], (0.25, 0.1), false),
+            (&[(0.3, 0.1)][..], (0.15, 0.1), true),
+        ] {
+            assert_eq!(is_known(&points, failed, place), wanted, "{failed:?} {place:?}");
+        }
+    }
 
     #[test]
     fn what_lies_between_is_a_mean_and_what_lies_at_a_trial_is_near_it() {

@@ -115,6 +115,7 @@ mod tests {
             parameters: space.parameters().to_vec(),
             size: space.size().to_string(),
             proposer: "tpe".into(),
+            stopping: vec!["asha".into()],
             wanted: 50,
             runs: 1,
             first_run: None,
@@ -126,6 +127,36 @@ mod tests {
             front: if trials > 0 { vec![0] } else { Vec::new() },
             importance: vec![("layers".into(), 0.9), ("rate".into(), 0.1)],
         }
+    }
+
+    #[test]
+    fn trials_that_a_stopping_rule_ended_were_compared_too() {
+        let study = study(1, 20);
+        assert_eq!(
+            (study.compared(), study.feasible()),
+            (16, 11),
+            "four failed; three of each five are complete, one out of bounds"
+        );
+    }
+
+    #[test]
+    fn commands_can_be_typed_where_folders_have_blanks_and_brackets() {
+        let study = StudyReport { folder: "/my studies (2)".into(), ..study(1, 20) };
+        let command = study.comparing_command().unwrap();
+        assert!(command.starts_with("millstream compare '/my studies (2)/trials/00"), "{command}");
+        assert!(command.ends_with("' --predict"), "{command}");
+        let said = study.given_up_in_words().unwrap();
+        assert!(said.contains("`millstream search resume '/my studies (2)'`"), "{said}");
+    }
+
+    #[test]
+    fn trials_that_were_ended_early_show_the_last_figure_that_they_reported() {
+        let study = study(1, 20);
+        let last = study.trials[3].reports[1].1;
+        let wanted = format!("last {}", super::super::shown_figure(&study.figures[0], Some(last)));
+        assert_eq!(study.figure_in_words(&study.trials[3], 0), wanted);
+        assert!(render(&study).contains(&wanted));
+        assert!(!study.figure_in_words(&study.trials[0], 0).contains("last"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use millstream_schemas::{shown, shown_sentences};
 use super::axis::setting;
 use super::marks::told;
 use super::plot::escaped;
-use crate::search::{LONGEST_SETTING, StudyReport, TrialReport, shown_figure};
+use crate::search::{LONGEST_SETTING, StudyReport, TrialReport};
 
 /// What the best trial is, or that there is none.
 pub(super) fn best(study: &StudyReport) -> String {
@@ -87,10 +87,8 @@ fn row(study: &StudyReport, trial: &TrialReport) -> String {
         Some(reason) => format!("<td class=\"reason\">{state}: {}</td>", escaped(&shown_sentences(reason))),
         None => text(state),
     });
-    for (at, kind) in study.figures.iter().enumerate() {
-        let value = trial.values.get(at).copied().filter(|value| value.is_finite());
-        let interval = if at == 0 { study.interval_in_words(trial) } else { String::new() };
-        cells.push_str(&number(value.map_or_else(String::new, |value| shown_figure(kind, Some(value)) + &interval)));
+    for at in 0..study.figures.len() {
+        cells.push_str(&number(study.figure_in_words(trial, at)));
     }
     for parameter in &study.parameters {
         let value = trial.settings.iter().find(|(name, _)| *name == parameter.name);
