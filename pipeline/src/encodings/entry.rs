@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use millstream_schemas::choice::{Catalog, Row};
-use millstream_schemas::{Choice, SchemaError, TensorRole, count, shown, shown_path};
+use millstream_schemas::{Choice, TensorRole, count, shown, shown_path};
 use serde_json::Value as Json;
 
 use super::encoder::{Encoder, View};
