@@ -289,7 +289,7 @@ fn pictures_of_one_thing_with_its_box_become_a_recipe_that_finds_it() {
         "rows have several",
         "no loss that assigns boxes",
     ]);
-    of_pixels(&place, "maps.onnx", 2, "16");
+    of_pixels(&place, "maps.onnx", 2, 16);
     place.run(&["init", "several", "maps.onnx", "-o", "other.yaml"]).failed_with(&["first output is [?, 2, 16, 16]"]);
     assert!(!place.path("other.yaml").exists());
 }
