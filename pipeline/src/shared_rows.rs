@@ -84,9 +84,8 @@ impl Dataset {
         copy_among(self.files(), file)
     }
 
-    /// Counts rows of another dataset whose input is, byte by byte, one of this dataset's. The columns of the inputs are given. Every input of the other is
-    /// read, and of this one as many row groups as lie in `most_bytes` of its columns; 16 bytes are held for each different
-    /// input of the other.
+    /// Counts rows of another dataset whose input is, byte by byte, one of this dataset's. The columns of the inputs are given. Of each dataset as many
+    /// row groups are read as lie in `most_bytes` of its columns; 16 bytes are held for each different input of the other.
     ///
     /// # Errors
     /// A row group cannot be read.
@@ -99,7 +98,7 @@ impl Dataset {
     ) -> Result<SharedRows, PipelineError> {
         let mut counted = SharedRows::default();
         let mut wanted = HashSet::new();
-        other.each_input(others_columns, u64::MAX, |input| {
+        other.each_input(others_columns, most_bytes, |input| {
             counted.second += 1;
             wanted.extend(input);
         })?;
@@ -109,7 +108,7 @@ impl Dataset {
             found.extend(input.filter(|input| wanted.contains(input)));
         })?;
         if !found.is_empty() {
-            other.each_input(others_columns, u64::MAX, |input| {
+            other.each_input(others_columns, most_bytes, |input| {
                 counted.shared += u64::from(input.is_some_and(|input| found.contains(&input)));
             })?;
         }

@@ -9,6 +9,8 @@ use crate::row_source::RowSource;
 
 /// Training data beyond this are not compared row by row: `check` is to answer soon.
 const MOST_BYTES: u64 = 4 << 30;
+/// The same of `train`, whose first step is not to wait for it: what takes a tenth of a second from a disk.
+const MOST_BYTES_BEFORE_TRAINING: u64 = 64 << 20;
 /// Files that a message names.
 const MOST_NAMED: usize = 3;
 
@@ -84,16 +86,20 @@ fn describe(shared: &[SharedFile], of: usize) -> String {
 
 /// How many evaluation rows have an image or a text that is trained on, byte by byte.
 pub(crate) fn of_rows(train: &RowSource, evaluate: &RowSource) -> Result<SharedRows, RecipeError> {
-    let [ours, theirs] = [train, evaluate].map(|source| source.encoders.columns_of(TensorRole::Input));
-    Ok(train.dataset.shared_rows(&ours, &evaluate.dataset, &theirs, MOST_BYTES)?)
+    compared(train, evaluate, MOST_BYTES)
 }
 
-/// That some are trained on too; nothing where none is among those that were compared.
+fn compared(train: &RowSource, evaluate: &RowSource, most_bytes: u64) -> Result<SharedRows, RecipeError> {
+    let [ours, theirs] = [train, evaluate].map(|source| source.encoders.columns_of(TensorRole::Input));
+    Ok(train.dataset.shared_rows(&ours, &evaluate.dataset, &theirs, most_bytes)?)
+}
+
+/// That some are trained on too; nothing where none is among the first, which alone are compared before a training.
 ///
 /// # Errors
 /// The rows cannot be read.
 pub(crate) fn some_in_words(train: &RowSource, evaluate: &RowSource) -> Result<Option<String>, RecipeError> {
-    let rows = of_rows(train, evaluate)?;
+    let rows = compared(train, evaluate, MOST_BYTES_BEFORE_TRAINING)?;
     Ok(if rows.shared > 0 { in_words(&rows, train) } else { None })
 }
 

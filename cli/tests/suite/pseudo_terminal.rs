@@ -168,9 +168,12 @@ fn check_that_lines_are_whole(lines: &[String]) {
         "to go on:  ",
         "warning: ",
     ];
+    const GOES_ON: &str = "         ";
+    let mut in_warning = false;
     for line in lines {
-        let known =
-            WHOLE.iter().any(|start| line.starts_with(start)) || line.contains(" steps, ") || line.contains("error: ");
+        in_warning = line.starts_with("warning: ") || in_warning && line.starts_with(GOES_ON);
+        let starts = WHOLE.iter().any(|start| line.starts_with(start));
+        let known = starts || in_warning || line.contains(" steps, ") || line.contains("error: ");
         assert!(known && !is_progress(line), "{line:?} is debris on\n{}", lines.join("\n"));
         assert!(!line.contains('^'), "{line:?} is debris on\n{}", lines.join("\n"));
     }

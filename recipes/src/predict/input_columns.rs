@@ -41,6 +41,11 @@ impl InputColumn {
         self.takes.contains(&Holds::Text)
     }
 
+    /// Whether lines of text are rows of it: of a column of words or numbers, as classes are, a table says which it is.
+    pub(super) fn is_lines(&self) -> bool {
+        self.is_text() && !self.takes.contains(&Holds::Numbers)
+    }
+
     /// Its place among the headings of a table.
     ///
     /// # Errors

@@ -371,7 +371,7 @@ impl InputFiles {
                             let cell = read_bounded(reader).map_or_else(Cell::Unreadable, Cell::Bytes);
                             ReadRow { name: "-".into(), cells: vec![cell] }
                         }
-                        Some(only) if only.is_text() => {
+                        Some(only) if only.is_lines() => {
                             self.open = Some(Open::Lines { name: "-".into(), reader, line: 0 });
                             continue;
                         }
