@@ -206,7 +206,8 @@ fn reads_of_head(graph: &Graph, output: ValueId, wanted: &FineTuning, notes: &mu
         return reads;
     }
     notes.push(
-        "the model gives one score for each place: that of the second of the two classes, against 0 for the first, so that the cross-entropy          of both is the binary cross-entropy of its sigmoid"
+        "the model gives one score for each place: that of the second of the two classes, against 0 for the first, so that \
+         the cross-entropy of both is the binary cross-entropy of its sigmoid"
             .into(),
     );
     PredictionKind::LabelScores

@@ -86,8 +86,8 @@ impl Model {
     }
 
     /// The lengths of the class scores that an output leads to, laid out as a loss reads them, `[batch, classes, …]`: `None` for one that
-    /// stays open. None at all where the graph does not tell them. `classes`: how many there are, where it is known. A model of one score for
-    /// each place has it on the second axis.
+    /// stays open. None at all where the graph does not tell them. `classes`: how many there are, where it is known. A model of one
+    /// score for each place has it on the second axis.
     ///
     /// # Errors
     /// As of [`Model::evaluated`].
