@@ -280,6 +280,11 @@ fn masks_of_two_classes_are_learned_by_models_of_one_score_a_pixel() {
         let set = format!("training.loss={loss}");
         place.run(&["train", "made.yaml", "--overwrite", "--set", "training.epochs=1", "--set", &set]).done();
     }
+    // what is fitted to the scores is followed by `predict` as by `evaluate`
+    let fitted = ["--set", "evaluation.calibrate={temperature: true, threshold: f1}", "--set", "training.epochs=1"];
+    place.run(&[&["train", "made.yaml", "--overwrite"][..], &fitted].concat()).done();
+    place.run(&["evaluate", "made.yaml"]).done();
+    contains(&place.run(&["predict", "runs/made", "large.png"]).done(), &["large.png", "%"]);
 }
 
 #[test]
