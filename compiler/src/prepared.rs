@@ -15,10 +15,11 @@ use crate::finetuning::stored_form::StoredForm;
 use crate::finetuning::{
     self, Applied, FineTuning, Head, Layer, LayerFacts, MethodReport, ParameterFinder, ScoreLayout, Selected,
     SelectedPart, TrainedLayer, Unadapted, Weight, batch_statistics, check_factors, chosen_output, dropout, initialize,
-    layers_before, normalize, pattern_matches, places, require_finite, rows_are_second, select, standardize_input,
-    stochastic_depth, table_copies, tie_copies, training_mode, undo_output, untie,
+    is_one_score, layers_before, normalize, pattern_matches, places, require_finite, rows_are_second, select,
+    standardize_input, stochastic_depth, table_copies, tie_copies, training_mode, undo_output, untie,
 };
 use crate::graph::{Graph, TensorType, ValueId};
+use crate::losses::PredictionKind;
 use crate::model_file::Model;
 use crate::operators::OperatorCatalog;
 use crate::{CompilerError, batch_axis};
@@ -196,6 +197,22 @@ impl Prepared {
     }
 }
 
+/// What leads to the scores of the head: a kept one that gives one score for each place of two classes has a sigmoid behind it, and no
+/// softmax. It is noted.
+fn reads_of_head(graph: &Graph, output: ValueId, wanted: &FineTuning, notes: &mut Vec<String>) -> PredictionKind {
+    let (reads, classes) = (wanted.loss.reads(), Some(wanted.classes));
+    let shape = graph.tensor_type(output).map_or(&[][..], |known| known.shape.as_slice());
+    if !wanted.head.keeps() || !is_one_score(reads, classes, wanted.prediction_axes, shape) {
+        return reads;
+    }
+    notes.push(
+        "the model gives one score for each place: that of the second of the two classes, against 0 for the first, so that \
+         the cross-entropy of both is the binary cross-entropy of its sigmoid"
+            .into(),
+    );
+    PredictionKind::LabelScores
+}
+
 pub(crate) fn prepare(
     model: &Model,
     wanted: &FineTuning,
@@ -232,10 +249,11 @@ pub(crate) fn prepare(
     let own = finetuning::layers(&graph, catalog);
     let wrapper = ModuleNames::wrapper(own.iter().map(|layer| layer.name.as_str()));
     let output = chosen_output(&graph, wanted.output.as_deref())?;
+    let reads = reads_of_head(&graph, output, wanted, &mut notes);
     let mut model = HeadModel {
         output,
         graph: &mut graph,
-        reads: wanted.loss.reads(),
+        reads,
         classes: wanted.classes,
         masks: &wanted.masks,
         seed: wanted.seed,

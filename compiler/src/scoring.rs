@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
-use crate::finetuning::{ScoreLayout, chosen_output, ending, find_scores, named, normalize, rows_are_second};
-use crate::graph::Length;
+use crate::finetuning::{
+    ScoreLayout, chosen_output, ending, find_scores, is_one_score, named, normalize, rows_are_second,
+};
+use crate::graph::{Graph, Length, ValueId};
 use crate::losses::PredictionKind;
 use crate::operators::OperatorCatalog;
 use crate::row_places::RowPlaces;
@@ -59,7 +61,8 @@ impl Model {
             PredictionKind::ClassScores | PredictionKind::LabelScores | PredictionKind::SequenceScores => {
                 let mut normalized = graph.clone();
                 normalize(&mut normalized);
-                let scores = find_scores(&normalized, output, reads);
+                let found_as = found_as(&graph, output, reads, classes, axes);
+                let scores = find_scores(&normalized, output, found_as);
                 let note = ending(&normalized, scores).map(|node| {
                     format!(
                         "the model ends in {}: what it gives is read as scores as it is, so the most likely classes \
@@ -83,7 +86,8 @@ impl Model {
     }
 
     /// The lengths of the class scores that an output leads to, laid out as a loss reads them, `[batch, classes, …]`: `None` for one that
-    /// stays open. None at all where the graph does not tell them. `classes`: how many there are, where it is known.
+    /// stays open. None at all where the graph does not tell them. `classes`: how many there are, where it is known. A model of one
+    /// score for each place has it on the second axis.
     ///
     /// # Errors
     /// As of [`Model::evaluated`].
@@ -98,10 +102,25 @@ impl Model {
         let output = chosen_output(&graph, output)?;
         let mut normalized = graph.clone();
         normalize(&mut normalized);
-        let scores = find_scores(&normalized, output, reads);
+        // of two classes where nobody says how many there are; what is told is the one score as it is
+        let found_as = found_as(&graph, output, reads, classes.or(Some(2)), None);
+        let scores = find_scores(&normalized, output, found_as);
         let rows_are_second = rows_are_second(&graph, scores, output);
-        let layout = ScoreLayout { reads, classes, axes: None, rows_are_second };
+        let classes = if found_as == reads { classes } else { Some(1) };
+        let layout = ScoreLayout { reads: found_as, classes, axes: None, rows_are_second };
         let scores = layout.lay_out(&mut graph, scores, Some(output))?;
         Ok(graph.tensor_type(scores).map(|known| known.shape.iter().map(Length::fixed).collect()))
     }
+}
+
+/// What leads to the scores of an output: those of one score for each place stand in front of a sigmoid.
+fn found_as(
+    graph: &Graph,
+    output: ValueId,
+    reads: PredictionKind,
+    classes: Option<usize>,
+    axes: Option<usize>,
+) -> PredictionKind {
+    let shape = graph.tensor_type(output).map_or(&[][..], |known| known.shape.as_slice());
+    if is_one_score(reads, classes, axes, shape) { PredictionKind::LabelScores } else { reads }
 }

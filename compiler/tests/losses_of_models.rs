@@ -157,6 +157,84 @@ fn each_reads_what_it_means_and_its_gradients_are_those_of_the_whole_model() {
     }
 }
 
+/// Images `[batch, 1, 2, 3]`, each pixel times 2 and 0.5 more, through a sigmoid.
+fn one_score_a_pixel() -> Model {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let image = graph.input("x", TensorType::f32([Length::named("batch"), 1.into(), 2.into(), 3.into()]));
+    let weight = graph.constant("head.weight", Constant::f32([1, 1, 1, 1], &[2.0]));
+    let bias = graph.constant("head.bias", Constant::f32([1], &[0.5]));
+    let scores = graph.add("Conv", &[image, weight, bias], &[]).unwrap();
+    let chances = graph.add("Sigmoid", &[scores], &[]).unwrap();
+    graph.set_outputs(&[chances]);
+    Model::from_bytes(graph.to_onnx("model")).unwrap()
+}
+
+#[test]
+fn one_score_a_pixel_has_the_binary_losses_worked_by_hand_on_masks() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    static PIXELS: [f32; 6] = [0.5, -1.0, 0.25, 1.5, 7.0, -0.75];
+    const CLASSES: [i64; 6] = [1, 0, 0, 1, -100, 1];
+    // the chance of the second class, and whether a pixel is of it, where it counts
+    let counted = || {
+        let pixels = PIXELS.iter().zip(CLASSES).filter(|(_, class)| *class >= 0);
+        pixels.map(|(x, class)| (1.0 / (1.0 + (-(2.0 * f64::from(*x) + 0.5)).exp()), class == 1))
+    };
+    let of_true = |(p, is_second): (f64, bool)| if is_second { p } else { 1.0 - p };
+    let mean = |of: &dyn Fn(f64) -> f64| counted().map(of_true).map(of).sum::<f64>() / 5.0;
+    let weighed = |(p, is_second)| if is_second { -3.0 * f64::ln(p) } else { -f64::ln(1.0 - p) };
+    let apart = |is_second: bool| {
+        let chance = |(p, _): (f64, bool)| if is_second { p } else { 1.0 - p };
+        let both: f64 = counted().filter(|(_, class)| *class == is_second).map(chance).sum();
+        let predicted: f64 = counted().map(chance).sum();
+        let there = counted().filter(|(_, class)| *class == is_second).count() as f64;
+        1.0 - (2.0 * both + 1.0) / (predicted + there + 1.0)
+    };
+    let rows = [
+        ("sparse_cross_entropy", json!({}), mean(&|p| -p.ln())),
+        // three pixels of the second class, two of the first
+        ("sparse_cross_entropy", json!({"class_weights": [1, 3]}), counted().map(weighed).sum::<f64>() / 11.0),
+        ("sparse_focal", json!({"gamma": 2}), mean(&|p| -(1.0 - p) * (1.0 - p) * p.ln())),
+        ("dice", json!({}), (apart(false) + apart(true)) / 2.0),
+    ];
+    for (loss, options, wanted) in rows {
+        let tuning = fine_tuning(loss, options.clone(), HeadChoice::keep(), 2);
+        let tuning = FineTuning { prediction_axes: Some(4), ..tuning };
+        let program = compile(&one_score_a_pixel(), &tuning, &OperatorCatalog::standard()).unwrap();
+        let manifest = &program.manifest;
+        assert_eq!(shape(&manifest.prediction), "batch, 2, 2, 3");
+        let x = || ("x".to_owned(), floats(&[1, 1, 2, 3], &PIXELS));
+        let classes = Tensor::from_array((vec![1_usize, 2, 3], CLASSES.to_vec())).unwrap().into_dyn();
+        let mut inputs = vec![x(), (manifest.targets[0].name.clone(), classes)];
+        let parameters = manifest.parameters.iter().zip(&program.parameters);
+        inputs.extend(parameters.map(|(entry, values)| (entry.name.clone(), floats(&entry.shape, values))));
+        let outputs = run(&mut session(&program.step().unwrap().to_vec()), inputs);
+        let found = f64::from(outputs[0][0]);
+        assert!((found - wanted).abs() < 1e-6 * wanted.max(1.0), "{loss} {options}: {found}, wanted {wanted}");
+        let scores = PIXELS.map(|x| 2.0 * x + 0.5);
+        assert_eq!(outputs[1], [[0.0; 6], scores].concat());
+        if loss == "sparse_cross_entropy" && options == json!({}) {
+            // by a score, binary cross-entropy has the slope of the chance less the class
+            let slope = |(p, is_second): (f64, bool)| p - f64::from(u8::from(is_second));
+            let at = manifest.parameters.iter().position(|entry| entry.shape == [1]).unwrap();
+            let gradient = f64::from(outputs[outputs.len() - manifest.parameters.len() + at][0]);
+            assert!((gradient - counted().map(slope).sum::<f64>() / 5.0).abs() < 1e-6, "{gradient}");
+        }
+        // the exported model gives one score as before, and is evaluated as it was trained
+        let exported = program.export(&program.parameters, &[]).unwrap().to_vec();
+        let given = run(&mut session(&exported), vec![x()]).remove(0);
+        let off = given.iter().zip(scores).map(|(found, score)| (found - 1.0 / (1.0 + (-score).exp())).abs());
+        assert!(given.len() == 6 && off.fold(0.0, f32::max) < 1e-6, "{given:?}");
+        let reads = tuning.loss.reads();
+        let scoring = Model::from_bytes(exported).unwrap();
+        let scoring = scoring.evaluated_for(None, reads, Some(2), None, &OperatorCatalog::standard()).unwrap();
+        let mut evaluated = session(&scoring.model.file().to_vec());
+        let at = evaluated.outputs().iter().position(|output| output.name() == scoring.scores).unwrap();
+        assert_eq!(run(&mut evaluated, vec![x()])[at], outputs[1]);
+    }
+}
+
 #[test]
 fn what_follows_a_head_and_is_not_of_the_loss_is_refused_or_taken_away() {
     let softmax: Tail = |graph, value| graph.add("Softmax", &[value], &[("axis", 1.into())]);

@@ -62,12 +62,14 @@ pub(crate) fn require_targets(loss: &Loss, source: &RowSource, spec: &BatchSpec)
         PredictionKind::LabelScores => "a number from 0 to 1 for each label".to_owned(),
         _ => "numbers".to_owned(),
     };
-    // one score for each place, as of a sigmoid, is no score for each class
-    let of_one_score = match (given, target.element_type, loss.reads()) {
-        (Given::Classes, ElementType::I64, PredictionKind::LabelScores) => format!(
-            "; that takes {0} scores for each place: a model that gives one has a last layer of {0} by `model.head: {{new_with: zeros}}`, \
-             where its file is exported without the sigmoid behind its last layer",
-            source.classes().len()
+    // what one score for each place is trained by elsewhere
+    let of_one_score = match (given, target.element_type, loss.reads(), source.classes().len()) {
+        (Given::Classes, ElementType::I64, PredictionKind::LabelScores, 2) => {
+            "; of a model that gives one score for each place, that of the second class, it is the same by `model.head: keep`".to_owned()
+        }
+        (Given::Classes, ElementType::I64, PredictionKind::LabelScores, classes) => format!(
+            "; that takes {classes} scores for each place: a model that gives one has a last layer of {classes} by \
+             `model.head: {{new_with: zeros}}`"
         ),
         _ => String::new(),
     };

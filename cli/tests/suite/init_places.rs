@@ -215,28 +215,98 @@ fn a_model_whose_image_is_not_square_has_transforms_of_its_width_and_height() {
     }
 }
 
+/// One convolution with one score for each pixel through a sigmoid, with an axis for it or, `is_bare`, without.
+fn of_one_score(place: &Workplace, name: &str, is_bare: bool) {
+    let mut nodes = vec![node("Conv", &["image", "w", "b"], "map", &[])];
+    let own = SIDE.to_string();
+    let own = own.as_str();
+    let axes = if is_bare { vec!["batch", own, own] } else { vec!["batch", "1", own, own] };
+    match is_bare {
+        true => {
+            nodes.push(node("Sigmoid", &["map"], "chances", &[]));
+            nodes.push(node("Squeeze", &["chances", "second"], "mask", &[]));
+        }
+        false => nodes.push(node("Sigmoid", &["map"], "mask", &[])),
+    }
+    let weights = vec![weight("w", &[1, 3, 1, 1]), weight("b", &[1]), whole("second", &[1])];
+    let inputs = vec![tensor("image", false, &["batch", "3", own, own])];
+    let network = model(nodes, weights, inputs, vec![tensor("mask", false, &axes)]);
+    fs::write(place.path(name), network).unwrap();
+}
+
 #[test]
-fn masks_for_a_loss_of_one_score_a_place_are_told_with_what_works() {
+fn masks_of_two_classes_are_learned_by_models_of_one_score_a_pixel() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::bare();
+    masks(&place, "squares", 1);
+    masks(&place, "white", 255);
+    of_pixels(&place, "bare.onnx", 1, SIDE);
+    of_one_score(&place, "sigmoid.onnx", false);
+    of_one_score(&place, "flat.onnx", true);
+    let wishes = ["--set", "training.epochs=30", "--set", "training.optimizer.adamw.learning_rate=0.1"];
+    for (data, model, values) in
+        [("squares", "bare.onnx", "]}"), ("white", "sigmoid.onnx", "], values: [0, 255]}"), ("white", "flat.onnx", "]")]
+    {
+        let (said, recipe) = made(&place, data, model);
+        contains(&said, &["the class of each pixel in `mask`, one of 2", "its own last layer is trained on"]);
+        let classes = format!("classes: [background, foreground{values}");
+        contains(&recipe, &["head: keep", &classes, "binary cross-entropy", "loss: sparse_cross_entropy"]);
+        let told = place.run(&["check", "made.yaml", "--json"]).json().to_string();
+        contains(&told, &["one score for each place", "binary cross-entropy of its sigmoid"]);
+        place.run(&[&["train", "made.yaml", "--overwrite"][..], &wishes].concat()).done();
+        let metrics: serde_json::Value = serde_json::from_slice(&place.read("runs/made/metrics.json")).unwrap();
+        let learned = metrics["evaluation"]["mean_iou"].as_f64().unwrap();
+        assert!(learned > 0.9, "{model}: {}", metrics["evaluation"]);
+        // the exported model has one score as before, and is measured as in training
+        let again = place.run(&["evaluate", "made.yaml", "--json"]).json()["evaluation"].take();
+        for figure in ["mean_iou", "dice", "accuracy"] {
+            let wanted = metrics["evaluation"][figure].as_f64().unwrap();
+            let found = again[figure].as_f64().unwrap();
+            assert!((found - wanted).abs() < 1e-6, "{model}: {figure} {wanted}, evaluated {again}");
+        }
+        enlarged(&place, "large.png", 3);
+        let told = place.run(&["predict", "runs/made", "large.png", "--masks", "found", "--json"]).json();
+        let mask = image::open(place.path("found/large.png")).unwrap().to_luma8();
+        let is_right = |x: u32, y: u32, class: u8| is_inside(square(3), x / 2, y / 3) == (class == 1);
+        let right = mask.enumerate_pixels().filter(|(x, y, class)| is_right(*x, *y, class.0[0])).count();
+        assert!(right as f64 > 0.95 * f64::from(6 * SIDE * SIDE), "{model}: {told}");
+        contains(&place.run(&["predict", "runs/made", "large.png"]).done(), &["background", "foreground", "%"]);
+        let _ = fs::remove_dir_all(place.path("found"));
+    }
+    // other losses of masks go with it
+    for loss in ["sparse_focal", "{dice: {cross_entropy: 0.5}}", "{sparse_cross_entropy: {class_weights: [1, 4]}}"] {
+        let set = format!("training.loss={loss}");
+        place.run(&["train", "made.yaml", "--overwrite", "--set", "training.epochs=1", "--set", &set]).done();
+    }
+    // what is fitted to the scores is followed by `predict` as by `evaluate`
+    let fitted = ["--set", "evaluation.calibrate={temperature: true, threshold: f1}", "--set", "training.epochs=1"];
+    place.run(&[&["train", "made.yaml", "--overwrite"][..], &fitted].concat()).done();
+    place.run(&["evaluate", "made.yaml"]).done();
+    contains(&place.run(&["predict", "runs/made", "large.png"]).done(), &["large.png", "%"]);
+}
+
+#[test]
+fn masks_for_a_loss_of_labels_are_told_with_what_works() {
     if !has_runtime() {
         return;
     }
     let place = Workplace::bare();
     masks(&place, "squares", 1);
     of_pixels(&place, "one.onnx", 1, SIDE);
-    let (said, recipe) = made(&place, "squares", "one.onnx");
-    contains(&said, &["a new last layer takes the place of the model's"]);
-    contains(&recipe, &["head: {new_with: zeros}", "loss: sparse_cross_entropy"]);
-    let set =
-        ["--set", "model.head=keep", "--set", "training.loss=binary_cross_entropy", "--set", "training.metrics=[]"];
+    made(&place, "squares", "one.onnx");
+    let set = ["--set", "training.loss=binary_cross_entropy", "--set", "training.metrics=[]"];
     place.run(&[&["check", "made.yaml"][..], &set].concat()).failed_with(&[
         "the number of a class for each place",
         "`sparse_cross_entropy`",
-        "2 scores for each place",
-        "`model.head: {new_with: zeros}`",
-        "without the sigmoid",
+        "one score for each place",
+        "the same by `model.head: keep`",
     ]);
-    // and that works
+    // and that works, as does a new last layer of two
     place.run(&["train", "made.yaml", "--set", "training.epochs=1"]).done();
+    let set = ["--set", "model.head={new_with: zeros}", "--set", "training.epochs=1"];
+    place.run(&[&["train", "made.yaml", "--overwrite"][..], &set].concat()).done();
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::class_axis::class_axis;
 use super::feature_axis::feature_axis;
 use super::head::head_behind;
 use super::nodes::producers;
+use super::one_score::{is_one_score, of_two_classes, one_score_axis};
 use super::score_effects::{ScoreEffect, score_effect};
 use crate::CompilerError;
 use crate::graph::{Constant, Graph, Length, ValueId};
@@ -45,7 +46,8 @@ pub(crate) struct ScoreLayout {
 
 impl ScoreLayout {
     /// Scores as `[batch, classes, …]`, or as `[batch, sequence, symbols]`: their axes in the order that the model's output has them in,
-    /// then the rows put first, the classes second, and places left out of which there is one alone where the targets have none.
+    /// then the rows put first, the classes second, and places left out of which there is one alone where the targets have none. One score
+    /// for each place of two classes becomes two.
     ///
     /// # Errors
     /// The rule of an operator that moves axes is missing in the graph's table, or refuses the scores.
@@ -66,7 +68,12 @@ impl ScoreLayout {
             }
         };
         let laid = self.in_order(graph, laid, order)?;
-        self.without_places(graph, laid)
+        let laid = self.without_places(graph, laid)?;
+        let shape = graph.tensor_type(laid).map_or(&[][..], |known| known.shape.as_slice());
+        match is_one_score(self.reads, self.classes, self.axes, shape) {
+            true => of_two_classes(graph, laid),
+            false => Ok(laid),
+        }
     }
 
     /// Scores with their axes in this order, then the rows first and the classes second.
@@ -82,7 +89,10 @@ impl ScoreLayout {
                 let own = feature_axis(graph, scores)?;
                 order.iter().position(|axis| *axis == own)
             };
-            let axis = class_axis(&shape, self.classes, of_layer);
+            let axis = match is_one_score(self.reads, self.classes, self.axes, &shape) {
+                true => one_score_axis(&shape).unwrap_or(1),
+                false => class_axis(&shape, self.classes, of_layer),
+            };
             if axis > 1 {
                 let classes = order.remove(axis);
                 order.insert(1, classes);
@@ -361,6 +371,51 @@ mod tests {
         let map = of_nodes(&MAP, vec![node("Conv", &["x", "w"], &["y"])]);
         let wanted = FineTuning { prediction_axes: Some(2), ..fine_tuning("cross_entropy", HeadChoice::keep(), 3) };
         assert_eq!(prediction(&compiled(&map, &wanted).unwrap()), ("y", vec![2, 3, 6, 5]));
+    }
+
+    #[test]
+    fn one_score_a_pixel_of_two_classes_is_read_as_the_scores_of_both() {
+        let conv = || node("Conv", &["x", "one_class"], &["s"]);
+        let sigmoid = |made: &str| node("Sigmoid", &["s"], &[made]);
+        // what follows the scores, and whether they have an axis of their own in the output
+        let rows = [
+            (vec![node("Identity", &["s"], &["y"])], true),
+            (vec![sigmoid("y")], true),
+            (vec![turned("s", "t", &[0, 2, 3, 1]), node("Sigmoid", &["t"], &["y"])], true),
+            (vec![sigmoid("t"), turned("t", "y", &[0, 2, 3, 1])], true),
+            (vec![sigmoid("t"), node("Squeeze", &["t", "one"], &["y"])], false),
+            (vec![node("Squeeze", &["s", "one"], &["y"])], false),
+        ];
+        let catalog = OperatorCatalog::standard();
+        for (tail, has_axis) in rows {
+            let told = format!("{:?}", tail.iter().map(NodeProto::op_type).collect::<Vec<_>>());
+            let model = of_nodes(&MAP, [vec![conv()], tail].concat());
+            let keep = || FineTuning {
+                prediction_axes: Some(4),
+                ..fine_tuning("sparse_cross_entropy", HeadChoice::keep(), 2)
+            };
+            let program = compiled(&model, &keep()).unwrap();
+            assert_eq!(prediction(&program), ("scores_of_classes", vec![2, 2, 6, 5]), "{told}");
+            assert_eq!(program.manifest.targets[0].fixed_shape().unwrap(), [2, 6, 5], "{told}");
+            assert!(program.notes.iter().any(|note| note.contains("one score for each place")), "{:?}", program.notes);
+            for axes in [None, Some(4)] {
+                let reads = PredictionKind::ClassScores;
+                let scoring = model.evaluated_for(None, reads, Some(2), axes, &catalog).unwrap();
+                assert_eq!((scoring.scores.as_str(), scoring.note), ("scores_of_classes", None), "{told}");
+            }
+            if has_axis {
+                let shape = model.score_shape(None, None, &catalog).unwrap().unwrap();
+                assert_eq!(shape[1..], [Some(1), Some(6), Some(5)], "{told}");
+            }
+            // of three classes, and of classes of rows, it is no score
+            let three = fine_tuning("sparse_cross_entropy", HeadChoice::keep(), 3);
+            assert!(compiled(&model, &FineTuning { prediction_axes: Some(4), ..three }).is_err(), "{told}");
+            assert!(compiled(&model, &FineTuning { prediction_axes: Some(2), ..keep() }).is_err(), "{told}");
+            let new = FineTuning { head: HeadChoice::default(), ..keep() };
+            let new = compiled(&of_nodes(&MAP, vec![conv(), sigmoid("y")]), &new).unwrap();
+            assert_eq!(prediction(&new).1, [2, 2, 6, 5]);
+            assert!(!new.notes.iter().any(|note| note.contains("one score for each place")), "{:?}", new.notes);
+        }
     }
 
     #[test]

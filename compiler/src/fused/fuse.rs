@@ -10,7 +10,9 @@ use super::joined::{Joined, MOST_PARTS, Part};
 use super::mirrored::{MirroredImages, Reader};
 use super::shared_inputs::share;
 use crate::CompilerError;
-use crate::finetuning::{ScoreLayout, chosen_output, ending, find_scores, named, normalize, rows_are_second};
+use crate::finetuning::{
+    ScoreLayout, chosen_output, ending, find_scores, is_one_score, named, normalize, rows_are_second,
+};
 use crate::graph::{ElementType, Graph, Length, ValueId};
 use crate::losses::PredictionKind;
 use crate::model_file::{Header, Model, OnnxFile};
@@ -44,6 +46,8 @@ impl Member<'_> {
 pub struct FuseOptions {
     /// What their outputs are read as.
     pub reads: PredictionKind,
+    /// How many classes or labels there are, where it is known: one score for each place is that of the second of two.
+    pub classes: Option<usize>,
     /// How they are combined.
     pub combination: Combination,
     /// Whether each member also sees its images mirrored, and gives the mean of both: of the probabilities of classes or labels, or of
@@ -143,8 +147,12 @@ impl Opened {
         normalize(&mut normalized);
         let output = chosen_output(&normalized, member.output)?;
         let mut notes = Vec::new();
+        let axes = is_of_rows(&options.combination).then_some(2);
+        let shape = graph.tensor_type(output).map_or(&[][..], |known| known.shape.as_slice());
+        let is_one_score = is_one_score(reads, options.classes, axes, shape);
         let scores = match reads {
             PredictionKind::Numbers => output,
+            _ if is_one_score => find_scores(&normalized, output, PredictionKind::LabelScores),
             _ => find_scores(&normalized, output, reads),
         };
         if let Some(node) = ending(&normalized, scores).filter(|_| reads != PredictionKind::Numbers) {
@@ -154,8 +162,7 @@ impl Opened {
             ));
         }
         let rows_are_second = rows_are_second(&graph, scores, output);
-        let axes = is_of_rows(&options.combination).then_some(2);
-        let layout = ScoreLayout { reads, classes: None, axes, rows_are_second };
+        let layout = ScoreLayout { reads, classes: is_one_score.then_some(2), axes, rows_are_second };
         let scores = layout.lay_out(&mut graph, scores, Some(output))?;
         let known = graph.known_type(scores)?;
         if !known.dtype.is_float() || known.shape.len() < 2 {

@@ -116,6 +116,48 @@ fn maps_of_mirrored_images_are_turned_back_before_they_are_averaged() {
 }
 
 #[test]
+fn one_score_a_pixel_of_two_classes_is_joined_as_the_scores_of_both() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let [height, width] = SIDES.map(|side| side as i64);
+    let file = |bias: f32, is_flat: bool| {
+        let mut nodes = vec![node("Conv", "image w b", "map"), node("Sigmoid", "map", "chances")];
+        nodes.push(node(
+            if is_flat { "Squeeze" } else { "Identity" },
+            if is_flat { "chances second" } else { "chances" },
+            "mask",
+        ));
+        let weights = vec![
+            onnx_file::floats("w", &[1, 3, 1, 1], &[0.5, -0.25, 0.125]),
+            onnx_file::floats("b", &[1], &[bias]),
+            integers("second", &[1], &[1]),
+        ];
+        let of_pixels = if is_flat { vec![height, width] } else { vec![1, height, width] };
+        let (inputs, outputs) =
+            (vec![rows("image", FLOAT, &[3, height, width])], vec![rows("mask", FLOAT, &of_pixels)]);
+        model(17, graph(nodes, weights, inputs, outputs), vec![])
+    };
+    let side: usize = SIDES.iter().product();
+    let shape = [ROWS, 3, SIDES[0], SIDES[1]];
+    let pixels: Vec<f32> = (0..ROWS * 3 * side).map(|at| (at * 7919 % 7) as f32 - 3.0).collect();
+    let answer = |file: &[u8]| run(&mut session(file), vec![("image".to_owned(), floats(&shape, &pixels))]).remove(0);
+    for is_flat in [false, true] {
+        let files = [file(0.5, is_flat), file(-1.0, is_flat)];
+        let own = files.each_ref().map(|file| answer(&file.encode_to_vec()));
+        let combination = Combination::Probabilities { weights: equal(2) };
+        let options = FuseOptions { classes: Some(2), ..options(ClassScores, combination) };
+        let given = answer(&fused(&files, &options).unwrap().file.to_vec());
+        assert_eq!(given.len(), ROWS * 2 * side);
+        for (row, scores) in given.chunks(2 * side).enumerate() {
+            let found: Vec<f32> = scores[side..].iter().zip(scores).map(|(a, b)| 1.0 / (1.0 + (b - a).exp())).collect();
+            let mean = |at: usize| (own[0][row * side + at] + own[1][row * side + at]) / 2.0;
+            assert_within(1e-5, &found, &(0..side).map(mean).collect::<Vec<f32>>(), "the chance of the second class");
+        }
+    }
+}
+
+#[test]
 fn an_answer_about_mirrored_images_that_cannot_be_turned_back_is_refused() {
     let painter = Painter { images_last: false, pixels: FLOAT, maps_last: false };
     let mut files = ["a", "b"].map(|name| painter.file(name));

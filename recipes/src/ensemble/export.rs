@@ -138,7 +138,8 @@ pub(super) fn make_model(
                 _ => PredictionKind::Numbers,
             };
             let (layouts, combination) = (layouts(opened), combination.clone());
-            let wanted = FuseOptions { reads, combination, flips, layouts, metadata: metadata.to_vec() };
+            let classes = Some(fitted.classes.len()).filter(|classes| *classes > 0);
+            let wanted = FuseOptions { reads, classes, combination, flips, layouts, metadata: metadata.to_vec() };
             let fused = fuse(&members, &wanted, &catalogs.operators)?;
             (fused.file, fused.member_nodes, Some(fused.nodes), fused.notes)
         }

@@ -289,6 +289,7 @@ fn report(
     let classes = header.classes.clone();
     let wanted = FuseOptions {
         reads,
+        classes: Some(classes.len()).filter(|classes| *classes > 0),
         combination: mean(reads, opened.len()),
         flips: false,
         layouts: BTreeMap::new(),

@@ -271,7 +271,7 @@ impl Seen {
         let gives = scores.get(1).copied().flatten();
         let knows_classes = match &told {
             Told::Class { .. } => !classes.is_empty() && known == classes && gives == Some(classes.len()),
-            Told::Mask { .. } => gives == Some(classes.len()),
+            Told::Mask { masks, .. } => gives == Some(classes.len()) || masks.is_one_score,
             Told::Boxes { boxes, .. } => !boxes.is_flat || gives == Some(4),
             Told::Labels { .. } | Told::Number { .. } => false,
         };
@@ -324,15 +324,30 @@ impl Seen {
 }
 
 /// The lengths of what the model gives; of scores of places as a loss reads them, `[batch, classes, height, width]`, in whatever order the
-/// model has their axes.
+/// model has their axes, one score for each pixel as of one class.
 fn scores(model: &Model, report: &ModelReport) -> Result<Vec<Option<usize>>, RecipeError> {
     let Some((name, stated)) = report.outputs.first() else { return Ok(Vec::new()) };
+    if let [rows, height, width] = stated.as_slice()
+        && is_of_pixels(model, [*height, *width])
+    {
+        return Ok(vec![*rows, Some(1), *height, *width]);
+    }
     if stated.len() != 4 {
         return Ok(stated.clone());
     }
     let laid = model.score_shape(Some(name), None, &OperatorCatalog::standard())?;
     // behind operators that have no rule the file alone says it
     Ok(laid.unwrap_or_else(|| stated.clone()))
+}
+
+/// Whether these are height and width of the only input of a model, images: then it gives one score for each of their pixels.
+fn is_of_pixels(model: &Model, sides: [Option<usize>; 2]) -> bool {
+    let inputs = model.inputs();
+    let [(name, shape)] = inputs.as_slice() else { return false };
+    let (Some(image), [_, axes @ ..]) = (model.image_input(name), shape.as_slice()) else { return false };
+    let Ok(axes) = <[Option<usize>; 3]>::try_from(axes) else { return false };
+    let [_, height, width] = image.layout.read(axes);
+    sides.iter().all(Option::is_some) && sides == [height, width]
 }
 
 fn takes_images(model: &Model) -> bool {

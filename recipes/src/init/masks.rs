@@ -18,13 +18,15 @@ pub(super) struct Masks {
     pub(super) values: Vec<u8>,
     /// Whether something says what the classes are called.
     pub(super) is_named: bool,
+    /// Whether the model gives one score for each pixel, and there are two classes.
+    pub(super) is_one_score: bool,
     /// Masks that were looked at.
     pub(super) looked_at: usize,
 }
 
 impl Masks {
-    /// Looks at the masks of a column. `scores` is how many classes the model tells, `names` what they are called, where that is
-    /// known.
+    /// Looks at the masks of a column. `scores` is how many classes the model tells, one score being that of the second of two, `names`
+    /// what they are called, where that is known.
     ///
     /// # Errors
     /// They cannot be read, or are no masks.
@@ -55,20 +57,23 @@ impl Masks {
         }
         let seen: Vec<u8> = (0..=255).filter(|value| seen[usize::from(*value)]).collect();
         let is_whole = rows as u64 >= dataset.rows();
+        let is_one_score = scores == Some(1);
+        let scores = if is_one_score { Some(2) } else { scores };
         let (count_of, values) = numbering(&seen, scores, is_whole).map_err(|reason| {
             let message = format!("the masks in column `{}` {reason} (of {})", shown(column), count(looked_at, "mask"));
             RecipeError::mismatch("DATA", message)
         })?;
         let is_named = names.len() == count_of;
+        let is_one_score = is_one_score && count_of == 2;
         let classes = match (is_named, values.as_slice()) {
             (true, _) => names.to_vec(),
-            (false, [_, _]) => vec!["background".into(), "foreground".into()],
+            (false, values) if is_one_score || values.len() == 2 => vec!["background".into(), "foreground".into()],
             (false, values) => {
                 let value = |class: usize| values.get(class).copied().map_or(class, usize::from);
                 (0..count_of).map(|class| format!("class {}", value(class))).collect()
             }
         };
-        Ok(Self { classes, values, is_named, looked_at })
+        Ok(Self { classes, values, is_named, is_one_score, looked_at })
     }
 }
 

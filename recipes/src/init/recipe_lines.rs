@@ -272,8 +272,11 @@ fn training(guess: &Guess, head: Option<Head>) -> String {
             text.push_str("  loss: binary_cross_entropy\n  metrics: [f1, exact_match, average_precision]\n");
         }
         Told::Number { .. } => text.push_str("  loss: mse\n"),
-        Told::Mask { .. } => {
+        Told::Mask { masks, .. } => {
             text.push_str("  # `{dice: {cross_entropy: 0.5}}` where most of a picture is of one class\n");
+            if masks.is_one_score && head == Some(Head::Keep) {
+                text.push_str("  # of one score a pixel it is binary cross-entropy\n");
+            }
             text.push_str("  loss: sparse_cross_entropy\n  metrics: [mean_iou, dice, accuracy]\n  best: mean_iou\n");
         }
         Told::Boxes { boxes, .. } => {

@@ -96,7 +96,7 @@ impl Answers {
             (PredictionKind::ClassScores, [_, _]) => Ok(self.class(scores)),
             (PredictionKind::ClassScores, [_, classes, places]) => {
                 let places_of_row = length().unwrap_or(*places).min(*places);
-                let best = (0..places_of_row).map(|place| highest(*classes, |class| scores[class * places + place]));
+                let best = (0..places_of_row).map(|place| self.told(*classes, |class| scores[class * places + place]));
                 Ok(RowAnswer::Tokens { classes: best.map(|class| self.name(class)).collect() })
             }
             (PredictionKind::ClassScores, [_, classes, height, width]) => {
@@ -114,14 +114,19 @@ impl Answers {
         }
     }
 
+    /// The class with the highest score, the first of equals; of two with a threshold, the second where its log-odds are above that.
+    fn told(&self, count: usize, score: impl Fn(usize) -> f32) -> usize {
+        match (count, self.thresholds.as_slice()) {
+            (2, [threshold]) => usize::from(f64::from(score(1)) - f64::from(score(0)) > *threshold),
+            _ => highest(count, score),
+        }
+    }
+
     fn class(&self, scores: &[f32]) -> RowAnswer {
         let mut probabilities = Vec::new();
         softmax(scores, &mut probabilities);
         let probabilities: Vec<f32> = probabilities.into_iter().map(|probability| probability as f32).collect();
-        let index = match (scores, self.thresholds.as_slice()) {
-            ([first, second], [threshold]) => usize::from(f64::from(*second) - f64::from(*first) > *threshold),
-            _ => highest(scores.len(), |class| scores[class]),
-        };
+        let index = self.told(scores.len(), |class| scores[class]);
         let class = self.name(index);
         let probability = probabilities.get(index).copied().unwrap_or_default();
         RowAnswer::Class { class, index, probability, top: self.top(&probabilities), probabilities }
@@ -156,7 +161,7 @@ impl Answers {
     fn mask(&self, [classes, height, width]: [usize; 3], scores: &[f32], space: Option<&PictureSpace>) -> RowAnswer {
         let places = height * width;
         let best: Vec<u16> =
-            (0..places).map(|place| highest(classes, |class| scores[class * places + place]) as u16).collect();
+            (0..places).map(|place| self.told(classes, |class| scores[class * places + place]) as u16).collect();
         let (size, pixels) = match space {
             Some(space) => space.classes([width, height], &best),
             None => ([width, height], best.into_iter().map(Some).collect()),
@@ -236,6 +241,15 @@ mod tests {
             assert_eq!((class.as_str(), probability), (wanted, probabilities[index]));
             assert!((probabilities[1] - 1.0 / (1.0 + (-scores[1]).exp())).abs() < 1e-6);
         }
+        // of tokens and pixels too, class by class
+        let of_places = [0.0, 0.0, 0.5, 1.5];
+        let tokens = two.of_row(&[1, 2, 2], &of_places, none, None).unwrap();
+        assert_eq!(tokens, RowAnswer::Tokens { classes: vec!["no".into(), "yes".into()] });
+        let RowAnswer::Mask { shares, .. } = two.of_row(&[1, 2, 1, 2], &of_places, none, None).unwrap() else {
+            panic!("a mask was wanted");
+        };
+        let shares: Vec<(&str, f64)> = shares.iter().map(|share| (share.class.as_str(), share.share)).collect();
+        assert_eq!(shares, [("no", 0.5), ("yes", 0.5)]);
         let labels = answers(PredictionKind::LabelScores, &[0.0, 2.0, -1.0], &options);
         let RowAnswer::Labels { labels, top, .. } = labels.of_row(&[1, 3], &[0.5, 1.0, -0.5], none, None).unwrap()
         else {
