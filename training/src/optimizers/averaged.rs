@@ -14,8 +14,9 @@ use super::state_values::StateValues;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Averaging {
-    /// After each step average ← d·average + (1 − d)·weights, d = min(`decay`, (1 + t) / (10 + t)) after t steps, so that it
-    /// does not stay where it began (Tarvainen and Valpola, "Mean teachers are better role models", 2017).
+    /// After each step average ← d·average + (1 − d)·weights, d = min(`decay`, (1 + t) / (10 + t)) with t steps before it, so that it
+    /// does not stay where it began (Tarvainen and Valpola, "Mean teachers are better role models", 2017). After the first step, t = 0,
+    /// it is the weights.
     Exponential {
         /// Share of the average that stays, 0 to below 1.
         decay: f64,
