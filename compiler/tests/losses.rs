@@ -12,10 +12,12 @@ mod opened_loss;
 
 use loss_files::loss_file;
 use millstream_compiler::graph::{ElementType, Length, TensorType};
-use millstream_compiler::losses::{PredictionKind, standard};
+use millstream_compiler::losses::{LossProgram, PredictionKind, standard};
 use millstream_compiler::{Loss, OperatorCatalog};
 use millstream_schemas::choice::Row;
+use onnx_runtime::{floats, run, session};
 use opened_loss::{Batch, Computed, Opened, choose, loss};
+use ort::value::Tensor;
 use serde_json::{Value, json};
 
 #[test]
@@ -271,6 +273,139 @@ fn a_batch_in_which_nothing_counts_has_loss_and_gradient_zero() {
         let Computed { loss: value, weight, gradient } = Opened::new(&loss, shape).compute(&batch);
         assert_eq!((value, weight.unwrap_or(0.0)), (0.0, 0.0), "{}", row.name);
         assert!(gradient.iter().all(|slope| *slope == 0.0), "{}: {gradient:?}", row.name);
+    }
+}
+
+/// What a program gives for a batch, all of a sequence being each row's: its outputs as it declares them.
+fn outputs(program: &LossProgram, batch: &Batch) -> Vec<Vec<f32>> {
+    let rows = batch.shape[0];
+    let in_a_row = batch.targets.len() / rows;
+    let integers = |shape: Vec<usize>, values: Vec<i64>| Tensor::from_array((shape, values)).unwrap().into_dyn();
+    let shape: Vec<usize> = program.targets.shape.iter().map(|length| length.fixed().unwrap_or(in_a_row)).collect();
+    let targets = match program.targets.dtype.as_str() {
+        "int64" => integers(shape, batch.targets.iter().map(|value| *value as i64).collect()),
+        _ => floats(&shape, &batch.targets),
+    };
+    let mut inputs = vec![
+        (program.prediction.name.clone(), floats(&batch.shape, &batch.prediction)),
+        (program.targets.name.clone(), targets),
+    ];
+    if let Some(weights) = &program.weights {
+        inputs.push((weights.name.clone(), floats(&[rows], &batch.weights)));
+    }
+    if let Some(lengths) = &program.lengths {
+        inputs.push((lengths.name.clone(), integers(vec![rows], vec![batch.shape[1] as i64; rows])));
+    }
+    run(&mut session(&program.model), inputs)
+}
+
+/// The losses of the rows of a batch, and what counts of each, where the loss states them.
+fn rows_of(program: &LossProgram, batch: &Batch) -> Option<(Vec<f32>, Vec<f32>)> {
+    program.row_losses.as_ref()?;
+    let mut found = outputs(program, batch).split_off(1 + usize::from(program.weight.is_some()));
+    let weights = if program.row_weights.is_some() { found.remove(1) } else { batch.weights.clone() };
+    Some((found.remove(0), weights))
+}
+
+fn row_alone(batch: &Batch, row: usize) -> Batch {
+    let own = |values: &[f32]| {
+        let each = values.len() / batch.shape[0];
+        values[row * each..(row + 1) * each].to_vec()
+    };
+    Batch {
+        shape: std::iter::once(1).chain(batch.shape[1..].iter().copied()).collect(),
+        prediction: own(&batch.prediction),
+        targets: own(&batch.targets),
+        weights: own(&batch.weights),
+    }
+}
+
+#[test]
+fn the_loss_of_a_row_is_that_of_a_batch_of_this_row_alone() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let is_near = |a: f32, b: f32| (a - b).abs() <= 1e-6 * b.abs().max(1.0);
+    let operators = OperatorCatalog::standard();
+    for row in standard().rows() {
+        for (sample, shape) in
+            row.samples.iter().flat_map(|sample| shapes(row.name).iter().map(move |shape| (sample, *shape)))
+        {
+            let case = format!("{} {sample} {shape:?}", row.name);
+            let loss = loss(row.name, with_file(serde_json::from_str(sample).unwrap(), shape));
+            let batch = batch_for(&loss, shape);
+            let program = loss.compile_with_rows(&TensorType::f32(shape), &operators).unwrap();
+            let plain = outputs(&loss.compile(&TensorType::f32(shape), &operators).unwrap(), &batch);
+            let whole = outputs(&program, &batch)[0][0];
+            assert_eq!(whole.to_bits(), plain[0][0].to_bits(), "{case}: {whole}, without rows {}", plain[0][0]);
+            // losses that compare rows with each other, and those of a file, are computed one row at a time
+            let compares = matches!((row.name, shape.len()), ("info_nce" | "onnx", _) | ("triplet", 2));
+            let Some((losses, weights)) = rows_of(&program, &batch) else {
+                assert!(compares, "{case}: no losses of rows");
+                continue;
+            };
+            assert!(!compares && losses.len() == shape[0] && weights.len() == shape[0], "{case}: {losses:?}");
+            let alone = row_alone(&batch, 0).shape;
+            let alone = loss.compile(&TensorType::f32(alone.as_slice()), &operators).unwrap();
+            for (at, (found, weight)) in losses.iter().zip(&weights).enumerate() {
+                let wanted = outputs(&alone, &row_alone(&batch, at));
+                assert!(is_near(*found, wanted[0][0]), "{case}, row {at}: {found}, alone {}", wanted[0][0]);
+                if alone.weight.is_some() {
+                    assert!(is_near(*weight, wanted[1][0]), "{case}, row {at}: {weight}, alone {}", wanted[1][0]);
+                }
+            }
+            let sum: f32 = losses.iter().zip(&weights).map(|(loss, weight)| loss * weight).sum();
+            let mean = sum / weights.iter().sum::<f32>();
+            assert!((mean - whole).abs() <= 1e-5 * whole.abs().max(1.0), "{case}: {mean}, of the batch {whole}");
+        }
+    }
+}
+
+#[test]
+fn a_row_in_which_nothing_counts_has_no_weight_and_a_class_out_of_range_is_of_its_own_row() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let out = -100.0;
+    // of the first row one place counts, of the second none, of the third all
+    let places = [0.0, out, out, out, 1.0, 2.0];
+    let tokens = [0.0, 1.0, out, out, out, out, 0.0, 1.0, 2.0];
+    for (name, third, targets, counted) in [
+        ("sparse_cross_entropy", 2, &places[..], [1.0, 0.0, 2.0]),
+        ("sparse_focal", 2, &places[..], [1.0, 0.0, 2.0]),
+        ("dice", 2, &places[..], [1.0, 0.0, 1.0]),
+        ("causal_language_modelling", 3, &tokens[..], [1.0, 0.0, 2.0]),
+    ] {
+        let shape: Vec<usize> = vec![3, 3, third];
+        let prediction = numbers(shape.iter().product(), 4);
+        let mut batch = Batch { shape, prediction, targets: targets.to_vec(), weights: vec![1.0, 0.0, 1.0] };
+        let program = loss(name, json!({}))
+            .compile_with_rows(&TensorType::f32(batch.shape.as_slice()), &OperatorCatalog::standard())
+            .unwrap();
+        let (losses, weights) = rows_of(&program, &batch).unwrap();
+        assert_eq!(weights, counted, "{name}");
+        assert!(losses[0] > 0.01 && losses[1] == 0.0 && losses[2] > 0.01, "{name}: {losses:?}");
+        let last = batch.targets.len() - 1;
+        batch.targets[last] = 7.0;
+        let (again, _) = rows_of(&program, &batch).unwrap();
+        assert_eq!(again[..2], losses[..2], "{name}");
+        assert_eq!(again[2], f32::INFINITY, "{name}");
+    }
+    // rows without targets between numbers, whose weights are given
+    let batch = Batch {
+        shape: vec![3, 2, 1],
+        prediction: vec![1.0, 3.0, 9.0, 9.0, 2.0, 2.0],
+        targets: vec![0.0, 1.0, 0.0, 0.0, 1.0, 4.0],
+        weights: vec![0.5, 0.0, 2.0],
+    };
+    for (options, losses, weights) in [
+        (json!({}), [2.5, 0.0, 2.5], [0.5, 0.0, 2.0]),
+        (json!({"ignore_padding": true}), [4.0, 0.0, 2.5], [0.5, 0.0, 4.0]),
+    ] {
+        let program = loss("mse", options)
+            .compile_with_rows(&TensorType::f32(batch.shape.as_slice()), &OperatorCatalog::standard())
+            .unwrap();
+        assert_eq!(rows_of(&program, &batch), Some((losses.to_vec(), weights.to_vec())));
     }
 }
 

@@ -127,6 +127,14 @@ impl Dataset {
         Self::open_files(list(patterns, base)?, Vec::new())
     }
 
+    /// The files that these patterns mean, sorted, none of which is opened.
+    ///
+    /// # Errors
+    /// A pattern matches nothing, or something that looks like a part of the dataset cannot be read.
+    pub fn files_of(patterns: &[String], base: &Path) -> Result<Vec<PathBuf>, PipelineError> {
+        Ok(list(patterns, base)?.into_iter().map(|file| file.path).collect())
+    }
+
     /// As [`Dataset::open_all`]; of a folder that holds several splits, told by the names of its files as the Hugging Face
     /// Hub tells them, only the files of the one that fits the role. [`Dataset::notes`] says which.
     ///

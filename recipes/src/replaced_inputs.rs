@@ -53,9 +53,9 @@ pub(crate) fn require_no_row(output: &Path, patterns: &Patterns) -> Result<(), R
     require_no_input(output, named())?;
     let is_pattern = || named().any(|path| !path.exists());
     if output.exists() && extension(output) == "parquet" && is_pattern() {
-        // what cannot be opened is told by whoever reads it
-        if let Ok(dataset) = Dataset::open_all(patterns, Path::new("/")) {
-            require_no_input(output, dataset.files().iter().map(|file| file.path.as_path()))?;
+        // what matches nothing is told by whoever reads it
+        if let Ok(files) = Dataset::files_of(patterns, Path::new("/")) {
+            require_no_input(output, files.iter().map(PathBuf::as_path))?;
         }
     }
     Ok(())
@@ -103,6 +103,21 @@ mod tests {
         }
         let told = require_no_input(&at("a.csv"), [at("a.csv").as_path()]).unwrap_err().to_string();
         assert!(told.contains("a.csv: it is read, and would be replaced"), "{told}");
+    }
+
+    #[test]
+    fn rows_that_a_pattern_means_are_not_written_over_though_one_of_them_is_damaged() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        for name in ["rows-1.parquet", "rows-2.parquet", "answers.parquet"] {
+            fs::write(at(name), "x").unwrap();
+        }
+        let patterns = Patterns::from(at("rows-*.parquet").to_str().unwrap().to_owned());
+        for (output, is_free) in
+            [("rows-1.parquet", false), ("rows-2.parquet", false), ("answers.parquet", true), ("rows-3.parquet", true)]
+        {
+            assert_eq!(require_no_row(&at(output), &patterns).is_ok(), is_free, "{output}");
+        }
     }
 
     #[test]

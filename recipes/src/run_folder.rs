@@ -319,6 +319,11 @@ impl RunFolder {
         self.fingerprints().exists()
     }
 
+    /// Whether a run lies here, at its end or not: such a folder is none of members or of a search, whatever files lie beside it.
+    pub(crate) fn holds_run(&self) -> bool {
+        self.metrics().exists() || self.has_begun()
+    }
+
     /// All that is exported at the end, whether it is there or not.
     pub(crate) fn exported(&self) -> Vec<PathBuf> {
         let apart = [self.metrics(), self.report(), self.predictions()];

@@ -441,7 +441,7 @@ impl RunRecord {
     pub const VERSION: u32 = 1;
 
     /// The set that decides, where it is another than the rows of `data.evaluate`.
-    pub fn deciding_set(&self) -> Option<&str> {
+    pub fn other_deciding_set(&self) -> Option<&str> {
         self.evaluated_on.as_deref().filter(|name| *name != EvaluationRecipe::MAIN)
     }
 

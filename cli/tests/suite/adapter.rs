@@ -55,7 +55,9 @@ fn what_a_run_has_trained_goes_from_file_to_file_and_is_trained_on() {
     assert!(said.contains("LoRA of rank 2 at 1 module, 70 numbers; 27 numbers whole"), "{said}");
 
     // the base with the adapter is the tuned model, and without it another
-    place.run(&["adapter", "merge", "run/base.onnx", "--adapter", "run/adapter", "-o", "merged.onnx"]).done();
+    let said =
+        place.run(&["adapter", "merge", "run/base.onnx", "--adapter", "run/adapter", "-o", "merged.onnx"]).done();
+    assert_eq!(said.matches("LoRA of rank 2").count(), 1, "its summary is told once: {said}");
     assert_near(loss(&place, "merged.onnx"), tuned);
     place.run(&["adapter", "merge", "run/base.onnx", "-a", "run/adapter.onnx_adapter", "-o", "merged.onnx"]).done();
     assert_near(loss(&place, "merged.onnx"), tuned);

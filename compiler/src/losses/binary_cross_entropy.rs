@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::class_weights;
 use super::cross_entropy::require_scores;
-use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
+use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind, RowLossNodes};
 use super::loss_kind::{Build, LossKind};
-use super::row_mean::row_mean;
+use super::row_mean::{row_mean, rows_of_mean};
 use crate::CompilerError;
-use crate::graph::{Graph, TensorType};
+use crate::graph::{Graph, TensorType, ValueId};
 
 pub(super) const LOSS: LossKind = LossKind {
     name: "binary_cross_entropy",
@@ -56,6 +56,19 @@ impl LossFunction for BinaryCrossEntropy {
     }
 
     fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
+        let terms = self.terms(graph, inputs)?;
+        row_mean(graph, terms, inputs)
+    }
+
+    fn row_nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<Option<RowLossNodes>, CompilerError> {
+        let terms = self.terms(graph, inputs)?;
+        rows_of_mean(graph, terms, inputs).map(Some)
+    }
+}
+
+impl BinaryCrossEntropy {
+    /// For each number.
+    fn terms(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<ValueId, CompilerError> {
         let LossInputs { prediction, targets, .. } = *inputs;
         // −log σ(x) is softplus(−x), and −log(1 − σ(x)) is softplus(x).
         let negative = graph.add("Neg", &[prediction], &[])?;
@@ -66,7 +79,6 @@ impl LossFunction for BinaryCrossEntropy {
         let one = graph.scalar(1.0);
         let rest = graph.minus(one, targets)?;
         let not = graph.times(rest, if_not)?;
-        let terms = graph.plus(holds, not)?;
-        row_mean(graph, terms, inputs)
+        graph.plus(holds, not)
     }
 }

@@ -4,10 +4,10 @@ use millstream_schemas::choice::Options;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::class_numbers::{IGNORE_INDEX, infinite_where, total};
-use super::cross_entropy::TINY;
-use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
+use super::class_numbers::{IGNORE_INDEX, infinite_in_rows, infinite_where, total};
+use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind, RowLossNodes};
 use super::loss_kind::{Build, LossKind};
+use super::row_mean::{TINY, sums_of_rows};
 use super::sequence_scores::{require_sequence, symbols};
 use crate::CompilerError;
 use crate::graph::{Constant, ElementType, Graph, Length, TensorType, ValueId};
@@ -62,6 +62,38 @@ impl LossFunction for CausalLanguageModelling {
     }
 
     fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
+        let Tokens { of_token, counts, learned } = self.read(graph, inputs)?;
+        let sum = total(graph, of_token)?;
+        let weight = total(graph, counts)?;
+        let mean = negative_share(graph, sum, weight)?;
+        let unknown = graph.minus(counts, learned)?;
+        let penalty = infinite_where(graph, unknown)?;
+        Ok(LossNodes { loss: graph.plus(mean, penalty)?, weight: Some(weight) })
+    }
+
+    fn row_nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<Option<RowLossNodes>, CompilerError> {
+        let Tokens { of_token, counts, learned } = self.read(graph, inputs)?;
+        let sums = sums_of_rows(graph, of_token)?;
+        let weight = sums_of_rows(graph, counts)?;
+        let means = negative_share(graph, sums, weight)?;
+        let unknown = graph.minus(counts, learned)?;
+        let penalty = infinite_in_rows(graph, unknown)?;
+        Ok(Some(RowLossNodes { loss: graph.plus(means, penalty)?, weight: Some(weight) }))
+    }
+}
+
+/// What is known of each token, float32 `[batch, sequence]`.
+struct Tokens {
+    /// log p of the one behind it, 0 where that does not count.
+    of_token: ValueId,
+    /// 1 where the one behind it counts, otherwise 0.
+    counts: ValueId,
+    /// The same where it is in the vocabulary as well.
+    learned: ValueId,
+}
+
+impl CausalLanguageModelling {
+    fn read(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<Tokens, CompilerError> {
         let LossInputs { prediction, targets, .. } = *inputs;
         let vocabulary = symbols(graph, prediction)?;
         let whole = |graph: &mut Graph, value: i64| graph.constant("whole", Constant::i64([], &[value]));
@@ -82,17 +114,16 @@ impl LossFunction for CausalLanguageModelling {
         let of_token = graph.add("Squeeze", &[of_token, last], &[])?;
         let [counts, learned] = [counts, is_learned].map(|flags| graph.cast(flags, ElementType::F32));
         let (counts, learned) = (counts?, learned?);
-        let of_token = graph.times(of_token, learned)?;
-        let sum = total(graph, of_token)?;
-        let weight = total(graph, counts)?;
-        let tiny = graph.scalar(-TINY);
-        let divisor = graph.add("Neg", &[weight], &[])?;
-        let divisor = graph.add("Min", &[divisor, tiny], &[])?;
-        let mean = graph.divided_by(sum, divisor)?;
-        let unknown = graph.minus(counts, learned)?;
-        let penalty = infinite_where(graph, unknown)?;
-        Ok(LossNodes { loss: graph.plus(mean, penalty)?, weight: Some(weight) })
+        Ok(Tokens { of_token: graph.times(of_token, learned)?, counts, learned })
     }
+}
+
+/// `sum` / −max(`weight`, tiny), number by number.
+fn negative_share(graph: &mut Graph, sum: ValueId, weight: ValueId) -> Result<ValueId, CompilerError> {
+    let tiny = graph.scalar(-TINY);
+    let divisor = graph.add("Neg", &[weight], &[])?;
+    let divisor = graph.add("Min", &[divisor, tiny], &[])?;
+    graph.divided_by(sum, divisor)
 }
 
 /// Of each token the one behind it, and behind the last the ignored one: targets move, so that the scores, which are many

@@ -1,6 +1,7 @@
 //! Classes given as numbers, for losses that compare probabilities.
 
 use super::cross_entropy::require_scores;
+use super::row_mean::sums_of_rows;
 use crate::CompilerError;
 use crate::graph::{Constant, ElementType, Graph, TensorType, ValueId};
 
@@ -13,6 +14,8 @@ pub(super) struct ClassNumbers {
     pub(super) one_hot: ValueId,
     /// Whether a place counts, as 1 or 0, float32 `[batch, 1, …]`.
     pub(super) counts: ValueId,
+    /// 1 where a class is none and not to be ignored, 0 elsewhere, float32 `[batch, 1, …]`.
+    pub(super) missing: ValueId,
     /// Added to a loss, float32 `[]`: 0, or infinity where a class is none and not to be ignored.
     pub(super) penalty: ValueId,
 }
@@ -60,18 +63,29 @@ impl ClassNumbers {
         let found = graph.reduce_sum(one_hot, &[1], true)?;
         let missing = graph.minus(counts, found)?;
         let penalty = infinite_where(graph, missing)?;
-        Ok(Self { one_hot, counts, penalty })
+        Ok(Self { one_hot, counts, missing, penalty })
     }
 }
 
 /// Infinity where any number is 1, and 0 where all are 0: −log(1 − 0) is 0, and −log(1 − 1) is infinite.
 pub(super) fn infinite_where(graph: &mut Graph, flags: ValueId) -> Result<ValueId, CompilerError> {
-    let axes: Vec<i64> = (0..graph.shape(flags)?.len() as i64).collect();
+    let logarithms = logarithms_of_rest(graph, flags)?;
+    let sum = total(graph, logarithms)?;
+    graph.add("Neg", &[sum], &[])
+}
+
+/// The same of each row, `[batch]`.
+pub(super) fn infinite_in_rows(graph: &mut Graph, flags: ValueId) -> Result<ValueId, CompilerError> {
+    let logarithms = logarithms_of_rest(graph, flags)?;
+    let sums = sums_of_rows(graph, logarithms)?;
+    graph.add("Neg", &[sums], &[])
+}
+
+/// log(1 − x), number by number.
+fn logarithms_of_rest(graph: &mut Graph, flags: ValueId) -> Result<ValueId, CompilerError> {
     let one = graph.scalar(1.0);
     let left = graph.minus(one, flags)?;
-    let logarithms = graph.add("Log", &[left], &[])?;
-    let sum = graph.reduce_sum(logarithms, &axes, false)?;
-    graph.add("Neg", &[sum], &[])
+    graph.add("Log", &[left], &[])
 }
 
 /// The sum of all numbers, float32 `[]`.

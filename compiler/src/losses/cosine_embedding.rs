@@ -5,11 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::embeddings::{normalized, vector, wrong_vectors};
-use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
+use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind, RowLossNodes};
 use super::loss_kind::{Build, LossKind};
-use super::row_mean::row_mean;
+use super::row_mean::{row_mean, rows_of_mean};
 use crate::CompilerError;
-use crate::graph::{ElementType, Graph, TensorType};
+use crate::graph::{ElementType, Graph, TensorType, ValueId};
 
 pub(super) const LOSS: LossKind = LossKind {
     name: "cosine_embedding",
@@ -55,6 +55,19 @@ impl LossFunction for CosineEmbedding {
     }
 
     fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
+        let terms = self.terms(graph, inputs)?;
+        row_mean(graph, terms, inputs)
+    }
+
+    fn row_nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<Option<RowLossNodes>, CompilerError> {
+        let terms = self.terms(graph, inputs)?;
+        rows_of_mean(graph, terms, inputs).map(Some)
+    }
+}
+
+impl CosineEmbedding {
+    /// For each row, `[batch]`.
+    fn terms(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<ValueId, CompilerError> {
         let is_pair = graph.shape(inputs.prediction)?.len() == 3;
         let (one, other) = match is_pair {
             true => (vector(graph, inputs.prediction, 0)?, vector(graph, inputs.prediction, 1)?),
@@ -66,13 +79,12 @@ impl LossFunction for CosineEmbedding {
         let whole = graph.scalar(1.0);
         let apart = graph.minus(whole, cosine)?;
         if !is_pair {
-            return row_mean(graph, apart, inputs);
+            return Ok(apart);
         }
         let (margin, zero) = (graph.scalar(self.margin as f32), graph.scalar(0.0));
         let together = graph.minus(cosine, margin)?;
         let together = graph.add("Relu", &[together], &[])?;
         let belong = graph.add("Greater", &[inputs.targets, zero], &[])?;
-        let terms = graph.add("Where", &[belong, apart, together], &[])?;
-        row_mean(graph, terms, inputs)
+        graph.add("Where", &[belong, apart, together], &[])
     }
 }

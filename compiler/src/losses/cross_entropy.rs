@@ -5,8 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::class_weights::{self, ClassWeights};
-use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
+use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind, RowLossNodes};
 use super::loss_kind::{Build, LossKind};
+use super::row_mean::{divided_by_weight, sums_of_rows};
 use crate::CompilerError;
 use crate::graph::{ElementType, Graph, TensorType, ValueId};
 
@@ -60,6 +61,12 @@ impl LossFunction for CrossEntropy {
         let LossInputs { prediction, targets, .. } = *inputs;
         of_probabilities(graph, prediction, targets, self.label_smoothing as f32, self.class_weights.factors())
     }
+
+    fn row_nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<Option<RowLossNodes>, CompilerError> {
+        let LossInputs { prediction, targets, .. } = *inputs;
+        let (smoothing, class_weights) = (self.label_smoothing as f32, self.class_weights.factors());
+        rows_of_probabilities(graph, prediction, targets, smoothing, class_weights).map(Some)
+    }
 }
 
 /// Scores have an axis of classes behind that of the batch.
@@ -81,6 +88,34 @@ pub(super) fn of_probabilities(
     smoothing: f32,
     class_weights: &[f64],
 ) -> Result<LossNodes, CompilerError> {
+    let (agreement, counted) = agreement_and_count(graph, scores, targets, smoothing, class_weights)?;
+    let (loss, sum) = negative_mean(graph, agreement, counted)?;
+    let is_sum_of_rows = class_weights.is_empty() && graph.shape(scores)?.len() == 2;
+    Ok(LossNodes { loss, weight: (!is_sum_of_rows).then_some(sum) })
+}
+
+/// Of each row what [`of_probabilities`] is for it alone.
+pub(super) fn rows_of_probabilities(
+    graph: &mut Graph,
+    scores: ValueId,
+    targets: ValueId,
+    smoothing: f32,
+    class_weights: &[f64],
+) -> Result<RowLossNodes, CompilerError> {
+    let (agreement, counted) = agreement_and_count(graph, scores, targets, smoothing, class_weights)?;
+    let (loss, sums) = negative_means_of_rows(graph, agreement, counted)?;
+    let is_weight = class_weights.is_empty() && graph.shape(scores)?.len() == 2;
+    Ok(RowLossNodes { loss, weight: (!is_weight).then_some(sums) })
+}
+
+/// c·t'·log_softmax(scores) and c·t, both of the shape of the scores.
+fn agreement_and_count(
+    graph: &mut Graph,
+    scores: ValueId,
+    targets: ValueId,
+    smoothing: f32,
+    class_weights: &[f64],
+) -> Result<(ValueId, ValueId), CompilerError> {
     let log_probability = graph.add("LogSoftmax", &[scores], &[("axis", 1.into())])?;
     let smoothed = if smoothing > 0.0 {
         let classes = graph.shape(scores)?[1].clone();
@@ -102,9 +137,7 @@ pub(super) fn of_probabilities(
     let agreement = graph.times(smoothed, log_probability)?;
     let agreement = class_weights::by_class(graph, agreement, class_weights)?;
     let counted = class_weights::by_class(graph, targets, class_weights)?;
-    let (loss, sum) = negative_mean(graph, agreement, counted)?;
-    let is_sum_of_rows = class_weights.is_empty() && graph.shape(scores)?.len() == 2;
-    Ok(LossNodes { loss, weight: (!is_sum_of_rows).then_some(sum) })
+    Ok((agreement, counted))
 }
 
 /// −Σ `terms` / max(Σ `counted`, tiny), both `[batch, classes, …]`; and Σ `counted`.
@@ -116,11 +149,17 @@ pub(super) fn negative_mean(
     let axes: Vec<i64> = (0..graph.shape(counted)?.len() as i64).collect();
     let terms = graph.reduce_sum(terms, &axes, false)?;
     let sum = graph.reduce_sum(counted, &axes, false)?;
-    let tiny = graph.scalar(TINY);
-    let divisor = graph.add("Max", &[sum, tiny], &[])?;
-    let mean = graph.divided_by(terms, divisor)?;
+    let mean = divided_by_weight(graph, terms, sum)?;
     Ok((graph.add("Neg", &[mean], &[])?, sum))
 }
 
-/// What a mean is divided by at least: a batch without any labelled row has loss 0, not NaN.
-pub(super) const TINY: f32 = 1e-12;
+/// Of each row what [`negative_mean`] is for it alone: `[batch]` each.
+pub(super) fn negative_means_of_rows(
+    graph: &mut Graph,
+    terms: ValueId,
+    counted: ValueId,
+) -> Result<(ValueId, ValueId), CompilerError> {
+    let (terms, sums) = (sums_of_rows(graph, terms)?, sums_of_rows(graph, counted)?);
+    let means = divided_by_weight(graph, terms, sums)?;
+    Ok((graph.add("Neg", &[means], &[])?, sums))
+}

@@ -4,11 +4,11 @@ use millstream_schemas::choice::Options;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::class_numbers::{infinite_where, total};
-use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
+use super::class_numbers::{infinite_in_rows, infinite_where, total};
+use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind, RowLossNodes};
 use super::loss_kind::{Build, LossKind};
 use super::paths_in_time::{NEVER, Paths};
-use super::row_mean::mean_by_weight;
+use super::row_mean::{TINY, mean_by_weight, rows_by_weight};
 use super::sequence_scores::{require_sequence, symbols};
 use crate::CompilerError;
 use crate::graph::{Constant, ElementType, Graph, Length, TensorType, ValueId};
@@ -83,6 +83,17 @@ impl LossFunction for Ctc {
         Ok(LossNodes { loss: graph.plus(mean, row.penalty)?, weight: Some(weight) })
     }
 
+    fn row_nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<Option<RowLossNodes>, CompilerError> {
+        let row = self.read(graph, inputs)?;
+        let negative = graph.add("Neg", &[row.likelihood], &[])?;
+        let of_row = graph.divided_by(negative, row.at_least_one)?;
+        let loss = rows_by_weight(graph, of_row, row.weights)?;
+        let penalty = infinite_in_rows(graph, row.faults)?;
+        // without `zero_infinity` these are the weights that were given, and an input is no output
+        let weight = self.zero_infinity.then_some(row.weights);
+        Ok(Some(RowLossNodes { loss: graph.plus(loss, penalty)?, weight }))
+    }
+
     fn gradient(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<Option<ValueId>, CompilerError> {
         let row = self.read(graph, inputs)?;
         let share = row.paths.shares(graph, row.likelihood)?;
@@ -90,7 +101,7 @@ impl LossFunction for Ctc {
         let off = graph.minus(probability, share)?;
         let off = graph.times(off, row.is_own)?;
         let sum = total(graph, row.weights)?;
-        let tiny = graph.scalar(super::cross_entropy::TINY);
+        let tiny = graph.scalar(TINY);
         let divisor = graph.add("Max", &[sum, tiny], &[])?;
         let divisor = graph.times(row.at_least_one, divisor)?;
         let factor = graph.divided_by(row.weights, divisor)?;
@@ -108,6 +119,8 @@ struct Rows {
     at_least_one: ValueId,
     /// Its weight, 0 where it counts nothing.
     weights: ValueId,
+    /// 1 where its targets are none or do not fit into its time, otherwise 0.
+    faults: ValueId,
     /// Added to the loss: 0, or infinity.
     penalty: ValueId,
     /// `[batch, time, symbols]`, as [`Ctc::cut`] says.
@@ -180,6 +193,6 @@ impl Ctc {
         let counts = graph.cast(counts, ElementType::F32)?;
         let counts = graph.add("Squeeze", &[counts, axis], &[])?;
         let at_least_one = graph.add("Max", &[counts, one], &[])?;
-        Ok(Rows { likelihood, at_least_one, weights, penalty, scores, is_own, paths })
+        Ok(Rows { likelihood, at_least_one, weights, faults, penalty, scores, is_own, paths })
     }
 }

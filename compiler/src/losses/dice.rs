@@ -4,10 +4,10 @@ use millstream_schemas::choice::{Options, above, at_least};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::class_numbers::{self, ClassNumbers, IGNORE_INDEX};
-use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
+use super::class_numbers::{self, ClassNumbers, IGNORE_INDEX, infinite_in_rows};
+use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind, RowLossNodes};
 use super::loss_kind::{Build, LossKind};
-use super::row_mean::mean_by_weight;
+use super::row_mean::{mean_by_weight, rows_by_weight};
 use crate::CompilerError;
 use crate::graph::{Graph, TensorType, ValueId};
 
@@ -76,9 +76,34 @@ impl LossFunction for Dice {
     }
 
     fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
+        let Rows { of_row, is_there, numbers } = self.read(graph, inputs)?;
+        let (mean, rows) = mean_by_weight(graph, of_row, is_there)?;
+        Ok(LossNodes { loss: graph.plus(mean, numbers.penalty)?, weight: Some(rows) })
+    }
+
+    fn row_nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<Option<RowLossNodes>, CompilerError> {
+        let Rows { of_row, is_there, numbers } = self.read(graph, inputs)?;
+        let loss = rows_by_weight(graph, of_row, is_there)?;
+        let penalty = infinite_in_rows(graph, numbers.missing)?;
+        Ok(Some(RowLossNodes { loss: graph.plus(loss, penalty)?, weight: Some(is_there) }))
+    }
+}
+
+/// What is known of each row.
+struct Rows {
+    /// Its loss, `[batch]`.
+    of_row: ValueId,
+    /// 1 where any place of it counts, otherwise 0, `[batch]`.
+    is_there: ValueId,
+    /// Its classes.
+    numbers: ClassNumbers,
+}
+
+impl Dice {
+    fn read(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<Rows, CompilerError> {
         let LossInputs { prediction, targets, .. } = *inputs;
-        let ClassNumbers { one_hot, counts, penalty } =
-            ClassNumbers::read(graph, prediction, targets, self.ignore_index)?;
+        let numbers = ClassNumbers::read(graph, prediction, targets, self.ignore_index)?;
+        let ClassNumbers { one_hot, counts, .. } = numbers;
         let places: Vec<i64> = (2..graph.shape(prediction)?.len() as i64).collect();
         let log_probability = graph.add("LogSoftmax", &[prediction], &[("axis", 1.into())])?;
         let probability = graph.add("Exp", &[log_probability], &[])?;
@@ -107,8 +132,7 @@ impl LossFunction for Dice {
             of_row = graph.plus(of_row, entropy)?;
         }
         let is_there = graph.add("Min", &[count, one], &[])?;
-        let (mean, rows) = mean_by_weight(graph, of_row, is_there)?;
-        Ok(LossNodes { loss: graph.plus(mean, penalty)?, weight: Some(rows) })
+        Ok(Rows { of_row, is_there, numbers })
     }
 }
 

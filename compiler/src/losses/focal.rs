@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::class_weights::{self, ClassWeights};
-use super::cross_entropy::{negative_mean, require_scores};
-use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
+use super::cross_entropy::{negative_mean, negative_means_of_rows, require_scores};
+use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind, RowLossNodes};
 use super::loss_kind::{Build, LossKind};
 use crate::CompilerError;
 use crate::graph::{Graph, TensorType, ValueId};
@@ -67,6 +67,13 @@ impl LossFunction for Focal {
         let is_sum_of_rows = graph.shape(prediction)?.len() == 2;
         Ok(LossNodes { loss, weight: (!is_sum_of_rows).then_some(sum) })
     }
+
+    fn row_nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<Option<RowLossNodes>, CompilerError> {
+        let LossInputs { prediction, targets, .. } = *inputs;
+        let (loss, sums) = focal_of_rows(graph, prediction, targets, self.gamma as f32, self.alpha.factors())?;
+        let is_weight = graph.shape(prediction)?.len() == 2;
+        Ok(Some(RowLossNodes { loss, weight: (!is_weight).then_some(sums) }))
+    }
 }
 
 /// The loss for targets that are probabilities, and what it is a mean over: their sum.
@@ -77,6 +84,30 @@ pub(super) fn focal(
     gamma: f32,
     alpha: &[f64],
 ) -> Result<(ValueId, ValueId), CompilerError> {
+    let agreement = agreement(graph, scores, targets, gamma, alpha)?;
+    negative_mean(graph, agreement, targets)
+}
+
+/// Of each row what [`focal`] is for it alone: `[batch]` each.
+pub(super) fn focal_of_rows(
+    graph: &mut Graph,
+    scores: ValueId,
+    targets: ValueId,
+    gamma: f32,
+    alpha: &[f64],
+) -> Result<(ValueId, ValueId), CompilerError> {
+    let agreement = agreement(graph, scores, targets, gamma, alpha)?;
+    negative_means_of_rows(graph, agreement, targets)
+}
+
+/// α_c·t_c·(1 − p_c)^γ·log p_c, of the shape of the scores.
+fn agreement(
+    graph: &mut Graph,
+    scores: ValueId,
+    targets: ValueId,
+    gamma: f32,
+    alpha: &[f64],
+) -> Result<ValueId, CompilerError> {
     let log_probability = graph.add("LogSoftmax", &[scores], &[("axis", 1.into())])?;
     let mut agreement = graph.times(targets, log_probability)?;
     if gamma > 0.0 {
@@ -90,6 +121,5 @@ pub(super) fn focal(
         let factor = graph.add("Pow", &[left, exponent], &[])?;
         agreement = graph.times(agreement, factor)?;
     }
-    let agreement = class_weights::by_class(graph, agreement, alpha)?;
-    negative_mean(graph, agreement, targets)
+    class_weights::by_class(graph, agreement, alpha)
 }

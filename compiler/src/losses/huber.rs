@@ -4,11 +4,11 @@ use millstream_schemas::choice::{Options, above};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
+use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind, RowLossNodes};
 use super::loss_kind::{Build, LossKind};
-use super::row_mean::{difference, mean_of_numbers, target_of_numbers};
+use super::row_mean::{difference, mean_of_numbers, rows_of_numbers, target_of_numbers};
 use crate::CompilerError;
-use crate::graph::{Graph, TensorType};
+use crate::graph::{Graph, TensorType, ValueId};
 
 pub(super) const LOSS: LossKind = LossKind {
     name: "huber",
@@ -57,6 +57,19 @@ impl LossFunction for Huber {
     }
 
     fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
+        let terms = self.terms(graph, inputs)?;
+        mean_of_numbers(graph, terms, inputs, self.ignore_padding)
+    }
+
+    fn row_nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<Option<RowLossNodes>, CompilerError> {
+        let terms = self.terms(graph, inputs)?;
+        rows_of_numbers(graph, terms, inputs, self.ignore_padding).map(Some)
+    }
+}
+
+impl Huber {
+    /// For each number.
+    fn terms(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<ValueId, CompilerError> {
         let difference = difference(graph, inputs)?;
         let size = graph.add("Abs", &[difference], &[])?;
         // With c = min(e, δ) both pieces are c·(e − c/2).
@@ -65,7 +78,6 @@ impl LossFunction for Huber {
         let half = graph.scalar(0.5);
         let half = graph.times(cut, half)?;
         let rest = graph.minus(size, half)?;
-        let terms = graph.times(cut, rest)?;
-        mean_of_numbers(graph, terms, inputs, self.ignore_padding)
+        graph.times(cut, rest)
     }
 }

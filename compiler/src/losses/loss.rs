@@ -4,7 +4,7 @@ use millstream_schemas::TARGETS;
 use millstream_schemas::choice::{Catalog, Choice, ChoiceError};
 use serde::{Serialize, Serializer};
 
-use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
+use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind, RowLossNodes};
 use super::loss_kind::LossKind;
 use crate::CompilerError;
 use crate::graph::{ElementType, Graph, TensorType, ValueId};
@@ -85,6 +85,14 @@ impl Loss {
     /// An operator that it uses is missing in the graph's table.
     pub fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
         self.function.nodes(graph, inputs)
+    }
+
+    /// Adds the nodes of the loss of each row, where it states them.
+    ///
+    /// # Errors
+    /// An operator that it uses is missing in the graph's table.
+    pub fn row_nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<Option<RowLossNodes>, CompilerError> {
+        self.function.row_nodes(graph, inputs)
     }
 
     /// Adds the nodes of its gradient by the prediction, where it states that itself.

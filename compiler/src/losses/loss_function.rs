@@ -75,6 +75,16 @@ pub trait LossFunction: fmt::Debug + Send + Sync {
     /// An operator that it uses is missing in the graph's table.
     fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError>;
 
+    /// Adds the nodes of the loss of each row, where it is a mean over rows, or over places of rows, that are not compared with each
+    /// other: what [`LossFunction::nodes`] gives for a batch of that row alone. They stand in the graph of an evaluation, beside those
+    /// of the loss. None, as by default, lets rows be computed one at a time, and held against the loss of their batch.
+    ///
+    /// # Errors
+    /// An operator that it uses is missing in the graph's table.
+    fn row_nodes(&self, _: &mut Graph, _: &LossInputs) -> Result<Option<RowLossNodes>, CompilerError> {
+        Ok(None)
+    }
+
     /// Adds the nodes of its gradient by the prediction, where it states that itself; otherwise, as by default, it follows
     /// from its nodes.
     ///
@@ -123,5 +133,14 @@ pub struct LossNodes {
     pub loss: ValueId,
     /// What the mean is over, float32 `[]`, where that is not the sum of the rows' weights: of rows with many targets, how
     /// many of them count. A mean over several batches weighs each by this.
+    pub weight: Option<ValueId>,
+}
+
+/// The losses of the rows of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct RowLossNodes {
+    /// Of each row what the loss is for a batch of that row alone, float32 `[batch]`; 0 for a row that has no weight.
+    pub loss: ValueId,
+    /// What counts of each row, float32 `[batch]`, where [`LossNodes::weight`] is given and is not the sum of the rows' weights.
     pub weight: Option<ValueId>,
 }

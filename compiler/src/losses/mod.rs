@@ -32,7 +32,7 @@ use millstream_schemas::choice::{Catalog, Choice};
 
 pub use class_weights::balanced_class_weights;
 pub use loss::Loss;
-pub use loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
+pub use loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind, RowLossNodes};
 pub use loss_kind::{Build, LossKind};
 pub use loss_program::LossProgram;
 

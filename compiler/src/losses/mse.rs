@@ -4,11 +4,11 @@ use millstream_schemas::choice::Options;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
+use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind, RowLossNodes};
 use super::loss_kind::{Build, LossKind};
-use super::row_mean::{difference, mean_of_numbers, target_of_numbers};
+use super::row_mean::{difference, mean_of_numbers, rows_of_numbers, target_of_numbers};
 use crate::CompilerError;
-use crate::graph::{Graph, TensorType};
+use crate::graph::{Graph, TensorType, ValueId};
 
 pub(super) const LOSS: LossKind = LossKind {
     name: "mse",
@@ -47,8 +47,18 @@ impl LossFunction for Mse {
     }
 
     fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
-        let difference = difference(graph, inputs)?;
-        let terms = graph.times(difference, difference)?;
+        let terms = terms(graph, inputs)?;
         mean_of_numbers(graph, terms, inputs, self.ignore_padding)
     }
+
+    fn row_nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<Option<RowLossNodes>, CompilerError> {
+        let terms = terms(graph, inputs)?;
+        rows_of_numbers(graph, terms, inputs, self.ignore_padding).map(Some)
+    }
+}
+
+/// For each number.
+fn terms(graph: &mut Graph, inputs: &LossInputs) -> Result<ValueId, CompilerError> {
+    let difference = difference(graph, inputs)?;
+    graph.times(difference, difference)
 }

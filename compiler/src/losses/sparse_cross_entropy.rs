@@ -4,11 +4,12 @@ use millstream_schemas::choice::{Options, share};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::class_numbers::{self, ClassNumbers, IGNORE_INDEX, total};
+use super::class_numbers::{self, ClassNumbers, IGNORE_INDEX, infinite_in_rows, total};
 use super::class_weights::{self, ClassWeights};
-use super::cross_entropy::of_probabilities;
-use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
+use super::cross_entropy::{of_probabilities, rows_of_probabilities};
+use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind, RowLossNodes};
 use super::loss_kind::{Build, LossKind};
+use super::row_mean::sums_of_rows;
 use crate::CompilerError;
 use crate::graph::{Graph, TensorType};
 
@@ -85,5 +86,17 @@ impl LossFunction for SparseCrossEntropy {
         let counted = class_weights::by_class(graph, counted, self.class_weights.factors())?;
         let weight = Some(total(graph, counted)?);
         Ok(LossNodes { loss: graph.plus(nodes.loss, numbers.penalty)?, weight })
+    }
+
+    fn row_nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<Option<RowLossNodes>, CompilerError> {
+        let LossInputs { prediction, targets, .. } = *inputs;
+        let numbers = ClassNumbers::read(graph, prediction, targets, self.ignore_index)?;
+        let (smoothing, factors) = (self.label_smoothing as f32, self.class_weights.factors());
+        let rows = rows_of_probabilities(graph, prediction, numbers.one_hot, smoothing, factors)?;
+        let counted = if self.class_weights.is_none() { numbers.counts } else { numbers.one_hot };
+        let counted = class_weights::by_class(graph, counted, factors)?;
+        let weight = Some(sums_of_rows(graph, counted)?);
+        let penalty = infinite_in_rows(graph, numbers.missing)?;
+        Ok(Some(RowLossNodes { loss: graph.plus(rows.loss, penalty)?, weight }))
     }
 }

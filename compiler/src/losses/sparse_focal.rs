@@ -4,11 +4,12 @@ use millstream_schemas::choice::{Options, at_least};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::class_numbers::{self, ClassNumbers, IGNORE_INDEX, total};
+use super::class_numbers::{self, ClassNumbers, IGNORE_INDEX, infinite_in_rows, total};
 use super::class_weights::ClassWeights;
-use super::focal::focal;
-use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
+use super::focal::{focal, focal_of_rows};
+use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind, RowLossNodes};
 use super::loss_kind::{Build, LossKind};
+use super::row_mean::sums_of_rows;
 use crate::CompilerError;
 use crate::graph::{Graph, TensorType};
 
@@ -74,5 +75,15 @@ impl LossFunction for SparseFocal {
         let (loss, _) = focal(graph, prediction, numbers.one_hot, self.gamma as f32, self.alpha.factors())?;
         let weight = Some(total(graph, numbers.counts)?);
         Ok(LossNodes { loss: graph.plus(loss, numbers.penalty)?, weight })
+    }
+
+    fn row_nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<Option<RowLossNodes>, CompilerError> {
+        let LossInputs { prediction, targets, .. } = *inputs;
+        let numbers = ClassNumbers::read(graph, prediction, targets, self.ignore_index)?;
+        let (gamma, alpha) = (self.gamma as f32, self.alpha.factors());
+        let (loss, _) = focal_of_rows(graph, prediction, numbers.one_hot, gamma, alpha)?;
+        let weight = Some(sums_of_rows(graph, numbers.counts)?);
+        let penalty = infinite_in_rows(graph, numbers.missing)?;
+        Ok(Some(RowLossNodes { loss: graph.plus(loss, penalty)?, weight }))
     }
 }

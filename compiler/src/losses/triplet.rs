@@ -4,11 +4,10 @@ use millstream_schemas::choice::{Options, at_least};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::cross_entropy::TINY;
 use super::embeddings::{RowPairs, normalized, products, vector, wrong_vectors};
-use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind};
+use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind, RowLossNodes};
 use super::loss_kind::{Build, LossKind};
-use super::row_mean::{mean_by_weight, row_mean};
+use super::row_mean::{divided_by_weight, mean_by_weight, row_mean, rows_of_mean};
 use crate::CompilerError;
 use crate::graph::{ElementType, Graph, TensorType, ValueId};
 
@@ -96,7 +95,8 @@ impl LossFunction for Triplet {
 
     fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
         if graph.shape(inputs.prediction)?.len() == 3 {
-            return self.of_rows(graph, inputs);
+            let terms = self.of_rows(graph, inputs)?;
+            return row_mean(graph, terms, inputs);
         }
         let distances = self.distance.between_rows(graph, inputs.prediction)?;
         let pairs = RowPairs::of(graph, inputs, false)?;
@@ -106,11 +106,19 @@ impl LossFunction for Triplet {
             Mining::All => all(graph, inputs, distances, &pairs, margin),
         }
     }
+
+    fn row_nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<Option<RowLossNodes>, CompilerError> {
+        if graph.shape(inputs.prediction)?.len() != 3 {
+            return Ok(None);
+        }
+        let terms = self.of_rows(graph, inputs)?;
+        rows_of_mean(graph, terms, inputs).map(Some)
+    }
 }
 
 impl Triplet {
-    /// Each row is a triplet.
-    fn of_rows(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
+    /// Each row is a triplet: its loss, `[batch]`.
+    fn of_rows(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<ValueId, CompilerError> {
         let anchor = vector(graph, inputs.prediction, 0)?;
         let [to_positive, to_negative] = [1, 2].map(|at| {
             let other = vector(graph, inputs.prediction, at)?;
@@ -119,8 +127,7 @@ impl Triplet {
         let (to_positive, to_negative, margin) = (to_positive?, to_negative?, graph.scalar(self.margin as f32));
         let apart = graph.minus(to_positive, to_negative)?;
         let apart = graph.plus(apart, margin)?;
-        let terms = graph.add("Relu", &[apart], &[])?;
-        row_mean(graph, terms, inputs)
+        graph.add("Relu", &[apart], &[])
     }
 }
 
@@ -208,7 +215,6 @@ fn all(
     let (terms, triplets, weights) = (terms?, triplets?, inputs.weights()?);
     let [terms, triplets] = [terms, triplets].map(|of_row| graph.times(of_row, weights));
     let [sum, weight] = [terms?, triplets?].map(|of_row| graph.reduce_sum(of_row, &[0], false));
-    let (sum, weight, tiny) = (sum?, weight?, graph.scalar(TINY));
-    let divisor = graph.add("Max", &[weight, tiny], &[])?;
-    Ok(LossNodes { loss: graph.divided_by(sum, divisor)?, weight: Some(weight) })
+    let (sum, weight) = (sum?, weight?);
+    Ok(LossNodes { loss: divided_by_weight(graph, sum, weight)?, weight: Some(weight) })
 }

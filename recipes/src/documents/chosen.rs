@@ -54,7 +54,7 @@ impl ChosenTrial {
             StudyRole::Best | StudyRole::Refit => trial_of(&study, &folder, recipe, catalogs)?,
         };
         // where another set decides, folds say what is trained on and not what is measured
-        let folds = study.folds.as_ref().filter(|_| study.about.deciding_set().is_none());
+        let folds = study.folds.as_ref().filter(|_| study.about.other_deciding_set().is_none());
         let is_measured = study.figures.first().is_some_and(|figure| !is_cost(figure));
         Some(Self {
             study: folder_name(&part.study),

@@ -383,8 +383,9 @@ pub(super) fn selection(record: &RunRecord) -> String {
             format!("the mean of the states after steps {}", steps.join(", "))
         }
         (None, Some(place)) => {
-            let rows =
-                record.deciding_set().map_or_else(|| "the evaluation rows".into(), |set| format!("the rows of {set}"));
+            let rows = record
+                .other_deciding_set()
+                .map_or_else(|| "the evaluation rows".into(), |set| format!("the rows of {set}"));
             format!("the state after {place}, best on {rows} by {}", history.decides.label())
         }
         (None, None) => "the state after the last step; nothing was evaluated".into(),

@@ -178,7 +178,7 @@ impl FoundMembers {
     ) -> Result<MemberFacts, RecipeError> {
         let place = path.parent().unwrap_or(Path::new(""));
         let (run, ensemble) = (RunFolder(place.to_owned()), EnsembleFolder(place.to_owned()));
-        let parts = match run.model() == path && !run.metrics().exists() {
+        let parts = match run.model() == path {
             true => self.or_told(&own.name, MembersFolder::read(place)).flatten(),
             false => None,
         };

@@ -77,10 +77,7 @@ pub fn document(run: &Path, output: Option<&Path>, catalogs: &Catalogs) -> Resul
     if EnsembleFolder(run.to_owned()).description().exists() {
         return of_ensemble(run, folder, catalogs);
     }
-    // a file of that name beside the record of a run is of another program
-    let is_run = RunFolder(run.to_owned()).metrics().exists();
-    let parts = if is_run { None } else { MembersFolder::read(run)? };
-    if let Some(parts) = parts {
+    if let Some(parts) = MembersFolder::read(run)? {
         return of_members(&parts, folder, catalogs);
     }
     if StudyFolder::new(run).holds_study() {

@@ -217,7 +217,7 @@ fn selection(study: &StudyReport, search: &SearchRecipe, winner: Option<&Winner>
         (runs, _) => format!(", the mean of {}", count(runs as u64, "run")),
     };
     // where another set decides, folds say what is trained on and not what is measured
-    let folds = study.folds.as_ref().filter(|_| study.about.deciding_set().is_none());
+    let folds = study.folds.as_ref().filter(|_| study.about.other_deciding_set().is_none());
     let rows = match (folds, winner) {
         (Some(folds), _) => format!(
             "the training rows by {}-fold cross-validation, each row measured by the run that was not trained on it",

@@ -7,8 +7,9 @@ use millstream_schemas::shown;
 use millstream_training::RunRecord;
 use millstream_training::ensembles::MemberScores;
 
-use super::files::{HELD_OUT, MEMBERS};
+use super::files::HELD_OUT;
 use super::members::Opened;
+use super::members_folder::MembersFolder;
 use crate::RecipeError;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
@@ -35,7 +36,7 @@ pub(super) fn notes(members: &[Opened], scores: &MemberScores) -> Result<Vec<Str
             continue;
         }
         let (record, made_of) = (read_record(&folder)?, folder.made_of()?);
-        let decided = record.deciding_set().unwrap_or(EvaluationRecipe::MAIN);
+        let decided = record.other_deciding_set().unwrap_or(EvaluationRecipe::MAIN);
         let decided_by = made_of.as_ref().and_then(|made_of| made_of.of_set(decided));
         if decided_by.is_none() || decided_by != scores.data() {
             continue;
@@ -67,7 +68,7 @@ fn had_a_choice(record: &RunRecord) -> bool {
 
 /// Whether a folder holds members that were each evaluated on the very rows that they answer for, and had a choice.
 fn chose_by_answered_rows(folder: &Path) -> Result<bool, RecipeError> {
-    if !folder.join(MEMBERS).exists() {
+    if !MembersFolder::is_one(folder) {
         return Ok(false);
     }
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };

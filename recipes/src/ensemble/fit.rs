@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::chosen_by;
 use super::ensemble_origin::{EnsembleOrigin, FitRequest, RequestedMember};
 use super::export::{ExportReport, make_model, metadata};
-use super::files::{EnsembleFolder, HELD_OUT, MEMBERS};
+use super::files::{EnsembleFolder, HELD_OUT};
 use super::members::{self, Opened, read_recipe};
 use super::members_folder::MembersFolder;
 use super::soups::RecipeSoups;
@@ -144,7 +144,7 @@ pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result
 fn runs_of_folders(options: &FitOptions) -> Result<(Vec<PathBuf>, Vec<String>), RecipeError> {
     let (mut members, mut notes) = (Vec::with_capacity(options.members.len()), Vec::new());
     for path in &options.members {
-        let folder = if path.is_dir() { MembersFolder::read_apart(path)? } else { None };
+        let folder = if path.is_dir() { MembersFolder::read(path)? } else { None };
         let Some(folder) = folder else {
             members.push(path.clone());
             continue;
@@ -205,7 +205,7 @@ pub(super) fn aligned(
     }
     let is_of_members = |member: &Opened| {
         let folder = member.path.parent().map(|folder| RunFolder(folder.to_owned()));
-        folder.is_some_and(|folder| folder.model() == member.path && folder.0.join(MEMBERS).exists())
+        folder.is_some_and(|folder| folder.model() == member.path && MembersFolder::is_one(&folder.0))
     };
     if !predictions.is_empty() || !opened.iter().any(is_of_members) {
         return Ok((MemberScores::align(found)?, None));

@@ -9,8 +9,8 @@ use millstream_schemas::recipe::{ByteSize, RecipeText};
 use millstream_schemas::{Predictions, Recipe, shell_path, shown, shown_path};
 use millstream_training::ensembles::{EnsembleMember, FittedEnsemble};
 
-use super::files::{EnsembleFolder, MEMBERS};
-use super::members_folder::NOT_ALL_TRAINED;
+use super::files::EnsembleFolder;
+use super::members_folder::{MembersFolder, NOT_ALL_TRAINED};
 use crate::preprocessing::{self, JoinedBy, Preprocessing};
 use crate::run_folder::RunFolder;
 use crate::search::StudyFolder;
@@ -124,7 +124,7 @@ fn without_model(folder: &Path) -> String {
             shown_path(study.trial(0))
         );
     }
-    match folder.join(MEMBERS).exists() {
+    match MembersFolder::is_one(folder) {
         true => NOT_ALL_TRAINED.into(),
         false => "it holds no model.onnx; name the folder of a finished run, or an .onnx file".into(),
     }

@@ -51,13 +51,18 @@ struct WrittenMadeOf {
 }
 
 impl MembersFolder {
-    /// None where a folder is of no members.
+    /// Whether members lie in a folder. Beside a run a file of that name is of another program.
+    pub(crate) fn is_one(folder: &Path) -> bool {
+        folder.join(MEMBERS).exists() && !RunFolder(folder.to_owned()).holds_run()
+    }
+
+    /// None where a folder [is of no members](Self::is_one).
     ///
     /// # Errors
     /// Its file cannot be read, is damaged, or of another version.
     pub(crate) fn read(folder: &Path) -> Result<Option<Self>, RecipeError> {
         let file = folder.join(MEMBERS);
-        if !file.exists() {
+        if !Self::is_one(folder) {
             return Ok(None);
         }
         let text = std::fs::read(&file).map_err(RecipeError::io("read", &file))?;
@@ -75,14 +80,6 @@ impl MembersFolder {
         let Written { made_of, report } = serde_json::from_slice(&text).map_err(damaged)?;
         let own = RunFolder(folder.to_owned());
         Ok(Some(Self { own, sampling: made_of.sampling, rows: made_of.rows, report }))
-    }
-
-    /// As [`Self::read`]; none also where the folder is that of a run, beside which such a file is of another program.
-    ///
-    /// # Errors
-    /// As [`Self::read`].
-    pub(crate) fn read_apart(folder: &Path) -> Result<Option<Self>, RecipeError> {
-        if RunFolder(folder.to_owned()).has_begun() { Ok(None) } else { Self::read(folder) }
     }
 
     /// The folders of the members' runs, in order.
@@ -125,7 +122,7 @@ impl MembersFolder {
 /// # Errors
 /// It is one.
 pub(crate) fn require_one_run(folder: &Path) -> Result<(), RecipeError> {
-    match folder.join(MEMBERS).exists() && !RunFolder(folder.to_owned()).has_begun() {
+    match MembersFolder::is_one(folder) {
         true => Err(RecipeError::ensemble(
             folder,
             "it holds members that were trained on parts of the rows, each of which is a run; name the folder of one of them",
@@ -172,8 +169,13 @@ mod tests {
         std::fs::write(place.path().join(MEMBERS), "{}").unwrap();
         let message = require_one_run(place.path()).unwrap_err().to_string();
         assert!(message.contains("name the folder of one of them"), "{message}");
-        // beside a run it is of another program
-        std::fs::write(run.fingerprints(), "{}").unwrap();
-        require_one_run(place.path()).unwrap();
+        // beside a run, at its end or not, it is of another program
+        for file in [run.fingerprints(), run.metrics()] {
+            std::fs::write(&file, "{}").unwrap();
+            require_one_run(place.path()).unwrap();
+            assert!(MembersFolder::read(place.path()).unwrap().is_none(), "{file:?}");
+            std::fs::remove_file(&file).unwrap();
+        }
+        assert!(MembersFolder::is_one(place.path()));
     }
 }

@@ -43,8 +43,9 @@ pub struct Predictions {
     of_pictures: bool,
     batch: usize,
     on_cpu: bool,
-    /// Opened with the first rows, and used for all whose columns of these names hold the same.
-    encoders: Option<(Encoders, Vec<Feature>)>,
+    /// Each opened with the first rows whose columns of its names hold what stands beside it, and used for all such rows: the last for
+    /// those that are predicted now.
+    encoders: Vec<(Encoders, Vec<Option<Feature>>)>,
 }
 
 impl Predictions {
@@ -109,7 +110,7 @@ impl Predictions {
             of_pictures,
             batch,
             on_cpu: device.kind == DeviceKind::Cpu,
-            encoders: None,
+            encoders: Vec::new(),
         })
     }
 
@@ -240,7 +241,7 @@ impl Predictions {
         rows: &[Option<RowId>],
         sizes: &mut PictureSizes,
     ) -> Result<Vec<Option<PictureSpace>>, RecipeError> {
-        let column = self.encoders.as_ref().and_then(|(encoders, _)| self.image_column(encoders));
+        let column = self.encoders.last().and_then(|(encoders, _)| self.image_column(encoders));
         let Some(column) = column.filter(|_| self.of_pictures && self.answers.are_of_places()) else {
             return Ok(Vec::new());
         };
@@ -287,10 +288,13 @@ impl Predictions {
 
     fn encoders_of(&mut self, piece: &Piece, events: &mut dyn Events) -> Result<Encoders, RecipeError> {
         let dataset = &piece.dataset;
-        if let Some((encoders, features)) = &self.encoders
-            && features_of(encoders, dataset).as_ref() == Some(features)
-        {
-            return Ok(encoders.clone());
+        let fits =
+            |(encoders, features): &(Encoders, Vec<Option<Feature>>)| features_of(encoders, dataset) == *features;
+        if let Some(at) = self.encoders.iter().position(fits) {
+            let known = self.encoders.remove(at);
+            let encoders = known.0.clone();
+            self.encoders.push(known);
+            return Ok(encoders);
         }
         let (catalog, learned) = (&self.options.catalogs.encodings, self.preprocessing.learned_values());
         let mut wanted: Vec<WantedTensor> = self.preprocessing.wanted(&self.by.model, catalog);
@@ -304,13 +308,14 @@ impl Predictions {
         require_inputs(&self.model, &spec, "transforms.evaluate")?;
         require_embeddings(&self.model, &encoders)?;
         self.require_memory(&spec, events)?;
-        let features = features_of(&encoders, dataset).unwrap_or_default();
-        Ok(self.encoders.insert((encoders, features)).0.clone())
+        let features = features_of(&encoders, dataset);
+        self.encoders.push((encoders.clone(), features));
+        Ok(encoders)
     }
 }
 
-/// What the columns of encoders hold in a dataset; none where it lacks one.
-fn features_of(encoders: &Encoders, dataset: &Dataset) -> Option<Vec<Feature>> {
+/// What each of the columns of encoders holds in a dataset; none for one that it lacks.
+fn features_of(encoders: &Encoders, dataset: &Dataset) -> Vec<Option<Feature>> {
     encoders.columns().iter().map(|column| dataset.features().get(column).cloned()).collect()
 }
 

@@ -12,7 +12,7 @@ use millstream_training::metrics::FigureKind;
 use serde_json::Value;
 
 use super::report::{EntryFigure, EntryKind, RunEntry};
-use crate::ensemble::{EnsembleFolder, MEMBERS};
+use crate::ensemble::{EnsembleFolder, MEMBERS, MembersFolder};
 use crate::error::with_causes;
 use crate::origin::Origin;
 use crate::report::read_record;
@@ -77,7 +77,7 @@ pub(super) fn all(folder: &Path) -> Result<(Vec<Found>, Vec<String>), RecipeErro
     for place in folders {
         let entry = if place.join("ensemble.json").exists() {
             ensemble(folder, &place)
-        } else if place.join(MEMBERS).exists() && !RunFolder(place.clone()).metrics().exists() {
+        } else if MembersFolder::is_one(&place) {
             members(folder, &place)
         } else if StudyFolder::new(&place).holds_study() {
             study(folder, &place)
@@ -139,14 +139,14 @@ fn values(study: &StudyReport, trial: &TrialReport) -> Vec<(String, String)> {
 
 /// Whether a folder is that of a run, an ensemble, an ensemble's members or a search, whether or not it has ended.
 pub fn is_run_folder(folder: &Path) -> bool {
-    let of_members = [folder.join("ensemble.json"), folder.join(MEMBERS)];
     is_of_one_run(&RunFolder(folder.to_owned()))
-        || of_members.iter().any(|file| file.exists())
+        || folder.join("ensemble.json").exists()
+        || MembersFolder::is_one(folder)
         || StudyFolder::new(folder).holds_study()
 }
 
 fn is_of_one_run(run: &RunFolder) -> bool {
-    run.recipe().exists() && (run.metrics().exists() || run.has_begun())
+    run.recipe().exists() && run.holds_run()
 }
 
 fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
@@ -208,7 +208,7 @@ fn run(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
         value: evaluation.figure(&kind.name),
         interval: evaluation.interval(&kind.name),
         kind,
-        on: record.as_ref().and_then(RunRecord::deciding_set).map(str::to_owned),
+        on: record.as_ref().and_then(RunRecord::other_deciding_set).map(str::to_owned),
     });
     let documents = place.join("documents");
     let mut adapters = Vec::new();
@@ -319,7 +319,7 @@ fn study(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
         kind: kind.clone(),
         value: best.values.first().copied(),
         interval: best.interval,
-        on: study.about.deciding_set().map(str::to_owned),
+        on: study.about.other_deciding_set().map(str::to_owned),
     });
     let seconds = study.trials.iter().filter_map(|trial| trial.seconds).sum();
     let given_up = match study.trials.iter().filter(|trial| trial.is_given_up).count() {

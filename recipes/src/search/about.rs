@@ -122,7 +122,7 @@ impl StudyAbout {
     }
 
     /// The set of rows that trials are measured on, where it is another than the rows of `data.evaluate` or the folds.
-    pub(crate) fn deciding_set(&self) -> Option<&str> {
+    pub(crate) fn other_deciding_set(&self) -> Option<&str> {
         self.measured_on.as_deref().filter(|set| *set != EvaluationRecipe::MAIN)
     }
 
@@ -147,7 +147,7 @@ impl StudyAbout {
                 self.train.clone().map_or_else(open, |train| train + &rows(self.training_rows, "in an epoch")),
             ),
         ];
-        let set = self.deciding_set().map_or_else(String::new, |set| format!(" (the set {set})"));
+        let set = self.other_deciding_set().map_or_else(String::new, |set| format!(" (the set {set})"));
         let evaluated = set + &rows(self.evaluation_rows, "in the first run");
         match &self.evaluate {
             Some(evaluate) => all.push(("Evaluation data", format!("{evaluate}{evaluated}"))),
@@ -189,7 +189,7 @@ mod tests {
             let text = RecipeText::new(text, Path::new("r.yaml"), Path::new("/"), changes).unwrap();
             let open = OpenRecipe::load(&text, &Catalogs::default()).unwrap();
             let about = StudyAbout::of(&StudyFolder::new("/nowhere"), &open, 3, &[None]);
-            assert_eq!((about.measured_on.as_deref(), about.deciding_set()), (Some("night"), Some("night")));
+            assert_eq!((about.measured_on.as_deref(), about.other_deciding_set()), (Some("night"), Some("night")));
             let entries = StudyAbout { evaluation_rows: Some(30), ..about }.entries();
             let wanted = ("Evaluation data", "/n.parquet (the set night), 30 rows in the first run".to_owned());
             assert!(entries.contains(&wanted), "{entries:?}");

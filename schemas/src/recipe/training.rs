@@ -67,14 +67,15 @@ pub struct TrainingRecipe {
     /// Batches whose gradients make one step, as if they were one batch; fewer at the end of an epoch.
     #[schemars(range(min = 1))]
     pub accumulate: u64,
-    /// Scale all gradients down together when their joint Euclidean norm is above this.
+    /// Scale all gradients down together when their joint Euclidean norm is above this. What `penalties` add is not in the norm.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub gradient_clip_norm: Option<f32>,
-    /// Cut each number of a gradient to this, either side of 0.
+    /// Cut each number of a gradient to this, either side of 0, behind `gradient_clip_norm`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub gradient_clip_value: Option<f32>,
     /// Terms beside the loss, of what has weight decay: weights, not norms and biases, unless `decay_all` or a group says otherwise.
+    /// Their gradients are added behind `gradient_clip_norm` and `gradient_clip_value`, so that these do not cut them.
     #[serde(skip_serializing_if = "PenaltiesRecipe::is_none")]
     pub penalties: PenaltiesRecipe,
     /// The average of the weights of many steps that is evaluated and exported in their place, or of a few states that is exported.
@@ -155,7 +156,7 @@ fn skip_alone(schema: &mut schemars::Schema) {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PenaltiesRecipe {
-    /// λ of λ·Σ|w|, which makes small weights 0.
+    /// λ of λ·Σ|w|, which pulls weights by the same step whatever their size, to around 0 and not to it.
     #[schemars(range(min = 0))]
     pub l1: f32,
     /// λ of λ/2·Σw².
@@ -178,7 +179,8 @@ impl PenaltiesRecipe {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[schemars(transform = average_alone)]
 pub enum AverageRecipe {
-    /// Exponential: after each step `decay` of the average stays, less in the first steps.
+    /// Exponential: each step, with t before it, makes the average d·average + (1 − d)·weights, d = min(`decay`, (1 + t) / (10 + t)).
+    /// The first step makes it the weights.
     Ema {
         /// Share that stays, 0 to below 1.
         #[serde(default = "usual_decay")]

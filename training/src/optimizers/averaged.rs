@@ -14,8 +14,9 @@ use super::state_values::StateValues;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Averaging {
-    /// After each step average ← d·average + (1 − d)·weights, d = min(`decay`, (1 + t) / (10 + t)) after t steps, so that it
-    /// does not stay where it began (Tarvainen and Valpola, "Mean teachers are better role models", 2017).
+    /// After each step average ← d·average + (1 − d)·weights, d = min(`decay`, (1 + t) / (10 + t)) with t steps before it, so that it
+    /// does not stay where it began (Tarvainen and Valpola, "Mean teachers are better role models", 2017). After the first step, t = 0,
+    /// it is the weights.
     Exponential {
         /// Share of the average that stays, 0 to below 1.
         decay: f64,
@@ -57,6 +58,33 @@ impl Averaging {
     /// Ends of epochs that are in the average of a run in which so many epochs are over.
     pub(crate) fn taken_of(self, epochs: u64) -> u64 {
         self.first_epoch().map_or(0, |first| epochs.saturating_sub(first))
+    }
+
+    /// Whether the average of a parameter has begun that had so many updates, in a run in which the weights at so many ends of
+    /// epochs were [taken](Self::take). Before that the parameter itself is evaluated and exported.
+    pub(crate) fn has_begun(self, updates: u64, taken: u64) -> bool {
+        match self {
+            Self::Exponential { .. } => updates > 0,
+            Self::Equal { .. } => taken > 0,
+        }
+    }
+
+    /// Whether the weights at the end of an epoch, which counts from 0, are taken into the average.
+    pub(crate) fn takes_end_of(self, epoch: u64) -> bool {
+        self.first_epoch().is_some_and(|first| epoch >= first)
+    }
+
+    /// Takes a parameter as it is at the end of an epoch into its average, the last of its state: as the `number`th that is taken,
+    /// from 1.
+    pub(crate) fn take(number: u64, parameter: &[f32], state: &mut [StateValues]) {
+        let average = state.last_mut().expect("its own is the last").floats_mut();
+        if number <= 1 {
+            // whatever was there, to the bit
+            average.copy_from_slice(parameter);
+            return;
+        }
+        let share = (1.0 / number as f64) as f32;
+        average.iter_mut().zip(parameter).for_each(|(average, value)| *average += share * (value - *average));
     }
 }
 
@@ -124,28 +152,6 @@ impl UpdateRule for Averaged {
         state.last().map_or(parameter, |average| average.floats().to_vec())
     }
 
-    fn average_has_begun(&self, updates: u64, taken: u64) -> bool {
-        match self.averaging {
-            Averaging::Exponential { .. } => updates > 0,
-            Averaging::Equal { .. } => taken > 0,
-        }
-    }
-
-    fn takes_end_of(&self, epoch: u64) -> bool {
-        self.averaging.first_epoch().is_some_and(|first| epoch >= first)
-    }
-
-    fn take(&self, number: u64, _: ParameterFacts<'_>, parameter: &[f32], state: &mut [StateValues]) {
-        let average = state.last_mut().expect("its own is the last").floats_mut();
-        if number <= 1 {
-            // whatever was there, to the bit
-            average.copy_from_slice(parameter);
-            return;
-        }
-        let share = (1.0 / number as f64) as f32;
-        average.iter_mut().zip(parameter).for_each(|(average, value)| *average += share * (value - *average));
-    }
-
     fn check(&self, parameters: &[ParameterEntry]) -> Result<(), String> {
         self.rule.check(parameters)
     }
@@ -199,17 +205,15 @@ mod tests {
         let averaging = Averaging::Equal { from_epoch: 2 };
         // no step moves it
         assert!(averages(averaging).iter().all(|(_, average)| *average == 0.0));
-        let optimizer = Optimizer::choose(standard(), &Choice::named("sgd"), "training.optimizer").unwrap();
-        let rule = Averaged { rule: Arc::clone(optimizer.rule()), averaging };
-        let taken: Vec<bool> = (0..5).map(|epoch| rule.takes_end_of(epoch)).collect();
+        let taken: Vec<bool> = (0..5).map(|epoch| averaging.takes_end_of(epoch)).collect();
         assert_eq!(taken, [false, false, true, true, true]);
         let counts: Vec<u64> = (0..6).map(|epochs| averaging.taken_of(epochs)).collect();
         assert_eq!(counts, [0, 0, 0, 1, 2, 3]);
         // updates alone do not begin it, and what was there before is no part of it
-        assert!(!rule.average_has_begun(9, 0) && rule.average_has_begun(0, 1));
+        assert!(!averaging.has_begun(9, 0) && averaging.has_begun(0, 1));
         let mut state = [StateValues::F32(vec![1e30])];
         for (number, (weight, wanted)) in (1..).zip([(0.1_f32, 0.1_f32), (0.3, 0.2), (0.8, 0.4)]) {
-            rule.take(number, FACTS, &[weight], &mut state);
+            Averaging::take(number, &[weight], &mut state);
             assert!((state[0].floats()[0] - wanted).abs() < 1e-6, "{number}: {state:?}, wanted {wanted}");
         }
     }

@@ -151,19 +151,6 @@ impl UpdateRule for Penalized {
         self.rule.average(facts, parameter, &state[..state.len() - own])
     }
 
-    fn average_has_begun(&self, updates: u64, taken: u64) -> bool {
-        self.rule.average_has_begun(updates, taken)
-    }
-
-    fn takes_end_of(&self, epoch: u64) -> bool {
-        self.rule.takes_end_of(epoch)
-    }
-
-    fn take(&self, number: u64, facts: ParameterFacts<'_>, parameter: &[f32], state: &mut [StateValues]) {
-        let rest = state.len() - usize::from(self.remembers(facts));
-        self.rule.take(number, facts, parameter, &mut state[..rest]);
-    }
-
     fn check(&self, parameters: &[ParameterEntry]) -> Result<(), String> {
         self.rule.check(parameters)
     }

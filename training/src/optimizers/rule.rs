@@ -114,26 +114,11 @@ pub trait UpdateRule: std::fmt::Debug + Send + Sync {
         false
     }
 
-    /// What is evaluated and exported of a parameter whose average [has begun](UpdateRule::average_has_begun), of the parameter
-    /// and its state.
+    /// What is evaluated and exported of a parameter, of the parameter and its state. Before its first update the parameter itself
+    /// is.
     fn average(&self, _facts: ParameterFacts<'_>, parameter: Vec<f32>, _state: &[StateValues]) -> Vec<f32> {
         parameter
     }
-
-    /// Whether the average of a parameter has begun that had so many updates, in a run in which the weights at so many ends of
-    /// epochs were [taken](UpdateRule::take). Before that the parameter itself is evaluated and exported.
-    fn average_has_begun(&self, updates: u64, _taken: u64) -> bool {
-        updates > 0
-    }
-
-    /// Whether the weights at the end of an epoch, which counts from 0, are taken into the average.
-    fn takes_end_of(&self, _epoch: u64) -> bool {
-        false
-    }
-
-    /// Takes a parameter as it is at the end of an epoch into its average, which is in its state: as the `number`th that is
-    /// taken, from 1.
-    fn take(&self, _number: u64, _facts: ParameterFacts<'_>, _parameter: &[f32], _state: &mut [StateValues]) {}
 
     /// Refuses what of the options does not fit the parameters that are trained. Most rules take any.
     ///

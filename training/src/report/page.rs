@@ -263,7 +263,7 @@ fn figures(run: &RunRecord, evaluation: Option<&Evaluation>) -> Vec<(String, Str
     let mut figures = Vec::new();
     if let Some(found) = evaluation {
         // beside other sets that one is named which decides
-        let (on, rows) = match run.deciding_set() {
+        let (on, rows) = match run.other_deciding_set() {
             Some(set) => (format!(" on {set}"), format!("rows of {set}")),
             None => (String::new(), "evaluation rows".to_owned()),
         };

@@ -22,7 +22,9 @@ pub struct LossRunner {
     places: RowPlaces,
     /// For predictions of the shape that came last.
     opened: Option<(Vec<usize>, SessionThread<Opened>)>,
-    /// The same for one row.
+    /// Whether that gives the losses of rows, where the loss states them.
+    with_rows: bool,
+    /// The same for one row, where the loss does not state them.
     of_row: Option<(Vec<usize>, SessionThread<Opened>)>,
     /// Whether a batch was seen whose loss is not the mean of those of its rows.
     lacks_row_losses: bool,
@@ -49,8 +51,13 @@ enum Given {
 struct Opened {
     binding: IoBinding,
     inputs: Vec<(Given, TensorEntry, OwnedTensor)>,
-    /// The loss, and the weight where the program gives one.
-    outputs: Vec<OwnedTensor>,
+    loss: OwnedTensor,
+    /// What the loss is a mean over, where the program says it.
+    weight: Option<OwnedTensor>,
+    /// The loss of each row, where the program gives it.
+    row_losses: Option<OwnedTensor>,
+    /// What counts of each row, where the program says it.
+    row_weights: Option<OwnedTensor>,
     session: Session,
 }
 
@@ -60,7 +67,7 @@ impl LossRunner {
         let device = Device::cpu(device.runtime());
         let (loss, operators) = (loss.clone(), operators.clone());
         let places = RowPlaces::default();
-        Self { loss, operators, device, places, opened: None, of_row: None, lacks_row_losses: false }
+        Self { loss, operators, device, places, opened: None, with_rows: false, of_row: None, lacks_row_losses: false }
     }
 
     /// With what says how many places of a predicted sequence are a row's: [`Scoring::places`](millstream_compiler::Scoring::places)
@@ -75,15 +82,28 @@ impl LossRunner {
     /// # Errors
     /// The loss takes no such prediction, the targets of the batch do not fit it, or ONNX Runtime fails.
     pub fn score(&mut self, batch: Batch, prediction: Prediction) -> Result<(Batch, Scored), TrainingError> {
+        let (batch, scored) = self.scored(batch, prediction, false)?;
+        Ok((batch, Scored { row_losses: None, ..scored }))
+    }
+
+    /// As [`LossRunner::score`], with the losses of rows where that is asked for and the loss states them.
+    fn scored(
+        &mut self,
+        batch: Batch,
+        prediction: Prediction,
+        with_rows: bool,
+    ) -> Result<(Batch, Scored), TrainingError> {
         let weights = RowWeights::of(&batch, self.loss.takes_weights());
         let lengths = match (self.loss.takes_lengths(), prediction.shape.get(1)) {
             (true, Some(all)) => Some(row_lengths(&batch, &self.places, *all)?),
             _ => None,
         };
-        let (_, thread) = match self.opened.take().filter(|(shape, _)| *shape == prediction.shape) {
+        let gives_enough = self.with_rows || !with_rows;
+        let (_, thread) = match self.opened.take().filter(|(shape, _)| gives_enough && *shape == prediction.shape) {
             Some(opened) => self.opened.insert(opened),
             None => {
-                let opened = (prediction.shape.clone(), self.open(&prediction.shape)?);
+                let opened = (prediction.shape.clone(), self.open(&prediction.shape, with_rows)?);
+                self.with_rows = with_rows;
                 self.opened.insert(opened)
             }
         };
@@ -91,32 +111,40 @@ impl LossRunner {
             let targets = batch.targets().ok_or_else(|| TrainingError::no_targets(&batch))?;
             let (loss, weight) = opened.run(&prediction, targets, &weights, lengths.as_deref())?;
             let weight = weight.unwrap_or_else(|| weights.sum());
-            Ok((batch, Scored { prediction, loss, weight, weights, lengths, row_losses: None }))
+            let row_losses = opened.rows(&weights);
+            Ok((batch, Scored { prediction, loss, weight, weights, lengths, row_losses }))
         })
     }
 
-    /// As [`LossRunner::score`], with the loss of each row that has weight by itself: the same loss, of a batch of that row alone. There
-    /// is none from the first batch on whose loss is not the mean of these, as where a loss compares rows with each other.
+    /// As [`LossRunner::score`], with the loss of each row that has weight by itself: the same loss, of a batch of that row alone. It
+    /// comes of the same run where the loss states it ([`LossFunction::row_nodes`](millstream_compiler::losses::LossFunction::row_nodes)),
+    /// and of one run a row where not. There is none from the first batch on whose loss is not the mean of these, as where a loss
+    /// compares rows with each other.
     ///
     /// # Errors
     /// As [`LossRunner::score`].
     pub fn score_with_rows(&mut self, batch: Batch, prediction: Prediction) -> Result<(Batch, Scored), TrainingError> {
-        let (batch, scored) = self.score(batch, prediction)?;
-        let row_losses = match self.lacks_row_losses {
-            true => None,
-            false => self.row_losses(&batch, &scored)?,
+        if self.lacks_row_losses {
+            return self.score(batch, prediction);
+        }
+        let (batch, mut scored) = self.scored(batch, prediction, true)?;
+        let found = match scored.row_losses.take() {
+            Some(stated) => Some(stated),
+            None => self.one_by_one(&batch, &scored)?,
         };
+        let row_losses = found.filter(|rows| make_up(rows, &scored));
         self.lacks_row_losses = row_losses.is_none();
         Ok((batch, Scored { row_losses, ..scored }))
     }
 
-    fn row_losses(&mut self, batch: &Batch, scored: &Scored) -> Result<Option<Vec<RowLoss>>, TrainingError> {
+    /// The losses of rows, each of a run of its own.
+    fn one_by_one(&mut self, batch: &Batch, scored: &Scored) -> Result<Option<Vec<RowLoss>>, TrainingError> {
         let targets = batch.targets().ok_or_else(|| TrainingError::no_targets(batch))?;
         let Some(rows) = OneRow::all(targets, scored) else { return Ok(None) };
         let Some(shape) = rows.first().map(|row| row.prediction.shape.clone()) else { return Ok(Some(Vec::new())) };
         let (_, thread) = match self.of_row.take().filter(|(known, _)| *known == shape) {
             Some(opened) => self.of_row.insert(opened),
-            None => match self.open(&shape) {
+            None => match self.open(&shape, false) {
                 Ok(opened) => self.of_row.insert((shape, opened)),
                 // one that makes no sense of a single row
                 Err(TrainingError::Compile { .. }) => return Ok(None),
@@ -126,14 +154,16 @@ impl LossRunner {
         let found = thread.call("compute the losses of rows", move |opened| {
             rows.iter().map(|row| row.loss(opened)).collect::<Result<Vec<RowLoss>, TrainingError>>()
         })?;
-        Ok(Some(found).filter(|rows| make_up(rows, scored)))
+        Ok(Some(found))
     }
 
-    fn open(&self, shape: &[usize]) -> Result<SessionThread<Opened>, TrainingError> {
-        let program = self
-            .loss
-            .compile(&TensorType::f32(shape), &self.operators)
-            .map_err(|source| TrainingError::Compile { graph: "loss", source })?;
+    fn open(&self, shape: &[usize], with_rows: bool) -> Result<SessionThread<Opened>, TrainingError> {
+        let prediction = TensorType::f32(shape);
+        let program = match with_rows {
+            true => self.loss.compile_with_rows(&prediction, &self.operators),
+            false => self.loss.compile(&prediction, &self.operators),
+        };
+        let program = program.map_err(|source| TrainingError::Compile { graph: "loss", source })?;
         // a few numbers for each row, which are on the host
         let device = match self.device.kind {
             DeviceKind::Cpu => self.device.clone(),
@@ -201,10 +231,10 @@ fn make_up(rows: &[RowLoss], scored: &Scored) -> bool {
 
 impl Opened {
     fn bind(program: LossProgram, session: Session) -> Result<Self, TrainingError> {
-        let LossProgram { prediction, targets, weights, lengths, loss, weight, .. } = program;
+        let LossProgram { prediction, targets, weights, lengths, loss, weight, row_losses, row_weights, .. } = program;
         let host = Allocator::default();
         let mut binding = session.create_binding().map_err(TrainingError::session("binding the loss graph"))?;
-        let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+        let mut inputs = Vec::new();
         let (weights, lengths) =
             (weights.map(|entry| (Given::Weights, entry)), lengths.map(|entry| (Given::Lengths, entry)));
         let given = [(Given::Prediction, prediction), (Given::Targets, targets)];
@@ -213,12 +243,31 @@ impl Opened {
             tensor.bind_input(&mut binding, &entry.name)?;
             inputs.push((given, entry, tensor));
         }
-        for entry in std::iter::once(loss).chain(weight) {
+        let mut output = |entry: TensorEntry| {
             let mut tensor = OwnedTensor::of_entry(&host, &entry)?;
             tensor.bind_output(&mut binding, &entry.name)?;
-            outputs.push(tensor);
+            Ok::<_, TrainingError>(tensor)
+        };
+        let (loss, weight) = (output(loss)?, weight.map(&mut output).transpose()?);
+        let (row_losses, row_weights) =
+            (row_losses.map(&mut output).transpose()?, row_weights.map(&mut output).transpose()?);
+        Ok(Self { binding, inputs, loss, weight, row_losses, row_weights, session })
+    }
+
+    /// Of the run that came last the loss of each row that has weight, where the program gives it and there is one for each of these
+    /// weights.
+    fn rows(&self, weights: &RowWeights) -> Option<Vec<RowLoss>> {
+        let losses = self.row_losses.as_ref()?.values();
+        let counts = self.row_weights.as_ref().map(OwnedTensor::values);
+        let weights = weights.values();
+        if losses.len() != weights.len() || counts.is_some_and(|counts| counts.len() != weights.len()) {
+            return None;
         }
-        Ok(Self { binding, inputs, outputs, session })
+        let of_row = |row: usize| RowLoss {
+            loss: f64::from(losses[row]),
+            weight: counts.map_or(weights[row], |counts| f64::from(counts[row])),
+        };
+        Some((0..weights.len()).filter(|row| weights[*row] != 0.0).map(of_row).collect())
     }
 
     /// The loss, and what it is a mean over where the program says it.
@@ -243,7 +292,7 @@ impl Opened {
             }
         }
         self.session.run_binding(&self.binding).map_err(TrainingError::session("running the loss graph"))?;
-        let weight = self.outputs.get(1).map(|weight| f64::from(weight.values()[0]));
-        Ok((self.outputs[0].values()[0], weight))
+        let weight = self.weight.as_ref().map(|weight| f64::from(weight.values()[0]));
+        Ok((self.loss.values()[0], weight))
     }
 }

@@ -2,7 +2,7 @@ use millstream_schemas::ParameterEntry;
 
 use super::loss_scale::LossScale;
 use crate::freezing::FreezePlan;
-use crate::optimizers::{ParameterFacts, StateValues, UpdateRule};
+use crate::optimizers::{Averaging, ParameterFacts, StateValues, UpdateRule};
 
 /// What the optimizer remembers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,10 +21,10 @@ pub struct OptimizerState {
 
 impl OptimizerState {
     /// What is evaluated and exported of parameters, in manifest order: the rule's average of each whose average has begun, and
-    /// the others as they are.
+    /// the others as they are. `averaging`: the average that is around the rule, which has else one of its own.
     pub(super) fn evaluated(
         &self,
-        rule: &dyn UpdateRule,
+        (rule, averaging): (&dyn UpdateRule, Option<Averaging>),
         plan: &FreezePlan,
         entries: &[ParameterEntry],
         parameters: Vec<Vec<f32>>,
@@ -33,12 +33,12 @@ impl OptimizerState {
         let updates = |index: usize| plan.of().get(index).map_or(self.updates, of_cohort);
         let all = entries.iter().zip(parameters).zip(&self.tensors).enumerate();
         // running statistics have no average: they are one
-        let averaged = all.map(|(index, ((entry, own), state))| {
-            match !entry.is_statistic && rule.average_has_begun(updates(index), self.averaged) {
+        let has_begun = |updates: u64| averaging.map_or(updates > 0, |own| own.has_begun(updates, self.averaged));
+        let averaged =
+            all.map(|(index, ((entry, own), state))| match !entry.is_statistic && has_begun(updates(index)) {
                 true => rule.average(ParameterFacts::from(entry), own, state),
                 false => own,
-            }
-        });
+            });
         averaged.collect()
     }
 }

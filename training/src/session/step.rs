@@ -12,7 +12,7 @@ use super::step_thread::{BatchStatistics, Open, Step};
 use super::thread::SessionThread;
 use crate::TrainingError;
 use crate::freezing::FreezePlan;
-use crate::optimizers::{ParameterFacts, StateTensor, UpdateRule, state_of};
+use crate::optimizers::{Averaging, StateTensor, UpdateRule, state_of};
 use millstream_runtime::{Device, DeviceKind};
 
 /// Runs the steps of a compiled training program; parameters and optimizer state stay where the graph runs.
@@ -22,6 +22,8 @@ pub struct StepRunner {
     fingerprint: Fingerprint,
     state_tensors: Vec<Vec<StateTensor>>,
     rule: Arc<dyn UpdateRule>,
+    /// The average that is around the rule.
+    averaging: Option<Averaging>,
     /// Ends of epochs that are in the average.
     averaged: u64,
     plan: FreezePlan,
@@ -81,7 +83,9 @@ impl StepRunner {
         let thread = SessionThread::start("training session", move || open.open())?;
         let fingerprint = fingerprint(&program.step().map_err(compile)?);
         let (plan, frozen) = (settings.freezing.clone(), vec![false; settings.freezing.cohorts().len()]);
-        let mut this = Self { thread, manifest, fingerprint, state_tensors, rule, averaged: 0, plan, frozen, warning };
+        let (averaging, averaged) = (settings.averaging, 0);
+        let mut this =
+            Self { thread, manifest, fingerprint, state_tensors, rule, averaging, averaged, plan, frozen, warning };
         this.freeze_at(0, 0)?;
         this.set_parameters(program.parameters.clone())?;
         Ok(this)
@@ -188,7 +192,8 @@ impl StepRunner {
         if !self.has_average() {
             return Ok(parameters);
         }
-        Ok(self.state()?.evaluated(self.rule.as_ref(), &self.plan, &self.manifest.parameters, parameters))
+        let rule = (self.rule.as_ref(), self.averaging);
+        Ok(self.state()?.evaluated(rule, &self.plan, &self.manifest.parameters, parameters))
     }
 
     /// Does something with the average of the weights in the place of the parameters, which come back afterwards.
@@ -247,14 +252,14 @@ impl StepRunner {
     /// # Errors
     /// The device fails.
     pub fn take_into_average(&mut self, epoch: u64) -> Result<bool, TrainingError> {
-        if !self.rule.takes_end_of(epoch) {
+        if !self.averaging.is_some_and(|averaging| averaging.takes_end_of(epoch)) {
             return Ok(false);
         }
         let (parameters, mut state) = (self.parameters()?, self.state()?);
         state.averaged += 1;
         let all = self.manifest.parameters.iter().zip(&parameters).zip(&mut state.tensors);
-        for ((entry, values), tensors) in all.filter(|((entry, _), _)| !entry.is_statistic) {
-            self.rule.take(state.averaged, ParameterFacts::from(entry), values, tensors);
+        for ((_, values), tensors) in all.filter(|((entry, _), _)| !entry.is_statistic) {
+            Averaging::take(state.averaged, values, tensors);
         }
         self.set_state(state)?;
         Ok(true)

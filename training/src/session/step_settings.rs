@@ -150,7 +150,7 @@ impl StepSettings {
         if !rule.has_average() || !entries.iter().zip(&state.tensors).all(is_of_rule) {
             return parameters;
         }
-        state.evaluated(rule.as_ref(), &self.freezing, entries, parameters)
+        state.evaluated((rule.as_ref(), self.averaging), &self.freezing, entries, parameters)
     }
 
     /// How many bytes are remembered of these parameters, all together.

@@ -266,7 +266,9 @@ fn the_loss_of_a_batch_is_the_mean_of_those_of_its_rows_unless_these_are_compare
         (ignoring, of_masks(3), vec![BATCH, CLASSES, SIDE, SIDE], BATCH),
     ] {
         let name = choice.name.clone();
+        let (batch, plain) = runner(choice.clone()).score(batch, prediction(&shape)).unwrap();
         let (_, scored) = runner(choice).score_with_rows(batch, prediction(&shape)).unwrap();
+        assert_eq!(scored.loss.to_bits(), plain.loss.to_bits(), "{name}: {}, without rows {}", scored.loss, plain.loss);
         let rows = scored.row_losses.unwrap_or_else(|| panic!("{name}: rows have no losses"));
         let weight: f64 = rows.iter().map(|row| row.weight).sum();
         let mean = rows.iter().map(|row| row.loss * row.weight).sum::<f64>() / weight;

@@ -72,7 +72,9 @@ impl MethodFunction for Peft {
                 self.adapter.get_or_init(|| read).clone()
             }
         };
-        FromAdapter { adapter: &adapter, dropout: self.dropout, is_bare: false }.add(model).map(|(added, _)| added)
+        let (mut added, _) = FromAdapter { adapter: &adapter, dropout: self.dropout, is_bare: false }.add(model)?;
+        added.notes.insert(0, format!("the adapter holds {}", adapter.in_words()));
+        Ok(added)
     }
 }
 
@@ -119,7 +121,6 @@ impl FromAdapter<'_> {
         let starts = trained.filter_map(|value| Some((*value, model.graph.constant_of(*value)?.clone()))).collect();
         self.set(&modules, &added, model)?;
         self.replace_whole(&found, &mut added, model)?;
-        added.notes.insert(0, format!("the adapter holds {}", self.adapter.in_words()));
         added.notes.extend(self.unused_dropout());
         Ok((added, starts))
     }
