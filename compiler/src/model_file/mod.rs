@@ -83,11 +83,11 @@ impl Model {
             return Err(CompilerError::Malformed { path: path.to_owned(), message });
         }
         let failed = |source| CompilerError::Read { path: path.to_owned(), source };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folders = external_data::folders_of(path);
         match reader::read(path).map_err(failed)? {
-            Some((proto, fingerprint)) => Self::checked(proto, path, Some(folder), fingerprint),
+            Some((proto, fingerprint)) => Self::checked(proto, path, &folders, fingerprint),
             // what is wrong with it is said by the bytes as they are
-            None => Self::parse(std::fs::read(path).map_err(failed)?.into(), path, Some(folder)),
+            None => Self::parse(std::fs::read(path).map_err(failed)?.into(), path, &folders),
         }
     }
 
@@ -96,10 +96,10 @@ impl Model {
     /// # Errors
     /// As [`Model::read`]; also when the model keeps weights in other files.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Result<Self, CompilerError> {
-        Self::parse(bytes.into(), Path::new("model"), None)
+        Self::parse(bytes.into(), Path::new("model"), &[])
     }
 
-    fn parse(bytes: Bytes, path: &Path, folder: Option<&Path>) -> Result<Self, CompilerError> {
+    fn parse(bytes: Bytes, path: &Path, folders: &[PathBuf]) -> Result<Self, CompilerError> {
         let malformed = |message: String| CompilerError::Malformed { path: path.to_owned(), message };
         if bytes.is_empty() {
             return Err(malformed("the file is empty".into()));
@@ -107,16 +107,16 @@ impl Model {
         // what the decoder says speaks of wire types and buffers, and helps nobody
         let decoded = ModelProto::decode(bytes.clone()).ok().filter(|proto| proto.graph.is_some());
         let Some(proto) = decoded else { return Err(malformed(foreign::diagnosis(&bytes))) };
-        Self::checked(proto, path, folder, Fingerprint::of_bytes(&bytes))
+        Self::checked(proto, path, folders, Fingerprint::of_bytes(&bytes))
     }
 
     fn checked(
         mut proto: ModelProto,
         path: &Path,
-        folder: Option<&Path>,
+        folders: &[PathBuf],
         fingerprint: Fingerprint,
     ) -> Result<Self, CompilerError> {
-        external_data::load(&mut proto, folder)?;
+        external_data::load(&mut proto, folders)?;
         node_order::put_in_order(&mut proto);
         gate::check(&proto).map_err(|problem| problem.into_error(path))?;
         nested::tensors(&mut proto).into_iter().for_each(tensor::keep_as_bytes);
