@@ -62,6 +62,16 @@ pub struct Weight {
     pub input: usize,
 }
 
+impl Weight {
+    /// A constant that a method has added, as the first node reads it, and the operator of that node; empty where none does.
+    pub(super) fn added(graph: &Graph, value: ValueId, shape: Vec<usize>) -> (Self, String) {
+        let reader = graph.first_reader(value);
+        let operator = reader.map_or_else(String::new, |(at, _)| graph.nodes()[at].operator.clone());
+        let (node, input) = reader.unwrap_or_default();
+        (Self { value, shape, node, input }, operator)
+    }
+}
+
 /// The parameters that each node reads, by index of the node.
 pub(crate) struct Parameters<'a> {
     graph: &'a Graph,

@@ -48,6 +48,7 @@ pub use differences::{ModelDifferences, TensorDifference};
 pub(crate) use gate::OPSETS;
 pub(crate) use header::Header;
 pub use image_input::ImageInput;
+pub(crate) use image_input::layout_by_channels;
 use import::import;
 pub(crate) use input_kind::InputKind;
 pub(crate) use onnx_file::MOST_ENCODED;
