@@ -176,7 +176,7 @@ fn folded_constants(report: &ModelReport) -> Option<ExportAdvice> {
 }
 
 fn other_floats(graph: &Graph) -> Option<ExportAdvice> {
-    let stored = graph.other_float_type()?;
+    let stored = graph.float_type_of_file()?;
     let name = stored.name();
     if stored == ElementType::F64 {
         return advice(

@@ -197,7 +197,7 @@ impl Model {
         if opset != read {
             notes.push(format!("the file is of opset {opset}; it is read, and exported again, in opset {read}"));
         }
-        if let Some(stored) = graph.other_float_type().map(ElementType::name) {
+        if let Some(stored) = graph.float_type_of_file().map(ElementType::name) {
             notes.push(format!(
                 "what the file has in {stored} is trained and evaluated in float32; the exported model has it in {stored} again"
             ));
