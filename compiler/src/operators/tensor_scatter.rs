@@ -3,8 +3,8 @@ use crate::CompilerError;
 use crate::backward::Expansion;
 use crate::graph::{Length, ValueId};
 
-/// `TensorScatter`: a cache `[batch, …, length, …]` with an update `[batch, …, fewer, …]` written over it along one axis, for each row
-/// from a place of its own on, past the end again from the front where `mode` is `circular`. As `ScatterElements`.
+/// `TensorScatter`: a cache `[batch, …, length, …]` with an update `[batch, …, fewer, …]` written over it along one axis, for each
+/// row from a place of its own on, past the end again from the front where `mode` is `circular`. As `ScatterElements`.
 pub(super) const OPERATOR: Operator = Operator {
     domain: "",
     name: "TensorScatter",
