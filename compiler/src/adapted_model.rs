@@ -156,7 +156,7 @@ impl Taken {
         if let Some(reason) = adapter.method.not_as_inputs() {
             return Err(CompilerError::Selection(format!("{reason}; merge it, or keep PEFT's folder")));
         }
-        if let Some(stored) = base.other_float_type() {
+        if let Some(stored) = base.float_type_of_file() {
             return Err(CompilerError::unsupported(
                 format!("an .onnx_adapter for a model of {}", stored.name()),
                 "merge the adapter, or take the model in float32",

@@ -13,7 +13,7 @@ use crate::graph::{Graph, Length, ValueId};
 use crate::model_file::Model;
 use crate::operators::{Gradient, OperatorCatalog};
 use crate::prepared::{Prepared, prepare, unique_numbers, unique_parameters};
-use crate::{CompilerError, suffix};
+use crate::{CompilerError, batch_axis, suffix};
 
 /// What a model consists of, and what a fine-tuning would train.
 #[derive(Clone, Debug, Serialize)]
@@ -131,6 +131,7 @@ pub fn describe(
         None => {
             let mut graph = model.graph(&BTreeMap::new(), catalog)?;
             outputs = inferred(outputs, &graph);
+            batch_axis::repeat_equal_rows(&mut graph, catalog)?;
             let tied = finetuning::note_of_ties(&normalize(&mut graph));
             finetuning::write_einsum_layers(&mut graph)?;
             let untied = untie(&mut graph, catalog);

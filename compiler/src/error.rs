@@ -36,7 +36,7 @@ pub enum CompilerError {
         tensor: String,
         /// The location as written in the model.
         location: String,
-        /// Why: outside the model's folder, a link, too short.
+        /// Why: outside the model's folder, a link to there, too short.
         reason: String,
     },
     /// Something valid ONNX that this compiler does not take.

@@ -62,7 +62,10 @@ fn advice(finding: String, change: impl Into<String>) -> Option<ExportAdvice> {
 
 fn fixed_batch(graph: &Graph, catalog: &OperatorCatalog) -> Option<ExportAdvice> {
     let rows = batch_axis::fixed_rows(graph)?;
-    let means = match batch_axis::free(&mut graph.clone(), &BTreeMap::new(), catalog) {
+    let mut freed = graph.clone();
+    let is_free = batch_axis::repeat_equal_rows(&mut freed, catalog).map_err(|error| error.to_string());
+    let free = |()| batch_axis::free(&mut freed, &BTreeMap::new(), catalog).map_err(|obstacle| obstacle.to_string());
+    let means = match is_free.and_then(free) {
         Ok(()) => "training frees that axis, since nothing in the file counts on it".to_owned(),
         Err(obstacle) => format!("batches of another size may not be possible: {obstacle}"),
     };
@@ -173,7 +176,7 @@ fn folded_constants(report: &ModelReport) -> Option<ExportAdvice> {
 }
 
 fn other_floats(graph: &Graph) -> Option<ExportAdvice> {
-    let stored = graph.other_float_type()?;
+    let stored = graph.float_type_of_file()?;
     let name = stored.name();
     if stored == ElementType::F64 {
         return advice(

@@ -228,6 +228,7 @@ pub(crate) fn prepare(
             count(normalizing, "BatchNormalization node")
         )
     }));
+    batch_axis::repeat_equal_rows(&mut graph, catalog)?;
     notes.extend(any_batch(&mut graph, wanted, catalog)?);
     batch_axis::give_each_row_its_angles(&mut graph)?;
     let dropping = dropout::turn_off(&mut graph);

@@ -229,7 +229,7 @@ impl TrainedAdapters {
                  .onnx_adapter; write `peft`"
             ));
         }
-        if let Some(stored) = graph.other_float_type() {
+        if let Some(stored) = graph.float_type_of_file() {
             return refuse(format!(
                 "an .onnx_adapter is for models of 32-bit floats, and this one is stored in {}; write `peft`",
                 stored.name()

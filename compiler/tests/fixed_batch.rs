@@ -4,8 +4,9 @@
 mod onnx_runtime;
 
 use millstream_compiler::graph::{Attribute, Constant, Graph, Length, TensorType, ValueId};
-use millstream_compiler::{CompilerError, FineTuning, HeadChoice, Model, OperatorCatalog, compile};
+use millstream_compiler::{CompilerError, FineTuning, HeadChoice, Model, OperatorCatalog, compile, describe};
 use millstream_schemas::AxisLength;
+use millstream_schemas::recipe::TrainSelection;
 
 use onnx_runtime::{floats, run, session};
 
@@ -85,6 +86,27 @@ fn with_class_token(graph: &mut Graph, x: ValueId, fixed: usize) -> Result<Value
     let tokens = graph.add("LayerNormalization", &[tokens, scale, shift], &[])?;
     let first = graph.constant("first", Constant::i64([], &[0]));
     graph.add("Gather", &[tokens, first], &[("axis", 1.into())])
+}
+
+/// As [`with_class_token`], of which an exporter has stored the repeated token: for each row, under a name of its own or the
+/// parameter's.
+fn with_stored_tokens(graph: &mut Graph, x: ValueId, fixed: usize) -> Result<ValueId, CompilerError> {
+    stored_tokens(graph, x, fixed, "/vit/embeddings/Expand_output_0")
+}
+
+fn with_named_tokens(graph: &mut Graph, x: ValueId, fixed: usize) -> Result<ValueId, CompilerError> {
+    stored_tokens(graph, x, fixed, "vit.embeddings.cls_token")
+}
+
+fn stored_tokens(graph: &mut Graph, x: ValueId, fixed: usize, name: &str) -> Result<ValueId, CompilerError> {
+    let places = reshape(graph, x, &[fixed as i64, 6, 16])?;
+    let places = graph.add("Transpose", &[places], &[ints("perm", &[0, 2, 1])])?;
+    let token = graph.constant(name, Constant::f32([fixed, 1, 6], &[0.3, -0.2, 0.1, -0.4, 0.2, 0.05].repeat(fixed)));
+    let tokens = graph.append("Concat", &[token, places], &[("axis", 1.into())], "/vit/embeddings/Concat_output_0")?;
+    let first = graph.constant("first", Constant::i64([], &[0]));
+    let (place, mean) = (graph.add("Gather", &[tokens, first], &[("axis", 1.into())])?, ints("axes", &[1]));
+    let mean = graph.append("ReduceMean", &[tokens], &[mean, ("keepdims", 0.into())], "mean")?;
+    graph.append("Mul", &[place, mean], &[], "both")
 }
 
 /// Two recurrent layers over the 16 places, with first states for the fixed rows; the last one's end is what is read.
@@ -276,6 +298,8 @@ fn a_model_with_a_fixed_batch_gives_each_row_the_same_scores_when_its_axis_is_fr
             &[1, 8],
         ),
         ("a class token", with_class_token, &[1]),
+        ("class tokens that were folded", with_stored_tokens, &[1, 7]),
+        ("class tokens that were folded, by name", with_named_tokens, &[1, 7]),
     ];
     for (name, middle, batches) in rows {
         for fixed in batches {
@@ -300,6 +324,20 @@ fn a_model_with_a_fixed_batch_gives_each_row_the_same_scores_when_its_axis_is_fr
             // and the freed model is a model like others
             compile(&Model::from_bytes(freed).unwrap(), &FineTuning::head(7, 2), &OperatorCatalog::standard()).unwrap();
         }
+    }
+}
+
+#[test]
+fn a_class_token_that_is_stored_for_each_row_is_one_parameter() {
+    let middles: [Middle; 2] = [with_stored_tokens, with_named_tokens];
+    for (middle, fixed) in middles.into_iter().flat_map(|middle| [(middle, 1), (middle, 7)]) {
+        let model = Model::from_bytes(network(middle, fixed).unwrap()).unwrap();
+        let all = FineTuning { head: HeadChoice::keep(), train: TrainSelection::All, ..FineTuning::head(3, CLASSES) };
+        let program = compile(&model, &all, &OperatorCatalog::standard()).unwrap();
+        let tokens = program.manifest.parameters.iter().filter(|parameter| parameter.shape == [1, 1, 6]).count();
+        assert_eq!(tokens, 1, "{fixed}: {:?}", program.manifest.parameters);
+        let report = describe(&model, None, &OperatorCatalog::standard()).unwrap();
+        assert_eq!(report.parameters, 72 + 6 + 30, "{fixed}: the kernel, the token and the head");
     }
 }
 

@@ -35,8 +35,8 @@ const OF_FIXED_LENGTHS: [&str; 11] = [
     "RemovePadding",
     "SoftmaxCrossEntropyLoss",
 ];
-/// Operators all of whose outputs have gradients.
-const THROUGH_ALL: [&str; 4] = ["GRU", "LSTM", "RNN", "Split"];
+/// Standard operators all of whose outputs have gradients.
+const THROUGH_ALL: [&str; 5] = ["Attention", "GRU", "LSTM", "RNN", "Split"];
 /// What an open length leaves undecided, so that the model is to be exported with fixed lengths.
 const LEFT_TO_THE_CALLER: [&str; 8] = [
     "which rounds: export the model with fixed lengths", // a factor that is no fraction
@@ -91,7 +91,8 @@ fn build(row: &Operator, sample: &Sample, opset: i64, open: &Open, length: &Leng
         results.push(if is_float { *output } else { graph.cast(*output, ElementType::F32)? });
     }
     if !wanted.is_empty() && matches!(row.gradient, Gradient::Defined(_) | Gradient::Expand(_)) {
-        let through = if THROUGH_ALL.contains(&row.name) { outputs.as_slice() } else { &outputs[..1] };
+        let is_through_all = row.domain.is_empty() && THROUGH_ALL.contains(&row.name);
+        let through = if is_through_all { outputs.as_slice() } else { &outputs[..1] };
         let mut loss = graph.scalar(0.0);
         for (at, output) in through.iter().enumerate() {
             let weights = graph.known_type(*output)?.clone();

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use millstream_compiler::backward::gradients;
-use millstream_compiler::graph::{Attribute, Constant, ElementType, Graph, Known, TensorType, ValueId};
+use millstream_compiler::graph::{Attribute, Constant, ElementType, Graph, Known, Node, TensorType, ValueId};
 use millstream_compiler::operators::{Gradient, Operator, Sample, SampleInput, TypeRuleInput};
 use millstream_compiler::{CompilerError, OperatorCatalog};
 use onnx_runtime::{floats, run, session};
@@ -21,8 +21,8 @@ const OPSETS: [i64; 4] = [13, 17, 20, 25];
 const TOLERANCE: f64 = 2e-3;
 /// Inputs of at most this many elements hold no value twice: windows then have one maximum.
 const DISTINCT: usize = 128;
-/// Operators all of whose outputs have gradients.
-const THROUGH_ALL: [&str; 4] = ["GRU", "LSTM", "RNN", "Split"];
+/// Standard operators all of whose outputs have gradients.
+const THROUGH_ALL: [&str; 5] = ["Attention", "GRU", "LSTM", "RNN", "Split"];
 /// Operators that ONNX Runtime has no kernel for on the CPU: what is run is what they expand to.
 const ON_CUDA_ALONE: &str = "BiasAdd BiasDropout BiasSoftmax BiasSplitGelu DecoderMaskedSelfAttention DequantizeWithOrder FusedMatMulActivation \
     GatedRelativePositionBias GemmFastGelu GroupNorm LongformerAttention NhwcConv NhwcFusedConv PackedAttention PackedMultiHeadAttention \
@@ -194,7 +194,8 @@ impl Built {
 
     /// All outputs, or the first where further ones are statistics.
     fn differentiable(&self) -> Vec<ValueId> {
-        let through_all = self.graph.nodes().last().is_some_and(|node| THROUGH_ALL.contains(&node.operator.as_str()));
+        let is_through_all = |node: &Node| node.domain.is_empty() && THROUGH_ALL.contains(&node.operator.as_str());
+        let through_all = self.graph.nodes().last().is_some_and(is_through_all);
         if through_all { self.outputs.clone() } else { self.outputs[..1].to_vec() }
     }
 

@@ -7,6 +7,7 @@
 mod angles;
 mod apart;
 mod by_index;
+mod equal_rows;
 mod repeat;
 mod rows;
 mod through;
@@ -21,6 +22,7 @@ use crate::model_file::free_length_name;
 use crate::operators::OperatorCatalog;
 pub(crate) use angles::give_each_row_its_angles;
 pub(crate) use apart::{RowsApart, rows_apart};
+pub(crate) use equal_rows::repeat_equal_rows;
 use millstream_schemas::{AxisLength, shown};
 use repeat::{Repeated, repeat};
 use rows::{Change, Rows};

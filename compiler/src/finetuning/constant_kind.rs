@@ -129,6 +129,15 @@ fn is_line(row: &[f32]) -> bool {
     holds(|places| places, slope) || holds(f32::abs, row[if zero > 0 { zero - 1 } else { 1 }])
 }
 
+/// Whether a constant `[1, tokens, width]` may be tokens that are learned: numbers that go up and down. Those that go one way are
+/// coordinates, and one number throughout fills.
+pub(super) fn is_token(constant: &Constant) -> bool {
+    let [1, _, width] = constant.shape.as_slice() else { return false };
+    let values = constant.to_f32().unwrap_or_default();
+    let is_one_way = |row: &[f32]| row.is_sorted() || row.is_sorted_by(|a, b| a >= b);
+    *width > 2 && !values.chunks(*width).any(is_one_way) && !is_wave_table(constant)
+}
+
 /// The numbers, if they are 32-bit floats.
 fn floats(constant: &Constant) -> impl Iterator<Item = f32> {
     let bytes: &[u8] = if constant.dtype == ElementType::F32 { &constant.bytes } else { &[] };

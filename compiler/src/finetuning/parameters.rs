@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::constant_kind::{
     FrozenReason, is_all, is_buffer, is_distance_bias, is_infinite_mask, is_one_filter, is_part, is_table_of_waves,
-    is_wave_table, no_learned_constant,
+    is_token, is_wave_table, no_learned_constant,
 };
 use super::module_path::{is_generated, of_weight};
 use super::standardize::is_preprocessing;
@@ -60,6 +60,16 @@ pub struct Weight {
     pub node: usize,
     /// Which of the node's inputs it is.
     pub input: usize,
+}
+
+impl Weight {
+    /// A constant that a method has added, as the first node reads it, and the operator of that node; empty where none does.
+    pub(super) fn added(graph: &Graph, value: ValueId, shape: Vec<usize>) -> (Self, String) {
+        let reader = graph.first_reader(value);
+        let operator = reader.map_or_else(String::new, |(at, _)| graph.nodes()[at].operator.clone());
+        let (node, input) = reader.unwrap_or_default();
+        (Self { value, shape, node, input }, operator)
+    }
 }
 
 /// The parameters that each node reads, by index of the node.
@@ -188,6 +198,9 @@ impl<'a> Parameters<'a> {
             }
         } else if is_fed && row.weights.contains(&input) && numbers > 1 {
             no_learned_constant(operator, constant)
+        } else if is_fed && operator == "Concat" && joins_tokens(node) && is_token(constant) {
+            // an exporter that folds constants leaves the one of a class token's `Expand`
+            None
         } else if input == 0 && CURVES.contains(&operator) {
             // an exporter that folds constants leaves those of parameters, as the temperature of an attention
             let makes_angles = node.outputs.iter().flatten().any(|made| self.angles.contains(made));
@@ -274,6 +287,11 @@ pub(crate) fn may_be_merged(constant: &Constant) -> bool {
         || constant.dtype == ElementType::F32 && values.next().is_some_and(|first| values.all(|value| value == first))
 }
 
+/// Whether a node joins values `[batch, tokens, width]` along the tokens.
+fn joins_tokens(node: &Node) -> bool {
+    matches!(node.int("axis"), Some(1 | -2))
+}
+
 /// A constant beside these is a bias or scale only behind a layer; in front of all layers it normalizes the input.
 pub(crate) fn is_arithmetic(node: &Node) -> bool {
     node.domain.is_empty() && matches!(node.operator.as_str(), "Add" | "Mul")
@@ -327,6 +345,10 @@ mod tests {
             ("Div", weight("deviation", &[4]), false),
             ("Pow", weight("two.weight", &[1]), false),
             ("Concat", weight("cls_token", &[1, 4, 4]), true),
+            // a class token that an exporter has folded, and coordinates and zeros
+            ("Concat", floats("/vit/Expand_output_0", &[1, 1, 4], &[0.3, -0.2, 0.1, -0.4]), true),
+            ("Concat", floats("val_6", &[1, 1, 4], &[-1.0, -0.3, 0.3, 1.0]), false),
+            ("Concat", floats("val_7", &[1, 1, 4], &[0.0; 4]), false),
             // PaddlePaddle's
             ("Concat", weight("vision_transformer_0.w_0", &[1, 4, 4]), true),
             ("Add", weight("linear_0.b_0", &[1]), true),

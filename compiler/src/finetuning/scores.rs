@@ -3,7 +3,6 @@
 use super::class_axis::class_axis;
 use super::feature_axis::feature_axis;
 use super::head::head_behind;
-use super::nodes::producers;
 use super::one_score::{is_one_score, of_two_classes, one_score_axis};
 use super::score_effects::{ScoreEffect, score_effect};
 use crate::CompilerError;
@@ -16,9 +15,8 @@ pub(crate) fn find_scores(graph: &Graph, output: ValueId, reads: PredictionKind)
     if let Ok(head) = head_behind(graph, output, reads) {
         return head.logits;
     }
-    let producers = producers(graph);
     let mut value = output;
-    while let Some(node) = producers.get(&value).map(|index| &graph.nodes()[*index]) {
+    while let Some(node) = graph.producer(value) {
         let Some(input) = node.input(0) else { break };
         if reads.links().contains(&node.operator.as_str()) {
             return input;
@@ -139,10 +137,9 @@ pub(crate) fn rows_are_second(open: &Graph, scores: ValueId, output: ValueId) ->
 /// from the scores on. None where the order stays.
 fn moves(graph: &Graph, scores: ValueId, output: ValueId) -> Vec<usize> {
     use ScoreEffect::{Chances, Keeps, Picks, Reshapes, Transposes};
-    let producers = producers(graph);
     let (mut found, mut value, mut is_turned) = (Vec::new(), output, false);
     while value != scores {
-        let Some(index) = producers.get(&value).copied() else { return Vec::new() };
+        let Some(index) = graph.maker(value) else { return Vec::new() };
         let node = &graph.nodes()[index];
         let effect = score_effect(node);
         match (effect, node.input(0)) {

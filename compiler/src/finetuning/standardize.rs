@@ -2,7 +2,6 @@
 
 use millstream_schemas::{Standardization, shown};
 
-use super::nodes::producers;
 use crate::CompilerError;
 use crate::graph::{Constant, Graph, ValueId};
 
@@ -70,7 +69,7 @@ pub(crate) fn undo_output(graph: &mut Graph, output: ValueId, learned: &Standard
     let mean = graph.named_constant(NEGATIVE_MEAN, Constant::f32([negative.len()], &negative));
     let deviation = graph.named_constant(INVERSE_DEVIATION, Constant::f32([inverse.len()], &inverse));
     let name = shown(graph.name(output));
-    let Some(maker) = producers(graph).get(&output).copied() else {
+    let Some(maker) = graph.maker(output) else {
         return Err(CompilerError::setting("model.output", format!("output `{name}` is made by no node")));
     };
     let standard = graph.like("answer.standard", output);

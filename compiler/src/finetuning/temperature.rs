@@ -2,7 +2,6 @@
 
 use millstream_schemas::shown;
 
-use super::nodes::producers;
 use crate::CompilerError;
 use crate::graph::{Constant, Graph};
 
@@ -27,7 +26,7 @@ pub(crate) fn divide_scores(graph: &mut Graph, scores: &str, temperature: f32) -
 /// No node makes them.
 pub(crate) fn maker_of_scores(graph: &Graph, scores: &str) -> Result<usize, CompilerError> {
     let maker = graph.find(scores).and_then(|value| {
-        let at = *producers(graph).get(&value)?;
+        let at = graph.maker(value)?;
         (graph.nodes()[at].outputs.first() == Some(&Some(value))).then_some(at)
     });
     maker.ok_or_else(|| {

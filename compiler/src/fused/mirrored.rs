@@ -7,7 +7,7 @@ use millstream_schemas::{ImageLayout, shown};
 use crate::CompilerError;
 use crate::graph::{Constant, Graph, Length, TensorType, ValueId};
 use crate::losses::PredictionKind;
-use crate::model_file::{ImageInput, Model};
+use crate::model_file::{ImageInput, Model, layout_by_channels};
 
 /// A member, and what its inputs are in the graph of all.
 pub(super) struct Reader<'a> {
@@ -80,7 +80,9 @@ impl MirroredImages {
         let known = member.graph.known_type(member.scores)?;
         let axis = match (known.shape.as_slice(), reads) {
             ([_, _], _) => return Ok(scores),
-            ([_, first, _, last], PredictionKind::Numbers) => columns_of(layout_of(first, last).unwrap_or(layout)),
+            ([_, first, _, last], PredictionKind::Numbers) => {
+                columns_of(layout_by_channels(first.fixed(), last.fixed()).unwrap_or(layout))
+            }
             ([_, _, _, _], _) => columns_of(ImageLayout::ChannelsFirst),
             // numbers without channels, as many as the image has pixels
             ([_, height, width], PredictionKind::Numbers) if sides(image, layout) == Some([height, width]) => 2,
@@ -135,16 +137,6 @@ fn layouts(
 /// Whether an input of four axes holds images: by its channels, or where these are open, by who reads it.
 fn holds_images(input: &ImageInput) -> bool {
     input.channels.map_or(input.seen.is_some(), |channels| (1..=4).contains(&channels))
-}
-
-/// The order of axes that only one of two can be channels of; nothing where both can, or none.
-fn layout_of(second: &Length, last: &Length) -> Option<ImageLayout> {
-    let are_channels = |length: &Length| matches!(length.fixed(), Some(1 | 3));
-    match (are_channels(second), are_channels(last)) {
-        (true, false) => Some(ImageLayout::ChannelsFirst),
-        (false, true) => Some(ImageLayout::ChannelsLast),
-        _ => None,
-    }
 }
 
 /// Height and width of images.

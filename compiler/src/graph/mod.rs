@@ -39,7 +39,7 @@ pub use length::{Length, fixed_lengths};
 pub use node::{Node, ValueId};
 pub(crate) use node::{OF_ONE_PROCESSOR, ONE_PROCESSOR, standard_domain};
 pub use scan::{Step, Steps};
-pub(crate) use stored_types::narrowed;
+pub(crate) use stored_types::in_float_type;
 pub use tensor_type::TensorType;
 
 use crate::CompilerError;

@@ -113,8 +113,8 @@ impl Graph {
         is_narrow(stored) || self.doubles.is_some() && stored == ElementType::F64
     }
 
-    /// What a file stores floats as that are computed with as 32-bit ones.
-    pub(crate) fn other_float_type(&self) -> Option<ElementType> {
+    /// The type that a file stores floats in which are computed with as 32-bit ones; `None` of a file of 32-bit floats.
+    pub(crate) fn float_type_of_file(&self) -> Option<ElementType> {
         self.values.iter().filter_map(|value| value.stored).find(|stored| self.is_other(*stored))
     }
 
@@ -124,7 +124,7 @@ impl Graph {
     /// A weight has become too large for 16 bits.
     pub(crate) fn as_stored(&self) -> Result<Self, CompilerError> {
         let mut graph = self.clone();
-        if self.other_float_type().is_none() {
+        if self.float_type_of_file().is_none() {
             return Ok(graph);
         }
         let nodes = std::mem::take(&mut graph.nodes);
@@ -162,7 +162,7 @@ impl Graph {
         let known = self.doubles.as_ref().and_then(|known| known.get(&place_of(&constant.bytes)));
         match known.filter(|(narrower, _)| stored == ElementType::F64 && narrower.len() == constant.bytes.len()) {
             Some((_, own)) => Ok(Constant { shape: constant.shape.clone(), ..own.clone() }),
-            None => narrowed(constant, stored),
+            None => in_float_type(constant, stored),
         }
     }
 
@@ -339,7 +339,7 @@ fn in_32_bits(constant: Constant, kept: &mut HashMap<usize, (Bytes, Constant)>) 
 }
 
 /// A constant of 32-bit floats as one of another width, or the number in it that this cannot hold.
-pub(crate) fn narrowed(constant: &Constant, dtype: ElementType) -> Result<Constant, f32> {
+pub(crate) fn in_float_type(constant: &Constant, dtype: ElementType) -> Result<Constant, f32> {
     if dtype == ElementType::F64 {
         let numbers = constant.bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("chunks of 4")));
         let bytes: Vec<u8> = numbers.flat_map(|number| f64::from(number).to_le_bytes()).collect();
@@ -406,7 +406,7 @@ mod tests {
         let (mut graph, shift, scale) = network(ElementType::F64);
         let before = graph.to_onnx("one");
         assert!(graph.let_floats_be_32());
-        assert_eq!(graph.other_float_type(), Some(ElementType::F64));
+        assert_eq!(graph.float_type_of_file(), Some(ElementType::F64));
         assert_eq!(graph.constant_of(shift), Some(&Constant::f32([2], &[0.1, f32::MIN])));
         assert_eq!(graph.as_stored().unwrap().to_onnx("one"), before);
         graph.set_constant(scale, Constant::f32([2], &[0.25, 3.0]));

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use crate::graph::{Attribute, Constant, ElementType, Graph, Node, ValueId, narrowed};
+use crate::graph::{Attribute, Constant, ElementType, Graph, Node, ValueId, in_float_type};
 
 /// The largest number of bfloat16.
 const LARGEST_OF_BRAIN: f32 = 3.389_531_4e38;
@@ -26,7 +26,7 @@ impl NarrowConstants {
         if let Some(bytes) = self.made.get(&key).filter(|_| !constant.bytes.is_empty()) {
             return Some(Constant { dtype: format, shape, bytes: bytes.clone() });
         }
-        let made = narrowed(constant, format).ok()?;
+        let made = in_float_type(constant, format).ok()?;
         self.made.insert(key, made.bytes.clone());
         Some(made)
     }

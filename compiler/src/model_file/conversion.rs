@@ -22,6 +22,11 @@ pub(super) fn rewritten() -> impl Iterator<Item = &'static str> {
     CHANGES.iter().chain([&UPSAMPLE]).map(|(name, ..)| *name)
 }
 
+/// The operators that are written as others in every version.
+pub(super) fn functions() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.iter().map(|(name, _)| *name)
+}
+
 type Convert = fn(&mut Conversion<'_, '_>) -> Result<(), CompilerError>;
 
 /// An operator, the version from which it is as it is now, and what makes an older one so; an operator that has changed twice
@@ -60,6 +65,9 @@ const CHANGES: [(&str, i64, Convert); 29] = [
 /// As a row of [`CHANGES`]: from this version on there is `Resize` in its place.
 const UPSAMPLE: (&str, i64, Convert) = ("Upsample", 10, upsample);
 
+/// Operators that ONNX defines by others, of which ONNX Runtime has no kernel: what they are in terms of those.
+const FUNCTIONS: [(&str, Convert); 1] = [("Swish", swish)];
+
 /// Lets a node that follows version `from` of the standard operators follow that of the graph. What it reads is in the graph;
 /// what it is made to read besides is added to it.
 ///
@@ -72,7 +80,13 @@ pub(super) fn convert(
     outputs: &mut Vec<String>,
     from: i64,
 ) -> Result<(), CompilerError> {
-    if !node.domain.is_empty() || from >= graph.opset {
+    if !node.domain.is_empty() {
+        return Ok(());
+    }
+    if let Some((_, written)) = FUNCTIONS.iter().find(|(name, _)| *name == node.operator) {
+        return written(&mut Conversion { graph, names, node, outputs, from });
+    }
+    if from >= graph.opset {
         return Ok(());
     }
     let rows = CHANGES.iter().chain([&UPSAMPLE]);
@@ -301,6 +315,24 @@ fn split_equally(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
         let parts = c.outputs.len() as i64;
         c.node.attributes.insert("num_outputs".into(), parts.into());
     }
+    Ok(())
+}
+
+/// y = x · sigmoid(α · x).
+fn swish(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
+    let x = c.node.input(0).ok_or_else(|| c.error("input 0 is missing"))?;
+    let alpha = c.node.float("alpha").unwrap_or(1.0);
+    c.node.attributes.remove("alpha");
+    let mut scaled = x;
+    if alpha != 1.0 {
+        let number = c.number_like_first("alpha", alpha);
+        let name = c.name("scaled");
+        scaled = c.graph.append("Mul", &[x, number], &[], &name)?;
+    }
+    let name = c.name("gate");
+    let gate = c.graph.append("Sigmoid", &[scaled], &[], &name)?;
+    c.node.operator = "Mul".into();
+    c.set_input(1, Some(gate));
     Ok(())
 }
 

@@ -13,13 +13,31 @@ use millstream_schemas::shown;
 
 /// Most bytes that a model may hold in other files: four times what ONNX Runtime takes in one piece.
 const MOST_BYTES: u64 = 8 << 30;
+/// Most links that are followed from a model's name to its file.
+const MOST_LINKS: usize = 40;
 
-/// Reads weights that the model keeps in files of its folder, so that nothing later opens files by a name from the
-/// model. A model in memory has no folder and must hold its weights itself.
+/// The folders that a model's file lies in, first that of its name: where the name is a symbolic link, also that of each file that it
+/// leads to. In Hugging Face's cache a name in `snapshots` leads to a file in `blobs`.
+pub(super) fn folders_of(path: &Path) -> Vec<PathBuf> {
+    let mut folders = Vec::new();
+    let mut file = path.to_owned();
+    while folders.len() < MOST_LINKS {
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+        folders.push(folder.clone());
+        match file.read_link() {
+            Ok(target) => file = folder.join(target),
+            Err(_) => break, // a file, or what is told when it is opened
+        }
+    }
+    folders
+}
+
+/// Reads weights that the model keeps in files of its folders, so that nothing later opens files by a name from the
+/// model. A model in memory has no folders and must hold its weights itself.
 ///
 /// Each byte of a file is read once: tensors that name the same region share it.
-pub(super) fn load(proto: &mut ModelProto, folder: Option<&Path>) -> Result<(), CompilerError> {
-    let mut files = Files { folder, lengths: HashMap::new() };
+pub(super) fn load(proto: &mut ModelProto, folders: &[PathBuf]) -> Result<(), CompilerError> {
+    let mut files = Files { folders, lengths: HashMap::new() };
     let mut wanted: BTreeMap<PathBuf, Vec<Range<u64>>> = BTreeMap::new();
     let mut places = Vec::new();
     for tensor in external(proto) {
@@ -88,13 +106,30 @@ fn read_region(path: &Path, range: &Range<u64>) -> Result<Bytes, CompilerError> 
     Ok(bytes.into())
 }
 
+/// The blobs of the Hugging Face cache that a folder is a snapshot in, or is in one: `REPOSITORY/snapshots/REVISION/…`.
+fn blobs_of(folder: &Path) -> Option<PathBuf> {
+    let snapshots = folder.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == "snapshots"))?;
+    Some(snapshots.parent()?.join("blobs"))
+}
+
 /// The files beside a model.
 struct Files<'a> {
-    folder: Option<&'a Path>,
+    folders: &'a [PathBuf],
     lengths: HashMap<PathBuf, u64>,
 }
 
 impl Files<'_> {
+    /// Whether a file, all links followed, lies in a folder of the model, or in the blobs of the cache that one belongs to.
+    fn is_beside_the_model(&self, real: &Path) -> Result<bool, CompilerError> {
+        for folder in self.folders {
+            let root = folder.canonicalize().map_err(read_error(folder))?;
+            if real.starts_with(&root) || blobs_of(&root).is_some_and(|blobs| real.parent() == Some(blobs.as_path())) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// File and bytes of a tensor's data.
     fn place_of(&mut self, tensor: &TensorProto) -> Result<(PathBuf, Range<u64>), CompilerError> {
         let entry = |key: &str| tensor.external_data.iter().find(|entry| entry.key() == key).map(|entry| entry.value());
@@ -109,18 +144,21 @@ impl Files<'_> {
             Some(text) => text.parse::<u64>().map(Some).map_err(|_| refuse(&format!("its {key} is not a number"))),
         };
         let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
-        let Some(folder) = self.folder else {
+        let Some(first) = self.folders.first() else {
             return Err(refuse("the model was read from memory; it must hold its weights itself"));
         };
         let plain = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
         if location.is_empty() || !Path::new(location).components().all(plain) {
             return Err(refuse("it is not a plain path inside the model's folder"));
         }
-        let root = folder.canonicalize().map_err(read_error(folder))?;
-        let file = folder.join(location);
+        let holding = self.folders.iter().find(|folder| folder.join(location).exists()).unwrap_or(first);
+        let file = holding.join(location);
         let real = file.canonicalize().map_err(read_error(&file))?;
-        if !real.starts_with(&root) {
-            return Err(refuse("it is a link to a file outside the model's folder"));
+        if !self.is_beside_the_model(&real)? {
+            return Err(refuse(
+                "it is a link to a file outside the model's folder; put the file itself beside the model, or name the model by a \
+                 link to where both lie",
+            ));
         }
         let whole = match self.lengths.get(&real) {
             Some(length) => *length,

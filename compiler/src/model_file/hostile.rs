@@ -382,6 +382,71 @@ fn external_data_stays_inside_the_model_folder() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
+/// A model with a tensor in `w.bin`, and its 16 bytes, under these names.
+#[cfg(unix)]
+fn written_apart(file: &std::path::Path, data: &std::path::Path) {
+    let mut model = whole();
+    graph_of(&mut model).initializer[0] = external("w.bin", "16");
+    for (place, bytes) in [(file, model.encode_to_vec()), (data, vec![0; 16])] {
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::fs::write(place, bytes).unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_model_of_a_cache_of_links_has_its_external_data() {
+    use std::os::unix::fs::symlink;
+    let folder = std::env::temp_dir().join(format!("millstream-links-{}", std::process::id()));
+    let at = |place: &str| folder.join(place);
+    let linked = |target: &str, place: &str| {
+        std::fs::create_dir_all(at(place).parent().unwrap()).unwrap();
+        symlink(target, at(place)).unwrap();
+    };
+    // as Hugging Face's cache has it
+    written_apart(&at("hub/blobs/aaa"), &at("hub/blobs/bbb"));
+    linked("../../../blobs/aaa", "hub/snapshots/one/onnx/model.onnx");
+    linked("../../../blobs/bbb", "hub/snapshots/one/onnx/w.bin");
+    // links to links, from elsewhere
+    linked("hub/snapshots/one/onnx/model.onnx", "m.onnx");
+    symlink(at("m.onnx"), at("again.onnx")).unwrap();
+    // the model itself beside a link to the cache's data
+    linked("../../blobs/bbb", "hub/snapshots/two/w.bin");
+    std::fs::copy(at("hub/blobs/aaa"), at("hub/snapshots/two/model.onnx")).unwrap();
+    // a link to a model that lies beside its data, and one whose data lies beside the link
+    written_apart(&at("real/model.onnx"), &at("real/w.bin"));
+    linked("../real/model.onnx", "only_model/other.onnx");
+    written_apart(&at("bare/model.onnx"), &at("beside/w.bin"));
+    linked("../bare/model.onnx", "beside/model.onnx");
+    for place in [
+        "hub/snapshots/one/onnx/model.onnx",
+        "m.onnx",
+        "again.onnx",
+        "hub/snapshots/two/model.onnx",
+        "only_model/other.onnx",
+        "beside/model.onnx",
+    ] {
+        let read = Model::read(&at(place));
+        assert!(read.is_ok(), "{place}: {:?}", read.err().map(|error| error.to_string()));
+    }
+    // no cache, and no model where the link leads
+    written_apart(&at("own/model.onnx"), &at("elsewhere/w.bin"));
+    linked("../elsewhere/w.bin", "own/w.bin");
+    // blobs of a cache that are a link out of it
+    linked("../elsewhere", "fake/blobs");
+    linked("../../blobs/w.bin", "fake/snapshots/one/w.bin");
+    std::fs::copy(at("own/model.onnx"), at("fake/snapshots/one/model.onnx")).unwrap();
+    for place in ["own/model.onnx", "fake/snapshots/one/model.onnx"] {
+        let message = Model::read(&at(place)).unwrap_err().to_string();
+        assert!(message.contains("outside the model's folder; put the file itself"), "{place}: {message}");
+    }
+    // links that lead to each other are an error, and no loop
+    linked("b.onnx", "round/a.onnx");
+    linked("a.onnx", "round/b.onnx");
+    assert!(matches!(Model::read(&at("round/a.onnx")), Err(CompilerError::Read { .. })));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 #[test]
 fn tensors_that_share_a_region_of_a_file_are_held_and_written_once() {
     const SIDE: usize = 256;

@@ -42,18 +42,19 @@ impl Model {
     pub fn image_input(&self, name: &str) -> Option<ImageInput> {
         let (_, shape) = self.inputs().into_iter().find(|(own, _)| own == name)?;
         let [_, first, _, last] = shape[..] else { return None };
-        let are_channels = |length: Option<usize>| matches!(length, Some(1 | 3));
         let input = |layout, seen| {
             let channels = if layout == ImageLayout::ChannelsFirst { first } else { last };
             Some(ImageInput { layout, channels, seen })
         };
         let side = |channels: Option<usize>| channels.map_or(String::new(), |channels| channels.to_string());
-        match (are_channels(first), are_channels(last)) {
-            (true, false) => input(ImageLayout::ChannelsFirst, Some(format!("axis 1 has the length {}", side(first)))),
-            (false, true) => {
+        match layout_by_channels(first, last) {
+            Some(ImageLayout::ChannelsFirst) => {
+                input(ImageLayout::ChannelsFirst, Some(format!("axis 1 has the length {}", side(first))))
+            }
+            Some(ImageLayout::ChannelsLast) => {
                 input(ImageLayout::ChannelsLast, Some(format!("its last axis has the length {}", side(last))))
             }
-            _ => match self.layout_by_readers(name) {
+            None => match self.layout_by_readers(name) {
                 Some((layout, reader)) => input(layout, Some(reader)),
                 None => input(ImageLayout::default(), None),
             },
@@ -88,6 +89,17 @@ impl Model {
             }
         }
         None
+    }
+}
+
+/// The order of axes of which, by their lengths, only one of two can be channels: the second or the last. Nothing where both can, or
+/// none.
+pub(crate) fn layout_by_channels(second: Option<usize>, last: Option<usize>) -> Option<ImageLayout> {
+    let are_channels = |length: Option<usize>| matches!(length, Some(1 | 3));
+    match (are_channels(second), are_channels(last)) {
+        (true, false) => Some(ImageLayout::ChannelsFirst),
+        (false, true) => Some(ImageLayout::ChannelsLast),
+        _ => None,
     }
 }
 

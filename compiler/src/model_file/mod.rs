@@ -48,6 +48,7 @@ pub use differences::{ModelDifferences, TensorDifference};
 pub(crate) use gate::OPSETS;
 pub(crate) use header::Header;
 pub use image_input::ImageInput;
+pub(crate) use image_input::layout_by_channels;
 use import::import;
 pub(crate) use input_kind::InputKind;
 pub(crate) use onnx_file::MOST_ENCODED;
@@ -83,11 +84,11 @@ impl Model {
             return Err(CompilerError::Malformed { path: path.to_owned(), message });
         }
         let failed = |source| CompilerError::Read { path: path.to_owned(), source };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folders = external_data::folders_of(path);
         match reader::read(path).map_err(failed)? {
-            Some((proto, fingerprint)) => Self::checked(proto, path, Some(folder), fingerprint),
+            Some((proto, fingerprint)) => Self::checked(proto, path, &folders, fingerprint),
             // what is wrong with it is said by the bytes as they are
-            None => Self::parse(std::fs::read(path).map_err(failed)?.into(), path, Some(folder)),
+            None => Self::parse(std::fs::read(path).map_err(failed)?.into(), path, &folders),
         }
     }
 
@@ -96,10 +97,10 @@ impl Model {
     /// # Errors
     /// As [`Model::read`]; also when the model keeps weights in other files.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Result<Self, CompilerError> {
-        Self::parse(bytes.into(), Path::new("model"), None)
+        Self::parse(bytes.into(), Path::new("model"), &[])
     }
 
-    fn parse(bytes: Bytes, path: &Path, folder: Option<&Path>) -> Result<Self, CompilerError> {
+    fn parse(bytes: Bytes, path: &Path, folders: &[PathBuf]) -> Result<Self, CompilerError> {
         let malformed = |message: String| CompilerError::Malformed { path: path.to_owned(), message };
         if bytes.is_empty() {
             return Err(malformed("the file is empty".into()));
@@ -107,16 +108,16 @@ impl Model {
         // what the decoder says speaks of wire types and buffers, and helps nobody
         let decoded = ModelProto::decode(bytes.clone()).ok().filter(|proto| proto.graph.is_some());
         let Some(proto) = decoded else { return Err(malformed(foreign::diagnosis(&bytes))) };
-        Self::checked(proto, path, folder, Fingerprint::of_bytes(&bytes))
+        Self::checked(proto, path, folders, Fingerprint::of_bytes(&bytes))
     }
 
     fn checked(
         mut proto: ModelProto,
         path: &Path,
-        folder: Option<&Path>,
+        folders: &[PathBuf],
         fingerprint: Fingerprint,
     ) -> Result<Self, CompilerError> {
-        external_data::load(&mut proto, folder)?;
+        external_data::load(&mut proto, folders)?;
         node_order::put_in_order(&mut proto);
         gate::check(&proto).map_err(|problem| problem.into_error(path))?;
         nested::tensors(&mut proto).into_iter().for_each(tensor::keep_as_bytes);
@@ -196,7 +197,7 @@ impl Model {
         if opset != read {
             notes.push(format!("the file is of opset {opset}; it is read, and exported again, in opset {read}"));
         }
-        if let Some(stored) = graph.other_float_type().map(ElementType::name) {
+        if let Some(stored) = graph.float_type_of_file().map(ElementType::name) {
             notes.push(format!(
                 "what the file has in {stored} is trained and evaluated in float32; the exported model has it in {stored} again"
             ));

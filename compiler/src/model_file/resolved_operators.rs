@@ -33,7 +33,9 @@ pub(crate) fn resolved_operators() -> impl Iterator<Item = ResolvedOperator> {
         .map(row(traditional::DOMAIN, "left aside with what it makes: batches hold tensors of numbers"));
     let rewritten =
         conversion::rewritten().map(row("", "an operator of older versions, read as the one that took its place"));
-    rewritten.chain(sequences).chain(optionals).chain(traditional).chain(aside)
+    let functions = conversion::functions()
+        .map(row("", "written as the operators that ONNX defines it by, through which gradients go"));
+    rewritten.chain(functions).chain(sequences).chain(optionals).chain(traditional).chain(aside)
 }
 
 #[cfg(test)]
@@ -64,7 +66,9 @@ mod tests {
                 !matches!(sequences::made(&mut graph, &names, &node, &[]), Ok(None)),
                 !matches!(optionals::made(&mut graph, &names, &proto, "node", &[]), Ok(None)),
                 !aside::outputs(&proto, &[]).is_empty(),
-                conversion::rewritten().any(|name| row.domain.is_empty() && name == row.name),
+                conversion::rewritten()
+                    .chain(conversion::functions())
+                    .any(|name| row.domain.is_empty() && name == row.name),
             ];
             assert_eq!(taken.into_iter().filter(|taken| *taken).count(), 1, "{row:?}: {taken:?}");
         }

@@ -1,12 +1,18 @@
-use super::attention_rules::{Scores, attend, heads, merge_heads, scale_of, size_of_a_head, split_heads};
-use super::{Gradient, Operator, Sample, SampleInput, TypeRuleInput, fixed_truths, varied};
+use super::attention_rules::{
+    Attended, Scores, attend_by_parts, bias_and_seen, heads, merge_heads, scale_of, size_of_a_head, split_heads,
+};
+use super::{
+    Gradient, Operator, Sample, SampleInput, TypeRuleInput, fixed_floats, fixed_integers, fixed_truths, varied,
+};
 use crate::CompilerError;
 use crate::backward::Expansion;
 use crate::graph::{Attribute, ElementType, Length, Node, TensorType, ValueId};
 
 /// `Attention`: softmax(scale · Q · Kᵀ, capped, masked) · V over heads, Q `[batch, heads, queries, size]` or
 /// `[batch, queries, heads · size]`, K and V with as many heads or one for several of Q. Earlier keys and values may come
-/// in front. As products, a softmax and sums; a query that sees no key gives zeros.
+/// in front, or each row of the batch has a number of keys of its own (`nonpad_kv_seqlen`), behind the last of which its queries
+/// end. As products, a softmax and sums; a query that sees no key gives zeros. What it makes on the way (`qk_matmul_output`) has a
+/// gradient too.
 pub(super) const OPERATOR: Operator = Operator {
     domain: "",
     name: "Attention",
@@ -86,12 +92,6 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     if is_set("left_window_size") || is_set("right_window_size") {
         return Err(node.no_gradient("it attends in a window"));
     }
-    if node.node.input(6).is_some() {
-        return Err(node.no_gradient("the number of keys is given row by row (nonpad_kv_seqlen)"));
-    }
-    if node.node.outputs.get(3).is_some_and(Option::is_some) {
-        return Err(node.no_gradient("it gives the products of queries and keys (qk_matmul_output)"));
-    }
     let (mut q, mut k, mut v) = (node.input(0)?, node.input(1)?, node.input(2)?);
     let [q_shape, k_shape, v_shape] = [q, k, v].map(|value| node.graph.shape(value).map(<[Length]>::to_vec));
     let (q_shape, k_shape, v_shape) = (q_shape?, k_shape?, v_shape?);
@@ -124,18 +124,85 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
             return Err(node.no_gradient(format!("a mask {shape:?} for {} keys", found.keys)));
         }
     }
-    let is_truth = mask_type.is_some_and(|mask| mask.dtype == ElementType::Bool);
     let scale = scale_of(node, &found.size)?;
-    let scores = Scores {
-        softcap: node.node.float("softcap").unwrap_or(0.0),
-        bias: mask.filter(|_| !is_truth),
-        seen: mask.filter(|_| is_truth),
-        causal: (node.node.int("is_causal").unwrap_or(0) != 0).then_some(found.past),
-        ..Scores::scaled(scale)
+    let is_causal = node.node.int("is_causal").unwrap_or(0) != 0;
+    let is_truth = mask_type.is_some_and(|mask| mask.dtype == ElementType::Bool);
+    let (bias, mut seen) = match mask {
+        Some(mask) if is_truth => (None, Some(mask)),
+        Some(mask) => {
+            let (bias, seen) = bias_and_seen(node.graph, mask)?;
+            (Some(bias), Some(seen))
+        }
+        None => (None, None),
     };
-    let y = attend(node.graph, q, k, v, &scores)?;
-    let y = if is_flat { merge_heads(node.graph, y)? } else { y };
-    Ok(vec![y, k, v])
+    let mut causal = is_causal.then(|| found.past.clone());
+    if let Some(counts) = node.node.input(6) {
+        let of_rows = seen_of_counts(node, counts, &found, is_causal)?;
+        seen = Some(match seen {
+            Some(seen) => node.graph.add("And", &[seen, of_rows], &[])?,
+            None => of_rows,
+        });
+        causal = None;
+    }
+    let softcap = node.node.float("softcap").unwrap_or(0.0);
+    let scores = Scores { softcap, bias, seen, causal, ..Scores::scaled(scale) };
+    let attended = attend_by_parts(node.graph, q, k, v, &scores)?;
+    let y = if is_flat { merge_heads(node.graph, attended.y)? } else { attended.y };
+    let mut made = vec![y, k, v];
+    if node.node.outputs.get(3).is_some_and(Option::is_some) {
+        made.push(products(node, &attended, bias)?);
+    }
+    Ok(made)
+}
+
+/// Which keys each query sees where row `b` of the batch has `counts[b]` of them, as truth values `[batch, 1, 1 or queries, keys]`.
+/// The last query of a row stands at its last key: with `is_causal`, query `i` sees the keys up to `counts[b]` − queries + `i`.
+fn seen_of_counts(
+    node: &mut Expansion<'_>,
+    counts: ValueId,
+    found: &Shapes,
+    is_causal: bool,
+) -> Result<ValueId, CompilerError> {
+    let given = node.graph.shape(counts)?.to_vec();
+    let [rows] = given.as_slice() else {
+        return Err(node.error(format!("nonpad_kv_seqlen has the shape {given:?}, wanted a number for each row")));
+    };
+    let one = Length::from(1);
+    let counts = node.graph.reshape(counts, &[rows, &one, &one, &one])?;
+    let columns = node.graph.positions(&found.keys)?;
+    if !is_causal {
+        return node.graph.add("Less", &[columns, counts], &[]);
+    }
+    let queries = node.graph.lengths(std::slice::from_ref(&found.queries))?;
+    let places = node.graph.positions(&found.queries)?;
+    let places = node.graph.minus(places, queries)?;
+    let places = node.graph.reshape(places, &[found.queries.clone(), one])?;
+    let last = node.graph.plus(counts, places)?;
+    node.graph.add("Less", &[columns, last], &[])
+}
+
+/// What `qk_matmul_output` is by `qk_matmul_output_mode`, as ONNX Runtime gives it: products of queries and keys (0), those capped
+/// (1), and masked too (2), where what is not seen has the least float; or the softmax of those (3).
+fn products(node: &mut Expansion<'_>, attended: &Attended, bias: Option<ValueId>) -> Result<ValueId, CompilerError> {
+    let graph = &mut *node.graph;
+    match node.node.int("qk_matmul_output_mode").unwrap_or(0) {
+        0 => Ok(attended.products),
+        1 => Ok(attended.capped),
+        2 => {
+            let masked = match bias {
+                Some(bias) => graph.plus(attended.capped, bias)?,
+                None => attended.capped,
+            };
+            let Some(seen) = attended.seen else { return Ok(masked) };
+            let least = graph.scalar(f32::MIN);
+            graph.add("Where", &[seen, masked, least], &[])
+        }
+        3 => match attended.gate {
+            Some(gate) => graph.times(attended.shares, gate),
+            None => Ok(attended.shares),
+        },
+        other => Err(node.error(format!("qk_matmul_output_mode is {other}, wanted 0 to 3"))),
+    }
 }
 
 fn samples() -> Vec<Sample> {
@@ -155,16 +222,54 @@ fn samples() -> Vec<Sample> {
     };
     let grouped = vec![varied(&[2, 4, 3, 2]), varied(&[2, 2, 5, 2]), varied(&[2, 2, 5, 2])];
     let scaled: Vec<(&str, Attribute)> = vec![("scale", 0.5.into()), ("softcap", 0.7.into())];
+    let minus = f32::NEG_INFINITY;
+    // the second query sees nothing, the third all but one key, and the fourth one alone
+    let hiding = || {
+        let mut mask = [0.25; 20];
+        mask[5..10].copy_from_slice(&[minus, minus, f32::MIN, minus, minus]);
+        mask[11] = minus;
+        mask[16..20].fill(f32::MIN);
+        fixed_floats(&[4, 5], &mask)
+    };
+    let counted = |mask: SampleInput, counts: &[i64]| {
+        let further = [mask, SampleInput::Absent, SampleInput::Absent, fixed_integers(counts)];
+        three().into_iter().chain(further).collect::<Vec<SampleInput>>()
+    };
+    let counted_and_flat = || {
+        let of_queries = [varied(&[2, 3, 8]), varied(&[2, 4, 4]), varied(&[2, 4, 6])];
+        let further = [SampleInput::Absent, SampleInput::Absent, SampleInput::Absent, fixed_integers(&[4, 3])];
+        of_queries.into_iter().chain(further).collect::<Vec<SampleInput>>()
+    };
+    let mode = |mode: i64| -> Vec<(&'static str, Attribute)> {
+        vec![("qk_matmul_output_mode", mode.into()), ("softcap", 0.7.into())]
+    };
+    let causal = || -> Vec<(&'static str, Attribute)> { vec![("is_causal", 1.into())] };
     let all = vec![
         Sample::new("four axes", three(), vec![]),
-        Sample::new("causal", three(), vec![("is_causal", 1.into())]),
+        Sample::new("causal", three(), causal()),
         Sample::new("heads share keys", grouped, vec![]),
         Sample::new("three axes", vec![varied(&[2, 3, 6]), varied(&[2, 4, 6]), varied(&[2, 4, 3])], flat(3, 3)),
         Sample::new("three axes, shared", vec![varied(&[1, 3, 8]), varied(&[1, 4, 4]), varied(&[1, 4, 6])], flat(4, 2)),
         Sample::new("a float mask, scaled and capped", with(varied(&[4, 5])), scaled),
+        Sample::new("a cap below 0 is none", three(), vec![("softcap", (-0.7f32).into())]),
+        Sample::new("a float mask that hides all", with(hiding()), vec![]),
+        Sample::new("a float mask that hides all, causal", with(hiding()), causal()),
         Sample::new("truth values", with(seen()), vec![]),
-        Sample::new("truth values, causal", with(seen()), vec![("is_causal", 1.into())]),
-        Sample::new("earlier keys, causal", past(), vec![("is_causal", 1.into())]).with_outputs(3),
+        Sample::new("truth values, causal", with(seen()), causal()),
+        Sample::new("earlier keys, causal", past(), causal()).with_outputs(3),
+        Sample::new("products", three(), mode(0)).with_outputs(4),
+        Sample::new("products, capped", with(varied(&[4, 5])), mode(1)).with_outputs(4),
+        Sample::new("products, capped and masked", with(varied(&[4, 5])), mode(2)).with_outputs(4),
+        Sample::new("shares, some queries see nothing", with(seen()), mode(3)).with_outputs(4),
+        Sample::new("shares of earlier keys, causal", past(), [mode(3), causal()].concat()).with_outputs(4),
+        Sample::new("counts of keys", counted(SampleInput::Absent, &[3, 5]), vec![]).since(24),
+        Sample::new("a row without keys", counted(SampleInput::Absent, &[0, 5]), vec![]).since(24),
+        // the first query of the first row stands in front of all keys
+        Sample::new("counts of keys, causal", counted(SampleInput::Absent, &[3, 5]), causal()).since(24),
+        Sample::new("counts of keys and a mask", counted(varied(&[4, 5]), &[2, 4]), mode(3)).with_outputs(4).since(24),
+        Sample::new("counts of keys, truth values", counted(seen(), &[4, 5]), causal()).since(24),
+        Sample::new("counts of keys, three axes", counted_and_flat(), [flat(4, 2), causal()].concat()).since(24),
     ];
-    all.into_iter().map(|sample| sample.since(23)).collect()
+    let first = |sample: &Sample| *sample.opsets.start();
+    all.into_iter().map(|sample| if first(&sample) < 23 { sample.since(23) } else { sample }).collect()
 }

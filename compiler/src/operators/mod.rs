@@ -245,6 +245,7 @@ mod sub;
 mod sum;
 mod tan;
 mod tanh;
+mod tensor_scatter;
 mod tf_idf_vectorizer;
 mod thresholded_relu;
 mod tile;
@@ -520,6 +521,7 @@ const STANDARD: &[Operator] = &[
     sum::OPERATOR,
     tan::OPERATOR,
     tanh::OPERATOR,
+    tensor_scatter::OPERATOR,
     tf_idf_vectorizer::OPERATOR,
     thresholded_relu::OPERATOR,
     tile::OPERATOR,

@@ -2,7 +2,7 @@
 
 use crate::onnx_file::onnx::{ModelProto, TensorProto};
 use crate::onnx_file::{Value, floats, integers, node, weight};
-use crate::{ROWS, compiled, holds, ints, network, onnx_runtime, slopes};
+use crate::{ROWS, compiled, holds, holds_within, ints, network, onnx_runtime, slopes};
 use prost::Message;
 
 /// A network of operators that have changed since, as this version writes them.
@@ -134,4 +134,27 @@ fn files_of_old_opsets_answer_as_before() {
     holds("Softmax of several axes", &network(11, &[4, 6], nodes, weights), &[], 24 + 45);
     let nodes = vec![node("MatMul", "x mix.weight", "h"), node("TopK", "h", "z places").with("k", Value::Int(8))];
     holds("TopK", &network(9, &[6], nodes, vec![weight("mix.weight", &[6, 9])]), &[], 54 + 45);
+}
+
+/// ONNX Runtime writes `Swish` of opset 24 out by itself, and has nothing for it in a file of opset 25.
+#[test]
+fn swish_of_new_opsets_is_read_as_what_it_stands_for() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let swish = |opset: i64, alpha: Option<f32>| {
+        let bent = node("Swish", "h", "z");
+        let bent = match alpha {
+            Some(alpha) => bent.with("alpha", Value::Float(alpha)),
+            None => bent,
+        };
+        let nodes = vec![node("MatMul", "x mix.weight", "h"), bent];
+        network(opset, &[6], nodes, vec![weight("mix.weight", &[6, 8])])
+    };
+    for alpha in [None, Some(1.7)] {
+        holds_within(1e-5, &format!("Swish {alpha:?}"), &swish(24, alpha), &[], 48 + 45);
+        let newest = compiled(&swish(25, alpha).encode_to_vec());
+        let (square, slope) = slopes(&newest, &[ROWS, 6]);
+        assert!((slope - square).abs() <= 2e-2 * square, "slope {slope}, squared gradient {square}");
+    }
 }

@@ -129,13 +129,11 @@ impl Boft {
             })?;
         }
         for (part, value, shape) in [("boft_R", trained, shape), ("boft_s", scale, vec![dense.outputs])] {
-            let reader = graph.first_reader(value);
-            let operator = reader.map_or_else(String::new, |(at, _)| graph.nodes()[at].operator.clone());
-            let (node, input) = reader.unwrap_or_default();
+            let (own, operator) = Weight::added(graph, value, shape);
             added.layers.push(Layer {
                 name: named(part),
                 operator,
-                weights: vec![Weight { value, shape, node, input }],
+                weights: vec![own],
                 learning_rate_multiplier: 1.0,
                 beside: Some(weight.layer.clone()),
             });

@@ -228,10 +228,8 @@ fn shaped(graph: &mut Graph, scale: ValueId, shape: Option<&[i64]>, name: &str) 
 
 fn register(model: &MethodModel<'_>, weight: &LinearWeight, scale: ValueId, length: usize, added: &mut Added) {
     let graph = &*model.graph;
-    let reader = graph.first_reader(scale);
-    let operator = reader.map_or_else(String::new, |(at, _)| graph.nodes()[at].operator.clone());
-    let (node, input) = reader.unwrap_or_default();
-    let weights = vec![Weight { value: scale, shape: vec![length], node, input }];
+    let (own, operator) = Weight::added(graph, scale, vec![length]);
+    let weights = vec![own];
     let (name, beside) = (graph.name(scale).to_owned(), Some(weight.layer.clone()));
     added.layers.push(Layer { name, operator, weights, learning_rate_multiplier: 1.0, beside });
     if !added.adapted.contains(&weight.layer) {

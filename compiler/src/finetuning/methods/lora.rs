@@ -396,12 +396,9 @@ impl Lora {
             added.dropped.extend(branch.add(graph, at)?);
         }
         let layer = |name: &str, value: ValueId, learning_rate_multiplier: f32| {
-            let reader = graph.first_reader(value);
-            let operator = reader.map_or_else(String::new, |(at, _)| graph.nodes()[at].operator.clone());
-            let (node, input) = reader.unwrap_or_default();
             let shape = graph.constant_of(value).expect("it was just added").shape.clone();
-            let weights = vec![Weight { value, shape, node, input }];
-            let beside = Some(weight.layer.clone());
+            let (own, operator) = Weight::added(graph, value, shape);
+            let (weights, beside) = (vec![own], Some(weight.layer.clone()));
             Layer { name: name.to_owned(), operator, weights, learning_rate_multiplier, beside }
         };
         added.layers.push(layer(&layer_names[0], a, 1.0));

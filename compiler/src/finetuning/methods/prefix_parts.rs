@@ -68,11 +68,9 @@ pub(super) fn part_of(
 
 /// A layer of a constant that is trained.
 pub(super) fn trained(graph: &Graph, value: ValueId, beside: &str) -> Layer {
-    let reader = graph.first_reader(value);
-    let operator = reader.map_or_else(String::new, |(at, _)| graph.nodes()[at].operator.clone());
-    let (node, input) = reader.unwrap_or_default();
     let shape = graph.constant_of(value).map(|constant| constant.shape.clone()).unwrap_or_default();
-    let weights = vec![Weight { value, shape, node, input }];
+    let (own, operator) = Weight::added(graph, value, shape);
+    let weights = vec![own];
     let (name, beside) = (graph.name(value).to_owned(), Some(beside.to_owned()));
     Layer { name, operator, weights, learning_rate_multiplier: 1.0, beside }
 }

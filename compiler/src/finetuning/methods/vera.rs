@@ -200,11 +200,11 @@ impl Vera {
         for (part, value, length) in
             [("vera_lambda_d", of_rank, self.rank), ("vera_lambda_b", of_outputs, dense.outputs)]
         {
-            let node = graph.nodes().iter().position(|node| node.input(1) == Some(value)).unwrap_or(0);
+            let (own, operator) = Weight::added(graph, value, vec![length]);
             added.layers.push(Layer {
                 name: named(part),
-                operator: "Mul".into(),
-                weights: vec![Weight { value, shape: vec![length], node, input: 1 }],
+                operator,
+                weights: vec![own],
                 learning_rate_multiplier: 1.0,
                 beside: Some(weight.layer.clone()),
             });

@@ -13,7 +13,7 @@ const UNSEEN: f32 = -1e30;
 pub(crate) struct Scores {
     /// Factor of the products of queries and keys.
     pub(crate) scale: f32,
-    /// Scores go through c · tanh(s / c), where it is not 0.
+    /// Scores go through c · tanh(s / c), where it is above 0.
     pub(crate) softcap: f32,
     /// Added to the scores; broadcasts to `[batch, heads, queries, keys]`.
     pub(crate) bias: Option<ValueId>,
@@ -34,9 +34,36 @@ impl Scores {
     }
 }
 
+/// What an attention makes on its way, each `[batch, heads, queries, keys]` but for the last.
+pub(crate) struct Attended {
+    /// Scaled products of queries and keys.
+    pub(crate) products: ValueId,
+    /// The same, capped.
+    pub(crate) capped: ValueId,
+    /// The softmax of the masked scores; a query that sees no key has shares too.
+    pub(crate) shares: ValueId,
+    /// Truth values, which keys a query sees; broadcast. `None` where all see all.
+    pub(crate) seen: Option<ValueId>,
+    /// 1 for a query that sees a key, else 0; broadcasts to the shares and to `y`. `None` where all see one.
+    pub(crate) gate: Option<ValueId>,
+    /// Σ shares · values `[batch, heads, queries, size of a value]`.
+    pub(crate) y: ValueId,
+}
+
 /// Σ softmax(scores) · values. Queries `[batch, heads, queries, size]`, keys `[batch, groups, keys, size]`, values
 /// `[batch, groups, keys, size of a value]`; neighbouring heads share a group of keys and values.
 pub(crate) fn attend(graph: &mut Graph, queries: ValueId, keys: ValueId, values: ValueId, scores: &Scores) -> Emitted {
+    attend_by_parts(graph, queries, keys, values, scores).map(|attended| attended.y)
+}
+
+/// As [`attend`], with what is made on the way.
+pub(crate) fn attend_by_parts(
+    graph: &mut Graph,
+    queries: ValueId,
+    keys: ValueId,
+    values: ValueId,
+    scores: &Scores,
+) -> Result<Attended, CompilerError> {
     let [q, k, v] = [queries, keys, values].map(|value| graph.shape(value).map(<[Length]>::to_vec));
     let (q, k, v) = (q?, k?, v?);
     let share = q[1].exact_quotient(&k[1]).ok_or_else(|| {
@@ -51,14 +78,16 @@ pub(crate) fn attend(graph: &mut Graph, queries: ValueId, keys: ValueId, values:
     let scaled = graph.times(queries, scale)?;
     let scaled = graph.reshape(scaled, &stacked(&q[3]))?;
     let turned = graph.transpose(keys, &[0, 1, 3, 2])?; // the runtime fuses it into the product
-    let mut found = graph.add("MatMul", &[scaled, turned], &[])?;
-    found = graph.reshape(found, &[&q[0], &q[1], &q[2], &k[2]])?;
-    if scores.softcap != 0.0 {
+    let products = graph.add("MatMul", &[scaled, turned], &[])?;
+    let products = graph.reshape(products, &[&q[0], &q[1], &q[2], &k[2]])?;
+    let mut capped = products;
+    if scores.softcap > 0.0 {
         let cap = graph.scalar(scores.softcap);
-        let share = graph.divided_by(found, cap)?;
+        let share = graph.divided_by(products, cap)?;
         let bent = graph.add("Tanh", &[share], &[])?;
-        found = graph.times(bent, cap)?;
+        capped = graph.times(bent, cap)?;
     }
+    let mut found = capped;
     if let Some(bias) = scores.bias {
         found = graph.plus(found, bias)?;
     }
@@ -77,18 +106,29 @@ pub(crate) fn attend(graph: &mut Graph, queries: ValueId, keys: ValueId, values:
         let hidden = graph.minus(shown, one)?;
         let hidden = graph.times(hidden, unseen)?;
         found = graph.plus(found, hidden)?;
-        gate = scores.seen.map(|_| shown);
+        if scores.seen.is_some() {
+            gate = Some(graph.reduce_max(shown, &[-1], true)?);
+        }
     }
-    let mut shares = match scores.sinks {
+    let shares = match scores.sinks {
         Some(sinks) => beside_sinks(graph, found, sinks)?,
         None => graph.add("Softmax", &[found], &[("axis", (-1).into())])?,
     };
+    let stacked_shares = graph.reshape(shares, &stacked(&k[2]))?;
+    let sums = graph.add("MatMul", &[stacked_shares, values], &[])?;
+    let mut y = graph.reshape(sums, &[&q[0], &q[1], &q[2], &v[3]])?;
     if let Some(gate) = gate {
-        shares = graph.times(shares, gate)?;
+        y = graph.times(y, gate)?;
     }
-    let shares = graph.reshape(shares, &stacked(&k[2]))?;
-    let sums = graph.add("MatMul", &[shares, values], &[])?;
-    graph.reshape(sums, &[&q[0], &q[1], &q[2], &v[3]])
+    Ok(Attended { products, capped, shares, seen, gate, y })
+}
+
+/// A mask of floats as what is added to the scores and which keys are seen: ONNX Runtime hides a key whose number is −∞ or the
+/// least float, and gives zeros to a query that sees none, where −∞ alone would make a softmax of nothing.
+pub(crate) fn bias_and_seen(graph: &mut Graph, mask: ValueId) -> Result<(ValueId, ValueId), CompilerError> {
+    let [least, unseen] = [f32::MIN, UNSEEN].map(|value| graph.scalar(value));
+    let seen = graph.add("Greater", &[mask, least], &[])?;
+    Ok((graph.add("Max", &[mask, unseen], &[])?, seen))
 }
 
 /// The softmax of scores `[batch, heads, queries, keys]` and one more for each head, which is left out of the result.

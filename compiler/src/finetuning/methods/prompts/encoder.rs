@@ -78,14 +78,12 @@ impl Part {
     pub(in super::super) fn layers(parts: Vec<Self>, graph: &Graph, own: &[ValueId], beside: &str) -> Vec<Layer> {
         let mut layers: Vec<Layer> = Vec::new();
         for (part, value) in parts.into_iter().zip(own.iter().copied()) {
-            let reader = graph.first_reader(value);
-            let (node, input) = reader.unwrap_or_default();
-            let weight = Weight { value, shape: part.shape, node, input };
+            let (weight, operator) = Weight::added(graph, value, part.shape);
             match layers.last_mut().filter(|layer| layer.name == part.module) {
                 Some(layer) => layer.weights.push(weight),
                 None => layers.push(Layer {
                     name: part.module,
-                    operator: reader.map_or_else(String::new, |(at, _)| graph.nodes()[at].operator.clone()),
+                    operator,
                     weights: vec![weight],
                     learning_rate_multiplier: 1.0,
                     beside: Some(beside.to_owned()),
