@@ -58,6 +58,29 @@ fn the_card_says_which_layers_stayed_as_they_were_and_why() {
 }
 
 #[test]
+fn a_card_says_what_a_program_needs_to_run_the_model_without_the_recipe() {
+    let Some(place) = documented() else { return };
+    let (card, used) = (words(&place, "README.md"), json(&place, "ledger.json")["model_use"].clone());
+    let labels = String::from_utf8(place.read("run/labels.txt")).unwrap();
+    let classes: Vec<String> = labels.lines().enumerate().map(|(at, name)| format!("{at} `{name}`")).collect();
+    for part in [
+        "### Inputs and outputs",
+        "`[3, 16, 16]`",
+        "3 channels in the order red, green, blue",
+        "0 for black and 1 for white",
+        "1. `resize: ",
+        "stored colours are taken",
+        "Scores of the classes before any softmax",
+        &format!("In this order: {}.", classes.join(", ")),
+    ] {
+        assert!(card.contains(part), "{part} is not in\n{card}");
+    }
+    let input = &used["inputs"][0];
+    assert_eq!((&input["encoding"]["image"]["channels"], &input["columns"][0]), (&3.into(), &"image".into()), "{used}");
+    assert_eq!(used["output"]["places"].as_array().unwrap().len(), classes.len());
+}
+
+#[test]
 fn a_readme_of_somebody_else_is_not_replaced_and_an_own_one_is() {
     let Some(place) = documented() else { return };
     std::fs::create_dir(place.path("site")).unwrap();

@@ -17,6 +17,7 @@ use super::front_matter::task;
 use super::frozen::{AdaptedLayers, FrozenLayers, adapted, frozen};
 use super::input_facts::InputFacts;
 use super::model_facts::ModelFacts;
+use super::model_use::ModelUse;
 use super::statements::Statements;
 use crate::check::CheckReport;
 use crate::class_count::ClassCount;
@@ -69,6 +70,9 @@ pub struct Ledger {
     pub decisions: Vec<Decision>,
     /// What the run exported.
     pub exported: Option<ModelFacts>,
+    /// How that is run without this program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_use: Option<ModelUse>,
     /// What was trained, and how.
     pub training: TrainingFacts,
     /// Each split of the data, training first.
@@ -210,9 +214,13 @@ impl Ledger {
             (None, Some(source)) => Some(overlap::of_rows(&opened.train, source)?),
             (None, None) => None,
         };
-        let exported = match folder.model().exists() {
-            true => Some(ModelFacts::of(&Model::read(&folder.model())?, &folder.model())?),
-            false => None,
+        let (exported, model_use) = match folder.model().exists() {
+            true => {
+                let model = Model::read(&folder.model())?;
+                let used = ModelUse::of(&model, opened, &record.classes)?;
+                (Some(ModelFacts::of(&model, &folder.model())?), Some(used))
+            }
+            false => (None, None),
         };
         Ok(Self {
             version: 1,
@@ -232,6 +240,7 @@ impl Ledger {
             study,
             decisions: decisions(run)?,
             exported,
+            model_use,
             results: Results {
                 evaluation: record.evaluation.clone(),
                 // a record of an older build does not say it

@@ -7,6 +7,7 @@ use millstream_training::metrics::{Cell, FigureKind, Table};
 use super::front_matter::{FrontMatter, measured};
 use super::ledger::{DataFacts, Ledger};
 use super::model_facts::ModelFacts;
+use super::model_use;
 use super::statements::Statements;
 use crate::model_inputs::shown_shape;
 use crate::origin::built;
@@ -55,6 +56,10 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
             })
         });
         out += &table(&["", "name", "type", "shape"], &rows.collect::<Vec<_>>());
+    }
+    if let Some(used) = &ledger.model_use {
+        out += "\n### Inputs and outputs\n\nAll that a program needs to run the file without the recipe.\n";
+        out += &model_use::markdown(used);
     }
     out += "\n## Intended use\n\n";
     out += &list(&[
