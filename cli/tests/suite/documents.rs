@@ -110,6 +110,14 @@ fn layers_that_a_method_adapts_are_not_said_to_have_stayed_as_they_were() {
         place.run(&["document", "run"]).done();
         let (card, ledger) = (words(&place, "README.md"), json(&place, "ledger.json"));
         assert!(card.contains("What methods adapt") && card.contains(wanted), "{card}");
+        // what was added is told beside what was trained and what stayed
+        assert!(card.contains("- **Added:** a new head, ") && card.contains("; lora, "), "{card}");
+        assert!(card.contains("What was added to the model, and trained:\n\n- a new head, "), "{card}");
+        let parts = ledger["training"]["added_parts"].as_array().unwrap();
+        assert_eq!(parts.len(), 2, "{ledger}");
+        assert_eq!((&parts[1]["choice"]["lora"]["rank"], &parts[1]["beside"][0]), (&2.into(), &"conv".into()));
+        let shape = parts[0]["weights"][0][1].as_array().unwrap();
+        assert!(parts[0]["kind"] == "head" && shape.contains(&3.into()), "{ledger}");
         // the head, and the convolution that A and B stand beside
         assert!(card.contains("numbers, in 2 layers"), "{card}");
         let adapted = &ledger["training"]["adapted_layers"][0];

@@ -11,6 +11,7 @@ use millstream_training::{Evaluation, RunRecord, SetEvaluation};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::added::{AddedPart, added};
 use super::base_model::BaseModel;
 use super::chosen::ChosenTrial;
 use super::front_matter::task;
@@ -108,6 +109,8 @@ pub struct TrainingFacts {
     pub trained_layers: Vec<String>,
     /// Layers of the model that these are or stand beside, each once.
     pub trained_places: u64,
+    /// What was added to the model; nothing where the base model, which tells it, is another now.
+    pub added_parts: Vec<AddedPart>,
     /// Those that methods adapt, by the method.
     pub adapted_layers: Vec<AdaptedLayers>,
     /// The others by why they stayed as they were.
@@ -251,6 +254,7 @@ impl Ledger {
             },
             training: TrainingFacts {
                 transforms: of_training.transforms.clone(),
+                added_parts: checked.as_ref().map_or_else(Vec::new, |checked| added(&checked.model, opened)),
                 ..training_facts(record, checked.as_ref(), &recipe)
             },
             data,
@@ -430,6 +434,7 @@ fn training_facts(record: RunRecord, checked: Option<&CheckReport>, recipe: &Rec
     }
     decisions.extend(record.notes);
     TrainingFacts {
+        added_parts: Vec::new(),
         adapted_layers: checked.map_or_else(Vec::new, |checked| adapted(&checked.model, recipe)),
         frozen_layers: checked.map_or_else(Vec::new, |checked| frozen(&checked.model, recipe)),
         stages: checked.map_or_else(Vec::new, |checked| checked.stages.iter().map(by_places).collect()),

@@ -1,6 +1,7 @@
 //! What is written about a run for people and for registries: a model card, a datasheet, a CycloneDX bill of materials and a
 //! Croissant description, all from one ledger.
 
+mod added;
 mod base_model;
 mod chosen;
 mod croissant;
@@ -30,6 +31,7 @@ use millstream_schemas::{files, shown_path};
 use serde::Serialize;
 use serde_json::Value;
 
+pub use added::AddedPart;
 pub use chosen::ChosenTrial;
 pub use ensemble::EnsembleLedger;
 pub use frozen::{AdaptedLayers, FrozenLayers};

@@ -172,6 +172,7 @@ fn training(ledger: &Ledger) -> String {
         found.map_or_else(|| "none".to_owned(), |value| code(&value.to_string()))
     };
     let transforms: Vec<String> = facts.transforms.iter().map(|one| code(one)).collect();
+    let added: Vec<String> = facts.added_parts.iter().map(|part| text(&part.in_short())).collect();
     let mut out = String::from("\n### Training procedure\n\n");
     out += &list(&[
         (
@@ -186,6 +187,14 @@ fn training(ledger: &Ledger) -> String {
                     places => format!(", in {}", count(places, "layer")),
                 }
             ),
+        ),
+        (
+            "Added",
+            match (added.is_empty(), facts.trained_places) {
+                (false, _) => added.join("; "),
+                (true, 0) => "not told: the base model, which tells it, is another now".to_owned(),
+                (true, _) => "nothing".to_owned(),
+            },
         ),
         ("Selection", part(&["model", "train"])),
         ("Methods", part(&["model", "methods"])),
@@ -204,6 +213,10 @@ fn training(ledger: &Ledger) -> String {
             ),
         ),
     ]);
+    if !facts.added_parts.is_empty() {
+        out += "\nWhat was added to the model, and trained:\n\n";
+        out += &facts.added_parts.iter().map(|one| format!("- {}\n", prose(&one.in_words()))).collect::<String>();
+    }
     if !facts.adapted_layers.is_empty() {
         out += "\nWhat methods adapt:\n\n";
         out += &facts.adapted_layers.iter().map(|one| format!("- {}\n", prose(&one.in_words()))).collect::<String>();
