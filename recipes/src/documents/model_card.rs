@@ -2,7 +2,7 @@
 
 use millstream_schemas::{count, grouped, percent};
 use millstream_training::Evaluation;
-use millstream_training::metrics::{Cell, FigureKind, Table};
+use millstream_training::metrics::{Cell, FigureKind, Table, with_interval};
 
 use super::front_matter::{FrontMatter, measured};
 use super::ledger::{DataFacts, Ledger};
@@ -308,10 +308,7 @@ fn slices(evaluation: &Evaluation, kinds: &[FigureKind], on: &str) -> String {
             let mut row = vec![text(&slice.name.to_string()), grouped(slice.rows)];
             row.extend(measured.iter().map(|kind| {
                 let value = kind.shown(slice.figures.get(&kind.name));
-                match slice.interval(&kind.name) {
-                    Some([low, high]) => format!("{value} ({} to {})", kind.shown(Some(low)), kind.shown(Some(high))),
-                    None => value,
-                }
+                with_interval(value, slice.interval(&kind.name), |end| kind.shown(Some(end)))
             }));
             row
         });
