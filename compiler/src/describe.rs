@@ -39,6 +39,9 @@ pub struct ModelReport {
     /// What each part of `model.train` trains that no part before it does; nothing where it means whole layers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub selection: Vec<SelectedPart>,
+    /// Name and shape of each weight of a new head; nothing where the model keeps its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub new_head: Vec<(String, Vec<usize>)>,
     /// What each of `model.methods` is added to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub adapted: Vec<MethodReport>,
@@ -202,6 +205,19 @@ fn inferred(mut outputs: Vec<(String, Vec<Option<usize>>)>, graph: &Graph) -> Ve
     outputs
 }
 
+fn new_head(prepared: &Prepared, wanted: Option<&FineTuning>) -> Vec<(String, Vec<usize>)> {
+    let is_new = wanted.is_some_and(|wanted| !wanted.head.keeps());
+    let Some(head) = prepared.head.as_ref().filter(|_| is_new) else { return Vec::new() };
+    let mut found: Vec<(String, Vec<usize>)> = Vec::new();
+    for weight in prepared.layers.iter().flat_map(|layer| &layer.weights).filter(|weight| head.has(weight.value)) {
+        let name = prepared.graph.name(weight.value);
+        if found.iter().all(|(known, _)| known != name) {
+            found.push((name.to_owned(), weight.shape.clone()));
+        }
+    }
+    found
+}
+
 fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>, catalog: &OperatorCatalog) -> ModelReport {
     let selected: HashMap<usize, &TrainedLayer> =
         prepared.selected.iter().rev().map(|layer| (layer.index, layer)).collect();
@@ -247,6 +263,7 @@ fn described_layers(prepared: &Prepared, wanted: Option<&FineTuning>, catalog: &
         parameters: unique_parameters(&prepared.layers),
         trained: unique_numbers(prepared.selected.iter().flat_map(|layer| &layer.weights)),
         selection: prepared.parts.clone(),
+        new_head: new_head(prepared, wanted),
         adapted: prepared.adapted.clone(),
         other_weights: prepared.other_weights(),
         trainable: prepared

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use crate::finetuning::{
-    ScoreLayout, chosen_output, ending, find_scores, is_one_score, named, normalize, rows_are_second,
+    ScoreLayout, chances_behind, chosen_output, ending, find_scores, is_one_score, named, normalize, rows_are_second,
 };
 use crate::graph::{Graph, Length, ValueId};
 use crate::losses::PredictionKind;
@@ -83,6 +83,29 @@ impl Model {
         let places = RowPlaces::of(&graph, graph.inputs(), scores);
         let model = RunGraph::unfolded(&self.header(), &graph)?;
         Ok(Scoring { model, scores: graph.name(scores).to_owned(), note, places })
+    }
+
+    /// The output that is read, by its name, and the operator by which the model itself makes chances of the scores on their way there
+    /// (`Softmax`, `LogSoftmax`, `Sigmoid`); none where it gives the scores as a loss reads them, or numbers. `output` as of
+    /// [`Model::evaluated`].
+    ///
+    /// # Errors
+    /// As of [`Model::evaluated`].
+    pub fn chances(
+        &self,
+        output: Option<&str>,
+        reads: PredictionKind,
+        catalog: &OperatorCatalog,
+    ) -> Result<(String, Option<String>), CompilerError> {
+        let mut graph = self.graph(&BTreeMap::new(), catalog)?;
+        let output = chosen_output(&graph, output)?;
+        let name = graph.name(output).to_owned();
+        let axes = graph.tensor_type(output).map(|known| known.shape.len());
+        let reads = found_as(&graph, output, reads, Some(2), axes);
+        normalize(&mut graph);
+        let scores = find_scores(&graph, output, reads);
+        let chances = chances_behind(&graph, scores, output, reads).map(str::to_owned);
+        Ok((name, chances))
     }
 
     /// The lengths of the class scores that an output leads to, laid out as a loss reads them, `[batch, classes, …]`: `None` for one that

@@ -47,13 +47,13 @@ pub(crate) struct Preprocessing {
 
 /// What an input of the model, or a target, is made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct TensorEncoding {
+pub(crate) struct TensorEncoding {
     /// With every default filled in.
-    encoding: Choice,
+    pub(crate) encoding: Choice,
     /// Of a row; null where it differs.
-    shape: Vec<Option<usize>>,
+    pub(crate) shape: Vec<Option<usize>>,
     /// What it learned of the training rows.
-    learned: serde_json::Value,
+    pub(crate) learned: serde_json::Value,
 }
 
 /// Options that say nothing of the values that a row has: where they lie, and how far batches are filled up.
@@ -243,6 +243,11 @@ impl Preprocessing {
         let is_of_rows = self.targets().all(|(encoding, _)| OF_ROWS.contains(&encoding.name.as_str()));
         let is_of_classes = matches!(reads, PredictionKind::ClassScores | PredictionKind::LabelScores);
         (is_of_rows && is_of_classes).then_some(2)
+    }
+
+    /// What the model's inputs are made of, by their names.
+    pub(crate) fn inputs(&self) -> &BTreeMap<String, TensorEncoding> {
+        &self.inputs
     }
 
     /// The model's inputs and what they are made of.

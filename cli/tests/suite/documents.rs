@@ -58,6 +58,29 @@ fn the_card_says_which_layers_stayed_as_they_were_and_why() {
 }
 
 #[test]
+fn a_card_says_what_a_program_needs_to_run_the_model_without_the_recipe() {
+    let Some(place) = documented() else { return };
+    let (card, used) = (words(&place, "README.md"), json(&place, "ledger.json")["model_use"].clone());
+    let labels = String::from_utf8(place.read("run/labels.txt")).unwrap();
+    let classes: Vec<String> = labels.lines().enumerate().map(|(at, name)| format!("{at} `{name}`")).collect();
+    for part in [
+        "### Inputs and outputs",
+        "`[3, 16, 16]`",
+        "3 channels in the order red, green, blue",
+        "0 for black and 1 for white",
+        "1. `resize: ",
+        "stored colours are taken",
+        "Scores of the classes before any softmax",
+        &format!("In this order: {}.", classes.join(", ")),
+    ] {
+        assert!(card.contains(part), "{part} is not in\n{card}");
+    }
+    let input = &used["inputs"][0];
+    assert_eq!((&input["encoding"]["image"]["channels"], &input["columns"][0]), (&3.into(), &"image".into()), "{used}");
+    assert_eq!(used["output"]["places"].as_array().unwrap().len(), classes.len());
+}
+
+#[test]
 fn a_readme_of_somebody_else_is_not_replaced_and_an_own_one_is() {
     let Some(place) = documented() else { return };
     std::fs::create_dir(place.path("site")).unwrap();
@@ -87,6 +110,14 @@ fn layers_that_a_method_adapts_are_not_said_to_have_stayed_as_they_were() {
         place.run(&["document", "run"]).done();
         let (card, ledger) = (words(&place, "README.md"), json(&place, "ledger.json"));
         assert!(card.contains("What methods adapt") && card.contains(wanted), "{card}");
+        // what was added is told beside what was trained and what stayed
+        assert!(card.contains("- **Added:** a new head, ") && card.contains("; lora, "), "{card}");
+        assert!(card.contains("What was added to the model, and trained:\n\n- a new head, "), "{card}");
+        let parts = ledger["training"]["added_parts"].as_array().unwrap();
+        assert_eq!(parts.len(), 2, "{ledger}");
+        assert_eq!((&parts[1]["choice"]["lora"]["rank"], &parts[1]["beside"][0]), (&2.into(), &"conv".into()));
+        let shape = parts[0]["weights"][0][1].as_array().unwrap();
+        assert!(parts[0]["kind"] == "head" && shape.contains(&3.into()), "{ledger}");
         // the head, and the convolution that A and B stand beside
         assert!(card.contains("numbers, in 2 layers"), "{card}");
         let adapted = &ledger["training"]["adapted_layers"][0];

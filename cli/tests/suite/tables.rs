@@ -119,6 +119,31 @@ fn rows_that_lack_a_category_are_evaluated_by_what_the_training_rows_have_taught
 }
 
 #[test]
+fn the_card_of_a_model_of_a_table_says_columns_in_order_and_what_becomes_of_an_empty_cell() {
+    let Some(_) = corpus().filter(|_| has_runtime()) else { return };
+    let (recipe, folder) = example("tables/penguins-mass.yaml");
+    let (network, run) = (folder.path().join("network.onnx"), folder.path().join("run"));
+    table_network(&network, &[("measurements", 4), ("island", 3), ("sex", 2), ("species", 3)], 1);
+    let (path, output) = (set("model.path", &network), set("output.folder", &run));
+    let short = "training.epochs=1";
+    millstream(&["train", text(&recipe), "--set", &path, "--set", &output, "--set", short, "--quiet"]).done();
+    millstream(&["document", text(&run)]).done();
+    let card = std::fs::read_to_string(run.join("documents/README.md")).unwrap();
+    for part in [
+        "#### Input `measurements`",
+        "- **Made of:** `bill_length_mm`, `bill_depth_mm`, `flipper_length_mm`, `year`",
+        "| 1 | `bill_depth_mm` | ",
+        "What is missing is handed over as NaN; the model itself puts the mean of the column in its place.",
+        "In this order: 0 `Biscoe`, 1 `Dream`, 2 `Torgersen`.",
+        "A row whose value is missing, or none of these, is all zeros.",
+        "The target is \\`body\\_mass\\_g\\`, made by \\`number\\`, in its unit: the model itself undoes the standardization.",
+        "In this order: 0 `body_mass_g`.",
+    ] {
+        assert!(card.contains(part), "{part} is not in\n{card}");
+    }
+}
+
+#[test]
 fn members_on_folds_standardize_each_by_its_own_rows_and_become_one_model() {
     let Some(_) = corpus().filter(|_| has_runtime()) else { return };
     let (recipe, folder) = example("tables/breast-cancer.yaml");

@@ -98,7 +98,9 @@ impl Applied {
             let weights = added.layers.iter().flat_map(|layer| &layer.weights);
             // biases of the model, which a method may train too, are not added
             let own = weights.filter(|weight| !base.contains(weight.value));
-            let numbers: usize = own.map(|weight| weight.shape.iter().product::<usize>()).sum();
+            let own: Vec<(String, Vec<usize>)> =
+                own.map(|weight| (applied.graph.name(weight.value).to_owned(), weight.shape.clone())).collect();
+            let numbers: usize = own.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
             let first = added.adapted.first().map_or_else(String::new, |first| format!(", `{}` first", shown(first)));
             applied.notes.push(format!(
                 "`{}` adds {} beside {}{first}",
@@ -110,6 +112,8 @@ impl Applied {
             applied.notes.extend(added.notes);
             applied.adapted.push(MethodReport {
                 method: method.choice().name.clone(),
+                options: method.choice().options.clone(),
+                added: own,
                 layers: added.adapted,
                 can_be_merged: added.merged.is_some(),
             });

@@ -74,7 +74,7 @@ pub(crate) use parameter_selection::{LayerFacts, ParameterFinder, places};
 pub use parameters::Weight;
 pub use pattern::matches as pattern_matches;
 pub(crate) use score_effects::{ScoreEffect, score_effect};
-pub(crate) use scores::{ScoreLayout, find_scores, rows_are_second};
+pub(crate) use scores::{ScoreLayout, chances_behind, find_scores, rows_are_second};
 pub(crate) use selection::{check_factors, layers_before, select, untie};
 pub(crate) use standardize::{standardize_input, undo_output};
 pub(crate) use table_copies::{table_copies, tie_copies};

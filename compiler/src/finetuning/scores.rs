@@ -29,6 +29,20 @@ pub(crate) fn find_scores(graph: &Graph, output: ValueId, reads: PredictionKind)
     output
 }
 
+/// The operator that makes chances of these scores on their way to an output; none where the output holds the scores themselves.
+pub(crate) fn chances_behind(graph: &Graph, scores: ValueId, output: ValueId, reads: PredictionKind) -> Option<&str> {
+    let producers = producers(graph);
+    let mut value = output;
+    while value != scores {
+        let node = &graph.nodes()[*producers.get(&value)?];
+        if reads.links().contains(&node.operator.as_str()) {
+            return Some(node.operator.as_str());
+        }
+        value = node.input(0)?;
+    }
+    None
+}
+
 /// How scores are read, and what is known of them beside their type.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScoreLayout {
@@ -363,6 +377,15 @@ mod tests {
             let (reads, catalog) = (PredictionKind::ClassScores, OperatorCatalog::standard());
             let scoring = model.evaluated_for(None, reads, Some(3), Some(2), &catalog).unwrap();
             assert_eq!(scoring.scores, "scores_of_rows");
+        }
+        let of_tail = |tail| of_nodes(&MAP, [layers(), tail].concat());
+        for (tail, reads, wanted) in [
+            (bare(), PredictionKind::ClassScores, None),
+            (flat(), PredictionKind::ClassScores, Some("Softmax")),
+            (flat(), PredictionKind::Numbers, None),
+        ] {
+            let found = of_tail(tail).chances(None, reads, &OperatorCatalog::standard()).unwrap();
+            assert_eq!(found, ("y".to_owned(), wanted.map(str::to_owned)));
         }
         // a map of more places stays one
         let map = of_nodes(&MAP, vec![node("Conv", &["x", "w"], &["y"])]);

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::class_names;
 use super::encode_error::EncodeError;
 use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
-use super::encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
+use super::encoding_kind::{Build, ByHand, EncodingKind, EncodingOptions, Source};
 use super::sample::Sample;
 use crate::PipelineError;
 use crate::error::Damage;
@@ -113,6 +113,30 @@ impl EncodingOptions for Category {
             },
             names,
         }))
+    }
+
+    fn by_hand(&self, _: &[String], learned: &Json) -> ByHand {
+        let places = class_names::learned(Some(learned), "values").unwrap_or_default();
+        let (is, other) = match self.r#as {
+            Form::OneHot => (
+                "A float for each value of the column, in this order: 1 for the value of the row, 0 for all others.",
+                match self.unknown {
+                    Unknown::Zeros => "A row whose value is missing, or none of these, is all zeros.",
+                    Unknown::Damaged => {
+                        "A row whose value is missing, or none of these, is none that the model can take."
+                    }
+                },
+            ),
+            Form::Index => (
+                "The place of the value of the column among these, from 0.",
+                "A row whose value is missing, or none of these, is none that the model can take.",
+            ),
+            Form::Group => (
+                "Any whole number, equal for rows that have one value and different for others.",
+                "A row whose value is missing is none that the model can take.",
+            ),
+        };
+        ByHand { said: vec![is.into(), other.into()], places }
     }
 }
 

@@ -211,6 +211,12 @@ impl Encoders {
         &self.columns
     }
 
+    /// The columns that a tensor is made of, in order; none where nothing makes a tensor of this name, or it needs none.
+    pub fn columns_in(&self, tensor: &str) -> &[String] {
+        let entry = self.entries.iter().find(|entry| entry.wanted.name == tensor);
+        entry.map(|entry| entry.encoder.columns()).unwrap_or_default()
+    }
+
     /// The columns that tensors of a role are made of.
     pub fn columns_of(&self, role: TensorRole) -> Vec<String> {
         let entries = self.entries.iter().filter(|entry| entry.wanted.role == role);

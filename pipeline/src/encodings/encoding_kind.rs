@@ -37,6 +37,15 @@ impl EncodingKind {
     pub fn with_defaults(&self, options: &Json) -> Result<Json, ChoiceError> {
         (self.build.read)(options, self.name).map(|read| read.whole)
     }
+
+    /// How a program that knows no encodings makes an input of it: as [`EncodingOptions::by_hand`], of options as an encoding that is open
+    /// has them.
+    ///
+    /// # Errors
+    /// The options make no sense.
+    pub fn by_hand(&self, options: &Json, columns: &[String], learned: &Json) -> Result<ByHand, ChoiceError> {
+        (self.build.by_hand)(options, columns, learned)
+    }
 }
 
 impl Row for EncodingKind {
@@ -75,6 +84,15 @@ pub struct Source<'a> {
     pub learned: Option<&'a Json>,
 }
 
+/// How an input is made by a program that knows no encodings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ByHand {
+    /// Sentences in plain text: what its numbers are, and what becomes of a value that is missing.
+    pub said: Vec<String>,
+    /// What the places of its last axis stand for, or its whole numbers from 0, in their order; nothing where that is said otherwise.
+    pub places: Vec<String>,
+}
+
 /// Options of an encoding, from which an encoder is made.
 pub trait EncodingOptions: Options {
     /// Makes the encoder.
@@ -82,6 +100,13 @@ pub trait EncodingOptions: Options {
     /// # Errors
     /// The columns do not hold what is wanted, or cannot be read.
     fn open(&self, source: &Source<'_>) -> Result<Arc<dyn Encoder>, PipelineError>;
+
+    /// How an input is made by a program that knows no encodings: of these columns, with what was learned of the training rows
+    /// ([`Encoder::learned`]). Where nothing is said, the documentation of the encoding stands in its place.
+    fn by_hand(&self, columns: &[String], learned: &Json) -> ByHand {
+        let _ = (columns, learned);
+        ByHand::default()
+    }
 }
 
 /// The options of an encoding, and how its encoder is made.
@@ -89,6 +114,7 @@ pub trait EncodingOptions: Options {
 pub struct Build {
     schema: fn(&Json) -> Json,
     pub(super) read: fn(&Json, &str) -> Result<Read, ChoiceError>,
+    by_hand: fn(&Json, &[String], &Json) -> Result<ByHand, ChoiceError>,
 }
 
 /// Options that were read.
@@ -111,6 +137,10 @@ impl Build {
                 let Shared { shared, own, whole } = read_shared::<ReadsColumns, T>(options, place, &json!({}))?;
                 let columns = shared.column.map_or_else(Vec::new, Columns::into_vec);
                 Ok(Read { columns, whole, open: Arc::new(move |source: &Source<'_>| own.open(source)) })
+            },
+            by_hand: |options, columns, learned| {
+                let read = read_shared::<ReadsColumns, T>(options, "", &json!({}))?;
+                Ok(read.own.by_hand(columns, learned))
             },
         }
     }

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use super::encode_error::EncodeError;
 use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
-use super::encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
+use super::encoding_kind::{Build, ByHand, EncodingKind, EncodingOptions, Source};
 use super::sample::{Sample, no_bytes};
 use crate::error::Damage;
 use crate::sources::{Holds, RowValues, Value};
@@ -89,6 +89,29 @@ impl EncodingOptions for Image {
     fn open(&self, source: &Source<'_>) -> Result<Arc<dyn Encoder>, PipelineError> {
         let Self { channels, layout, values } = *self;
         Ok(Arc::new(ImageEncoder { column: [source.columns[0].clone()], channels, layout, values }))
+    }
+
+    fn by_hand(&self, _: &[String], _: &Json) -> ByHand {
+        let channels = match self.channels {
+            1 => "1 channel, grey (the luma of ITU-R BT.601)",
+            _ => "3 channels in the order red, green, blue",
+        };
+        let axes = match self.layout {
+            ImageLayout::ChannelsFirst => "batch, channels, height, width",
+            ImageLayout::ChannelsLast => "batch, height, width, channels",
+        };
+        let values = match self.values {
+            Values::Float32 => {
+                "Values are floats, 0 for black and 1 for white, before what happens to images further below."
+            }
+            Values::Uint8 => "Values are bytes, 0 for black and 255 for white.",
+        };
+        let said = vec![
+            format!("Pictures of {channels}; the axes are {axes}."),
+            values.into(),
+            "A picture is turned as its EXIF orientation says. One that is missing or cannot be decoded is none that the model can take.".into(),
+        ];
+        ByHand { said, places: Vec::new() }
     }
 }
 

@@ -44,7 +44,7 @@ pub use encode_error::EncodeError;
 pub use encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
 pub use encoders::Encoders;
 pub(crate) use encoders::ShownEntry;
-pub use encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
+pub use encoding_kind::{Build, ByHand, EncodingKind, EncodingOptions, Source};
 pub use entry::WantedTensor;
 pub use input_range::InputRange;
 pub use mark::{Mark, Seen};

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::encode_error::EncodeError;
 use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
-use super::encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
+use super::encoding_kind::{Build, ByHand, EncodingKind, EncodingOptions, Source};
 use super::sample::Sample;
 use crate::PipelineError;
 use crate::error::Damage;
@@ -118,6 +118,24 @@ impl EncodingOptions for Number {
         let columns = source.columns.to_vec();
         let Self { missing, r#as: form, values, .. } = *self;
         Ok(Arc::new(NumberEncoder { columns, missing, form, values, standardization }))
+    }
+
+    fn by_hand(&self, columns: &[String], _: &Json) -> ByHand {
+        let whole = self.values == Values::Int64;
+        let are =
+            if whole { "Whole numbers of 64 bits, as they are" } else { "Numbers as they are, as floats of 32 bits" };
+        let scaled = match self.standardize {
+            true => "; the model itself takes the mean of each column away and divides by its standard deviation",
+            false => "; nothing is scaled",
+        };
+        let missing = match self.missing {
+            Missing::Damaged => "A row in which one of them is missing is none that the model can take.",
+            Missing::Mean => {
+                "What is missing is handed over as NaN; the model itself puts the mean of the column in its place."
+            }
+        };
+        let places = if self.r#as == Form::Columns { columns.to_vec() } else { Vec::new() };
+        ByHand { said: vec![format!("{are}{scaled}."), missing.into()], places }
     }
 }
 

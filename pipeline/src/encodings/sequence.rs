@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use millstream_schemas::choice::Options;
-use millstream_schemas::{ElementType, TensorRole, TensorSpec, count, shown};
+use millstream_schemas::{ElementType, TensorRole, TensorSpec, count, grouped, shown};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::encode_error::EncodeError;
 use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
-use super::encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
+use super::encoding_kind::{Build, ByHand, EncodingKind, EncodingOptions, Source};
 use super::row_numbers::number;
 use super::sample::Sample;
 use crate::error::Damage;
@@ -78,6 +78,32 @@ impl EncodingOptions for Sequence {
             None => features(source.dataset, &column)?,
         };
         Ok(Arc::new(SequenceEncoder { column: [column], features, options: self.clone() }))
+    }
+
+    fn by_hand(&self, _: &[String], learned: &Json) -> ByHand {
+        let steps = match learned.get("features").and_then(Json::as_u64) {
+            Some(features) => format!("vectors of {}", count(features, "number")),
+            None => "numbers".to_owned(),
+        };
+        let mut said = vec![format!(
+            "A sequence of 1 to {} {steps}, as they are, as floats of 32 bits; nothing is scaled. Rows are filled up with 0 to the \
+             longest of their batch, and its length to a multiple of {}.",
+            grouped(self.max_length as u64),
+            self.pad_to_multiple_of
+        )];
+        said.extend(
+            self.attention_mask
+                .as_ref()
+                .map(|mask| format!("`{}` has 1 for each step of the row and 0 behind it.", shown(mask))),
+        );
+        said.extend(
+            self.lengths.as_ref().map(|lengths| format!("`{}` has the number of steps of the row.", shown(lengths))),
+        );
+        said.push(
+            "A row that is longer, empty or missing, or in which a number is missing, is none that the model can take."
+                .into(),
+        );
+        ByHand { said, places: Vec::new() }
     }
 }
 

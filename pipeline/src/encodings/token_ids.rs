@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use millstream_schemas::choice::Options;
-use millstream_schemas::{ElementType, Fingerprint, TensorSpec, count, shown, shown_up_to};
+use millstream_schemas::{ElementType, Fingerprint, TensorSpec, count, grouped, shown, shown_up_to};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -12,7 +12,7 @@ use tokenizers::{EncodeInput, Encoding, PostProcessor, Tokenizer, TruncationPara
 
 use super::encode_error::EncodeError;
 use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
-use super::encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
+use super::encoding_kind::{Build, ByHand, EncodingKind, EncodingOptions, Source};
 use super::sample::Sample;
 use super::text::require_text_chain;
 use super::tokenized_text::{Token, TokenPlace};
@@ -110,6 +110,42 @@ impl EncodingOptions for TokenIds {
             options: self.clone(),
             tensors: source.inputs.to_vec(),
         }))
+    }
+
+    fn by_hand(&self, columns: &[String], learned: &Json) -> ByHand {
+        let file = self.tokenizer.file_name().unwrap_or_default().to_string_lossy();
+        let hash = learned.get("tokenizer").and_then(Json::as_str);
+        let hash = hash.map_or_else(String::new, |hash| format!(" (SHA-256 {})", shown(hash)));
+        let texts = match columns.len() {
+            0 | 1 => "The text".to_owned(),
+            _ => format!("The texts of {}, as a pair", columns.iter().map(shown).collect::<Vec<_>>().join(" and ")),
+        };
+        let special = match self.special_tokens {
+            true => "with the special tokens that the file asks for",
+            false => "without special tokens",
+        };
+        let longest = grouped(self.max_length as u64);
+        let said = vec![
+            format!(
+                "{texts} as numbers of tokens, by the tokenizer in the file {}{hash} for the library `tokenizers`, {special}; its own \
+                 truncation and padding are left aside.",
+                shown(file)
+            ),
+            format!(
+                "At most {longest} tokens, special ones included; longer texts are cut at the end, of a pair the longer text first. Rows \
+                 are filled up with the tokenizer's padding token to the longest of their batch, and its length to a multiple of {}, up to \
+                 {longest}.",
+                self.pad_to_multiple_of
+            ),
+            format!(
+                "Where the model takes them, `{}` has 1 for each token and 0 for padding, and `{}` has 0 for tokens of the first text and 1 \
+                 for those of the second.",
+                shown(&self.attention_mask),
+                shown(&self.token_type_ids)
+            ),
+            "A row without a text is none that the model can take.".into(),
+        ];
+        ByHand { said, places: Vec::new() }
     }
 }
 

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use millstream_schemas::choice::Options;
-use millstream_schemas::{ElementType, TensorRole, TensorSpec};
+use millstream_schemas::{ElementType, TensorRole, TensorSpec, count};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::encode_error::EncodeError;
 use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
-use super::encoding_kind::{Build, EncodingKind, EncodingOptions, Source};
+use super::encoding_kind::{Build, ByHand, EncodingKind, EncodingOptions, Source};
 use super::row_numbers::{RowNumbers, length_of_lists};
 use super::sample::Sample;
 use crate::PipelineError;
@@ -53,6 +53,17 @@ impl EncodingOptions for Vector {
             None => length_of_lists(source)?,
         };
         Ok(Arc::new(VectorEncoder { numbers: RowNumbers::of(source)?, length }))
+    }
+
+    fn by_hand(&self, _: &[String], learned: &Json) -> ByHand {
+        let length = learned.get("length").and_then(Json::as_u64).or(self.length.map(|length| length as u64));
+        let length =
+            length.map_or_else(|| "A list".to_owned(), |length| format!("A list of {}", count(length, "number")));
+        let said = vec![
+            format!("{length}, as they are, as floats of 32 bits; nothing is scaled."),
+            "A list of another length, or in which a number is missing, is none that the model can take.".into(),
+        ];
+        ByHand { said, places: Vec::new() }
     }
 }
 

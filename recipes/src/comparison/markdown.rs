@@ -1,4 +1,5 @@
 use millstream_schemas::{count, decimal, grouped};
+use millstream_training::metrics::with_interval;
 
 use super::report::{ComparisonReport, PairedComparison};
 use crate::pages::markdown::{code, prose, table, text};
@@ -36,10 +37,7 @@ pub(super) fn markdown(report: &ComparisonReport) -> String {
         row(&text(&kind.label()), &|at| {
             let Some(evaluation) = &report.runs[at].evaluation else { return "–".into() };
             let value = kind.shown(evaluation.figure(&kind.name));
-            match evaluation.interval(&kind.name) {
-                Some([low, high]) => format!("{value} ({} to {})", kind.shown(Some(low)), kind.shown(Some(high))),
-                None => value,
-            }
+            with_interval(value, evaluation.interval(&kind.name), |end| kind.shown(Some(end)))
         });
     }
     row("steps", &|at| grouped(report.runs[at].steps));

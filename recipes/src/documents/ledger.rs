@@ -11,12 +11,14 @@ use millstream_training::{Evaluation, RunRecord, SetEvaluation};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::added::{AddedPart, added};
 use super::base_model::BaseModel;
 use super::chosen::ChosenTrial;
 use super::front_matter::task;
 use super::frozen::{AdaptedLayers, FrozenLayers, adapted, frozen};
 use super::input_facts::InputFacts;
 use super::model_facts::ModelFacts;
+use super::model_use::ModelUse;
 use super::statements::Statements;
 use crate::check::CheckReport;
 use crate::class_count::ClassCount;
@@ -69,6 +71,9 @@ pub struct Ledger {
     pub decisions: Vec<Decision>,
     /// What the run exported.
     pub exported: Option<ModelFacts>,
+    /// How that is run without this program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_use: Option<ModelUse>,
     /// What was trained, and how.
     pub training: TrainingFacts,
     /// Each split of the data, training first.
@@ -104,6 +109,8 @@ pub struct TrainingFacts {
     pub trained_layers: Vec<String>,
     /// Layers of the model that these are or stand beside, each once.
     pub trained_places: u64,
+    /// What was added to the model; nothing where the base model, which tells it, is another now.
+    pub added_parts: Vec<AddedPart>,
     /// Those that methods adapt, by the method.
     pub adapted_layers: Vec<AdaptedLayers>,
     /// The others by why they stayed as they were.
@@ -210,9 +217,13 @@ impl Ledger {
             (None, Some(source)) => Some(overlap::of_rows(&opened.train, source)?),
             (None, None) => None,
         };
-        let exported = match folder.model().exists() {
-            true => Some(ModelFacts::of(&Model::read(&folder.model())?, &folder.model())?),
-            false => None,
+        let (exported, model_use) = match folder.model().exists() {
+            true => {
+                let model = Model::read(&folder.model())?;
+                let used = ModelUse::of(&model, opened, &record.classes)?;
+                (Some(ModelFacts::of(&model, &folder.model())?), Some(used))
+            }
+            false => (None, None),
         };
         Ok(Self {
             version: 1,
@@ -232,6 +243,7 @@ impl Ledger {
             study,
             decisions: decisions(run)?,
             exported,
+            model_use,
             results: Results {
                 evaluation: record.evaluation.clone(),
                 // a record of an older build does not say it
@@ -242,6 +254,7 @@ impl Ledger {
             },
             training: TrainingFacts {
                 transforms: of_training.transforms.clone(),
+                added_parts: checked.as_ref().map_or_else(Vec::new, |checked| added(&checked.model, opened)),
                 ..training_facts(record, checked.as_ref(), &recipe)
             },
             data,
@@ -422,6 +435,7 @@ fn training_facts(record: RunRecord, checked: Option<&CheckReport>, recipe: &Rec
     }
     decisions.extend(record.notes);
     TrainingFacts {
+        added_parts: Vec::new(),
         adapted_layers: checked.map_or_else(Vec::new, |checked| adapted(&checked.model, recipe)),
         frozen_layers: checked.map_or_else(Vec::new, |checked| frozen(&checked.model, recipe)),
         stages: checked.map_or_else(Vec::new, |checked| checked.stages.iter().map(by_places).collect()),

@@ -1,6 +1,7 @@
 //! What is written about a run for people and for registries: a model card, a datasheet, a CycloneDX bill of materials and a
 //! Croissant description, all from one ledger.
 
+mod added;
 mod base_model;
 mod chosen;
 mod croissant;
@@ -17,6 +18,7 @@ mod members_in_words;
 mod members_ledger;
 mod model_card;
 mod model_facts;
+mod model_use;
 mod statements;
 mod study;
 mod told_apart;
@@ -29,6 +31,7 @@ use millstream_schemas::{files, shown_path};
 use serde::Serialize;
 use serde_json::Value;
 
+pub use added::AddedPart;
 pub use chosen::ChosenTrial;
 pub use ensemble::EnsembleLedger;
 pub use frozen::{AdaptedLayers, FrozenLayers};
@@ -37,6 +40,7 @@ pub use ledger::{DataFacts, DataFile, Ledger, Results, TrainingFacts};
 pub use members::{MeanOf, MemberData, MemberFacts, MemberRun};
 pub use members_ledger::MembersLedger;
 pub use model_facts::ModelFacts;
+pub use model_use::{InputUse, ModelUse, OutputUse, TransformUse};
 pub use statements::Statements;
 pub use study::{Machine, Selection, StudyLedger, Winner};
 pub use told_apart::{ToldApart, TrialTest};

@@ -2,11 +2,12 @@
 
 use millstream_schemas::{count, grouped, percent};
 use millstream_training::Evaluation;
-use millstream_training::metrics::{Cell, FigureKind, Table};
+use millstream_training::metrics::{Cell, FigureKind, Table, with_interval};
 
 use super::front_matter::{FrontMatter, measured};
 use super::ledger::{DataFacts, Ledger};
 use super::model_facts::ModelFacts;
+use super::model_use;
 use super::statements::Statements;
 use crate::model_inputs::shown_shape;
 use crate::origin::built;
@@ -55,6 +56,10 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
             })
         });
         out += &table(&["", "name", "type", "shape"], &rows.collect::<Vec<_>>());
+    }
+    if let Some(used) = &ledger.model_use {
+        out += "\n### Inputs and outputs\n\nAll that a program needs to run the file without the recipe.\n";
+        out += &model_use::markdown(used);
     }
     out += "\n## Intended use\n\n";
     out += &list(&[
@@ -167,6 +172,7 @@ fn training(ledger: &Ledger) -> String {
         found.map_or_else(|| "none".to_owned(), |value| code(&value.to_string()))
     };
     let transforms: Vec<String> = facts.transforms.iter().map(|one| code(one)).collect();
+    let added: Vec<String> = facts.added_parts.iter().map(|part| text(&part.in_short())).collect();
     let mut out = String::from("\n### Training procedure\n\n");
     out += &list(&[
         (
@@ -181,6 +187,14 @@ fn training(ledger: &Ledger) -> String {
                     places => format!(", in {}", count(places, "layer")),
                 }
             ),
+        ),
+        (
+            "Added",
+            match (added.is_empty(), facts.trained_places) {
+                (false, _) => added.join("; "),
+                (true, 0) => "not told: the base model, which tells it, is another now".to_owned(),
+                (true, _) => "nothing".to_owned(),
+            },
         ),
         ("Selection", part(&["model", "train"])),
         ("Methods", part(&["model", "methods"])),
@@ -199,6 +213,10 @@ fn training(ledger: &Ledger) -> String {
             ),
         ),
     ]);
+    if !facts.added_parts.is_empty() {
+        out += "\nWhat was added to the model, and trained:\n\n";
+        out += &facts.added_parts.iter().map(|one| format!("- {}\n", prose(&one.in_words()))).collect::<String>();
+    }
     if !facts.adapted_layers.is_empty() {
         out += "\nWhat methods adapt:\n\n";
         out += &facts.adapted_layers.iter().map(|one| format!("- {}\n", prose(&one.in_words()))).collect::<String>();
@@ -290,10 +308,7 @@ fn slices(evaluation: &Evaluation, kinds: &[FigureKind], on: &str) -> String {
             let mut row = vec![text(&slice.name.to_string()), grouped(slice.rows)];
             row.extend(measured.iter().map(|kind| {
                 let value = kind.shown(slice.figures.get(&kind.name));
-                match slice.interval(&kind.name) {
-                    Some([low, high]) => format!("{value} ({} to {})", kind.shown(Some(low)), kind.shown(Some(high))),
-                    None => value,
-                }
+                with_interval(value, slice.interval(&kind.name), |end| kind.shown(Some(end)))
             }));
             row
         });

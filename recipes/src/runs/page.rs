@@ -210,6 +210,12 @@ mod tests {
         for place in ["<rect x=\"8\"", "<rect x=\"258\"", "<rect x=\"508\"", "0123456789ab"] {
             assert!(svg.contains(place), "{place} is not in\n{svg}");
         }
+        // a table wider than the window scrolls inside of its own box, and names are not broken between letters
+        assert!(
+            page.contains("<div class=\"wide\"><table>") && STYLE.contains(".wide{overflow-x:auto;max-width:100%}")
+        );
+        let of_names = STYLE.split('}').filter(|rule| rule.trim_start().starts_with("td.name{"));
+        assert!(of_names.into_iter().all(|rule| !rule.contains("anywhere")));
         let alone = RunsReport { lineage: Vec::new(), ..report };
         assert!(picture::svg(&alone).is_none());
     }

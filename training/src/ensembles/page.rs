@@ -9,7 +9,7 @@ use super::ensemble_function::FittedModel;
 use super::ensemble_report::EnsembleReport;
 use super::fitted_ensemble::FittedEnsemble;
 use crate::TrainingError;
-use crate::metrics::{Evaluation, FigureKind};
+use crate::metrics::{Better, Evaluation, FigureKind, Unit};
 
 /// Files that are named; the file `ensemble.json` has all.
 const MOST_FILES: usize = 4;
@@ -134,6 +134,18 @@ impl FittedEnsemble {
     }
 }
 
+/// `1.2 points below`, in front of what it is below.
+fn distance(unit: Unit, difference: f64) -> String {
+    let size = match unit {
+        Unit::Share => format!("{:.1} points", 100.0 * difference.abs()),
+        Unit::Number => format!("{:.4}", difference.abs()),
+    };
+    if difference == 0.0 {
+        return "the same as".to_owned();
+    }
+    format!("{size} {}", if difference < 0.0 { "below" } else { "above" })
+}
+
 impl EnsembleReport {
     /// The figures in order, the loss last.
     pub fn kinds(&self) -> Vec<FigureKind> {
@@ -142,13 +154,13 @@ impl EnsembleReport {
         kinds
     }
 
-    /// `accuracy: +1.2 % over a, the best member (between +0.1 % and +2.3 %)`, where that is known.
+    /// `accuracy: 1.2 points above a, the best member on these rows; between +0.1 points and +2.3 points …`, where that is known.
     pub fn gain_in_words(&self) -> Option<String> {
         let difference = self.gain.difference?;
         let member = &self.members.get(self.gain.over)?.name;
         let signed = |value: f64| match self.decides.unit {
-            crate::metrics::Unit::Share => format!("{:+.1} points", 100.0 * value),
-            crate::metrics::Unit::Number => format!("{value:+.4}"),
+            Unit::Share => format!("{:+.1} points", 100.0 * value),
+            Unit::Number => format!("{value:+.4}"),
         };
         let interval = self.gain.interval.map(|[low, high]| {
             format!(
@@ -158,13 +170,30 @@ impl EnsembleReport {
                 100.0 * self.ensemble.confidence
             )
         });
-        let better = if self.decides.better == crate::metrics::Better::Lower { " (less is better)" } else { "" };
+        let better = if self.decides.better == Better::Lower { " (less is better)" } else { "" };
         Some(format!(
-            "{}: {} over {}, the best member on these rows{better}{}",
+            "{}: {} {}, the best member on these rows{better}{}",
             self.decides.label(),
-            signed(difference),
+            distance(self.decides.unit, difference),
             shown(member),
             interval.unwrap_or_default()
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_less_is_below_and_not_over() {
+        for (unit, difference, wanted) in [
+            (Unit::Share, -0.012, "1.2 points below"),
+            (Unit::Share, 0.012, "1.2 points above"),
+            (Unit::Number, -0.25, "0.2500 below"),
+            (Unit::Number, 0.0, "the same as"),
+        ] {
+            assert_eq!(distance(unit, difference), wanted);
+        }
     }
 }

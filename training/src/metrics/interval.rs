@@ -60,6 +60,19 @@ pub(super) fn intervals_of(written: Map<String, Value>) -> Result<Vec<(String, [
     written.into_iter().map(interval).collect()
 }
 
+/// `82.3 % to 92.9 %`: where a figure lies, each end as `shown` says it.
+pub fn interval_in_words([low, high]: [f64; 2], shown: impl Fn(f64) -> String) -> String {
+    format!("{} to {}", shown(low), shown(high))
+}
+
+/// `88.6 % (82.3 % to 92.9 %)`: a figure in words with its interval, where it has one.
+pub fn with_interval(figure: String, interval: Option<[f64; 2]>, shown: impl Fn(f64) -> String) -> String {
+    match interval {
+        Some(interval) => format!("{figure} ({})", interval_in_words(interval, shown)),
+        None => figure,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

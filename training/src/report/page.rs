@@ -118,21 +118,29 @@ fn charts(runs: &[RunRecord]) -> Vec<Chart> {
         };
         series(&points, true)
     };
-    let note = differing_losses(runs);
-    let of_evaluations = |kind: &FigureKind| {
+    let losses = by_losses(runs);
+    let of_evaluations = |kind: &FigureKind| -> Vec<Option<Chart>> {
         let title = format!("{} on the evaluation rows", capitalized(&kind.label()));
         let scale = if kind.unit == Unit::Share { Shares } else { Numbers };
-        let chart = Chart::new(Subject { title: &title, x_name: "epoch", scale, smooth: false }, &by_epoch(kind))?;
-        Some(chart.noting(note.clone().filter(|_| kind.name == FigureKind::LOSS)))
+        match kind.name == FigureKind::LOSS {
+            true => {
+                let chart =
+                    |own: &SameLoss| Chart::new(of_epochs(&own.titled(&title), scale), &own.among(by_epoch(kind)));
+                losses.iter().map(chart).collect()
+            }
+            false => vec![Chart::new(of_epochs(&title, scale), &by_epoch(kind))],
+        }
     };
     use Scale::{Amounts, Numbers, Shares};
-    let of_steps = |title, scale, smooth, value: fn(&Point) -> f64| {
-        Chart::new(Subject { title, x_name: "step", scale, smooth }, &by_step(value))
+    let of_loss = |own: &SameLoss| {
+        let title = own.titled("Training loss");
+        let subject = Subject { title: &title, x_name: "step", scale: Numbers, smooth: true };
+        Chart::new(subject, &own.among(by_step(|point| point.loss)))
     };
-    let loss = of_steps("Training loss", Numbers, true, |point| point.loss).map(|chart| chart.noting(note.clone()));
-    let mut charts = vec![loss];
-    charts.extend(figure_kinds(runs).iter().map(of_evaluations));
-    let rate = of_steps("Learning rate", Amounts, false, |point| point.learning_rate);
+    let mut charts: Vec<Option<Chart>> = losses.iter().map(of_loss).collect();
+    charts.extend(figure_kinds(runs).iter().flat_map(of_evaluations));
+    let subject = Subject { title: "Learning rate", x_name: "step", scale: Amounts, smooth: false };
+    let rate = Chart::new(subject, &by_step(|point| point.learning_rate));
     charts.push(rate.map(|chart| chart.noting(multiples(runs))));
     let by_pace = |value: fn(&PacePoint) -> f64| {
         let points = move |run: &RunRecord| {
@@ -157,16 +165,46 @@ fn setting<'a>(run: &'a RunRecord, name: &str) -> Option<&'a str> {
     run.settings.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
-/// That values of the loss do not compare, where runs have several.
-fn differing_losses(runs: &[RunRecord]) -> Option<String> {
-    let known: Vec<(&RunRecord, &str)> =
-        runs.iter().filter_map(|run| Some((run, setting(run, LOSS_SETTING)?))).collect();
-    let first = known.first()?.1;
-    if known.iter().all(|(_, loss)| *loss == first) {
-        return None;
+fn of_epochs(title: &str, scale: Scale) -> Subject<'_> {
+    Subject { title, x_name: "epoch", scale, smooth: false }
+}
+
+/// Runs whose values of the loss compare.
+struct SameLoss {
+    /// Their loss; none where all runs have one loss, which is not told then.
+    loss: Option<String>,
+    /// Their places among the runs.
+    runs: Vec<usize>,
+}
+
+impl SameLoss {
+    /// The title of their chart.
+    fn titled(&self, title: &str) -> String {
+        self.loss.as_ref().map_or_else(|| title.to_owned(), |loss| format!("{title}, {loss}"))
     }
-    let each = known.iter().map(|(run, loss)| format!("{}: {}", shown(&run.title), shown(in_yaml(loss))));
-    Some(format!("these are different losses, whose values do not compare ({})", each.collect::<Vec<_>>().join("; ")))
+
+    /// Theirs of the lines of all runs.
+    fn among(&self, all: Vec<Series>) -> Vec<Series> {
+        all.into_iter().enumerate().filter(|(at, _)| self.runs.contains(at)).map(|(_, series)| series).collect()
+    }
+}
+
+/// Runs by their loss: values of different losses have no axis in common.
+fn by_losses(runs: &[RunRecord]) -> Vec<SameLoss> {
+    let mut found: Vec<(Option<&str>, Vec<usize>)> = Vec::new();
+    for (at, run) in runs.iter().enumerate() {
+        let loss = setting(run, LOSS_SETTING);
+        match found.iter_mut().find(|(known, _)| *known == loss) {
+            Some((_, own)) => own.push(at),
+            None => found.push((loss, vec![at])),
+        }
+    }
+    let are_several = found.len() > 1;
+    let of_one = |(loss, runs): (Option<&str>, Vec<usize>)| {
+        let said = loss.map_or_else(|| "of runs that do not say which".to_owned(), |loss| shown(in_yaml(loss)));
+        SameLoss { loss: are_several.then_some(said), runs }
+    };
+    found.into_iter().map(of_one).collect()
 }
 
 /// Which layers have a multiple of the rate that is drawn.

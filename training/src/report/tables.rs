@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::letters::width_of;
 use super::matrix::{self, Confusion, Drawn, MatrixRow, Picture};
 use crate::evaluation_record::SetEvaluation;
-use crate::metrics::{Cell, Evaluation, FigureKind, Record, Slice, SlicedColumn, Table};
+use crate::metrics::{Cell, Evaluation, FigureKind, Record, Slice, SlicedColumn, Table, wilson, with_interval};
 
 /// Letters of a line that have room in half the width of a wide window.
 const BROAD: usize = 92;
@@ -47,7 +47,7 @@ impl Text {
 /// All of an evaluation: first tables of lines, then matrices.
 pub(super) fn tables(evaluation: &Evaluation, classes: &[String], kinds: &[FigureKind]) -> Vec<Shown> {
     let table = |(name, table): &(String, Table)| match table {
-        Table::Classes(records) => Vec::from_iter(lines(name, records)),
+        Table::Classes(records) => Vec::from_iter(lines(name, records, evaluation)),
         Table::Matrix(counts) => matrices(name, counts, classes, evaluation),
     };
     let is_matrix = |(_, table): &&(String, Table)| matches!(table, Table::Matrix(_));
@@ -90,10 +90,7 @@ fn sliced(column: &SlicedColumn, kinds: &[FigureKind]) -> Shown {
     let line = |slice: &Slice| {
         let figure = |kind: &&FigureKind| {
             let value = kind.shown(slice.figures.get(&kind.name));
-            Text::number(match slice.interval(&kind.name) {
-                Some([low, high]) => format!("{value} ({} to {})", kind.shown(Some(low)), kind.shown(Some(high))),
-                None => value,
-            })
+            Text::number(with_interval(value, slice.interval(&kind.name), |end| kind.shown(Some(end))))
         };
         let first = [Text::words(slice.name.to_string()), Text::number(grouped(slice.rows))];
         first.into_iter().chain(kinds.iter().map(figure)).collect()
@@ -109,20 +106,66 @@ fn sliced(column: &SlicedColumn, kinds: &[FigureKind]) -> Shown {
     }
 }
 
-fn lines(name: &str, records: &[Record]) -> Option<Shown> {
-    let text = |cell: &Cell| match cell {
+fn plain(cell: &Cell) -> Text {
+    match cell {
         Cell::Text(text) => Text::words(text),
         Cell::Count(count) => Text::number(grouped(*count)),
         Cell::Share(share) => Text::number(share.map_or_else(|| "–".to_owned(), percent)),
+    }
+}
+
+/// What a share of a class is a share of, and how many of these: its counts. None of a share that is not one of counts, such as F1.
+fn counts(record: &Record, column: &str, class: usize, matrix: Option<&[Vec<u64>]>) -> Option<(u64, u64)> {
+    let share = |name: &str| match record.get(name) {
+        Some(Cell::Share(share)) => *share,
+        _ => None,
+    };
+    let Some(Cell::Count(rows)) = record.get("rows") else { return None };
+    let right = (share("recall").unwrap_or(0.0) * *rows as f64).round();
+    match column {
+        "recall" => share("recall").map(|_| (right as u64, *rows)),
+        "precision" => {
+            let precision = share("precision")?;
+            let taken = match right > 0.0 {
+                true => (right / precision).round() as u64,
+                false => matrix?.iter().filter_map(|row| row.get(class)).sum::<u64>(),
+            };
+            Some((right as u64, taken))
+        }
+        _ => None,
+    }
+}
+
+fn lines(name: &str, records: &[Record], evaluation: &Evaluation) -> Option<Shown> {
+    let matrix = evaluation.tables.iter().find_map(|(_, table)| match table {
+        Table::Matrix(counts) if !counts.is_empty() => Some(counts.as_slice()),
+        _ => None,
+    });
+    let rows = |record: &Record| match record.get("rows") {
+        Some(Cell::Count(rows)) => *rows,
+        _ => 0,
+    };
+    // places of rows are not independent of each other
+    let are_of_rows = records.iter().map(rows).sum::<u64>() <= evaluation.rows;
+    let cell = |class: usize, record: &Record, column: &str, cell: &Cell| match cell {
+        Cell::Share(Some(share)) if are_of_rows => {
+            let counts = counts(record, column, class, matrix);
+            let interval = counts.and_then(|(part, whole)| wilson(part, whole, evaluation.confidence));
+            Text::number(with_interval(percent(*share), interval, percent))
+        }
+        other => plain(other),
+    };
+    let line = |(class, record): (usize, &Record)| -> Vec<Text> {
+        record.0.iter().map(|(column, found)| cell(class, record, column, found)).collect()
     };
     let column = |(name, cell): &(String, Cell)| {
         let name = if name == "name" { "class" } else { name };
-        Text { text: shown(name), is_number: text(cell).is_number }
+        Text { text: shown(name), is_number: plain(cell).is_number }
     };
     Some(Shown {
         title: shown(capitalized(name)),
         columns: records.first()?.0.iter().map(column).collect(),
-        lines: records.iter().map(|record| record.0.iter().map(|(_, cell)| text(cell)).collect()).collect(),
+        lines: records.iter().enumerate().map(line).collect(),
         ..Shown::default()
     })
 }
@@ -159,4 +202,32 @@ pub(super) fn capitalized(name: &str) -> String {
     let name = name.replace('_', " ");
     let mut letters = name.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recall_and_precision_of_a_class_are_shares_of_counts_that_have_an_interval() {
+        let record = |rows: u64, precision: Option<f64>, recall: Option<f64>| {
+            Record(vec![
+                ("name".into(), Cell::Text("a".into())),
+                ("rows".into(), Cell::Count(rows)),
+                ("precision".into(), Cell::Share(precision)),
+                ("recall".into(), Cell::Share(recall)),
+                ("f1".into(), Cell::Share(Some(0.5))),
+            ])
+        };
+        let matrix = [vec![9, 1], vec![3, 0]];
+        let of = |record: &Record, column: &str, class: usize| counts(record, column, class, Some(&matrix[..]));
+        let first = record(10, Some(0.75), Some(0.9));
+        assert_eq!((of(&first, "recall", 0), of(&first, "precision", 0)), (Some((9, 10)), Some((9, 12))));
+        assert_eq!((of(&first, "f1", 0), of(&first, "rows", 0)), (None, None));
+        // of a class of which no row is right, the matrix says how many were taken for it
+        let second = record(3, Some(0.0), Some(0.0));
+        assert_eq!((of(&second, "recall", 1), of(&second, "precision", 1)), (Some((0, 3)), Some((0, 1))));
+        assert_eq!(counts(&second, "precision", 1, None), None);
+        assert_eq!(of(&record(0, None, None), "recall", 1), None);
+    }
 }
