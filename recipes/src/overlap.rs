@@ -9,6 +9,8 @@ use crate::row_source::RowSource;
 
 /// Training data beyond this are not compared row by row: `check` is to answer soon.
 const MOST_BYTES: u64 = 4 << 30;
+/// The same before the first step of a run, for which nobody is to wait; of evaluation files beyond this nothing is compared then.
+const MOST_BYTES_OF_A_RUN: u64 = 1 << 30;
 /// Files that a message names.
 const MOST_NAMED: usize = 3;
 
@@ -84,16 +86,24 @@ fn describe(shared: &[SharedFile], of: usize) -> String {
 
 /// How many evaluation rows have an image or a text that is trained on, byte by byte.
 pub(crate) fn of_rows(train: &RowSource, evaluate: &RowSource) -> Result<SharedRows, RecipeError> {
-    let [ours, theirs] = [train, evaluate].map(|source| source.encoders.columns_of(TensorRole::Input));
-    Ok(train.dataset.shared_rows(&ours, &evaluate.dataset, &theirs, MOST_BYTES)?)
+    compared(train, evaluate, MOST_BYTES)
 }
 
-/// That some are trained on too; nothing where none is among those that were compared.
+fn compared(train: &RowSource, evaluate: &RowSource, most_bytes: u64) -> Result<SharedRows, RecipeError> {
+    let [ours, theirs] = [train, evaluate].map(|source| source.encoders.columns_of(TensorRole::Input));
+    Ok(train.dataset.shared_rows(&ours, &evaluate.dataset, &theirs, most_bytes)?)
+}
+
+/// That some are trained on too, for a run that is about to begin; nothing where none is among those that were compared.
 ///
 /// # Errors
 /// The rows cannot be read.
 pub(crate) fn some_in_words(train: &RowSource, evaluate: &RowSource) -> Result<Option<String>, RecipeError> {
-    let rows = of_rows(train, evaluate)?;
+    let bytes: u64 = evaluate.dataset.files().iter().map(|file| file.bytes).sum();
+    if bytes > MOST_BYTES_OF_A_RUN {
+        return Ok(None);
+    }
+    let rows = compared(train, evaluate, MOST_BYTES_OF_A_RUN)?;
     Ok(if rows.shared > 0 { in_words(&rows, train) } else { None })
 }
 
