@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use millstream::recipes::import::SplitShare;
+use millstream::recipes::import::{BoxesOutside, SplitShare};
 use millstream::schemas::recipe::ByteSize;
 
 use crate::recipe_arguments::{size, whole_number};
@@ -34,6 +34,10 @@ pub(crate) struct Import {
     /// A column of a table with paths of images, which count from the table's folder and stay in it; may be given several times
     #[arg(long = "image", value_name = "COLUMN")]
     pub(crate) images: Vec<String>,
+    /// What becomes of boxes that reach more than a pixel out of their picture, at which a run ends: `keep`, `clip` (all boxes are cut at its
+    /// edges, and those outside are left out) or `leave-out` (their rows are)
+    #[arg(long, value_name = "keep|clip|leave-out", default_value = "keep")]
+    pub(crate) boxes: BoxesOutside,
     /// Make a split of a share of the rows, of each class, for example `test=0.2`: which rows depends on their content and the seed alone;
     /// may be given several times
     #[arg(long = "split", value_name = "SPLIT=SHARE")]

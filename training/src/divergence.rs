@@ -214,7 +214,7 @@ mod tests {
             loss,
             figures: [("accuracy", Some(accuracy))].into_iter().collect(),
             tables: Vec::new(),
-            majority: Some(Majority { class: "x".into(), of_class: 160, targets: 200, classes: 2 }),
+            majority: Some(Majority { class: "x".into(), of_class: 160, targets: 200, classes: 2, present: 2 }),
             confidence: 0.95,
             intervals: Vec::new(),
             slices: Vec::new(),

@@ -221,6 +221,58 @@ fn rows_whose_classes_cannot_be_used_are_previewed_where_the_recipe_leaves_class
 }
 
 #[test]
+fn boxes_that_reach_out_of_their_pictures_are_kept_cut_or_left_out_with_their_rows() {
+    let place = Workplace::bare();
+    put(&place, "photos/a.png", 0);
+    put(&place, "photos/b.png", 1);
+    let row = |name: &str, boxes: Value, classes: Value| {
+        let objects = json!({"bbox": boxes, "categories": classes});
+        format!("{}\n", json!({"file_name": name, "objects": objects}))
+    };
+    let a = row("a.png", json!([[1, 2, 3, 4], [15, 20, 10, 10], [30, 0, 5, 5]]), json!(["cat", "dog", "cat"]));
+    let b = row("b.png", json!([[0, 0, 20, 24]]), json!(["dog"]));
+    write(&place, "photos/metadata.jsonl", &(a + &b));
+    let import = |folder: &str, more: &[&str]| {
+        place.run(&[&["import", "photos", "-o", folder, "--json"][..], more].concat()).json()
+    };
+    let preview = |folder: &str| {
+        let recipe = format!(
+            "version: 1\ndata:\n  train: {folder}\n  inputs: {{image: {{image: {{column: image}}}}}}\n  targets: {{boxes: {{boxes: {{column: \
+             objects, convention: coco, most: 4}}}}}}\ntransforms: {{train: [{{resize: {{size: 16}}}}]}}\noutput: {{folder: run}}\n"
+        );
+        place.write("boxes.yaml", &recipe);
+        place.run(&["preview", "boxes.yaml", "-n", "2", "-k", "1", "-o", "sheet.png"])
+    };
+
+    let kept = import("kept", &[]);
+    let note = kept["notes"].to_string();
+    assert!(note.contains("2 boxes in 1 row reach more than a pixel out") && note.contains("--boxes clip"), "{kept}");
+    let whole = vec![vec![0.0, 0.0, 20.0, 24.0]];
+    let rows = objects(&place, "kept");
+    assert_eq!((&rows[0].1[1..], &rows[1].1), (&[vec![15.0, 20.0, 10.0, 10.0], vec![30.0, 0.0, 5.0, 5.0]][..], &whole));
+    preview("kept").failed_with(&["is not in the image of 20×24 pixels"]);
+
+    let clipped = import("clipped", &["--boxes", "clip"]);
+    let note = clipped["notes"].to_string();
+    assert!(note.contains("were cut at its edges") && note.contains("of 1 of them nothing lay"), "{clipped}");
+    let rows = objects(&place, "clipped");
+    let cut = vec![vec![1.0, 2.0, 3.0, 4.0], vec![15.0, 20.0, 5.0, 4.0]];
+    assert_eq!((&rows[0].1, &rows[0].2, &rows[1].1), (&cut, &vec![0, 1], &whole));
+    preview("clipped").done();
+    let again = import("clipped", &["--boxes", "clip"]);
+    assert_eq!(again["splits"][0]["files"][0]["kept"], true, "{again}");
+
+    let fewer = import("fewer", &["--boxes", "leave-out"]);
+    assert_eq!(fewer["rows"], 1, "{fewer}");
+    assert!(left_out(&fewer).contains("from (15, 20) to (25, 30) that is not in its picture"), "{fewer}");
+    assert_eq!(objects(&place, "fewer")[0].1, whole);
+
+    place.write("rows.csv", "a,b\n1,2\n");
+    let told = ["--boxes", "rows.csv has no pictures with boxes"];
+    place.run(&["import", "rows.csv", "-o", "none", "--boxes", "clip"]).failed_with(&told);
+}
+
+#[test]
 fn yolo_gives_boxes_in_pixels_with_the_names_of_data_yaml() {
     let place = Workplace::bare();
     for (at, name) in

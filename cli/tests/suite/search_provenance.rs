@@ -319,4 +319,7 @@ fn a_study_of_repeats_alone_says_of_which_seeds_its_trial_is() {
     assert!(card.contains("- **Space:** nothing left open") && card.contains("| 2 runs, seeds 7 to 8 |"), "{card}");
     let page = String::from_utf8(place.read("study/search.html")).unwrap();
     assert!(page.contains("nothing left open"), "{page}");
+    // a trial of several runs is no run itself
+    place.run(&["reproduce", "study"]).failed_with(&["is a study", "`millstream reproduce study/trials/0000/seed-1`"]);
+    place.run(&["compare", "study", "study"]).failed_with(&["is a search and no run", "study/trials/0000/seed-1"]);
 }

@@ -244,6 +244,10 @@ fn a_table_on_the_standard_input_is_predicted_as_its_file_is() {
     for table in [csv, json] {
         near(&predicted_from_input(&place, table), &wanted);
     }
+    let mut command = place.command(&["predict", "run", "-"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"[\n  {\"kind\": \"round\"}\n]\n").unwrap();
+    Ran::of(child.wait_with_output().unwrap()).failed_with(&["one list of JSON", "an object a line", "jq -c"]);
 }
 
 #[test]

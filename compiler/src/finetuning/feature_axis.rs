@@ -161,12 +161,13 @@ impl Axes {
     }
 }
 
-/// Where the features of what a node makes lie, if it tells that by itself; `rank`: how many axes its result has, 0 where that is
-/// not known.
+/// Where the channels of an operator lie that says it by `channels_last`; `unless_stated` is what a missing one stands for.
 fn channels(node: &Node, unless_stated: i64) -> Place {
     if node.int("channels_last").unwrap_or(unless_stated) == 0 { Place::Second } else { Place::Last }
 }
 
+/// Where the features of what a node makes lie, if it tells that by itself; `rank`: how many axes its result has, 0 where that is
+/// not known.
 fn layer(graph: &Graph, node: &Node, rank: usize) -> Option<Place> {
     let is_constant = |at: usize| node.input(at).is_some_and(|input| constant_shape(graph, input).is_some());
     match node.operator.as_str() {

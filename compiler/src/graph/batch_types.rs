@@ -41,8 +41,8 @@ impl ElementType {
 
 impl Graph {
     /// Lets each input take what batches hold: where it is of another type, a `Cast` in front of all nodes makes that of what is
-    /// given, under another name, and whatever read the input reads it. With `images`, integers of four axes are pixels. Graphs that are run are such; those that are exported are
-    /// not.
+    /// given, under another name, and whatever read the input reads it. With `images`, integers of four axes are pixels. Graphs that
+    /// are run are such; those that are exported are not.
     pub(crate) fn take_batches(&mut self, images: bool) {
         let mut casts = Vec::new();
         for at in 0..self.inputs.len() {

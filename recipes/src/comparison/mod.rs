@@ -74,11 +74,12 @@ pub fn compare(
     let mut runs = Vec::with_capacity(options.runs.len());
     for folder in &options.runs {
         let folder = RunFolder(folder.clone());
-        if !folder.metrics().exists() && StudyFolder::new(&folder.0).holds_study() {
+        let study = StudyFolder::new(&folder.0);
+        if !folder.metrics().exists() && study.holds_study() {
             let message = format!(
                 "{} is a search and no run; name runs of it, for example {}, or what `millstream search best --refit` trains",
                 shown_path(&folder.0),
-                shown_path(folder.0.join("trials/0000"))
+                shown_path(study.first_run())
             );
             return Err(RecipeError::mismatch("runs", message));
         }

@@ -126,10 +126,14 @@ impl ChosenTrial {
 }
 
 /// `1 complete of 8 that were compared on these rows by asha`: how many trials are complete and within the constraints, of how many that were
-/// held against each other.
+/// held against each other; without a rule that ends trials `11 within the constraints of 12 …`.
 pub(super) fn complete_of(complete: u64, among: u64, stopping: &[String]) -> String {
-    let by = if stopping.is_empty() { String::new() } else { format!(" by {}", stopping.join(", ")) };
-    format!("{} complete of {} that were compared on these rows{by}", grouped(complete), grouped(among))
+    let (complete, among) = (grouped(complete), grouped(among));
+    match stopping {
+        // no rule ended any, so the others are out of bounds
+        [] => format!("{complete} within the constraints of {among} that were compared on these rows"),
+        rules => format!("{complete} complete of {among} that were compared on these rows by {}", rules.join(", ")),
+    }
 }
 
 /// `77.9 % (70.3 % to 83.9 %)`.
@@ -223,6 +227,11 @@ mod tests {
         let early = early.in_words();
         assert!(early.starts_with("Chosen as the best of 8 trials of the search flowers by accuracy"), "{early}");
         assert!(early.contains("(1 complete of 8 that were compared on these rows by asha): 75.0 %"), "{early}");
+        let bounded = ChosenTrial { among: 8, complete: 6, ..of(StudyRole::Trial(0), 0) }.in_words();
+        assert!(
+            bounded.contains("(6 within the constraints of 8 that were compared on these rows): 75.0 %"),
+            "{bounded}"
+        );
         let by_night = ChosenTrial { split: Some("night".into()), ..of(StudyRole::Refit, 0) }.in_words();
         for part in ["on the same rows, those of the split night", "all rows, those of the split evaluate among them"] {
             assert!(by_night.contains(part), "{part} is not in {by_night}");

@@ -129,16 +129,25 @@ impl Seen {
     }
 }
 
-/// Whether a text is a number with a comma in it, or in percent: `0,1`, `1.234,5`, `1,234,567` or `9 %`.
+/// Whether a text is a number with commas in it, or in percent: `0,1`, `1.234,5`, `1,234.5`, `1,234,567` or `9 %`. Thousands have three
+/// digits: `1,2,3` is a list, and `52.5,13.4` a place.
 fn is_written_number(text: &str) -> bool {
     let bare = text.strip_suffix('%').map_or(text, str::trim_end);
-    let plain = match bare.matches(',').count() {
-        0 if bare.len() == text.len() => return false,
-        0 => bare.to_owned(),
-        1 => bare.replace('.', "").replace(',', "."),
-        _ => bare.replace(',', ""),
-    };
-    plain.ends_with(|last: char| last.is_ascii_digit()) && (int_of(&plain).is_some() || float_of(&plain).is_some())
+    match bare.contains(',') {
+        true => is_parted(bare, ',', '.') || is_parted(bare, '.', ','),
+        false => bare.len() < text.len() && is_parted(bare, ',', '.'),
+    }
+}
+
+/// Whether it is digits, with this letter between thousands, if any, and this one in front of a fraction.
+fn is_parted(text: &str, thousands: char, point: char) -> bool {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (whole, fraction) = unsigned.split_once(point).unwrap_or((unsigned, "0"));
+    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let mut groups = whole.split(thousands);
+    let first = groups.next().unwrap_or_default();
+    let is_first = are_digits(first) && (first.len() <= 3 || first.len() == whole.len());
+    is_first && groups.all(|group| group.len() == 3 && are_digits(group)) && are_digits(fraction)
 }
 
 #[cfg(test)]
@@ -152,6 +161,9 @@ mod tests {
             (&["9%", "12.5 %"], Some("`9%`")),
             (&["1.234,5", "7"], Some("`1.234,5`")),
             (&["1,234,567"], Some("`1,234,567`")),
+            (&["-1,234.5", "12345,5"], Some("`-1,234.5`")),
+            (&["1,2,3"], None),
+            (&["52.5,13.4", "48.1,11.6"], None),
             (&["0,1", "x"], None),
             (&["0.1", "2"], None),
             (&["a,b", "%", ",", "5,"], None),

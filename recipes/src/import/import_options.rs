@@ -5,6 +5,7 @@ use millstream_pipeline::Split;
 use millstream_schemas::{shown, shown_path};
 
 use super::archive::archive_stem;
+use super::boxes_outside::BoxesOutside;
 use super::source_patterns::is_pattern;
 use crate::RecipeError;
 
@@ -48,6 +49,8 @@ pub struct ImportOptions {
     pub finds_label: bool,
     /// Columns of tables that name files of images.
     pub images: Vec<String>,
+    /// What is done with boxes that reach out of their pictures.
+    pub boxes: BoxesOutside,
     /// Shares of the rows that become splits.
     pub splits: Vec<SplitShare>,
     /// Take shares only where the source has no split but `train`.
@@ -71,6 +74,7 @@ impl ImportOptions {
             label: None,
             finds_label: false,
             images: Vec::new(),
+            boxes: BoxesOutside::default(),
             splits: Vec::new(),
             only_undivided: false,
             seed: 0,

@@ -3,6 +3,7 @@ use std::fs;
 use millstream_pipeline::Split;
 use millstream_schemas::shown;
 
+use super::boxes_outside::BoxesOutside;
 use super::column::{Column, schema};
 use super::division::{Candidate, divide};
 use super::duplicates::{self, Known};
@@ -34,11 +35,16 @@ pub fn import(options: &ImportOptions, events: &mut dyn Events, stop: &Stop) -> 
         return Ok(report(options, &Layout::default(), Vec::new(), left_out, true));
     };
     left_out.append(&mut layout.left_out);
+    if options.boxes != BoxesOutside::Keep && !(layout.has_boxes() && layout.has_images()) {
+        let message = format!("{} has no pictures with boxes", options.sources_in_words());
+        return Err(RecipeError::mismatch("--boxes", message));
+    }
+    layout.boxes = options.boxes;
     let schema = schema(&layout.columns);
     let Some(Scanned { rows: scanned, boxes_outside }) = scan(&layout, &files, events, stop)? else {
         return Ok(report(options, &layout, Vec::new(), left_out, true));
     };
-    let of_boxes = boxes_outside.note(|at| layout.row_name(&layout.rows[at], &files));
+    let of_boxes = boxes_outside.note(options.boxes, |at| layout.row_name(&layout.rows[at], &files));
     layout.notes.extend(of_boxes);
     let mut rows: Vec<(usize, ScannedRow)> = Vec::with_capacity(scanned.len());
     for (at, row) in scanned.into_iter().enumerate() {

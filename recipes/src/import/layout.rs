@@ -1,5 +1,6 @@
 use millstream_pipeline::Split;
 
+use super::boxes_outside::BoxesOutside;
 use super::column::{Column, Kind};
 use super::import_report::LeftOut;
 use super::source_files::SourceFiles;
@@ -88,6 +89,8 @@ pub(super) struct Layout {
     pub(super) key_points: bool,
     /// The numbers of classes without names that rows are divided by, where no column has classes with names.
     pub(super) divided_by: Option<NumberedClasses>,
+    /// What is done with boxes that reach out of their pictures.
+    pub(super) boxes: BoxesOutside,
     /// Whether rows are written in an order of their own: files of one class lie beside each other.
     pub(super) mixed: bool,
     pub(super) left_out: Vec<LeftOut>,
@@ -129,6 +132,10 @@ impl Layout {
             Kind::Class(names) => Some(names.as_slice()),
             _ => None,
         })
+    }
+
+    pub(super) fn has_boxes(&self) -> bool {
+        self.columns.iter().any(|column| matches!(column.kind, Kind::Objects(_)))
     }
 
     pub(super) fn has_images(&self) -> bool {

@@ -36,6 +36,7 @@ mod writing;
 mod yolo;
 mod yolo_lines;
 
+pub use boxes_outside::BoxesOutside;
 pub use import_options::{ImportOptions, SplitShare};
 pub use import_report::{
     ClassRows, ColumnReport, DuplicateReport, ImportReport, LeftOut, LeftOutReport, ShardReport, SplitReport,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use super::boxes_outside::{BoxesOutside, outside};
+use super::boxes_outside::AllOutside;
 use super::layout::{Layout, NumberedClasses};
 use super::row_reader::{RowFault, RowReader};
 use super::source_files::SourceFiles;
@@ -105,7 +105,7 @@ pub(super) struct Scanned {
     /// Of each row, what tells it from others, or why it cannot be used.
     pub(super) rows: Vec<Result<ScannedRow, String>>,
     /// Boxes that do not lie in their pictures.
-    pub(super) boxes_outside: BoxesOutside,
+    pub(super) boxes_outside: AllOutside,
 }
 
 /// Reads every row once: what of it cannot be used, and what tells it from others. `None` where it was stopped.
@@ -123,7 +123,7 @@ pub(super) fn scan(
     let (done, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
     let found: Mutex<Vec<Option<Result<ScannedRow, String>>>> = Mutex::new(vec![None; rows.len()]);
     let failed: Mutex<Option<RecipeError>> = Mutex::new(None);
-    let boxes_outside = Mutex::new(BoxesOutside::default());
+    let boxes_outside = Mutex::new(AllOutside::default());
     let lock = "no thread panics while it holds this";
     let work = || {
         let mut reader = RowReader::new(layout, files);
@@ -135,12 +135,16 @@ pub(super) fn scan(
             let last = (first + ROWS_AT_A_TIME).min(rows.len());
             let mut own = Vec::with_capacity(ROWS_AT_A_TIME);
             for (at, row) in rows[first..last].iter().enumerate() {
-                own.push(match reader.read(row) {
-                    Ok(cells) => {
+                let read = reader.read(row).and_then(|mut cells| {
+                    let outside = layout.boxes.apply(&mut cells)?;
+                    Ok((cells, outside))
+                });
+                own.push(match read {
+                    Ok((cells, outside)) => {
                         let scanned = ScannedRow::of(&cells, layout.divided_by.as_ref());
                         bytes.fetch_add(scanned.bytes, Ordering::Relaxed);
-                        if let Some(found) = outside(&cells) {
-                            boxes_outside.lock().expect(lock).add(first + at, found);
+                        if let Some(outside) = outside {
+                            boxes_outside.lock().expect(lock).add(first + at, outside);
                         }
                         Some(Ok(scanned))
                     }

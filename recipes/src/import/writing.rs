@@ -61,11 +61,12 @@ impl Written<'_> {
                 let name = shown(self.layout.row_name(row, self.files));
                 RecipeError::mismatch(name, format!("it changed while it was imported ({reason}); import it again"))
             };
-            let cells = match reader.read(row) {
+            let mut cells = match reader.read(row) {
                 Ok(cells) => cells,
                 Err(RowFault::LeftOut(reason)) => return Err(changed(&reason)),
                 Err(RowFault::Failed(error)) => return Err(error),
             };
+            self.layout.boxes.apply(&mut cells).map_err(|reason| changed(&reason))?;
             if ScannedRow::of(&cells, self.layout.divided_by.as_ref()) != *scanned {
                 return Err(changed("other content"));
             }

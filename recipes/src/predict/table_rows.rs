@@ -141,6 +141,12 @@ impl TableRows {
             let message = "Parquet is not read from the standard input: name the file";
             return Err(RecipeError::mismatch("-", message));
         }
+        let mut letters = bytes.iter().filter(|byte| !byte.is_ascii_whitespace());
+        if (letters.next(), letters.next()) == (Some(&b'['), Some(&b'{')) {
+            let message =
+                "it is one list of JSON, and JSON Lines are read, an object a line: `jq -c '.[]'` makes them of it";
+            return Err(RecipeError::mismatch("-", message));
+        }
         let format = TableFormat::of_content(&bytes);
         Self::of("-".into(), format, Box::new(Cursor::new(bytes)), Beside::Folder(PathBuf::new()), columns)
     }

@@ -52,11 +52,12 @@ pub fn reproduce(
     events: &mut dyn Events,
     stop: &Stop,
 ) -> Result<Option<ReproductionReport>, RecipeError> {
-    if StudyFolder::new(&options.run).holds_study() {
-        let (study, trial) = (shell_path(&options.run), shell_path(options.run.join("trials/0000")));
+    let study = StudyFolder::new(&options.run);
+    if study.holds_study() {
+        let (study, run) = (shell_path(&options.run), shell_path(study.first_run()));
         let message = format!(
-            "{study} is a study: `millstream search run {study} -o NEW` makes all its trials again, and `millstream reproduce {trial}` one \
-             of them"
+            "{study} is a study: `millstream search run {study} -o NEW` makes all its trials again, and `millstream reproduce {run}` one of \
+             their runs"
         );
         return Err(RecipeError::mismatch("run", message));
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::first_fingerprints::FirstFingerprints;
 use crate::RecipeError;
+use crate::run_folder::RunFolder;
 
 /// Where the files of a study lie: its journal, its recipe, a folder for each trial.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +96,17 @@ impl StudyFolder {
     /// The folder of a trial: an ordinary run folder, or one that holds several.
     pub fn trial(&self, number: u64) -> PathBuf {
         self.0.join("trials").join(format!("{number:04}"))
+    }
+
+    /// A run to name in a message: the first trial, or the first run in it where it holds several.
+    pub(crate) fn first_run(&self) -> PathBuf {
+        let trial = self.trial(0);
+        let is_run = |folder: &PathBuf| RunFolder(folder.clone()).recipe().exists();
+        if is_run(&trial) {
+            return trial;
+        }
+        let inside = std::fs::read_dir(&trial).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+        inside.filter(is_run).min().unwrap_or(trial)
     }
 
     /// Parts of the training rows.

@@ -56,6 +56,9 @@ pub struct Majority {
     pub targets: u64,
     /// Number of classes.
     pub classes: u64,
+    /// Those of them that targets are of; 0 where an older build wrote it, which has not counted them.
+    #[serde(default)]
+    pub present: u64,
 }
 
 impl Majority {
@@ -114,10 +117,12 @@ impl Evaluation {
 }
 
 impl Evaluation {
-    /// The same of the mean IoU of classes of places: the constant answer has the share of its class for that class, and 0 for all others.
+    /// The same of the mean IoU of classes of places: the constant answer has the share of its class for that class, and 0 for all others
+    /// that targets are of.
     fn mean_iou_of_constant_answer(&self, majority: &Majority) -> Option<String> {
         let value = self.figures.get("mean_iou")?;
-        let constant = majority.share() / majority.classes.max(1) as f64;
+        let counted = if majority.present > 0 { majority.present } else { majority.classes };
+        let constant = majority.share() / counted.max(1) as f64;
         (majority.classes > 1 && value <= constant + 1e-9).then(|| {
             format!(
                 "a mean IoU of {:.1} % is no better than to answer `{}` for all, which has {:.1} %",
@@ -199,6 +204,7 @@ fn majority_of(table: &Table) -> Option<Majority> {
         of_class: rows(class),
         targets: classes.iter().map(rows).sum(),
         classes: classes.len() as u64,
+        present: classes.iter().filter(|class| rows(class) > 0).count() as u64,
     })
 }
 
@@ -221,7 +227,7 @@ mod tests {
         let read: Evaluation = serde_json::from_value(old.clone()).unwrap();
         assert_eq!((read.figure("accuracy"), read.figure("top_5"), read.figure("loss")), (Some(0.8), None, Some(0.25)));
         assert_eq!(read.table("confusion_matrix"), Some(&Table::Matrix(vec![vec![1, 0], vec![1, 3]])));
-        let majority = Majority { class: "b".into(), of_class: 4, targets: 5, classes: 2 };
+        let majority = Majority { class: "b".into(), of_class: 4, targets: 5, classes: 2, present: 2 };
         assert_eq!(read.majority, Some(majority));
         let mut again = serde_json::to_value(&read).unwrap();
         again.as_object_mut().unwrap().shift_remove("majority").unwrap();
@@ -247,13 +253,15 @@ mod tests {
             (0.8, 160, Some("an accuracy of 80.0 % is no better than to answer `b` for all: 80.0 % of the")),
             (1.0, 200, Some("all evaluation rows are of class `b`, so an accuracy on them says little")),
         ] {
+            // of five classes no more are among the targets
+            let present = if of_class == 200 { 1 } else { 2 };
             let evaluation = Evaluation {
                 rows: 200,
                 not_finite: 0,
                 loss: 0.1,
                 figures: [("accuracy", Some(accuracy))].into_iter().collect(),
                 tables: Vec::new(),
-                majority: Some(Majority { class: "b".into(), of_class, targets: 200, classes: 2 }),
+                majority: Some(Majority { class: "b".into(), of_class, targets: 200, classes: 5, present }),
                 confidence: USUAL_CONFIDENCE,
                 intervals: Vec::new(),
                 slices: Vec::new(),
@@ -263,9 +271,9 @@ mod tests {
             assert_eq!(said.is_some(), wanted.is_some());
             assert!(said.unwrap_or_default().starts_with(wanted.unwrap_or_default()));
             assert_eq!(evaluation.no_better_than_majority(&[]), None);
-            // of 80 % or all of two classes
-            let share = of_class as f64 / 200.0;
-            for (mean_iou, is_told) in [(share / 2.0, true), (share / 2.0 + 0.01, false)] {
+            // the mean is over the classes that are there
+            let constant = of_class as f64 / 200.0 / present as f64;
+            for (mean_iou, is_told) in [(constant, true), (constant + 0.01, false)] {
                 let figures = [("mean_iou", Some(mean_iou))].into_iter().collect();
                 let said = Evaluation { figures, ..evaluation.clone() }.no_better_than_majority(&[]);
                 assert_eq!(said.is_some_and(|said| said.starts_with("a mean IoU of ")), is_told, "{mean_iou}");

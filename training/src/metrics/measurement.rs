@@ -180,6 +180,7 @@ impl Measurement {
             of_class: *of_class,
             targets: self.of_class.iter().sum(),
             classes: self.classes.len() as u64,
+            present: self.of_class.iter().filter(|count| **count > 0).count() as u64,
         })
     }
 }
