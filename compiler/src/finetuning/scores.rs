@@ -31,10 +31,9 @@ pub(crate) fn find_scores(graph: &Graph, output: ValueId, reads: PredictionKind)
 
 /// The operator that makes chances of these scores on their way to an output; none where the output holds the scores themselves.
 pub(crate) fn chances_behind(graph: &Graph, scores: ValueId, output: ValueId, reads: PredictionKind) -> Option<&str> {
-    let producers = producers(graph);
     let mut value = output;
     while value != scores {
-        let node = &graph.nodes()[*producers.get(&value)?];
+        let node = graph.producer(value)?;
         if reads.links().contains(&node.operator.as_str()) {
             return Some(node.operator.as_str());
         }
