@@ -42,6 +42,7 @@ mod scoring;
 mod shared_base;
 mod simplify;
 mod straight_through;
+mod strided_transposes;
 mod suffix;
 mod tensor_entry;
 mod traced_lengths;

@@ -11,6 +11,7 @@ use crate::graph::{Constant, ElementType, Graph, Node, ValueId};
 use crate::large_kernels::large_kernels_as_products;
 use crate::matrix_sums::sums_as_products;
 use crate::model_file::{Header, OnnxFile};
+use crate::strided_transposes::strided_transposes;
 
 /// Smaller matrices stay constants: as such the runtime packs them for its kernels, which is worth more than their memory.
 const LEAST_BYTES: usize = 1 << 20;
@@ -57,6 +58,7 @@ impl RunGraph {
             let mut open = (*graph).clone();
             let weights = beside.take_from(&mut open, nodes);
             if provider == Provider::Cuda {
+                strided_transposes(&mut open)?;
                 even_padding(&mut open);
                 large_kernels_as_products(&mut open)?;
                 scatters_as_integers(&mut open)?;

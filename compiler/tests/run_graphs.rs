@@ -160,6 +160,62 @@ fn transposed_convolutions_have_even_padding_on_cuda_and_compute_the_same() {
     assert_close(&got, &wanted, "the step");
 }
 
+/// A transposed convolution of images of 5×4, or a convolution whose gradient by its input is one, and a second layer in front of it.
+fn with_strides(operator: &str, kernel: [usize; 2], attributes: &[(&str, &[i64])], has_bias: bool) -> Model {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let x = graph.input("x", TensorType::f32([Length::named("batch"), 3.into(), 5.into(), 4.into()]));
+    let first = graph.constant("first.weight", Constant::f32([2, 3, 1, 1], &numbers(6, 0)));
+    let value = graph.add("Conv", &[x, first], &[]).unwrap();
+    let channels = if operator == "Conv" { [4, 2] } else { [2, 4] };
+    let shape: Vec<usize> = channels.into_iter().chain(kernel).collect();
+    let weight = graph.constant("layer.weight", Constant::f32(shape.clone(), &numbers(shape.iter().product(), 1)));
+    let bias = has_bias.then(|| graph.constant("layer.bias", Constant::f32([4], &numbers(4, 2))));
+    let inputs: Vec<_> = [value, weight].into_iter().chain(bias).collect();
+    let attributes: Vec<_> = attributes.iter().map(|(name, values)| (*name, values.to_vec().into())).collect();
+    let value = graph.add(operator, &inputs, &attributes).unwrap();
+    let flat = graph.add("Flatten", &[value], &[]).unwrap();
+    let width = graph.shape(flat).unwrap()[1].fixed().unwrap();
+    let head = graph.constant("head.weight", Constant::f32([width, CLASSES], &numbers(width * CLASSES, 9)));
+    let logits = graph.add("MatMul", &[flat, head], &[]).unwrap();
+    graph.output(logits);
+    Model::from_bytes(graph.to_onnx("strides")).unwrap()
+}
+
+#[test]
+fn transposed_convolutions_with_strides_are_convolutions_on_cuda_and_compute_the_same() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let two: (&str, &[i64]) = ("strides", &[2, 2]);
+    let rows: [(&str, [usize; 2], &[(&str, &[i64])]); 9] = [
+        ("Conv", [3, 3], &[two, ("pads", &[1, 1, 1, 1])]),
+        ("Conv", [3, 3], &[two, ("pads", &[0, 0, 1, 1])]),
+        ("Conv", [2, 2], &[two]),
+        ("Conv", [5, 4], &[("strides", &[3, 2]), ("pads", &[2, 1, 2, 1])]),
+        ("ConvTranspose", [2, 2], &[two]),
+        ("ConvTranspose", [3, 3], &[two, ("pads", &[1, 1, 1, 1]), ("output_padding", &[1, 1])]),
+        ("ConvTranspose", [4, 4], &[two, ("pads", &[1, 1, 1, 1])]),
+        ("ConvTranspose", [2, 4], &[two, ("output_padding", &[1, 1])]),
+        ("ConvTranspose", [3, 2], &[("strides", &[1, 2]), ("pads", &[0, 1, 2, 0])]),
+    ];
+    for (operator, kernel, attributes) in rows {
+        let told = format!("{operator} {kernel:?} {attributes:?}");
+        let model = with_strides(operator, kernel, attributes, operator == "ConvTranspose");
+        let wanted =
+            FineTuning { head: HeadChoice::keep(), train: TrainSelection::All, ..FineTuning::head(ROWS, CLASSES) };
+        let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
+        let [on_cpu, on_cuda] = [Provider::Cpu, Provider::Cuda].map(|provider| {
+            let [step, _] = program.run_graphs(provider).unwrap();
+            step.file().to_vec()
+        });
+        // as a node says its operator in protobuf
+        let transposed = |file: &[u8]| file.windows(15).filter(|bytes| bytes == b"\x22\x0dConvTranspose").count();
+        assert_eq!((transposed(&on_cpu), transposed(&on_cuda)), (1, 0), "{told}");
+        let [wanted, got] = [on_cpu, on_cuda].map(|file| run(&mut session(&file), inputs(&program)));
+        assert_close(&got, &wanted, &told);
+    }
+}
+
 #[test]
 fn sums_are_products_on_cuda_and_come_out_the_same() {
     if !onnx_runtime::available() {
