@@ -68,7 +68,7 @@ pub use operators::OperatorCatalog;
 pub use program::{FoldedBytes, TrainingProgram, compile};
 pub use row_places::RowPlaces;
 pub use run_graph::{FrozenWeight, Provider, RunGraph};
-pub use scoring::Scoring;
+pub use scoring::{Chances, Scoring};
 pub use shared_base::{SharedBase, taking_adapters};
 pub use traced_lengths::{TracedLength, traced_lengths};
 pub use unsound_fusions::unsound_fusions;

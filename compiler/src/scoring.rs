@@ -10,6 +10,18 @@ use crate::row_places::RowPlaces;
 use crate::run_graph::RunGraph;
 use crate::{CompilerError, Model};
 
+/// How an output holds what it tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chances {
+    /// The output that is read.
+    pub output: String,
+    /// The operator by which the model itself makes chances of the scores on their way there (`Softmax`, `LogSoftmax`, `Sigmoid`); none
+    /// where it gives the scores as a loss reads them, or numbers.
+    pub made_by: Option<String>,
+    /// Whether it has one score for each place, that of the second of two classes.
+    pub is_one_score: bool,
+}
+
 /// A model as it is evaluated.
 #[derive(Clone, Debug)]
 pub struct Scoring {
@@ -85,9 +97,7 @@ impl Model {
         Ok(Scoring { model, scores: graph.name(scores).to_owned(), note, places })
     }
 
-    /// The output that is read, by its name, and the operator by which the model itself makes chances of the scores on their way there
-    /// (`Softmax`, `LogSoftmax`, `Sigmoid`); none where it gives the scores as a loss reads them, or numbers. `output` as of
-    /// [`Model::evaluated`].
+    /// How an output holds what it tells. `output` as of [`Model::evaluated`].
     ///
     /// # Errors
     /// As of [`Model::evaluated`].
@@ -96,16 +106,16 @@ impl Model {
         output: Option<&str>,
         reads: PredictionKind,
         catalog: &OperatorCatalog,
-    ) -> Result<(String, Option<String>), CompilerError> {
+    ) -> Result<Chances, CompilerError> {
         let mut graph = self.graph(&BTreeMap::new(), catalog)?;
         let output = chosen_output(&graph, output)?;
         let name = graph.name(output).to_owned();
         let axes = graph.tensor_type(output).map(|known| known.shape.len());
-        let reads = found_as(&graph, output, reads, Some(2), axes);
+        let found_as = found_as(&graph, output, reads, Some(2), axes);
         normalize(&mut graph);
-        let scores = find_scores(&graph, output, reads);
-        let chances = chances_behind(&graph, scores, output, reads).map(str::to_owned);
-        Ok((name, chances))
+        let scores = find_scores(&graph, output, found_as);
+        let made_by = chances_behind(&graph, scores, output, found_as).map(str::to_owned);
+        Ok(Chances { output: name, made_by, is_one_score: found_as != reads })
     }
 
     /// The lengths of the class scores that an output leads to, laid out as a loss reads them, `[batch, classes, …]`: `None` for one that

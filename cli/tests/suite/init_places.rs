@@ -274,6 +274,11 @@ fn masks_of_two_classes_are_learned_by_models_of_one_score_a_pixel() {
         assert!(right as f64 > 0.95 * f64::from(6 * SIDE * SIDE), "{model}: {told}");
         contains(&place.run(&["predict", "runs/made", "large.png"]).done(), &["background", "foreground", "%"]);
         let _ = fs::remove_dir_all(place.path("found"));
+        if model != "flat.onnx" {
+            place.run(&["document", "runs/made"]).done();
+            let card = String::from_utf8(place.read("runs/made/documents/README.md")).unwrap();
+            contains(&card, &[if model == "bare.onnx" { "its sigmoid is the probability" } else { "above one half" }]);
+        }
     }
     // other losses of masks go with it
     for loss in ["sparse_focal", "{dice: {cross_entropy: 0.5}}", "{sparse_cross_entropy: {class_weights: [1, 4]}}"] {

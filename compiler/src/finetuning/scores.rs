@@ -384,7 +384,7 @@ mod tests {
             (flat(), PredictionKind::Numbers, None),
         ] {
             let found = of_tail(tail).chances(None, reads, &OperatorCatalog::standard()).unwrap();
-            assert_eq!(found, ("y".to_owned(), wanted.map(str::to_owned)));
+            assert_eq!((found.output.as_str(), found.made_by.as_deref(), found.is_one_score), ("y", wanted, false));
         }
         // a map of more places stays one
         let map = of_nodes(&MAP, vec![node("Conv", &["x", "w"], &["y"])]);
@@ -407,6 +407,7 @@ mod tests {
         ];
         let catalog = OperatorCatalog::standard();
         for (tail, has_axis) in rows {
+            let ending_in_sigmoid = tail.iter().any(|node| node.op_type() == "Sigmoid");
             let told = format!("{:?}", tail.iter().map(NodeProto::op_type).collect::<Vec<_>>());
             let model = of_nodes(&MAP, [vec![conv()], tail].concat());
             let keep = || FineTuning {
@@ -423,6 +424,9 @@ mod tests {
                 assert_eq!((scoring.scores.as_str(), scoring.note), ("scores_of_classes", None), "{told}");
             }
             if has_axis {
+                let chances = model.chances(None, PredictionKind::ClassScores, &catalog).unwrap();
+                let made_by = ending_in_sigmoid.then_some("Sigmoid");
+                assert_eq!((chances.is_one_score, chances.made_by.as_deref()), (true, made_by), "{told}");
                 let shape = model.score_shape(None, None, &catalog).unwrap().unwrap();
                 assert_eq!(shape[1..], [Some(1), Some(6), Some(5)], "{told}");
             }

@@ -157,8 +157,15 @@ fn by_hand(encoding: &Choice, columns: &[String], learned: &Value, opened: &Open
 
 fn output(model: &Model, noted: &Preprocessing, opened: &Opened, classes: &[String]) -> Result<OutputUse, RecipeError> {
     let reads = noted.reads(classes);
-    let (name, chances) = model.chances(noted.output(), reads, &opened.catalogs.operators)?;
-    let is = match (reads, chances.as_deref()) {
+    let chances = model.chances(noted.output(), reads, &opened.catalogs.operators)?;
+    let is = match (reads, chances.made_by.as_deref()) {
+        (PredictionKind::ClassScores, None) if chances.is_one_score => {
+            "One score for each place, that of the second class against the first: its sigmoid is the probability of the second class, \
+             which is the answer where the score is above 0."
+        }
+        (PredictionKind::ClassScores, Some(_)) if chances.is_one_score => {
+            "For each place the probability of the second class, which is the answer where it is above one half."
+        }
         (PredictionKind::ClassScores, None) => {
             "Scores of the classes before any softmax: a softmax over the classes makes probabilities of them. The class with the highest \
              score is the answer."
@@ -210,7 +217,7 @@ fn output(model: &Model, noted: &Preprocessing, opened: &Opened, classes: &[Stri
             shown(thresholds)
         ));
     }
-    Ok(OutputUse { name, said, places })
+    Ok(OutputUse { name: chances.output, said, places })
 }
 
 /// The part of a card.
