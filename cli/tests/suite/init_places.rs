@@ -301,7 +301,8 @@ fn masks_for_a_loss_of_labels_are_told_with_what_works() {
     masks(&place, "squares", 1);
     of_pixels(&place, "one.onnx", 1, SIDE);
     made(&place, "squares", "one.onnx");
-    let set = ["--set", "training.loss=binary_cross_entropy", "--set", "training.metrics=[]"];
+    let set =
+        ["--set", "training.loss=binary_cross_entropy", "--set", "training.metrics=[]", "--set", "training.best=loss"];
     place.run(&[&["check", "made.yaml"][..], &set].concat()).failed_with(&[
         "the number of a class for each place",
         "`sparse_cross_entropy`",
