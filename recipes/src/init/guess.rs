@@ -8,7 +8,7 @@ use super::image_columns::columns_of_images;
 use super::image_preparation::{ImagePreparation, Size};
 use super::init_options::InitOptions;
 use super::most_rows::MOST_ROWS;
-use super::number_columns::{NumberColumns, named};
+use super::number_columns::{NumberColumns, named, written_for_people};
 use super::told::{Asked, Told};
 use crate::folder_files::is_image;
 use crate::imported::NamedRows;
@@ -427,13 +427,18 @@ fn input(
             of_numbers.all.iter().copied().map(name).collect(),
         ];
         let Some(numbers) = choices.into_iter().find(|names| names.len() == *width) else {
-            let tokens = if are_whole { ", for example `token_ids`, if they are numbers of tokens" } else { "" };
-            let message = format!(
-                "the model takes {width} numbers a row, and the data have {}{}; write a recipe that says what its input is made of \
-                 (`data.inputs`){tokens}",
-                columns_in_words(of_numbers.all.iter().map(|(name, _)| name)),
-                texts_in_words(&columns_of_texts(dataset, told))
-            );
+            let have = columns_in_words(of_numbers.all.iter().map(|(name, _)| name));
+            let texts = columns_of_texts(dataset, told);
+            let what = match written_for_people(dataset, &texts)? {
+                Some(cause) => format!("; {cause}"),
+                None => {
+                    let tokens =
+                        if are_whole { ", for example `token_ids`, if they are numbers of tokens" } else { "" };
+                    let others = texts_in_words(&texts);
+                    format!("{others}; write a recipe that says what its input is made of (`data.inputs`){tokens}")
+                }
+            };
+            let message = format!("the model takes {width} numbers a row, and the data have {have}{what}");
             return Err(RecipeError::mismatch("DATA", message));
         };
         let row_numbers = of_numbers.row_numbers.into_iter().filter(|name| !numbers.contains(name)).collect();
