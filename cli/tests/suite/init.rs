@@ -39,7 +39,9 @@ fn numbers_with_decimal_commas_are_told_as_the_cause_and_read_where_that_is_aske
         "`millstream import TABLE --decimal-comma -o FOLDER`",
     ];
     place.run(&["init", "cells.csv", "model.onnx", "--label", "Klasse", "-o", "-"]).failed_with(&wanted);
-    place.run(&["train", "cells.csv", "model.onnx", "--label", "Klasse"]).failed_with(&wanted);
+    if has_runtime() {
+        place.run(&["train", "cells.csv", "model.onnx", "--label", "Klasse"]).failed_with(&wanted);
+    }
     place.run(&["import", "cells.csv", "-o", "cells", "--label", "Klasse", "--decimal-comma"]).done();
     let batch = batches(&place.path("cells/cells-train-00000-of-00001.parquet")).remove(0);
     for (column, wanted) in [("Laenge", [0.1, 1.101]), ("Breite", [2.0, 1000.25])] {
