@@ -58,6 +58,26 @@ fn numbers_with_decimal_commas_are_told_as_the_cause_and_read_where_that_is_aske
 }
 
 #[test]
+fn a_table_is_inspected_with_the_one_question_that_init_asks_of_it() {
+    let place = Workplace::bare();
+    let row = |row: usize| format!("{row}.5,{}.25,{},{}\n", row % 7, ["a", "b"][row % 2], ["x", "y", "z"][row % 3]);
+    let rows: String = (0..60).map(row).collect();
+    place.write("rows.csv", &format!("length,width,kind,place\n{rows}"));
+    place.run(&["import", "rows.csv", "-o", "open"]).done();
+    let notes = place.run(&["inspect", "open", "--json"]).json()["notes"].take();
+    let notes = notes.as_array().unwrap();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    let question = notes[0].as_str().unwrap();
+    assert!(question.contains("`kind`, `place`") && question.contains("--label"), "{question}");
+    place.run(&["init", "open", "-o", "-"]).failed_with(&[question]);
+    place.run(&["import", "rows.csv", "-o", "named", "--label", "kind"]).done();
+    let report = place.run(&["inspect", "named", "--json"]).json();
+    assert_eq!((&report["notes"], &report["label"]), (&serde_json::json!([]), &"kind".into()));
+    let ran = place.run(&["inspect", "named", "--label", "knid"]);
+    assert!(ran.code == Some(1) && ran.stdout.matches("note:").count() == 1, "{}", ran.stdout);
+}
+
+#[test]
 fn a_recipe_is_made_of_data_and_a_model_and_trains() {
     if !has_runtime() {
         return;

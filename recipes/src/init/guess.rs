@@ -120,7 +120,7 @@ impl Guess {
         let images = columns_of_images(&dataset)?;
         let seen = match &options.model {
             Some(path) => Seen::of_model(&dataset, &images, path, options)?,
-            None => Seen::of_data(&dataset, &images, options)?,
+            None => Seen::of_data(&dataset, &images, options.label.as_deref())?,
         };
         let left_out = match &seen.input {
             Input::Numbers { .. } => columns_of_texts(&dataset, &seen.told),
@@ -281,8 +281,7 @@ impl Seen {
     }
 
     /// Images come before texts, and texts before numbers, unless there are several of these and no column is called as texts are.
-    fn of_data(dataset: &Dataset, images: &[String], options: &InitOptions) -> Result<Self, RecipeError> {
-        let label = options.label.as_deref();
+    fn of_data(dataset: &Dataset, images: &[String], label: Option<&str>) -> Result<Self, RecipeError> {
         let takes_images = !images.is_empty();
         let told = Told::of(dataset, &Asked { label, scores: None, names: &[], takes_images, images })?;
         let columns = || dataset.features().columns.iter().filter(|(name, _)| name != told.column());
@@ -321,6 +320,18 @@ impl Seen {
         };
         Ok(Self { input, told, is_of_tokens: false, knows_classes: false, last_layer: None })
     }
+}
+
+/// The column of classes that a recipe of the data tells; none where it tells something else.
+///
+/// # Errors
+/// The rows cannot be read, or it is not clear what is told or by what: the question.
+pub(crate) fn class_column(dataset: &Dataset, label: Option<&str>) -> Result<Option<String>, RecipeError> {
+    let seen = Seen::of_data(dataset, &columns_of_images(dataset)?, label)?;
+    Ok(match seen.told {
+        Told::Class { column } => Some(column),
+        _ => None,
+    })
 }
 
 /// The lengths of what the model gives; of scores of places as a loss reads them, `[batch, classes, height, width]`, in whatever order the
@@ -541,24 +552,26 @@ fn no_images(dataset: &Dataset) -> Result<String, RecipeError> {
 
 /// The column of texts that are read.
 fn text_column(dataset: &Dataset, told: &Told) -> Result<String, RecipeError> {
-    let texts = columns_of_texts(dataset, told);
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let all = columns_of_texts(dataset, told);
+    let texts: Vec<&str> = all.iter().map(String::as_str).collect();
     let by_name = || TEXTS.iter().find(|wanted| texts.contains(*wanted)).copied();
     let column = match texts.as_slice() {
         [only] => Some(*only),
         _ => by_name(),
     };
-    column.map(str::to_owned).ok_or_else(|| {
-        let named: Vec<String> = texts.iter().take(20).map(|name| format!("`{}`", shown(name))).collect();
-        let message = match texts.as_slice() {
-            [] => "the model reads text, and no column beside the one that is to be told holds any; another is told by `--label`".into(),
-            _ => format!(
-                "the model reads text, and which column holds it is not clear: {} do; call the one that is read `text`, or take the others out",
-                named.join(", ")
-            ),
-        };
-        RecipeError::mismatch("DATA", message)
-    })
+    if let Some(column) = column {
+        return Ok(column.to_owned());
+    }
+    let named: Vec<String> = texts.iter().take(20).map(|name| format!("`{}`", shown(name))).collect();
+    let message: String = match texts.as_slice() {
+        [] => "the model reads text, and no column beside the one that is to be told holds any; another is told by `--label`".into(),
+        _ => format!(
+            "the model reads text, and which column holds it is not clear: {} do; call the one that is read `text`, or take the others out",
+            named.join(", ")
+        ),
+    };
+    let cause = written_for_people(dataset, &all)?.map_or_else(String::new, |cause| format!("; {cause}"));
+    Err(RecipeError::mismatch("DATA", message + &cause))
 }
 
 fn text(
