@@ -47,6 +47,8 @@ pub(super) struct Guess {
     pub(super) told: Told,
     /// Names of classes in the order of the scores, where the data have them.
     pub(super) classes: Vec<String>,
+    /// How many there are; 0 where that is not known.
+    class_count: usize,
     /// Whether the model's output is one vector for each token.
     is_of_tokens: bool,
     /// Whether the model already tells these classes.
@@ -134,6 +136,7 @@ impl Guess {
             rows: dataset.rows(),
             input: seen.input,
             classes: seen.told.classes(&dataset),
+            class_count: seen.told.class_count(&dataset)?,
             told: seen.told,
             is_of_tokens: seen.is_of_tokens,
             knows_classes: seen.knows_classes,
@@ -189,7 +192,7 @@ impl Guess {
                 format!("the model takes the numbers of {}, {how}", numbers_in_words(columns, row_numbers))
             }
         };
-        let told = self.told.in_words(self.classes.len());
+        let told = self.told.in_words(self.class_count);
         let head = match head {
             Head::Keep => "its own last layer is trained on",
             Head::New => "a new last layer takes the place of the model's",
@@ -220,7 +223,7 @@ impl Guess {
             }
         };
         let model = "the model is missing: fill it in under `model`, or name it behind the data".to_owned();
-        let decided = [self.told.in_words(self.classes.len()), self.rows_in_words(), model];
+        let decided = [self.told.in_words(self.class_count), self.rows_in_words(), model];
         let input = std::iter::once(input).chain(self.left_out_in_words());
         self.imported.iter().cloned().chain(input).chain(decided).chain(self.told.to_look_at()).collect()
     }
