@@ -207,8 +207,8 @@ impl TableRows {
     }
 }
 
-/// Looks for each column in the objects of a table as far as that takes, and goes back to the first. Gives the only name that there is in them, if
-/// there is one alone.
+/// Looks for each column in the objects of a table as far as that takes, and goes back to the first. Gives the only name that there is in
+/// them, if there is one alone.
 ///
 /// # Errors
 /// There are objects, and none has a column.
