@@ -34,6 +34,9 @@ pub(crate) struct Import {
     /// A column of a table with paths of images, which count from the table's folder and stay in it; may be given several times
     #[arg(long = "image", value_name = "COLUMN")]
     pub(crate) images: Vec<String>,
+    /// Read numbers of tables whose decimals have a comma (`0,5`, `1.234,5`)
+    #[arg(long)]
+    pub(crate) decimal_comma: bool,
     /// What becomes of boxes that reach more than a pixel out of their picture, at which a run ends: `keep`, `clip` (all boxes are cut at its
     /// edges, and those outside are left out) or `leave-out` (their rows are)
     #[arg(long, value_name = "keep|clip|leave-out", default_value = "keep")]

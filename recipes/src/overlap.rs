@@ -105,12 +105,18 @@ pub(crate) fn some_in_words(train: &RowSource, evaluate: &RowSource) -> Result<O
 
 /// What to say of them.
 pub(crate) fn in_words(rows: &SharedRows, train: &RowSource) -> Option<String> {
-    let kind = match train.encoders.shown_input() {
-        Some((_, View::Text)) => "a text",
-        Some((_, View::Image)) => "an image",
-        _ => "the inputs",
+    let input = train.encoders.shown_input().map(|(_, view)| view);
+    shared_in_words(rows, input, train.dataset.rows())
+}
+
+/// The same of rows that are shown so, of so many training rows.
+fn shared_in_words(rows: &SharedRows, input: Option<View>, all: u64) -> Option<String> {
+    let (kind, inputs) = match input {
+        Some(View::Text) => ("a text", "a text that is"),
+        Some(View::Image) => ("an image", "an image that is"),
+        _ => ("the inputs", "inputs that are"),
     };
-    let looked_at = match train.dataset.rows() {
+    let looked_at = match all {
         all if all == rows.first => String::new(),
         all => format!(" (of {all} training rows the first {} were compared)", rows.first),
     };
@@ -120,7 +126,7 @@ pub(crate) fn in_words(rows: &SharedRows, train: &RowSource) -> Option<String> {
         shared => {
             let has = if shared == 1 { "has" } else { "have" };
             let of = count(rows.second, "evaluation row");
-            Some(format!("{shared} of {of} {has} {kind} that is trained on too, byte by byte{looked_at}"))
+            Some(format!("{shared} of {of} {has} {inputs} trained on too, byte by byte{looked_at}"))
         }
     }
 }
@@ -128,6 +134,25 @@ pub(crate) fn in_words(rows: &SharedRows, train: &RowSource) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_that_are_trained_on_too_are_told_in_one_number_and_in_several() {
+        let said = |shared: u64, input: Option<View>, all: u64| {
+            shared_in_words(&SharedRows { shared, first: 20, second: 8 }, input, all)
+        };
+        for (shared, input, wanted) in [
+            (1, None, "1 of 8 evaluation rows has inputs that are trained on too, byte by byte"),
+            (3, None, "3 of 8 evaluation rows have inputs that are trained on too, byte by byte"),
+            (1, Some(View::Text), "1 of 8 evaluation rows has a text that is trained on too, byte by byte"),
+            (2, Some(View::Image), "2 of 8 evaluation rows have an image that is trained on too, byte by byte"),
+        ] {
+            assert_eq!(said(shared, input, 20).as_deref(), Some(wanted));
+        }
+        assert_eq!(said(0, None, 20), None);
+        let wanted =
+            "no evaluation row has the inputs of a training row (of 90 training rows the first 20 were compared)";
+        assert_eq!(said(0, None, 90).as_deref(), Some(wanted));
+    }
 
     #[test]
     fn shared_files_are_named_and_counted() {

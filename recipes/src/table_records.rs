@@ -14,6 +14,10 @@ const LONGEST_RECORD: u64 = 256 << 20;
 /// Bytes of a heading that are looked at for what lies between its fields.
 const LONGEST_HEADING: u64 = 1 << 16;
 
+/// What is said of an array of JSON where JSON Lines are read.
+const ARRAY: &str = "it is a JSON array, and JSON Lines are read, one object a line: `jq -c '.[]' OLD.json > NEW.jsonl` makes them of an \
+                     array of objects";
+
 /// How a table is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TableFormat {
@@ -34,11 +38,11 @@ impl TableFormat {
         }
     }
 
-    /// As the first letter of what has no name says: an object, or a heading.
+    /// As the first letters of what has no name say: an object, an array of such, or a heading.
     pub(crate) fn of_content(bytes: &[u8]) -> Self {
-        let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-        match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
-            Some(b'{') => Self::JsonLines,
+        let mut letters = letters(bytes);
+        match (letters.next(), letters.next()) {
+            (Some(b'{'), _) | (Some(b'['), Some(b'{')) => Self::JsonLines,
             _ => Self::Delimited(b','),
         }
     }
@@ -51,6 +55,11 @@ pub(crate) struct RecordPlace {
     pub(crate) byte: u64,
     /// Its first line, from 1.
     pub(crate) line: u64,
+}
+
+impl RecordPlace {
+    /// Where the first object of JSON Lines may begin.
+    pub(crate) const FIRST: Self = Self { byte: 0, line: 1 };
 }
 
 /// What a table holds for a row.
@@ -94,6 +103,8 @@ enum Rows<R> {
     JsonLines {
         reader: BufReader<R>,
         next: RecordPlace,
+        /// Whether it begins with an array; then no line of it is read.
+        is_array: bool,
     },
 }
 
@@ -127,7 +138,8 @@ impl<R: Read + Seek> TableRecords<R> {
             }
             TableFormat::JsonLines => Rows::JsonLines {
                 reader: BufReader::with_capacity(1 << 16, source),
-                next: RecordPlace { byte: 0, line: 1 },
+                next: RecordPlace::FIRST,
+                is_array: letters(&beginning).next() == Some(b'['),
             },
         };
         Ok(Self { name: name.to_owned(), rows })
@@ -141,6 +153,11 @@ impl<R: Read + Seek> TableRecords<R> {
             }
             _ => None,
         }
+    }
+
+    /// What is to be said of it where it is an array of JSON, which is one record that cannot be read.
+    pub(crate) fn note_of_array(&self) -> Option<&'static str> {
+        matches!(self.rows, Rows::JsonLines { is_array: true, .. }).then_some(ARRAY)
     }
 
     /// The names over the fields; none where each record names its own.
@@ -174,7 +191,12 @@ impl<R: Read + Seek> TableRecords<R> {
                     },
                 }
             }
-            Rows::JsonLines { reader, next } => loop {
+            // its lines may look like objects, and the last be one
+            Rows::JsonLines { next, is_array: true, .. } => {
+                let is_told = std::mem::replace(&mut next.byte, 1) > 0;
+                Ok((!is_told).then(|| Err(BadRecord { line: 1, reason: ARRAY.to_owned() })))
+            }
+            Rows::JsonLines { reader, next, is_array: false } => loop {
                 let mut line = Vec::new();
                 let read = reader.by_ref().take(LONGEST_RECORD + 1).read_until(b'\n', &mut line);
                 let read = read.map_err(RecipeError::io("read", self.name.as_str()))? as u64;
@@ -195,7 +217,15 @@ impl<R: Read + Seek> TableRecords<R> {
                 }
                 return match serde_json::from_str(&long_numbers_as_texts(text)) {
                     Ok(object) => Ok(Some(Ok(TableRecord { place, cells: RecordCells::Object(object) }))),
-                    Err(error) => bad(format!("the line is no JSON object: {error}")),
+                    Err(error) => {
+                        let several = match error.is_eof() {
+                            true => {
+                                "; an object over several lines is written in one by `jq -c . OLD.json > NEW.jsonl`"
+                            }
+                            false => "",
+                        };
+                        bad(format!("the line is no JSON object: {error}{several}"))
+                    }
                 };
             },
         }
@@ -213,7 +243,7 @@ impl<R: Read + Seek> TableRecords<R> {
                 reader.get_mut().left = LONGEST_RECORD;
                 reader.seek(position).map_err(|error| failed(&self.name, &error))
             }
-            Rows::JsonLines { reader, next } => {
+            Rows::JsonLines { reader, next, .. } => {
                 if next.byte != place.byte {
                     let sought = reader.seek(SeekFrom::Start(place.byte));
                     sought.map_err(RecipeError::io("read", self.name.as_str()))?;
@@ -223,6 +253,12 @@ impl<R: Read + Seek> TableRecords<R> {
             }
         }
     }
+}
+
+/// What is no white space, behind a mark of the byte order.
+fn letters(bytes: &[u8]) -> impl Iterator<Item = u8> {
+    let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    text.iter().copied().filter(|byte| !byte.is_ascii_whitespace())
 }
 
 /// As much as a heading may have; and goes back to the beginning.
@@ -359,9 +395,27 @@ mod tests {
     }
 
     #[test]
+    fn an_array_of_objects_is_told_as_that_and_none_of_its_lines_is_read() {
+        for text in
+            ["[{\"a\": 1}, {\"a\": 2}]", "\u{feff}\n[\n{\"a\": 1},\n{\"a\": 2}\n]\n", "[1, 2]\n{\"a\": 3}\n", "[]"]
+        {
+            let mut records = open(TableFormat::JsonLines, text.as_bytes());
+            assert!(records.note_of_array().is_some(), "{text:?}");
+            let found = read(&mut records);
+            assert!(found.len() == 1 && found[0].0 == 1, "{text:?}: {found:?}");
+            assert!(found[0].1.contains("a JSON array") && found[0].1.contains("jq -c '.[]'"), "{found:?}");
+        }
+        let mut records = open(TableFormat::JsonLines, b"{\"a\":\n1}\n");
+        assert!(records.note_of_array().is_none());
+        assert!(read(&mut records)[0].1.contains("`jq -c . OLD.json"));
+    }
+
+    #[test]
     fn a_table_without_a_name_is_told_by_its_first_letter() {
         for (text, wanted) in [
             ("\u{feff} \n{\"a\": 1}\n", TableFormat::JsonLines),
+            ("[\n {\"a\": 1}]\n", TableFormat::JsonLines),
+            ("[mm],b\n", TableFormat::Delimited(b',')),
             ("a,b\n", TableFormat::Delimited(b',')),
             ("", TableFormat::Delimited(b',')),
         ] {

@@ -17,6 +17,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Import) -> anyhow::Res
     let options = ImportOptions {
         label: arguments.label.clone(),
         images: arguments.images.clone(),
+        decimal_comma: arguments.decimal_comma,
         boxes: arguments.boxes,
         splits: arguments.splits.clone(),
         seed: arguments.seed,

@@ -3,12 +3,15 @@
 use std::fs;
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::Float64Type;
 use arrow_array::{ArrayRef, BinaryArray, Int64Array};
 
 use crate::corpus::corpus;
 use crate::dataset;
-use crate::import::class_folders;
+use crate::import::{batches, class_folders};
 use crate::onnx::{model, node, tensor, weight};
+use crate::tables::table_network;
 use crate::workplace::{Workplace, has_runtime, text};
 
 /// Rows of two splits in one folder beside the small network.
@@ -18,6 +21,60 @@ fn place() -> Workplace {
     dataset::write(&place.path("colours/x-train-00000-of-00001.parquet"), &dataset::rows(0, 40));
     dataset::write(&place.path("colours/x-test-00000-of-00001.parquet"), &dataset::rows(100, 12));
     place
+}
+
+#[test]
+fn numbers_with_decimal_commas_are_told_as_the_cause_and_read_where_that_is_asked_for() {
+    let place = Workplace::bare();
+    let row = |row: usize| {
+        let class = ["rund", "flach"][row % 2];
+        format!("{},{};{};{class}\n", row % 7, 100 + row, ["2", "1.000,25"][row % 2])
+    };
+    let rows: String = (0..40).map(row).collect();
+    place.write("cells.csv", &format!("Laenge;Breite;Klasse\n{rows}"));
+    table_network(&place.path("model.onnx"), &[("input", 2)], 2);
+    let wanted = [
+        "the model takes 2 numbers a row, and the data have no column of numbers; the values of `Laenge`, `Breite` look like numbers \
+         written for people (`0,100`)",
+        "`millstream import TABLE --decimal-comma -o FOLDER`",
+    ];
+    place.run(&["init", "cells.csv", "model.onnx", "--label", "Klasse", "-o", "-"]).failed_with(&wanted);
+    if has_runtime() {
+        place.run(&["train", "cells.csv", "model.onnx", "--label", "Klasse"]).failed_with(&wanted);
+    }
+    place.run(&["import", "cells.csv", "-o", "cells", "--label", "Klasse", "--decimal-comma"]).done();
+    let batch = batches(&place.path("cells/cells-train-00000-of-00001.parquet")).remove(0);
+    for (column, wanted) in [("Laenge", [0.1, 1.101]), ("Breite", [2.0, 1000.25])] {
+        let values = batch[column].as_primitive::<Float64Type>();
+        assert_eq!([values.value(0), values.value(1)], wanted, "{column}");
+    }
+    let said = place.run(&["init", "cells", "model.onnx", "--label", "Klasse", "-o", "made.yaml"]).done();
+    assert!(said.contains("2 columns (`Laenge`, `Breite`)"), "{said}");
+    fs::create_dir_all(place.path("photos")).unwrap();
+    class_folders(&place, "photos", 0, 6);
+    place
+        .run(&["import", "photos", "-o", "pictures", "--decimal-comma"])
+        .failed_with(&["--decimal-comma", "no table that is read"]);
+}
+
+#[test]
+fn a_table_is_inspected_with_the_one_question_that_init_asks_of_it() {
+    let place = Workplace::bare();
+    let row = |row: usize| format!("{row}.5,{}.25,{},{}\n", row % 7, ["a", "b"][row % 2], ["x", "y", "z"][row % 3]);
+    let rows: String = (0..60).map(row).collect();
+    place.write("rows.csv", &format!("length,width,kind,place\n{rows}"));
+    place.run(&["import", "rows.csv", "-o", "open"]).done();
+    let notes = place.run(&["inspect", "open", "--json"]).json()["notes"].take();
+    let notes = notes.as_array().unwrap();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    let question = notes[0].as_str().unwrap();
+    assert!(question.contains("`kind`, `place`") && question.contains("--label"), "{question}");
+    place.run(&["init", "open", "-o", "-"]).failed_with(&[question]);
+    place.run(&["import", "rows.csv", "-o", "named", "--label", "kind"]).done();
+    let report = place.run(&["inspect", "named", "--json"]).json();
+    assert_eq!((&report["notes"], &report["label"]), (&serde_json::json!([]), &"kind".into()));
+    let ran = place.run(&["inspect", "named", "--label", "knid"]);
+    assert!(ran.code == Some(1) && ran.stdout.matches("note:").count() == 1, "{}", ran.stdout);
 }
 
 #[test]

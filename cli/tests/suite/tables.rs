@@ -213,12 +213,17 @@ fn predicted(place: &Workplace, files: &[&str]) -> Vec<f64> {
     rows.map(|row| row["values"][0].as_f64().unwrap_or_else(|| panic!("{row}"))).collect()
 }
 
-/// The same of a table on the standard input.
-fn predicted_from_input(place: &Workplace, table: &str) -> Vec<f64> {
+/// `predict` of a table on the standard input.
+fn run_from_input(place: &Workplace, table: &str) -> Ran {
     let mut command = place.command(&["predict", "run", "-", "--json"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(table.as_bytes()).unwrap();
-    let said = Ran::of(child.wait_with_output().unwrap()).done();
+    Ran::of(child.wait_with_output().unwrap())
+}
+
+/// What a run predicts of a table on the standard input.
+fn predicted_from_input(place: &Workplace, table: &str) -> Vec<f64> {
+    let said = run_from_input(place, table).done();
     let rows: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(rows[0]["input"].as_str().unwrap().starts_with("-:"), "{said}");
     rows.iter().map(|row| row["values"][0].as_f64().unwrap_or_else(|| panic!("{row}"))).collect()
@@ -244,10 +249,35 @@ fn a_table_on_the_standard_input_is_predicted_as_its_file_is() {
     for table in [csv, json] {
         near(&predicted_from_input(&place, table), &wanted);
     }
-    let mut command = place.command(&["predict", "run", "-"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"[\n  {\"kind\": \"round\"}\n]\n").unwrap();
-    Ran::of(child.wait_with_output().unwrap()).failed_with(&["one list of JSON", "an object a line", "jq -c"]);
+    let array = "[\n  {\"kind\": \"round\"}\n]\n";
+    place.write("new.json", array);
+    let wanted = ["a JSON array", "one object a line", "jq -c '.[]'"];
+    run_from_input(&place, array).failed_with(&[&["-: "][..], &wanted].concat());
+    place.run(&["predict", "run", "new.json"]).failed_with(&[&["new.json: "][..], &wanted].concat());
+    // one row of it looks like an object
+    place.run(&["import", "new.json", "-o", "imported"]).failed_with(&[&["it holds no row"][..], &wanted].concat());
+    place.write("empty.csv", "");
+    run_from_input(&place, "").failed_with(&["-: nothing came in", "`kind`"]);
+    place.run(&["predict", "run", "empty.csv"]).failed_with(&["empty.csv: the file is empty", "`kind`"]);
+}
+
+#[test]
+fn a_name_that_an_object_lacks_is_a_value_that_is_missing() {
+    if !has_runtime() {
+        return;
+    }
+    let place = by_one_of_two("kind", ["round", "flat"]);
+    let of = |lines: &str| {
+        place.write("gaps.jsonl", lines);
+        predicted(&place, &["gaps.jsonl"])
+    };
+    let wanted = of("{\"kind\": null}\n{\"kind\": \"flat\"}\n{\"kind\": null, \"id\": 3}\n");
+    let gaps = "{}\n{\"kind\": \"flat\"}\n{\"id\": 3}\n";
+    near(&of(gaps), &wanted);
+    near(&predicted_from_input(&place, gaps), &wanted);
+    place.write("none.jsonl", "{\"id\": 3}\n{\"id\": 4, \"kinb\": \"flat\"}\n");
+    let wanted = "none.jsonl: it has no column `kind`, it has `id`, `kinb`; did you mean `kinb`?";
+    place.run(&["predict", "run", "none.jsonl"]).failed_with(&[wanted]);
 }
 
 #[test]

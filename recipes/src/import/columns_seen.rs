@@ -7,7 +7,12 @@ use super::column::Kind;
 
 /// What the cells of a column are, counted; decides what it holds.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
+    /// Whether numbers may have a comma in front of their decimals.
+    decimal_comma: bool,
+    /// Numbers that have one, and those that have a point there.
+    commas: u64,
+    points: u64,
     bools: u64,
     ints: u64,
     floats: u64,
@@ -30,14 +35,24 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn text(&mut self, text: &str) {
+    /// Nothing yet.
+    pub(super) fn with_decimal_comma(decimal_comma: bool) -> Self {
+        Self { decimal_comma, ..Self::default() }
+    }
+
+    /// Counts a cell of a text table.
+    pub(crate) fn text(&mut self, text: &str) {
         let trimmed = text.trim();
         let counted = match trimmed {
             "" => &mut self.missing,
             word if is_missing_word(word) => &mut self.missing,
             word if bool_of(word).is_some() => &mut self.bools,
             word if int_of(word).is_some() => &mut self.ints,
-            word if float_of(word).is_some() => &mut self.floats,
+            word if float_of(word).is_some() => {
+                self.points += u64::from(word.contains('.'));
+                &mut self.floats
+            }
+            word if self.decimal_comma && number_of_decimal_comma(word).is_some() => &mut self.commas,
             word if is_long_number(word) => &mut self.long_numbers,
             list if list.starts_with('[') => match serde_json::from_str::<Json>(&long_numbers_as_texts(list)) {
                 Ok(value) => return self.json(&value),
@@ -61,6 +76,9 @@ impl Seen {
             Json::Number(number) if number.is_i64() => &mut self.ints,
             Json::Number(_) => &mut self.floats,
             Json::String(text) if is_long_number(text) => &mut self.long_numbers,
+            Json::String(text) if self.decimal_comma && number_of_decimal_comma(text.trim()).is_some() => {
+                &mut self.commas
+            }
             Json::String(text) => {
                 if is_written_number(text.trim()) {
                     self.written_numbers += 1;
@@ -80,7 +98,7 @@ impl Seen {
 
     /// What the column holds: a text where cells are of several kinds. Said with why, where that may surprise.
     pub(super) fn kind(&self) -> (Kind, Option<&'static str>) {
-        let numbers = self.ints + self.floats;
+        let numbers = self.ints + self.floats + self.commas;
         let number_lists = self.int_lists + self.float_lists;
         let lists = number_lists + self.text_lists + self.empty_lists;
         let texts = self.texts + self.long_numbers;
@@ -94,6 +112,13 @@ impl Seen {
                     "it has whole numbers beyond 64 bits, and its values are written as texts so that no digit is lost",
                 ),
             ),
+            // `1.234` may be a thousand and more
+            Self { commas: 1.., points: 1.., .. } => (
+                Kind::Text,
+                Some(
+                    "some of its numbers have a comma and others a point, which may stand between thousands; all are written as texts",
+                ),
+            ),
             _ if several => (Kind::Text, Some("its values are of several kinds, and are written as texts")),
             Self { others: 1.., .. } => {
                 (Kind::Text, Some("its values are objects or lists in lists, and are written as texts of JSON"))
@@ -103,7 +128,7 @@ impl Seen {
                 Some("its boxes are taken for left, top, width and height in pixels, as the Hub's layout has them"),
             ),
             Self { bools: 1.., .. } => (Kind::Bool, None),
-            Self { floats: 1.., .. } => (Kind::Float, None),
+            Self { floats: 1.., .. } | Self { commas: 1.., .. } => (Kind::Float, None),
             Self { ints: 1.., .. } => (Kind::Int, None),
             Self { text_lists: 1.., .. } => (Kind::Texts, None),
             Self { int_lists: 1.., float_lists: 0, .. } => (Kind::Ints, None),
@@ -115,10 +140,21 @@ impl Seen {
 
     /// What is said of a column all of whose texts are numbers as people write them.
     pub(super) fn note_of_written_numbers(&self) -> Option<String> {
+        self.written_for_people().map(|are| format!("its values {are}"))
+    }
+
+    /// The same, behind the values: what they look like, why they are none, and what makes numbers of them.
+    pub(crate) fn written_for_people(&self) -> Option<String> {
         let first = self.written_number.as_ref().filter(|_| self.written_numbers == self.texts)?;
+        let remedy = match number_of_decimal_comma(first) {
+            Some(_) if !self.decimal_comma => {
+                "; `millstream import TABLE --decimal-comma -o FOLDER` reads a comma as the decimal point"
+            }
+            _ => "",
+        };
         Some(format!(
-            "its values look like numbers written for people (`{}`), and are texts: a number has a point, no other sign between its \
-             digits and none behind them (`0.5`)",
+            "look like numbers written for people (`{}`), and are texts: a number has a point, no other sign between its digits and none \
+             behind them (`0.5`){remedy}",
             shown(first)
         ))
     }
@@ -137,6 +173,16 @@ fn is_written_number(text: &str) -> bool {
         true => is_parted(bare, ',', '.') || is_parted(bare, '.', ','),
         false => bare.len() < text.len() && is_parted(bare, ',', '.'),
     }
+}
+
+/// The number of a text with a comma in front of its decimals, and points between thousands or none: `0,1`, `1.234,5`, `1,5e-3`.
+pub(super) fn number_of_decimal_comma(text: &str) -> Option<f64> {
+    let (digits, exponent) = text.find(['e', 'E']).map_or((text, ""), |at| text.split_at(at));
+    if !digits.contains(',') || !is_parted(digits, '.', ',') {
+        return None;
+    }
+    let plain = digits.replace('.', "").replace(',', ".") + exponent;
+    plain.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 /// Whether it is digits, with this letter between thousands, if any, and this one in front of a fraction.
@@ -176,6 +222,42 @@ mod tests {
             assert!(example.is_none_or(|example| note.unwrap().contains(example)), "{cells:?}");
             assert!(example.is_none() || seen.kind().0 == Kind::Text, "{cells:?}");
         }
+    }
+
+    #[test]
+    fn decimal_commas_are_read_where_that_is_asked_for_and_no_point_beside_them_is_guessed_at() {
+        for (text, number) in [
+            ("0,1", Some(0.1)),
+            ("-1.234,5", Some(-1234.5)),
+            ("1,5e-3", Some(0.0015)),
+            ("1.234", None),
+            ("1,234.5", None),
+            ("1,234,567", None),
+            ("1,5e", None),
+            ("1,5 %", None),
+            ("a,5", None),
+        ] {
+            assert_eq!(number_of_decimal_comma(text), number, "{text}");
+        }
+        for (cells, wanted, note) in [
+            (&["1,634", "2", "NA", "1.234,5"][..], Kind::Float, None),
+            (&["1,634", "1.234"], Kind::Text, Some("may stand between thousands")),
+            (&["1,634", "x"], Kind::Text, Some("several kinds")),
+            (&["1.5", "2"], Kind::Float, None),
+        ] {
+            let mut seen = Seen::with_decimal_comma(true);
+            cells.iter().for_each(|cell| seen.text(cell));
+            let (kind, said) = seen.kind();
+            assert_eq!(kind, wanted, "{cells:?}");
+            assert!(said.unwrap_or_default().contains(note.unwrap_or_default()), "{cells:?}: {said:?}");
+            assert_eq!(said.is_some(), note.is_some(), "{cells:?}: {said:?}");
+        }
+        let mut seen = Seen::default();
+        ["1,634", "2,5"].iter().for_each(|cell| seen.text(cell));
+        assert!(seen.note_of_written_numbers().unwrap().contains("--decimal-comma"));
+        let mut seen = Seen::default();
+        seen.text("1,234,567");
+        assert!(!seen.note_of_written_numbers().unwrap().contains("--decimal-comma"));
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub struct ImportOptions {
     pub finds_label: bool,
     /// Columns of tables that name files of images.
     pub images: Vec<String>,
+    /// Whether numbers of tables may have a comma in front of their decimals, and points between thousands.
+    pub decimal_comma: bool,
     /// What is done with boxes that reach out of their pictures.
     pub boxes: BoxesOutside,
     /// Shares of the rows that become splits.
@@ -74,6 +76,7 @@ impl ImportOptions {
             label: None,
             finds_label: false,
             images: Vec::new(),
+            decimal_comma: false,
             boxes: BoxesOutside::default(),
             splits: Vec::new(),
             only_undivided: false,

@@ -39,6 +39,10 @@ pub fn import(options: &ImportOptions, events: &mut dyn Events, stop: &Stop) -> 
         let message = format!("{} has no pictures with boxes", options.sources_in_words());
         return Err(RecipeError::mismatch("--boxes", message));
     }
+    if options.decimal_comma && layout.tables.is_empty() {
+        let message = format!("{} has no table that is read", options.sources_in_words());
+        return Err(RecipeError::mismatch("--decimal-comma", message));
+    }
     layout.boxes = options.boxes;
     let schema = schema(&layout.columns);
     let Some(Scanned { rows: scanned, boxes_outside }) = scan(&layout, &files, events, stop)? else {

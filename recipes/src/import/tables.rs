@@ -83,7 +83,13 @@ fn read(files: &SourceFiles, options: &ImportOptions, of_images: bool, stop: &St
         images = columns.found;
     }
     let finds_label = options.finds_label && options.label.is_none();
-    let mut seen = SeenColumns { images, label: options.label.clone(), finds_label, ..SeenColumns::default() };
+    let mut seen = SeenColumns {
+        images,
+        label: options.label.clone(),
+        finds_label,
+        decimal_comma: options.decimal_comma,
+        ..SeenColumns::default()
+    };
     let mut used = vec![false; files.files().len()];
     let splits = table_splits(files, of_images);
     for (file, split) in splits {
@@ -152,6 +158,8 @@ struct SeenColumns {
     classes: ClassesSeen,
     /// Whether a label is looked for.
     finds_label: bool,
+    /// Whether numbers may have a comma in front of their decimals.
+    decimal_comma: bool,
     /// Classes of columns that are called like a label, by their places.
     of_like_labels: HashMap<usize, ClassesSeen>,
 }
@@ -165,7 +173,7 @@ impl SeenColumns {
             return Err(RecipeError::mismatch(shown(table), format!("it has more than {MOST_COLUMNS} columns")));
         }
         self.places.insert(heading.to_owned(), self.all.len());
-        self.all.push((heading.to_owned(), Seen::default()));
+        self.all.push((heading.to_owned(), Seen::with_decimal_comma(self.decimal_comma)));
         Ok(self.all.len() - 1)
     }
 

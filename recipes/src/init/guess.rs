@@ -8,7 +8,7 @@ use super::image_columns::columns_of_images;
 use super::image_preparation::{ImagePreparation, Size};
 use super::init_options::InitOptions;
 use super::most_rows::MOST_ROWS;
-use super::number_columns::{NumberColumns, named};
+use super::number_columns::{NumberColumns, named, written_for_people};
 use super::told::{Asked, Told};
 use crate::folder_files::is_image;
 use crate::imported::NamedRows;
@@ -47,6 +47,8 @@ pub(super) struct Guess {
     pub(super) told: Told,
     /// Names of classes in the order of the scores, where the data have them.
     pub(super) classes: Vec<String>,
+    /// How many there are; 0 where that is not known.
+    class_count: usize,
     /// Whether the model's output is one vector for each token.
     is_of_tokens: bool,
     /// Whether the model already tells these classes.
@@ -120,7 +122,7 @@ impl Guess {
         let images = columns_of_images(&dataset)?;
         let seen = match &options.model {
             Some(path) => Seen::of_model(&dataset, &images, path, options)?,
-            None => Seen::of_data(&dataset, &images, options)?,
+            None => Seen::of_data(&dataset, &images, options.label.as_deref())?,
         };
         let left_out = match &seen.input {
             Input::Numbers { .. } => columns_of_texts(&dataset, &seen.told),
@@ -134,6 +136,7 @@ impl Guess {
             rows: dataset.rows(),
             input: seen.input,
             classes: seen.told.classes(&dataset),
+            class_count: seen.told.class_count(&dataset)?,
             told: seen.told,
             is_of_tokens: seen.is_of_tokens,
             knows_classes: seen.knows_classes,
@@ -189,7 +192,7 @@ impl Guess {
                 format!("the model takes the numbers of {}, {how}", numbers_in_words(columns, row_numbers))
             }
         };
-        let told = self.told.in_words(self.classes.len());
+        let told = self.told.in_words(self.class_count);
         let head = match head {
             Head::Keep => "its own last layer is trained on",
             Head::New => "a new last layer takes the place of the model's",
@@ -220,7 +223,7 @@ impl Guess {
             }
         };
         let model = "the model is missing: fill it in under `model`, or name it behind the data".to_owned();
-        let decided = [self.told.in_words(self.classes.len()), self.rows_in_words(), model];
+        let decided = [self.told.in_words(self.class_count), self.rows_in_words(), model];
         let input = std::iter::once(input).chain(self.left_out_in_words());
         self.imported.iter().cloned().chain(input).chain(decided).chain(self.told.to_look_at()).collect()
     }
@@ -281,8 +284,7 @@ impl Seen {
     }
 
     /// Images come before texts, and texts before numbers, unless there are several of these and no column is called as texts are.
-    fn of_data(dataset: &Dataset, images: &[String], options: &InitOptions) -> Result<Self, RecipeError> {
-        let label = options.label.as_deref();
+    fn of_data(dataset: &Dataset, images: &[String], label: Option<&str>) -> Result<Self, RecipeError> {
         let takes_images = !images.is_empty();
         let told = Told::of(dataset, &Asked { label, scores: None, names: &[], takes_images, images })?;
         let columns = || dataset.features().columns.iter().filter(|(name, _)| name != told.column());
@@ -321,6 +323,18 @@ impl Seen {
         };
         Ok(Self { input, told, is_of_tokens: false, knows_classes: false, last_layer: None })
     }
+}
+
+/// The column of classes that a recipe of the data tells; none where it tells something else.
+///
+/// # Errors
+/// The rows cannot be read, or it is not clear what is told or by what: the question.
+pub(crate) fn class_column(dataset: &Dataset, label: Option<&str>) -> Result<Option<String>, RecipeError> {
+    let seen = Seen::of_data(dataset, &columns_of_images(dataset)?, label)?;
+    Ok(match seen.told {
+        Told::Class { column } => Some(column),
+        _ => None,
+    })
 }
 
 /// The lengths of what the model gives; of scores of places as a loss reads them, `[batch, classes, height, width]`, in whatever order the
@@ -427,13 +441,18 @@ fn input(
             of_numbers.all.iter().copied().map(name).collect(),
         ];
         let Some(numbers) = choices.into_iter().find(|names| names.len() == *width) else {
-            let tokens = if are_whole { ", for example `token_ids`, if they are numbers of tokens" } else { "" };
-            let message = format!(
-                "the model takes {width} numbers a row, and the data have {}{}; write a recipe that says what its input is made of \
-                 (`data.inputs`){tokens}",
-                columns_in_words(of_numbers.all.iter().map(|(name, _)| name)),
-                texts_in_words(&columns_of_texts(dataset, told))
-            );
+            let have = columns_in_words(of_numbers.all.iter().map(|(name, _)| name));
+            let texts = columns_of_texts(dataset, told);
+            let what = match written_for_people(dataset, &texts)? {
+                Some(cause) => format!("; {cause}"),
+                None => {
+                    let tokens =
+                        if are_whole { ", for example `token_ids`, if they are numbers of tokens" } else { "" };
+                    let others = texts_in_words(&texts);
+                    format!("{others}; write a recipe that says what its input is made of (`data.inputs`){tokens}")
+                }
+            };
+            let message = format!("the model takes {width} numbers a row, and the data have {have}{what}");
             return Err(RecipeError::mismatch("DATA", message));
         };
         let row_numbers = of_numbers.row_numbers.into_iter().filter(|name| !numbers.contains(name)).collect();
@@ -536,24 +555,26 @@ fn no_images(dataset: &Dataset) -> Result<String, RecipeError> {
 
 /// The column of texts that are read.
 fn text_column(dataset: &Dataset, told: &Told) -> Result<String, RecipeError> {
-    let texts = columns_of_texts(dataset, told);
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let all = columns_of_texts(dataset, told);
+    let texts: Vec<&str> = all.iter().map(String::as_str).collect();
     let by_name = || TEXTS.iter().find(|wanted| texts.contains(*wanted)).copied();
     let column = match texts.as_slice() {
         [only] => Some(*only),
         _ => by_name(),
     };
-    column.map(str::to_owned).ok_or_else(|| {
-        let named: Vec<String> = texts.iter().take(20).map(|name| format!("`{}`", shown(name))).collect();
-        let message = match texts.as_slice() {
-            [] => "the model reads text, and no column beside the one that is to be told holds any; another is told by `--label`".into(),
-            _ => format!(
-                "the model reads text, and which column holds it is not clear: {} do; call the one that is read `text`, or take the others out",
-                named.join(", ")
-            ),
-        };
-        RecipeError::mismatch("DATA", message)
-    })
+    if let Some(column) = column {
+        return Ok(column.to_owned());
+    }
+    let named: Vec<String> = texts.iter().take(20).map(|name| format!("`{}`", shown(name))).collect();
+    let message: String = match texts.as_slice() {
+        [] => "the model reads text, and no column beside the one that is to be told holds any; another is told by `--label`".into(),
+        _ => format!(
+            "the model reads text, and which column holds it is not clear: {} do; call the one that is read `text`, or take the others out",
+            named.join(", ")
+        ),
+    };
+    let cause = written_for_people(dataset, &all)?.map_or_else(String::new, |cause| format!("; {cause}"));
+    Err(RecipeError::mismatch("DATA", message + &cause))
 }
 
 fn text(

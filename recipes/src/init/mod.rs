@@ -21,6 +21,7 @@ use crate::error::with_causes;
 use crate::imported::NamedRows;
 use crate::{Catalogs, Events, Opened, RecipeError, Stop, load};
 use guess::Guess;
+pub(crate) use guess::class_column;
 pub use init_options::InitOptions;
 
 /// A recipe that trains, or one of data alone.

@@ -6,6 +6,7 @@ use millstream_schemas::{Feature, shown};
 use super::most_rows::MOST_ROWS;
 use super::told::Told;
 use crate::RecipeError;
+use crate::import::Seen;
 
 /// Names of columns that number rows from anywhere.
 const ROW_NUMBERS: [&str; 8] = ["id", "idx", "index", "row", "row_id", "rowid", "row_number", "unnamed: 0"];
@@ -74,6 +75,30 @@ fn row_numbers(dataset: &Dataset, names: Vec<String>) -> Result<Vec<String>, Rec
         values.as_ref().is_some_and(|values| number_the_rows(values, is_whole, from_anywhere))
     });
     Ok(numbering.map(|(name, _)| name).collect())
+}
+
+/// That columns of texts hold numbers as people write them, and what to do; nothing where none does.
+///
+/// # Errors
+/// The rows cannot be read.
+pub(super) fn written_for_people(dataset: &Dataset, texts: &[String]) -> Result<Option<String>, RecipeError> {
+    if texts.is_empty() {
+        return Ok(None);
+    }
+    let mut seen = vec![Seen::default(); texts.len()];
+    let mut rows = 0_usize;
+    dataset.find_row(texts, |row| {
+        rows += 1;
+        for (at, seen) in seen.iter_mut().enumerate() {
+            if let Value::Text(text) = row.get(at) {
+                seen.text(text);
+            }
+        }
+        (rows >= MOST_ROWS).then_some(())
+    })?;
+    let written: Vec<(&String, String)> =
+        texts.iter().zip(&seen).filter_map(|(name, seen)| Some((name, seen.written_for_people()?))).collect();
+    Ok(written.first().map(|(_, are)| format!("the values of {} {are}", named(written.iter().map(|(name, _)| *name)))))
 }
 
 /// Whether these are running numbers from about 0 on, or from anywhere: no two alike and hardly one left out, as where some rows were put

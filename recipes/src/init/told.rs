@@ -26,6 +26,10 @@ const MASKS: [&str; 11] = [
     "semantic",
 ];
 
+/// Rows and classes that are counted, at most.
+const MOST_COUNTED_ROWS: u64 = 1_000_000;
+const MOST_COUNTED_CLASSES: usize = 10_000;
+
 /// What is to be told of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Told {
@@ -122,6 +126,36 @@ impl Told {
             (_, Some(Feature::ClassLabel { names })) => names.clone(),
             _ => Vec::new(),
         }
+    }
+
+    /// How many classes there are: those with names, or the different texts or numbers of all rows; 0 where that is not known, as of
+    /// numbers with gaps between them or of too many rows to be looked at.
+    ///
+    /// # Errors
+    /// The rows cannot be read.
+    pub(super) fn class_count(&self, dataset: &Dataset) -> Result<usize, RecipeError> {
+        let names = self.classes(dataset);
+        let Self::Class { column } = self else { return Ok(names.len()) };
+        if !names.is_empty() || dataset.rows() > MOST_COUNTED_ROWS {
+            return Ok(names.len());
+        }
+        let (mut texts, mut numbers) = (BTreeSet::<String>::new(), BTreeSet::<u64>::new());
+        let are_too_many = dataset.find_row(std::slice::from_ref(column), |row| {
+            match row.get(0) {
+                Value::Text(text) if !text.trim().is_empty() => {
+                    texts.insert(text.to_owned());
+                }
+                // a negative one is a row without a class
+                Value::Signed(number) => numbers.extend(u64::try_from(number).ok()),
+                Value::Unsigned(number) => {
+                    numbers.insert(number);
+                }
+                _ => {}
+            }
+            (texts.len() + numbers.len() > MOST_COUNTED_CLASSES).then_some(())
+        })?;
+        let have_no_gaps = numbers.last().is_none_or(|last| *last == numbers.len() as u64 - 1);
+        Ok(if are_too_many.is_none() && have_no_gaps { texts.len() + numbers.len() } else { 0 })
     }
 
     pub(super) fn in_words(&self, classes: usize) -> String {
@@ -284,6 +318,22 @@ mod tests {
     use millstream_pipeline::arrow_schema::{Field, Schema};
 
     use super::*;
+
+    #[test]
+    fn the_number_of_classes_is_told_of_texts_and_numbers_too() {
+        let of_texts: ArrayRef = Arc::new(StringArray::from(vec![Some("x"), Some("y"), None, Some("z"), Some("y")]));
+        let of_numbers = |numbers: Vec<i64>| -> ArrayRef { Arc::new(Int64Array::from(numbers)) };
+        for (values, wanted) in [
+            (of_texts, "it tells the class in `kind`, one of 3"),
+            (of_numbers(vec![0, 1, 1, -1]), "it tells the class in `kind`, one of 2"),
+            (of_numbers(vec![3, 7, 7, 3]), "it tells the class in `kind`"),
+        ] {
+            let rows = RecordBatch::try_from_iter_with_nullable([("kind", values, true)]).unwrap();
+            let dataset = Dataset::from_batches("rows", &[rows], 10).unwrap();
+            let told = Told::Class { column: "kind".into() };
+            assert_eq!(told.in_words(told.class_count(&dataset).unwrap()), wanted);
+        }
+    }
 
     #[test]
     fn a_column_that_is_declared_as_classes_is_not_told_where_another_is_called_like_a_label() {

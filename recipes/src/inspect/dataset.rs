@@ -1,13 +1,17 @@
 use std::path::Path;
 
-use millstream_pipeline::Dataset;
 use millstream_pipeline::encodings::{self, Encoders, WantedTensor};
+use millstream_pipeline::{Dataset, PipelineError};
 use millstream_schemas::{Choice, Feature, TensorRole, count, shown};
 use serde::Serialize;
 
 use crate::RecipeError;
 use crate::class_count::{ClassCount, empty_classes};
 use crate::imported::NamedRows;
+use crate::init::class_column;
+
+/// The column of classes where none is named; where it is not there, it is looked for as `init` does.
+const USUAL_LABEL: &str = "label";
 
 /// What a Parquet dataset holds.
 #[derive(Clone, Debug, Serialize)]
@@ -135,20 +139,43 @@ pub fn inspect_dataset(patterns: &[String], base: &Path, label: &str) -> Result<
     })
 }
 
-/// Input and label as `train` would take them; what cannot be had becomes a note.
+/// Input and label as `train` would take them; what cannot be had becomes a note, one question at a time.
 fn choose_columns(dataset: &Dataset, label: &str, notes: &mut Vec<String>) -> Option<Encoders> {
-    let label = if dataset.features().get(label).is_some() {
-        label
-    } else {
+    let is_there = dataset.features().get(label).is_some();
+    if !is_there && label != USUAL_LABEL {
         notes.push(format!("there is no column `{}`; name the one with the class by `--label`", shown(label)));
-        ""
-    };
-    let error = match Encoders::standard(dataset, None, label) {
-        Ok(columns) => return Some(columns),
-        Err(error) => error,
-    };
-    notes.push(error.to_string());
-    // Tables without an image or text column still have classes worth counting.
+        return Encoders::standard(dataset, None, "").ok();
+    }
+    let named = Some(label).filter(|_| is_there);
+    if let Some(named) = named {
+        match Encoders::standard(dataset, None, named) {
+            Ok(columns) => return Some(columns),
+            // what is made of several columns is seen by `init`
+            Err(PipelineError::WhichInput { .. }) => {}
+            Err(error) => {
+                notes.push(error.to_string());
+                return of_class(dataset, named);
+            }
+        }
+    }
+    match class_column(dataset, named) {
+        Ok(Some(column)) => Encoders::standard(dataset, None, &column).ok().or_else(|| of_class(dataset, &column)),
+        Ok(None) => Encoders::standard(dataset, None, "").ok(),
+        Err(error) => {
+            notes.push(match error {
+                RecipeError::Mismatch { message, .. } => message,
+                other => other.to_string(),
+            });
+            match named {
+                Some(named) => of_class(dataset, named),
+                None => Encoders::standard(dataset, None, "").ok(),
+            }
+        }
+    }
+}
+
+/// Classes alone: tables without an image or text column still have classes worth counting.
+fn of_class(dataset: &Dataset, label: &str) -> Option<Encoders> {
     match dataset.features().get(label) {
         Some(Feature::ClassLabel { names }) if !names.is_empty() => {
             let encoding = Choice::new("class_label", serde_json::json!({ "column": label }));

@@ -1,5 +1,6 @@
 use millstream_pipeline::Holds;
 use millstream_schemas::{Choice, nearest, shown};
+use serde_json::{Map, Value};
 
 use crate::preprocessing::Preprocessing;
 use crate::{Catalogs, RecipeError};
@@ -46,25 +47,26 @@ impl InputColumn {
         self.is_text() && !self.takes.contains(&Holds::Numbers)
     }
 
-    /// Its place among the headings of a table.
-    ///
-    /// # Errors
-    /// There is no such column.
-    pub(super) fn place(&self, headings: &[String], file: &str) -> Result<usize, RecipeError> {
-        let names: &[&str] = match &self.name {
-            Some(name) => &[name.as_str()],
-            None if self.is_image() => &["image", "path", "file_name", "file"],
-            None => &["text"],
-        };
+    /// What it may be called in a table.
+    fn names(&self) -> Vec<&str> {
+        match &self.name {
+            Some(name) => vec![name.as_str()],
+            None if self.is_image() => vec!["image", "path", "file_name", "file"],
+            None => vec!["text"],
+        }
+    }
+
+    /// Its place among the headings of a table, if it has one: an input without a name is the only column.
+    fn place(&self, headings: &[String]) -> Option<usize> {
+        let names = self.names();
         let found = names.iter().find_map(|name| headings.iter().position(|heading| heading == name));
-        let only = Some(0).filter(|_| self.name.is_none() && headings.len() == 1);
-        found.or(only).ok_or_else(|| {
-            let near = nearest(names[0], headings.iter().map(String::as_str));
-            let near = near.map_or_else(String::new, |near| format!("; did you mean `{}`?", shown(near)));
-            let have: Vec<String> = headings.iter().take(20).map(|heading| format!("`{}`", shown(heading))).collect();
-            let message = format!("it has no column `{}`, it has {}{near}", shown(names[0]), have.join(", "));
-            RecipeError::mismatch(file, message)
-        })
+        found.or_else(|| Some(0).filter(|_| self.name.is_none() && headings.len() == 1))
+    }
+
+    /// What it is called in an object, if that has it; `only` is the name of the only column of the table, where it has one alone.
+    pub(super) fn key<'a>(&'a self, object: &Map<String, Value>, only: Option<&'a str>) -> Option<&'a str> {
+        let found = self.names().into_iter().find(|name| object.contains_key(*name));
+        found.or_else(|| only.filter(|only| self.name.is_none() && object.contains_key(*only)))
     }
 }
 
@@ -76,8 +78,8 @@ impl InputColumns {
         for (name, encoding) in preprocessing.encodings() {
             let kind = catalogs.encodings.find(encoding, &format!("data.inputs.{name}"))?;
             let named: Vec<Option<String>> = match encoding.options.get("column") {
-                Some(serde_json::Value::String(column)) => vec![Some(column.clone())],
-                Some(serde_json::Value::Array(columns)) => {
+                Some(Value::String(column)) => vec![Some(column.clone())],
+                Some(Value::Array(columns)) => {
                     columns.iter().map(|column| column.as_str().map(str::to_owned)).collect()
                 }
                 _ if kind.most_columns == 0 => Vec::new(),
@@ -91,6 +93,33 @@ impl InputColumns {
             }
         }
         Ok(Self(columns))
+    }
+
+    /// The places of all of them among the headings of a table.
+    ///
+    /// # Errors
+    /// It has no headings, as a file of nothing, or lacks one of the columns.
+    pub(super) fn places(&self, headings: &[String], file: &str) -> Result<Vec<usize>, RecipeError> {
+        if headings.is_empty() {
+            let what = if file == "-" { "nothing came in" } else { "the file is empty" };
+            let message =
+                format!("{what}; the model takes {}, as CSV with a heading or as JSON Lines", self.in_words());
+            return Err(RecipeError::mismatch(file, message));
+        }
+        let place = |column: &InputColumn| column.place(headings).ok_or_else(|| self.lacks(column, headings, file));
+        self.0.iter().map(place).collect()
+    }
+
+    /// That a table lacks a column; what is an input itself is not what was meant by another.
+    fn lacks(&self, column: &InputColumn, headings: &[String], file: &str) -> RecipeError {
+        let is_input = |heading: &str| self.0.iter().any(|input| input.names().contains(&heading));
+        let others = headings.iter().map(String::as_str).filter(|&heading| !is_input(heading));
+        let wanted = column.name();
+        let near = nearest(wanted, others);
+        let near = near.map_or_else(String::new, |near| format!("; did you mean `{}`?", shown(near)));
+        let have: Vec<String> = headings.iter().take(20).map(|heading| format!("`{}`", shown(heading))).collect();
+        let message = format!("it has no column `{}`, it has {}{near}", shown(wanted), have.join(", "));
+        RecipeError::mismatch(file, message)
     }
 
     /// The only column, where there is one alone.
@@ -111,5 +140,47 @@ impl InputColumns {
                 format!("the columns {}", names.join(", "))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(names: &[&str]) -> InputColumns {
+        let column = |name: &&str| InputColumn { name: Some((*name).to_owned()), takes: &[Holds::Numbers] };
+        InputColumns(names.iter().map(column).collect())
+    }
+
+    #[test]
+    fn a_column_that_is_an_input_itself_is_not_proposed_for_another() {
+        let said = |inputs: &[&str], headings: &[&str]| {
+            let headings: Vec<String> = headings.iter().map(|&heading| heading.to_owned()).collect();
+            named(inputs).places(&headings, "t.csv").map_err(|error| error.to_string())
+        };
+        assert_eq!(said(&["a", "b"], &["b", "x", "a"]), Ok(vec![2, 0]));
+        let lacks = said(&["a", "b"], &["a", "label"]).unwrap_err();
+        assert!(lacks.ends_with("it has no column `b`, it has `a`, `label`"), "{lacks}");
+        let lacks = said(&["a", "width"], &["a", "widht"]).unwrap_err();
+        assert!(lacks.ends_with("did you mean `widht`?"), "{lacks}");
+    }
+
+    #[test]
+    fn a_table_of_nothing_is_told_as_that() {
+        for (file, wanted) in [("-", "nothing came in"), ("t.csv", "the file is empty")] {
+            let error = named(&["a", "b"]).places(&[], file).unwrap_err().to_string();
+            assert!(error.contains(wanted) && error.contains("the columns `a`, `b`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_input_without_a_name_is_the_only_column_of_a_table_of_objects() {
+        let object = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap();
+        let image = InputColumn { name: None, takes: &[Holds::Bytes] };
+        assert_eq!(image.key(&object(r#"{"photo": "1.png"}"#), Some("photo")), Some("photo"));
+        assert_eq!(image.key(&object(r#"{"photo": "1.png"}"#), None), None);
+        assert_eq!(image.key(&object(r#"{"x": 1, "path": "1.png"}"#), None), Some("path"));
+        let named = InputColumn { name: Some("photo".into()), takes: &[Holds::Bytes] };
+        assert_eq!(named.key(&object(r#"{"x": 1}"#), Some("x")), None);
     }
 }

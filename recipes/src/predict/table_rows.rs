@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, Cursor};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,10 @@ use super::input_columns::{InputColumn, InputColumns};
 use crate::RecipeError;
 use crate::folder_files::{read_bounded, read_file};
 use crate::import::{ArchiveMembers, ReadSeek};
-use crate::table_records::{RecordCells, TableFormat, TableRecords};
+use crate::table_records::{RecordCells, RecordPlace, TableFormat, TableRecord, TableRecords};
+
+/// Names in objects that are remembered, at most.
+const MOST_NAMES: usize = 10_000;
 
 /// A cell of a row that is to become one of a dataset.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,6 +81,8 @@ pub(super) struct TableRows {
     records: TableRecords<Box<dyn ReadSeek>>,
     /// Of each column its place in a record, where all records have the same.
     places: Vec<usize>,
+    /// Of objects the only name that there is in all of them, if there is one alone.
+    only: Option<String>,
 }
 
 /// Where the files lie that a table names.
@@ -141,12 +147,6 @@ impl TableRows {
             let message = "Parquet is not read from the standard input: name the file";
             return Err(RecipeError::mismatch("-", message));
         }
-        let mut letters = bytes.iter().filter(|byte| !byte.is_ascii_whitespace());
-        if (letters.next(), letters.next()) == (Some(&b'['), Some(&b'{')) {
-            let message =
-                "it is one list of JSON, and JSON Lines are read, an object a line: `jq -c '.[]'` makes them of it";
-            return Err(RecipeError::mismatch("-", message));
-        }
         let format = TableFormat::of_content(&bytes);
         Self::of("-".into(), format, Box::new(Cursor::new(bytes)), Beside::Folder(PathBuf::new()), columns)
     }
@@ -158,15 +158,16 @@ impl TableRows {
         beside: Beside,
         columns: &InputColumns,
     ) -> Result<Self, RecipeError> {
-        let records = TableRecords::open(&name, format, file)?;
-        let places = match records.headings() {
-            Some(headings) => {
-                let place = |column: &InputColumn| column.place(headings, &shown_path(&name));
-                columns.0.iter().map(place).collect::<Result<Vec<_>, _>>()?
-            }
-            None => Vec::new(),
-        };
-        Ok(Self { name, beside, columns: columns.clone(), records, places })
+        let mut records = TableRecords::open(&name, format, file)?;
+        if let Some(reason) = records.note_of_array() {
+            return Err(RecipeError::mismatch(shown_path(&name), reason));
+        }
+        let (mut places, mut only) = (Vec::new(), None);
+        match records.headings() {
+            Some(headings) => places = columns.places(headings, &shown_path(&name))?,
+            None => only = seek_in_objects(&mut records, columns, &shown_path(&name))?,
+        }
+        Ok(Self { name, beside, columns: columns.clone(), records, places, only })
     }
 
     /// The next row; none at the end.
@@ -190,10 +191,10 @@ impl TableRows {
                 self.columns.0.iter().zip(&self.places).map(cell).collect()
             }
             RecordCells::Object(object) => {
-                let headings: Vec<String> = object.keys().cloned().collect();
-                let cell = |column: &InputColumn| match column.place(&headings, &name) {
-                    Ok(place) => of_json(&object[&headings[place]], column, beside),
-                    Err(error) => Cell::Unreadable(error.to_string()),
+                // a name that an object lacks is a value that is missing, as in an import
+                let cell = |column: &InputColumn| {
+                    let value = column.key(&object, self.only.as_deref()).and_then(|key| object.get(key));
+                    value.map_or(Cell::Missing, |value| of_json(value, column, beside))
                 };
                 self.columns.0.iter().map(cell).collect()
             }
@@ -204,6 +205,37 @@ impl TableRows {
     fn unreadable(&self, name: String, reason: String) -> ReadRow {
         ReadRow { name, cells: vec![Cell::Unreadable(reason); self.columns.0.len()] }
     }
+}
+
+/// Looks for each column in the objects of a table as far as that takes, and goes back to the first. Gives the only name that there is in
+/// them, if there is one alone.
+///
+/// # Errors
+/// There are objects, and none has a column.
+fn seek_in_objects(
+    records: &mut TableRecords<Box<dyn ReadSeek>>,
+    columns: &InputColumns,
+    file: &str,
+) -> Result<Option<String>, RecipeError> {
+    let mut names = BTreeSet::new();
+    let mut missing: Vec<&InputColumn> = columns.0.iter().collect();
+    while let Some(record) = records.next_record()? {
+        let Ok(TableRecord { cells: RecordCells::Object(object), .. }) = record else { continue };
+        missing.retain(|column| column.key(&object, None).is_none());
+        if names.len() < MOST_NAMES {
+            names.extend(object.into_iter().map(|(name, _)| name));
+        }
+        if missing.is_empty() {
+            break;
+        }
+    }
+    records.go_to(RecordPlace::FIRST)?;
+    let names: Vec<String> = names.into_iter().collect();
+    // where no line is an object, each is told as that
+    if !missing.is_empty() && !names.is_empty() {
+        columns.places(&names, file)?;
+    }
+    Ok(<[String; 1]>::try_from(names).ok().map(|[only]| only))
 }
 
 fn of_text(text: &str, column: &InputColumn, beside: &Beside) -> Cell {
