@@ -18,7 +18,7 @@ pub(crate) use crate::recipe_arguments::RecipeArguments;
 use crate::recipe_arguments::whole_number;
 pub(crate) use crate::run_arguments::{Compare, Document, Errors, Note, Report, Reproduce, Runs, Watch};
 pub(crate) use crate::search_arguments::{Search, SearchCommand, SearchHow, StudyArguments};
-use crate::terminal;
+use crate::{terminal, unknown_option};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -66,7 +66,12 @@ pub(crate) fn read() -> Arguments {
         )
     });
     let command = noted(Arguments::command()).long_version(VERSION.as_str());
-    let matches = command.term_width(terminal::output_width().min(WIDEST_HELP)).get_matches();
+    let mut command = command.term_width(terminal::output_width().min(WIDEST_HELP));
+    let matches = command.try_get_matches_from_mut(std::env::args_os()).unwrap_or_else(|error| {
+        let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+        let words: Vec<String> = words.collect();
+        unknown_option::explained(error, &command, &words).exit()
+    });
     Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
