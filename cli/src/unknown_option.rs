@@ -50,7 +50,7 @@ fn meant(name: &str, settings: &[Setting]) -> Option<Setting> {
     let is_called = |setting: &&Setting| setting.place.rsplit('.').next() == Some(name.as_str());
     // the least deep first, which keeps the order of equals
     let is_usual = |setting: &Setting| setting.place.split('.').any(|part| part == "adamw");
-    let found = settings.iter().filter(is_called).min_by_key(|setting| (depth(setting), !is_usual(setting)))?;
+    let found = settings.iter().filter(is_called).min_by_key(|&setting| (depth(setting), !is_usual(setting)))?;
     let inside = format!("{}.", found.place);
     let holds_others = depth(found) == 0 && settings.iter().any(|other| other.place.starts_with(&inside));
     if !holds_others {
