@@ -18,38 +18,53 @@ pub(crate) use crate::recipe_arguments::RecipeArguments;
 use crate::recipe_arguments::whole_number;
 pub(crate) use crate::run_arguments::{Compare, Document, Errors, Note, Report, Reproduce, Runs, Watch};
 pub(crate) use crate::search_arguments::{Search, SearchCommand, SearchHow, StudyArguments};
-use crate::terminal;
+use crate::{terminal, unknown_option};
 
 const AFTER_HELP: &str = "\
 Examples:
-  millstream init data/ model.onnx  write a recipe that trains this model on these rows
-  millstream check recipe.yaml      what would be trained, and whether it can be
-  millstream import photos/ -o data a folder of pictures, or a table, as Parquet
-  millstream preview recipe.yaml    what the transforms do to real rows
-  millstream lr-find recipe.yaml    look for a learning rate, before training
-  millstream train recipe.yaml      train; the result is a plain ONNX model
-  millstream search run recipe.yaml look for good values of what it leaves open
-  millstream evaluate recipe.yaml   measure the trained model
+  millstream init data/ model.onnx
+      write a recipe that trains this model on these rows
+  millstream check recipe.yaml
+      what would be trained, and whether it can be
+  millstream import photos/ -o data
+      a folder of pictures, or a table, as Parquet
+  millstream preview recipe.yaml
+      what the transforms do to real rows
+  millstream lr-find recipe.yaml
+      look for a learning rate, before training
+  millstream train recipe.yaml
+      train; the result is a plain ONNX model
+  millstream search run recipe.yaml
+      look for good values of what it leaves open
+  millstream evaluate recipe.yaml
+      measure the trained model
   millstream predict runs/a photos/
-                                    what the trained model says of new images or texts
+      what the trained model says of new images or texts
   millstream compile recipe.yaml -o step
-                                    the training step, for a loop of your own
-  millstream inspect data/          rows, columns and classes of a dataset
-  millstream inspect model.onnx     layers of a model
+      the training step, for a loop of your own
+  millstream inspect data/
+      rows, columns and classes of a dataset
+  millstream inspect model.onnx
+      layers of a model
 
 Exit codes:
   0    done
-  1    an error, printed on the standard error output; a report of `check` or
-       `runtime doctor` that says no; or a search of which no trial is complete
+  1    an error, printed on the standard error output; a report of `check`
+       or `runtime doctor` that says no; or a search of which no trial is
+       complete
   2    the command line is wrong
-  3    interrupted by Ctrl-C or SIGTERM: `train` and `search` have saved, and go on
-       with `train --resume` and `search resume`; others say in their help what stays
+  3    interrupted by Ctrl-C or SIGTERM: `train` and `search` have saved, and
+       go on with `train --resume` and `search resume`; others say in their
+       help what stays
   130  ended at once by a second Ctrl-C (143 by a second SIGTERM); the last
        checkpoint is whole
 
 Numbers:
   Epochs, steps and files count from 1. Row groups, rows in them and class
   numbers are those of the data: they count from 0.";
+
+/// Of the options of every command, which stand behind a command's own.
+const COMMON: &str = "Common options";
 
 /// Longer lines of help are hard to read.
 const WIDEST_HELP: usize = 110;
@@ -66,7 +81,12 @@ pub(crate) fn read() -> Arguments {
         )
     });
     let command = noted(Arguments::command()).long_version(VERSION.as_str());
-    let matches = command.term_width(terminal::output_width().min(WIDEST_HELP)).get_matches();
+    let mut command = command.term_width(terminal::output_width().min(WIDEST_HELP));
+    let matches = command.try_get_matches_from_mut(std::env::args_os()).unwrap_or_else(|error| {
+        let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+        let words: Vec<String> = words.collect();
+        unknown_option::explained(error, &command, &words).exit()
+    });
     Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
@@ -94,21 +114,22 @@ pub(crate) struct Arguments {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     /// Print results as JSON, for other programs (`train`: one JSON object a line)
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = COMMON)]
     pub(crate) json: bool,
     /// The ONNX Runtime library to use, instead of the one that would be found
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = COMMON, value_name = "FILE")]
     pub(crate) runtime: Option<PathBuf>,
     /// Say less: no progress, no warnings (how to go on with an interrupted run is always said)
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = COMMON, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
     /// Say more (why this device was taken, for example); twice for everything
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = COMMON, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// When to use colour; `auto` respects NO_COLOR and CLICOLOR_FORCE
     #[arg(
         long,
         global = true,
+        help_heading = COMMON,
         value_name = "auto|always|never",
         value_enum,
         default_value_t,
@@ -562,8 +583,9 @@ pub(crate) struct Runtime {
 #[derive(Debug, Subcommand)]
 pub(crate) enum RuntimeCommand {
     /// Fetch the pinned library through pip, checked by its hash, into our data folder
-    #[command(after_help = "Examples:\n  millstream runtime install\n  millstream runtime install --from \
-        onnxruntime-1.31.1-cp311-cp311-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl")]
+    #[command(
+        after_help = "Examples:\n  millstream runtime install\n  millstream runtime install --from onnxruntime-1.31.1-*.whl"
+    )]
     Install {
         /// The build with CUDA; the CUDA and cuDNN libraries themselves must be on the machine
         #[arg(long)]

@@ -2,6 +2,13 @@
 
 use clap::Command;
 
+use crate::terminal::{columns, wrapped};
+
+/// Columns of examples and exit codes, which are laid out here: within those of the narrowest usual terminal.
+const WIDEST: usize = 78;
+/// In front of what is said of an example, and of what does not fit into its line.
+const BELOW: &str = "\n      ";
+
 /// What is said of a command.
 struct CommandNote {
     /// As it is called, `search run` for example.
@@ -174,10 +181,67 @@ impl CommandNote {
         let own = |code: u8| self.codes.iter().find(|(other, _)| *other == code);
         let usual = OF_ALL.into_iter().map(|(code, means)| own(code).copied().unwrap_or((code, means)));
         let more = self.codes.iter().copied().filter(|(code, _)| OF_ALL.iter().all(|(usual, _)| usual != code));
-        let codes: Vec<String> = usual.chain(more).map(|(code, means)| format!("  {code}  {means}")).collect();
+        let line = |(code, means): (u8, &str)| {
+            let start = format!("  {code}  ");
+            let lines = wrapped(means, WIDEST - start.len());
+            format!("{start}{}", lines.join(&format!("\n{}", " ".repeat(start.len()))))
+        };
+        let codes: Vec<String> = usual.chain(more).map(line).collect();
         let between = if examples.is_empty() { "" } else { "\n\n" };
         format!("{examples}{between}Writes:\n  {}\n\nExit codes:\n{}", self.writes, codes.join("\n"))
     }
+}
+
+/// Examples with each command on a line of its own, broken in front of options as a shell takes it where it is too long, and what is said of
+/// it (behind four blanks in `examples`) below.
+fn laid_out(examples: &str) -> String {
+    let lines = examples.lines().map(|line| {
+        let (command, means) = line.rsplit_once("    ").unwrap_or((line, ""));
+        let means =
+            if means.is_empty() { String::new() } else { format!("{BELOW}{}", wrapped(means, WIDEST - 6).join(BELOW)) };
+        broken(command) + &means
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn broken(command: &str) -> String {
+    let command = command.trim_end();
+    if columns(command) <= WIDEST {
+        return command.to_owned();
+    }
+    let parts = parts(command);
+    let (mut text, mut used) = (String::new(), 0);
+    for part in parts {
+        // a blank and a backslash have to fit too
+        if !text.is_empty() && used + columns(&part) + 3 > WIDEST {
+            text.push_str(&format!(" \\{BELOW}"));
+            used = BELOW.len() - 1;
+        } else if !text.is_empty() {
+            text.push(' ');
+            used += 1;
+        }
+        used += columns(&part);
+        text.push_str(&part);
+    }
+    text
+}
+
+/// A command up to each option, pipe or file that it writes; what stands in quotes is whole.
+fn parts(command: &str) -> Vec<String> {
+    let (mut parts, mut is_quoted) = (vec![String::new()], false);
+    for word in command.split(' ') {
+        let begins = !is_quoted && word.starts_with(['-', '>', '|']) && word != "-";
+        match parts.last_mut() {
+            Some(last) if !begins => {
+                // the first of all begins with blanks
+                last.push_str(word);
+                last.push(' ');
+            }
+            _ => parts.push(format!("{word} ")),
+        }
+        is_quoted ^= word.matches('\'').count() % 2 == 1;
+    }
+    parts.iter().map(|part| part.trim_end().to_owned()).collect()
 }
 
 /// The command line with its notes.
@@ -187,11 +251,14 @@ pub(crate) fn noted(command: Command) -> Command {
 
 fn below(command: Command, place: &str) -> Command {
     let names: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let examples = laid_out(&command.get_after_help().map(ToString::to_string).unwrap_or_default());
     let command = match NOTES.iter().find(|note| note.command == place) {
         Some(note) => command.after_long_help(note.behind(&examples)),
         None => command,
     };
+    // the help of all commands is laid out where it stands
+    let has_examples = !examples.is_empty() && !place.is_empty();
+    let command = if has_examples { command.after_help(examples) } else { command };
     names.iter().fold(command, |command, name| {
         let place = format!("{place} {name}").trim_start().to_owned();
         command.mut_subcommand(name, |command| below(command, &place))
@@ -233,6 +300,42 @@ mod tests {
             let one_line = help.split_whitespace().collect::<Vec<_>>().join(" ");
             let said = own.codes.iter().map(|(_, means)| *means).chain([own.writes]);
             said.into_iter().for_each(|part| assert!(one_line.contains(part), "{place}: wanted {part:?} in\n{help}"));
+        }
+    }
+
+    #[test]
+    fn help_fits_80_columns_and_common_options_come_last() {
+        let mut whole = noted(Arguments::command());
+        whole.build();
+        let root = std::iter::once((String::new(), whole.clone()));
+        for (place, command) in root.chain(commands(&whole, "")) {
+            let help = command.term_width(80).render_long_help().to_string();
+            let (options, behind) = help.split_once("\nCommon options:\n").unwrap_or_else(|| panic!("{place}: {help}"));
+            for option in ["--json", "--runtime", "--quiet", "--verbose", "--color"] {
+                let is_own = options.lines().any(|line| line.trim_start().starts_with(option));
+                assert!(!is_own && behind.contains(option), "{place}: {option} in\n{help}");
+            }
+            // what is longer was broken by the terminal, and begins in the column of its line
+            behind.lines().for_each(|line| assert!(columns(line) <= 80, "{place}: {line}"));
+            let codes = behind.split_once("\nExit codes:\n").unwrap_or_else(|| panic!("{place}: {help}")).1;
+            let codes = codes.lines().take_while(|line| !line.is_empty());
+            let is_laid_out = |line: &str| {
+                line.starts_with("     ") || line.trim_start().starts_with(|sign: char| sign.is_ascii_digit())
+            };
+            codes.for_each(|line| assert!(is_laid_out(line), "{place}: {line}"));
+        }
+    }
+
+    #[test]
+    fn an_example_is_a_command_and_below_it_what_is_said_of_it() {
+        let long = "millstream evaluate recipe.yaml --model other.onnx --data 'data/a test-*.parquet' b";
+        let text = laid_out(&format!("Examples:\n  millstream x a/    without a model\n  {long}"));
+        let wanted = "Examples:\n  millstream x a/\n      without a model\n  millstream evaluate recipe.yaml --model other.onnx \\\n      \
+                      --data 'data/a test-*.parquet' b";
+        assert_eq!(text, wanted);
+        for (place, command) in commands(&noted(Arguments::command()), "") {
+            let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            text.lines().for_each(|line| assert!(columns(line) <= 80, "{place}: {line}"));
         }
     }
 

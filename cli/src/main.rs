@@ -28,6 +28,7 @@ mod status;
 mod study_table;
 mod table;
 mod terminal;
+mod unknown_option;
 
 use millstream::recipes::{Catalogs, load};
 use std::process::ExitCode;

@@ -31,9 +31,11 @@ const BETWEEN: &str = "  ";
 const BAR: std::ops::RangeInclusive<usize> = 8..=30;
 
 impl Status {
-    /// None for what is no progress.
+    /// None for what is no progress, and for a step of a run that has not said how many there are (`total_steps` is 0): the one of a
+    /// dry run is told by its result.
     pub(crate) fn of(event: &Event, total_steps: u64) -> Option<Self> {
         Some(match event {
+            Event::Step { .. } if total_steps == 0 => return None,
             Event::Step {
                 step, epoch, epochs, mean_loss, samples_per_second, batches_waiting, seconds_left, ..
             } => Self {
@@ -246,6 +248,24 @@ mod tests {
         };
         assert_eq!(begun(0, 0.0).sentence(), "writing 0/48 rows");
         assert_eq!(begun(24, 1.0).sentence(), "writing 24/48 rows, 0.0 rows/s, 1 s left");
+    }
+
+    #[test]
+    fn a_step_of_a_run_of_unknown_length_is_not_one_of_none() {
+        let step = Event::Step {
+            step: 1,
+            epoch: 1,
+            epochs: 8,
+            loss: 1.1,
+            mean_loss: 1.1,
+            learning_rate: 0.01,
+            samples_per_second: 8.0,
+            batches_waiting: 2,
+            seconds_left: 0.0,
+        };
+        assert_eq!(Status::of(&step, 0), None);
+        let told = Status::of(&step, 16).map(|status| status.sentence()).unwrap_or_default();
+        assert!(told.starts_with("epoch 1/8, 1/16 steps, loss 1.1"), "{told}");
     }
 
     #[test]

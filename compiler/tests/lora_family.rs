@@ -15,6 +15,7 @@ use millstream_compiler::{
     CompilerError, FineTuning, HeadChoice, Method, Model, OperatorCatalog, TrainingProgram, compile,
 };
 use millstream_schemas::Choice;
+use millstream_schemas::choice::Row as _;
 use millstream_schemas::recipe::{AdaptersOutput, TrainSelection};
 use onnx_runtime::{floats, run, session};
 use serde_json::{Value, json};
@@ -444,6 +445,7 @@ fn ranks_scales_and_biases_by_layer() {
             "rank_patterns: no layer that `lora` goes to matches `frist`; did you mean `first`?",
         ),
         (json!({"alpha_patterns": {"head": 3}}), "alpha_patterns: no layer that `lora` goes to matches `head`"),
+        (json!({"rank_patterns": {"*": 0}}), "rank_patterns: every layer has the rank 0, and nothing is adapted"),
         (
             json!({"rank_patterns": {"f*": 3, "*t": 4}}),
             "rank_patterns: `*t` and `f*` both match `first` and say different",
@@ -454,7 +456,6 @@ fn ranks_scales_and_biases_by_layer() {
         assert!(matches!(error, CompilerError::Setting { place, .. } if place == "model.methods[0].lora"));
     }
     for (options, said) in [
-        (json!({"rank_patterns": {"first": 0}}), "rank_patterns.first is 1 or more, got 0"),
         (json!({"alpha_patterns": {"first": -1}}), "alpha_patterns.first is a finite number above 0, got -1"),
         (json!({"start": "svd"}), "start"),
     ] {
@@ -462,6 +463,25 @@ fn ranks_scales_and_biases_by_layer() {
         let error = Method::choose(methods::standard(), &choice, "model.methods[0]").unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     }
+}
+
+#[test]
+fn a_rank_of_0_leaves_a_layer_as_it_is() {
+    let program =
+        of_sequence(&[Choice::new("lora", json!({"rank": 2, "bias": "lora_only", "rank_patterns": {"sec*": 0}}))])
+            .unwrap();
+    let trained: Vec<&str> = program.manifest.parameters.iter().map(|entry| entry.name.as_str()).collect();
+    assert_eq!(trained, ["first.lora_A.weight", "first.lora_B.weight", "first.bias"]);
+    let said = "lora leaves 1 layer(s) as they are, `second` first: their rank is 0";
+    assert!(program.notes.iter().any(|note| note.contains(said)), "{:?}", program.notes);
+}
+
+#[test]
+fn the_schema_of_patterns_says_what_is_taken() {
+    let row = methods::standard().rows().iter().find(|row| row.name == "lora").unwrap();
+    let schema = row.schema();
+    let of = |option: &str| schema["properties"][option]["additionalProperties"].clone();
+    assert_eq!((&of("rank_patterns")["minimum"], &of("alpha_patterns")["exclusiveMinimum"]), (&json!(0), &json!(0)));
 }
 
 #[test]

@@ -101,13 +101,34 @@ pub(crate) fn of_data(global: &Global, arguments: &arguments::Train, model: &Pat
     };
     let report = made(global, &options(&wanted, &here, here.clone(), output)?)?;
     // what was imported is told when it is trained on
-    for decision in report.decisions.iter().filter(|decision| !report.imported.contains(decision)) {
+    let decisions = report.decisions.iter().filter(|decision| !report.imported.contains(decision));
+    for decision in
+        decisions.filter_map(|decision| as_changed(decision, report.last_layer, &arguments.recipe.overrides))
+    {
         messages::tell(&harmless(decision));
     }
     // a column of numbers, masks or boxes is told by another word of the recipe
     let overrides = arguments.recipe.overrides.iter().filter(|change| label_of(change).is_none());
     let overrides: Vec<String> = overrides.cloned().collect();
     Ok(RecipeText::new(&report.text, Path::new("the recipe of data and model"), &here, &overrides)?)
+}
+
+/// What is left of a decision behind the changes of a recipe that was made: not how many parameters are trained where one may change that,
+/// which the run says as it begins, and no last layer where another is asked for.
+fn as_changed<'a>(decision: &'a str, last_layer: &'a str, overrides: &[String]) -> Option<&'a str> {
+    if last_layer.is_empty() || !decision.starts_with(last_layer) {
+        return Some(decision);
+    }
+    let keys = || overrides.iter().filter_map(|change| Some(change.split_once('=')?.0.trim()));
+    let is_in = |key: &str, place: &str| {
+        key.strip_prefix(place).is_some_and(|rest| matches!(rest.chars().next(), None | Some('.' | '[')))
+    };
+    if keys().any(|key| key == "model" || is_in(key, "model.head")) {
+        return None;
+    }
+    let parts = ["model", "training.head_first", "training.unfreeze", "training.freeze", "training.groups"];
+    let is_changed = keys().any(|key| key == "training" || parts.iter().any(|part| is_in(key, part)));
+    Some(if is_changed { last_layer } else { decision })
 }
 
 /// The column that is to be told, where a change of the recipe names it.
@@ -195,6 +216,28 @@ fn with_a_model(arguments: &arguments::Init) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_trained_is_not_told_by_a_recipe_that_was_changed() {
+        let (head, whole) = (
+            "a new last layer stands behind the model",
+            "a new last layer stands behind the model; all 7 parameters are trained",
+        );
+        for (changes, wanted) in [
+            (&[][..], Some(whole)),
+            (&["training.epochs=3", "data.batch=2"], Some(whole)),
+            (&["model.train=head"], Some(head)),
+            (&["training.epochs=3", "model.methods=[lora]"], Some(head)),
+            (&["training.head_first={epochs: 1}"], Some(head)),
+            (&["model.head=keep"], None),
+            (&["model.head.pooled=mean"], None),
+            (&["model={path: a.onnx}"], None),
+        ] {
+            let changes: Vec<String> = changes.iter().map(|change| (*change).to_owned()).collect();
+            assert_eq!(as_changed(whole, head, &changes), wanted, "{changes:?}");
+            assert_eq!(as_changed("the model sees images", head, &changes), Some("the model sees images"));
+        }
+    }
 
     #[test]
     fn a_command_is_turned_round_with_all_else_in_place() {

@@ -190,8 +190,28 @@ fn tensorboard_and_mlflow_read_what_was_logged() {
     let place = Workplace::new();
     killed_and_resumed(&place, &[ALL, EPOCHS]);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/read_logs.py");
-    let read = Command::new(python).arg(script).arg(place.path("run/logs")).output().expect("Python starts");
-    let said = String::from_utf8_lossy(&read.stdout).into_owned() + &String::from_utf8_lossy(&read.stderr);
-    assert!(read.status.success(), "{said}");
+    let read = |folder: &str, more: &[&str]| {
+        let read =
+            Command::new(&python).arg(&script).arg(place.path(folder)).args(more).output().expect("Python starts");
+        let said = String::from_utf8_lossy(&read.stdout).into_owned() + &String::from_utf8_lossy(&read.stderr);
+        assert!(read.status.success(), "{folder}: {said}");
+        said
+    };
+    let of_this_run = "--setting training.optimizer.adamw.learning_rate=0.01 --epochs 40 --all-steps --write";
+    let of_this_run: Vec<&str> = of_this_run.split(' ').chain(["--ended", "finished after"]).collect();
+    let said = read("run/logs", &of_this_run);
     assert!(said.contains(&format!("{STEPS} steps, 41 evaluations")), "{said}");
+    assert!(said.contains("series in TensorBoard") && said.contains("series in MLflow"), "{said}");
+    // any other run: another rate, logs of other steps, a store elsewhere, no evaluation, no tables
+    let store = text(&place.path("all/mlruns")).to_owned();
+    let some = format!(
+        "output.logs=[tensorboard, {{csv: {{every_steps: 4}}}}, {{mlflow: {{folder: {store}, every_steps: 3}}}}]"
+    );
+    let others = ["output.folder=some", "training.optimizer={sgd: {learning_rate: 0.1}}", "training.epochs=2"];
+    place.run_with("train", &[&others[..], &[some.as_str(), "data.evaluate=null"]].concat()).done();
+    let said = read("some/logs", &[]);
+    assert!(said.contains("3 steps, 0 evaluations") && said.contains("series in MLflow"), "{said}");
+    place.run_with("train", &["output.folder=one", "training.epochs=1", "output.logs=[tensorboard]"]).done();
+    let said = read("one/logs", &[]);
+    assert!(said.contains("series in TensorBoard") && !said.contains("MLflow"), "{said}");
 }

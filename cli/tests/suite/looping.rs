@@ -104,6 +104,10 @@ fn a_dry_run_goes_through_everything_and_leaves_nothing_behind() {
     let said = tried(&["training.accumulate=4", "data.damaged=quarantine", "training.average={best: 3}"]).done();
     assert!(said.starts_with("one batch went through everything: a step (loss "), "{said}");
     assert!(said.contains("8 rows evaluated, a model of ") && said.contains("nothing was left behind"), "{said}");
+    // without an evaluation in front of it the step would be the first that is told
+    let alone = tried(&["data.evaluate=null", "training.epochs=8"]);
+    assert!(!alone.stderr.contains("steps, loss"), "{}", alone.stderr);
+    alone.done();
     // what is frozen when, and averaged from when on, is counted by the length of the whole run
     tried(&["training.epochs=3", "model.train=all", "training.head_first={epochs: 2}"]).done();
     let moments = ["training.head_first={epochs: 1}", "training.average={swa: {from: 0.5}}"];

@@ -196,6 +196,12 @@ fn what_a_run_has_trained_is_in_its_files() {
             json!({"rank": 2, "rank_stabilized": true, "rank_patterns": {"*.1.*": 4}, "layers": qv}),
             TrainSelection::Nothing,
         ),
+        // PEFT knows no rank of 0: the layers are none of its modules
+        (
+            "lora",
+            json!({"rank": 2, "rank_patterns": {"*.1.*": 0}, "layers": qv, "bias": "lora_only"}),
+            TrainSelection::Nothing,
+        ),
         ("lora", json!({"rank": 2, "layers": {"match": ["*word_embeddings", "*query"]}}), TrainSelection::Nothing),
         ("lora", json!({"rank": 2, "dora": true, "bias": "lora_only"}), TrainSelection::Nothing),
         ("ia3", json!({}), TrainSelection::Head),

@@ -174,8 +174,8 @@ impl Guess {
         }
     }
 
-    /// What was decided, and why.
-    pub(super) fn decisions(&self, head: Head, trained: usize) -> Vec<String> {
+    /// What was decided, and why; and the decision about the last layer, without what is trained.
+    pub(super) fn decisions(&self, head: Head, trained: usize) -> (Vec<String>, &'static str) {
         let input = match &self.input {
             Input::Image { column, size, preparation } => {
                 let how = if preparation.mean.is_empty() { "" } else { "normalized " };
@@ -206,7 +206,8 @@ impl Guess {
             _ => Vec::new(),
         };
         let input = std::iter::once(input).chain(otherwise).chain(self.left_out_in_words());
-        self.imported.iter().cloned().chain(input).chain(decided).chain(self.told.to_look_at()).collect()
+        let decisions = self.imported.iter().cloned().chain(input).chain(decided).chain(self.told.to_look_at());
+        (decisions.collect(), head)
     }
 
     /// What was decided of the data alone.

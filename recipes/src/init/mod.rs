@@ -36,6 +36,9 @@ pub struct InitReport {
     /// How the data became Parquet, where they were none.
     #[serde(skip)]
     pub imported: Vec<String>,
+    /// The beginning of the one of `decisions` about the last layer, without what is trained; nothing of data alone.
+    #[serde(skip)]
+    pub last_layer: &'static str,
     /// The same recipe, read.
     #[serde(skip)]
     pub recipe: Recipe,
@@ -56,18 +59,20 @@ pub fn init(options: &InitOptions) -> Result<InitReport, RecipeError> {
         let read = RecipeText::new(&text, Path::new("recipe.yaml"), &options.folder, &[])?;
         let recipe = load(&read, &options.catalogs)?;
         let decisions = guess.decisions_of_data();
-        return Ok(InitReport { text, decisions, can_be_previewed, imported: guess.imported, recipe });
+        let (imported, last_layer) = (guess.imported, "");
+        return Ok(InitReport { text, decisions, can_be_previewed, imported, last_layer, recipe });
     }
     let mut reason: Option<RecipeError> = None;
     for head in guess.heads() {
         let text = recipe_lines::written(&guess, Some(head));
         match trains(&text, &options.folder, &options.catalogs) {
             Ok((recipe, trained)) => {
-                let mut decisions = guess.decisions(head, trained);
+                let (mut decisions, last_layer) = guess.decisions(head, trained);
                 if let Some(reason) = reason {
                     decisions.push(format!("the usual last layer cannot be: {}", with_causes(&reason)));
                 }
-                return Ok(InitReport { text, decisions, can_be_previewed, imported: guess.imported, recipe });
+                let imported = guess.imported;
+                return Ok(InitReport { text, decisions, can_be_previewed, imported, last_layer, recipe });
             }
             Err(error) => {
                 reason.get_or_insert(error);

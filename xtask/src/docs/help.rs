@@ -12,7 +12,7 @@ pub(super) struct Help {
 }
 
 /// What is said of a command, an argument, an option or an exit code.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) means: String,
@@ -51,21 +51,26 @@ impl Help {
     }
 
     pub(super) fn options(&self) -> Vec<Entry> {
-        entries(self.part("Options"), |line| indentation(line) <= 6 && line.trim_start().starts_with('-'))
+        let of = |heading: &str| {
+            entries(self.part(heading), |line| indentation(line) <= 6 && line.trim_start().starts_with('-'))
+        };
+        [of("Options"), of("Common options")].concat()
     }
 
     /// Lines to be given to a shell, each with what is said of it.
     pub(super) fn examples(&self) -> Vec<Entry> {
-        let mut examples: Vec<String> = Vec::new();
+        let mut examples: Vec<Entry> = Vec::new();
         for line in self.part("Examples").iter().chain(self.part("Example")).filter(|line| !line.is_empty()) {
-            let is_new = line.starts_with("  millstream ") || line.contains("| millstream ");
             match examples.last_mut() {
-                Some(last) if !is_new => *last = format!("{last} {}", line.trim()),
-                _ => examples.push(line.trim().to_owned()),
+                // a command that goes on
+                Some(Entry { name, .. }) if name.ends_with(" \\") => {
+                    *name = joined(name.trim_end_matches([' ', '\\']), line.trim())
+                }
+                Some(Entry { means, .. }) if indentation(line) > 2 => *means = joined(means, line.trim()),
+                _ => examples.push(Entry { name: line.trim().into(), means: String::new() }),
             }
         }
-        let parts = examples.iter().map(|example| example.split_once("    ").unwrap_or((example, "")));
-        parts.map(|(name, means)| Entry { name: name.into(), means: means.trim().into() }).collect()
+        examples
     }
 
     /// What stands below a heading, `Writes` for example.
@@ -74,7 +79,8 @@ impl Help {
     }
 
     pub(super) fn codes(&self) -> Vec<Entry> {
-        let is_new = |line: &str| line.trim_start().starts_with(|sign: char| sign.is_ascii_digit());
+        let is_new =
+            |line: &str| indentation(line) == 2 && line.trim_start().starts_with(|sign: char| sign.is_ascii_digit());
         entries(self.part("Exit codes"), is_new)
     }
 }
@@ -128,9 +134,9 @@ mod tests {
     const HELP: &str = "Trains a model as its\nrecipe says\n\nMore of it, by its log:\nand so on.\n\nUsage: x [OPTIONS] <A>\n\n\
                         Commands:\n  run     Begins\n  resume  Goes on\n          with it\n  help    Helps\n\n\
                         Arguments:\n  <A>  One thing\n  [B]...\n          Others\n\n\
-                        Options:\n      --set <KEY>\n          A value\n          \n          [default: -]\n\n  -q, --quiet\n          Less\n\n\
-                        Examples:\n  millstream x a --json    says\n  more\n  cat b | millstream x -\n  millstream x c --long\n  'd e'\n\n\
-                        Writes:\n  `a` and\n  `b`.\n\nExit codes:\n  0  done\n  1  an error; or\n  that\n";
+                        Options:\n      --set <KEY>\n          A value\n          \n          [default: -]\n\nCommon options:\n  -q, --quiet\n          Less\n\n\
+                        Examples:\n  millstream x a --json\n      says\n      more\n  cat b | millstream x -\n  millstream x c --long \\\n      'd e'\n\n\
+                        Writes:\n  `a` and\n  `b`.\n\nExit codes:\n  0  done\n  1  an error; or\n     2 of them\n";
 
     fn entry(name: &str, means: &str) -> Entry {
         Entry { name: name.into(), means: means.into() }
@@ -156,6 +162,6 @@ mod tests {
             ]
         );
         assert_eq!(help.said_of("Writes"), "`a` and `b`.");
-        assert_eq!(help.codes(), [entry("0", "done"), entry("1", "an error; or that")]);
+        assert_eq!(help.codes(), [entry("0", "done"), entry("1", "an error; or 2 of them")]);
     }
 }

@@ -75,9 +75,10 @@ pub(super) struct Lora {
     /// What the scale is made of, above 0; usually `rank` or twice that.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub(super) alpha: f64,
-    /// Other ranks, by patterns of the names of layers (`*` any run, `?` one character).
+    /// Other ranks, by patterns of the names of layers (`*` any run, `?` one character); 0 leaves a layer as it is.
     pub(super) rank_patterns: BTreeMap<String, usize>,
-    /// Other values of `alpha`, by patterns of the names of layers.
+    /// Other values of `alpha`, by patterns of the names of layers, above 0.
+    #[schemars(extend("additionalProperties" = {"type": "number", "exclusiveMinimum": 0}))]
     pub(super) alpha_patterns: BTreeMap<String, f64>,
     /// Divides `alpha` by the root of the rank instead of the rank.
     pub(super) rank_stabilized: bool,
@@ -144,15 +145,16 @@ impl Options for Lora {
         if self.rank == 0 {
             return Err("rank is 1 or more, got 0".into());
         }
-        if let Some((pattern, _)) = self.rank_patterns.iter().find(|(_, rank)| **rank == 0) {
-            return Err(format!("rank_patterns.{} is 1 or more, got 0", shown(pattern)));
+        let is_empty = |(layer, rank): &(&String, &usize)| **rank == 0 && self.given.contains_key(*layer);
+        if let Some((layer, _)) = self.rank_patterns.iter().find(is_empty) {
+            return Err(format!("rank_patterns.{} is 1 or more for an adapter that is there, got 0", shown(layer)));
         }
         above("alpha", self.alpha)?;
         for (pattern, alpha) in &self.alpha_patterns {
             above(&format!("alpha_patterns.{}", shown(pattern)), *alpha)?;
         }
         for alpha in self.alpha_patterns.values().chain([&self.alpha]) {
-            for rank in self.rank_patterns.values().chain([&self.rank]) {
+            for rank in self.rank_patterns.values().filter(|rank| **rank > 0).chain([&self.rank]) {
                 if !(self.scale(*alpha, *rank) as f32).is_normal() {
                     return Err(format!(
                         "alpha of {alpha} over a rank of {rank} is no usual 32-bit float; take another"
@@ -183,6 +185,7 @@ impl MethodFunction for Lora {
         let mut added = Added { merged: Some(Vec::new()), is_alone: self.dora, file: self.file(), ..Added::default() };
         added.notes.extend(self.layers.note_of_fused(model, "lora"));
         let (mut left_out, mut shared, mut quantized) = (Vec::new(), Vec::new(), Vec::new());
+        let mut unwanted = Vec::new();
         let (mut scales, mut apart) = (HashMap::new(), None);
         let chosen = self.chosen(model)?;
         let base = model.base;
@@ -193,6 +196,10 @@ impl MethodFunction for Lora {
         for adapted in &chosen {
             let weight = &adapted.weight;
             let rank = by_pattern("rank_patterns", &self.rank_patterns, &weight.layer, self.rank)?;
+            if rank == 0 {
+                unwanted.push(weight.layer.as_str());
+                continue;
+            }
             let alpha = by_pattern("alpha_patterns", &self.alpha_patterns, &weight.layer, self.alpha)?;
             let factors = Factors { map: weight.map.clone(), rank, scale: self.scale(alpha, rank) };
             self.require_given(&weight.layer, &factors.shapes())?;
@@ -219,6 +226,7 @@ impl MethodFunction for Lora {
         if let Some(first) = shared.first() {
             added.stays_beside(&format!("something else reads the weight of `{}` too", shown(first)), "lora");
         }
+        added.notes.extend(note_of_unwanted(&unwanted, chosen.len())?);
         if let Some((first, rank)) = left_out.first() {
             if added.layers.is_empty() {
                 return Err(CompilerError::setting(
@@ -559,6 +567,18 @@ fn by_pattern<T: Copy + PartialEq>(
             ),
         )),
     }
+}
+
+/// Layers of rank 0, of `all` that were chosen.
+fn note_of_unwanted(layers: &[&str], all: usize) -> Result<Option<String>, CompilerError> {
+    let Some(first) = layers.first() else { return Ok(None) };
+    if layers.len() == all {
+        let message =
+            "rank_patterns: every layer has the rank 0, and nothing is adapted; give one of them a higher one";
+        return Err(CompilerError::setting("", message));
+    }
+    let count = layers.len();
+    Ok(Some(format!("lora leaves {count} layer(s) as they are, `{}` first: their rank is 0", shown(first))))
 }
 
 /// Refuses patterns that none of the layers matches.
