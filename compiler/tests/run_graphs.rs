@@ -160,8 +160,10 @@ fn transposed_convolutions_have_even_padding_on_cuda_and_compute_the_same() {
     assert_close(&got, &wanted, "the step");
 }
 
+type Numbers = [(&'static str, &'static [i64])];
+
 /// A transposed convolution of images of 5×4, or a convolution whose gradient by its input is one, and a second layer in front of it.
-fn with_strides(operator: &str, kernel: [usize; 2], attributes: &[(&str, &[i64])], has_bias: bool) -> Model {
+fn with_strides(operator: &str, kernel: [usize; 2], attributes: &Numbers, has_bias: bool) -> Model {
     let mut graph = Graph::new(17, OperatorCatalog::standard());
     let x = graph.input("x", TensorType::f32([Length::named("batch"), 3.into(), 5.into(), 4.into()]));
     let first = graph.constant("first.weight", Constant::f32([2, 3, 1, 1], &numbers(6, 0)));
@@ -187,7 +189,7 @@ fn transposed_convolutions_with_strides_are_convolutions_on_cuda_and_compute_the
         return;
     }
     let two: (&str, &[i64]) = ("strides", &[2, 2]);
-    let rows: [(&str, [usize; 2], &[(&str, &[i64])]); 9] = [
+    let rows: [(&str, [usize; 2], &Numbers); 9] = [
         ("Conv", [3, 3], &[two, ("pads", &[1, 1, 1, 1])]),
         ("Conv", [3, 3], &[two, ("pads", &[0, 0, 1, 1])]),
         ("Conv", [2, 2], &[two]),

@@ -178,7 +178,7 @@ fn seen_of_counts(
     let places = node.graph.minus(places, queries)?;
     let places = node.graph.reshape(places, &[found.queries.clone(), one])?;
     let last = node.graph.plus(counts, places)?;
-    node.graph.add("Less", &[columns, last], &[])
+    node.graph.add("LessOrEqual", &[columns, last], &[])
 }
 
 /// What `qk_matmul_output` is by `qk_matmul_output_mode`, as ONNX Runtime gives it: products of queries and keys (0), those capped
