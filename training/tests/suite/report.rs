@@ -228,6 +228,23 @@ fn names_and_numbers_of_tables_stay_in_one_line_and_only_paths_and_hashes_are_br
 }
 
 #[test]
+fn figures_stand_above_the_charts_and_long_names_do_not_push_them_off_the_edge() {
+    for titles in [vec!["one"], vec!["one", "two"]] {
+        let runs: Vec<RunRecord> = titles.iter().map(|title| record(title)).collect();
+        let page = report::render("Order", &runs).unwrap();
+        let at = |part: &str| page.rfind(part).unwrap_or_else(|| panic!("{part} is missing"));
+        assert!(
+            at("<h3>Figures") < at("<div class=\"grid charts\">")
+                && at("<div class=\"grid charts\">") < at("Per class")
+        );
+        assert_eq!(page.matches("<h3>Figures").count(), titles.len());
+        assert!(page.contains("<table class=\"lines\">"));
+        let style = &page[..page.find("</style>").unwrap()];
+        assert!(style.contains(".lines td:not(.number) { white-space: normal; overflow-wrap: anywhere;"), "{style}");
+    }
+}
+
+#[test]
 fn many_classes_are_named_on_both_axes_and_what_is_confused_most_is_listed() {
     let mut record = record("many");
     let names: Vec<String> = (0..36).map(|index| format!("class {index:02}")).collect();
