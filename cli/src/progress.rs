@@ -137,7 +137,7 @@ impl Told {
         format!("{}loss {}", self.figure.as_ref().map_or_else(String::new, one), decimal(loss))
     }
 
-    /// Whether the figure that decides is better than before the first step, as far as both are known: a lower loss alone is not called the best.
+    /// Whether the figure that decides is better than before the first step, as far as both are known.
     fn has_risen(&self, figures: &Figures) -> bool {
         self.decides.as_ref().is_none_or(|kind| kind.is_better(figures.get(&kind.name), self.start))
     }

@@ -18,7 +18,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A table with these headings; those that begin with `>` are right-aligned, and those that begin with `=` are as wide as their longest word.
+    /// A table with these headings; those that begin with `>` are right-aligned, and in those that begin with `=` no word is broken.
     pub(crate) fn new(headings: &[&str]) -> Self {
         let right = headings.iter().map(|heading| heading.starts_with('>')).collect();
         let whole = headings.iter().map(|heading| heading.starts_with('=')).collect();

@@ -159,7 +159,7 @@ pub fn compare(
 fn losses_apart<'a>(records: impl Iterator<Item = &'a RunRecord>) -> Option<String> {
     let name = |record: &RunRecord| {
         let (_, loss) = record.settings.iter().find(|(name, _)| name == "loss")?;
-        match serde_json::from_str(loss).ok()? {
+        match serde_json::from_str::<Value>(loss).ok()? {
             Value::String(name) => Some(name),
             Value::Object(options) => options.keys().next().cloned(),
             _ => None,
