@@ -120,11 +120,15 @@ struct Told {
     total_steps: u64,
     /// What is told of an evaluation beside the loss.
     figure: Option<FigureKind>,
+    /// What decides, where that is not the loss.
+    decides: Option<FigureKind>,
+    /// Its value before the first step.
+    start: Option<f64>,
 }
 
 impl Told {
     fn new(global: &Global) -> Self {
-        Self { verbose: global.verbose > 0, total_steps: 0, figure: None }
+        Self { verbose: global.verbose > 0, total_steps: 0, figure: None, decides: None, start: None }
     }
 
     /// One figure, which decides where one does, and the loss: a line is short.
@@ -133,19 +137,27 @@ impl Told {
         format!("{}loss {}", self.figure.as_ref().map_or_else(String::new, one), decimal(loss))
     }
 
+    /// Whether the figure that decides is better than before the first step, as far as both are known.
+    fn has_risen(&self, figures: &Figures) -> bool {
+        self.decides.as_ref().is_none_or(|kind| kind.is_better(figures.get(&kind.name), self.start))
+    }
+
     fn tell(&mut self, event: &Event) {
         match event {
             Event::Started { total_steps, figures, decides, .. } => {
                 self.total_steps = *total_steps;
                 let decides = figures.iter().find(|kind| kind.name == *decides);
                 self.figure = decides.or(figures.first()).cloned();
+                self.decides = decides.cloned();
                 started(event, self.verbose).iter().for_each(|line| tell(line));
             }
             Event::StartEvaluated { loss, figures } => {
+                self.start = self.decides.as_ref().and_then(|kind| figures.get(&kind.name));
                 tell(&format!("before training: {}", self.figures(figures, *loss)));
             }
             Event::Evaluated { step, epoch, epochs, ends_epoch, loss, figures, sets, best, better_than_start } => {
                 let best = match (best, better_than_start) {
+                    (true, _) if !self.has_risen(figures) => String::new(),
                     (true, _) => format!(", {}", Meaning::Good.message("the best so far")),
                     (_, false) => format!(", {}", Meaning::Warning.message("no better than before training")),
                     _ => String::new(),
@@ -200,4 +212,24 @@ fn started(event: &Event, verbose: bool) -> Vec<String> {
         ),
         format!("results go to {}", shown_path(folder)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream::training::metrics::{Better, Unit};
+
+    use super::*;
+
+    #[test]
+    fn an_accuracy_that_did_not_rise_is_not_called_the_best_so_far() {
+        let kind =
+            FigureKind { name: "accuracy".into(), better: Better::Higher, unit: Unit::Share, of_constant_answer: true };
+        let told =
+            |decides: Option<FigureKind>, start| Told { verbose: false, total_steps: 5, figure: None, decides, start };
+        let figures: Figures = [("accuracy", Some(0.182))].into_iter().collect();
+        assert!(!told(Some(kind.clone()), Some(0.182)).has_risen(&figures));
+        assert!(told(Some(kind.clone()), Some(0.1)).has_risen(&figures));
+        assert!(told(Some(kind), None).has_risen(&figures), "nothing was measured before");
+        assert!(told(None, None).has_risen(&figures), "the loss decides");
+    }
 }

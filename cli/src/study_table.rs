@@ -1,9 +1,7 @@
 //! A study as a table of trials.
 
-use millstream::recipes::search::{
-    StudyReport, TrialReport, TrialRun, alternative_in_words, short_names, shown_figure,
-};
-use millstream::schemas::{count, decimal, shown, shown_path, shown_sentences};
+use millstream::recipes::search::{StudyReport, TrialReport, TrialRun, setting_in_words, short_names, shown_figure};
+use millstream::schemas::{count, shown, shown_path, shown_sentences};
 use millstream::search::TrialState;
 use millstream::search::spaces::Parameter;
 use serde_json::Value;
@@ -56,33 +54,13 @@ fn as_written(value: &Value) -> String {
 
 /// A value as a cell shows it, among these alternatives where there are any: short, and what is text without quotes.
 pub(crate) fn setting(alternatives: &[Value], value: &Value) -> String {
-    if let Value::Number(number) = value {
-        let float = number.as_f64().filter(|_| !number.is_i64() && !number.is_u64());
-        return float.map_or_else(|| number.to_string(), short);
-    }
-    alternative_in_words(alternatives, value, LONGEST).unwrap_or_else(|| value.to_string())
+    setting_in_words(alternatives, value, LONGEST)
 }
 
 /// What a parameter may be, where it is a choice.
 fn alternatives<'a>(study: &'a StudyReport, name: &str) -> &'a [Value] {
     let parameter = study.parameters.iter().find(|parameter| parameter.name == name);
     parameter.and_then(|parameter| parameter.distribution.alternatives()).unwrap_or_default()
-}
-
-/// Four digits that count.
-fn short(value: f64) -> String {
-    let (number, power) = match value.abs() {
-        size if size > 0.0 && !(1e-3..1e5).contains(&size) => {
-            let text = format!("{value:.3e}");
-            text.split_once('e')
-                .map_or((text.clone(), String::new()), |(number, power)| (number.into(), format!("e{power}")))
-        }
-        _ => (decimal(value), String::new()),
-    };
-    match number.contains('.') {
-        true => format!("{}{power}", number.trim_end_matches('0').trim_end_matches('.')),
-        false => number + &power,
-    }
 }
 
 /// All of a study.

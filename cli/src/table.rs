@@ -12,15 +12,18 @@ const NARROWEST: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     right: Vec<bool>,
+    /// Columns whose words are not broken.
+    whole: Vec<bool>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// A table with these headings; those that begin with `>` are right-aligned.
+    /// A table with these headings; those that begin with `>` are right-aligned, and in those that begin with `=` no word is broken.
     pub(crate) fn new(headings: &[&str]) -> Self {
         let right = headings.iter().map(|heading| heading.starts_with('>')).collect();
-        let headings = headings.iter().map(|heading| heading.trim_start_matches('>').to_owned()).collect();
-        Self { right, rows: vec![headings] }
+        let whole = headings.iter().map(|heading| heading.starts_with('=')).collect();
+        let headings = headings.iter().map(|heading| heading.trim_start_matches(['>', '=']).to_owned()).collect();
+        Self { right, whole, rows: vec![headings] }
     }
 
     /// Adds a row. Cells may come from files: what would steer a terminal or break the row is escaped.
@@ -73,9 +76,12 @@ impl Table {
         let longest_word = |text: &str| text.split(' ').map(columns).max().unwrap_or(0);
         let mut widths: Vec<usize> = (0..self.right.len()).map(|column| widest(column, 0)).collect();
         // Numbers stay whole; what names them may be wrapped.
-        let narrowest = |column: usize| match self.right[column] {
-            true => widest(column, 1).max(longest_word(&self.rows[0][column])),
-            false => NARROWEST,
+        let words =
+            |column: usize| self.rows.iter().filter_map(|row| row.get(column)).map(|cell| longest_word(cell)).max();
+        let narrowest = |column: usize| match (self.right[column], self.whole[column]) {
+            (true, _) => widest(column, 1).max(longest_word(&self.rows[0][column])),
+            (false, true) => words(column).unwrap_or(0).max(NARROWEST),
+            (false, false) => NARROWEST,
         };
         let narrowest: Vec<usize> = (0..self.right.len()).map(narrowest).collect();
         while widths.iter().map(|width| width + 2).sum::<usize>() > most {
@@ -104,6 +110,22 @@ mod tests {
         table.row(["größe".into(), "7".into()]);
         table.row(["龍🚒".into(), "1,000".into()]);
         assert_eq!(table.render(), "  name    rows\n  größe      7\n  龍🚒   1,000\n");
+    }
+
+    #[test]
+    fn a_date_is_not_broken_where_there_is_little_room() {
+        let mut table = Table::new(&["run", ">loss", "how", "=ended"]);
+        table.row([
+            "sr/trials/0007".into(),
+            "0.6259".into(),
+            "adamw, trains all, 3 epochs".into(),
+            "2026-11-28 05:09".into(),
+        ]);
+        for width in [40, 48, 80] {
+            let text = table.render_to(width);
+            assert!(text.contains("2026-11-28") && text.contains("05:09"), "{width}:\n{text}");
+            assert!(text.lines().all(|line| columns(line) <= width), "{width}:\n{text}");
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ fn describe(report: &RunsReport) -> String {
     if report.runs.is_empty() {
         return format!("no run lies in {}\n", shown_path(&report.folder));
     }
-    let mut table = Table::new(&["run", ">figure", ">loss", ">steps", "how", "from", "ended"]);
+    let mut table = Table::new(&["run", ">figure", ">loss", ">steps", "how", "from", "=ended"]);
     for (at, run) in report.runs.iter().enumerate() {
         let when = run.ended.as_ref().or(run.began.as_ref());
         table.row([

@@ -133,6 +133,7 @@ pub fn compare(
     };
     figures.retain(has);
     figures.push(FigureKind::loss());
+    notes.extend(losses_apart(runs.iter().map(|run| &run.record)));
     let compared = names.into_iter().zip(runs).map(|(name, run)| ComparedRun {
         name,
         folder: run.folder.0,
@@ -152,6 +153,23 @@ pub fn compare(
         resamples: options.resamples,
         notes,
     }))
+}
+
+/// That values of the loss do not compare, where the runs have losses of several names.
+fn losses_apart<'a>(records: impl Iterator<Item = &'a RunRecord>) -> Option<String> {
+    let name = |record: &RunRecord| {
+        let (_, loss) = record.settings.iter().find(|(name, _)| name == "loss")?;
+        match serde_json::from_str::<Value>(loss).ok()? {
+            Value::String(name) => Some(name),
+            Value::Object(options) => options.keys().next().cloned(),
+            _ => None,
+        }
+    };
+    let mut names: Vec<String> = records.filter_map(name).collect();
+    names.sort_unstable();
+    names.dedup();
+    let said = format!("the losses are of different kinds ({}): their values do not compare", names.join(", "));
+    (names.len() > 1).then_some(said)
 }
 
 /// The report as one HTML page that stands by itself.

@@ -7,7 +7,7 @@ h1,h2,h3{line-height:1.25;overflow-wrap:anywhere}table{border-collapse:collapse;
 th,td{border:1px solid #8886;padding:.3rem .6rem;vertical-align:top}\
 code{font-size:.9em;overflow-wrap:anywhere}td code{overflow-wrap:normal}td:first-child{min-width:8rem}td:first-child code{overflow-wrap:anywhere}pre{overflow-x:auto;padding:.8rem;border:1px solid #8886}\
 figure{margin:1rem 0;overflow-x:auto}svg{max-width:100%;height:auto}svg text{fill:currentColor;font:12px system-ui,sans-serif}\
-em{opacity:.75}@media print{body{max-width:none}}";
+em{opacity:.75}@media (max-width:36rem){body{margin:1rem auto;padding:0 .6rem}table{font-size:.85em}th,td{padding:.2rem .35rem}td:first-child{min-width:4rem}}@media print{body{max-width:none}}";
 
 /// A part of a page.
 pub(crate) enum Part {

@@ -1,5 +1,7 @@
 //! Which runs lie in a folder, and what each says of itself.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +19,7 @@ use crate::error::with_causes;
 use crate::origin::Origin;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
-use crate::search::{StudyFolder, StudyReport, TrialReport, alternative_in_words, status};
+use crate::search::{StudyFolder, StudyReport, TrialReport, setting_in_words, status};
 use crate::study_part::{StudyPart, StudyRole};
 use crate::{Catalogs, RecipeError, decisions, moment};
 
@@ -49,8 +51,24 @@ pub(super) struct Found {
     pub(super) study: Option<FoundStudy>,
 }
 
-/// The number of a trial, what became of it where that is known, and the names and values that it has of its own.
-type FoundTrial = (u64, Option<String>, Vec<(String, String)>);
+/// A trial, as the runs in it are told by.
+struct FoundTrial {
+    number: u64,
+    /// What became of it where that is known.
+    ending: Option<String>,
+    /// The names and values that it has of its own.
+    values: Vec<(String, String)>,
+    /// What it reported last, where it has no figure of its end and is one run.
+    last: Option<EntryFigure>,
+}
+
+impl Found {
+    /// The folder of the search that it is, or lies in.
+    fn search(&self) -> Option<&Path> {
+        let own = self.study.as_ref().map(|study| study.folder.as_path());
+        own.or_else(|| self.part.as_ref().map(|part| part.study.as_path()))
+    }
+}
 
 /// A search, as what lies in it is told by.
 pub(super) struct FoundStudy {
@@ -58,7 +76,6 @@ pub(super) struct FoundStudy {
     pub(super) folder: PathBuf,
     /// The number of its best trial.
     pub(super) best: Option<u64>,
-    /// What became of trials that do not run and are not complete, and what each trial's own values are, in words, by number.
     trials: Vec<FoundTrial>,
 }
 
@@ -92,11 +109,31 @@ pub(super) fn all(folder: &Path) -> Result<(Vec<Found>, Vec<String>), RecipeErro
         }
     }
     tell_trials(&mut found);
-    found.sort_by(|a, b| {
-        let when = |found: &Found| found.entry.ended.clone().or_else(|| found.entry.began.clone());
-        when(b).cmp(&when(a)).then_with(|| a.entry.name.cmp(&b.entry.name))
-    });
+    sort(&mut found);
     Ok((found, notes))
+}
+
+/// The newest first. What lies in a search stands behind it, trials by their numbers.
+fn sort(found: &mut [Found]) {
+    let when = |found: &Found| found.entry.ended.clone().or_else(|| found.entry.began.clone());
+    let mut newest: BTreeMap<PathBuf, Option<String>> = BTreeMap::new();
+    for found in found.iter() {
+        if let Some(study) = found.search() {
+            let known = newest.entry(study.to_owned()).or_default();
+            *known = when(found).max(known.take());
+        }
+    }
+    found.sort_by_cached_key(|found| {
+        let study = found.search().map(Path::to_owned);
+        let when = study.as_ref().and_then(|study| newest.get(study)).cloned().unwrap_or_else(|| when(found));
+        let place = match found.part.as_ref().map(|part| part.role) {
+            None => (0, 0),
+            Some(StudyRole::Best) => (1, 0),
+            Some(StudyRole::Refit) => (2, 0),
+            Some(StudyRole::Trial(number)) => (3, number),
+        };
+        (Reverse(when), study, place, found.entry.name.clone())
+    });
 }
 
 /// What a study knows of its trials: by which values one differs from the others, and what became of a run that says nothing of its end, or that
@@ -110,17 +147,21 @@ fn tell_trials(found: &mut [Found]) {
     for run in found {
         let Some(StudyPart { study, role: StudyRole::Trial(number) }) = &run.part else { continue };
         let trials = studies.iter().find(|(folder, _)| folder == study).map(|(_, trials)| trials);
-        let Some((_, ending, values)) = trials.and_then(|trials| trials.iter().find(|(trial, ..)| trial == number))
-        else {
+        let Some(trial) = trials.and_then(|trials| trials.iter().find(|trial| trial.number == *number)) else {
             continue;
         };
-        if let Some(ending) = ending.as_ref().filter(|_| run.entry.ending != FINISHED) {
+        if let Some(ending) = trial.ending.as_ref().filter(|_| run.entry.ending != FINISHED) {
             run.entry.ending.clone_from(ending);
+        }
+        if run.entry.decides.as_ref().is_none_or(|decides| decides.value.is_none()) && trial.last.is_some() {
+            run.entry.decides.clone_from(&trial.last);
         }
         // an optimizer or a method is told already
         let how = run.entry.how.clone();
-        let is_new = |(_, value): &&(String, String)| !how.split(", ").any(|part| part == value);
-        let told: Vec<String> = values.iter().filter(is_new).map(|(name, value)| format!("{name} {value}")).collect();
+        let is_told = |part: &str, name: &str, value: &str| part == value || part == format!("{name}s {value}");
+        let is_new = |(name, value): &&(String, String)| !how.split(", ").any(|part| is_told(part, name, value));
+        let told: Vec<String> =
+            trial.values.iter().filter(is_new).map(|(name, value)| format!("{name} {value}")).collect();
         if !told.is_empty() {
             run.entry.how += &format!("; {}", told.join(", "));
         }
@@ -131,8 +172,7 @@ fn tell_trials(found: &mut [Found]) {
 fn values(study: &StudyReport, trial: &TrialReport) -> Vec<(String, String)> {
     let told = trial.settings.iter().map(|(place, value)| {
         let name = place.rsplit('.').next().unwrap_or(place);
-        let words = alternative_in_words(study.alternatives(place), value, LONGEST);
-        (name.to_owned(), words.unwrap_or_else(|| value.to_string()))
+        (name.to_owned(), setting_in_words(study.alternatives(place), value, LONGEST))
     });
     told.collect()
 }
@@ -209,6 +249,7 @@ fn run(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
         interval: evaluation.interval(&kind.name),
         kind,
         on: record.as_ref().and_then(RunRecord::other_deciding_set).map(str::to_owned),
+        is_last: false,
     });
     let documents = place.join("documents");
     let mut adapters = Vec::new();
@@ -310,6 +351,19 @@ fn ending(trial: &TrialReport) -> Option<String> {
     }
 }
 
+/// What a trial without a figure of its end reported last; none of one of several runs, whose reports are not those of each.
+fn last_figure(study: &StudyReport, trial: &TrialReport) -> Option<EntryFigure> {
+    let kind = study.figures.first().filter(|_| trial.values.is_empty() && study.runs == 1)?;
+    let (_, value) = trial.reports.last().filter(|(_, value)| value.is_finite())?;
+    Some(EntryFigure {
+        kind: kind.clone(),
+        value: Some(*value),
+        interval: None,
+        on: study.about.other_deciding_set().map(str::to_owned),
+        is_last: true,
+    })
+}
+
 fn study(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
     let own = StudyFolder::new(place);
     let study = status(&own, &Catalogs::default())?;
@@ -320,6 +374,7 @@ fn study(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
         value: best.values.first().copied(),
         interval: best.interval,
         on: study.about.other_deciding_set().map(str::to_owned),
+        is_last: false,
     });
     let seconds = study.trials.iter().filter_map(|trial| trial.seconds).sum();
     let given_up = match study.trials.iter().filter(|trial| trial.is_given_up).count() {
@@ -364,7 +419,16 @@ fn study(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
         study: Some(FoundStudy {
             folder: place.canonicalize().unwrap_or_else(|_| place.to_owned()),
             best: study.best,
-            trials: study.trials.iter().map(|one| (one.number, ending(one), values(&study, one))).collect(),
+            trials: study
+                .trials
+                .iter()
+                .map(|one| FoundTrial {
+                    number: one.number,
+                    ending: ending(one),
+                    values: values(&study, one),
+                    last: last_figure(&study, one),
+                })
+                .collect(),
         }),
     })
 }
@@ -394,6 +458,7 @@ fn members(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
                 interval: None,
                 kind,
                 on: None,
+                is_last: false,
             }),
             loss: report.pointer("/out_of_fold/loss").and_then(Value::as_f64),
             rows: report["answered"].as_u64(),
@@ -428,7 +493,7 @@ fn ensemble(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
     let evaluation = &fitted.report.ensemble;
     let kind = fitted.report.decides.clone();
     let (value, interval) = (evaluation.figure(&kind.name), evaluation.interval(&kind.name));
-    let decides = EntryFigure { value, interval, kind, on: None };
+    let decides = EntryFigure { value, interval, kind, on: None, is_last: false };
     let noted = decisions::in_words(place)?;
     let model = hash(&own.model())?;
     Ok(Found {
@@ -463,4 +528,83 @@ fn ensemble(folder: &Path, place: &Path) -> Result<Found, RecipeError> {
         part: None,
         study: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(name: &str, ended: &str, part: Option<StudyRole>) -> Found {
+        Found {
+            entry: RunEntry {
+                name: name.into(),
+                kind: EntryKind::Run,
+                ending: "interrupted".into(),
+                began: None,
+                ended: Some(ended.into()),
+                decides: None,
+                loss: None,
+                rows: None,
+                steps: None,
+                seconds: None,
+                device: None,
+                trained: None,
+                how: "adamw, trains all".into(),
+                base: None,
+                model: None,
+                note: None,
+                noted: 0,
+                links: Vec::new(),
+            },
+            model: None,
+            adapters: Vec::new(),
+            base: None,
+            started_adapters: None,
+            members: Vec::new(),
+            part: part.map(|role| StudyPart { study: "/runs/s".into(), role }),
+            study: None,
+        }
+    }
+
+    fn study(trials: Vec<FoundTrial>) -> Found {
+        let study = FoundStudy { folder: "/runs/s".into(), best: None, trials };
+        Found { study: Some(study), ..found("s", "2026-11-28T05:00:00Z", None) }
+    }
+
+    #[test]
+    fn trials_stand_behind_their_search_in_the_order_of_their_numbers() {
+        let trial = |name: &str, second: u32, number: u64| {
+            found(name, &format!("2026-11-28T05:09:{second:02}Z"), Some(StudyRole::Trial(number)))
+        };
+        let mut all = vec![
+            trial("s/trials/0002", 9, 2),
+            found("older", "2026-11-28T05:09:30Z", None),
+            trial("s/trials/0010", 3, 10),
+            trial("s/trials/0000", 50, 0),
+            found("newest", "2026-11-28T06:00:00Z", None),
+            study(Vec::new()),
+            found("s/best", "2026-11-28T05:09:01Z", Some(StudyRole::Best)),
+        ];
+        sort(&mut all);
+        let names: Vec<&str> = all.iter().map(|found| found.entry.name.as_str()).collect();
+        assert_eq!(names, ["newest", "s", "s/best", "s/trials/0000", "s/trials/0002", "s/trials/0010", "older"]);
+    }
+
+    #[test]
+    fn a_trial_that_was_set_aside_shows_the_last_figure_that_it_reported() {
+        let last = EntryFigure { kind: FigureKind::loss(), value: Some(0.25), interval: None, on: None, is_last: true };
+        let set_aside = FoundTrial {
+            number: 7,
+            ending: Some("set aside by the search".into()),
+            values: vec![("train".into(), "all".into()), ("learning_rate".into(), "8.092e-4".into())],
+            last: Some(last),
+        };
+        let mut all =
+            vec![study(vec![set_aside]), found("s/trials/0007", "2026-11-28T05:09:00Z", Some(StudyRole::Trial(7)))];
+        tell_trials(&mut all);
+        let told = &all[1].entry;
+        assert_eq!(told.decides.as_ref().map(EntryFigure::in_words).as_deref(), Some("last loss 0.2500"));
+        assert_eq!(told.how, "adamw, trains all; learning_rate 8.092e-4");
+        assert_eq!(told.ending, "set aside by the search");
+    }
 }

@@ -25,7 +25,7 @@ const COLUMNS: [(&str, bool); 9] = [
     ("steps", true),
     ("seconds", true),
     ("ended", true),
-    ("more", false),
+    ("note", false),
 ];
 
 /// Headings of columns of numbers.
@@ -119,8 +119,17 @@ fn cells(run: &RunEntry) -> [Cell; 9] {
         is_number: true,
     };
     let mut name = text(&run.name);
+    let links: Vec<String> = run
+        .links
+        .iter()
+        .map(|(what, path)| format!("<a href=\"{}\">{}</a>", escaped(&address(path)), escaped(what)))
+        .collect();
     if run.ending != "finished" {
         name.html += &format!(" <span class=\"small\">{}</span>", escaped(&run.ending));
+    }
+    // what leads on stands where it is seen without scrolling
+    if !links.is_empty() {
+        name.html += &format!("<span class=\"links small\">{}</span>", links.join(" "));
     }
     let figure = run.decides.as_ref().map_or_else(String::new, |figure| {
         let interval = figure.interval.map_or_else(String::new, |[low, high]| {
@@ -133,15 +142,10 @@ fn cells(run: &RunEntry) -> [Cell; 9] {
         format!("{}{interval}", escaped(&figure.in_words()))
     });
     let when = run.ended.as_ref().or(run.began.as_ref());
-    let mut more: Vec<String> = run
-        .links
-        .iter()
-        .map(|(what, path)| format!("<a href=\"{}\">{}</a>", escaped(&address(path)), escaped(what)))
-        .collect();
-    if let Some(note) = &run.note {
+    let note = run.note.as_ref().map_or_else(String::new, |note| {
         let before = if run.noted > 1 { format!(" ({} notes)", run.noted) } else { String::new() };
-        more.push(format!("<div class=\"note small\">{}{before}</div>", escaped(&shown_up_to(note, 300))));
-    }
+        format!("<div class=\"note small\">{}{before}</div>", escaped(&shown_up_to(note, 300)))
+    });
     [
         name,
         number(run.decides.as_ref().and_then(|figure| figure.value), figure),
@@ -155,7 +159,7 @@ fn cells(run: &RunEntry) -> [Cell; 9] {
             key: when.cloned().unwrap_or_default(),
             is_number: false,
         },
-        Cell { html: more.join(" "), key: run.note.clone().unwrap_or_default(), is_number: false },
+        Cell { html: note, key: run.note.clone().unwrap_or_default(), is_number: false },
     ]
 }
 
@@ -214,6 +218,10 @@ mod tests {
         assert!(
             page.contains("<div class=\"wide\"><table>") && STYLE.contains(".wide{overflow-x:auto;max-width:100%}")
         );
+        // links stand beside the name, and cards come where nine columns have no room
+        let (name, rest) = page.split_once("class=\"name\"").unwrap().1.split_once("</td>").unwrap();
+        assert!(name.contains("report.html") && !rest.split("</tr>").next().unwrap().contains("<a "), "{page}");
+        assert!(STYLE.contains("@media (max-width:70rem)"));
         let of_names = STYLE.split('}').filter(|rule| rule.trim_start().starts_with("td.name{"));
         assert!(of_names.into_iter().all(|rule| !rule.contains("anywhere")));
         let alone = RunsReport { lineage: Vec::new(), ..report };

@@ -10,7 +10,7 @@ pub struct RunsReport {
     pub version: u32,
     /// The folder.
     pub folder: PathBuf,
-    /// Runs, ensembles and searches, the newest first.
+    /// Runs, ensembles and searches, the newest first; what lies in a search stands behind it, trials by their numbers.
     pub runs: Vec<RunEntry>,
     /// Models that no run of the folder has exported, and that runs began with.
     pub models: Vec<BaseModel>,
@@ -85,13 +85,17 @@ pub struct EntryFigure {
     /// The set of rows that it is of, where that is another than `data.evaluate`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on: Option<String>,
+    /// Whether it is the last one that a trial has reported which did not get to its end.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_last: bool,
 }
 
 impl EntryFigure {
-    /// `accuracy 88.6 %`, or `accuracy 88.6 % on night`.
+    /// `accuracy 88.6 %`, `accuracy 88.6 % on night`, or `last accuracy 88.6 %`.
     pub fn in_words(&self) -> String {
         let on = self.on.as_ref().map_or_else(String::new, |set| format!(" on {set}"));
-        format!("{} {}{on}", self.kind.label(), self.kind.shown(self.value))
+        let last = if self.is_last { "last " } else { "" };
+        format!("{last}{} {}{on}", self.kind.label(), self.kind.shown(self.value))
     }
 }
 

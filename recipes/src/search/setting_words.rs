@@ -1,6 +1,6 @@
 //! Values of a recipe as people read them in a search: short, and no two alternatives alike.
 
-use millstream_schemas::{count, shown_up_to};
+use millstream_schemas::{count, decimal, shown_up_to};
 use serde_json::Value;
 
 /// Letters of a value at most, where there is room.
@@ -26,6 +26,32 @@ pub fn alternative_in_words(alternatives: &[Value], value: &Value, most: usize) 
             Some(shown_up_to(name, most.saturating_sub(number.len()).max(1)) + &number)
         }
         _ => Some(words),
+    }
+}
+
+/// A value of a recipe as a cell shows it, among these alternatives where there are any: numbers with four digits that count, what is text
+/// without quotes and in at most so many letters.
+pub fn setting_in_words(alternatives: &[Value], value: &Value, most: usize) -> String {
+    if let Value::Number(number) = value {
+        let float = number.as_f64().filter(|_| !number.is_i64() && !number.is_u64());
+        return float.map_or_else(|| number.to_string(), four_digits);
+    }
+    alternative_in_words(alternatives, value, most).unwrap_or_else(|| value.to_string())
+}
+
+/// `8.092e-4`, `0.05`, `1.5`.
+fn four_digits(value: f64) -> String {
+    let (number, power) = match value.abs() {
+        size if size > 0.0 && !(1e-3..1e5).contains(&size) => {
+            let text = format!("{value:.3e}");
+            text.split_once('e')
+                .map_or((text.clone(), String::new()), |(number, power)| (number.into(), format!("e{power}")))
+        }
+        _ => (decimal(value), String::new()),
+    };
+    match number.contains('.') {
+        true => format!("{}{power}", number.trim_end_matches('0').trim_end_matches('.')),
+        false => number + &power,
     }
 }
 
@@ -151,6 +177,22 @@ mod tests {
         assert!(first.contains("rank: 4") && second.contains("rank: 8"), "{first} {second}");
         assert!(first.starts_with('…') && first.chars().count() <= 16, "{first}");
         assert_eq!(words(2), None, "it is short enough as it is");
+    }
+
+    #[test]
+    fn rates_that_were_drawn_have_four_digits_that_count() {
+        for (value, wanted) in [
+            (json!(0.000_809_194_568_480_620_8), "8.092e-4"),
+            (json!(0.049_147_5), "0.0491"),
+            (json!(1e-5), "1e-5"),
+            (json!(0.0), "0"),
+            (json!(250_000.5), "2.5e5"),
+            (json!(16), "16"),
+            (json!("all"), "all"),
+            (json!(true), "true"),
+        ] {
+            assert_eq!(setting_in_words(&[], &value, 40), wanted, "{value}");
+        }
     }
 
     #[test]

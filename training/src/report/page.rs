@@ -2,13 +2,13 @@ use std::path::Path;
 
 use millstream_schemas::{decimal, files, grouped, shown, shown_up_to};
 use minijinja::value::{Serde, Value};
-use minijinja::{Environment, context};
+use minijinja::{Environment, HtmlEscape, context};
 use serde::Serialize;
 
 use super::about::{About, ShownAbout};
 use super::axis::Scale;
 use super::chart::{Chart, Series, Subject};
-use super::setting::in_yaml;
+use super::setting::{in_yaml, multiples_in_words, name_of_choice};
 use super::tables::{Shown, capitalized, tables, tables_on};
 use crate::TrainingError;
 use crate::evaluation_record::EvaluationRecord;
@@ -61,6 +61,7 @@ impl Page<'_> {
         // The name ends in .html, so that everything put into the page is escaped.
         environment.add_template("page.html", TEMPLATE)?;
         environment.add_filter("unbroken", unbroken);
+        environment.add_filter("whole_powers", whole_powers);
         environment.add_test("loose", is_loose);
         let about = |index: usize| about.get(index).map_or_else(ShownAbout::default, ShownAbout::new);
         let drawn: Vec<Run> = runs.iter().enumerate().map(|(index, run)| Run::new(index, run, about(index))).collect();
@@ -75,6 +76,23 @@ impl Page<'_> {
 /// With numbers that stay in one line with their unit.
 fn unbroken(text: &str) -> String {
     text.replace(" %", "\u{a0}%")
+}
+
+/// As markup, in which numbers such as 1e-8 are not broken at the sign of their exponent.
+fn whole_powers(text: &str) -> Value {
+    let escaped = HtmlEscape(text).to_string();
+    let (mut markup, mut rest) = (String::new(), escaped.as_str());
+    while let Some(at) = rest.find("e-") {
+        let number = rest[..at].trim_end_matches(|letter: char| letter.is_ascii_digit() || letter == '.').len();
+        let power = rest[at + 2..].trim_start_matches(|letter: char| letter.is_ascii_digit());
+        let end = rest.len() - power.len();
+        markup += &match number < at && end > at + 2 {
+            true => format!("{}<span class=\"whole\">{}</span>", &rest[..number], &rest[number..end]),
+            false => rest[..end].to_owned(),
+        };
+        rest = &rest[end..];
+    }
+    Value::from_safe_string(markup + rest)
 }
 
 /// Whether a text has a path, a hash or the like.
@@ -200,8 +218,15 @@ fn by_losses(runs: &[RunRecord]) -> Vec<SameLoss> {
         }
     }
     let are_several = found.len() > 1;
+    let names: Vec<Option<String>> = found.iter().map(|(loss, _)| loss.and_then(name_of_choice)).collect();
+    // options are told where a name does not tell losses apart
+    let in_words = |loss: &str| {
+        let name =
+            name_of_choice(loss).filter(|name| names.iter().flatten().filter(|other| *other == name).count() == 1);
+        shown(name.unwrap_or_else(|| in_yaml(loss)))
+    };
     let of_one = |(loss, runs): (Option<&str>, Vec<usize>)| {
-        let said = loss.map_or_else(|| "of runs that do not say which".to_owned(), |loss| shown(in_yaml(loss)));
+        let said = loss.map_or_else(|| "of runs that do not say which".to_owned(), in_words);
         SameLoss { loss: are_several.then_some(said), runs }
     };
     found.into_iter().map(of_one).collect()
@@ -211,8 +236,8 @@ fn by_losses(runs: &[RunRecord]) -> Vec<SameLoss> {
 fn multiples(runs: &[RunRecord]) -> Option<String> {
     let known = runs.iter().filter_map(|run| Some((run, setting(run, MULTIPLES_SETTING)?)));
     let each = known.map(|(run, multiples)| match runs {
-        [_] => shown(in_yaml(multiples)),
-        _ => format!("{}: {}", shown(&run.title), shown(in_yaml(multiples))),
+        [_] => shown(multiples_in_words(multiples)),
+        _ => format!("{}: {}", shown(&run.title), shown(multiples_in_words(multiples))),
     });
     let each: Vec<String> = each.collect();
     (!each.is_empty()).then(|| format!("the base rate; layers with a multiple of it: {}", each.join("; ")))

@@ -14,6 +14,26 @@ pub(super) fn in_yaml(setting: &str) -> String {
     lines.iter().map(|line| shown_up_to(line, LONGEST)).collect::<Vec<_>>().join("\n")
 }
 
+/// Which layers have which multiple of the rate, as `fc (10 times)`; as YAML where the record says something else.
+pub(super) fn multiples_in_words(setting: &str) -> String {
+    let one = |value: &Value| {
+        let (layers, factor) = (value["match"].as_str()?, value["multiplier"].as_f64()?);
+        Some(format!("{layers} ({factor} times)"))
+    };
+    let words = serde_json::from_str::<Vec<Value>>(setting).ok();
+    let words = words.and_then(|values| values.iter().map(one).collect::<Option<Vec<String>>>());
+    words.map_or_else(|| in_yaml(setting), |words| shown_up_to(words.join(", "), LONGEST))
+}
+
+/// What a choice is called: the text, or the only key of a mapping.
+pub(super) fn name_of_choice(setting: &str) -> Option<String> {
+    match serde_json::from_str::<Value>(setting).ok()? {
+        Value::String(name) => Some(name),
+        Value::Object(fields) if fields.len() == 1 => fields.keys().next().cloned(),
+        _ => None,
+    }
+}
+
 fn lines(setting: &str) -> Option<Vec<String>> {
     match serde_json::from_str::<Value>(setting) {
         Ok(Value::Object(fields)) if !fields.is_empty() => {
@@ -60,10 +80,6 @@ fn flow(value: &Value) -> String {
         Value::String(said) => text(said),
         Value::Object(fields) => format!("{{{}}}", fields_of(fields)),
         Value::Array(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
-        // not with an exponent, which would be broken at its sign
-        Value::Number(number) if number.to_string().contains("e-") => {
-            number.as_f64().map_or_else(|| number.to_string(), |number| number.to_string())
-        }
         other => other.to_string(),
     }
 }
@@ -87,9 +103,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn multiples_of_the_rate_and_names_of_losses_are_words_in_prose() {
+        let multiples = r#"[{"match":"fc","multiplier":10.0},{"match":"layer4.*","multiplier":0.5}]"#;
+        assert_eq!(multiples_in_words(multiples), "fc (10 times), layer4.* (0.5 times)");
+        assert_eq!(multiples_in_words("of an older build"), "of an older build");
+        assert_eq!(name_of_choice(r#"{"focal":{"gamma":2.0}}"#).as_deref(), Some("focal"));
+        assert_eq!(name_of_choice(r#""mse""#).as_deref(), Some("mse"));
+        assert_eq!(name_of_choice("mse"), None);
+    }
+
+    #[test]
     fn settings_are_shown_as_yaml_and_not_as_json() {
         for (setting, wanted) in [
-            (r#"{"adamw":{"beta1":0.9,"epsilon":1e-8}}"#, "adamw: {beta1: 0.9, epsilon: 0.00000001}"),
+            (r#"{"adamw":{"beta1":0.9,"epsilon":1e-8}}"#, "adamw: {beta1: 0.9, epsilon: 1e-8}"),
             (
                 r#"{"random_resized_crop":{"size":64,"area":[0.5,1.0]}}, "horizontal_flip", {"rotate":{"degrees":10}}"#,
                 "- random_resized_crop: {size: 64, area: [0.5, 1.0]}\n- horizontal_flip\n- rotate: {degrees: 10}",

@@ -72,7 +72,7 @@ fn runs_of_different_losses_and_rates_of_layers_are_told_and_eight_runs_have_das
     let page = report::render("Two", &[with("a", "\"mse\""), with("b", "\"focal\"")]).unwrap();
     let headings = ["Training loss, mse", "Training loss, focal", "Loss on the evaluation rows, focal"];
     assert!(headings.iter().all(|heading| page.contains(heading)), "losses that do not compare share an axis");
-    assert!(page.contains("the base rate; layers with a multiple of it"));
+    assert!(page.contains("the base rate; layers with a multiple of it: a: fc (10 times); b: fc (10 times)"));
     let page = report::render("Same", &[with("a", "\"mse\""), with("b", "\"mse\"")]).unwrap();
     assert!(page.contains("Training loss") && !page.contains("Training loss, "));
     let eight: Vec<RunRecord> = (0..8).map(|run| with(&format!("run {run}"), "\"mse\"")).collect();
@@ -210,8 +210,10 @@ fn names_and_numbers_of_tables_stay_in_one_line_and_only_paths_and_hashes_are_br
     record.settings = vec![
         ("transforms in training".into(), "{\"resize\":{\"size\":64}}, \"horizontal_flip\"".into()),
         ("model".into(), format!("/models/{}.onnx", "deep/".repeat(12))),
+        ("optimizer".into(), "{\"adamw\":{\"epsilon\":1e-8,\"name\":\"<i>\"}}".into()),
     ];
     let page = report::render("Tables", &[record]).unwrap();
+    assert!(page.contains("{epsilon: <span class=\"whole\">1e-8</span>, name: &quot;&lt;i&gt;&quot;}"), "{page}");
     let style = &page[..page.find("</style>").unwrap()];
     let rule = |selector: &str| {
         let from = style.find(&format!("{selector} {{")).unwrap_or_else(|| panic!("no rule for {selector}"));
@@ -225,6 +227,23 @@ fn names_and_numbers_of_tables_stay_in_one_line_and_only_paths_and_hashes_are_br
         assert!(page.contains(part), "{part} is missing in {page}");
     }
     assert!(page.matches("<div class=\"wide\"").count() >= 2, "wide tables scroll by themselves");
+}
+
+#[test]
+fn figures_stand_above_the_charts_and_long_names_do_not_push_them_off_the_edge() {
+    for titles in [vec!["one"], vec!["one", "two"]] {
+        let runs: Vec<RunRecord> = titles.iter().map(|title| record(title)).collect();
+        let page = report::render("Order", &runs).unwrap();
+        let at = |part: &str| page.rfind(part).unwrap_or_else(|| panic!("{part} is missing"));
+        assert!(
+            at("<h3>Figures") < at("<div class=\"grid charts\">")
+                && at("<div class=\"grid charts\">") < at("Per class")
+        );
+        assert_eq!(page.matches("<h3>Figures").count(), titles.len());
+        assert!(page.contains("<table class=\"lines\">"));
+        let style = &page[..page.find("</style>").unwrap()];
+        assert!(style.contains(".lines td:not(.number) { white-space: normal; overflow-wrap: anywhere;"), "{style}");
+    }
 }
 
 #[test]

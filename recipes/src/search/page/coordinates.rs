@@ -5,12 +5,13 @@ use super::marks::{Goodness, colour, complete, told};
 use super::plot::{escaped, panel, tenth};
 use crate::search::StudyReport;
 
-const HEIGHT: f64 = 310.0;
-const TOP: f64 = 34.0;
-const BOTTOM: f64 = 276.0;
+const HEIGHT: f64 = 322.0;
+/// Below the names of the axes, which stand in two rows.
+const TOP: f64 = 46.0;
+const BOTTOM: f64 = 288.0;
 /// Where a line goes of a trial in which a value is not there.
 const ABSENT: f64 = -0.09;
-/// Between two axes.
+/// Between two axes, at the least.
 const GAP: f64 = 110.0;
 const MARGIN: f64 = 54.0;
 
@@ -31,7 +32,8 @@ pub(super) fn render(study: &StudyReport) -> Option<String> {
     let names = study.short_names();
     let x = |at: usize| MARGIN + at as f64 * GAP;
     let y = |place: f64| tenth(BOTTOM - place * (BOTTOM - TOP));
-    let mut drawn = String::new();
+    let width = MARGIN * 2.0 + (axes.len() - 1) as f64 * GAP;
+    let (mut lines, mut drawn) = (String::new(), String::new());
     let mut ordered = complete.clone();
     // The best lie above the others.
     let goodness = Goodness::among(study, &complete);
@@ -40,7 +42,7 @@ pub(super) fn render(study: &StudyReport) -> Option<String> {
         let others = others.iter().map(|(at, axis)| axis.place(*trial.values.get(*at)?));
         let places = trial.places.iter().copied().chain([figure.place(value)]).chain(others).enumerate();
         let points = places.map(|(at, place)| format!("{} {}", x(at), y(place.unwrap_or(ABSENT))));
-        drawn.push_str(&format!(
+        lines.push_str(&format!(
             "<path class=\"thin\" style=\"stroke: {}\" d=\"M{}\"><title>{}</title></path>\n",
             colour(goodness.of(value), "faint"),
             points.collect::<Vec<_>>().join("L"),
@@ -48,7 +50,7 @@ pub(super) fn render(study: &StudyReport) -> Option<String> {
         ));
     }
     for (at, axis) in axes.iter().enumerate() {
-        let (name, x) = (names.get(at).copied().unwrap_or(&axis.name), x(at));
+        let (name, x) = (names.get(at).copied().unwrap_or(&axis.name), format!("{:.3}%", 100.0 * x(at) / width));
         let height = if at % 2 == 0 { 12.0 } else { 26.0 };
         drawn.push_str(&format!(
             "<line class=\"rule\" x1=\"{x}\" x2=\"{x}\" y1=\"{TOP}\" y2=\"{BOTTOM}\"/>\
@@ -59,14 +61,13 @@ pub(super) fn render(study: &StudyReport) -> Option<String> {
         let is_absent = complete.iter().any(|(trial, _)| trial.places.get(at).is_some_and(Option::is_none));
         let absent = is_absent.then(|| (ABSENT, "–".to_owned()));
         for (place, label) in axis.ticks.iter().chain(&absent) {
-            drawn.push_str(&format!("<text x=\"{}\" y=\"{}\">{}</text>\n", x + 4.0, y(*place) + 4.0, escaped(label)));
+            drawn.push_str(&format!("<text x=\"{x}\" dx=\"4\" y=\"{}\">{}</text>\n", y(*place) + 4.0, escaped(label)));
         }
     }
-    let width = MARGIN * 2.0 + (axes.len() - 1) as f64 * GAP;
+    // lines are stretched to the width that is there, letters are not
     let picture = format!(
-        "<svg viewBox=\"0 0 {width} {HEIGHT}\" style=\"min-width: {}px; max-width: {}px\" role=\"img\" aria-label=\"Parallel coordinates\">\n{drawn}</svg>\n",
-        (width * 0.75).round(),
-        (width * 1.6).round()
+        "<div class=\"wide\"><svg class=\"coordinates\" style=\"min-width: {width}px; height: {HEIGHT}px\" role=\"img\" aria-label=\"Parallel coordinates\">\n\
+         <svg viewBox=\"0 0 {width} {HEIGHT}\" style=\"height: {HEIGHT}px\" preserveAspectRatio=\"none\">\n{lines}</svg>\n{drawn}</svg></div>\n"
     );
     let note = format!("a line is a trial, the bluer the better its {}; –: it has no such value", kind.label());
     Some(panel("Parallel coordinates", &picture, &note).replacen(

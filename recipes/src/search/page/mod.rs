@@ -162,6 +162,14 @@ mod tests {
     #[test]
     fn every_picture_is_there_and_what_it_shows_is_told_on_hover() {
         let page = render(&study(1, 20));
+        // the trials scroll in their own box, and letters of charts keep their size where there is little or much room
+        for part in [
+            "<h2>Trials</h2>\n<div class=\"wide\"><table>",
+            "preserveAspectRatio=\"none\"",
+            "@media (max-width: 560px)",
+        ] {
+            assert!(page.contains(part), "{part} is missing in {page}");
+        }
         for title in ["History", "On the way", "Importance", "Parallel coordinates", "loss by rate", "loss over"] {
             assert!(page.contains(title), "{title}");
         }

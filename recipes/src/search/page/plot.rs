@@ -82,7 +82,7 @@ impl Plot {
             let anchor = if *at > 0.97 { "end" } else { "middle" };
             rules.push_str(&format!(
                 "<text x=\"{x}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>\n",
-                BOTTOM + 18.0,
+                BOTTOM + 22.0,
                 escaped(label)
             ));
         }

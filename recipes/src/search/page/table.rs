@@ -75,7 +75,9 @@ pub(super) fn trials(study: &StudyReport) -> String {
         .map(|name| format!("<th>{}</th>", escaped(&name)))
         .collect();
     let rows: String = study.trials.iter().map(|trial| row(study, trial)).collect();
-    format!("<section class=\"panel\"><h2>Trials</h2>\n<table>\n<tr>{head}</tr>\n{rows}</table></section>\n")
+    format!(
+        "<section class=\"panel\"><h2>Trials</h2>\n<div class=\"wide\"><table>\n<tr>{head}</tr>\n{rows}</table></div></section>\n"
+    )
 }
 
 fn row(study: &StudyReport, trial: &TrialReport) -> String {
