@@ -97,7 +97,7 @@ impl Model {
         Ok(Scoring { model, scores: graph.name(scores).to_owned(), note, places })
     }
 
-    /// How an output holds what it tells. `output` as of [`Model::evaluated`].
+    /// How an output holds what it tells. `output` as of [`Model::evaluated`], `classes`: how many there are, where it is known.
     ///
     /// # Errors
     /// As of [`Model::evaluated`].
@@ -105,13 +105,14 @@ impl Model {
         &self,
         output: Option<&str>,
         reads: PredictionKind,
+        classes: Option<usize>,
         catalog: &OperatorCatalog,
     ) -> Result<Chances, CompilerError> {
         let mut graph = self.graph(&BTreeMap::new(), catalog)?;
         let output = chosen_output(&graph, output)?;
         let name = graph.name(output).to_owned();
         let axes = graph.tensor_type(output).map(|known| known.shape.len());
-        let found_as = found_as(&graph, output, reads, Some(2), axes);
+        let found_as = found_as(&graph, output, reads, classes, axes);
         normalize(&mut graph);
         let scores = find_scores(&graph, output, found_as);
         let made_by = chances_behind(&graph, scores, output, found_as).map(str::to_owned);

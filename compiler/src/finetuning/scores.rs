@@ -383,7 +383,7 @@ mod tests {
             (flat(), PredictionKind::ClassScores, Some("Softmax")),
             (flat(), PredictionKind::Numbers, None),
         ] {
-            let found = of_tail(tail).chances(None, reads, &OperatorCatalog::standard()).unwrap();
+            let found = of_tail(tail).chances(None, reads, Some(3), &OperatorCatalog::standard()).unwrap();
             assert_eq!((found.output.as_str(), found.made_by.as_deref(), found.is_one_score), ("y", wanted, false));
         }
         // a map of more places stays one
@@ -424,7 +424,7 @@ mod tests {
                 assert_eq!((scoring.scores.as_str(), scoring.note), ("scores_of_classes", None), "{told}");
             }
             if has_axis {
-                let chances = model.chances(None, PredictionKind::ClassScores, &catalog).unwrap();
+                let chances = model.chances(None, PredictionKind::ClassScores, Some(2), &catalog).unwrap();
                 let made_by = ending_in_sigmoid.then_some("Sigmoid");
                 assert_eq!((chances.is_one_score, chances.made_by.as_deref()), (true, made_by), "{told}");
                 let shape = model.score_shape(None, None, &catalog).unwrap().unwrap();

@@ -157,7 +157,8 @@ fn by_hand(encoding: &Choice, columns: &[String], learned: &Value, opened: &Open
 
 fn output(model: &Model, noted: &Preprocessing, opened: &Opened, classes: &[String]) -> Result<OutputUse, RecipeError> {
     let reads = noted.reads(classes);
-    let chances = model.chances(noted.output(), reads, &opened.catalogs.operators)?;
+    let count = Some(classes.len()).filter(|count| *count > 0);
+    let chances = model.chances(noted.output(), reads, count, &opened.catalogs.operators)?;
     let is = match (reads, chances.made_by.as_deref()) {
         (PredictionKind::ClassScores, None) if chances.is_one_score => {
             "One score for each place, that of the second class against the first: its sigmoid is the probability of the second class, \
