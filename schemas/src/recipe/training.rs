@@ -67,7 +67,8 @@ pub struct TrainingRecipe {
     /// Batches whose gradients make one step, as if they were one batch; fewer at the end of an epoch.
     #[schemars(range(min = 1))]
     pub accumulate: u64,
-    /// Scale all gradients down together when their joint Euclidean norm is above this. What `penalties` add is not in the norm.
+    /// Scale all gradients down together when their joint Euclidean norm is above this; those of `penalties` are
+    /// among them.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub gradient_clip_norm: Option<f32>,
     /// Cut each number of a gradient to this, either side of 0, behind `gradient_clip_norm`.
@@ -75,7 +76,8 @@ pub struct TrainingRecipe {
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub gradient_clip_value: Option<f32>,
     /// Terms beside the loss, of what has weight decay: weights, not norms and biases, unless `decay_all` or a group says otherwise.
-    /// Their gradients are added behind `gradient_clip_norm` and `gradient_clip_value`, so that these do not cut them.
+    /// Their gradients are added to that of the loss, once for each update, before `gradient_clip_norm` and `gradient_clip_value`
+    /// cut the sum, as in PyTorch, where they are terms of the loss.
     #[serde(skip_serializing_if = "PenaltiesRecipe::is_none")]
     pub penalties: PenaltiesRecipe,
     /// The average of the weights of many steps that is evaluated and exported in their place, or of a few states that is exported.

@@ -87,7 +87,7 @@ pub struct StepEntry {
     pub rows: usize,
     /// Rows a second over the last steps, waiting included.
     pub samples_per_second: f64,
-    /// Joint norm of the gradients before they are clipped; none where the update runs on a device.
+    /// Joint norm of the gradients, those of penalties with them, before they are clipped; none where the update runs on a device.
     pub gradient_norm: Option<f64>,
     /// Seconds that it waited for its rows.
     pub seconds_waiting: f64,

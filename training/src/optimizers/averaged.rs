@@ -116,6 +116,25 @@ impl UpdateRule for Averaged {
         self.rule.is_elementwise()
     }
 
+    fn penalize(
+        &self,
+        coefficients: &[f32],
+        facts: ParameterFacts<'_>,
+        parameter: &[f32],
+        gradient: &mut [f32],
+        state: &[StateValues],
+    ) {
+        let (_, coefficients) = coefficients.split_last().expect("its own is the last");
+        let (_, state) = state.split_last().expect("its own is the last");
+        self.rule.penalize(coefficients, facts, parameter, gradient, state);
+    }
+
+    fn penalized_gradient(&self, graph: &mut Graph, inputs: &NodeInputs<'_>) -> Result<ValueId, CompilerError> {
+        let (_, coefficients) = inputs.coefficients.split_last().expect("its own is the last");
+        let (_, state) = inputs.state.split_last().expect("its own is the last");
+        self.rule.penalized_gradient(graph, &NodeInputs { coefficients, state, ..*inputs })
+    }
+
     fn update(
         &self,
         coefficients: &[f32],

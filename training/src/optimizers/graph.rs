@@ -24,8 +24,8 @@ pub(crate) struct UpdateGraph {
     pub(crate) parameters: Vec<UpdateNames>,
     /// What is updated as one, with its state.
     pub(crate) parts: Vec<UpdatePart>,
-    /// Outputs of shape `[]`, where gradients are watched: the sum of their squares, and 0 if all of them are numbers, which
-    /// is not a number otherwise.
+    /// Outputs of shape `[]`, where gradients, those of penalties with them, are watched: the sum of their squares, and 0 if all of
+    /// them are numbers, which is not a number otherwise.
     pub(crate) watched: Option<[String; 2]>,
 }
 
@@ -99,8 +99,11 @@ impl UpdateGraph {
             let gradient = part.joined(&mut graph, &of_all(0))?;
             let parameter = part.joined(&mut graph, &of_all(1))?;
             let cohort = cohorts.get(part.parameters[0]).copied();
-            let live = cohort.map(|cohort| is_live[cohort]);
-            given.push(Given { gradient, parameter, states, live, cohort: cohort.unwrap_or(0) });
+            let (live, cohort) = (cohort.map(|cohort| is_live[cohort]), cohort.unwrap_or(0));
+            let (coefficients, facts) = (&coefficients[cohort], part.facts(entries));
+            let inputs = NodeInputs { coefficients, facts, parameter, gradient, state: &states };
+            let gradient = rule.penalized_gradient(&mut graph, &inputs)?;
+            given.push(Given { gradient, parameter, states, live, cohort });
             parts.push((
                 UpdatePart {
                     parameters: part.parameters.clone(),
@@ -171,6 +174,7 @@ impl UpdateGraph {
 
 /// What a part reads.
 struct Given {
+    /// With that of penalties.
     gradient: ValueId,
     parameter: ValueId,
     states: Vec<ValueId>,

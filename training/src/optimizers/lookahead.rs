@@ -47,6 +47,25 @@ impl UpdateRule for WithLookahead {
         self.rule.is_elementwise()
     }
 
+    fn penalize(
+        &self,
+        coefficients: &[f32],
+        facts: ParameterFacts<'_>,
+        parameter: &[f32],
+        gradient: &mut [f32],
+        state: &[StateValues],
+    ) {
+        let [coefficients @ .., _, _] = coefficients else { unreachable!("its own are the last two") };
+        let (_, state) = state.split_last().expect("its own is the last");
+        self.rule.penalize(coefficients, facts, parameter, gradient, state);
+    }
+
+    fn penalized_gradient(&self, graph: &mut Graph, inputs: &NodeInputs<'_>) -> Result<ValueId, CompilerError> {
+        let [coefficients @ .., _, _] = inputs.coefficients else { unreachable!("its own are the last two") };
+        let (_, state) = inputs.state.split_last().expect("its own is the last");
+        self.rule.penalized_gradient(graph, &NodeInputs { coefficients, state, ..*inputs })
+    }
+
     fn update(
         &self,
         coefficients: &[f32],

@@ -1,4 +1,4 @@
-//! A rule whose gradients are cut value by value, and that weights are pulled by beside them.
+//! A rule whose gradients have those of penalties in them, and are cut value by value.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::rule::{NodeInputs, ParameterFacts, StateTensor, UpdateRule};
 use super::state_values::StateValues;
 
-/// What is added to the gradients of weights that decay, as if the loss had these terms.
+/// Terms of the loss of weights that decay. Their gradients are added to the one of the loss, once for each update, at the weights
+/// before it, in front of all clipping.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Penalties {
     /// λ of λ·Σ|θ|: weights are pulled towards 0 by the same step whatever their size, to around 0 and not to it.
@@ -28,12 +29,12 @@ impl Penalties {
     }
 }
 
-/// A rule behind penalties and a limit for each number of a gradient.
+/// A rule with penalties, and a limit for each number of a gradient.
 #[derive(Debug)]
 pub(crate) struct Penalized {
     pub(crate) rule: Arc<dyn UpdateRule>,
     pub(crate) penalties: Penalties,
-    /// The most that a number of a gradient is, either side of 0; before penalties.
+    /// The most that a number of a gradient is, either side of 0, that of penalties with it.
     pub(crate) most: Option<f32>,
 }
 
@@ -50,6 +51,22 @@ impl Penalized {
     /// Whether the first weights of a parameter are remembered, as the last of its state.
     fn remembers(&self, facts: ParameterFacts<'_>) -> bool {
         self.of(facts).l2_sp != 0.0
+    }
+
+    /// As nodes, the first weights of a parameter that are remembered behind this update, with the state of the rule itself.
+    fn first_weight<'a>(
+        &self,
+        graph: &mut Graph,
+        inputs: &NodeInputs<'a>,
+    ) -> Result<Option<(ValueId, &'a [ValueId])>, CompilerError> {
+        if !self.remembers(inputs.facts) {
+            return Ok(None);
+        }
+        let is_first = inputs.coefficients.last().expect("its own is the last");
+        let (first, rest) = inputs.state.split_last().expect("its own is the last");
+        let distance = graph.minus(inputs.parameter, *first)?;
+        let change = graph.times(distance, *is_first)?;
+        Ok(Some((graph.plus(*first, change)?, rest)))
     }
 }
 
@@ -71,6 +88,61 @@ impl UpdateRule for Penalized {
         self.rule.is_elementwise()
     }
 
+    fn penalize(
+        &self,
+        coefficients: &[f32],
+        facts: ParameterFacts<'_>,
+        parameter: &[f32],
+        gradient: &mut [f32],
+        state: &[StateValues],
+    ) {
+        let (is_first, coefficients) = coefficients.split_last().expect("its own is the last");
+        let Penalties { l1, l2, l2_sp } = self.of(facts);
+        let mut inner = state;
+        if self.remembers(facts) {
+            let (first, rest) = state.split_last().expect("its own is the last");
+            for ((gradient, value), first) in gradient.iter_mut().zip(parameter).zip(first.floats()) {
+                // the update remembers it, once gradients are known to be numbers
+                let first = first + is_first * (value - first);
+                *gradient += l2_sp * (value - first);
+            }
+            inner = rest;
+        }
+        if l1 != 0.0 || l2 != 0.0 {
+            for (gradient, value) in gradient.iter_mut().zip(parameter) {
+                // not `signum`, which is 1 for 0
+                let sign = if *value == 0.0 { 0.0 } else { value.signum() };
+                *gradient += l1 * sign + l2 * value;
+            }
+        }
+        self.rule.penalize(coefficients, facts, parameter, gradient, inner);
+    }
+
+    fn penalized_gradient(&self, graph: &mut Graph, inputs: &NodeInputs<'_>) -> Result<ValueId, CompilerError> {
+        let (_, coefficients) = inputs.coefficients.split_last().expect("its own is the last");
+        let Penalties { l1, l2, l2_sp } = self.of(inputs.facts);
+        let (mut gradient, mut state) = (inputs.gradient, inputs.state);
+        let mut pull = |graph: &mut Graph, strength: f32, value: ValueId| {
+            let strength = graph.scalar(strength);
+            let pull = graph.times(value, strength)?;
+            gradient = graph.plus(gradient, pull)?;
+            Ok::<(), CompilerError>(())
+        };
+        if let Some((first, rest)) = self.first_weight(graph, inputs)? {
+            let distance = graph.minus(inputs.parameter, first)?;
+            pull(graph, l2_sp, distance)?;
+            state = rest;
+        }
+        if l1 != 0.0 {
+            let sign = graph.add("Sign", &[inputs.parameter], &[])?;
+            pull(graph, l1, sign)?;
+        }
+        if l2 != 0.0 {
+            pull(graph, l2, inputs.parameter)?;
+        }
+        self.rule.penalized_gradient(graph, &NodeInputs { coefficients, state, gradient, ..*inputs })
+    }
+
     fn update(
         &self,
         coefficients: &[f32],
@@ -81,64 +153,37 @@ impl UpdateRule for Penalized {
         state: &mut [StateValues],
     ) {
         let (is_first, coefficients) = coefficients.split_last().expect("its own is the last");
-        let Penalties { l1, l2, l2_sp } = self.of(facts);
-        let most = self.most.unwrap_or(f32::INFINITY);
-        let mut pulled: Vec<f32> = gradient.iter().map(|value| (value * scale).clamp(-most, most)).collect();
-        if l1 != 0.0 || l2 != 0.0 {
-            for (pulled, value) in pulled.iter_mut().zip(parameter.iter()) {
-                // not `signum`, which is 1 for 0
-                let sign = if *value == 0.0 { 0.0 } else { value.signum() };
-                *pulled += l1 * sign + l2 * value;
-            }
-        }
         let state = match self.remembers(facts) {
             false => state,
             true => {
                 let (first, rest) = state.split_last_mut().expect("its own is the last");
-                for ((pulled, value), first) in pulled.iter_mut().zip(parameter.iter()).zip(first.floats_mut()) {
+                for (first, value) in first.floats_mut().iter_mut().zip(parameter.iter()) {
                     *first += is_first * (value - *first);
-                    *pulled += l2_sp * (value - *first);
                 }
                 rest
             }
         };
-        self.rule.update(coefficients, facts, 1.0, parameter, &pulled, state);
+        match self.most {
+            Some(most) => {
+                let cut: Vec<f32> = gradient.iter().map(|value| (value * scale).clamp(-most, most)).collect();
+                self.rule.update(coefficients, facts, 1.0, parameter, &cut, state);
+            }
+            None => self.rule.update(coefficients, facts, scale, parameter, gradient, state),
+        }
     }
 
     fn nodes(&self, graph: &mut Graph, inputs: &NodeInputs<'_>) -> Result<(ValueId, Vec<ValueId>), CompilerError> {
-        let (is_first, coefficients) = inputs.coefficients.split_last().expect("its own is the last");
-        let Penalties { l1, l2, l2_sp } = self.of(inputs.facts);
+        let (_, coefficients) = inputs.coefficients.split_last().expect("its own is the last");
         let mut gradient = inputs.gradient;
         if let Some(most) = self.most {
             let bounds = [-most, most].map(|bound| graph.scalar(bound));
             gradient = graph.add("Clip", &[gradient, bounds[0], bounds[1]], &[])?;
         }
-        let mut pull = |graph: &mut Graph, strength: f32, value: ValueId| {
-            let strength = graph.scalar(strength);
-            let pull = graph.times(value, strength)?;
-            gradient = graph.plus(gradient, pull)?;
-            Ok::<(), CompilerError>(())
-        };
-        if l1 != 0.0 {
-            let sign = graph.add("Sign", &[inputs.parameter], &[])?;
-            pull(graph, l1, sign)?;
-        }
-        if l2 != 0.0 {
-            pull(graph, l2, inputs.parameter)?;
-        }
-        let (mut state, mut first) = (inputs.state, None);
-        if self.remembers(inputs.facts) {
-            let (remembered, rest) = inputs.state.split_last().expect("its own is the last");
-            let distance = graph.minus(inputs.parameter, *remembered)?;
-            let change = graph.times(distance, *is_first)?;
-            let remembered = graph.plus(*remembered, change)?;
-            let distance = graph.minus(inputs.parameter, remembered)?;
-            pull(graph, l2_sp, distance)?;
-            (state, first) = (rest, Some(remembered));
-        }
+        let remembered = self.first_weight(graph, inputs)?;
+        let state = remembered.map_or(inputs.state, |(_, rest)| rest);
         let inner = NodeInputs { coefficients, state, gradient, ..*inputs };
         let (parameter, mut new_state) = self.rule.nodes(graph, &inner)?;
-        new_state.extend(first);
+        new_state.extend(remembered.map(|(first, _)| first));
         Ok((parameter, new_state))
     }
 
@@ -165,7 +210,7 @@ mod tests {
     use crate::optimizers::{Optimizer, standard};
 
     #[test]
-    fn gradients_are_cut_and_weights_pulled_where_they_decay() {
+    fn gradients_with_those_of_penalties_are_cut_where_weights_decay() {
         let choice = Choice::new("sgd", json!({"momentum": 0.0, "weight_decay": 0.0}));
         let optimizer = Optimizer::choose(standard(), &choice, "training.optimizer").unwrap();
         let penalties = Penalties { l1: 0.1, l2: 0.2, l2_sp: 0.4 };
@@ -183,11 +228,13 @@ mod tests {
             let (mut got, start) = ([2.0_f32, 0.0], [2.0_f64, 0.0]);
             let mut wanted = start;
             for (step, gradient) in [[4.0_f32, -0.5], [-0.25, 0.5], [0.5, -8.0]].into_iter().enumerate() {
-                rule.update(&rule.coefficients(step as u64, 0.5), facts, 0.5, &mut got, &gradient, &mut state);
+                let (coefficients, mut penalized) = (rule.coefficients(step as u64, 0.5), gradient);
+                rule.penalize(&coefficients, facts, &got, &mut penalized, &state);
+                rule.update(&coefficients, facts, 0.5, &mut got, &penalized, &mut state);
                 for ((value, gradient), start) in wanted.iter_mut().zip(gradient).zip(start) {
                     let sign = if *value == 0.0 { 0.0 } else { value.signum() };
                     let pull = if decays { 0.1 * sign + 0.2 * *value + 0.4 * (*value - start) } else { 0.0 };
-                    *value -= 0.5 * ((0.5 * f64::from(gradient)).clamp(-1.0, 1.0) + pull);
+                    *value -= 0.5 * (0.5 * (f64::from(gradient) + pull)).clamp(-1.0, 1.0);
                 }
                 for (got, wanted) in got.iter().zip(wanted) {
                     assert!((f64::from(*got) - wanted).abs() < 1e-6, "step {step}: {got}, wanted {wanted}");

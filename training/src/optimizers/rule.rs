@@ -83,8 +83,28 @@ pub trait UpdateRule: std::fmt::Debug + Send + Sync {
     /// The numbers that change from step to step; both twins compute with them. `step` counts from 0.
     fn coefficients(&self, step: u64, learning_rate: f32) -> Vec<f32>;
 
-    /// Changes a parameter and its state in place; the gradient is to be multiplied by `scale` first. The state is as
-    /// [`UpdateRule::state`] states it: of floats alone, [`floats`](super::floats) gives it.
+    /// Adds the gradients of penalties to that of the loss, in front of all clipping: most rules have none. The state is that of
+    /// before the update.
+    fn penalize(
+        &self,
+        _coefficients: &[f32],
+        _facts: ParameterFacts<'_>,
+        _parameter: &[f32],
+        _gradient: &mut [f32],
+        _state: &[StateValues],
+    ) {
+    }
+
+    /// The same as graph nodes: the gradient that is clipped.
+    ///
+    /// # Errors
+    /// As [`UpdateRule::nodes`].
+    fn penalized_gradient(&self, _graph: &mut Graph, inputs: &NodeInputs<'_>) -> Result<ValueId, CompilerError> {
+        Ok(inputs.gradient)
+    }
+
+    /// Changes a parameter and its state in place; the gradient, with that of penalties, is to be multiplied by `scale` first. The
+    /// state is as [`UpdateRule::state`] states it: of floats alone, [`floats`](super::floats) gives it.
     fn update(
         &self,
         coefficients: &[f32],
@@ -95,7 +115,7 @@ pub trait UpdateRule: std::fmt::Debug + Send + Sync {
         state: &mut [StateValues],
     );
 
-    /// The same as graph nodes: the new parameter and the new state. The gradient is already scaled.
+    /// The same as graph nodes: the new parameter and the new state. The gradient has that of penalties and is already scaled.
     ///
     /// # Errors
     /// A node that does not fit the values it is given.

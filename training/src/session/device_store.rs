@@ -139,7 +139,7 @@ impl ParameterStore for DeviceStore {
         &self.sides[side].parameters[index]
     }
 
-    fn update(&mut self, update: &Update<'_>, gradients: &[OwnedTensor]) -> Result<Option<f64>, TrainingError> {
+    fn update(&mut self, update: &Update<'_>, gradients: &mut [OwnedTensor]) -> Result<Option<f64>, TrainingError> {
         let mut bindings = match self.bindings.take() {
             Some(bindings) => bindings,
             None => self.bind(gradients)?,

@@ -45,20 +45,26 @@ impl ParameterStore for HostStore {
         &self.parameters[index]
     }
 
-    fn update(&mut self, update: &Update<'_>, gradients: &[OwnedTensor]) -> Result<Option<f64>, TrainingError> {
-        let is_updated = |(index, (_, entry)): &(usize, (_, &ParameterEntry))| {
-            !entry.is_statistic && !update.cohorts.is_frozen(*index)
-        };
-        let of_weights = gradients.iter().zip(&self.entries).enumerate().filter(is_updated);
-        let norm = of_weights.map(|(_, (gradient, _))| sum_of_squares(gradient.values())).sum::<f64>().sqrt();
+    fn update(&mut self, update: &Update<'_>, gradients: &mut [OwnedTensor]) -> Result<Option<f64>, TrainingError> {
+        let of_cohorts = update.cohorts.next(update.step).into_iter();
+        let coefficients: Vec<Vec<f32>> =
+            of_cohorts.map(|(step, _)| update.rule.coefficients(step, update.learning_rate)).collect();
+        let mut squares = 0.0;
+        let tensors = self.parameters.iter().zip(gradients.iter_mut()).zip(&self.state).zip(&self.entries);
+        for (index, (((parameter, gradient), state), entry)) in tensors.enumerate() {
+            if entry.is_statistic || update.cohorts.is_frozen(index) {
+                continue;
+            }
+            let (coefficients, gradient) = (&coefficients[update.cohorts.of(index)], gradient.values_mut());
+            update.rule.penalize(coefficients, ParameterFacts::from(entry), parameter.values(), gradient, state);
+            squares += sum_of_squares(gradient);
+        }
+        let norm = squares.sqrt();
         // Squares of floats do not overflow a double: a norm is finite when all gradients are.
         if !norm.is_finite() {
             return Ok(Some(norm));
         }
         let scale = update.clip_norm.map_or(1.0, |limit| clip_scale(norm, limit));
-        let of_cohorts = update.cohorts.next(update.step).into_iter();
-        let coefficients: Vec<Vec<f32>> =
-            of_cohorts.map(|(step, _)| update.rule.coefficients(step, update.learning_rate)).collect();
         let tensors = self.parameters.iter_mut().zip(gradients).zip(&mut self.state).zip(&self.entries);
         for (index, (((parameter, gradient), state), entry)) in tensors.enumerate() {
             if entry.is_statistic {

@@ -16,6 +16,8 @@ mod loss_scale;
 mod masks;
 mod optimizer_state;
 mod options;
+#[cfg(test)]
+mod penalty_tests;
 mod placement;
 mod predictor;
 mod prefix_runner;

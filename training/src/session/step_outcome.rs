@@ -16,8 +16,8 @@ pub struct StepOutcome {
     /// Whether nothing was updated because gradients of float16 were not finite at a scale of the loss that was halved for the
     /// next step: that is no fault.
     pub skipped: bool,
-    /// Joint Euclidean norm of all gradients before clipping, where they are looked at (on the CPU always); NaN of a device
-    /// where they are not finite.
+    /// Joint Euclidean norm of all gradients, those of penalties with them, before clipping, where they are looked at (on the CPU
+    /// always); NaN of a device where they are not finite.
     pub gradient_norm: Option<f64>,
     /// The scale of the loss for the next step, in float16.
     pub loss_scale: Option<LossScale>,

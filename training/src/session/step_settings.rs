@@ -17,11 +17,11 @@ use crate::optimizers::{
 pub struct StepSettings {
     /// The update rule.
     pub optimizer: Optimizer,
-    /// Scale all gradients down together when their joint Euclidean norm is above this.
+    /// Scale all gradients, those of penalties with them, down together when their joint Euclidean norm is above this.
     pub gradient_clip_norm: Option<f32>,
     /// Cut each number of a gradient to this, either side of 0; behind the scaling by the norm.
     pub gradient_clip_value: Option<f32>,
-    /// What is added to gradients beside the loss.
+    /// Terms of the loss of the weights themselves: their gradients are clipped with those of the loss.
     pub penalties: Penalties,
     /// The average of the weights that is evaluated and exported in their place.
     pub averaging: Option<Averaging>,

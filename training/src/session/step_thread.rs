@@ -267,7 +267,7 @@ impl Step {
         }
         let (step, clip_norm, rule) = (self.updates, self.clip_norm, self.rule.as_ref());
         let update = Update { step, cohorts: &self.cohorts, learning_rate, clip_norm, rule };
-        let gradient_norm = self.store.update(&update, &self.gradients)?;
+        let gradient_norm = self.store.update(&update, &mut self.gradients)?;
         let updated = gradient_norm.is_none_or(f64::is_finite);
         if updated {
             self.updates += 1;

@@ -25,9 +25,10 @@ pub(super) trait ParameterStore {
     /// A parameter's tensor of one set.
     fn parameter(&self, side: usize, index: usize) -> &OwnedTensor;
 
-    /// Updates every parameter that is not frozen by its gradient; returns the gradients' joint norm where they were looked at.
-    /// When that is not finite, nothing is changed.
-    fn update(&mut self, update: &Update<'_>, gradients: &[OwnedTensor]) -> Result<Option<f64>, TrainingError>;
+    /// Updates every parameter that is not frozen by its gradient and that of penalties, which may be added to it in place; returns
+    /// the joint norm of both, before it is clipped, where it was looked at. When that is not finite, nothing but gradients is
+    /// changed.
+    fn update(&mut self, update: &Update<'_>, gradients: &mut [OwnedTensor]) -> Result<Option<f64>, TrainingError>;
 
     /// Puts parameters uphill, by the gradients, into the set that it names, until [`ParameterStore::descend`]; nothing where
     /// the gradients are looked at and are no numbers.
