@@ -9,6 +9,7 @@ mod networks;
 mod of_attention;
 #[path = "../onnx_runtime/mod.rs"]
 mod onnx_runtime;
+mod option_schemas;
 mod prompts;
 mod selections;
 

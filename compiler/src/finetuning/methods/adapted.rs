@@ -26,10 +26,10 @@ pub enum AdaptedLayers {
     /// Every linear layer but the head, and every convolution.
     All,
     /// The linear layers and convolutions whose name matches one of these patterns (`*` any run, `?` one character).
-    Match(Vec<String>),
+    Match(#[schemars(length(min = 1))] Vec<String>),
     /// The linear layers that do this in the attentions of the model and in the feed-forward parts behind them, found by
     /// how values flow, whatever they are called.
-    Roles(Vec<Role>),
+    Roles(#[schemars(length(min = 1))] Vec<Role>),
 }
 
 impl AdaptedLayers {

@@ -43,7 +43,7 @@ pub(super) const METHOD: MethodKind = MethodKind {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Oft {
     /// Inputs that are turned together.
-    #[schemars(range(min = 2))]
+    #[schemars(range(min = 2, max = 1024))]
     pub(super) block_size: usize,
     /// Turns by the exact inverse in the place of its series.
     pub(super) exact: bool,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::adapter_form::{PromptForm, PromptRule, tensor};
 use super::method_function::{Added, FoldedValue, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
-use super::prompts::{EncoderKind, Place, PromptEncoder, VirtualTokens, WordEmbeddings, require_length};
+use super::prompts::{EncoderKind, MOST_TOKENS, Place, PromptEncoder, VirtualTokens, WordEmbeddings, require_length};
 use crate::CompilerError;
 use crate::adapter_files::AdapterMethod;
 use crate::graph::Constant;
@@ -36,7 +36,7 @@ pub(super) const METHOD: MethodKind = MethodKind {
 #[serde(deny_unknown_fields, default)]
 struct PTuning {
     /// Virtual tokens in each row.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = MOST_TOKENS))]
     length: usize,
     /// What makes them of trained vectors.
     encoder: EncoderKind,

@@ -45,7 +45,7 @@ pub(super) const METHOD: MethodKind = MethodKind {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PrefixTuning {
     /// Keys and values in each attention.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = MOST_LENGTH))]
     length: usize,
     /// Standard deviation of their first values, above 0, without `projection`.
     #[schemars(extend("exclusiveMinimum" = 0))]

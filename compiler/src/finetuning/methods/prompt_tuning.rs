@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::adapter_form::{PromptForm, PromptRule, tensor};
 use super::method_function::{Added, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
-use super::prompts::{Place, Start, VirtualTokens, WordEmbeddings, require_length};
+use super::prompts::{MOST_TOKENS, Place, Start, VirtualTokens, WordEmbeddings, require_length};
 use crate::CompilerError;
 use crate::adapter_files::AdapterMethod;
 use crate::finetuning::{Layer, Weight};
@@ -40,7 +40,7 @@ pub(super) const METHOD: MethodKind = MethodKind {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PromptTuning {
     /// Virtual tokens in each row.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = MOST_TOKENS))]
     length: usize,
     /// What they begin as.
     start: Start,

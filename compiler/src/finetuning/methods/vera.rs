@@ -37,9 +37,10 @@ pub(super) const METHOD: MethodKind = MethodKind {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Vera {
     /// Columns of A and rows of B.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = MOST_RANK))]
     pub(super) rank: usize,
     /// What d begins with, not 0.
+    #[schemars(extend("not" = {"const": 0}))]
     pub(super) d_initial: f32,
     /// Seed of the random matrices: the same models draw the same ones.
     pub(super) seed: u64,

@@ -19,7 +19,7 @@ pub(super) use virtual_tokens::VirtualTokens;
 pub(super) use word_embeddings::WordEmbeddings;
 
 /// More than any row has room for.
-const MOST_TOKENS: usize = 1 << 14;
+pub(super) const MOST_TOKENS: usize = 1 << 14;
 
 /// Refuses a number of virtual tokens that makes no sense.
 pub(super) fn require_length(length: usize) -> Result<(), String> {

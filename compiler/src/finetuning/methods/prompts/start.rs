@@ -17,9 +17,9 @@ pub(in super::super) enum Start {
     #[default]
     Vocabulary,
     /// Vectors of the tokens of a text, with those that the tokenizer of the data adds, cut or repeated to `length`.
-    Text(String),
+    Text(#[schemars(length(min = 1))] String),
     /// Vectors of these tokens, cut or repeated to `length`.
-    Tokens(Vec<i64>),
+    Tokens(#[schemars(length(min = 1), inner(range(min = 0)))] Vec<i64>),
 }
 
 impl Start {
