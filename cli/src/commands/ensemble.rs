@@ -139,13 +139,8 @@ fn members_told(report: &MembersReport) -> String {
 
 /// Figures with their intervals.
 fn cells(kinds: &[FigureKind], evaluation: &Evaluation) -> Vec<String> {
-    let cell = |kind: &FigureKind| {
-        let value = kind.shown(evaluation.figure(&kind.name));
-        match evaluation.interval(&kind.name) {
-            Some([low, high]) => format!("{value} ({} to {})", kind.shown(Some(low)), kind.shown(Some(high))),
-            None => value,
-        }
-    };
+    let cell =
+        |kind: &FigureKind| kind.shown_with_interval(evaluation.figure(&kind.name), evaluation.interval(&kind.name));
     kinds.iter().map(cell).collect()
 }
 

@@ -55,7 +55,7 @@ pub(crate) fn figures(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
     let loss = FigureKind::loss();
     let measured = kinds.iter().chain([&loss]).filter_map(|kind| Some((kind, evaluation.figure(&kind.name)?)));
     let measured = measured.map(|(kind, value)| {
-        let interval = evaluation.interval(&kind.name).map(|interval| format!(" ({})", between(kind, interval)));
+        let interval = evaluation.interval(&kind.name).map(|ends| format!(" ({})", kind.shown_interval(ends)));
         (format!("{} {}", kind.label(), kind.shown(Some(value))), interval.unwrap_or_default())
     });
     let mut parts: Vec<_> = measured.collect();
@@ -63,11 +63,6 @@ pub(crate) fn figures(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
     let parts: Vec<String> = parts.into_iter().map(|(figure, interval)| figure + &interval).collect();
     let confidence = if evaluation.intervals.is_empty() { String::new() } else { of_confidence(evaluation) };
     parts.join(", ") + &confidence
-}
-
-/// `82.3 % to 92.9 %`.
-fn between(kind: &FigureKind, [low, high]: [f64; 2]) -> String {
-    format!("{} to {}", kind.shown(Some(low)), kind.shown(Some(high)))
 }
 
 fn of_confidence(evaluation: &Evaluation) -> String {
@@ -92,11 +87,7 @@ pub(crate) fn slices(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
         let mut table = Columns::new(&headings);
         for slice in &column.slices {
             let figure = |kind: &&FigureKind| {
-                let value = kind.shown(slice.figures.get(&kind.name));
-                match slice.interval(&kind.name) {
-                    Some(interval) => format!("{value} ({})", between(kind, interval)),
-                    None => value,
-                }
+                kind.shown_with_interval(slice.figures.get(&kind.name), slice.interval(&kind.name))
             };
             let cells = [slice.name.to_string(), grouped(slice.rows)];
             table.row(cells.into_iter().chain(kinds.iter().map(figure)));

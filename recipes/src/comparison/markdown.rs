@@ -1,5 +1,5 @@
 use millstream_schemas::{count, decimal, grouped};
-use millstream_training::metrics::with_interval;
+use millstream_training::metrics::interval_in_words;
 
 use super::report::{ComparisonReport, PairedComparison};
 use crate::pages::markdown::{code, prose, table, text};
@@ -36,8 +36,7 @@ pub(super) fn markdown(report: &ComparisonReport) -> String {
     for kind in &report.figures {
         row(&text(&kind.label()), &|at| {
             let Some(evaluation) = &report.runs[at].evaluation else { return "–".into() };
-            let value = kind.shown(evaluation.figure(&kind.name));
-            with_interval(value, evaluation.interval(&kind.name), |end| kind.shown(Some(end)))
+            kind.shown_with_interval(evaluation.figure(&kind.name), evaluation.interval(&kind.name))
         });
     }
     row("steps", &|at| grouped(report.runs[at].steps));
@@ -90,9 +89,7 @@ fn of_pair(report: &ComparisonReport, pair: &PairedComparison) -> String {
             kind.shown(figure.first),
             kind.shown(figure.second),
             figure.difference.map_or_else(|| "–".into(), |value| signed(kind, value)),
-            figure
-                .interval
-                .map_or_else(|| "–".into(), |[low, high]| format!("{} to {}", signed(kind, low), signed(kind, high))),
+            figure.interval.map_or_else(|| "–".into(), |ends| interval_in_words(ends, |end| signed(kind, end))),
             figure.p.map_or_else(|| "–".into(), chance),
         ]
     });

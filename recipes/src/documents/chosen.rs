@@ -6,7 +6,9 @@ use millstream_training::metrics::FigureKind;
 use serde::Serialize;
 
 use crate::run_folder::{RunFolder, folder_name};
-use crate::search::{OpenRecipe, StudyFolder, StudyReport, TrialReport, is_cost, run_names, shown_figure, status};
+use crate::search::{
+    OpenRecipe, StudyFolder, StudyReport, TrialReport, is_cost, run_names, shown_figure_with_interval, status,
+};
 use crate::setting_changes::at;
 use crate::study_part::{StudyPart, StudyRole};
 use crate::{Catalogs, load};
@@ -83,7 +85,7 @@ impl ChosenTrial {
             (None, None) => String::new(),
         };
         let mean = if self.runs > 1 { format!(", the mean of {}", count(self.runs, "run")) } else { String::new() };
-        let of_trial = format!("{}{mean}", with_interval(figure, self.value, self.interval));
+        let of_trial = format!("{}{mean}", shown_figure_with_interval(figure, self.value, self.interval));
         let dropped = match among.checked_sub(self.complete) {
             None | Some(0) => String::new(),
             Some(_) => format!(" ({})", complete_of(self.complete, *among, &self.stopping)),
@@ -134,14 +136,6 @@ pub(super) fn complete_of(complete: u64, among: u64, stopping: &[String]) -> Str
         [] => format!("{complete} within the constraints of {among} that were compared on these rows"),
         rules => format!("{complete} complete of {among} that were compared on these rows by {}", rules.join(", ")),
     }
-}
-
-/// `77.9 % (70.3 % to 83.9 %)`.
-fn with_interval(kind: &FigureKind, value: Option<f64>, interval: Option<[f64; 2]>) -> String {
-    let interval = interval.map_or_else(String::new, |[low, high]| {
-        format!(" ({} to {})", shown_figure(kind, Some(low)), shown_figure(kind, Some(high)))
-    });
-    format!("{}{interval}", shown_figure(kind, value))
 }
 
 /// The trial with the values of a recipe, the best before others: a study may have gone on since the recipe was trained again.

@@ -2,7 +2,7 @@
 
 use millstream_schemas::{count, grouped, percent};
 use millstream_training::Evaluation;
-use millstream_training::metrics::{Cell, FigureKind, Table, with_interval};
+use millstream_training::metrics::{Cell, FigureKind, Table};
 
 use super::front_matter::{FrontMatter, measured};
 use super::ledger::{DataFacts, Ledger};
@@ -306,10 +306,10 @@ fn slices(evaluation: &Evaluation, kinds: &[FigureKind], on: &str) -> String {
         let headings: Vec<&str> = ["value", ">rows"].into_iter().chain(labels.iter().map(String::as_str)).collect();
         let rows = column.slices.iter().map(|slice| {
             let mut row = vec![text(&slice.name.to_string()), grouped(slice.rows)];
-            row.extend(measured.iter().map(|kind| {
-                let value = kind.shown(slice.figures.get(&kind.name));
-                with_interval(value, slice.interval(&kind.name), |end| kind.shown(Some(end)))
-            }));
+            let figure = |kind: &&FigureKind| {
+                kind.shown_with_interval(slice.figures.get(&kind.name), slice.interval(&kind.name))
+            };
+            row.extend(measured.iter().map(figure));
             row
         });
         out += &table(&headings, &rows.collect::<Vec<_>>());
@@ -341,9 +341,7 @@ pub(super) fn figures(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
     let loss = FigureKind::loss();
     let measured = kinds.iter().chain([&loss]).filter_map(|kind| Some((kind, evaluation.figure(&kind.name)?)));
     let rows = measured.map(|(kind, value)| {
-        let interval = evaluation
-            .interval(&kind.name)
-            .map_or_else(String::new, |[low, high]| format!("{} to {}", kind.shown(Some(low)), kind.shown(Some(high))));
+        let interval = evaluation.interval(&kind.name).map(|ends| kind.shown_interval(ends)).unwrap_or_default();
         vec![text(&kind.label()), kind.shown(Some(value)), interval]
     });
     let of = format!("interval of {} %", short(100.0 * evaluation.confidence));

@@ -23,7 +23,7 @@ use crate::report::read_record;
 use crate::run_folder::{RunFolder, folder_name};
 use crate::search::{
     FoldSource, LONGEST_SETTING, OpenRecipe, SECONDS, StudyFolder, StudyReport, TrialRun, alternative_in_words,
-    fold_sources, left_open_in_words, run_names, shown_figure, status, study,
+    fold_sources, left_open_in_words, run_names, shown_figure, shown_figure_interval, status, study,
 };
 use crate::{Catalogs, RecipeError};
 
@@ -435,9 +435,7 @@ fn winner(ledger: &StudyLedger) -> String {
         if let Some(trial) = study.best_trial().filter(|_| own.runs.len() > 1) {
             let rows = study.figures.iter().zip(&trial.values).enumerate().map(|(at, (kind, value))| {
                 let interval = trial.interval.filter(|_| at == 0);
-                let interval = interval.map_or_else(String::new, |[low, high]| {
-                    format!("{} to {}", shown_figure(kind, Some(low)), shown_figure(kind, Some(high)))
-                });
+                let interval = interval.map(|ends| shown_figure_interval(kind, ends)).unwrap_or_default();
                 vec![text(&kind.label()), shown_figure(kind, Some(*value)), interval]
             });
             out += &format!(

@@ -47,7 +47,7 @@ impl FittedEnsemble {
         let kinds = report.kinds();
         let cell = |kind: &FigureKind, value: Option<f64>, interval: Option<[f64; 2]>| Cell {
             value: kind.shown(value),
-            interval: interval.map(|[low, high]| format!("{} to {}", kind.shown(Some(low)), kind.shown(Some(high)))),
+            interval: interval.map(|interval| kind.shown_interval(interval)),
         };
         let cells = |evaluation: &Evaluation| -> Vec<Cell> {
             kinds

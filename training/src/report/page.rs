@@ -313,9 +313,9 @@ impl Run {
 /// `88.6 % (95 % interval 82.3 % to 92.9 %)`.
 fn with_interval(found: &Evaluation, kind: &FigureKind) -> Option<String> {
     let value = kind.shown(Some(found.figure(&kind.name)?));
-    let interval = found.interval(&kind.name).map_or_else(String::new, |[low, high]| {
-        let (low, high) = (kind.shown(Some(low)), kind.shown(Some(high)));
-        format!(" ({} % interval {low} to {high})", (1e8 * found.confidence).round() / 1e6)
+    let interval = found.interval(&kind.name).map_or_else(String::new, |interval| {
+        let percent = (1e8 * found.confidence).round() / 1e6;
+        format!(" ({percent} % interval {})", kind.shown_interval(interval))
     });
     Some(value + &interval)
 }

@@ -118,6 +118,7 @@ mod tests {
             stopping: vec!["asha".into()],
             wanted: 50,
             runs: 1,
+            confidence: 0.95,
             first_run: None,
             trial_runs: Vec::new(),
             folds: None,
@@ -181,6 +182,28 @@ mod tests {
         let mark = mark.unwrap_or_else(|| panic!("a value on the way has no mark: {page}"));
         assert!(mark.starts_with("loss 0.3") && !mark.contains("rate"), "a mark repeats the trial's values: {mark}");
         assert!(page.contains("trial 4 was given up") && page.contains("search retry"), "{page}");
+    }
+
+    #[test]
+    fn an_interval_stands_behind_the_figure_that_it_is_of_and_names_its_own_confidence() {
+        let best = StudyReport { best: Some(1), confidence: 0.9, ..study(2, 20) };
+        let page = render(&best);
+        let told = page.split("<b>Best: ").nth(1).and_then(|rest| rest.split("</b>").next()).unwrap();
+        let [behind_interval, settings] = [", seconds ", "rate "].map(|part| told.find(part).unwrap());
+        let interval = told.find(" (0.2500 to 0.7500)").unwrap();
+        assert!(interval < behind_interval && interval < settings, "{told}");
+        assert!(page.contains("Intervals are of each trial by itself, 90 %"), "{page}");
+        assert!(render(&study(1, 20)).contains("Intervals are of each trial by itself, 95 %"));
+    }
+
+    #[test]
+    fn a_study_whose_complete_trials_are_all_out_of_bounds_is_not_said_to_have_none_complete() {
+        let mut bounded = StudyReport { best: None, front: Vec::new(), ..study(1, 3) };
+        assert!(render(&bounded).contains("No complete trial is within the constraints."));
+        bounded.trials.clear();
+        assert!(render(&bounded).contains("No trial is complete yet."));
+        bounded.is_over = true;
+        assert!(render(&bounded).contains("No trial is complete."));
     }
 
     #[test]
