@@ -1,4 +1,5 @@
 use anyhow::Context;
+use millstream::recipes::runs::RECIPE_FILE;
 use millstream::recipes::{Catalogs, EvaluateOptions, EvaluationReport, Stop, evaluate, require_no_input};
 use millstream::training::metrics::{Cell, FigureKind, Record, Table};
 use millstream::training::{Evaluation, SetEvaluation};
@@ -34,7 +35,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Evaluate, recipe: &Rec
     };
     if let Some(file) = &options.predictions {
         let recipe = &arguments.recipe.recipe;
-        let read = if recipe.is_dir() { recipe.join("recipe.yaml") } else { recipe.clone() };
+        let read = if recipe.is_dir() { recipe.join(RECIPE_FILE) } else { recipe.clone() };
         require_no_input(file, [read.as_path()].into_iter().chain(options.model.as_deref()))?;
     }
     let mut progress = if global.json { Box::new(millstream::recipes::Silent) } else { progress::choose(global) };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::first_fingerprints::FirstFingerprints;
 use crate::RecipeError;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{RECIPE_FILE, RunFolder};
 
 /// Where the files of a study lie: its journal, its recipe, a folder for each trial.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl StudyFolder {
 
     /// The recipe as it was given.
     pub fn recipe(&self) -> PathBuf {
-        self.0.join("recipe.yaml")
+        self.0.join(RECIPE_FILE)
     }
 
     /// The files that a study is read from.
