@@ -138,9 +138,11 @@ impl TrialReport {
 }
 
 impl StudyReport {
-    /// Whether so many trials are finished, or all that there are.
+    /// Whether nothing is left to do where so many trials are wanted, of those that there are: all are finished, or the others are set aside
+    /// and not gone on with.
     pub(crate) fn is_done(&self, trials: u64) -> bool {
-        self.finished() >= trials
+        // whether it is over is told of as many as the recipe wants
+        self.finished() >= trials || (self.is_over && trials <= self.wanted)
     }
 
     /// How many trials are finished.

@@ -141,6 +141,33 @@ mod tests {
     }
 
     #[test]
+    fn a_study_that_a_rule_has_brought_to_its_end_is_done_though_trials_are_set_aside() {
+        let all = study(1, 20);
+        assert!(all.is_done(20) && !all.is_done(21));
+        let over = StudyReport { is_over: true, ..study(1, 20) };
+        assert!(over.is_done(50), "as many as the recipe wants");
+        assert!(!over.is_done(60), "more are wanted than the recipe says");
+    }
+
+    #[test]
+    fn trials_that_no_other_beats_in_three_figures_are_not_said_to_be_the_best_by_two() {
+        let both = "trials that no other beats in both";
+        let mut front = StudyReport { front: vec![0, 1, 2], ..study(2, 20) };
+        assert!(render(&front).contains(both));
+        front.figures.push(FigureKind { name: "parameters".into(), ..FigureKind::loss() });
+        let complete = front.trials.iter_mut().filter(|trial| !trial.values.is_empty());
+        complete.for_each(|trial| trial.values.push(trial.number as f64));
+        assert!(!render(&front).contains(both));
+    }
+
+    #[test]
+    fn a_trial_out_of_bounds_is_not_said_to_be_incomplete_where_it_is_drawn() {
+        assert!(render(&study(1, 20)).contains("hollow: out of bounds, or not complete"));
+        let free = StudyReport { constraints: Vec::new(), ..study(1, 20) };
+        assert!(render(&free).contains("hollow: not complete"));
+    }
+
+    #[test]
     fn commands_can_be_typed_where_folders_have_blanks_and_brackets() {
         let study = StudyReport { folder: "/my studies (2)".into(), ..study(1, 20) };
         let command = study.comparing_command().unwrap();
