@@ -207,7 +207,7 @@ fn a_card_does_not_say_that_the_winner_was_trained_on_all_rows_where_another_tri
     place.run(&["search", "best", "study", "--refit"]).done();
     let before = card(&place, "study");
     assert!(ledger(&place, "study")["winner"]["refit"].is_string(), "{before}");
-    assert!(before.contains("Trained again on all rows") && !before.contains("model in `refit`"), "{before}");
+    assert!(before.contains("Trained again on all rows") && !before.contains("and the best one is now"), "{before}");
     // as if the other one had been the best then
     let best = status(&place, "study")["best"].as_u64().unwrap();
     let recipe = String::from_utf8(place.read("study/refit/recipe.yaml")).unwrap();
@@ -217,7 +217,10 @@ fn a_card_does_not_say_that_the_winner_was_trained_on_all_rows_where_another_tri
     place.write("study/refit/recipe.yaml", &recipe.replace(&own, &other));
     let after = card(&place, "study");
     assert!(ledger(&place, "study")["winner"]["refit"].is_null(), "{after}");
-    assert!(after.contains(&format!("`refit` has the values of trial {}, and the best one", 1 - best)), "{after}");
+    assert!(
+        after.contains(&format!("has the values of trial {}, and the best one is now trial {best}", 1 - best)),
+        "{after}"
+    );
     assert!(!after.contains("Trained again on all rows"), "{after}");
 }
 
