@@ -91,7 +91,17 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
         ("Recommendations", Statements::or_open(&said.recommendations).to_owned()),
     ]);
     out += "\n## How it was made, again\n\n";
-    out += "`recipe.yaml` beside the model, or the one in `ledger.json`, makes the same model from the same files on the same device and library; `millstream reproduce` does, and says whether all is the same:\n\n";
+    out += match ledger.parts.is_empty() {
+        true => {
+            "`recipe.yaml` beside the model, or the one in `ledger.json`, makes the same model from the same files on the same device and \
+             library; `millstream reproduce` does, and says whether all is the same:\n\n"
+        }
+        false => {
+            "`recipe.yaml` beside the model, and the one in `ledger.json`, have the settings that held last, and make another model by \
+             themselves. From the same files on the same device and library `millstream reproduce` repeats the run part by part, and says \
+             whether all is the same:\n\n"
+        }
+    };
     out += "```console\n$ millstream reproduce RUN\n```\n";
     if !open.is_empty() {
         let keys: Vec<String> = open.iter().map(|key| code(key)).collect();
@@ -110,15 +120,19 @@ fn evaluation_data(ledger: &Ledger) -> String {
     let (sets, results) = (ledger.evaluated(), &ledger.results);
     let mut out = match sets {
         [] => "None: nothing was evaluated.\n".to_owned(),
-        [data] => format!(
-            "{}. They were used to choose the state that is exported. [The datasheet](datasheet.md) has more.\n",
-            size(data)
-        ),
+        [data] => {
+            let what = match results.is_chosen {
+                true => "They were used to choose the state that is exported.",
+                false => "The state that is exported was not chosen by them.",
+            };
+            format!("{}. {what} [The datasheet](datasheet.md) has more.\n", size(data))
+        }
         _ => {
             let of = |data: &DataFacts| {
-                let what = match results.are_of(&data.split) {
-                    true => "used to choose the state that is exported",
-                    false => "measured beside; nothing was chosen by them",
+                let what = match (results.are_of(&data.split), results.is_chosen) {
+                    (true, true) => "used to choose the state that is exported",
+                    (true, false) => "measured; the state that is exported was not chosen by them",
+                    (false, _) => "measured beside; nothing was chosen by them",
                 };
                 format!("- **{}:** {}, {what}\n", text(&data.split), size(data))
             };
