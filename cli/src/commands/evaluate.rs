@@ -1,7 +1,7 @@
 use anyhow::Context;
 use millstream::recipes::runs::RECIPE_FILE;
 use millstream::recipes::{Catalogs, EvaluateOptions, EvaluationReport, Stop, evaluate, require_no_input};
-use millstream::training::metrics::{Cell, FigureKind, Record, Table};
+use millstream::training::metrics::{Cell, FigureKind, Record, Table, confidence_in_words};
 use millstream::training::{Evaluation, SetEvaluation};
 
 use crate::arguments::{self, Global};
@@ -67,13 +67,7 @@ pub(crate) fn figures(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
 }
 
 fn of_confidence(evaluation: &Evaluation) -> String {
-    format!("; intervals of {} %", short(100.0 * evaluation.confidence))
-}
-
-/// Without digits that a double only has because it is one.
-fn short(number: f64) -> String {
-    let text = format!("{number:.6}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    format!("; intervals of {}", confidence_in_words(evaluation.confidence))
 }
 
 /// A table for each column, with a line for each of its values.

@@ -2,7 +2,7 @@
 
 use millstream_schemas::{count, grouped, percent};
 use millstream_training::Evaluation;
-use millstream_training::metrics::{Cell, FigureKind, Table};
+use millstream_training::metrics::{Cell, FigureKind, Table, confidence_in_words};
 
 use super::front_matter::{FrontMatter, measured};
 use super::ledger::{DataFacts, Ledger};
@@ -358,6 +358,6 @@ pub(super) fn figures(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
         let interval = evaluation.interval(&kind.name).map(|ends| kind.shown_interval(ends)).unwrap_or_default();
         vec![text(&kind.label()), kind.shown(Some(value)), interval]
     });
-    let of = format!("interval of {} %", short(100.0 * evaluation.confidence));
+    let of = format!("interval of {}", confidence_in_words(evaluation.confidence));
     table(&["", ">figure", &of], &rows.collect::<Vec<_>>())
 }

@@ -2,6 +2,7 @@
 
 use millstream_schemas::{shown, shown_sentences};
 use millstream_search::TrialState;
+use millstream_training::metrics::confidence_in_words;
 
 use super::axis::setting;
 use super::marks::told;
@@ -38,7 +39,7 @@ pub(super) fn about(study: &StudyReport) -> String {
 /// How to tell whether the lead of the best is chance.
 pub(super) fn lead(study: &StudyReport) -> String {
     let intervals = study.trials.iter().any(|trial| trial.interval.is_some());
-    let of = shown_percent(study.confidence);
+    let of = confidence_in_words(study.confidence);
     let said = match (study.comparing_command(), intervals) {
         (Some(command), true) => format!(
             "Intervals are of each trial by itself, {of}; whether the best one's lead is chance is not told by whether they overlap, but by a \
@@ -57,11 +58,6 @@ pub(super) fn lead(study: &StudyReport) -> String {
         },
     };
     format!("<p class=\"soft\">{}</p>\n", escaped(&said))
-}
-
-/// `95 %`, without digits that a double only has because it is one.
-fn shown_percent(share: f64) -> String {
-    format!("{} %", (1e8 * share).round() / 1e6)
 }
 
 /// The trials that no other beats, where there are several figures.
