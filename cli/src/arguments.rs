@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use millstream::recipes::init::USUAL_FILE;
 use millstream::schemas::recipe::LARGEST_BATCH;
 use millstream::training::range_test::RangeTest;
 
@@ -206,7 +207,7 @@ pub(crate) struct Init {
     #[arg(long, value_name = "COLUMN")]
     pub(crate) label: Option<String>,
     /// The recipe to write; `-` prints it
-    #[arg(short, long, value_name = "FILE", default_value = "recipe.yaml")]
+    #[arg(short, long, value_name = "FILE", default_value = USUAL_FILE)]
     pub(crate) output: PathBuf,
     /// The folder that the recipe's results go to [default: runs/ and the name of the recipe]
     #[arg(long, value_name = "FOLDER")]

@@ -16,6 +16,9 @@ use crate::made_of::MadeOf;
 use crate::opened::MOST_METHODS;
 use crate::{Catalogs, Opened, RecipeError, program_files};
 
+/// The recipe as it was used, by its name in the folder of a run, of members on parts of the rows, and, as it was given, of a search.
+pub const RECIPE_FILE: &str = "recipe.yaml";
+
 /// What a folder is called, where it is written as `.` or a link too.
 pub(crate) fn folder_name(folder: &Path) -> String {
     let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
@@ -68,7 +71,7 @@ impl RunFolder {
     }
 
     pub(crate) fn recipe(&self) -> PathBuf {
-        self.0.join("recipe.yaml")
+        self.0.join(RECIPE_FILE)
     }
 
     pub(crate) fn checkpoints(&self) -> PathBuf {

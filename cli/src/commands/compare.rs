@@ -5,7 +5,7 @@ use millstream::recipes::comparison::{
 use millstream::recipes::{Catalogs, Stop};
 use millstream::schemas::files::replace_file;
 use millstream::schemas::{count, decimal, grouped, shown_path};
-use millstream::training::metrics::{FigureKind, Unit};
+use millstream::training::metrics::{FigureKind, Unit, confidence_in_words, interval_in_words};
 
 use crate::arguments::{self, Global};
 use crate::table::Table;
@@ -68,11 +68,7 @@ fn describe(report: &ComparisonReport) -> String {
     for kind in &report.figures {
         let figure = |run: &comparison::ComparedRun| {
             let Some(evaluation) = &run.evaluation else { return "–".to_owned() };
-            let value = kind.shown(evaluation.figure(&kind.name));
-            match evaluation.interval(&kind.name) {
-                Some([low, high]) => format!("{value} ({} to {})", kind.shown(Some(low)), kind.shown(Some(high))),
-                None => value,
-            }
+            kind.shown_with_interval(evaluation.figure(&kind.name), evaluation.interval(&kind.name))
         };
         table.row(std::iter::once(kind.label()).chain(report.runs.iter().map(figure)));
     }
@@ -87,7 +83,7 @@ fn describe(report: &ComparisonReport) -> String {
     text += &format!("\n{}", table.render());
     let mut measured = report.runs.iter().filter_map(|run| run.evaluation.as_ref());
     if let Some(evaluation) = measured.find(|evaluation| !evaluation.intervals.is_empty()) {
-        text += &output::prose(&format!("in brackets: intervals of {} %", 100.0 * evaluation.confidence));
+        text += &output::prose(&format!("in brackets: intervals of {}", confidence_in_words(evaluation.confidence)));
     }
     for pair in &report.pairs {
         text += &of_pair(report, pair);
@@ -102,15 +98,14 @@ fn of_pair(report: &ComparisonReport, pair: &PairedComparison) -> String {
         0 => "\n".to_owned(),
         rows => format!(" (without {} that one of them alone has answered)\n", count(rows, "row")),
     };
-    let interval = format!(">interval of {} %", 100.0 * report.confidence);
+    let interval = format!(">interval of {}", confidence_in_words(report.confidence));
     let mut table = Table::new(&["", ">difference", &interval, ">p"]);
     for figure in &pair.figures {
         let PairedFigure { kind, difference, interval, p, .. } = figure;
         table.row([
             kind.label(),
             difference.map_or_else(|| "–".into(), |value| signed(kind, value)),
-            interval
-                .map_or_else(|| "–".into(), |[low, high]| format!("{} to {}", signed(kind, low), signed(kind, high))),
+            interval.map_or_else(|| "–".into(), |ends| interval_in_words(ends, |end| signed(kind, end))),
             p.map_or_else(|| "–".into(), chance),
         ]);
     }

@@ -11,7 +11,7 @@ use millstream::schemas::recipe::FoldsRecipe;
 use millstream::schemas::{Choice, Recipe, decimal, grouped, nearest, shell_path, shown, shown_path};
 use millstream::training::Evaluation;
 use millstream::training::ensembles::{EnsembleKind, EnsembleReport};
-use millstream::training::metrics::FigureKind;
+use millstream::training::metrics::{FigureKind, confidence_in_words};
 use serde_json::{Map, Value};
 
 use crate::arguments::{Ensemble, EnsembleCommand, EnsembleFit, EnsembleMembers, Global, MeasureArguments};
@@ -139,13 +139,8 @@ fn members_told(report: &MembersReport) -> String {
 
 /// Figures with their intervals.
 fn cells(kinds: &[FigureKind], evaluation: &Evaluation) -> Vec<String> {
-    let cell = |kind: &FigureKind| {
-        let value = kind.shown(evaluation.figure(&kind.name));
-        match evaluation.interval(&kind.name) {
-            Some([low, high]) => format!("{value} ({} to {})", kind.shown(Some(low)), kind.shown(Some(high))),
-            None => value,
-        }
-    };
+    let cell =
+        |kind: &FigureKind| kind.shown_with_interval(evaluation.figure(&kind.name), evaluation.interval(&kind.name));
     kinds.iter().map(cell).collect()
 }
 
@@ -250,8 +245,8 @@ fn figures(report: &EnsembleReport, share: &dyn Fn(usize) -> Option<f64>) -> Str
     let mut text = table.render();
     if !report.ensemble.intervals.is_empty() {
         text.push_str(&output::prose(&format!(
-            "intervals of {} %, on {} rows",
-            100.0 * report.ensemble.confidence,
+            "intervals of {}, on {} rows",
+            confidence_in_words(report.ensemble.confidence),
             grouped(report.ensemble.rows)
         )));
     }

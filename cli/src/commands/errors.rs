@@ -3,6 +3,7 @@ use millstream::recipes::error_analysis::{self, ErrorOptions, ErrorPart, ErrorRe
 use millstream::recipes::{Catalogs, Stop};
 use millstream::schemas::files::replace_file;
 use millstream::schemas::{count, grouped, percent, shown, shown_path};
+use millstream::training::metrics::with_interval;
 
 use crate::arguments::{self, Global};
 use crate::table::Table;
@@ -57,7 +58,7 @@ fn of_part(part: &ErrorPart) -> String {
         "\n{seen}: {} of {} err, {}\n",
         grouped(part.errors),
         count(part.answers, "answer"),
-        with_interval(part.rate)
+        with_interval(percent(part.rate.share.unwrap_or(0.0)), part.rate.interval, percent)
     );
     let splits: Vec<_> = part.factors.iter().filter_map(|factor| Some((factor, factor.split.as_ref()?))).collect();
     if splits.is_empty() {
@@ -99,12 +100,6 @@ fn of_part(part: &ErrorPart) -> String {
     text + &output::prose(&format!(
         "each found on one half of the rows; shares and p ({test}) of the other half, the last p after Holm over all of them"
     ))
-}
-
-fn with_interval(rate: Rate) -> String {
-    let interval =
-        rate.interval.map_or_else(String::new, |[low, high]| format!(" ({} to {})", percent(low), percent(high)));
-    format!("{}{interval}", percent(rate.share.unwrap_or(0.0)))
 }
 
 fn brief(rate: Rate) -> String {

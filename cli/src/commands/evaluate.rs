@@ -1,6 +1,7 @@
 use anyhow::Context;
+use millstream::recipes::runs::RECIPE_FILE;
 use millstream::recipes::{Catalogs, EvaluateOptions, EvaluationReport, Stop, evaluate, require_no_input};
-use millstream::training::metrics::{Cell, FigureKind, Record, Table};
+use millstream::training::metrics::{Cell, FigureKind, Record, Table, confidence_in_words};
 use millstream::training::{Evaluation, SetEvaluation};
 
 use crate::arguments::{self, Global};
@@ -34,7 +35,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Evaluate, recipe: &Rec
     };
     if let Some(file) = &options.predictions {
         let recipe = &arguments.recipe.recipe;
-        let read = if recipe.is_dir() { recipe.join("recipe.yaml") } else { recipe.clone() };
+        let read = if recipe.is_dir() { recipe.join(RECIPE_FILE) } else { recipe.clone() };
         require_no_input(file, [read.as_path()].into_iter().chain(options.model.as_deref()))?;
     }
     let mut progress = if global.json { Box::new(millstream::recipes::Silent) } else { progress::choose(global) };
@@ -55,7 +56,7 @@ pub(crate) fn figures(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
     let loss = FigureKind::loss();
     let measured = kinds.iter().chain([&loss]).filter_map(|kind| Some((kind, evaluation.figure(&kind.name)?)));
     let measured = measured.map(|(kind, value)| {
-        let interval = evaluation.interval(&kind.name).map(|interval| format!(" ({})", between(kind, interval)));
+        let interval = evaluation.interval(&kind.name).map(|ends| format!(" ({})", kind.shown_interval(ends)));
         (format!("{} {}", kind.label(), kind.shown(Some(value))), interval.unwrap_or_default())
     });
     let mut parts: Vec<_> = measured.collect();
@@ -65,19 +66,8 @@ pub(crate) fn figures(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
     parts.join(", ") + &confidence
 }
 
-/// `82.3 % to 92.9 %`.
-fn between(kind: &FigureKind, [low, high]: [f64; 2]) -> String {
-    format!("{} to {}", kind.shown(Some(low)), kind.shown(Some(high)))
-}
-
 fn of_confidence(evaluation: &Evaluation) -> String {
-    format!("; intervals of {} %", short(100.0 * evaluation.confidence))
-}
-
-/// Without digits that a double only has because it is one.
-fn short(number: f64) -> String {
-    let text = format!("{number:.6}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    format!("; intervals of {}", confidence_in_words(evaluation.confidence))
 }
 
 /// A table for each column, with a line for each of its values.
@@ -92,11 +82,7 @@ pub(crate) fn slices(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
         let mut table = Columns::new(&headings);
         for slice in &column.slices {
             let figure = |kind: &&FigureKind| {
-                let value = kind.shown(slice.figures.get(&kind.name));
-                match slice.interval(&kind.name) {
-                    Some(interval) => format!("{value} ({})", between(kind, interval)),
-                    None => value,
-                }
+                kind.shown_with_interval(slice.figures.get(&kind.name), slice.interval(&kind.name))
             };
             let cells = [slice.name.to_string(), grouped(slice.rows)];
             table.row(cells.into_iter().chain(kinds.iter().map(figure)));

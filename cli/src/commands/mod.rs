@@ -32,6 +32,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use millstream::recipes::runs::RECIPE_FILE;
 use millstream::recipes::search::StudyFolder;
 use millstream::recipes::{self, Catalogs, RecipeError};
 use millstream::schemas::recipe::{PlacedFault, RecipeText, local_path};
@@ -73,7 +74,7 @@ pub(crate) fn with_text<T>(
 pub(crate) fn text_of(arguments: &RecipeArguments) -> anyhow::Result<RecipeText> {
     let recipe = &arguments.recipe;
     let is_study = |folder: &Path| StudyFolder::new(folder).holds_study();
-    let kept = recipe.file_name().is_some_and(|name| name == "recipe.yaml").then(|| recipe.parent()).flatten();
+    let kept = recipe.file_name().is_some_and(|name| name == RECIPE_FILE).then(|| recipe.parent()).flatten();
     if let Some(study) = [Some(recipe.as_path()), kept].into_iter().flatten().find(|folder| is_study(folder)) {
         // with what the command line changed of it when the study began
         return Ok(StudyFolder::new(study).text_with(&arguments.overrides)?);
@@ -88,10 +89,10 @@ pub(crate) fn text_of(arguments: &RecipeArguments) -> anyhow::Result<RecipeText>
     if !arguments.recipe.is_dir() {
         return Ok(RecipeText::read(&arguments.recipe, &arguments.overrides)?);
     }
-    let path = arguments.recipe.join("recipe.yaml");
+    let path = arguments.recipe.join(RECIPE_FILE);
     anyhow::ensure!(
         path.exists(),
-        "{} is a folder, and no run has left its `recipe.yaml` in it; of data and a model, `millstream init` makes a recipe{}",
+        "{} is a folder, and no run has left its `{RECIPE_FILE}` in it; of data and a model, `millstream init` makes a recipe{}",
         shown_path(&arguments.recipe),
         missing_place::runs_inside(&arguments.recipe).map_or_else(String::new, |inside| format!("; {inside}"))
     );

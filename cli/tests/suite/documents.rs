@@ -44,6 +44,47 @@ fn words(place: &Workplace, name: &str) -> String {
 }
 
 #[test]
+fn the_card_of_a_mean_of_the_last_states_does_not_say_that_rows_chose_them() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    for (average, is_chosen) in [("null", true), ("{last: 2}", false), ("{best: 2}", true)] {
+        let average = format!("training.average={average}");
+        place
+            .run(&["train", "recipe.yaml", "--overwrite", "--quiet", "--set", "output.folder=run", "--set", &average])
+            .done();
+        place.run(&["document", "run"]).done();
+        let (card, chosen) = (words(&place, "README.md"), "They were used to choose the state that is exported.");
+        assert_eq!(json(&place, "ledger.json")["results"]["is_chosen"], is_chosen, "{average}");
+        assert_eq!(card.contains(chosen), is_chosen, "{average}: {card}");
+        assert_eq!(
+            card.contains("The state that is exported was not chosen by them."),
+            !is_chosen,
+            "{average}: {card}"
+        );
+    }
+}
+
+#[test]
+fn the_card_of_a_run_that_went_on_with_other_settings_does_not_say_that_its_recipe_makes_the_model() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let train = |how: &str, epochs: &str| {
+        let set = ["--set", "output.folder=run", "--set", epochs];
+        place.run(&[&["train", "recipe.yaml", "--quiet", how][..], &set].concat()).done();
+        place.run(&["document", "run"]).done();
+        words(&place, "README.md")
+    };
+    let whole = train("--overwrite", "training.epochs=1");
+    assert!(whole.contains("makes the same model") && !whole.contains("part by part"), "{whole}");
+    let parts = train("--resume", "training.epochs=2");
+    assert!(!parts.contains("makes the same model") && parts.contains("repeats the run part by part"), "{parts}");
+}
+
+#[test]
 fn the_card_says_which_layers_stayed_as_they_were_and_why() {
     if !has_runtime() {
         return;

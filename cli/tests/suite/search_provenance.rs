@@ -198,6 +198,33 @@ fn a_cross_validated_study_names_the_files_that_its_folds_were_made_of_with_thei
 }
 
 #[test]
+fn a_card_does_not_say_that_the_winner_was_trained_on_all_rows_where_another_trial_was() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    place.run(&arguments("run", &TWO)).done();
+    place.run(&["search", "best", "study", "--refit"]).done();
+    let before = card(&place, "study");
+    assert!(ledger(&place, "study")["winner"]["refit"].is_string(), "{before}");
+    assert!(before.contains("Trained again on all rows") && !before.contains("and the best one is now"), "{before}");
+    // as if the other one had been the best then
+    let best = status(&place, "study")["best"].as_u64().unwrap();
+    let recipe = String::from_utf8(place.read("study/refit/recipe.yaml")).unwrap();
+    let [own, other] = if best == 0 { ["0.003", "0.01"] } else { ["0.01", "0.003"] };
+    let [own, other] = [own, other].map(|rate| format!("learning_rate: {rate}\n"));
+    assert!(recipe.contains(&own), "{recipe}");
+    place.write("study/refit/recipe.yaml", &recipe.replace(&own, &other));
+    let after = card(&place, "study");
+    assert!(ledger(&place, "study")["winner"]["refit"].is_null(), "{after}");
+    assert!(
+        after.contains(&format!("has the values of trial {}, and the best one is now trial {best}", 1 - best)),
+        "{after}"
+    );
+    assert!(!after.contains("Trained again on all rows"), "{after}");
+}
+
+#[test]
 fn constraints_trials_out_of_bounds_and_those_that_no_other_beats_are_told_everywhere() {
     if !has_runtime() {
         return;

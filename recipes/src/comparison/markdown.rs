@@ -1,5 +1,5 @@
 use millstream_schemas::{count, decimal, grouped};
-use millstream_training::metrics::with_interval;
+use millstream_training::metrics::{confidence_in_words, interval_in_words};
 
 use super::report::{ComparisonReport, PairedComparison};
 use crate::pages::markdown::{code, prose, table, text};
@@ -36,8 +36,7 @@ pub(super) fn markdown(report: &ComparisonReport) -> String {
     for kind in &report.figures {
         row(&text(&kind.label()), &|at| {
             let Some(evaluation) = &report.runs[at].evaluation else { return "–".into() };
-            let value = kind.shown(evaluation.figure(&kind.name));
-            with_interval(value, evaluation.interval(&kind.name), |end| kind.shown(Some(end)))
+            kind.shown_with_interval(evaluation.figure(&kind.name), evaluation.interval(&kind.name))
         });
     }
     row("steps", &|at| grouped(report.runs[at].steps));
@@ -45,7 +44,7 @@ pub(super) fn markdown(report: &ComparisonReport) -> String {
     row("ending", &|at| text(&report.runs[at].ending));
     out += &table(&right, &rows);
     if report.runs.iter().any(|run| run.evaluation.as_ref().is_some_and(|found| !found.intervals.is_empty())) {
-        out += &format!("\nIn brackets: intervals of {} %.\n", short(100.0 * confidence(report)));
+        out += &format!("\nIn brackets: intervals of {}.\n", confidence_in_words(confidence(report)));
     }
     for pair in &report.pairs {
         out += &of_pair(report, pair);
@@ -82,7 +81,6 @@ fn of_pair(report: &ComparisonReport, pair: &PairedComparison) -> String {
         );
         out += &format!("\n{}\n\n", verdict(right.first_only, right.second_only, right.p, right.p_adjusted));
     }
-    let percent = short(100.0 * report.confidence);
     let rows = pair.figures.iter().map(|figure| {
         let kind = &figure.kind;
         vec![
@@ -90,14 +88,12 @@ fn of_pair(report: &ComparisonReport, pair: &PairedComparison) -> String {
             kind.shown(figure.first),
             kind.shown(figure.second),
             figure.difference.map_or_else(|| "–".into(), |value| signed(kind, value)),
-            figure
-                .interval
-                .map_or_else(|| "–".into(), |[low, high]| format!("{} to {}", signed(kind, low), signed(kind, high))),
+            figure.interval.map_or_else(|| "–".into(), |ends| interval_in_words(ends, |end| signed(kind, end))),
             figure.p.map_or_else(|| "–".into(), chance),
         ]
     });
     let (one, other) = (format!(">{first}"), format!(">{second}"));
-    let interval = format!(">interval of {percent} %");
+    let interval = format!(">interval of {}", confidence_in_words(report.confidence));
     out += &table(&["", &one, &other, ">difference", &interval, ">p"], &rows.collect::<Vec<_>>());
     out += &format!(
         "\nIntervals and p of differences are from {} draws of these rows, the same for both runs.\n",
@@ -134,9 +130,4 @@ fn signed(kind: &millstream_training::metrics::FigureKind, value: f64) -> String
 /// `0.031`, `<0.0001`.
 fn chance(p: f64) -> String {
     if p < 1e-4 { "<0.0001".into() } else { format!("{p:.4}") }
-}
-
-fn short(number: f64) -> String {
-    let text = format!("{number:.2}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -6,7 +6,9 @@ use millstream_training::metrics::FigureKind;
 use serde::Serialize;
 
 use crate::run_folder::{RunFolder, folder_name};
-use crate::search::{OpenRecipe, StudyFolder, StudyReport, TrialReport, is_cost, run_names, shown_figure, status};
+use crate::search::{
+    OpenRecipe, StudyFolder, StudyReport, TrialReport, is_cost, run_names, shown_figure_with_interval, status,
+};
 use crate::setting_changes::at;
 use crate::study_part::{StudyPart, StudyRole};
 use crate::{Catalogs, load};
@@ -29,6 +31,9 @@ pub struct ChosenTrial {
     /// The stopping rules, by their names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stopping: Vec<String>,
+    /// What trials are bound by, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub constraints: Vec<String>,
     /// The figure that it was chosen by.
     pub figure: FigureKind,
     /// The trial's figure, a mean where it has several runs; none where it is not complete.
@@ -37,7 +42,7 @@ pub struct ChosenTrial {
     pub interval: Option<[f64; 2]>,
     /// Runs that a trial is the mean of.
     pub runs: u64,
-    /// The folds that trials were measured by; none where all were measured on the same rows.
+    /// The folds that trials were measured by; none where all were measured on the same rows, or where the figure is what a run costs.
     pub folds: Option<u64>,
     /// The set that all trials were measured on: `evaluate`, or that of another; none with folds, or where the figure is what a run
     /// costs.
@@ -54,8 +59,8 @@ impl ChosenTrial {
             StudyRole::Best | StudyRole::Refit => trial_of(&study, &folder, recipe, catalogs)?,
         };
         // where another set decides, folds say what is trained on and not what is measured
-        let folds = study.folds.as_ref().filter(|_| study.about.other_deciding_set().is_none());
         let is_measured = study.figures.first().is_some_and(|figure| !is_cost(figure));
+        let folds = study.folds.as_ref().filter(|_| is_measured && study.about.other_deciding_set().is_none());
         Some(Self {
             study: folder_name(&part.study),
             role: part.role,
@@ -64,6 +69,7 @@ impl ChosenTrial {
             among: study.compared(),
             complete: study.feasible(),
             stopping: study.stopping.clone(),
+            constraints: study.constraints.clone(),
             figure: study.figures.first()?.clone(),
             value: trial.values.first().copied(),
             interval: trial.interval,
@@ -83,16 +89,30 @@ impl ChosenTrial {
             (None, None) => String::new(),
         };
         let mean = if self.runs > 1 { format!(", the mean of {}", count(self.runs, "run")) } else { String::new() };
-        let of_trial = format!("{}{mean}", with_interval(figure, self.value, self.interval));
+        let of_trial = format!("{}{mean}", shown_figure_with_interval(figure, self.value, self.interval));
         let dropped = match among.checked_sub(self.complete) {
             None | Some(0) => String::new(),
-            Some(_) => format!(" ({})", complete_of(self.complete, *among, &self.stopping)),
+            Some(_) => {
+                let compared = Compared {
+                    complete: self.complete,
+                    among: *among,
+                    stopping: &self.stopping,
+                    is_bounded: !self.constraints.is_empty(),
+                    is_measured: !is_cost(figure),
+                };
+                format!(" ({})", compared.in_words())
+            }
         };
         let by = format!("by {}{rows}{dropped}", figure.label());
-        let by_chance = "The best of many is the best partly by chance, so what it is worth is told by rows that nothing was chosen by.";
+        let by_chance = match is_cost(figure) {
+            true => "",
+            false => {
+                " The best of many is the best partly by chance, so what it is worth is told by rows that nothing was chosen by."
+            }
+        };
         match self.role {
             StudyRole::Trial(_) if self.best == Some(*trial) => {
-                format!("Chosen as the best of {trials} of the search {} {by}: {of_trial}. {by_chance}", self.study)
+                format!("Chosen as the best of {trials} of the search {} {by}: {of_trial}.{by_chance}", self.study)
             }
             StudyRole::Trial(_) => {
                 let best =
@@ -117,7 +137,7 @@ impl ChosenTrial {
                     _ => String::new(),
                 };
                 format!(
-                    "The values are those of trial {trial} of the search {}, {rank} of {trials} {by}: {of_trial}.{own} {by_chance}",
+                    "The values are those of trial {trial} of the search {}, {rank} of {trials} {by}: {of_trial}.{own}{by_chance}",
                     self.study
                 )
             }
@@ -125,27 +145,38 @@ impl ChosenTrial {
     }
 }
 
-/// `1 complete of 8 that were compared on these rows by asha`: how many trials are complete and within the constraints, of how many that were
-/// held against each other; without a rule that ends trials `11 within the constraints of 12 …`.
-pub(super) fn complete_of(complete: u64, among: u64, stopping: &[String]) -> String {
-    let (complete, among) = (grouped(complete), grouped(among));
-    match stopping {
-        // no rule ended any, so the others are out of bounds
-        [] => format!("{complete} within the constraints of {among} that were compared on these rows"),
-        rules => format!("{complete} complete of {among} that were compared on these rows by {}", rules.join(", ")),
+/// How many trials there are to choose among, of how many that were held against each other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Compared<'a> {
+    /// Complete and within the constraints.
+    pub(super) complete: u64,
+    pub(super) among: u64,
+    /// The stopping rules, by their names.
+    pub(super) stopping: &'a [String],
+    /// Whether there are constraints.
+    pub(super) is_bounded: bool,
+    /// Whether rows tell the figure; none tell what a run costs.
+    pub(super) is_measured: bool,
+}
+
+impl Compared<'_> {
+    /// `1 complete of 8 that were compared on these rows by asha`; without a rule that ends trials `11 within the constraints of 12 …`.
+    pub(super) fn in_words(self) -> String {
+        let Self { stopping, is_bounded, is_measured, .. } = self;
+        let (complete, among) = (grouped(self.complete), grouped(self.among));
+        let on = if is_measured { " on these rows" } else { "" };
+        let (what, by) = match (stopping, is_bounded) {
+            // no rule ended any, so the others are out of bounds
+            ([], _) => ("within the constraints", String::new()),
+            (rules, false) => ("complete", format!(" by {}", rules.join(", "))),
+            (rules, true) => ("complete and within the constraints", format!(" by {}", rules.join(", "))),
+        };
+        format!("{complete} {what} of {among} that were compared{on}{by}")
     }
 }
 
-/// `77.9 % (70.3 % to 83.9 %)`.
-fn with_interval(kind: &FigureKind, value: Option<f64>, interval: Option<[f64; 2]>) -> String {
-    let interval = interval.map_or_else(String::new, |[low, high]| {
-        format!(" ({} to {})", shown_figure(kind, Some(low)), shown_figure(kind, Some(high)))
-    });
-    format!("{}{interval}", shown_figure(kind, value))
-}
-
 /// The trial with the values of a recipe, the best before others: a study may have gone on since the recipe was trained again.
-fn trial_of<'a>(
+pub(super) fn trial_of<'a>(
     study: &'a StudyReport,
     folder: &StudyFolder,
     recipe: &Recipe,
@@ -195,6 +226,7 @@ mod tests {
             among: 6,
             complete: 6,
             stopping: Vec::new(),
+            constraints: Vec::new(),
             figure: figure.clone(),
             value: Some(0.75),
             interval: Some([0.5, 0.875]),
@@ -239,5 +271,29 @@ mod tests {
         let refit = of(StudyRole::Refit, 0).in_words();
         assert!(refit.contains("then trained on all rows, those of the split evaluate among them"), "{refit}");
         assert!(!of(StudyRole::Trial(3), 3).in_words().contains("Chosen as the best"));
+        let seconds = FigureKind { name: "seconds".into(), ..FigureKind::loss() };
+        let (value, split) = (Some(4.0), None);
+        let cheap = ChosenTrial { figure: seconds, value, interval: None, split, ..of(StudyRole::Trial(0), 0) };
+        let wanted = "Chosen as the best of 6 trials of the search flowers by seconds: 4.00 s.";
+        assert_eq!(cheap.in_words(), wanted, "what a run costs is told by no rows");
+    }
+
+    #[test]
+    fn trials_out_of_bounds_are_not_said_to_have_been_ended_by_a_rule() {
+        let rules = ["asha".to_owned()];
+        for (stopping, is_bounded, is_measured, wanted) in [
+            (&rules[..], false, true, "6 complete of 8 that were compared on these rows by asha"),
+            (
+                &rules[..],
+                true,
+                true,
+                "6 complete and within the constraints of 8 that were compared on these rows by asha",
+            ),
+            (&[][..], true, true, "6 within the constraints of 8 that were compared on these rows"),
+            (&[][..], true, false, "6 within the constraints of 8 that were compared"),
+        ] {
+            let compared = Compared { complete: 6, among: 8, stopping, is_bounded, is_measured };
+            assert_eq!(compared.in_words(), wanted);
+        }
     }
 }

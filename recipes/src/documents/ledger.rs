@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use millstream_compiler::{LayerReport, Model};
 use millstream_pipeline::{self as pipeline, Dataset, SharedRows};
 use millstream_schemas::files::sha256_of_file;
-use millstream_schemas::recipe::{EvaluationRecipe, RecipeText, TransparencyPolicy};
+use millstream_schemas::recipe::{AverageRecipe, EvaluationRecipe, RecipeText, TransparencyPolicy};
 use millstream_schemas::{Feature, Fingerprint, Recipe, shown};
 use millstream_training::metrics::FigureKind;
-use millstream_training::{Evaluation, RunRecord, SetEvaluation};
+use millstream_training::{Evaluation, History, RunRecord, SetEvaluation};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -182,6 +182,8 @@ pub struct Results {
     pub figures: Vec<FigureKind>,
     /// How the exported state was chosen, in words.
     pub selection: String,
+    /// Whether it was chosen by the rows of `set`; a mean of the last states is not.
+    pub is_chosen: bool,
 }
 
 impl Ledger {
@@ -251,6 +253,7 @@ impl Ledger {
                 others: record.other_evaluations.clone(),
                 figures: record.history.figures.clone(),
                 selection: selection(&record),
+                is_chosen: is_chosen(&record, &recipe),
             },
             training: TrainingFacts {
                 transforms: of_training.transforms.clone(),
@@ -401,7 +404,23 @@ pub(super) fn selection(record: &RunRecord) -> String {
                 .map_or_else(|| "the evaluation rows".into(), |set| format!("the rows of {set}"));
             format!("the state after {place}, best on {rows} by {}", history.decides.label())
         }
-        (None, None) => "the state after the last step; nothing was evaluated".into(),
+        (None, None) => of_last_step(history).into(),
+    }
+}
+
+/// What is exported where no evaluation is the best.
+fn of_last_step(history: &History) -> &'static str {
+    match history.evaluations.is_empty() {
+        true => "the state after the last step; nothing was evaluated",
+        false => "the state after the last step; no evaluation has a loss that is a number",
+    }
+}
+
+/// Whether the exported state was chosen by what it and others are worth on the rows that decide.
+fn is_chosen(record: &RunRecord, recipe: &Recipe) -> bool {
+    match record.history.averaged {
+        Some(_) => matches!(recipe.training.average, Some(AverageRecipe::Best(_))),
+        None => record.history.best.is_some(),
     }
 }
 
@@ -457,7 +476,26 @@ fn training_facts(record: RunRecord, checked: Option<&CheckReport>, recipe: &Rec
 
 #[cfg(test)]
 mod tests {
+    use millstream_training::metrics::Figures;
+    use millstream_training::{EpochEvaluation, EvaluationRecord};
+
     use super::*;
+
+    #[test]
+    fn what_was_evaluated_and_gave_no_number_is_not_said_to_be_without_evaluations() {
+        let mut history = History::default();
+        assert!(of_last_step(&history).ends_with("nothing was evaluated"));
+        history.evaluations.push(EvaluationRecord {
+            step: 1,
+            epoch: 0,
+            passes: 1.0,
+            ends_epoch: true,
+            figures: EpochEvaluation { rows: 1, not_finite: 1, loss: f64::NAN, figures: Figures::default() },
+            others: Vec::new(),
+            statistics_rows: None,
+        });
+        assert!(of_last_step(&history).ends_with("no evaluation has a loss that is a number"));
+    }
 
     #[test]
     fn data_without_a_name_are_not_called_after_the_person_whose_folder_they_lie_in() {

@@ -109,7 +109,5 @@ impl Members<'_> {
 
 /// A figure in a cell, with its interval where it has one.
 pub(super) fn figure(kind: &FigureKind, evaluation: &Evaluation) -> String {
-    let interval = evaluation.interval(&kind.name);
-    let interval = interval.map(|[low, high]| format!(" ({} to {})", kind.shown(Some(low)), kind.shown(Some(high))));
-    format!("{}{}", kind.shown(evaluation.figure(&kind.name)), interval.unwrap_or_default())
+    kind.shown_with_interval(evaluation.figure(&kind.name), evaluation.interval(&kind.name))
 }

@@ -2,7 +2,7 @@
 
 use millstream_schemas::{count, grouped, percent};
 use millstream_training::Evaluation;
-use millstream_training::metrics::{Cell, FigureKind, Table, with_interval};
+use millstream_training::metrics::{Cell, FigureKind, Table, confidence_in_words};
 
 use super::front_matter::{FrontMatter, measured};
 use super::ledger::{DataFacts, Ledger};
@@ -91,7 +91,17 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
         ("Recommendations", Statements::or_open(&said.recommendations).to_owned()),
     ]);
     out += "\n## How it was made, again\n\n";
-    out += "`recipe.yaml` beside the model, or the one in `ledger.json`, makes the same model from the same files on the same device and library; `millstream reproduce` does, and says whether all is the same:\n\n";
+    out += match ledger.parts.is_empty() {
+        true => {
+            "`recipe.yaml` beside the model, or the one in `ledger.json`, makes the same model from the same files on the same device and \
+             library; `millstream reproduce` does, and says whether all is the same:\n\n"
+        }
+        false => {
+            "`recipe.yaml` beside the model, and the one in `ledger.json`, have the settings that held last, and make another model by \
+             themselves. From the same files on the same device and library `millstream reproduce` repeats the run part by part, and says \
+             whether all is the same:\n\n"
+        }
+    };
     out += "```console\n$ millstream reproduce RUN\n```\n";
     if !open.is_empty() {
         let keys: Vec<String> = open.iter().map(|key| code(key)).collect();
@@ -110,15 +120,19 @@ fn evaluation_data(ledger: &Ledger) -> String {
     let (sets, results) = (ledger.evaluated(), &ledger.results);
     let mut out = match sets {
         [] => "None: nothing was evaluated.\n".to_owned(),
-        [data] => format!(
-            "{}. They were used to choose the state that is exported. [The datasheet](datasheet.md) has more.\n",
-            size(data)
-        ),
+        [data] => {
+            let what = match results.is_chosen {
+                true => "They were used to choose the state that is exported.",
+                false => "The state that is exported was not chosen by them.",
+            };
+            format!("{}. {what} [The datasheet](datasheet.md) has more.\n", size(data))
+        }
         _ => {
             let of = |data: &DataFacts| {
-                let what = match results.are_of(&data.split) {
-                    true => "used to choose the state that is exported",
-                    false => "measured beside; nothing was chosen by them",
+                let what = match (results.are_of(&data.split), results.is_chosen) {
+                    (true, true) => "used to choose the state that is exported",
+                    (true, false) => "measured; the state that is exported was not chosen by them",
+                    (false, _) => "measured beside; nothing was chosen by them",
                 };
                 format!("- **{}:** {}, {what}\n", text(&data.split), size(data))
             };
@@ -306,10 +320,10 @@ fn slices(evaluation: &Evaluation, kinds: &[FigureKind], on: &str) -> String {
         let headings: Vec<&str> = ["value", ">rows"].into_iter().chain(labels.iter().map(String::as_str)).collect();
         let rows = column.slices.iter().map(|slice| {
             let mut row = vec![text(&slice.name.to_string()), grouped(slice.rows)];
-            row.extend(measured.iter().map(|kind| {
-                let value = kind.shown(slice.figures.get(&kind.name));
-                with_interval(value, slice.interval(&kind.name), |end| kind.shown(Some(end)))
-            }));
+            let figure = |kind: &&FigureKind| {
+                kind.shown_with_interval(slice.figures.get(&kind.name), slice.interval(&kind.name))
+            };
+            row.extend(measured.iter().map(figure));
             row
         });
         out += &table(&headings, &rows.collect::<Vec<_>>());
@@ -341,11 +355,9 @@ pub(super) fn figures(evaluation: &Evaluation, kinds: &[FigureKind]) -> String {
     let loss = FigureKind::loss();
     let measured = kinds.iter().chain([&loss]).filter_map(|kind| Some((kind, evaluation.figure(&kind.name)?)));
     let rows = measured.map(|(kind, value)| {
-        let interval = evaluation
-            .interval(&kind.name)
-            .map_or_else(String::new, |[low, high]| format!("{} to {}", kind.shown(Some(low)), kind.shown(Some(high))));
+        let interval = evaluation.interval(&kind.name).map(|ends| kind.shown_interval(ends)).unwrap_or_default();
         vec![text(&kind.label()), kind.shown(Some(value)), interval]
     });
-    let of = format!("interval of {} %", short(100.0 * evaluation.confidence));
+    let of = format!("interval of {}", confidence_in_words(evaluation.confidence));
     table(&["", ">figure", &of], &rows.collect::<Vec<_>>())
 }

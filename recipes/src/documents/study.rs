@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use millstream_schemas::files::sha256_of_file;
-use millstream_schemas::recipe::SearchRecipe;
+use millstream_schemas::recipe::{RecipeText, SearchRecipe};
 use millstream_schemas::{Choice, count, grouped, shell_word, shown_path};
 use millstream_search::{StudySettings, TrialState};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::chosen::complete_of;
+use super::chosen::{Compared, trial_of};
 use super::front_matter::FrontMatter;
 use super::ledger::Ledger;
 use super::model_card::{figures, front_matter};
@@ -23,12 +23,14 @@ use crate::report::read_record;
 use crate::run_folder::{RunFolder, folder_name};
 use crate::search::{
     FoldSource, LONGEST_SETTING, OpenRecipe, SECONDS, StudyFolder, StudyReport, TrialRun, alternative_in_words,
-    fold_sources, left_open_in_words, run_names, shown_figure, status, study,
+    fold_sources, is_cost, left_open_in_words, run_names, shown_figure, shown_figure_interval, status, study,
 };
-use crate::{Catalogs, RecipeError};
+use crate::{Catalogs, RecipeError, load};
 
 /// Trials that the card lists; the ledger has all.
 const MOST: usize = 100;
+/// Of a figure that is what a run costs.
+const NO_ROWS: &str = "no rows: the figure is what a run costs";
 /// Beside the usual tags.
 const TAG: &str = "hyperparameter-search";
 
@@ -115,7 +117,7 @@ pub struct Winner {
     pub trial: u64,
     /// Its runs: the folder of each within the study's, and the SHA-256 of its model.
     pub runs: Vec<(String, Option<String>)>,
-    /// The recipe of the winner trained on all rows: the SHA-256 of its model, where that was done.
+    /// The recipe of the winner trained on all rows: the SHA-256 of its model, where that was done and no other trial was the best then.
     pub refit: Option<String>,
     /// All that is known of its first run: base model and data by hash, recipe, decisions, lineage, figures.
     pub ledger: Box<Ledger>,
@@ -164,10 +166,15 @@ impl StudyLedger {
                 let first = &runs[0];
                 let ledger = Ledger::gather(&first.0, read_record(first)?, statements.clone(), catalogs)?;
                 notes.extend(ledger.notes.iter().cloned());
+                let refit = hash(&RunFolder(own.refit()))?;
+                let of_refit = refit.as_ref().and_then(|_| refitted(&report, &own, catalogs));
+                if refit.is_some() && of_refit != Some(trial) {
+                    notes.push(not_of_winner(of_refit, trial));
+                }
                 Some(Winner {
                     trial,
                     runs: runs.iter().map(named).collect::<Result<_, _>>()?,
-                    refit: hash(&RunFolder(own.refit()))?,
+                    refit: refit.filter(|_| of_refit == Some(trial)),
                     ledger: Box::new(ledger),
                 })
             }
@@ -205,6 +212,23 @@ impl StudyLedger {
     }
 }
 
+/// The trial whose values the run on all rows has: the study may have gone on since. None where that cannot be told.
+fn refitted(study: &StudyReport, folder: &StudyFolder, catalogs: &Catalogs) -> Option<u64> {
+    let text = RecipeText::read(&RunFolder(folder.refit()).recipe(), &[]).ok()?;
+    let recipe = load(&text, catalogs).ok()?;
+    trial_of(study, folder, &recipe, catalogs).map(|trial| trial.number)
+}
+
+/// What is to be said of a run on all rows that has other values than the best trial.
+fn not_of_winner(of_refit: Option<u64>, winner: u64) -> String {
+    match of_refit {
+        Some(other) => {
+            format!("the model in `refit` has the values of trial {other}, and the best one is now trial {winner}")
+        }
+        None => "with the values of which trial the model in `refit` was trained cannot be told".into(),
+    }
+}
+
 fn selection(study: &StudyReport, search: &SearchRecipe, winner: Option<&Winner>) -> Selection {
     use millstream_training::metrics::Better;
     let kind = study.figures.first();
@@ -219,6 +243,7 @@ fn selection(study: &StudyReport, search: &SearchRecipe, winner: Option<&Winner>
     // where another set decides, folds say what is trained on and not what is measured
     let folds = study.folds.as_ref().filter(|_| study.about.other_deciding_set().is_none());
     let rows = match (folds, winner) {
+        _ if kind.is_some_and(is_cost) => NO_ROWS.into(),
         (Some(folds), _) => format!(
             "the training rows by {}-fold cross-validation, each row measured by the run that was not trained on it",
             folds.count
@@ -388,6 +413,17 @@ fn short(alternatives: &[Value], value: &Value) -> String {
     alternative_in_words(alternatives, value, LONGEST_SETTING).unwrap_or_else(|| value.to_string())
 }
 
+fn of_compared(ledger: &StudyLedger) -> Compared<'_> {
+    let StudyReport { stopping, constraints, figures, .. } = &ledger.study;
+    Compared {
+        complete: ledger.selection.complete,
+        among: ledger.selection.among,
+        stopping,
+        is_bounded: !constraints.is_empty(),
+        is_measured: figures.first().is_some_and(|kind| !is_cost(kind)),
+    }
+}
+
 fn winner(ledger: &StudyLedger) -> String {
     let chosen = &ledger.selection;
     let mut out = "\n## The winner\n\n".to_owned();
@@ -397,7 +433,7 @@ fn winner(ledger: &StudyLedger) -> String {
             "Chosen among",
             match chosen.complete == chosen.among {
                 true => count(chosen.among, "trial"),
-                false => text(&complete_of(chosen.complete, chosen.among, &ledger.study.stopping)),
+                false => text(&of_compared(ledger).in_words()),
             },
         ),
         ("Measured on", prose(&chosen.rows)),
@@ -435,9 +471,7 @@ fn winner(ledger: &StudyLedger) -> String {
         if let Some(trial) = study.best_trial().filter(|_| own.runs.len() > 1) {
             let rows = study.figures.iter().zip(&trial.values).enumerate().map(|(at, (kind, value))| {
                 let interval = trial.interval.filter(|_| at == 0);
-                let interval = interval.map_or_else(String::new, |[low, high]| {
-                    format!("{} to {}", shown_figure(kind, Some(low)), shown_figure(kind, Some(high)))
-                });
+                let interval = interval.map(|ends| shown_figure_interval(kind, ends)).unwrap_or_default();
                 vec![text(&kind.label()), shown_figure(kind, Some(*value)), interval]
             });
             out += &format!(
@@ -463,6 +497,9 @@ fn winner(ledger: &StudyLedger) -> String {
     );
     out += &ledger.study.untested_in_words().map_or_else(String::new, |said| format!("\n{}\n", prose(&said)));
     out += &ledger.told_apart.as_ref().map_or_else(String::new, |told| format!("\n{}\n", prose(&told.in_words())));
+    if ledger.study.figures.first().is_some_and(is_cost) {
+        return out;
+    }
     out + "\nThe best of many trials is the best partly by chance on the rows that it was chosen by; what it is worth is told by rows that \
            nothing was chosen by.\n"
 }

@@ -109,7 +109,12 @@ impl ToldApart {
         }
         if !apart.is_empty() {
             let what = if apart.len() == 1 { "differs" } else { "differ" };
-            said.push(format!("{} {what} from it by more than chance.", named(&apart)));
+            // what "it" is, and by which test, is said of those that are not told apart
+            let than = match together.is_empty() {
+                true => format!("from trial {}, the best, by more than chance ({test})", self.best),
+                false => "from it by more than chance".to_owned(),
+            };
+            said.push(format!("{} {what} {than}.", named(&apart)));
         }
         if let Some(command) = &self.command {
             let of =
@@ -153,6 +158,11 @@ mod tests {
             "{said}"
         );
         assert!(said.ends_with("Trial 5 differs from it by more than chance."), "{said}");
+        let said = of(&[test(5, 0.01), test(2, 0.02)], &[]);
+        assert!(
+            said.starts_with("Trials 5 and 2 differ from trial 0, the best, by more than chance (by how"),
+            "{said}"
+        );
         let said = of(&[test(1, 0.9)], &[2]);
         assert!(said.starts_with("Trial 1 is not told apart") && said.contains("over trial 2 is chance"), "{said}");
         let said = of(&[], &[1, 2]);

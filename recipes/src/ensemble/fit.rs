@@ -18,7 +18,7 @@ use super::members_folder::MembersFolder;
 use super::soups::RecipeSoups;
 use crate::origin::Origin;
 use crate::preprocessing::JoinedBy;
-use crate::run_folder::{RunFolder, folder_name};
+use crate::run_folder::{RECIPE_FILE, RunFolder, folder_name};
 use crate::{Catalogs, Events, RecipeError, Stop, labels_file, moment};
 
 /// Which models to make one of, and how.
@@ -152,7 +152,7 @@ fn runs_of_folders(options: &FitOptions) -> Result<(Vec<PathBuf>, Vec<String>), 
         let runs = folder.runs()?;
         let own = runs.iter().find(|run| !run.join(HELD_OUT).exists());
         if let Some(run) = own.filter(|_| options.predictions.is_empty()) {
-            let [recipe, answers] = ["recipe.yaml", "others.parquet"].map(|file| shell_path(run.join(file)));
+            let [recipe, answers] = [RECIPE_FILE, "others.parquet"].map(|file| shell_path(run.join(file)));
             let (run, name) = (shell_path(run), shown(&options.method.name));
             let message = format!(
                 "each of its runs was evaluated on the rows that it was not trained on, and a mean of weights is measured on rows that none \

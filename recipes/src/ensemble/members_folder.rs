@@ -11,7 +11,7 @@ use super::files::MEMBERS;
 use super::member_rows::Sampling;
 use super::members_report::MembersReport;
 use crate::RecipeError;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{RECIPE_FILE, RunFolder};
 
 /// Of the file that says which members lie in a folder.
 const VERSION: u32 = 1;
@@ -107,7 +107,7 @@ impl MembersFolder {
         if !self.own.recipe().exists() {
             return None;
         }
-        let words = ["millstream", "ensemble", "members", "recipe.yaml"].map(str::to_owned).into_iter();
+        let words = ["millstream", "ensemble", "members", RECIPE_FILE].map(str::to_owned).into_iter();
         let report = self.report.as_ref();
         let bootstrap = report.and_then(|report| report.bootstrap).map(|draws| ("--bootstrap", draws.to_string()));
         let memory = report.and_then(|report| report.memory).map(|memory| ("--memory", format!("{}B", memory.0)));

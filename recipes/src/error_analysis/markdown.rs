@@ -1,4 +1,5 @@
 use millstream_schemas::{count, grouped, percent};
+use millstream_training::metrics::interval_in_words;
 
 use super::picture;
 use super::report::{ErrorPart, ErrorReport, FactorReport, Rate, Seen, Split};
@@ -107,7 +108,7 @@ fn rate(rate: Rate) -> String {
 }
 
 fn interval(rate: Rate) -> String {
-    rate.interval.map_or_else(|| "–".into(), |[low, high]| format!("{} to {}", percent(low), percent(high)))
+    rate.interval.map_or_else(|| "–".into(), |ends| interval_in_words(ends, percent))
 }
 
 fn brief(rate: Rate) -> String {

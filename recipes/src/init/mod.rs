@@ -24,6 +24,9 @@ use guess::Guess;
 pub(crate) use guess::class_column;
 pub use init_options::InitOptions;
 
+/// What a recipe is called where nobody calls it otherwise.
+pub const USUAL_FILE: &str = "recipe.yaml";
+
 /// A recipe that trains, or one of data alone.
 #[derive(Clone, Debug, Serialize)]
 pub struct InitReport {
@@ -56,7 +59,7 @@ pub fn init(options: &InitOptions) -> Result<InitReport, RecipeError> {
     let can_be_previewed = guess.input.is_shown();
     if guess.model.is_none() {
         let text = recipe_lines::written(&guess, None);
-        let read = RecipeText::new(&text, Path::new("recipe.yaml"), &options.folder, &[])?;
+        let read = RecipeText::new(&text, Path::new(USUAL_FILE), &options.folder, &[])?;
         let recipe = load(&read, &options.catalogs)?;
         let decisions = guess.decisions_of_data();
         let (imported, last_layer) = (guess.imported, "");
@@ -113,7 +116,7 @@ pub fn import_data(options: &InitOptions, events: &mut dyn Events, stop: &Stop) 
 
 /// The recipe that a text says, if a training step can be made of it, and how many parameters that trains.
 fn trains(text: &str, folder: &Path, catalogs: &Catalogs) -> Result<(Recipe, usize), RecipeError> {
-    let text = RecipeText::new(text, Path::new("recipe.yaml"), folder, &[])?;
+    let text = RecipeText::new(text, Path::new(USUAL_FILE), folder, &[])?;
     let recipe = load(&text, catalogs)?;
     let compiled = Opened::open(&recipe, catalogs)?.compile()?;
     Ok((recipe, compiled.program().trained))

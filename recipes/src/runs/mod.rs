@@ -8,6 +8,7 @@ mod report;
 
 use std::path::Path;
 
+pub use crate::run_folder::RECIPE_FILE;
 pub use listing::is_run_folder;
 pub use report::{BaseModel, Descent, EntryFigure, EntryKind, Origin, RunEntry, RunsReport, Through};
 

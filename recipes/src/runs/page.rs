@@ -132,12 +132,8 @@ fn cells(run: &RunEntry) -> [Cell; 9] {
         name.html += &format!("<span class=\"links small\">{}</span>", links.join(" "));
     }
     let figure = run.decides.as_ref().map_or_else(String::new, |figure| {
-        let interval = figure.interval.map_or_else(String::new, |[low, high]| {
-            format!(
-                "<br><span class=\"small\">{} to {}</span>",
-                escaped(&figure.kind.shown(Some(low))),
-                escaped(&figure.kind.shown(Some(high)))
-            )
+        let interval = figure.interval.map_or_else(String::new, |ends| {
+            format!("<br><span class=\"small\">{}</span>", escaped(&figure.kind.shown_interval(ends)))
         });
         format!("{}{interval}", escaped(&figure.in_words()))
     });

@@ -10,6 +10,7 @@ use super::status::{StudyReport, of_study, study};
 use super::study_folder::{StudyFolder, absolute, write};
 use crate::imported::Imports;
 use crate::replaced_inputs::{require_no_input, require_no_source};
+use crate::run_folder::RunFolder;
 use crate::{Catalogs, Events, Opened, RecipeError, RunSummary, StartMode, Stop, TrainOptions, train};
 
 /// The winner of a study.
@@ -70,7 +71,7 @@ pub fn refit(
     notes.extend(changed.into_iter().map(|place| {
         format!("`{place}` holds something else now than when trial {best} was trained: the figures of the search say nothing of that")
     }));
-    let resumes = recipe.output.folder.join("recipe.yaml").exists();
+    let resumes = RunFolder(recipe.output.folder.clone()).recipe().exists();
     let start = if resumes { StartMode::Resume } else { options.start };
     match train(&recipe, &TrainOptions { start, ..options.clone() }, events, stop) {
         Err(RecipeError::Stopped) => Ok(None),

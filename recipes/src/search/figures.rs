@@ -4,7 +4,7 @@ use millstream_schemas::recipe::ByteSize;
 use millstream_schemas::{grouped, nearest, shown};
 use millstream_search::{Direction, Objective};
 use millstream_training::RunRecord;
-use millstream_training::metrics::{Better, FigureKind, Unit};
+use millstream_training::metrics::{Better, FigureKind, Unit, interval_in_words, with_interval};
 
 use super::open_recipe::OpenRecipe;
 use crate::RecipeError;
@@ -191,6 +191,16 @@ pub fn shown_figure(kind: &FigureKind, value: Option<f64>) -> String {
         (Some((_, Cost::ModelBytes)), Some(bytes)) => ByteSize(bytes.round().max(0.0) as u64).to_string(),
         (_, value) => kind.shown(value),
     }
+}
+
+/// Where a figure lies as people read it: `70.3 % to 83.9 %`; costs are counted.
+pub fn shown_figure_interval(kind: &FigureKind, interval: [f64; 2]) -> String {
+    interval_in_words(interval, |end| shown_figure(kind, Some(end)))
+}
+
+/// A value of a figure with its interval, where it has one: `77.9 % (70.3 % to 83.9 %)`; costs are counted.
+pub fn shown_figure_with_interval(kind: &FigureKind, value: Option<f64>, interval: Option<[f64; 2]>) -> String {
+    with_interval(shown_figure(kind, value), interval, |end| shown_figure(kind, Some(end)))
 }
 
 /// Three digits that count, and all before the point.

@@ -4,8 +4,11 @@ use millstream_training::metrics::{FigureKind, Unit};
 use super::figures::{Sought, is_cost};
 use crate::run_folder::RunFolder;
 
-/// Where the first figure of a trial lies in 95 of 100 cases: Student's interval of the mean over its runs, or that of the evaluation of
-/// its only one.
+/// The confidence of an interval of the mean over several runs.
+pub(super) const STUDENT: f64 = 0.95;
+
+/// Where the first figure of a trial lies: Student's interval of the mean over its runs, of 95 %, or that of the evaluation of its only
+/// one, of the confidence that the recipe asks for.
 pub(super) fn interval(sought: &Sought, runs: &[(RunRecord, RunFolder)]) -> Option<[f64; 2]> {
     let first = sought.first();
     if let [(record, _)] = runs {

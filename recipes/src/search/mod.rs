@@ -36,7 +36,7 @@ pub(crate) use setting_words::LONGEST_SETTING;
 
 pub use about::StudyAbout;
 pub use best::{BestReport, best, refit};
-pub use figures::shown_figure;
+pub use figures::{shown_figure, shown_figure_interval, shown_figure_with_interval};
 pub use folds::FoldSource;
 pub use millstream_search::journal::{csv, optuna};
 pub use open_recipe::OpenRecipe;

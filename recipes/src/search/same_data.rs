@@ -99,27 +99,16 @@ pub(super) fn require_same(
     if !known.runs.iter().any(|other| other.run == own.run) {
         known.runs.extend(of_older_build(folder, open, run.name, known.held_from));
     }
-    let is_alike = |other: &&RunFingerprints| {
-        other.run == own.run
-            && match &other.targets {
-                Some(targets) => Some(targets) == own.targets.as_ref(),
-                None => targets_are_closed(open),
+    let are_closed = targets_are_closed(open);
+    match first_difference(&known.runs, &own, are_closed) {
+        Some((place, prints)) => {
+            if run.has_figures || is_held(folder, open, &study()?, &known, Some(run.trial)) {
+                return Err(changed(folder, run, place, prints, now.files.get(place)));
             }
-    };
-    match known.runs.iter().find(is_alike) {
-        None => known.runs.push(own),
-        Some(first) => {
-            let mut places = own.made_of.iter();
-            let differs = places.find(|(place, now)| first.made_of.get(*place).is_some_and(|then| then != *now));
-            if let Some((place, print)) = differs {
-                if run.has_figures || is_held(folder, open, &study()?, &known, Some(run.trial)) {
-                    let then = &first.made_of[place];
-                    let files = now.files.get(place);
-                    return Err(changed(folder, run, place, [then, print], files));
-                }
-                known = FirstFingerprints { runs: vec![own], ..FirstFingerprints::default() };
-            }
+            known = FirstFingerprints { runs: vec![own], ..FirstFingerprints::default() };
         }
+        None if known.runs.iter().any(|other| has_columns_of(other, &own, are_closed)) => {}
+        None => known.runs.push(own),
     }
     if !run.has_figures {
         known.begun.insert(run.trial, run.worker.to_owned());
@@ -129,6 +118,37 @@ pub(super) fn require_same(
         folder.write_origin(&origin)?;
     }
     Ok(now)
+}
+
+/// Whether two runs by one name have the values of the same columns in the fingerprints of their rows.
+fn has_columns_of(other: &RunFingerprints, own: &RunFingerprints, targets_are_closed: bool) -> bool {
+    other.run == own.run
+        && match &other.targets {
+            Some(targets) => Some(targets) == own.targets.as_ref(),
+            None => targets_are_closed,
+        }
+}
+
+/// The first place of a run that holds something else than it did in a noted run by its name, with both fingerprints, the noted one first.
+/// Rows are compared where the same columns are part of their fingerprints, all else with every run by the name.
+fn first_difference<'a>(
+    noted: &'a [RunFingerprints],
+    own: &'a RunFingerprints,
+    targets_are_closed: bool,
+) -> Option<(&'a str, [&'a str; 2])> {
+    noted.iter().filter(|other| other.run == own.run).find_map(|other| {
+        let are_rows_alike = has_columns_of(other, own, targets_are_closed);
+        let mut compared = own.made_of.iter().filter(|(place, _)| are_rows_alike || !is_of_rows(place));
+        compared.find_map(|(place, now)| {
+            let then = other.made_of.get(place).filter(|then| *then != now)?;
+            Some((place.as_str(), [then.as_str(), now.as_str()]))
+        })
+    })
+}
+
+/// Whether a place of the recipe holds rows.
+fn is_of_rows(place: &str) -> bool {
+    place.starts_with("data.") || place.starts_with("evaluation.")
 }
 
 /// Whether trials are held against what is noted of the first ones: some have figures, or a trial other than `but` goes on that will have
@@ -299,8 +319,7 @@ pub(super) fn differences(
         for trial in 0..unheld {
             let Some(own) = noted(&folder.trial(trial), name.as_deref()) else { continue };
             for (place, fingerprint) in closed(open, &own) {
-                let is_of_rows = place.starts_with("data.") || place.starts_with("evaluation.");
-                if is_of_rows && !targets_are_closed(open) {
+                if is_of_rows(&place) && !targets_are_closed(open) {
                     continue;
                 }
                 let known = first.entry(place.clone()).or_insert_with(|| fingerprint.clone());
@@ -421,6 +440,26 @@ mod tests {
         let Asked::Trial(second) = of.ask().unwrap() else { panic!("there is another trial") };
         of.tell(second.number, Outcome::complete(1.0)).unwrap();
         assert!(holds(&of, &known, None));
+    }
+
+    #[test]
+    fn a_model_that_was_replaced_is_noticed_by_a_trial_whose_loss_reads_other_columns() {
+        let run = |name: &str, targets: &[&str], model: &str, rows: &str| RunFingerprints {
+            run: Some(name.to_owned()),
+            targets: Some(targets.iter().map(|target| (*target).to_owned()).collect()),
+            made_of: [("data.train", rows), ("model.path", model)]
+                .map(|(place, of)| (place.to_owned(), of.to_owned()))
+                .into(),
+        };
+        let noted = [run("fold-1", &["label"], "m", "t"), run("fold-2", &["label"], "m", "u")];
+        let differs = |own: &RunFingerprints| first_difference(&noted, own, false).map(|(place, _)| place.to_owned());
+        assert_eq!(differs(&run("fold-1", &["label"], "m", "t")), None);
+        assert_eq!(differs(&run("fold-1", &["label"], "m", "u")).as_deref(), Some("data.train"));
+        assert_eq!(differs(&run("fold-1", &["label"], "n", "t")).as_deref(), Some("model.path"));
+        // the values of other columns make another fingerprint of the same rows
+        assert_eq!(differs(&run("fold-1", &["heat"], "m", "v")), None);
+        assert_eq!(differs(&run("fold-1", &["heat"], "n", "v")).as_deref(), Some("model.path"));
+        assert_eq!(differs(&run("fold-3", &["label"], "n", "v")), None, "no run by this name is noted");
     }
 
     #[test]

@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::about::StudyAbout;
-use super::figures::{Sought, is_cost, shown_figure};
-use super::interval;
+use super::figures::{Sought, is_cost, shown_figure, shown_figure_with_interval};
+use super::interval::{self, STUDENT};
 use super::open_recipe::OpenRecipe;
 use super::parts;
 use super::short_names::short_names;
@@ -49,6 +49,8 @@ pub struct StudyReport {
     pub wanted: u64,
     /// Runs that each trial is the mean of.
     pub runs: usize,
+    /// The confidence of the trials' intervals: what the recipe says of those of a run, 0.95 where trials are means of several.
+    pub confidence: f64,
     /// What the first of them is called; none where it is one.
     #[serde(skip)]
     pub(crate) first_run: Option<String>,
@@ -78,8 +80,8 @@ pub struct TrialReport {
     pub state: TrialState,
     /// Its figures, in the order of those that are looked for; none unless it is complete.
     pub values: Vec<f64>,
-    /// Where the first figure lies in 95 of 100 cases: of a trial of several runs its mean over many such, by Student's distribution; of
-    /// one run the figure on other rows of the kind, as its evaluation has it. None where that is not known.
+    /// Where the first figure lies: of a trial of several runs its mean over many such, in 95 of 100 cases by Student's distribution; of
+    /// one run the figure on other rows of the kind, with the confidence of its evaluation. None where that is not known.
     pub interval: Option<[f64; 2]>,
     /// Its values, by the places where they stand.
     pub settings: Vec<(String, Value)>,
@@ -136,9 +138,11 @@ impl TrialReport {
 }
 
 impl StudyReport {
-    /// Whether so many trials are finished, or all that there are.
+    /// Whether nothing is left to do where so many trials are wanted, of those that there are: all are finished, or the others are set aside
+    /// and not gone on with.
     pub(crate) fn is_done(&self, trials: u64) -> bool {
-        self.finished() >= trials
+        // whether it is over is told of as many as the recipe wants
+        self.finished() >= trials || (self.is_over && trials <= self.wanted)
     }
 
     /// How many trials are finished.
@@ -182,23 +186,13 @@ impl StudyReport {
         parameter.and_then(|parameter| parameter.distribution.alternatives()).unwrap_or_default()
     }
 
-    /// ` (70.3 % to 83.9 %)` behind a trial's first figure; nothing where its interval is not known.
-    pub(crate) fn interval_in_words(&self, trial: &TrialReport) -> String {
-        match (trial.interval, self.figures.first()) {
-            (Some([low, high]), Some(kind)) => {
-                format!(" ({} to {})", shown_figure(kind, Some(low)), shown_figure(kind, Some(high)))
-            }
-            _ => String::new(),
-        }
-    }
-
     /// A trial's figure at this place among those that are looked for, the first with its interval: `77.9 % (70.3 % to 83.9 %)`; of a trial that
     /// has none the last that it reported on the way: `last 71.0 %`. Nothing where there is none either.
     pub(crate) fn figure_in_words(&self, trial: &TrialReport, at: usize) -> String {
         let Some(kind) = self.figures.get(at) else { return String::new() };
         let last = trial.reports.last().map(|(_, value)| *value).filter(|value| at == 0 && value.is_finite());
         match (trial.values.get(at).copied().filter(|value| value.is_finite()), last) {
-            (Some(value), _) if at == 0 => shown_figure(kind, Some(value)) + &self.interval_in_words(trial),
+            (Some(value), _) if at == 0 => shown_figure_with_interval(kind, Some(value), trial.interval),
             (Some(value), _) => shown_figure(kind, Some(value)),
             (None, Some(last)) if trial.values.is_empty() => format!("last {}", shown_figure(kind, Some(last))),
             (None, _) => String::new(),
@@ -310,6 +304,10 @@ pub(crate) fn of_study(folder: &StudyFolder, open: &OpenRecipe, sought: &Sought,
         stopping: settings.stopping.iter().map(|rule| rule.name.clone()).collect(),
         wanted: open.trials_of(search.trials),
         runs: names.len(),
+        confidence: match names.len() {
+            0 | 1 => open.first().evaluation.intervals.unwrap_or_default().confidence,
+            _ => STUDENT,
+        },
         first_run: names.first().cloned().flatten(),
         trial_runs: if open.leaves_open("seed") { Vec::new() } else { parts::runs(open.first().seed, search) },
         folds: search.folds.clone(),

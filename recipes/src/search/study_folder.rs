@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::first_fingerprints::FirstFingerprints;
 use crate::RecipeError;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{RECIPE_FILE, RunFolder};
 
 /// Where the files of a study lie: its journal, its recipe, a folder for each trial.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl StudyFolder {
 
     /// The recipe as it was given.
     pub fn recipe(&self) -> PathBuf {
-        self.0.join("recipe.yaml")
+        self.0.join(RECIPE_FILE)
     }
 
     /// The files that a study is read from.
@@ -129,15 +129,22 @@ impl StudyFolder {
     }
 
     /// # Errors
-    /// A study has begun here, or another file is in its way.
+    /// A study has begun here, or another file, or trials of a study whose journal is gone, are in its way.
     pub(crate) fn require_none(&self) -> Result<(), RecipeError> {
         if self.journal().exists() {
             return Err(RecipeError::StudyInTheWay { folder: self.0.clone() });
         }
-        match !self.holds_study() && self.recipe().exists() {
-            true => Err(RecipeError::ForeignFile { path: self.recipe() }),
-            false => Ok(()),
-        }
+        // their runs would be taken for those of the new study's trials, whose values are others
+        let left =
+            self.trials_left().or_else(|| Some(self.recipe()).filter(|recipe| recipe.exists() && !self.holds_study()));
+        left.map_or(Ok(()), |path| Err(RecipeError::ForeignFile { path }))
+    }
+
+    /// A trial's folder that lies here, whatever the journal says of it.
+    fn trials_left(&self) -> Option<PathBuf> {
+        let trials = std::fs::read_dir(self.0.join("trials")).into_iter().flatten().filter_map(Result::ok);
+        let is_number = |name: &str| !name.is_empty() && name.bytes().all(|letter| letter.is_ascii_digit());
+        trials.filter(|entry| entry.file_name().to_str().is_some_and(is_number)).map(|entry| entry.path()).min()
     }
 
     /// Notes how a study begins: the recipe as it was given, what the command line says beside it, and the environment variables that paths
@@ -323,6 +330,18 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn trials_whose_journal_is_gone_are_not_taken_for_those_of_a_new_study() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = StudyFolder::new(place.path().join("study"));
+        folder.require_none().unwrap();
+        fs::create_dir_all(folder.path().join("trials/notes")).unwrap();
+        folder.require_none().unwrap();
+        fs::create_dir_all(folder.trial(3)).unwrap();
+        let message = folder.require_none().unwrap_err().to_string();
+        assert!(message.contains("0003") && message.contains("move it away"), "{message}");
+    }
 
     /// A project with a study that is reached over links, moved as a whole.
     #[test]

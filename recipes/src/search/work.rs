@@ -265,7 +265,7 @@ fn work(
     if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
-    let interrupted = stop.is_requested() && !known.is_done(trials);
+    let interrupted = stop.is_requested() && !known.is_done(all);
     Ok(SearchSummary {
         study: known,
         interrupted,

@@ -9,7 +9,7 @@ use super::ensemble_function::FittedModel;
 use super::ensemble_report::EnsembleReport;
 use super::fitted_ensemble::FittedEnsemble;
 use crate::TrainingError;
-use crate::metrics::{Better, Evaluation, FigureKind, Unit};
+use crate::metrics::{Better, Evaluation, FigureKind, Unit, confidence_in_words};
 
 /// Files that are named; the file `ensemble.json` has all.
 const MOST_FILES: usize = 4;
@@ -47,7 +47,7 @@ impl FittedEnsemble {
         let kinds = report.kinds();
         let cell = |kind: &FigureKind, value: Option<f64>, interval: Option<[f64; 2]>| Cell {
             value: kind.shown(value),
-            interval: interval.map(|[low, high]| format!("{} to {}", kind.shown(Some(low)), kind.shown(Some(high)))),
+            interval: interval.map(|interval| kind.shown_interval(interval)),
         };
         let cells = |evaluation: &Evaluation| -> Vec<Cell> {
             kinds
@@ -164,10 +164,10 @@ impl EnsembleReport {
         };
         let interval = self.gain.interval.map(|[low, high]| {
             format!(
-                "; between {} and {} for {} % of the draws of rows",
+                "; between {} and {} for {} of the draws of rows",
                 signed(low),
                 signed(high),
-                100.0 * self.ensemble.confidence
+                confidence_in_words(self.ensemble.confidence)
             )
         });
         let better = if self.decides.better == Better::Lower { " (less is better)" } else { "" };

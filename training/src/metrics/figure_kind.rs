@@ -1,6 +1,8 @@
 use millstream_schemas::{decimal, percent};
 use serde::{Deserialize, Serialize};
 
+use super::interval::{interval_in_words, with_interval};
+
 /// Which way a figure is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -87,5 +89,33 @@ impl FigureKind {
             (Some(value), Unit::Share) => percent(value),
             (Some(value), Unit::Number) => decimal(value),
         }
+    }
+
+    /// Where a value lies as people read it: `82.3 % to 92.9 %`.
+    pub fn shown_interval(&self, interval: [f64; 2]) -> String {
+        interval_in_words(interval, |end| self.shown(Some(end)))
+    }
+
+    /// A value as people read it, with its interval where it has one: `88.6 % (82.3 % to 92.9 %)`.
+    pub fn shown_with_interval(&self, value: Option<f64>, interval: Option<[f64; 2]>) -> String {
+        with_interval(self.shown(value), interval, |end| self.shown(Some(end)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_and_the_ends_of_its_interval_are_said_in_the_same_unit() {
+        let share = FigureKind { name: "accuracy".into(), unit: Unit::Share, ..FigureKind::loss() };
+        assert_eq!(share.shown_with_interval(Some(0.886), Some([0.823, 0.929])), "88.6 % (82.3 % to 92.9 %)");
+        assert_eq!(share.shown_interval([0.823, 0.929]), "82.3 % to 92.9 %");
+        assert_eq!(share.shown_with_interval(Some(0.886), None), "88.6 %");
+        assert_eq!(share.shown_with_interval(None, None), "–");
+        assert_eq!(
+            FigureKind::loss().shown_with_interval(Some(0.4012), Some([0.25, 0.5])),
+            "0.4012 (0.2500 to 0.5000)"
+        );
     }
 }

@@ -60,6 +60,11 @@ pub(super) fn intervals_of(written: Map<String, Value>) -> Result<Vec<(String, [
     written.into_iter().map(interval).collect()
 }
 
+/// `95 %`: how often an interval holds the figure of all rows that there could be, without digits that a double only has because it is one.
+pub fn confidence_in_words(confidence: f64) -> String {
+    format!("{} %", (1e8 * confidence).round() / 1e6)
+}
+
 /// `82.3 % to 92.9 %`: where a figure lies, each end as `shown` says it.
 pub fn interval_in_words([low, high]: [f64; 2], shown: impl Fn(f64) -> String) -> String {
     format!("{} to {}", shown(low), shown(high))
@@ -85,6 +90,13 @@ mod tests {
             assert!((found_low - low).abs() < 1e-9 && (found_high - high).abs() < 1e-9, "{part} of {whole}");
         }
         assert_eq!(wilson(0, 0, 0.95), None);
+    }
+
+    #[test]
+    fn a_confidence_has_the_digits_that_were_asked_for_and_no_others() {
+        for (confidence, wanted) in [(0.95, "95 %"), (0.57, "57 %"), (0.9973, "99.73 %"), (0.9995, "99.95 %")] {
+            assert_eq!(confidence_in_words(confidence), wanted);
+        }
     }
 
     #[test]

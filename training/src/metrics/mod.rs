@@ -66,7 +66,7 @@ pub use bootstrap::interval as percentiles;
 pub use evaluation::{Evaluation, Majority};
 pub use figure_kind::{Better, FigureKind, Unit};
 pub use figures::Figures;
-pub use interval::{interval_in_words, wilson, with_interval};
+pub use interval::{confidence_in_words, interval_in_words, wilson, with_interval};
 pub use measured_batch::{Answer, LabelAnswer, MeasuredBatch};
 pub(crate) use measurement::Measurement;
 pub use metric::Metric;

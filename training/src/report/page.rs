@@ -12,7 +12,7 @@ use super::setting::{in_yaml, multiples_in_words, name_of_choice};
 use super::tables::{Shown, capitalized, tables, tables_on};
 use crate::TrainingError;
 use crate::evaluation_record::EvaluationRecord;
-use crate::metrics::{Evaluation, FigureKind, Unit};
+use crate::metrics::{Evaluation, FigureKind, Unit, confidence_in_words};
 use crate::pace::PacePoint;
 use crate::record::{EpochRecord, Point, RunRecord};
 
@@ -313,9 +313,8 @@ impl Run {
 /// `88.6 % (95 % interval 82.3 % to 92.9 %)`.
 fn with_interval(found: &Evaluation, kind: &FigureKind) -> Option<String> {
     let value = kind.shown(Some(found.figure(&kind.name)?));
-    let interval = found.interval(&kind.name).map_or_else(String::new, |[low, high]| {
-        let (low, high) = (kind.shown(Some(low)), kind.shown(Some(high)));
-        format!(" ({} % interval {low} to {high})", (1e8 * found.confidence).round() / 1e6)
+    let interval = found.interval(&kind.name).map_or_else(String::new, |interval| {
+        format!(" ({} interval {})", confidence_in_words(found.confidence), kind.shown_interval(interval))
     });
     Some(value + &interval)
 }

@@ -89,8 +89,7 @@ fn sliced(column: &SlicedColumn, kinds: &[FigureKind]) -> Shown {
     let columns = [Text::words(&column.column), Text::number("rows".into())];
     let line = |slice: &Slice| {
         let figure = |kind: &&FigureKind| {
-            let value = kind.shown(slice.figures.get(&kind.name));
-            Text::number(with_interval(value, slice.interval(&kind.name), |end| kind.shown(Some(end))))
+            Text::number(kind.shown_with_interval(slice.figures.get(&kind.name), slice.interval(&kind.name)))
         };
         let first = [Text::words(slice.name.to_string()), Text::number(grouped(slice.rows))];
         first.into_iter().chain(kinds.iter().map(figure)).collect()

@@ -20,7 +20,8 @@ pub(super) fn render(study: &StudyReport) -> Option<String> {
     let front = study.trials.iter().filter(|trial| is_in_front(trial));
     let mut front: Vec<(f64, f64)> = front.filter_map(of).filter_map(place).collect();
     front.sort_by(|a, b| a.0.total_cmp(&b.0));
-    if front.len() > 1 {
+    // of three figures or more no line leads through them in two
+    if front.len() > 1 && study.figures.len() == 2 {
         plot.line("line", "", &front, "trials that no other beats in both");
     }
     for trial in &study.trials {

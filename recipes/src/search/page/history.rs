@@ -39,7 +39,11 @@ pub(super) fn history(study: &StudyReport) -> Option<String> {
         }
     }
     let title = format!("History of {}", kind.label());
-    Some(panel(&title, &plot.render(&title), "line: the best so far; hollow: not complete, the last that was told"))
+    let hollow = match study.constraints.is_empty() {
+        true => "not complete, the last that was told",
+        false => "out of bounds, or not complete, the last that was told",
+    };
+    Some(panel(&title, &plot.render(&title), &format!("line: the best so far; hollow: {hollow}")))
 }
 
 /// What was told of the first figure on the way.

@@ -2,15 +2,18 @@
 
 use millstream_schemas::shown;
 use millstream_search::TrialState;
+use millstream_training::metrics::{Better, FigureKind};
 
 use super::axis::setting;
-use crate::search::{LONGEST_SETTING, StudyReport, TrialReport, shown_figure};
+use crate::search::{LONGEST_SETTING, StudyReport, TrialReport, shown_figure, shown_figure_with_interval};
 
-/// `trial 3: accuracy 91.2 %, rate 0.01, optimizer sgd`.
+/// `trial 3: accuracy 91.2 % (86.0 % to 94.7 %), rate 0.01, optimizer sgd`.
 pub(super) fn told(study: &StudyReport, trial: &TrialReport) -> String {
-    let figures = study.figures.iter().zip(&trial.values);
-    let mut parts: Vec<String> =
-        figures.map(|(kind, value)| format!("{} {}", kind.label(), shown_figure(kind, Some(*value)))).collect();
+    let figure = |(at, (kind, value)): (usize, (&FigureKind, &f64))| {
+        let interval = trial.interval.filter(|_| at == 0);
+        format!("{} {}", kind.label(), shown_figure_with_interval(kind, Some(*value), interval))
+    };
+    let mut parts: Vec<String> = study.figures.iter().zip(&trial.values).enumerate().map(figure).collect();
     if trial.state != TrialState::Complete || trial.violation > 0.0 {
         parts.push(trial.state_in_words());
     }
@@ -63,7 +66,7 @@ impl Goodness {
         let wide = (f64::INFINITY, f64::NEG_INFINITY);
         let (low, high) = values.iter().fold(wide, |(low, high), (_, one)| (low.min(*one), high.max(*one)));
         let better = study.figures.first().map(|kind| kind.better);
-        Self { low, high, is_lower_better: better == Some(millstream_training::metrics::Better::Lower) }
+        Self { low, high, is_lower_better: better == Some(Better::Lower) }
     }
 
     /// 0 for the worst, 1 for the best; 1 where all are alike.

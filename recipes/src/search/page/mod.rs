@@ -118,6 +118,7 @@ mod tests {
             stopping: vec!["asha".into()],
             wanted: 50,
             runs: 1,
+            confidence: 0.95,
             first_run: None,
             trial_runs: Vec::new(),
             folds: None,
@@ -137,6 +138,33 @@ mod tests {
             (16, 11),
             "four failed; three of each five are complete, one out of bounds"
         );
+    }
+
+    #[test]
+    fn a_study_that_a_rule_has_brought_to_its_end_is_done_though_trials_are_set_aside() {
+        let all = study(1, 20);
+        assert!(all.is_done(20) && !all.is_done(21));
+        let over = StudyReport { is_over: true, ..study(1, 20) };
+        assert!(over.is_done(50), "as many as the recipe wants");
+        assert!(!over.is_done(60), "more are wanted than the recipe says");
+    }
+
+    #[test]
+    fn trials_that_no_other_beats_in_three_figures_are_not_said_to_be_the_best_by_two() {
+        let both = "trials that no other beats in both";
+        let mut front = StudyReport { front: vec![0, 1, 2], ..study(2, 20) };
+        assert!(render(&front).contains(both));
+        front.figures.push(FigureKind { name: "parameters".into(), ..FigureKind::loss() });
+        let complete = front.trials.iter_mut().filter(|trial| !trial.values.is_empty());
+        complete.for_each(|trial| trial.values.push(trial.number as f64));
+        assert!(!render(&front).contains(both));
+    }
+
+    #[test]
+    fn a_trial_out_of_bounds_is_not_said_to_be_incomplete_where_it_is_drawn() {
+        assert!(render(&study(1, 20)).contains("hollow: out of bounds, or not complete"));
+        let free = StudyReport { constraints: Vec::new(), ..study(1, 20) };
+        assert!(render(&free).contains("hollow: not complete"));
     }
 
     #[test]
@@ -181,6 +209,28 @@ mod tests {
         let mark = mark.unwrap_or_else(|| panic!("a value on the way has no mark: {page}"));
         assert!(mark.starts_with("loss 0.3") && !mark.contains("rate"), "a mark repeats the trial's values: {mark}");
         assert!(page.contains("trial 4 was given up") && page.contains("search retry"), "{page}");
+    }
+
+    #[test]
+    fn an_interval_stands_behind_the_figure_that_it_is_of_and_names_its_own_confidence() {
+        let best = StudyReport { best: Some(1), confidence: 0.9, ..study(2, 20) };
+        let page = render(&best);
+        let told = page.split("<b>Best: ").nth(1).and_then(|rest| rest.split("</b>").next()).unwrap();
+        let [behind_interval, settings] = [", seconds ", "rate "].map(|part| told.find(part).unwrap());
+        let interval = told.find(" (0.2500 to 0.7500)").unwrap();
+        assert!(interval < behind_interval && interval < settings, "{told}");
+        assert!(page.contains("Intervals are of each trial by itself, 90 %"), "{page}");
+        assert!(render(&study(1, 20)).contains("Intervals are of each trial by itself, 95 %"));
+    }
+
+    #[test]
+    fn a_study_whose_complete_trials_are_all_out_of_bounds_is_not_said_to_have_none_complete() {
+        let mut bounded = StudyReport { best: None, front: Vec::new(), ..study(1, 3) };
+        assert!(render(&bounded).contains("No complete trial is within the constraints."));
+        bounded.trials.clear();
+        assert!(render(&bounded).contains("No trial is complete yet."));
+        bounded.is_over = true;
+        assert!(render(&bounded).contains("No trial is complete."));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The best trial, and all of them, in words and numbers.
 
 use millstream_schemas::{shown, shown_sentences};
+use millstream_search::TrialState;
+use millstream_training::metrics::confidence_in_words;
 
 use super::axis::setting;
 use super::marks::told;
@@ -9,9 +11,20 @@ use crate::search::{LONGEST_SETTING, StudyReport, TrialReport};
 
 /// What the best trial is, or that there is none.
 pub(super) fn best(study: &StudyReport) -> String {
-    let Some(best) = study.best_trial() else { return "<p>No trial is complete yet.</p>\n".into() };
-    let interval = study.interval_in_words(best);
-    format!("<p><b>Best: {}</b>{}</p>\n", escaped(&told(study, best)), escaped(&interval))
+    match study.best_trial() {
+        Some(best) => format!("<p><b>Best: {}</b></p>\n", escaped(&told(study, best))),
+        None => format!("<p>{}.</p>\n", none_in_words(study)),
+    }
+}
+
+/// Why there is no best trial.
+fn none_in_words(study: &StudyReport) -> &'static str {
+    let is_any_complete = study.trials.iter().any(|trial| trial.state == TrialState::Complete);
+    match (is_any_complete, study.is_over) {
+        (true, _) => "No complete trial is within the constraints",
+        (false, true) => "No trial is complete",
+        (false, false) => "No trial is complete yet",
+    }
 }
 
 /// Of which model and rows it is, and when it began.
@@ -26,9 +39,10 @@ pub(super) fn about(study: &StudyReport) -> String {
 /// How to tell whether the lead of the best is chance.
 pub(super) fn lead(study: &StudyReport) -> String {
     let intervals = study.trials.iter().any(|trial| trial.interval.is_some());
+    let of = confidence_in_words(study.confidence);
     let said = match (study.comparing_command(), intervals) {
         (Some(command), true) => format!(
-            "Intervals are of each trial by itself, 95 %; whether the best one's lead is chance is not told by whether they overlap, but by a \
+            "Intervals are of each trial by itself, {of}; whether the best one's lead is chance is not told by whether they overlap, but by a \
              test on the same rows: {command}"
         ),
         (Some(command), false) => {
@@ -36,7 +50,7 @@ pub(super) fn lead(study: &StudyReport) -> String {
         }
         (None, true) => {
             let untested = study.untested_in_words().map_or_else(String::new, |said| format!(" {said}"));
-            format!("Intervals are of each trial by itself, 95 %.{untested}")
+            format!("Intervals are of each trial by itself, {of}.{untested}")
         }
         (None, false) => match study.untested_in_words() {
             Some(said) => said,
