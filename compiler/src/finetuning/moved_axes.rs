@@ -20,7 +20,8 @@ pub(super) fn transposed_axes(node: &Node, rank: usize) -> Vec<Option<usize>> {
     let mut found = vec![None; rank];
     for (made, read) in node.ints("perm").unwrap_or(&turned).iter().enumerate() {
         let from_front = if *read < 0 { *read + rank as i64 } else { *read };
-        if let Some(place) = usize::try_from(from_front).ok().and_then(|read| found.get_mut(read)) {
+        let read = usize::try_from(from_front).unwrap_or(usize::MAX);
+        if let Some(place) = found.get_mut(read) {
             *place = Some(made);
         }
     }
