@@ -149,8 +149,8 @@ impl Model {
         Ok(graph.tensor_type(scores).map(|known| known.shape.iter().map(Length::fixed).collect()))
     }
 
-    /// The lengths of an output for inputs of these shapes, as the rules of its operators tell them: `None` for one that stays open. None at
-    /// all where they do not tell them, where the inputs do not fit, and of an output that there is not.
+    /// The lengths of an output for inputs of these shapes, as the rules of operators tell them: `None` for one that stays open. None at all
+    /// where they do not tell them, where the inputs do not fit, and of an output that there is not.
     pub fn output_shape(
         &self,
         output: &str,

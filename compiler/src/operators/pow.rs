@@ -3,7 +3,7 @@ use crate::CompilerError;
 use crate::backward::Backward;
 use crate::graph::{Constant, TensorType};
 
-/// `Pow`: y = xᵉ, broadcast. dx = dy · e · xᵉ⁻¹, 0 where e is 0; de = dy · y · ln x, 0 where x is 0 and e is not below 0.
+/// `Pow`: y = xᵉ, broadcast. dx = dy · e · xᵉ⁻¹; de = dy · y · ln x, 0 where x is 0 and e is not below 0.
 pub(super) const OPERATOR: Operator = Operator {
     domain: "",
     name: "Pow",
