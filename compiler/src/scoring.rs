@@ -1,5 +1,8 @@
 use std::collections::BTreeMap;
 
+use millstream_schemas::AxisLength;
+
+use crate::binding::{Bindings, bind};
 use crate::finetuning::{
     ScoreLayout, chances_behind, chosen_output, ending, find_scores, is_one_score, named, normalize, rows_are_second,
 };
@@ -144,6 +147,22 @@ impl Model {
         let layout = ScoreLayout { reads: found_as, classes, axes: None, rows_are_second };
         let scores = layout.lay_out(&mut graph, scores, Some(output))?;
         Ok(graph.tensor_type(scores).map(|known| known.shape.iter().map(Length::fixed).collect()))
+    }
+
+    /// The lengths of an output for inputs of these shapes, as the rules of operators tell them: `None` for one that stays open. None at all
+    /// where they do not tell them, where the inputs do not fit, and of an output that there is not.
+    pub fn output_shape(
+        &self,
+        output: &str,
+        inputs: &BTreeMap<String, Vec<AxisLength>>,
+        catalog: &OperatorCatalog,
+    ) -> Option<Vec<Option<usize>>> {
+        let open = self.graph(inputs, catalog).ok()?;
+        let rows = inputs.values().next()?.first()?.clone();
+        let bindings = Bindings { batch: Some(rows), shapes: inputs.clone(), stated: BTreeMap::new() };
+        let bound = bind(&open, &bindings, catalog).ok()?;
+        let value = bound.outputs().iter().find(|value| bound.name(**value) == output)?;
+        Some(bound.tensor_type(*value)?.shape.iter().map(Length::fixed).collect())
     }
 }
 

@@ -109,6 +109,28 @@ fn stored_tokens(graph: &mut Graph, x: ValueId, fixed: usize, name: &str) -> Res
     graph.append("Mul", &[place, mean], &[], "both")
 }
 
+/// Two branches that both read the same stored tokens, two of them, and a table of positions that was stored for each row too.
+fn with_shared_tokens(graph: &mut Graph, x: ValueId, fixed: usize) -> Result<ValueId, CompilerError> {
+    let places = reshape(graph, x, &[fixed as i64, 6, 16])?;
+    let places = graph.add("Transpose", &[places], &[ints("perm", &[0, 2, 1])])?;
+    let tokens: [[f32; 6]; 2] = [[0.3, -0.2, 0.1, -0.4, 0.2, 0.05], [-0.1, 0.5, 0.2, -0.3, 0.4, -0.6]];
+    let [first, second] =
+        tokens.map(|token| graph.constant("token", Constant::f32([fixed, 1, 6], &token.repeat(fixed))));
+    let table = graph.constant("table", Constant::f32([fixed, 18, 6], &numbers(18 * 6, 3).repeat(fixed)));
+    let mut branches = Vec::new();
+    for (operator, taken) in [("Identity", 0), ("Neg", 1)] {
+        let places = graph.append(operator, &[places], &[], "places")?;
+        let joined = graph.append("Concat", &[first, second, places], &[("axis", 1.into())], "joined")?;
+        let placed = graph.append("Add", &[joined, table], &[], "placed")?;
+        let taken = graph.constant("taken", Constant::i64([], &[taken]));
+        let place = graph.append("Gather", &[placed, taken], &[("axis", 1.into())], "place")?;
+        let mean = [ints("axes", &[1]), ("keepdims", 0.into())];
+        let mean = graph.append("ReduceMean", &[placed], &mean, "mean")?;
+        branches.push(graph.append("Mul", &[place, mean], &[], "branch")?);
+    }
+    graph.append("Add", &branches, &[], "branches")
+}
+
 /// Two recurrent layers over the 16 places, with first states for the fixed rows; the last one's end is what is read.
 fn recurrent(graph: &mut Graph, x: ValueId, fixed: usize) -> Result<ValueId, CompilerError> {
     const HIDDEN: usize = 4;
@@ -300,6 +322,7 @@ fn a_model_with_a_fixed_batch_gives_each_row_the_same_scores_when_its_axis_is_fr
         ("a class token", with_class_token, &[1]),
         ("class tokens that were folded", with_stored_tokens, &[1, 7]),
         ("class tokens that were folded, by name", with_named_tokens, &[1, 7]),
+        ("tokens and positions that were folded and are read twice", with_shared_tokens, &[7]),
     ];
     for (name, middle, batches) in rows {
         for fixed in batches {
@@ -339,6 +362,17 @@ fn a_class_token_that_is_stored_for_each_row_is_one_parameter() {
         let report = describe(&model, None, &OperatorCatalog::standard()).unwrap();
         assert_eq!(report.parameters, 72 + 6 + 30, "{fixed}: the kernel, the token and the head");
     }
+}
+
+#[test]
+fn tokens_and_positions_that_several_nodes_read_are_one_parameter_each() {
+    let model = Model::from_bytes(network(with_shared_tokens, 7).unwrap()).unwrap();
+    let all = FineTuning { head: HeadChoice::keep(), train: TrainSelection::All, ..FineTuning::head(3, CLASSES) };
+    let program = compile(&model, &all, &OperatorCatalog::standard()).unwrap();
+    let shapes = program.manifest.parameters.iter().map(|parameter| parameter.shape.clone());
+    let mut shapes: Vec<Vec<usize>> = shapes.collect();
+    shapes.sort();
+    assert_eq!(shapes, [vec![1, 1, 6], vec![1, 1, 6], vec![1, 18, 6], vec![6, 3, 2, 2], vec![6, 5]]);
 }
 
 #[test]

@@ -82,6 +82,31 @@ fn the_gradient_of_an_input_given_twice_is_the_sum_of_both() {
 }
 
 #[test]
+fn powers_of_zero_have_numbers_for_gradients() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let exponents = Constant::f32([4], &[0.0, 1.0, 2.0, 3.0]);
+    for is_known in [true, false] {
+        let mut graph = Graph::new(17, OperatorCatalog::standard());
+        let x = graph.input("x", TensorType::f32([4]));
+        let mut given = vec![("x".to_owned(), floats(&[4], &[0.0; 4]))];
+        let exponent = if is_known {
+            graph.constant("exponents", exponents.clone())
+        } else {
+            given.push(("exponents".to_owned(), floats(&[4], &[0.0, 1.0, 2.0, 3.0])));
+            graph.input("exponents", TensorType::f32([4]))
+        };
+        let y = graph.add("Pow", &[x, exponent], &[]).unwrap();
+        let loss = graph.reduce_sum(y, &[0], false).unwrap();
+        let dx = gradients(&mut graph, loss, &[x], &OperatorCatalog::standard()).unwrap()[0];
+        graph.set_outputs(&[dx]);
+        let found = run(&mut session(&graph.to_onnx("powers")), given);
+        assert_eq!(found, [vec![0.0, 1.0, 0.0, 0.0]], "known: {is_known}");
+    }
+}
+
+#[test]
 fn every_fold_rule_folds_a_sample() {
     // their folds are of floats that nodes compute of shapes, which the tests of `simplify` hold
     const OF_COMPUTED_FLOATS: [&str; 4] = ["Ceil", "Floor", "Pow", "Sqrt"];

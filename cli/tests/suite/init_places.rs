@@ -293,6 +293,35 @@ fn masks_of_two_classes_are_learned_by_models_of_one_score_a_pixel() {
 }
 
 #[test]
+fn one_score_a_pixel_of_pictures_of_any_size_is_told_from_other_numbers() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::bare();
+    masks(&place, "squares", 1);
+    // an output of three axes whose lengths have names of its own, with steps of so many pixels
+    let of_any_size = |name: &str, stride: u64| {
+        let nodes = vec![
+            node("Conv", &["image", "w", "b"], "map", &[("strides", &[stride, stride])]),
+            node("Sigmoid", &["map"], "chances", &[]),
+            node("Squeeze", &["chances", "second"], "mask", &[]),
+        ];
+        let weights = vec![weight("w", &[1, 3, 1, 1]), weight("b", &[1]), whole("second", &[1])];
+        let inputs = vec![tensor("image", false, &["batch", "3", "height", "width"])];
+        let outputs = vec![tensor("mask", false, &["batch", "rows", "columns"])];
+        fs::write(place.path(name), model(nodes, weights, inputs, outputs)).unwrap();
+    };
+    of_any_size("pixels.onnx", 1);
+    let (said, recipe) = made(&place, "squares", "pixels.onnx");
+    contains(&said, &["the class of each pixel in `mask`, one of 2", "its own last layer is trained on"]);
+    contains(&recipe, &["head: keep", "classes: [background, foreground]", "binary cross-entropy"]);
+    place.run(&["train", "made.yaml", "--set", "training.epochs=1"]).done();
+    of_any_size("coarse.onnx", 2);
+    let refused = place.run(&["init", "squares", "coarse.onnx", "-o", "other.yaml"]);
+    refused.failed_with(&["not scores for each pixel"]);
+}
+
+#[test]
 fn masks_for_a_loss_of_labels_are_told_with_what_works() {
     if !has_runtime() {
         return;

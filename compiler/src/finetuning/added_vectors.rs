@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::attention::Edges;
+use super::moved_axes::moved_axes;
 use super::parameters::Weight;
-use crate::graph::{Graph, Length, Node, TensorType};
+use crate::graph::{Graph, TensorType};
 
 /// For each node that adds a vector, the node whose result it is added to: a product with a weight and without a bias of its own, or a
 /// vector that scales. `read`: the weights that each node reads.
@@ -67,7 +68,7 @@ fn sum_behind(edges: &Edges<'_>, at: usize, mut axis: usize) -> Option<(usize, u
             return is_along(vector, known.shape.len(), axis, count).then_some((*reader, input));
         }
         let made = node.outputs.first().copied().flatten().filter(|_| node.input(0) == Some(value))?;
-        axis = axis_behind(node, axis, &known.shape, &graph.tensor_type(made)?.shape)?;
+        axis = moved_axes(node, &known.shape, &graph.tensor_type(made)?.shape)?.get(axis).copied().flatten()?;
         value = made;
     }
 }
@@ -77,24 +78,6 @@ fn is_along(vector: &TensorType, rank: usize, axis: usize, count: usize) -> bool
     let Some(shape) = vector.fixed_shape() else { return false };
     let own = rank.checked_sub(shape.len()).and_then(|missing| axis.checked_sub(missing));
     own.and_then(|own| shape.get(own)) == Some(&count) && shape.iter().product::<usize>() == count
-}
-
-/// Where an axis is behind a node that hands its input on in another form.
-fn axis_behind(node: &Node, axis: usize, from: &[Length], to: &[Length]) -> Option<usize> {
-    if ["Cast", "Identity"].iter().any(|operator| node.is(operator)) {
-        return Some(axis);
-    }
-    if node.is("Transpose") {
-        let turned: Vec<i64> = (0..from.len() as i64).rev().collect();
-        let order = node.ints("perm").unwrap_or(&turned);
-        return order.iter().position(|own| usize::try_from(*own) == Ok(axis));
-    }
-    let reads_in_order = ["Flatten", "Reshape", "Squeeze", "Unsqueeze"].iter().any(|operator| node.is(operator));
-    let behind = |shape: &[Length], axis: usize| shape[axis + 1..].iter().product::<Length>();
-    let inner = behind(from, axis);
-    let is_same = |own: &usize| to[*own] == from[axis] && behind(to, *own) == inner;
-    // of several the outermost: the others are of length 1
-    if reads_in_order { (0..to.len()).find(is_same) } else { None }
 }
 
 #[cfg(test)]

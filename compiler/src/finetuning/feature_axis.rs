@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
+use super::moved_axes::{reshaped_axes, transposed_axes};
 use super::score_effects::{ScoreEffect, score_effect};
 use crate::graph::{Attribute, Graph, Length, Node, ValueId};
 
@@ -116,36 +117,16 @@ impl Axes {
         }
     }
 
-    /// Of what a `Transpose` reads.
-    fn in_front_of_transpose(&self, node: &Node) -> Self {
-        let rank = self.of.len();
-        let order: Vec<usize> = match node.ints("perm") {
-            Some(order) => {
-                let from_front = |axis: &i64| if *axis < 0 { axis + rank as i64 } else { *axis };
-                order.iter().map(|axis| usize::try_from(from_front(axis)).unwrap_or(usize::MAX)).collect()
-            }
-            None => (0..rank).rev().collect(),
-        };
-        let mut of = vec![None; rank];
-        for (own, read) in self.of.iter().zip(order) {
-            if let Some(axis) = of.get_mut(read) {
-                *axis = *own;
-            }
-        }
-        Self::with(of)
+    /// Of what is handed on in another form, where it is known for each of its axes where it is behind that.
+    fn in_front_of(&self, moved: &[Option<usize>]) -> Self {
+        Self::with(moved.iter().map(|axis| self.of.get((*axis)?).copied().flatten()).collect())
     }
 
-    /// Of what is read as another shape: an axis stays one where it is as long, and as many elements lie in front of it. A last axis of
-    /// which that cannot be told is taken to stay the last.
+    /// Of what is read as another shape. A last axis of which it cannot be told where it is is taken to stay the last.
     fn in_front_of_reshape(&self, from: Option<&[Length]>, to: Option<&[Length]>) -> Self {
         let (Some(from), Some(to)) = (from, to) else { return Self { of: Vec::new(), last: self.last } };
-        let before = |shape: &[Length], axis: usize| shape[..axis].iter().product::<Length>();
-        let becomes = |axis: usize| {
-            let stays = |other: &usize| to[*other] == from[axis] && before(to, *other) == before(from, axis);
-            (0..to.len()).find(stays).and_then(|other| self.of.get(other).copied().flatten())
-        };
-        let of: Vec<Option<usize>> = (0..from.len()).map(becomes).collect();
-        Self { last: of.last().copied().flatten().or(self.last), of }
+        let read = self.in_front_of(&reshaped_axes(from, to));
+        Self { last: read.last.or(self.last), ..read }
     }
 
     /// Of what a `Gather` takes its parts of, which has so many axes; its indices have `indices`.
@@ -219,7 +200,9 @@ fn reads(graph: &Graph, node: &Node, made: ValueId, axes: &Axes) -> Vec<(ValueId
     let first = node.input(0);
     let read = match (node.operator.as_str(), score_effect(node)) {
         (_, Some(ScoreEffect::Keeps)) => first.map(same),
-        (_, Some(ScoreEffect::Transposes)) => first.map(|value| (value, axes.in_front_of_transpose(node))),
+        (_, Some(ScoreEffect::Transposes)) => {
+            first.map(|value| (value, axes.in_front_of(&transposed_axes(node, axes.of.len()))))
+        }
         (_, Some(ScoreEffect::Reshapes)) => {
             first.map(|value| (value, axes.in_front_of_reshape(shape(value), shape(made))))
         }

@@ -20,6 +20,7 @@ mod layers;
 mod method_report;
 pub mod methods;
 mod module_path;
+mod moved_axes;
 mod nodes;
 mod normalize;
 mod one_score;

@@ -3,11 +3,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use millstream_schemas::nearest;
 use millstream_schemas::recipe::{LearningRateMultiplier, TrainSelection};
 
+use super::constant_kind::is_token;
 use super::module_path::{of_node, of_weight, without_numbers};
 use super::parameters::may_be_merged;
 use super::{Head, Layer, ParameterFinder, Selected, TrainedLayer, layers, pattern_matches, select_parts};
 use crate::CompilerError;
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Constant, Graph, ValueId};
 use crate::operators::OperatorCatalog;
 use millstream_schemas::shown;
 
@@ -202,7 +203,7 @@ pub(crate) fn untie(graph: &mut Graph, catalog: &OperatorCatalog) -> Vec<(String
         let all_train = readers[&value] == slots.len();
         let places = by_place(graph, slots);
         let firsts: Vec<(usize, usize)> = places.iter().map(|slots| slots[0]).collect();
-        let is_merged = if may_be_merged(&original) {
+        let is_merged = if may_be_merged(&original) && !are_joined_tokens(graph, &original, &firsts) {
             !is_of_one_module(graph, &firsts)
         } else {
             firsts.len() > 1 && are_copies(graph, &firsts)
@@ -266,6 +267,11 @@ fn is_of_one_module(graph: &Graph, slots: &[(usize, usize)]) -> bool {
     modules.iter().all(|path| path.strip_prefix(first.as_str()).is_some_and(|rest| rest.is_empty() || again(rest)))
 }
 
+/// Whether all that read a constant join it to others as tokens: it holds numbers that nothing else begins with.
+fn are_joined_tokens(graph: &Graph, constant: &Constant, slots: &[(usize, usize)]) -> bool {
+    is_token(constant) && slots.iter().all(|(node, _)| graph.nodes()[*node].is("Concat"))
+}
+
 /// Whether the readers are the same part of modules that differ by their numbers alone: `layers.0.linear`, `layers.1.linear`.
 fn are_copies(graph: &Graph, slots: &[(usize, usize)]) -> bool {
     let reader = |(node, input): &(usize, usize)| {
@@ -281,7 +287,7 @@ fn are_copies(graph: &Graph, slots: &[(usize, usize)]) -> bool {
 mod tests {
     use super::*;
     use crate::handmade::{graph, model, node, read, reads, value, weight};
-    use crate::model_file::onnx::NodeProto;
+    use crate::model_file::onnx::{NodeProto, TensorProto};
     use crate::{FineTuning, compile};
 
     #[test]
@@ -316,6 +322,20 @@ mod tests {
             let mut graph = read(graph(nodes, weights, vec![value("x", &[2])], vec![value("y", &[2])]));
             untie(&mut graph, &OperatorCatalog::standard());
             assert_eq!(reads(&graph), wanted);
+        }
+    }
+
+    #[test]
+    fn a_folded_class_token_that_two_joins_read_stays_one() {
+        // the numbers of a token, and what the second join reads afterwards
+        for (numbers, wanted) in [([0.3, -0.2, 0.1, -0.4], "token h"), ([0.0; 4], "token.y h")] {
+            let join = |output: &str| crate::handmade::with(node("Concat", &["token", "h"], &[output]), "axis", &[1]);
+            let nodes = vec![node("MatMul", &["x", "first.weight"], &["h"]), join("a"), join("y")];
+            let token = TensorProto { float_data: numbers.to_vec(), ..weight("token", &[1, 1, 4]) };
+            let weights = vec![weight("first.weight", &[4, 4]), token];
+            let mut graph = read(graph(nodes, weights, vec![value("x", &[4, 4])], vec![value("y", &[5, 4])]));
+            untie(&mut graph, &OperatorCatalog::standard());
+            assert_eq!(reads(&graph)[2], wanted, "{numbers:?}");
         }
     }
 

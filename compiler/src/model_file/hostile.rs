@@ -59,6 +59,7 @@ fn damaged_models_are_refused_with_the_place() {
         (|m| graph_of(m).initializer[0].dims = vec![i64::MAX, i64::MAX], "larger than memory"),
         (|m| graph_of(m).initializer[0].dims = vec![0, i64::MAX], "larger than memory"),
         (|m| graph_of(m).initializer[0].data_type = Some(99), "element type 99"),
+        (|m| graph_of(m).initializer[0].data_type = Some(17), "is of float8e4m3fn (element type 17), which is not"),
         (|m| graph_of(m).initializer[0].name = Some("\u{1b}[31m".into()), "reads `w` before anything makes it"),
         (|m| graph_of(m).initializer[1] = weight("w", &[2]), "two initializers are named `w`"),
         (|m| graph_of(m).initializer.push(weight("", &[2])), "an initializer has no name"),

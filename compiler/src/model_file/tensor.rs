@@ -32,8 +32,8 @@ pub(super) fn keep_as_bytes(tensor: &mut TensorProto) {
 
 fn stated_type(tensor: &TensorProto) -> Result<(ElementType, Vec<usize>), String> {
     let name = shown(tensor.name());
-    let dtype = ElementType::from_onnx(tensor.data_type())
-        .ok_or_else(|| format!("tensor `{name}` has element type {}, which is not supported", tensor.data_type()))?;
+    let dtype =
+        ElementType::stated(tensor.data_type().into()).map_err(|told| format!("tensor `{name}` is of {told}"))?;
     let mut shape = Vec::with_capacity(tensor.dims.len());
     for length in &tensor.dims {
         shape.push(usize::try_from(*length).map_err(|_| format!("tensor `{name}` has an axis of length {length}"))?);

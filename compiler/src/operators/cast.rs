@@ -32,8 +32,7 @@ pub(super) const OPERATOR: Operator = Operator {
 
 fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let number = rule.node.int("to").ok_or_else(|| rule.error("no attribute `to`"))?;
-    let dtype = i32::try_from(number).ok().and_then(ElementType::from_onnx);
-    let dtype = dtype.ok_or_else(|| rule.error(format!("casts to element type {number}, which is not supported")))?;
+    let dtype = ElementType::stated(number).map_err(|told| rule.error(format!("casts to {told}")))?;
     Ok(vec![TensorType { dtype, shape: rule.input(0)?.shape.clone() }])
 }
 

@@ -44,7 +44,12 @@ pub(super) fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, Compile
             )));
         }
     }
-    Ok(vec![TensorType { dtype: scale.dtype, shape: x.shape.clone() }])
+    // opset 23 lets the node state the type of the result
+    let dtype = match rule.node.int("output_dtype").filter(|number| *number != 0) {
+        Some(number) => ElementType::stated(number).map_err(|told| rule.error(format!("gives {told}")))?,
+        None => scale.dtype,
+    };
+    Ok(vec![TensorType { dtype, shape: x.shape.clone() }])
 }
 
 pub(super) fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
@@ -60,5 +65,10 @@ pub(super) fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerE
         value = node.graph.minus(value, zero)?;
     }
     let scale = node.graph.reshape::<Length>(scale, &[])?;
-    Ok(vec![node.graph.times(value, scale)?])
+    let product = node.graph.times(value, scale)?;
+    let stated = node.node.int("output_dtype").and_then(|number| ElementType::stated(number).ok());
+    Ok(vec![match stated.filter(|stated| *stated != known.dtype) {
+        Some(stated) => node.graph.cast(product, stated)?,
+        None => product,
+    }])
 }

@@ -71,7 +71,13 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
         let less = b.graph.minus(exponent, one)?;
         b.graph.add("Pow", &[x, less], &[])?
     };
-    let slope = b.graph.times(power, exponent)?;
+    let mut slope = b.graph.times(power, exponent)?;
+    if known.is_none_or(|known| known.contains(&0.0)) {
+        // the power below 0 is infinite where x is 0, and 0 times that is no number
+        let zero = b.graph.scalar(0.0);
+        let is_zero = b.graph.add("Equal", &[exponent, zero], &[])?;
+        slope = b.graph.add("Where", &[is_zero, zero, slope], &[])?;
+    }
     let dx = b.graph.times(dy, slope)?;
     b.give(0, dx)
 }

@@ -1,8 +1,9 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use millstream_compiler::{Model, ModelReport, OperatorCatalog, describe};
 use millstream_pipeline::{Dataset, SplitRole, Value};
-use millstream_schemas::{Feature, count, grouped, shown, shown_path};
+use millstream_schemas::{AxisLength, Feature, count, grouped, shown, shown_path};
 
 use super::image_columns::columns_of_images;
 use super::image_preparation::{ImagePreparation, Size};
@@ -29,6 +30,8 @@ const PLACES: [&str; 1] = ["position_ids"];
 const MOST_TOKENS: usize = 128;
 /// Pixels a side of the pictures that most pretrained models take.
 const USUAL_SIZE: Size = [224; 2];
+/// Height and width of pictures by which a model is asked that takes those of any size: networks halve them several times.
+const SOME_SIDES: [usize; 2] = [256, 320];
 /// Pictures of fewer pixels a side are drawings and digits more often than photographs.
 pub(super) const SMALL: u64 = 64;
 
@@ -343,7 +346,7 @@ pub(crate) fn class_column(dataset: &Dataset, label: Option<&str>) -> Result<Opt
 fn scores(model: &Model, report: &ModelReport) -> Result<Vec<Option<usize>>, RecipeError> {
     let Some((name, stated)) = report.outputs.first() else { return Ok(Vec::new()) };
     if let [rows, height, width] = stated.as_slice()
-        && is_of_pixels(model, [*height, *width])
+        && is_of_pixels(model, name, [*height, *width])
     {
         return Ok(vec![*rows, Some(1), *height, *width]);
     }
@@ -355,14 +358,23 @@ fn scores(model: &Model, report: &ModelReport) -> Result<Vec<Option<usize>>, Rec
     Ok(laid.unwrap_or_else(|| stated.clone()))
 }
 
-/// Whether these are height and width of the only input of a model, images: then it gives one score for each of their pixels.
-fn is_of_pixels(model: &Model, sides: [Option<usize>; 2]) -> bool {
+/// Whether these are height and width of the only input of a model, images: then it gives one score for each of their pixels. Of images
+/// of any size it is told of one.
+fn is_of_pixels(model: &Model, output: &str, sides: [Option<usize>; 2]) -> bool {
     let inputs = model.inputs();
     let [(name, shape)] = inputs.as_slice() else { return false };
-    let (Some(image), [_, axes @ ..]) = (model.image_input(name), shape.as_slice()) else { return false };
+    let (Some(image), [rows, axes @ ..]) = (model.image_input(name), shape.as_slice()) else { return false };
     let Ok(axes) = <[Option<usize>; 3]>::try_from(axes) else { return false };
-    let [_, height, width] = image.layout.read(axes);
-    sides.iter().all(Option::is_some) && sides == [height, width]
+    let [channels, height, width] = image.layout.read(axes);
+    if sides.iter().all(Option::is_some) {
+        return sides == [height, width];
+    }
+    let [height, width] = [height.unwrap_or(SOME_SIDES[0]), width.unwrap_or(SOME_SIDES[1])];
+    let rows = rows.map_or_else(|| AxisLength::from("batch"), AxisLength::from);
+    let lengths = image.layout.shape(channels.unwrap_or(3), height, width).map(AxisLength::from);
+    let images = BTreeMap::from([(name.clone(), std::iter::once(rows).chain(lengths).collect())]);
+    let given = model.output_shape(output, &images, &OperatorCatalog::standard());
+    given.is_some_and(|given| given.get(1..) == Some(&[Some(height), Some(width)][..]))
 }
 
 fn takes_images(model: &Model) -> bool {

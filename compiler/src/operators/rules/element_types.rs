@@ -47,6 +47,5 @@ pub(crate) fn named_by(
     default: ElementType,
 ) -> Result<ElementType, CompilerError> {
     let Some(number) = rule.node.int(attribute) else { return Ok(default) };
-    let found = i32::try_from(number).ok().and_then(ElementType::from_onnx);
-    found.ok_or_else(|| rule.error(format!("`{attribute}` is element type {number}, which is not supported")))
+    ElementType::stated(number).map_err(|told| rule.error(format!("`{attribute}` is {told}")))
 }
