@@ -295,8 +295,8 @@ fn failed(name: &str, error: &csv::Error) -> RecipeError {
 fn heading_failed(name: &str, error: &csv::Error) -> RecipeError {
     match error.kind() {
         csv::ErrorKind::Utf8 { .. } => {
-            let message = "its heading is no UTF-8, in which tables are read: save it as `CSV UTF-8`, or write it anew by `iconv -f WINDOWS-1252 -t \
-                           UTF-8 OLD > NEW`, if that is what it is";
+            let message = "its heading is no UTF-8, in which tables are read: save it as `CSV UTF-8`, or write it anew by \
+                           `iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW`, if that is what it is";
             RecipeError::mismatch(shown(name), message)
         }
         _ => failed(name, error),

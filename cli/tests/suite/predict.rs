@@ -214,6 +214,12 @@ fn a_box_is_told_with_the_class_of_another_output_and_rows_of_detections_are_ref
     assert_eq!(said[0]["box"].as_array().map(Vec::len), Some(4), "{said:?}");
     let table = place.run(&["predict", "model.onnx", "a.png", "--recipe", "recipe.yaml"]).done();
     assert!(table.contains("class") && table.contains("bee"), "{table}");
+    // why another is not usable stands behind the numbers, and leaves the names in one line each
+    fs::write(place.path("b.png"), "not a picture, and with more letters than a number has").unwrap();
+    let table = place.run(&["predict", "model.onnx", "a.png", "b.png", "--recipe", "recipe.yaml"]).done();
+    let heading = table.lines().next().unwrap();
+    assert!(heading.ends_with("not usable") && heading.find("left").is_some_and(|at| at < 24), "{table}");
+    assert!(table.lines().any(|line| line.trim_start().starts_with("b.png ")), "{table}");
     // as many names as scores, or none is told
     place.write("labels.txt", "ant\nbee\n");
     let said = lines(&place.run(&["predict", "model.onnx", "a.png", "--recipe", "recipe.yaml", "--json"]).done());
