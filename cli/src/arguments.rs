@@ -19,7 +19,7 @@ pub(crate) use crate::recipe_arguments::RecipeArguments;
 use crate::recipe_arguments::whole_number;
 pub(crate) use crate::run_arguments::{Compare, Document, Errors, Note, Report, Reproduce, Runs, Watch};
 pub(crate) use crate::search_arguments::{Search, SearchCommand, SearchHow, StudyArguments};
-use crate::{terminal, unknown_option};
+use crate::{offered, terminal, unknown_option};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -356,7 +356,7 @@ pub(crate) struct Predict {
     #[arg(long, value_name = "ROWS", default_value_t = 32, value_parser = batch)]
     pub(crate) batch: usize,
     /// Where to run: `auto`, `cpu`, `cuda` or `cuda:N`
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = offered::device(), hide_possible_values = true)]
     pub(crate) device: String,
     /// Threads of ONNX Runtime; 0 takes one for each core
     #[arg(long, value_name = "THREADS", default_value_t = 0)]
@@ -479,7 +479,7 @@ pub(crate) struct ManPages {
 #[command(after_help = "Examples:\n  millstream transforms\n  millstream transforms rotate")]
 pub(crate) struct Transforms {
     /// The one to explain
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", value_parser = offered::transform(), hide_possible_values = true)]
     pub(crate) name: Option<String>,
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use millstream::schemas::recipe::ByteSize;
 
+use crate::offered;
 use crate::recipe_arguments::{RecipeArguments, size, whole_number};
 
 /// Make one model of several
@@ -68,7 +69,7 @@ pub(crate) enum EnsembleCommand {
     #[command(after_help = "Examples:\n  millstream ensemble methods\n  millstream ensemble methods stacking")]
     Methods {
         /// The one to explain
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", value_parser = offered::ensemble_method(), hide_possible_values = true)]
         name: Option<String>,
     },
 }
@@ -94,7 +95,7 @@ pub(crate) struct EnsembleFit {
     #[arg(short, long, value_name = "FILE.parquet", num_args = 1..)]
     pub(crate) predictions: Vec<PathBuf>,
     /// How they are made one; `ensemble methods` lists them
-    #[arg(long, value_name = "NAME", default_value = "weighted")]
+    #[arg(long, value_name = "NAME", default_value = "weighted", value_parser = offered::ensemble_method(), hide_possible_values = true)]
     pub(crate) method: String,
     /// An option of the method, for example `l2=0.01`; may be given several times
     #[arg(long = "option", value_name = "KEY=VALUE")]
@@ -166,7 +167,7 @@ pub(crate) struct EnsembleMembers {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct MeasureArguments {
     /// A metric, as in `training.metrics`; may be given several times
-    #[arg(long = "metric", value_name = "NAME")]
+    #[arg(long = "metric", value_name = "NAME", value_parser = offered::metric(), hide_possible_values = true)]
     pub(crate) metrics: Vec<String>,
     /// The figure that decides which member is the best: one of the metrics' or `loss`
     #[arg(long, value_name = "FIGURE")]

@@ -6,6 +6,7 @@ use clap::Args;
 use millstream::recipes::import::{BoxesOutside, SplitShare};
 use millstream::schemas::recipe::ByteSize;
 
+use crate::offered;
 use crate::recipe_arguments::{size, whole_number};
 
 /// Make Parquet of folders of images, of archives and of tables
@@ -39,7 +40,13 @@ pub(crate) struct Import {
     pub(crate) decimal_comma: bool,
     /// What becomes of boxes that reach more than a pixel out of their picture, at which a run ends: `keep`, `clip` (all boxes are cut at its
     /// edges, and those outside are left out) or `leave-out` (their rows are)
-    #[arg(long, value_name = "keep|clip|leave-out", default_value = "keep")]
+    #[arg(
+        long,
+        value_name = "keep|clip|leave-out",
+        default_value = "keep",
+        value_parser = offered::boxes_outside(),
+        hide_possible_values = true
+    )]
     pub(crate) boxes: BoxesOutside,
     /// Make a split of a share of the rows, of each class, for example `test=0.2`: which rows depends on their content and the seed alone;
     /// may be given several times

@@ -14,6 +14,7 @@ mod inspect_arguments;
 mod kept_files;
 mod messages;
 mod missing_place;
+mod offered;
 mod outcome;
 mod output;
 mod progress;

@@ -1,9 +1,11 @@
 //! Completions of what stands behind `--set`: places of a recipe, and the words that can stand there.
 
-use clap::ValueEnum;
+use clap::{Arg, Command, CommandFactory};
 use clap_complete::Shell;
 use millstream::recipes::Catalogs;
 use millstream::schemas::recipe::Setting;
+
+use crate::arguments::Arguments;
 
 /// A script that completes these too, where the shell is one of those that it is written for: bash, zsh and fish.
 pub(crate) fn added_to(script: String, shell: Shell) -> String {
@@ -134,11 +136,33 @@ fn fish(script: &str, settings: &[Setting]) -> String {
         false => format!("{line}\n"),
     };
     let lines: String = script.lines().map(line).collect();
-    let shells: Vec<String> = Shell::value_variants().iter().map(Shell::to_string).collect();
     format!(
-        "{lines}complete -c millstream -n \"__fish_millstream_using_subcommand completions\" -f -a '{}'\n\nfunction __millstream_settings\n    \
-         string split \\n -- '{}' | string replace -r '$' '\\t'\nend\n",
-        shells.join(" "),
+        "{lines}{}\nfunction __millstream_settings\n    string split \\n -- '{}' | string replace -r '$' '\\t'\nend\n",
+        fish_words(&Arguments::command(), None),
         format!("{keys}{pairs}").trim_end()
     )
+}
+
+/// A line for each command that takes one of a set of words; `within` is the command that it belongs to.
+fn fish_words(command: &Command, within: Option<&str>) -> String {
+    let of = |command: &Command| {
+        let name = command.get_name();
+        let when = match within {
+            None => format!("__fish_millstream_using_subcommand {name}"),
+            Some(outer) => {
+                format!("__fish_millstream_using_subcommand {outer}; and __fish_seen_subcommand_from {name}")
+            }
+        };
+        let words: Vec<String> = command
+            .get_positionals()
+            .flat_map(Arg::get_possible_values)
+            .map(|word| word.get_name().to_owned())
+            .collect();
+        let own = match words.is_empty() {
+            true => String::new(),
+            false => format!("complete -c millstream -n \"{when}\" -f -a '{}'\n", words.join(" ")),
+        };
+        own + &fish_words(command, Some(name))
+    };
+    command.get_subcommands().map(of).collect()
 }

@@ -131,7 +131,7 @@ impl<R: Read + Seek> TableRecords<R> {
                 let source = Bounded { source, left: LONGEST_RECORD };
                 let mut reader =
                     csv::ReaderBuilder::new().delimiter(delimiter).buffer_capacity(1 << 16).from_reader(source);
-                let headings = reader.headers().map_err(|error| failed(name, &error))?.iter();
+                let headings = reader.headers().map_err(|error| heading_failed(name, &error))?.iter();
                 // a mark of the byte order is no part of a name
                 let headings = headings.map(|heading| heading.trim_start_matches('\u{feff}').to_owned()).collect();
                 Rows::Delimited { reader: Box::new(reader), headings, delimiter, behind }
@@ -291,6 +291,18 @@ fn failed(name: &str, error: &csv::Error) -> RecipeError {
     RecipeError::mismatch(shown(name), shown(error.to_string()))
 }
 
+/// As [`failed`], of the heading, without which nothing can be read.
+fn heading_failed(name: &str, error: &csv::Error) -> RecipeError {
+    match error.kind() {
+        csv::ErrorKind::Utf8 { .. } => {
+            let message = "its heading is no UTF-8, in which tables are read: save it as `CSV UTF-8`, or write it anew by \
+                           `iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW`, if that is what it is";
+            RecipeError::mismatch(shown(name), message)
+        }
+        _ => failed(name, error),
+    }
+}
+
 /// What is wrong with one record, if the next may be read.
 fn bad(error: &csv::Error) -> Option<BadRecord> {
     let line = error.position().map_or(0, csv::Position::line);
@@ -392,6 +404,14 @@ mod tests {
             }
         }
         assert!(!is_utf_16(b"a,b\n1,\0") && !is_utf_16(b"") && !is_utf_16(b"a\0"));
+    }
+
+    #[test]
+    fn a_heading_that_is_no_utf_8_is_told_with_what_to_do() {
+        let read =
+            TableRecords::open("t.csv", TableFormat::Delimited(b','), Cursor::new(b"na\xefve,b\n1,2\n".to_vec()));
+        let error = read.err().unwrap().to_string();
+        assert!(error.contains("t.csv: its heading is no UTF-8") && error.contains("iconv"), "{error}");
     }
 
     #[test]

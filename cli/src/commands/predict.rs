@@ -150,10 +150,20 @@ fn print_table(by: &PredictedBy, rows: Vec<PredictedRow>) -> anyhow::Result<()> 
         [others @ .., "class"] if by.classes.is_empty() && by.predicts != PredictedAs::Classes => others,
         all => all,
     };
-    let mut table = Table::new(headings);
+    let mut headings = headings.to_vec();
+    // a sentence among numbers would make their column as wide as itself
+    let are_apart = by.predicts == PredictedAs::Box && is(|answer| matches!(answer, RowAnswer::Unusable { .. }));
+    headings.extend(are_apart.then_some("not usable"));
+    let mut table = Table::new(&headings);
     for PredictedRow { input, answer } in rows {
         let mut cells = vec![input];
-        cells.extend(told(answer));
+        match answer {
+            RowAnswer::Unusable { error } if are_apart => {
+                cells.resize(headings.len() - 1, String::new());
+                cells.push(error);
+            }
+            answer => cells.extend(told(answer)),
+        }
         cells.truncate(headings.len());
         cells.resize(headings.len(), String::new());
         table.row(cells);

@@ -87,6 +87,29 @@ fn preview(place: &Workplace) {
 }
 
 #[test]
+fn coco_annotations_of_images_that_are_not_listed_are_told_and_categories_of_one_name_are_one_class() {
+    let place = Workplace::bare();
+    put(&place, "coco/a.png", 0);
+    let annotations = json!({
+        "images": [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "gone.png"}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 7, "bbox": [1, 2, 3, 4]},
+            {"id": 2, "image_id": 1, "category_id": 9, "bbox": [1, 2, 3, 4]},
+            {"id": 3, "image_id": 2, "category_id": 7, "bbox": [1, 2, 3, 4]},
+            {"id": 4, "image_id": 77, "category_id": 7, "bbox": [1, 2, 3, 4]},
+        ],
+        "categories": [{"id": 7, "name": "cat"}, {"id": 8, "name": "dog"}, {"id": 9, "name": "cat"}],
+    });
+    write(&place, "coco/annotations.json", &annotations.to_string());
+    let report = place.run(&["import", "coco", "-o", "data", "--json"]).json();
+    let told = left_out(&report);
+    assert!(told.contains("annotation 4") && told.contains("its image is not among the images"), "{told}");
+    assert!(told.contains("image `gone.png`") && !told.contains("annotation 3"), "{told}");
+    assert_eq!(report["columns"][2]["holds"], "boxes of 2 classes", "{report}");
+    assert!(report["notes"].to_string().contains("3 categories have 2 names"), "{report}");
+}
+
+#[test]
 fn coco_gives_boxes_in_pixels_with_the_names_of_their_categories() {
     let place = Workplace::bare();
     for (at, name) in

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::corpus::{corpus, example};
 use crate::dataset::{self, CLASSES};
+use crate::onnx::{floats, model, node, tensor};
 use crate::tables::{set, table_network};
 use crate::workplace::{Ran, Workplace, has_runtime, millstream, text};
 
@@ -171,6 +172,66 @@ fn the_standard_input_is_a_picture_and_what_cannot_be_predicted_is_told() {
     let said =
         lines(&place.run(&["predict", "model.onnx", "photos/0.png", "--json", "--recipe", "recipe.yaml"]).done());
     assert!(said[0]["class"] == said[0]["index"].to_string().as_str(), "{said:?}");
+}
+
+/// A model of an `image` [batch, 3, 8, 8] that gives `boxes`, the same of each picture, and `scores` of three classes.
+fn boxes_and_scores(rows: &str) -> Vec<u8> {
+    let nodes = vec![
+        node("GlobalAveragePool", &["image"], "mean", &[]),
+        node("Flatten", &["mean"], "features", &[("axis", &[1])]),
+        node("Gemm", &["features", "box.weight", "box.bias"], "box", &[("transB", &[1])]),
+        match rows {
+            "batch" => node("Identity", &["box"], "boxes", &[]),
+            _ => node("Concat", &["box", "box"], "boxes", &[("axis", &[0])]),
+        },
+        node("Gemm", &["features", "class.weight", "class.bias"], "scores", &[("transB", &[1])]),
+    ];
+    let weights = vec![
+        floats("box.weight", &[4, 3], &[0.0; 12]),
+        floats("box.bias", &[4], &[0.25, 0.5, 0.75, 1.0]),
+        floats("class.weight", &[3, 3], &[0.0; 9]),
+        floats("class.bias", &[3], &[0.0, 2.0, 1.0]),
+    ];
+    let outputs = vec![tensor("boxes", false, &[rows, "4"]), tensor("scores", false, &["batch", "3"])];
+    model(nodes, weights, vec![tensor("image", false, &["batch", "3", "8", "8"])], outputs)
+}
+
+#[test]
+fn a_box_is_told_with_the_class_of_another_output_and_rows_of_detections_are_refused() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::bare();
+    fs::write(place.path("model.onnx"), boxes_and_scores("batch")).unwrap();
+    fs::write(place.path("a.png"), dataset::rows(0, 1)[0].image.as_ref().unwrap()).unwrap();
+    let recipe = "version: 1\nmodel: {path: model.onnx, output: boxes}\ndata:\n  train: rows.parquet\n  inputs: {image: {image: {column: \
+         image}}}\n  targets: {boxes: {boxes: {column: objects, convention: coco, most: 1, as: flat}}}\ntransforms: {evaluate: [{resize: \
+         {size: 8}}]}\ntraining: {loss: huber, epochs: 1}\noutput: {folder: run}\n";
+    place.write("recipe.yaml", recipe);
+    place.write("labels.txt", "ant\nbee\ncat\n");
+    let said = lines(&place.run(&["predict", "model.onnx", "a.png", "--recipe", "recipe.yaml", "--json"]).done());
+    assert_eq!(said[0]["class"], "bee", "{said:?}");
+    assert_eq!(said[0]["box"].as_array().map(Vec::len), Some(4), "{said:?}");
+    let table = place.run(&["predict", "model.onnx", "a.png", "--recipe", "recipe.yaml"]).done();
+    assert!(table.contains("class") && table.contains("bee"), "{table}");
+    // why another is not usable stands behind the numbers, and leaves the names in one line each
+    fs::write(place.path("b.png"), "not a picture, and with more letters than a number has").unwrap();
+    let table = place.run(&["predict", "model.onnx", "a.png", "b.png", "--recipe", "recipe.yaml"]).done();
+    let heading = table.lines().next().unwrap();
+    assert!(heading.ends_with("not usable") && heading.find("left").is_some_and(|at| at < 24), "{table}");
+    assert!(table.lines().any(|line| line.trim_start().starts_with("b.png ")), "{table}");
+    // as many names as scores, or none is told
+    place.write("labels.txt", "ant\nbee\n");
+    let said = lines(&place.run(&["predict", "model.onnx", "a.png", "--recipe", "recipe.yaml", "--json"]).done());
+    assert!(said[0]["class"].is_null(), "{said:?}");
+    place.write("both.yaml", &recipe.replace(", output: boxes", ""));
+    place
+        .run(&["predict", "model.onnx", "a.png", "--recipe", "both.yaml"])
+        .failed_with(&["2 outputs (boxes, scores)", "model.output"]);
+    fs::write(place.path("model.onnx"), boxes_and_scores("found")).unwrap();
+    place
+        .run(&["predict", "model.onnx", "a.png", "--recipe", "recipe.yaml"])
+        .failed_with(&["[2, 4]", "a row for each row of the batch"]);
 }
 
 #[test]

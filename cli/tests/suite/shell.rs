@@ -164,6 +164,47 @@ fn what_is_set_is_completed_in_fish() {
 }
 
 #[test]
+fn words_of_a_known_set_are_completed_wherever_they_are_taken() {
+    let place = Workplace::bare();
+    for (shell, file) in [("bash", "completions.bash"), ("fish", "millstream.fish")] {
+        place.write(file, &millstream(&["completions", shell]).done());
+    }
+    let rows: [(&[&str], &str, &[&str]); 9] = [
+        (&["import", "a", "--boxes"], "", &["keep", "clip", "leave-out"]),
+        (&["import", "a", "--boxes"], "c", &["clip"]),
+        (&["predict", "m", "--device"], "c", &["cpu", "cuda"]),
+        (&["ensemble", "fit", "--method"], "stack", &["stacking"]),
+        (&["ensemble", "fit", "--metric"], "balanced", &["balanced_accuracy"]),
+        (&["ensemble", "evaluate", "--metric"], "balanced", &["balanced_accuracy"]),
+        (&["ensemble", "methods"], "stack", &["stacking"]),
+        (&["transforms"], "rot", &["rotate"]),
+        (&["completions"], "fi", &["fish"]),
+    ];
+    for (before, typed, wanted) in rows {
+        let words: Vec<&str> = std::iter::once("millstream").chain(before.iter().copied()).chain([typed]).collect();
+        if let Some(found) = offered(&place.path("completions.bash"), &words) {
+            assert!(wanted.iter().all(|word| found.iter().any(|own| own == word)), "bash: {words:?}: {found:?}");
+            assert!(found.iter().all(|own| own.starts_with(typed)), "bash: {words:?}: {found:?}");
+        }
+        let program = format!("source {}; complete -C '{}'", text(&place.path("millstream.fish")), words.join(" "));
+        if let Some(said) = said_by("fish", &["--no-config", "-c", &program]) {
+            let found: Vec<&str> = said.lines().filter_map(|line| line.split('\t').next()).collect();
+            assert!(wanted.iter().all(|word| found.contains(word)), "fish: {words:?}: {found:?}");
+            assert!(found.iter().all(|own| own.starts_with(typed)), "fish: {words:?}: {found:?}");
+        }
+    }
+    let zsh = millstream(&["completions", "zsh"]).done();
+    for part in [":keep|clip|leave-out:(keep clip leave-out)", ":DEVICE:(auto cpu cuda)"] {
+        assert!(zsh.contains(part), "wanted {part}");
+    }
+    // which words there are is no matter of what is taken
+    let refused = place.run(&["import", "a", "-o", "b", "--boxes", "cut"]);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(refused.stderr.contains("`keep`, `clip` and `leave-out`"), "{}", refused.stderr);
+    place.run(&["transforms", "rotat"]).failed_with(&["did you mean `rotate`?"]);
+}
+
+#[test]
 fn editors_find_the_schema_beside_a_recipe() {
     let place = Workplace::new();
     let line = "# yaml-language-server: $schema=recipe.schema.json\n";

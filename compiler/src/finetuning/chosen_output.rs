@@ -13,7 +13,7 @@ pub(crate) fn chosen_output(graph: &Graph, wanted: Option<&str>) -> Result<Value
         (None, [only]) => Ok(*only),
         (None, several) => only_floats(graph, several).ok_or_else(|| {
             let message = format!(
-                "the model has {} outputs ({}); name the one with the class scores with model.output",
+                "the model has {} outputs ({}); name the one that is to be learned or told (scores, numbers, boxes) with model.output",
                 several.len(),
                 list(&names)
             );

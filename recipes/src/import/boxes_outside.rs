@@ -21,16 +21,26 @@ pub enum BoxesOutside {
     LeaveOut,
 }
 
+impl BoxesOutside {
+    /// All that can be asked for.
+    pub const ALL: [Self; 3] = [Self::Keep, Self::Clip, Self::LeaveOut];
+
+    /// As the command line has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Clip => "clip",
+            Self::LeaveOut => "leave-out",
+        }
+    }
+}
+
 impl FromStr for BoxesOutside {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "keep" => Ok(Self::Keep),
-            "clip" => Ok(Self::Clip),
-            "leave-out" => Ok(Self::LeaveOut),
-            _ => Err(format!("`{}` is none of `keep`, `clip` and `leave-out`", shown(text))),
-        }
+        let known = Self::ALL.into_iter().find(|own| own.name() == text);
+        known.ok_or_else(|| format!("`{}` is none of `keep`, `clip` and `leave-out`", shown(text)))
     }
 }
 

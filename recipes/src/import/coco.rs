@@ -173,13 +173,19 @@ pub(super) fn read(
     for file in of_annotations {
         found.add(*file, files, &mut layout)?;
     }
-    let classes: HashMap<i64, u32> = found.categories.keys().enumerate().map(|(at, id)| (*id, at as u32)).collect();
+    let (names, classes) = classes_of(&found.categories);
     let has_boxes = found.known.values().any(|known| known.objects.is_some());
     let has_captions = found.known.values().any(|known| !known.captions.is_empty());
     layout.columns.push(Column::new("image", Kind::Image));
     layout.columns.push(Column::new("image_id", Kind::Int));
     if has_boxes {
-        let names = found.categories.into_values().collect();
+        if names.len() < found.categories.len() {
+            layout.notes.push(format!(
+                "{} categories have {}: those of one name are one class",
+                found.categories.len(),
+                count(names.len() as u64, "name")
+            ));
+        }
         let kind = ObjectsKind { names, annotated: true };
         layout.columns.push(Column::new("objects", Kind::Objects(kind)));
     }
@@ -222,6 +228,20 @@ pub(super) fn read(
     Ok(layout)
 }
 
+/// The names of classes, each once, and the class of each category.
+fn classes_of(categories: &BTreeMap<i64, String>) -> (Vec<String>, HashMap<i64, u32>) {
+    let (mut names, mut places) = (Vec::new(), HashMap::new());
+    let mut classes = HashMap::with_capacity(categories.len());
+    for (id, name) in categories {
+        let place = *places.entry(name.as_str()).or_insert_with(|| {
+            names.push(name.clone());
+            names.len() as u32 - 1
+        });
+        classes.insert(*id, place);
+    }
+    (names, classes)
+}
+
 /// What all files of annotations say.
 #[derive(Default)]
 struct Annotated<'a> {
@@ -251,6 +271,7 @@ impl Annotated<'_> {
         let words = own.split(|letter: char| !letter.is_alphabetic());
         let split = words.filter_map(Split::named).next_back().or_else(|| listed.split_of_folders());
         let mut by_id: HashMap<Id, u32> = HashMap::with_capacity(coco.images.len());
+        let mut gone: HashSet<Id> = HashSet::new();
         for image in &coco.images {
             match self.images.find(&image.file_name, name) {
                 Ok(at) => {
@@ -259,6 +280,7 @@ impl Annotated<'_> {
                 Err(reason) => {
                     let named = format!("{name}: image `{}`", shown(&image.file_name));
                     layout.leave_out(&named, reason);
+                    gone.insert(image.id.clone());
                 }
             }
         }
@@ -295,25 +317,33 @@ impl Annotated<'_> {
             }
         }
         for (at, annotation) in coco.annotations.into_iter().enumerate() {
-            // an image that is left out is told already
-            let Some(known) = by_id.get(&annotation.image_id).and_then(|at| self.known.get_mut(at)) else { continue };
+            let Some(known) = by_id.get(&annotation.image_id).and_then(|at| self.known.get_mut(at)) else {
+                // an image that is left out is told already
+                if !gone.contains(&annotation.image_id) {
+                    layout.leave_out(&annotation_name(name, &annotation, at), "its image is not among the images");
+                }
+                continue;
+            };
             if boxes {
                 match object(&annotation, &self.categories) {
                     Ok(object) => known.objects.get_or_insert_default().push(object),
-                    Err(reason) => {
-                        let id = match annotation.id {
-                            Some(Id::Number(id)) => id.to_string(),
-                            Some(Id::Text(id)) => shown(id),
-                            None => format!("at {at}"),
-                        };
-                        layout.leave_out(&format!("{name}: annotation {id}"), reason);
-                    }
+                    Err(reason) => layout.leave_out(&annotation_name(name, &annotation, at), reason),
                 }
             }
             known.captions.extend(annotation.caption);
         }
         Ok(())
     }
+}
+
+/// What an annotation of a file is called, at its place among all.
+fn annotation_name(file: &str, annotation: &CocoAnnotation, at: usize) -> String {
+    let id = match &annotation.id {
+        Some(Id::Number(id)) => id.to_string(),
+        Some(Id::Text(id)) => shown(id),
+        None => format!("at {at}"),
+    };
+    format!("{file}: annotation {id}")
 }
 
 fn object(

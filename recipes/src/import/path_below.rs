@@ -3,6 +3,10 @@ use std::path::{Component, Path};
 /// A path below a folder, written with `/` and without detours; none where it leads out of it.
 pub(super) fn path_below(path: &str) -> Option<String> {
     let path = path.trim().replace('\\', "/");
+    // a drive of Windows, on other systems too
+    if matches!(path.as_bytes(), [letter, b':'] | [letter, b':', b'/', ..] if letter.is_ascii_alphabetic()) {
+        return None;
+    }
     let mut parts: Vec<String> = Vec::new();
     for part in Path::new(&path).components() {
         match part {
@@ -30,6 +34,10 @@ mod tests {
             ("../b.jpg", None),
             ("a/../../b.jpg", None),
             ("/etc/passwd", None),
+            ("C:\\x\\b.jpg", None),
+            ("c:/b.jpg", None),
+            ("C:", None),
+            ("a:b.jpg", Some("a:b.jpg")),
             ("", None),
             (".", None),
         ] {

@@ -1,6 +1,6 @@
 //! Images with boxes in text files of their names, as YOLO has them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use millstream_pipeline::Split;
 use millstream_schemas::{count, shown, yaml};
@@ -240,6 +240,13 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions, stop: &Stop) ->
     let mut layout = Layout { name: "yolo", mixed: true, ..Layout::default() };
     let described = Described::of(files)?;
     layout.notes.extend(described.notes.iter().cloned());
+    if let Some([first, second]) = of_one_name(&described.names) {
+        let message = format!(
+            "its classes {first} and {second} are both called `{}`, and classes are told apart by their names: give each its own",
+            shown(&described.names[first])
+        );
+        return Err(RecipeError::mismatch(options.sources_in_words(), message));
+    }
     let mut used = vec![false; files.files().len()];
     described.used.iter().for_each(|at| used[*at as usize] = true);
     for (at, reason) in &described.passed_over {
@@ -294,6 +301,12 @@ pub(super) fn read(files: &SourceFiles, options: &ImportOptions, stop: &Stop) ->
     Ok(layout)
 }
 
+/// The first two classes that have the same name.
+fn of_one_name(names: &[String]) -> Option<[usize; 2]> {
+    let mut places = HashMap::with_capacity(names.len());
+    names.iter().enumerate().find_map(|(at, name)| places.insert(name.as_str(), at).map(|first| [first, at]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,6 +332,15 @@ mod tests {
         let result = place.path().join("result");
         let files = SourceFiles::open(std::slice::from_ref(&source), &result, &Stop::default()).unwrap();
         read(&files, &ImportOptions::new(vec![source], &result), &Stop::default())
+    }
+
+    #[test]
+    fn two_classes_of_one_name_are_refused() {
+        let error = read_files(&[&TWO[..], &[("data.yaml", "names: [leaf, root, leaf]\n")]].concat())
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains("classes 0 and 2 are both called `leaf`"), "{error}");
     }
 
     const TWO: [(&str, &str); 4] = [

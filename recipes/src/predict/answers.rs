@@ -1,5 +1,5 @@
 use millstream_compiler::losses::PredictionKind;
-use millstream_schemas::Batch;
+use millstream_schemas::{Batch, count};
 use millstream_training::Prediction;
 use millstream_training::metrics::{sigmoid, softmax};
 
@@ -74,8 +74,13 @@ impl Answers {
     ) -> Result<RowAnswer, RecipeError> {
         let Prediction { shape, values } = prediction;
         let of_row: usize = shape.iter().skip(1).product();
-        let Some(scores) = values.chunks(of_row.max(1)).nth(slot) else {
-            let message = format!("it gives scores of the shape {shape:?}, and the batch has more rows");
+        let is_a_row_each = shape.first().is_none_or(|rows| *rows == batch.capacity());
+        let Some(scores) = values.chunks(of_row.max(1)).nth(slot).filter(|_| is_a_row_each) else {
+            let message = format!(
+                "it gives scores of the shape {shape:?} for a batch of {}; `predict` reads models that give a row for each row of the batch, \
+                 and no detectors that give one for each thing they find",
+                count(batch.capacity() as u64, "row")
+            );
             return Err(RecipeError::mismatch("model", message));
         };
         let answer = self.of_row(shape, scores, || length(batch, slot), space)?;
@@ -156,6 +161,17 @@ impl Answers {
             1 => RowAnswer::Box { r#box: form.read(*first, space), class },
             _ => RowAnswer::Boxes { boxes: numbers.iter().map(|one| form.read(*one, space)).collect(), class },
         })
+    }
+
+    /// A box with the class that scores of another output, `[batch, classes]`, say of its picture: the most likely, the first of equals.
+    pub(super) fn with_class(&self, answer: RowAnswer, scores: &Prediction, slot: usize) -> RowAnswer {
+        let RowAnswer::Box { r#box, .. } = answer else { return answer };
+        let classes = self.classes.len();
+        let own = scores.values.chunks(classes.max(1)).nth(slot);
+        match own.filter(|own| own.len() == classes && own.iter().all(|score| score.is_finite())) {
+            Some(own) => RowAnswer::Box { r#box, class: Some(self.name(highest(classes, |class| own[class]))) },
+            None => RowAnswer::Unusable { error: "the model gives scores of classes that are no numbers".into() },
+        }
     }
 
     fn mask(&self, [classes, height, width]: [usize; 3], scores: &[f32], space: Option<&PictureSpace>) -> RowAnswer {
@@ -257,6 +273,20 @@ mod tests {
         };
         assert_eq!(labels, ["a", "c"]);
         assert_eq!(top.iter().map(|label| label.class.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+    }
+
+    #[test]
+    fn a_box_has_the_class_that_another_output_tells() {
+        let numbers = answers(PredictionKind::Numbers, &[], &PredictOptions::new("model.onnx"));
+        let scores = Prediction { shape: vec![2, 3], values: vec![0.1, 0.7, 0.2, 2.0, f32::NAN, 1.0] };
+        let bare = || RowAnswer::Box { r#box: [1.0, 2.0, 3.0, 4.0], class: None };
+        let told = numbers.with_class(bare(), &scores, 0);
+        assert_eq!(told, RowAnswer::Box { r#box: [1.0, 2.0, 3.0, 4.0], class: Some("b".into()) });
+        for slot in [1, 2] {
+            assert!(matches!(numbers.with_class(bare(), &scores, slot), RowAnswer::Unusable { .. }), "{slot}");
+        }
+        let unusable = RowAnswer::Unusable { error: "x".into() };
+        assert_eq!(numbers.with_class(unusable.clone(), &scores, 0), unusable);
     }
 
     #[test]

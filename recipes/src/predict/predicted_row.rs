@@ -49,7 +49,7 @@ pub enum RowAnswer {
     Box {
         /// Left, top, right and bottom in pixels of the picture, which is counted as it is seen; cut at its edges.
         r#box: [f32; 4],
-        /// What it is, where the model has learned boxes of one class.
+        /// What it is, where the model has learned boxes of one class, or has another output with scores of its named classes.
         #[serde(skip_serializing_if = "Option::is_none")]
         class: Option<String>,
     },

@@ -39,6 +39,8 @@ pub struct Predictions {
     chain: Chain,
     predictor: Predictor,
     answers: Answers,
+    /// The output with a score of each class, of a model that tells a box.
+    class_scores: Option<String>,
     /// Whether each row has one picture that is prepared without chance.
     of_pictures: bool,
     batch: usize,
@@ -85,13 +87,15 @@ impl Predictions {
         let of_pictures = columns.0.iter().filter(|column| column.is_image()).count() == 1 && !chain.is_random();
         let boxes = BoxForm::of(&preprocessing).filter(|_| of_pictures);
         let class = boxes.as_ref().and_then(BoxForm::class).cloned();
-        warnings.extend(boxes.as_ref().and_then(BoxForm::not_told));
+        let not_told = boxes.as_ref().and_then(BoxForm::not_told);
         let answers = Answers::new(reads, classes.clone(), thresholds_of(&model)?, boxes, options)?;
         let predicts = answers.kind();
-        let classes = if matches!(predicts, PredictedAs::Box | PredictedAs::Boxes) {
-            class.into_iter().collect()
-        } else {
-            classes
+        let is_open = predicts == PredictedAs::Box && class.is_none();
+        let class_scores = if is_open { class_scores(&predictor, classes.len()) } else { None };
+        warnings.extend(not_told.filter(|_| class_scores.is_none()));
+        let classes = match predicts {
+            PredictedAs::Box | PredictedAs::Boxes if class_scores.is_none() => class.into_iter().collect(),
+            _ => classes,
         };
         let by = PredictedBy { model: path, predicts, classes, device: device.kind.to_string(), warnings };
         let inputs = model.inputs().into_iter().map(|(name, _)| name).collect();
@@ -107,6 +111,7 @@ impl Predictions {
             chain,
             predictor,
             answers,
+            class_scores,
             of_pictures,
             batch,
             on_cpu: device.kind == DeviceKind::Cpu,
@@ -193,12 +198,13 @@ impl Predictions {
             let is_last = batch.is_none();
             let ran = match batch.filter(|batch| !batch.is_empty()) {
                 Some(batch) => {
-                    let (batch, prediction) = self.predictor.predict(batch)?;
+                    let other = self.class_scores.as_deref();
+                    let (batch, prediction, of_classes) = self.predictor.predict_with(batch, other)?;
                     let spaces = match prediction.shape.len() == 4 || self.by.predicts != PredictedAs::Classes {
                         true => self.spaces(&piece, &batch.rows, &mut sizes)?,
                         false => Vec::new(),
                     };
-                    Some((batch, prediction, spaces))
+                    Some((batch, prediction, of_classes, spaces))
                 }
                 None => None,
             };
@@ -216,9 +222,13 @@ impl Predictions {
                 let found = piece.names.reason(&row).map_or(found, Err);
                 let answer = match found {
                     Err(error) => RowAnswer::Unusable { error },
-                    Ok((slot, (batch, prediction, spaces))) => {
+                    Ok((slot, (batch, prediction, of_classes, spaces))) => {
                         let space = spaces.get(slot).and_then(Option::as_ref);
-                        self.answers.of_slot(batch, prediction, slot, space, &file)?
+                        let answer = self.answers.of_slot(batch, prediction, slot, space, &file)?;
+                        match of_classes {
+                            Some(scores) => self.answers.with_class(answer, scores, slot),
+                            None => answer,
+                        }
                     }
                 };
                 match answer {
@@ -331,6 +341,13 @@ pub fn predict(
     stop: &Stop,
 ) -> Result<PredictReport, RecipeError> {
     Predictions::open(options)?.predict(inputs, take, events, stop)
+}
+
+/// The one output beside that of the boxes that has a score for each of so many classes, two or more: `[batch, classes]`.
+fn class_scores(predictor: &Predictor, classes: usize) -> Option<String> {
+    let fits = |shape: &[i64]| matches!(shape, [_, count] if classes > 1 && usize::try_from(*count) == Ok(classes));
+    let mut found = predictor.others().iter().filter(|(_, shape)| fits(shape));
+    found.next().filter(|_| found.next().is_none()).map(|(name, _)| name.clone())
 }
 
 /// The model's file: as given, or that of a run.

@@ -23,6 +23,7 @@ pub struct Predictor {
     inputs: Vec<(String, Vec<i64>)>,
     of_batch: Vec<BatchInput>,
     output: String,
+    others: Vec<(String, Vec<i64>)>,
     classes: Option<usize>,
     warning: Option<String>,
 }
@@ -84,16 +85,25 @@ impl Predictor {
         };
         let classes = kind.tensor_shape().and_then(|shape| usize::try_from(*shape.get(1)?).ok());
         let shape = |kind: &ValueType| kind.tensor_shape().map_or_else(Vec::new, |shape| shape.to_vec());
+        let is_other = |(name, kind): &&(String, ValueType)| {
+            name != output && matches!(kind, ValueType::Tensor { ty: TensorElementType::Float32, .. })
+        };
+        let others = outputs.iter().filter(is_other).map(|(name, kind)| (name.clone(), shape(kind))).collect();
         let is_of_rows = |(name, _): &&(String, ValueType)| beside.iter().all(|weight| weight.name != *name);
         let of_rows: Vec<&(String, ValueType)> = inputs.iter().filter(is_of_rows).collect();
         let of_batch = of_rows.iter().map(|(name, kind)| BatchInput::of_session(name, kind)).collect();
         let inputs = of_rows.iter().map(|(name, kind)| (name.clone(), shape(kind))).collect();
-        Ok(Self { thread, inputs, of_batch, output: output.clone(), classes, warning })
+        Ok(Self { thread, inputs, of_batch, output: output.clone(), others, classes, warning })
     }
 
     /// Names and shapes of the inputs; −1 for an axis of any length.
     pub fn inputs(&self) -> &[(String, Vec<i64>)] {
         &self.inputs
+    }
+
+    /// Names and shapes of the outputs of floats beside the one that is predicted; −1 for an axis of any length.
+    pub fn others(&self) -> &[(String, Vec<i64>)] {
+        &self.others
     }
 
     /// Scores of a place, where the model states it.
@@ -111,17 +121,36 @@ impl Predictor {
     /// # Errors
     /// The batch lacks an input, its type or shape does not fit, or ONNX Runtime fails.
     pub fn predict(&mut self, batch: Batch) -> Result<(Batch, Prediction), TrainingError> {
-        let (wanted, output) = (self.of_batch.clone(), self.output.clone());
+        self.predict_with(batch, None).map(|(batch, prediction, _)| (batch, prediction))
+    }
+
+    /// As [`Predictor::predict`], with what one of [`Predictor::others`] holds for the batch, where one is asked for.
+    ///
+    /// # Errors
+    /// As [`Predictor::predict`]; or there is no such output.
+    pub fn predict_with(
+        &mut self,
+        batch: Batch,
+        other: Option<&str>,
+    ) -> Result<(Batch, Prediction, Option<Prediction>), TrainingError> {
+        if other.is_some_and(|wanted| self.others.iter().all(|(name, _)| name != wanted)) {
+            let outputs = self.others.iter().map(|(name, _)| format!("`{}`", shown(name))).collect();
+            return Err(TrainingError::WhichOutput { outputs });
+        }
+        let (wanted, output, other) = (self.of_batch.clone(), self.output.clone(), other.map(str::to_owned));
         self.thread.call("predict a batch", move |Opened { session, weights }| {
             let fail = || TrainingError::session("running the model");
             let inputs = session_inputs(&wanted, &batch, weights)?;
             let outputs = session.run(inputs).map_err(fail())?;
-            let value = outputs.get(&output).expect("the output was taken from the session's own list");
-            let (shape, values) = value.try_extract_tensor::<f32>().map_err(fail())?;
-            let shape = shape.iter().map(|length| usize::try_from(*length).unwrap_or(0)).collect();
-            let prediction = Prediction { shape, values: values.to_vec() };
+            let read = |name: &str| -> Result<Prediction, TrainingError> {
+                let value = outputs.get(name).expect("the output was taken from the session's own list");
+                let (shape, values) = value.try_extract_tensor::<f32>().map_err(fail())?;
+                let shape = shape.iter().map(|length| usize::try_from(*length).unwrap_or(0)).collect();
+                Ok(Prediction { shape, values: values.to_vec() })
+            };
+            let (prediction, other) = (read(&output)?, other.as_deref().map(read).transpose()?);
             drop(outputs);
-            Ok((batch, prediction))
+            Ok((batch, prediction, other))
         })
     }
 }
