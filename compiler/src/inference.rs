@@ -21,7 +21,8 @@ impl<'a> Inference<'a> {
     /// States the types of what the node `at` makes.
     pub(crate) fn state(&mut self, graph: &mut Graph, at: usize) {
         let outputs = graph.nodes()[at].outputs.clone();
-        for (output, stated) in outputs.iter().flatten().zip(self.types(graph, at)) {
+        let types = graph.quietly(|graph| self.types(graph, at));
+        for (output, stated) in outputs.iter().flatten().zip(types) {
             if stated.is_some() {
                 graph.set_type(*output, stated);
             }
@@ -63,7 +64,7 @@ pub(crate) fn infer_behind(
             continue;
         }
         let outputs: Vec<ValueId> = node.outputs.iter().flatten().copied().collect();
-        let types = inference.types(graph, at);
+        let types = graph.quietly(|graph| inference.types(graph, at));
         for (output, found) in outputs.iter().zip(types) {
             let found = found.or_else(|| stated(*output));
             if graph.tensor_type(*output) != found.as_ref() || graph.integers_of(*output).is_some() {

@@ -21,6 +21,8 @@ use ort::value::DynValue;
 /// Largest difference to the fixed twin, relative to the largest value: another form of a gradient rounds otherwise.
 const TOLERANCE: f32 = 2e-5;
 const NAME: &str = "open";
+/// With it all axes of all samples are opened, also at the lowest opset; without, all that are a batch, and half of the others.
+const ALL_AXES: &str = "MILLSTREAM_ALL_AXES";
 /// Operators whose inputs have the lengths of ones that samples fix.
 const OF_FIXED_LENGTHS: [&str; 11] = [
     "AffineGrid",
@@ -183,7 +185,7 @@ fn compare(row: &Operator, sample: &Sample, opset: i64, open: &Open, own: usize)
         Some((length, twin, wanted))
     };
     let twins: Vec<(usize, Built, Vec<Vec<f32>>)> =
-        [own, own + 1, 2 * own, 3 * own].into_iter().filter_map(twin).take(3).collect();
+        [own, own + 1, 2 * own, 3 * own].into_iter().filter_map(twin).take(2).collect();
     if twins.len() < 2 {
         return Ok(0);
     }
@@ -216,15 +218,23 @@ fn an_open_axis_gives_for_every_length_what_a_fixed_one_gives() {
     }
     let (mut failures, mut refused) = (BTreeSet::new(), BTreeMap::new());
     let (mut compared, mut of_each) = (0, BTreeMap::new());
+    let all_axes = std::env::var_os(ALL_AXES).is_some();
     for row in OperatorCatalog::standard().rows() {
-        for sample in (row.samples)() {
+        for (sample_number, sample) in (row.samples)().into_iter().enumerate() {
             let known =
                 |opset: &i64| (!row.domain.is_empty() || row.opsets.contains(opset)) && sample.opsets.contains(opset);
             let opsets: Vec<i64> = [13, 17, 20, 25].into_iter().filter(known).collect();
             let (lowest, highest) = (*opsets.first().unwrap(), *opsets.last().unwrap());
-            for (open, own) in candidates(&sample) {
-                let is_batch = first_varied(&sample).is_some_and(|first| open.contains(&(first, 0)));
-                for opset in if is_batch { BTreeSet::from([lowest, highest]) } else { BTreeSet::from([highest]) } {
+            let is_of_batch = |open: &Open| first_varied(&sample).is_some_and(|first| open.contains(&(first, 0)));
+            let candidates = candidates(&sample);
+            let widest = candidates.iter().filter(|(open, _)| is_of_batch(open)).map(|(open, _)| open.len()).max();
+            for (number, (open, own)) in candidates.into_iter().enumerate() {
+                let is_batch = is_of_batch(&open);
+                if !is_batch && !all_axes && (sample_number + number) % 2 == 1 {
+                    continue;
+                }
+                let at_lowest = is_batch && (all_axes || Some(open.len()) == widest);
+                for opset in if at_lowest { BTreeSet::from([lowest, highest]) } else { BTreeSet::from([highest]) } {
                     // what ONNX Runtime refuses stops the test: the last case is it
                     let case = format!("{} ({}), opset {opset}, {open:?}", row.name, sample.name);
                     println!("{case}");

@@ -10,6 +10,7 @@ use arrow_array::{ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, St
 use arrow_schema::{DataType, Field, Fields, Schema};
 use image::{ImageFormat, Rgb, RgbImage};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::properties::WriterProperties;
 
 pub(crate) const CLASSES: [&str; 3] = ["red", "green", "blue"];
@@ -37,6 +38,16 @@ fn picture(number: usize) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     image.write_to(&mut bytes, ImageFormat::Png).unwrap();
     bytes.into_inner()
+}
+
+/// Writes the first rows of a file of the corpus in one row group.
+pub(crate) fn write_first(source: &Path, rows: usize, path: &Path) {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(source).unwrap()).unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), reader.schema().clone(), None).unwrap();
+    for batch in reader.with_limit(rows).build().unwrap() {
+        writer.write(&batch.unwrap()).unwrap();
+    }
+    writer.close().unwrap();
 }
 
 /// Writes rows in row groups of 8.

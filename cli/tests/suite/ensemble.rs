@@ -476,7 +476,10 @@ fn three_heads_on_one_frozen_network_cost_one_network() {
          transforms:\n  \
            train: [{{normalize: &n {{mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}}}}]\n  \
            evaluate: [{{normalize: *n}}]\n\
-         training: {{epochs: 1, optimizer: {{adamw: {{learning_rate: 0.01}}}}}}\n\
+         training:\n  \
+           epochs: 1\n  \
+           optimizer: {{adamw: {{learning_rate: 0.01}}}}\n  \
+           frozen_prefix: {{kept: {{disk: 1 GB, folder: activations}}}}\n\
          output: {{folder: run}}\n",
         model = text(&corpus.join("models/resnet20_cifar10/model.onnx")),
         data = text(&corpus.join("data/cifar10-mini/cifar10-mini")),

@@ -9,6 +9,7 @@ use millstream::{Catalogs, Recipe};
 use serde_json::Value;
 
 use crate::corpus::{corpus, example};
+use crate::dataset;
 use crate::workplace::{has_runtime, millstream, text};
 
 /// The small network with its own normalizations, on a half of the small pictures.
@@ -112,25 +113,35 @@ fn norms_and_biases_are_trained_where_a_model_has_them() {
 fn statistics_of_an_average_are_computed_anew_and_a_killed_run_computes_the_same() {
     let Some(corpus) = corpus().filter(|_| has_runtime()) else { return };
     let (recipe, folder) = resnet(&corpus);
+    let few = |set: &str, rows: usize| {
+        let path = folder.path().join(format!("{}.parquet", &set[..4]));
+        dataset::write_first(&corpus.join(format!("data/cifar10-mini/cifar10-mini-{set}.parquet")), rows, &path);
+        path
+    };
+    let train = format!("data.train={}", text(&few("train-00000-of-00002", 400)));
+    let evaluate = format!("data.evaluate={}", text(&few("test-00000-of-00001", 300)));
     let changes = [
-        "model.batch_normalization={reestimated: {rows: 400, transforms: evaluate}}",
+        train.as_str(),
+        evaluate.as_str(),
+        "evaluation.rows=100",
+        "model.batch_normalization={reestimated: {rows: 200, transforms: evaluate}}",
         "training.average={swa: {from: 0.5}}",
         "output.last_model=true",
     ];
     let said = checked(&recipe, &changes);
     for part in [
         "19 BatchNormalization nodes in trained layers normalize by the batch",
-        "statistics are computed anew from 400 of 1,250 training rows, with `transforms.evaluate`: for what is exported, and for each of 2 evaluations",
+        "statistics are computed anew from 200 of 400 training rows, with `transforms.evaluate`: for what is exported, and for each of 2 evaluations",
     ] {
         assert!(said.contains(part), "wanted {part} in {said}");
     }
     let whole = folder.path().join("whole");
     assert!(trained(&compiled(&recipe, &whole, &changes), StartMode::New, |_| false));
     let record = metrics(&whole);
-    assert_eq!(record["history"]["reestimated"]["rows"], 400);
-    assert_eq!(record["history"]["evaluations"][1]["statistics_rows"], 400);
+    assert_eq!(record["history"]["reestimated"]["rows"], 200);
+    assert_eq!(record["history"]["evaluations"][1]["statistics_rows"], 200);
     let notes = record["notes"].to_string();
-    assert!(notes.contains("computed anew from 400 training rows"), "{notes}");
+    assert!(notes.contains("computed anew from 200 training rows"), "{notes}");
     // what was evaluated is what is in the file
     let output = format!("output.folder={}", text(&whole));
     let mut arguments = vec!["evaluate", text(&recipe), "--json", "--set", output.as_str()];
@@ -143,8 +154,8 @@ fn statistics_of_an_average_are_computed_anew_and_a_killed_run_computes_the_same
     let within =
         |rows: u64| move |event: &Event| matches!(event, Event::Reestimating { rows: done, .. } if *done >= rows);
     assert!(!trained(&cut, StartMode::New, within(150)));
-    assert!(!trained(&cut, StartMode::Resume, |event| matches!(event, Event::Step { step: 40, .. })));
-    assert!(!trained(&cut, StartMode::Resume, within(400)));
+    assert!(!trained(&cut, StartMode::Resume, |event| matches!(event, Event::Step { step: 13, .. })));
+    assert!(!trained(&cut, StartMode::Resume, within(200)));
     assert!(trained(&cut, StartMode::Resume, |_| false));
     for name in ["model.onnx", "last.onnx"] {
         let [a, b] = [&whole, &folder.path().join("cut")].map(|folder| std::fs::read(folder.join(name)).unwrap());

@@ -100,6 +100,8 @@ pub struct Graph {
     numbers: HashMap<String, u64>,
     /// Vectors of lengths that nodes compute, by what they hold.
     computed_lengths: HashMap<Vec<Length>, ValueId>,
+    /// Whether nobody reads why a type is not known.
+    is_quiet: bool,
     /// Where floats of 64 bits are computed with as 32-bit ones: by the place in memory of the narrower bytes of a constant these, and
     /// the constant as the file has it.
     doubles: Option<HashMap<usize, (Bytes, Constant)>>,
@@ -125,6 +127,7 @@ impl Graph {
             names: HashMap::new(),
             numbers: HashMap::new(),
             computed_lengths: HashMap::new(),
+            is_quiet: false,
             doubles: None,
         }
     }
@@ -234,6 +237,15 @@ impl Graph {
         self.operators.output_types(self, node, outputs)
     }
 
+    /// What is asked where nobody reads why a type is not known: to say it, all values are gone through from which that comes, and
+    /// where it is asked of each node of a long chain, the time grows with the square of its length.
+    pub(crate) fn quietly<T>(&mut self, asked: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.is_quiet, true);
+        let found = asked(self);
+        self.is_quiet = before;
+        found
+    }
+
     /// Adds a node with output names given; types come from the operator's rule, or from `stated` where the table has no
     /// such operator or the rule cannot tell before the run, also where that is up to the lengths that axes will have.
     ///
@@ -245,10 +257,14 @@ impl Graph {
         output_names: &[String],
         stated: &dyn Fn(&str) -> Option<TensorType>,
     ) -> Result<(), CompilerError> {
-        let types = match self.types_of(&node, output_names.len()) {
+        let types = match self.quietly(|graph| graph.types_of(&node, output_names.len())) {
             None | Some(Err(CompilerError::NotKnown { .. })) => Vec::new(),
             Some(Err(_)) if self.fits_some_lengths(&node, output_names.len()) => Vec::new(),
-            Some(types) => types?,
+            // it is read now
+            Some(Err(error)) => {
+                return Err(self.types_of(&node, output_names.len()).and_then(Result::err).unwrap_or(error));
+            }
+            Some(Ok(types)) => types,
         };
         self.push_named(node, output_names, &|index, name| types.get(index).cloned().or_else(|| stated(name)));
         Ok(())
@@ -430,7 +446,7 @@ impl Graph {
 
     fn not_known(&self, value: ValueId) -> CompilerError {
         let (mut culprit, mut first) = (None, value);
-        while let Some(node) = self.producer(first) {
+        while let Some(node) = self.producer(first).filter(|_| !self.is_quiet) {
             culprit = Some(node);
             let Some(input) = node.inputs.iter().flatten().find(|input| self.tensor_type(**input).is_none()) else {
                 break;

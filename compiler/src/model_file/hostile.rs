@@ -258,7 +258,7 @@ fn what_writes_out_to_more_than_fits_is_refused_in_bounded_time() {
         let message = everything(model.encode_to_vec()).unwrap_err().to_string();
         assert!(message.contains(wanted), "{name}: wanted `{wanted}` in `{message}`");
         let taken = processor_time().zip(before).map(|(now, before)| now.saturating_sub(before));
-        assert!(taken.is_none_or(|taken| taken.as_secs() < 300), "{name} took {taken:?} of a processor");
+        assert!(taken.is_none_or(|taken| taken.as_secs() < 40), "{name} took {taken:?} of a processor");
     }
 }
 
