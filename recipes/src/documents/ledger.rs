@@ -273,6 +273,12 @@ impl Ledger {
         self.data.iter().find(|data| data.split == name)
     }
 
+    /// Which rows were compared, where these are not all, with a space in front.
+    pub(super) fn compared_in_words(&self, shared: &SharedRows) -> String {
+        let all = ["train", EvaluationRecipe::MAIN].map(|name| self.split(name).map_or(0, |data| data.rows));
+        overlap::compared_in_words(shared, all)
+    }
+
     /// The splits that are evaluated on: all but the rows to train on, which are the first.
     pub(super) fn evaluated(&self) -> &[DataFacts] {
         self.data.get(1..).unwrap_or_default()
