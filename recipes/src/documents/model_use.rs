@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::calibrated::THRESHOLDS;
+use crate::loss_targets::prediction_axes;
 use crate::model_inputs::shown_shape;
 use crate::pages::markdown::{code, list, prose, table};
 use crate::preprocessing::Preprocessing;
@@ -158,7 +159,8 @@ fn by_hand(encoding: &Choice, columns: &[String], learned: &Value, opened: &Open
 fn output(model: &Model, noted: &Preprocessing, opened: &Opened, classes: &[String]) -> Result<OutputUse, RecipeError> {
     let reads = noted.reads(classes);
     let count = Some(classes.len()).filter(|count| *count > 0);
-    let chances = model.chances(noted.output(), reads, count, &opened.catalogs.operators)?;
+    let axes = prediction_axes(&opened.loss, &opened.train, &opened.spec);
+    let chances = model.chances(noted.output(), reads, count, axes, &opened.catalogs.operators)?;
     let is = match (reads, chances.made_by.as_deref()) {
         (PredictionKind::ClassScores, None) if chances.is_one_score => {
             "One score for each place, that of the second class against the first: its sigmoid is the probability of the second class, \
