@@ -212,7 +212,7 @@ fn training(ledger: &Ledger) -> String {
             },
         ),
         ("Selection", part(&["model", "train"])),
-        ("Methods", part(&["model", "methods"])),
+        ("Methods", code(&serde_json::to_string(&facts.methods).unwrap_or_default())),
         ("Transforms", if transforms.is_empty() { "none".to_owned() } else { transforms.join(", ") }),
         ("Batch", part(&["data", "batch"])),
         ("Optimizer", part(&["training", "optimizer"])),
