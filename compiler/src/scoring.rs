@@ -57,7 +57,8 @@ impl Model {
     }
 
     /// As [`Model::evaluated`]; `axes`: how many a prediction has that the targets are held against, where it is known. Where it is 2, a
-    /// model that gives `[batch, classes, 1, 1]` is read as one that gives `[batch, classes]`.
+    /// model that gives `[batch, classes, 1, 1]` is read as one that gives `[batch, classes]`; where it is 4 and there are two classes, one
+    /// that gives `[batch, height, width]` as one score for each place.
     ///
     /// # Errors
     /// As of [`Model::evaluated`].
@@ -100,7 +101,8 @@ impl Model {
         Ok(Scoring { model, scores: graph.name(scores).to_owned(), note, places })
     }
 
-    /// How an output holds what it tells. `output` as of [`Model::evaluated`], `classes`: how many there are, where it is known.
+    /// How an output holds what it tells. `output` as of [`Model::evaluated`], `classes`: how many there are, where it is known, `axes` as of
+    /// [`Model::evaluated_for`].
     ///
     /// # Errors
     /// As of [`Model::evaluated`].
@@ -109,12 +111,12 @@ impl Model {
         output: Option<&str>,
         reads: PredictionKind,
         classes: Option<usize>,
+        axes: Option<usize>,
         catalog: &OperatorCatalog,
     ) -> Result<Chances, CompilerError> {
         let mut graph = self.graph(&BTreeMap::new(), catalog)?;
         let output = chosen_output(&graph, output)?;
         let name = graph.name(output).to_owned();
-        let axes = graph.tensor_type(output).map(|known| known.shape.len());
         let found_as = found_as(&graph, output, reads, classes, axes);
         normalize(&mut graph);
         let scores = find_scores(&graph, output, found_as);

@@ -29,7 +29,7 @@ pub struct SharedFile {
 pub struct SharedRows {
     /// Rows of the first dataset that were looked at: all, or as many as the bytes allowed.
     pub first: u64,
-    /// Rows of the second dataset; all were looked at.
+    /// Rows of the second dataset that were looked at, as of the first.
     pub second: u64,
     /// Rows of the second whose input, byte by byte, is one of the first's.
     pub shared: u64,

@@ -174,7 +174,8 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
     problems.extend(of_data.into_iter().map(|(_, problem)| problem));
     problems.extend(some_without_input(opened)?);
     let shared_rows = opened.evaluate.as_ref().map(|source| overlap::of_rows(&opened.train, source)).transpose()?;
-    warnings.extend(shared_rows.and_then(|rows| overlap::in_words(&rows, &opened.train)));
+    let compared = shared_rows.as_ref().zip(opened.evaluate.as_ref());
+    warnings.extend(compared.and_then(|(rows, source)| overlap::in_words(rows, &opened.train, source)));
     match opened.train_stream(None).and_then(|options| options.warnings(&opened.train.dataset)) {
         Ok(of_stream) => warnings.extend(of_stream),
         Err(error) => problems.push(error.to_string()),

@@ -2,12 +2,12 @@
 
 use millstream_pipeline::encodings::View;
 use millstream_pipeline::{Dataset, SharedFile, SharedRows};
-use millstream_schemas::{TensorRole, count, shown_path};
+use millstream_schemas::{TensorRole, count, grouped, shown_path};
 
 use crate::RecipeError;
 use crate::row_source::RowSource;
 
-/// Training data beyond this are not compared row by row: `check` is to answer soon.
+/// Data of either side beyond this are not compared row by row: `check` is to answer soon.
 const MOST_BYTES: u64 = 4 << 30;
 /// The same of `train`, whose first step is not to wait for it: what takes a tenth of a second from a disk.
 const MOST_BYTES_BEFORE_TRAINING: u64 = 64 << 20;
@@ -100,26 +100,38 @@ fn compared(train: &RowSource, evaluate: &RowSource, most_bytes: u64) -> Result<
 /// The rows cannot be read.
 pub(crate) fn some_in_words(train: &RowSource, evaluate: &RowSource) -> Result<Option<String>, RecipeError> {
     let rows = compared(train, evaluate, MOST_BYTES_BEFORE_TRAINING)?;
-    Ok(if rows.shared > 0 { in_words(&rows, train) } else { None })
+    Ok(if rows.shared > 0 { in_words(&rows, train, evaluate) } else { None })
 }
 
 /// What to say of them.
-pub(crate) fn in_words(rows: &SharedRows, train: &RowSource) -> Option<String> {
+pub(crate) fn in_words(rows: &SharedRows, train: &RowSource, evaluate: &RowSource) -> Option<String> {
     let input = train.encoders.shown_input().map(|(_, view)| view);
-    shared_in_words(rows, input, train.dataset.rows())
+    shared_in_words(rows, input, [train.dataset.rows(), evaluate.dataset.rows()])
 }
 
-/// The same of rows that are shown so, of so many training rows.
-fn shared_in_words(rows: &SharedRows, input: Option<View>, all: u64) -> Option<String> {
+/// Which rows were compared, where those are not all that there are to train on and to evaluate on: ` (of 90 training rows the first 20
+/// were compared)`.
+pub(crate) fn compared_in_words(rows: &SharedRows, all: [u64; 2]) -> String {
+    let [train, evaluate] = all;
+    let cut = [(rows.first, train, "training row"), (rows.second, evaluate, "evaluation row")];
+    let cut = cut.into_iter().filter(|(compared, all, _)| compared < all);
+    let cut: Vec<String> = cut
+        .map(|(compared, all, noun)| match compared {
+            0 => format!("of {} none", count(all, noun)),
+            _ => format!("of {} the first {}", count(all, noun), grouped(compared)),
+        })
+        .collect();
+    if cut.is_empty() { String::new() } else { format!(" ({} were compared)", cut.join(" and ")) }
+}
+
+/// The same of rows that are shown so, of so many to train on and to evaluate on.
+fn shared_in_words(rows: &SharedRows, input: Option<View>, all: [u64; 2]) -> Option<String> {
     let (kind, inputs) = match input {
         Some(View::Text) => ("a text", "a text that is"),
         Some(View::Image) => ("an image", "an image that is"),
         _ => ("the inputs", "inputs that are"),
     };
-    let looked_at = match all {
-        all if all == rows.first => String::new(),
-        all => format!(" (of {all} training rows the first {} were compared)", rows.first),
-    };
+    let looked_at = compared_in_words(rows, all);
     match rows.shared {
         0 if looked_at.is_empty() => None,
         0 => Some(format!("no evaluation row has {kind} of a training row{looked_at}")),
@@ -138,7 +150,7 @@ mod tests {
     #[test]
     fn rows_that_are_trained_on_too_are_told_in_one_number_and_in_several() {
         let said = |shared: u64, input: Option<View>, all: u64| {
-            shared_in_words(&SharedRows { shared, first: 20, second: 8 }, input, all)
+            shared_in_words(&SharedRows { shared, first: 20, second: 8 }, input, [all, 8])
         };
         for (shared, input, wanted) in [
             (1, None, "1 of 8 evaluation rows has inputs that are trained on too, byte by byte"),
@@ -152,6 +164,37 @@ mod tests {
         let wanted =
             "no evaluation row has the inputs of a training row (of 90 training rows the first 20 were compared)";
         assert_eq!(said(0, None, 90).as_deref(), Some(wanted));
+    }
+
+    #[test]
+    fn evaluation_rows_that_were_not_compared_are_told() {
+        let said = |shared: u64, second: u64, all: [u64; 2]| {
+            shared_in_words(&SharedRows { shared, first: 20, second }, None, all).unwrap()
+        };
+        for (shared, second, all, wanted) in [
+            (
+                3,
+                512,
+                [20, 10_000],
+                "3 of 512 evaluation rows have inputs that are trained on too, byte by byte (of 10,000 evaluation rows the first \
+                 512 were compared)",
+            ),
+            (
+                0,
+                512,
+                [90, 10_000],
+                "no evaluation row has the inputs of a training row (of 90 training rows the first 20 and of 10,000 evaluation \
+                 rows the first 512 were compared)",
+            ),
+            (
+                0,
+                0,
+                [20, 10_000],
+                "no evaluation row has the inputs of a training row (of 10,000 evaluation rows none were compared)",
+            ),
+        ] {
+            assert_eq!(said(shared, second, all), wanted);
+        }
     }
 
     #[test]

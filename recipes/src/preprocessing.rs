@@ -235,14 +235,19 @@ impl Preprocessing {
         self.reads.unwrap_or(usual)
     }
 
-    /// How many axes the output has that it was held against: 2 where a row has one answer, of classes or labels; nothing where that is not
-    /// known.
+    /// How many axes the output has that it was held against: 2 where a row has one answer, of classes or labels, 3 where each token
+    /// has one and 4 where each pixel has; nothing where that is not known.
     pub(crate) fn prediction_axes(&self, reads: PredictionKind) -> Option<usize> {
-        const OF_ROWS: [&str; 3] = ["class_label", "class_probabilities", "multi_label"];
+        let mut axes = self.targets().map(|(encoding, _)| match encoding.name.as_str() {
+            "class_label" | "class_probabilities" | "multi_label" => Some(2),
+            "own_tokens" | "spans" => Some(3),
+            "mask" => Some(4),
+            _ => None,
+        });
         // of a class, whose names have a place of their own, nothing is noted here
-        let is_of_rows = self.targets().all(|(encoding, _)| OF_ROWS.contains(&encoding.name.as_str()));
+        let first = axes.next().unwrap_or(Some(2));
         let is_of_classes = matches!(reads, PredictionKind::ClassScores | PredictionKind::LabelScores);
-        (is_of_rows && is_of_classes).then_some(2)
+        first.filter(|_| is_of_classes && axes.all(|other| other == first))
     }
 
     /// What the model's inputs are made of, by their names.
@@ -490,6 +495,33 @@ mod tests {
             }
         }
         assert_eq!(of(scale(1.0)).without_what_is_inside().learned_values(), json!({"weight": {}}));
+    }
+
+    #[test]
+    fn classes_of_pixels_and_tokens_are_predicted_with_the_axes_that_they_were_trained_with() {
+        let of = |encodings: &[&str]| -> Preprocessing {
+            let target =
+                |name: &&str| ((*name).to_owned(), json!({"encoding": {(*name): {}}, "shape": [1], "learned": null}));
+            let targets: serde_json::Map<String, serde_json::Value> = encodings.iter().map(target).collect();
+            let transparency = TransparencyPolicy::default();
+            let whole =
+                json!({"version": 2, "inputs": {}, "targets": targets, "transparency": transparency, "transforms": []});
+            serde_json::from_value(whole).unwrap()
+        };
+        let rows: [(&[&str], Option<usize>); 8] = [
+            (&[], Some(2)),
+            (&["class_label"], Some(2)),
+            (&["multi_label"], Some(2)),
+            (&["spans"], Some(3)),
+            (&["own_tokens"], Some(3)),
+            (&["mask"], Some(4)),
+            (&["mask", "spans"], None),
+            (&["boxes"], None),
+        ];
+        for (encodings, wanted) in rows {
+            assert_eq!(of(encodings).prediction_axes(PredictionKind::ClassScores), wanted, "{encodings:?}");
+            assert_eq!(of(encodings).prediction_axes(PredictionKind::Numbers), None, "{encodings:?}");
+        }
     }
 
     #[test]

@@ -106,6 +106,10 @@ fn what_a_run_has_trained_goes_from_file_to_file_and_is_trained_on() {
     place.run_with("train", &on).done();
     let metrics: Value = serde_json::from_slice(&place.read("further/metrics.json")).unwrap();
     assert_near(metrics["history"]["start"]["loss"].as_f64().unwrap(), tuned);
+    // whose folder that was is nobody's who reads the card
+    place.run(&["document", "further"]).done();
+    let card = String::from_utf8(place.read("further/documents/README.md")).unwrap();
+    assert!(card.contains("peft") && !card.contains("run/adapter"), "{card}");
     let weights = place.read("run/adapter/adapter_model.safetensors");
     let mut other = weights.clone();
     *other.last_mut().unwrap() ^= 1;

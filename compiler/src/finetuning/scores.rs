@@ -3,7 +3,7 @@
 use super::class_axis::class_axis;
 use super::feature_axis::feature_axis;
 use super::head::head_behind;
-use super::one_score::{is_one_score, of_two_classes, one_score_axis};
+use super::one_score::{ScoreAxis, of_two_classes, score_axis};
 use super::score_effects::{ScoreEffect, score_effect};
 use crate::CompilerError;
 use crate::graph::{Constant, Graph, Length, ValueId};
@@ -78,31 +78,47 @@ impl ScoreLayout {
                 (laid, (0..axes).collect())
             }
         };
-        let laid = self.in_order(graph, laid, order)?;
+        let (laid, of_place) = self.in_order(graph, laid, order)?;
         let laid = self.without_places(graph, laid)?;
-        let shape = graph.tensor_type(laid).map_or(&[][..], |known| known.shape.as_slice());
-        match is_one_score(self.reads, self.classes, self.axes, shape) {
-            true => of_two_classes(graph, laid),
-            false => Ok(laid),
+        let of_place = of_place.or_else(|| {
+            let known = graph.tensor_type(laid)?;
+            self.score_axis(&known.shape).filter(|axis| *axis == ScoreAxis::At(1))
+        });
+        match of_place {
+            Some(axis) => of_two_classes(graph, laid, axis),
+            None => Ok(laid),
         }
     }
 
-    /// Scores with their axes in this order, then the rows first and the classes second.
-    fn in_order(&self, graph: &mut Graph, scores: ValueId, mut order: Vec<usize>) -> Result<ValueId, CompilerError> {
-        let Some(known) = graph.tensor_type(scores) else { return Ok(scores) };
+    /// Where scores of these lengths have the one score of each place.
+    fn score_axis(&self, shape: &[Length]) -> Option<ScoreAxis> {
+        score_axis(self.reads, self.classes, self.axes, shape)
+    }
+
+    /// Scores with their axes in this order, then the rows first and the classes second; and where the one score of each place was, where
+    /// there is one, which is second now.
+    fn in_order(
+        &self,
+        graph: &mut Graph,
+        scores: ValueId,
+        mut order: Vec<usize>,
+    ) -> Result<(ValueId, Option<ScoreAxis>), CompilerError> {
+        let Some(known) = graph.tensor_type(scores) else { return Ok((scores, None)) };
         if self.rows_are_second && order.len() > 1 {
             order.swap(0, 1);
         }
-        let mut name = "scores_in_order";
+        let (mut name, mut of_place) = ("scores_in_order", None);
         if matches!(self.reads, PredictionKind::ClassScores | PredictionKind::LabelScores) {
             let shape: Vec<Length> = order.iter().map(|axis| known.shape[*axis].clone()).collect();
             let of_layer = || {
                 let own = feature_axis(graph, scores)?;
                 order.iter().position(|axis| *axis == own)
             };
-            let axis = match is_one_score(self.reads, self.classes, self.axes, &shape) {
-                true => one_score_axis(&shape).unwrap_or(1),
-                false => class_axis(&shape, self.classes, of_layer),
+            of_place = self.score_axis(&shape);
+            let axis = match of_place {
+                Some(ScoreAxis::At(axis)) => axis,
+                Some(ScoreAxis::Missing) => 1,
+                None => class_axis(&shape, self.classes, of_layer),
             };
             if axis > 1 {
                 let classes = order.remove(axis);
@@ -111,10 +127,10 @@ impl ScoreLayout {
             name = "scores_by_class";
         }
         if order.is_sorted() {
-            return Ok(scores);
+            return Ok((scores, of_place));
         }
         let order: Vec<i64> = order.into_iter().map(|axis| axis as i64).collect();
-        graph.append("Transpose", &[scores], &[("perm", order.into())], name)
+        Ok((graph.append("Transpose", &[scores], &[("perm", order.into())], name)?, of_place))
     }
 
     /// Scores `[batch, classes, 1, 1]` as `[batch, classes]`, where that is what the targets are of.
@@ -383,7 +399,7 @@ mod tests {
             (flat(), PredictionKind::ClassScores, Some("Softmax")),
             (flat(), PredictionKind::Numbers, None),
         ] {
-            let found = of_tail(tail).chances(None, reads, Some(3), &OperatorCatalog::standard()).unwrap();
+            let found = of_tail(tail).chances(None, reads, Some(3), None, &OperatorCatalog::standard()).unwrap();
             assert_eq!((found.output.as_str(), found.made_by.as_deref(), found.is_one_score), ("y", wanted, false));
         }
         // a map of more places stays one
@@ -423,10 +439,12 @@ mod tests {
                 let scoring = model.evaluated_for(None, reads, Some(2), axes, &catalog).unwrap();
                 assert_eq!((scoring.scores.as_str(), scoring.note), ("scores_of_classes", None), "{told}");
             }
+            let made_by = ending_in_sigmoid.then_some("Sigmoid");
+            for axes in [None, Some(4)] {
+                let chances = model.chances(None, PredictionKind::ClassScores, Some(2), axes, &catalog).unwrap();
+                assert_eq!((chances.is_one_score, chances.made_by.as_deref()), (true, made_by), "{told} {axes:?}");
+            }
             if has_axis {
-                let chances = model.chances(None, PredictionKind::ClassScores, Some(2), &catalog).unwrap();
-                let made_by = ending_in_sigmoid.then_some("Sigmoid");
-                assert_eq!((chances.is_one_score, chances.made_by.as_deref()), (true, made_by), "{told}");
                 let shape = model.score_shape(None, None, &catalog).unwrap().unwrap();
                 assert_eq!(shape[1..], [Some(1), Some(6), Some(5)], "{told}");
             }
@@ -438,6 +456,30 @@ mod tests {
             let new = compiled(&of_nodes(&MAP, vec![conv(), sigmoid("y")]), &new).unwrap();
             assert_eq!(prediction(&new).1, [2, 2, 6, 5]);
             assert!(!new.notes.iter().any(|note| note.contains("one score for each place")), "{:?}", new.notes);
+        }
+    }
+
+    #[test]
+    fn one_score_a_pixel_of_strips_is_laid_out_with_the_classes_second() {
+        // lengths behind the batch, the scores of both classes
+        let rows: [(&[usize], &[usize]); 5] = [
+            (&[1, 128], &[2, 1, 128]),
+            (&[128, 1], &[2, 128, 1]),
+            (&[128, 2], &[2, 128, 2]),
+            (&[1, 128, 2], &[2, 128, 2]),
+            (&[128, 2, 1], &[2, 128, 2]),
+        ];
+        for (lengths, wanted) in rows {
+            let mut graph = Graph::new(17, OperatorCatalog::standard());
+            let shape = std::iter::once(Length::named("batch")).chain(lengths.iter().map(|length| (*length).into()));
+            let shape: Vec<Length> = shape.collect();
+            let scores = graph.input("scores", TensorType::f32(shape));
+            let (reads, classes, axes) = (PredictionKind::ClassScores, Some(2), Some(4));
+            let layout = ScoreLayout { reads, classes, axes, rows_are_second: false };
+            let laid = layout.lay_out(&mut graph, scores, Some(scores)).unwrap();
+            let found = graph.tensor_type(laid).unwrap().shape[1..].iter().map(Length::fixed);
+            let wanted: Vec<Option<usize>> = wanted.iter().copied().map(Some).collect();
+            assert_eq!(found.collect::<Vec<_>>(), wanted, "{lengths:?}");
         }
     }
 

@@ -48,6 +48,8 @@ pub struct FuseOptions {
     pub reads: PredictionKind,
     /// How many classes or labels there are, where it is known: one score for each place is that of the second of two.
     pub classes: Option<usize>,
+    /// How many axes a prediction of all classes has that the members' targets were held against, where it is known.
+    pub axes: Option<usize>,
     /// How they are combined.
     pub combination: Combination,
     /// Whether each member also sees its images mirrored, and gives the mean of both: of the probabilities of classes or labels, or of
@@ -147,7 +149,7 @@ impl Opened {
         normalize(&mut normalized);
         let output = chosen_output(&normalized, member.output)?;
         let mut notes = Vec::new();
-        let axes = is_of_rows(&options.combination).then_some(2);
+        let axes = is_of_rows(&options.combination).then_some(2).or(options.axes);
         let shape = graph.tensor_type(output).map_or(&[][..], |known| known.shape.as_slice());
         let is_one_score = is_one_score(reads, options.classes, axes, shape);
         let scores = match reads {

@@ -76,7 +76,15 @@ fn equal(members: usize) -> Vec<f64> {
 }
 
 fn options(reads: PredictionKind, combination: Combination) -> FuseOptions {
-    FuseOptions { reads, classes: None, combination, flips: false, layouts: BTreeMap::new(), metadata: Vec::new() }
+    FuseOptions {
+        reads,
+        classes: None,
+        axes: None,
+        combination,
+        flips: false,
+        layouts: BTreeMap::new(),
+        metadata: Vec::new(),
+    }
 }
 
 fn fused(files: &[ModelProto], options: &FuseOptions) -> Result<FusedModel, CompilerError> {

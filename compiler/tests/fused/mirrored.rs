@@ -148,6 +148,8 @@ fn one_score_a_pixel_of_two_classes_is_joined_as_the_scores_of_both() {
         let combination = Combination::Probabilities { weights: equal(2) };
         let options = FuseOptions { classes: Some(2), ..options(ClassScores, combination) };
         let given = answer(&fused(&files, &options).unwrap().file.to_vec());
+        let known = FuseOptions { axes: Some(4), ..options };
+        assert_eq!(answer(&fused(&files, &known).unwrap().file.to_vec()), given);
         assert_eq!(given.len(), ROWS * 2 * side);
         for (row, scores) in given.chunks(2 * side).enumerate() {
             let found: Vec<f32> = scores[side..].iter().zip(scores).map(|(a, b)| 1.0 / (1.0 + (b - a).exp())).collect();

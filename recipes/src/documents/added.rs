@@ -5,6 +5,7 @@ use millstream_schemas::choice::{Catalog, Row};
 use millstream_schemas::{Choice, count, grouped, shown};
 use serde::Serialize;
 
+use super::model_use::without_folders;
 use crate::Opened;
 use crate::model_inputs::shown_shape;
 
@@ -30,14 +31,14 @@ pub struct AddedPart {
 pub(super) fn added(model: &ModelReport, opened: &Opened) -> Vec<AddedPart> {
     let head = (!model.new_head.is_empty()).then(|| AddedPart {
         kind: "head",
-        choice: opened.head.choice().clone(),
+        choice: without_folders(opened.head.choice(), &opened.catalogs.heads),
         summary: summary(&opened.catalogs.heads, &opened.head.choice().name),
         weights: model.new_head.clone(),
         beside: Vec::new(),
     });
     let methods = model.adapted.iter().filter(|report| !report.added.is_empty()).map(|report| AddedPart {
         kind: "method",
-        choice: Choice::new(report.method.clone(), report.options.clone()),
+        choice: without_folders(&Choice::new(report.method.clone(), report.options.clone()), &opened.catalogs.methods),
         summary: summary(&opened.catalogs.methods, &report.method),
         weights: report.added.clone(),
         beside: report.layers.iter().map(shown).collect(),
@@ -103,6 +104,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_folder_that_an_adapter_lay_in_is_not_on_a_card() {
+        let methods = millstream_compiler::finetuning::methods::standard();
+        let found =
+            without_folders(&Choice::new("peft", json!({"folder": "/home/alice/mine", "dropout": null})), methods);
+        assert_eq!(found, Choice::new("peft", json!({"folder": "mine", "dropout": null})));
+        let lora = Choice::new("lora", json!({"rank": 4}));
+        assert_eq!(without_folders(&lora, methods), lora);
+    }
 
     #[test]
     fn what_a_method_has_added_is_told_with_its_options_shapes_and_place() {

@@ -22,12 +22,7 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
         out += &composition(data);
     }
     if let Some(shared) = &ledger.shared_rows {
-        let looked = match ledger.split("train").map(|data| data.rows) {
-            Some(rows) if shared.first < rows => {
-                format!(" (the first {} training rows were looked at)", grouped(shared.first))
-            }
-            _ => String::new(),
-        };
+        let looked = ledger.compared_in_words(shared);
         let of_set = if ledger.evaluated().len() > 1 { " of the split evaluate" } else { "" };
         out += &format!(
             "\n### Between the splits\n\n{} of {}{of_set} have an input that is one of the training rows, byte by byte{looked}.\n",

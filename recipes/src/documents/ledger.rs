@@ -5,7 +5,7 @@ use millstream_compiler::{LayerReport, Model};
 use millstream_pipeline::{self as pipeline, Dataset, SharedRows};
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::recipe::{AverageRecipe, EvaluationRecipe, RecipeText, TransparencyPolicy};
-use millstream_schemas::{Feature, Fingerprint, Recipe, shown};
+use millstream_schemas::{Choice, Feature, Fingerprint, Recipe, shown};
 use millstream_training::metrics::FigureKind;
 use millstream_training::{Evaluation, History, RunRecord, SetEvaluation};
 use serde::Serialize;
@@ -18,7 +18,7 @@ use super::front_matter::task;
 use super::frozen::{AdaptedLayers, FrozenLayers, adapted, frozen};
 use super::input_facts::InputFacts;
 use super::model_facts::ModelFacts;
-use super::model_use::ModelUse;
+use super::model_use::{ModelUse, without_folders};
 use super::statements::Statements;
 use crate::check::CheckReport;
 use crate::class_count::ClassCount;
@@ -109,6 +109,8 @@ pub struct TrainingFacts {
     pub trained_layers: Vec<String>,
     /// Layers of the model that these are or stand beside, each once.
     pub trained_places: u64,
+    /// The methods as the recipe has them, with the names of files in place of their paths.
+    pub methods: Vec<Choice>,
     /// What was added to the model; nothing where the base model, which tells it, is another now.
     pub added_parts: Vec<AddedPart>,
     /// Those that methods adapt, by the method.
@@ -258,6 +260,7 @@ impl Ledger {
             training: TrainingFacts {
                 transforms: of_training.transforms.clone(),
                 added_parts: checked.as_ref().map_or_else(Vec::new, |checked| added(&checked.model, opened)),
+                methods: methods(&recipe, catalogs),
                 ..training_facts(record, checked.as_ref(), &recipe)
             },
             data,
@@ -271,6 +274,12 @@ impl Ledger {
     /// Of this split.
     pub(super) fn split(&self, name: &str) -> Option<&DataFacts> {
         self.data.iter().find(|data| data.split == name)
+    }
+
+    /// Which rows were compared, where these are not all, with a space in front.
+    pub(super) fn compared_in_words(&self, shared: &SharedRows) -> String {
+        let all = ["train", EvaluationRecipe::MAIN].map(|name| self.split(name).map_or(0, |data| data.rows));
+        overlap::compared_in_words(shared, all)
     }
 
     /// The splits that are evaluated on: all but the rows to train on, which are the first.
@@ -290,6 +299,12 @@ impl Results {
         let is_usual = self.others.is_empty() && self.are_of(EvaluationRecipe::MAIN);
         self.set.as_deref().filter(|_| !is_usual)
     }
+}
+
+/// Those of a recipe, without the folders of what they read.
+fn methods(recipe: &Recipe, catalogs: &Catalogs) -> Vec<Choice> {
+    let methods = recipe.model.iter().flat_map(|model| &model.methods);
+    methods.map(|method| without_folders(method, &catalogs.methods)).collect()
 }
 
 /// What is to be said of data that are not those that the run began with.
@@ -455,6 +470,7 @@ fn training_facts(record: RunRecord, checked: Option<&CheckReport>, recipe: &Rec
     decisions.extend(record.notes);
     TrainingFacts {
         added_parts: Vec::new(),
+        methods: Vec::new(),
         adapted_layers: checked.map_or_else(Vec::new, |checked| adapted(&checked.model, recipe)),
         frozen_layers: checked.map_or_else(Vec::new, |checked| frozen(&checked.model, recipe)),
         stages: checked.map_or_else(Vec::new, |checked| checked.stages.iter().map(by_places).collect()),

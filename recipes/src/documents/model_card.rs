@@ -141,10 +141,11 @@ fn evaluation_data(ledger: &Ledger) -> String {
     };
     if let Some(shared) = ledger.shared_rows.filter(|shared| shared.shared > 0) {
         out += &format!(
-            "\n{} of {} {} in the training data too.\n",
+            "\n{} of {} {} in the training data too{}.\n",
             grouped(shared.shared),
             if sets.len() > 1 { "the rows of evaluate" } else { "them" },
-            if shared.shared == 1 { "is" } else { "are" }
+            if shared.shared == 1 { "is" } else { "are" },
+            ledger.compared_in_words(&shared)
         );
     }
     out
@@ -211,7 +212,7 @@ fn training(ledger: &Ledger) -> String {
             },
         ),
         ("Selection", part(&["model", "train"])),
-        ("Methods", part(&["model", "methods"])),
+        ("Methods", code(&serde_json::to_string(&facts.methods).unwrap_or_default())),
         ("Transforms", if transforms.is_empty() { "none".to_owned() } else { transforms.join(", ") }),
         ("Batch", part(&["data", "batch"])),
         ("Optimizer", part(&["training", "optimizer"])),

@@ -6,13 +6,14 @@ use millstream_compiler::Model;
 use millstream_compiler::losses::PredictionKind;
 use millstream_pipeline::Holds;
 use millstream_pipeline::encodings::ByHand;
-use millstream_schemas::choice::Row;
+use millstream_schemas::choice::{Catalog, Row};
 use millstream_schemas::recipe::TransparencyPolicy;
 use millstream_schemas::{Choice, Standardization, TensorRole, decimal, grouped, shown};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::calibrated::THRESHOLDS;
+use crate::loss_targets::prediction_axes;
 use crate::model_inputs::shown_shape;
 use crate::pages::markdown::{code, list, prose, table};
 use crate::preprocessing::Preprocessing;
@@ -87,7 +88,7 @@ impl ModelUse {
         let transforms = noted.transforms().iter().map(|transform| {
             let row = opened.catalogs.transforms.get(&transform.name);
             let summary = row.map_or_else(String::new, |row| row.summary.to_owned());
-            TransformUse { transform: transform.clone(), summary }
+            TransformUse { transform: without_folders(transform, &opened.catalogs.transforms), summary }
         });
         let is_image = |input: &InputUse| {
             let kind = opened.catalogs.encodings.get(&input.encoding.name);
@@ -112,22 +113,22 @@ fn input(name: &str, noted: &Preprocessing, opened: &Opened) -> Option<InputUse>
         by_hand: by_hand(&made.encoding, &columns, &made.learned, opened),
         inside: inside(&made.learned),
         columns,
-        encoding: without_folders(&made.encoding, opened),
+        encoding: without_folders(&made.encoding, &opened.catalogs.encodings),
         shape: made.shape.clone(),
     })
 }
 
 /// With the names of the files that it reads in place of their paths: where these lay says nothing elsewhere, and may name a person.
-fn without_folders(encoding: &Choice, opened: &Opened) -> Choice {
-    let mut encoding = encoding.clone();
-    for option in opened.catalogs.encodings.get(&encoding.name).map(Row::path_options).unwrap_or_default() {
-        let Some(value) = encoding.options.get_mut(&option) else { continue };
+pub(super) fn without_folders<R: Row>(choice: &Choice, catalog: &Catalog<R>) -> Choice {
+    let mut choice = choice.clone();
+    for option in catalog.get(&choice.name).map(Row::path_options).unwrap_or_default() {
+        let Some(value) = choice.options.get_mut(&option) else { continue };
         let name = value.as_str().and_then(|path| Path::new(path).file_name());
         if let Some(name) = name.map(|name| name.to_string_lossy().into_owned()) {
             *value = name.into();
         }
     }
-    encoding
+    choice
 }
 
 /// The columns that an encoding names.
@@ -158,7 +159,8 @@ fn by_hand(encoding: &Choice, columns: &[String], learned: &Value, opened: &Open
 fn output(model: &Model, noted: &Preprocessing, opened: &Opened, classes: &[String]) -> Result<OutputUse, RecipeError> {
     let reads = noted.reads(classes);
     let count = Some(classes.len()).filter(|count| *count > 0);
-    let chances = model.chances(noted.output(), reads, count, &opened.catalogs.operators)?;
+    let axes = prediction_axes(&opened.loss, &opened.train, &opened.spec);
+    let chances = model.chances(noted.output(), reads, count, axes, &opened.catalogs.operators)?;
     let is = match (reads, chances.made_by.as_deref()) {
         (PredictionKind::ClassScores, None) if chances.is_one_score => {
             "One score for each place, that of the second class against the first: its sigmoid is the probability of the second class, \

@@ -139,7 +139,8 @@ pub(super) fn make_model(
             };
             let (layouts, combination) = (layouts(opened), combination.clone());
             let classes = Some(fitted.classes.len()).filter(|classes| *classes > 0);
-            let wanted = FuseOptions { reads, classes, combination, flips, layouts, metadata: metadata.to_vec() };
+            let axes = members::axes_of_places(opened, reads);
+            let wanted = FuseOptions { reads, classes, axes, combination, flips, layouts, metadata: metadata.to_vec() };
             let fused = fuse(&members, &wanted, &catalogs.operators)?;
             (fused.file, fused.member_nodes, Some(fused.nodes), fused.notes)
         }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use millstream_compiler::Model;
 use millstream_compiler::fused::Member;
+use millstream_compiler::losses::PredictionKind;
 use millstream_pipeline::read_predictions;
 use millstream_schemas::recipe::{ByteSize, RecipeText};
 use millstream_schemas::{Predictions, Recipe, shell_path, shown, shown_path};
@@ -208,6 +209,14 @@ pub(super) fn require_alike(members: &[Opened], by: JoinedBy) -> Result<Vec<Stri
         ));
     }
     Ok(notes)
+}
+
+/// How many axes the members' outputs have where each token or pixel has an answer of its own, as their files say alike.
+pub(super) fn axes_of_places(members: &[Opened], reads: PredictionKind) -> Option<usize> {
+    // a file whose words are not read says nothing of it
+    let axes = |member: &Opened| Preprocessing::read(&member.model).ok().flatten()?.prediction_axes(reads);
+    let first = axes(members.first()?).filter(|first| *first > 2)?;
+    members.iter().all(|member| axes(member) == Some(first)).then_some(first)
 }
 
 pub(super) fn read_recipe(path: &Path, catalogs: &Catalogs) -> Result<Recipe, RecipeError> {

@@ -290,6 +290,7 @@ fn report(
     let wanted = FuseOptions {
         reads,
         classes: Some(classes.len()).filter(|classes| *classes > 0),
+        axes: members::axes_of_places(&opened, reads),
         combination: mean(reads, opened.len()),
         flips: false,
         layouts: BTreeMap::new(),
