@@ -206,7 +206,7 @@ fn are_thousands(text: &str, between: char, point: char) -> bool {
 }
 
 /// The number of a text with a comma in front of its decimals, and points between thousands or none: `0,1`, `1.234,5`, `1,5e-3`.
-pub(super) fn number_of_decimal_comma(text: &str) -> Option<f64> {
+pub(crate) fn number_of_decimal_comma(text: &str) -> Option<f64> {
     let (digits, exponent) = text.find(['e', 'E']).map_or((text, ""), |at| text.split_at(at));
     if !digits.contains(',') || !is_parted(digits, '.', ',') {
         return None;
