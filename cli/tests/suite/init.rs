@@ -105,8 +105,13 @@ fn a_table_is_inspected_with_the_one_question_that_init_asks_of_it() {
     place.run(&["import", "rows.csv", "-o", "named", "--label", "kind"]).done();
     let report = place.run(&["inspect", "named", "--json"]).json();
     assert_eq!((&report["notes"], &report["label"]), (&serde_json::json!([]), &"kind".into()));
+    // the model takes `length` and `width`, and not the only texts
+    assert_eq!(report["input"], serde_json::Value::Null);
     let ran = place.run(&["inspect", "named", "--label", "knid"]);
     assert!(ran.code == Some(1) && ran.stdout.matches("note:").count() == 1, "{}", ran.stdout);
+    // one that is asked for is missed, be it called as the usual one
+    let ran = place.run(&["inspect", "named", "--label", "label"]);
+    assert!(ran.code == Some(1) && ran.stdout.contains("there is no column `label`"), "{}", ran.stdout);
 }
 
 #[test]

@@ -338,14 +338,16 @@ impl Seen {
     }
 }
 
-/// The column of classes that a recipe of the data tells; none where it tells something else.
+/// The column of classes that a recipe of the data tells, and whether it tells them by several columns of numbers; none where it tells
+/// something else.
 ///
 /// # Errors
 /// The rows cannot be read, or it is not clear what is told or by what: the question.
-pub(crate) fn class_column(dataset: &Dataset, label: Option<&str>) -> Result<Option<String>, RecipeError> {
+pub(crate) fn class_column(dataset: &Dataset, label: Option<&str>) -> Result<Option<(String, bool)>, RecipeError> {
     let seen = Seen::of_data(dataset, &columns_of_images(dataset)?, label)?;
+    let is_by_numbers = matches!(seen.input, Input::Numbers { .. });
     Ok(match seen.told {
-        Told::Class { column } => Some(column),
+        Told::Class { column } => Some((column, is_by_numbers)),
         _ => None,
     })
 }
