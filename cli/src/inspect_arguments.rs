@@ -18,9 +18,9 @@ pub(crate) struct Inspect {
     /// Layers that this pattern of names would unfreeze (`*` any run, `?` one character); may be given several times
     #[arg(short, long = "pattern", value_name = "PATTERN")]
     pub(crate) patterns: Vec<String>,
-    /// Column that holds the class
-    #[arg(long, default_value = "label")]
-    pub(crate) label: String,
+    /// Column that holds the class; without it `label`, or the one that `init` tells
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) label: Option<String>,
     /// List the operators that models may have, and how a gradient goes through each
     #[arg(long, conflicts_with_all = ["paths", "patterns", "label"])]
     pub(crate) operators: bool,

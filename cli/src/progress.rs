@@ -144,8 +144,9 @@ impl Told {
 
     fn tell(&mut self, event: &Event) {
         match event {
-            Event::Started { total_steps, figures, decides, .. } => {
+            Event::Started { total_steps, figures, decides, start, .. } => {
                 self.total_steps = *total_steps;
+                self.start = *start;
                 let decides = figures.iter().find(|kind| kind.name == *decides);
                 self.figure = decides.or(figures.first()).cloned();
                 self.decides = decides.cloned();
@@ -231,5 +232,31 @@ mod tests {
         assert!(told(Some(kind.clone()), Some(0.1)).has_risen(&figures));
         assert!(told(Some(kind), None).has_risen(&figures), "nothing was measured before");
         assert!(told(None, None).has_risen(&figures), "the loss decides");
+    }
+
+    #[test]
+    fn behind_a_resumption_an_accuracy_that_did_not_rise_is_not_called_the_best_so_far_either() {
+        let accuracy =
+            FigureKind { name: "accuracy".into(), better: Better::Higher, unit: Unit::Share, of_constant_answer: true };
+        let mut told = Told { verbose: false, total_steps: 0, figure: None, decides: None, start: None };
+        told.tell(&Event::Started {
+            folder: "runs/a".into(),
+            device: "cpu".into(),
+            device_reason: "asked for".into(),
+            rows: 8,
+            classes: 2,
+            figures: vec![accuracy],
+            decides: "accuracy".into(),
+            trained: 1,
+            frozen: 0,
+            total_steps: 5,
+            steps_per_epoch: 1,
+            epochs: 5,
+            steps_done: 1,
+            start: Some(0.182),
+        });
+        let figures = |accuracy| -> Figures { [("accuracy", Some(accuracy))].into_iter().collect() };
+        assert!(!told.has_risen(&figures(0.182)));
+        assert!(told.has_risen(&figures(0.2)));
     }
 }

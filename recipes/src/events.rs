@@ -40,6 +40,9 @@ pub enum Event {
         epochs: u64,
         /// Steps that an earlier part of the run has done.
         steps_done: u64,
+        /// The figure that decides, before the first step, where an earlier part of the run has measured it; none where the loss decides.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        start: Option<f64>,
     },
     /// A step was made.
     Step {

@@ -225,6 +225,9 @@ impl Reserved {
                 let _ = folder.forget(&run_logs::files(&folder, &opened.catalogs));
             }
         })?;
+        let decides = opened.metrics.decides().name.clone();
+        let measured_before = trainer.history().start.as_ref();
+        let start_figure = measured_before.and_then(|before| before.figures.get(&decides));
         events.event(&Event::Started {
             folder: folder.0.clone(),
             device: device.kind.to_string(),
@@ -232,13 +235,14 @@ impl Reserved {
             rows: opened.train.dataset.rows(),
             classes: opened.train.classes().len(),
             figures: opened.metrics.figures(),
-            decides: opened.metrics.decides().name.clone(),
+            decides,
             trained: program.trained,
             frozen: program.frozen,
             total_steps: trainer.total_steps(),
             steps_per_epoch: opened.steps_per_epoch(),
             epochs: recipe.training.epochs,
             steps_done: trainer.history().steps,
+            start: start_figure,
         });
         let of_adapters = adapter_output::notes(program, &recipe.output.adapter_files);
         let of_statistics = opened.statistics_note();

@@ -218,11 +218,13 @@ impl<R: Read + Seek> TableRecords<R> {
                 return match serde_json::from_str(&long_numbers_as_texts(text)) {
                     Ok(object) => Ok(Some(Ok(TableRecord { place, cells: RecordCells::Object(object) }))),
                     Err(error) => {
-                        let several = match error.is_eof() {
-                            true => {
+                        let rest = reader.fill_buf().map_err(RecipeError::io("read", self.name.as_str()))?;
+                        let several = match (error.is_eof(), rest.is_empty()) {
+                            (true, false) => {
                                 "; an object over several lines is written in one by `jq -c . OLD.json > NEW.jsonl`"
                             }
-                            false => "",
+                            (true, true) => "; the file ends within it: is it cut off?",
+                            (false, _) => "",
                         };
                         bad(format!("the line is no JSON object: {error}{several}"))
                     }
@@ -428,6 +430,15 @@ mod tests {
         let mut records = open(TableFormat::JsonLines, b"{\"a\":\n1}\n");
         assert!(records.note_of_array().is_none());
         assert!(read(&mut records)[0].1.contains("`jq -c . OLD.json"));
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_is_not_told_as_objects_over_several_lines() {
+        for text in ["{\"a\": 1}\n{\"a\": 1, \"b\": \"x", "{\"a\": 1}\n{\"a\": 1,\n"] {
+            let found = read(&mut open(TableFormat::JsonLines, text.as_bytes()));
+            assert!(found.len() == 2 && found[1].0 == 2, "{text:?}: {found:?}");
+            assert!(found[1].1.contains("is it cut off?") && !found[1].1.contains("jq"), "{text:?}: {found:?}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use millstream::recipes::init::{InitOptions, InitReport, import_data, init};
+use millstream::recipes::init::{InitOptions, InitReport, NO_USUAL_LAYER, import_data, init};
 use millstream::recipes::{Catalogs, Silent, Stop, require_no_input};
 use millstream::schemas::recipe::RecipeText;
 use millstream::schemas::{files, shell_word, shown, shown_path};
@@ -114,9 +114,10 @@ pub(crate) fn of_data(global: &Global, arguments: &arguments::Train, model: &Pat
 }
 
 /// What is left of a decision behind the changes of a recipe that was made: not how many parameters are trained where one may change that,
-/// which the run says as it begins, and no last layer where another is asked for.
+/// which the run says as it begins, and neither a last layer nor why it is not the usual one where another is asked for.
 fn as_changed<'a>(decision: &'a str, last_layer: &'a str, overrides: &[String]) -> Option<&'a str> {
-    if last_layer.is_empty() || !decision.starts_with(last_layer) {
+    let is_reason = decision.starts_with(NO_USUAL_LAYER);
+    if !is_reason && (last_layer.is_empty() || !decision.starts_with(last_layer)) {
         return Some(decision);
     }
     let keys = || overrides.iter().filter_map(|change| Some(change.split_once('=')?.0.trim()));
@@ -125,6 +126,9 @@ fn as_changed<'a>(decision: &'a str, last_layer: &'a str, overrides: &[String]) 
     };
     if keys().any(|key| key == "model" || is_in(key, "model.head")) {
         return None;
+    }
+    if is_reason {
+        return Some(decision);
     }
     let parts = ["model", "training.head_first", "training.unfreeze", "training.freeze", "training.groups"];
     let is_changed = keys().any(|key| key == "training" || parts.iter().any(|part| is_in(key, part)));
@@ -236,6 +240,9 @@ mod tests {
             let changes: Vec<String> = changes.iter().map(|change| (*change).to_owned()).collect();
             assert_eq!(as_changed(whole, head, &changes), wanted, "{changes:?}");
             assert_eq!(as_changed("the model sees images", head, &changes), Some("the model sees images"));
+            // why the layer is not the usual one goes with the layer
+            let reason = format!("{NO_USUAL_LAYER}it has none");
+            assert_eq!(as_changed(&reason, head, &changes), wanted.map(|_| reason.as_str()), "{changes:?}");
         }
     }
 

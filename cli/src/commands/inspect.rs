@@ -15,8 +15,6 @@ use millstream::schemas::{count, grouped, percent, shown};
 
 /// Files that are named one by one; the rest is counted.
 const MOST_FILES: usize = 20;
-/// The column that is looked for when none is named; a dataset may have none.
-const DEFAULT_LABEL: &str = "label";
 /// Files that are looked at as models: what other tools save is told by its content, and what to do with it.
 const MODELS: [&str; 13] =
     ["onnx", "ort", "pt", "pth", "ckpt", "safetensors", "gguf", "h5", "keras", "tflite", "pb", "pkl", "joblib"];
@@ -50,13 +48,13 @@ pub(crate) fn run(global: &Global, arguments: &Inspect) -> anyhow::Result<Outcom
             return Ok(Outcome::Refused);
         }
     } else {
-        let report = inspect_dataset(&paths, Path::new("/"), &arguments.label)?;
+        let report = inspect_dataset(&paths, Path::new("/"), arguments.label.as_deref())?;
         if global.json {
             output::print_json(&report)?
         } else {
             output::print(&describe_dataset(&report))?
         }
-        if report.label.is_none() && arguments.label != DEFAULT_LABEL {
+        if report.label.is_none() && arguments.label.is_some() {
             return Ok(Outcome::Refused);
         }
     }

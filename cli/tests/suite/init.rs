@@ -58,6 +58,38 @@ fn numbers_with_decimal_commas_are_told_as_the_cause_and_read_where_that_is_aske
 }
 
 #[test]
+fn numbers_written_for_people_are_the_cause_only_where_they_are_missing_and_are_told_where_they_are_classes() {
+    let place = Workplace::bare();
+    let row = |row: usize| {
+        let [a, b, c, d] = [2, 3, 5, 7].map(|by| format!("{}.5", row % by));
+        format!("{a};{b};{c};{d};{} %;{row},25;{}\n", row % 9, ["rund", "flach"][row % 2])
+    };
+    let rows: String = (0..40).map(row).collect();
+    place.write("rows.csv", &format!("a;b;c;d;discount;price;kind\n{rows}"));
+    table_network(&place.path("two.onnx"), &[("input", 2)], 2);
+    place.run(&["init", "rows.csv", "two.onnx", "--label", "kind", "-o", "-"]).failed_with(&[
+        "the model takes 2 numbers a row, and the data have 4 columns of numbers (`a`, `b`, `c`, `d`); of texts are `discount`, `price`; \
+         write a recipe that says what its input is made of (`data.inputs`)",
+    ]);
+    table_network(&place.path("five.onnx"), &[("input", 5)], 2);
+    place.run(&["init", "rows.csv", "five.onnx", "--label", "kind", "-o", "-"]).failed_with(&[
+        "the model takes 5 numbers a row, and the data have 4 columns of numbers (`a`, `b`, `c`, `d`); the values of `discount`, `price` \
+         look like numbers written for people",
+    ]);
+    let said = place.run(&["init", "rows.csv", "--label", "price", "-o", "made.yaml"]).done();
+    assert!(
+        said.contains("`price` is told as classes: the values of `price` look like numbers written for people"),
+        "{said}"
+    );
+    assert!(
+        said.contains("`millstream import TABLE --decimal-comma -o FOLDER` reads a comma as the decimal point"),
+        "{said}"
+    );
+    let said = place.run(&["init", "rows.csv", "--label", "kind", "-o", "other.yaml"]).done();
+    assert!(!said.contains("is told as classes"), "{said}");
+}
+
+#[test]
 fn a_table_is_inspected_with_the_one_question_that_init_asks_of_it() {
     let place = Workplace::bare();
     let row = |row: usize| format!("{row}.5,{}.25,{},{}\n", row % 7, ["a", "b"][row % 2], ["x", "y", "z"][row % 3]);
@@ -73,8 +105,13 @@ fn a_table_is_inspected_with_the_one_question_that_init_asks_of_it() {
     place.run(&["import", "rows.csv", "-o", "named", "--label", "kind"]).done();
     let report = place.run(&["inspect", "named", "--json"]).json();
     assert_eq!((&report["notes"], &report["label"]), (&serde_json::json!([]), &"kind".into()));
+    // the model takes `length` and `width`, and not the only texts
+    assert_eq!(report["input"], serde_json::Value::Null);
     let ran = place.run(&["inspect", "named", "--label", "knid"]);
     assert!(ran.code == Some(1) && ran.stdout.matches("note:").count() == 1, "{}", ran.stdout);
+    // one that is asked for is missed, be it called as the usual one
+    let ran = place.run(&["inspect", "named", "--label", "label"]);
+    assert!(ran.code == Some(1) && ran.stdout.contains("there is no column `label`"), "{}", ran.stdout);
 }
 
 #[test]

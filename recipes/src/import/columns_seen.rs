@@ -13,6 +13,8 @@ pub(crate) struct Seen {
     /// Numbers that have one, and those that have a point there.
     commas: u64,
     points: u64,
+    /// Of those with a point the ones that are thousands as well: `1.234`.
+    thousands: u64,
     bools: u64,
     ints: u64,
     floats: u64,
@@ -32,6 +34,9 @@ pub(crate) struct Seen {
     /// Of the texts those that are numbers as people write them, and the first of these.
     written_numbers: u64,
     written_number: Option<String>,
+    /// Of these the ones that are numbers with a comma in front of their decimals, and of those the ones that may be thousands: `1,234`.
+    written_commas: u64,
+    written_thousands: u64,
 }
 
 impl Seen {
@@ -50,6 +55,7 @@ impl Seen {
             word if int_of(word).is_some() => &mut self.ints,
             word if float_of(word).is_some() => {
                 self.points += u64::from(word.contains('.'));
+                self.thousands += u64::from(are_thousands(word, '.', ','));
                 &mut self.floats
             }
             word if self.decimal_comma && number_of_decimal_comma(word).is_some() => &mut self.commas,
@@ -59,10 +65,7 @@ impl Seen {
                 Err(_) => &mut self.texts,
             },
             word => {
-                if is_written_number(word) {
-                    self.written_numbers += 1;
-                    self.written_number.get_or_insert_with(|| word.to_owned());
-                }
+                self.written(word);
                 &mut self.texts
             }
         };
@@ -80,10 +83,7 @@ impl Seen {
                 &mut self.commas
             }
             Json::String(text) => {
-                if is_written_number(text.trim()) {
-                    self.written_numbers += 1;
-                    self.written_number.get_or_insert_with(|| text.trim().to_owned());
-                }
+                self.written(text.trim());
                 &mut self.texts
             }
             Json::Array(values) if values.is_empty() => &mut self.empty_lists,
@@ -94,6 +94,17 @@ impl Seen {
             Json::Array(_) | Json::Object(_) => &mut self.others,
         };
         *counted += 1;
+    }
+
+    /// Counts a text that may be a number as people write it.
+    fn written(&mut self, text: &str) {
+        if is_written_number(text) {
+            self.written_numbers += 1;
+            self.written_number.get_or_insert_with(|| text.to_owned());
+            let has_decimals = number_of_decimal_comma(text).is_some();
+            self.written_commas += u64::from(has_decimals);
+            self.written_thousands += u64::from(has_decimals && are_thousands(text, ',', '.'));
+        }
     }
 
     /// What the column holds: a text where cells are of several kinds. Said with why, where that may surprise.
@@ -117,6 +128,13 @@ impl Seen {
                 Kind::Text,
                 Some(
                     "some of its numbers have a comma and others a point, which may stand between thousands; all are written as texts",
+                ),
+            ),
+            _ if self.decimal_comma && self.points > 0 && self.points == self.thousands && !several => (
+                Kind::Text,
+                Some(
+                    "all of its points may stand between thousands where a comma stands in front of decimals (`1.234`), and its values are \
+                     written as texts; write such numbers without a point, or with a comma behind it (`1.234,0`)",
                 ),
             ),
             _ if several => (Kind::Text, Some("its values are of several kinds, and are written as texts")),
@@ -146,11 +164,16 @@ impl Seen {
     /// The same, behind the values: what they look like, why they are none, and what makes numbers of them.
     pub(crate) fn written_for_people(&self) -> Option<String> {
         let first = self.written_number.as_ref().filter(|_| self.written_numbers == self.texts)?;
-        let remedy = match number_of_decimal_comma(first) {
-            Some(_) if !self.decimal_comma => {
+        let have_decimals = self.written_commas == self.written_numbers && self.points == 0 && !self.decimal_comma;
+        let remedy = match have_decimals {
+            true if self.written_thousands < self.written_numbers => {
                 "; `millstream import TABLE --decimal-comma -o FOLDER` reads a comma as the decimal point"
             }
-            _ => "",
+            true => {
+                "; if its commas stand between thousands, write the numbers without them; if they stand in front of decimals, \
+                 `millstream import TABLE --decimal-comma -o FOLDER` reads them so"
+            }
+            false => "",
         };
         Some(format!(
             "look like numbers written for people (`{}`), and are texts: a number has a point, no other sign between its digits and none \
@@ -175,8 +198,15 @@ fn is_written_number(text: &str) -> bool {
     }
 }
 
+/// Whether it is a number of thousands with this letter between them, and may be one with this letter in front of its decimals: `1,234`
+/// of commas. What begins with 0 is none.
+fn are_thousands(text: &str, between: char, point: char) -> bool {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    text.contains(between) && !unsigned.starts_with('0') && is_parted(text, between, point)
+}
+
 /// The number of a text with a comma in front of its decimals, and points between thousands or none: `0,1`, `1.234,5`, `1,5e-3`.
-pub(super) fn number_of_decimal_comma(text: &str) -> Option<f64> {
+pub(crate) fn number_of_decimal_comma(text: &str) -> Option<f64> {
     let (digits, exponent) = text.find(['e', 'E']).map_or((text, ""), |at| text.split_at(at));
     if !digits.contains(',') || !is_parted(digits, '.', ',') {
         return None;
@@ -244,6 +274,8 @@ mod tests {
             (&["1,634", "1.234"], Kind::Text, Some("may stand between thousands")),
             (&["1,634", "x"], Kind::Text, Some("several kinds")),
             (&["1.5", "2"], Kind::Float, None),
+            (&["0.234", "1.234"], Kind::Float, None),
+            (&["1.234", "12.5"], Kind::Float, None),
         ] {
             let mut seen = Seen::with_decimal_comma(true);
             cells.iter().for_each(|cell| seen.text(cell));
@@ -252,12 +284,46 @@ mod tests {
             assert!(said.unwrap_or_default().contains(note.unwrap_or_default()), "{cells:?}: {said:?}");
             assert_eq!(said.is_some(), note.is_some(), "{cells:?}: {said:?}");
         }
-        let mut seen = Seen::default();
-        ["1,634", "2,5"].iter().for_each(|cell| seen.text(cell));
-        assert!(seen.note_of_written_numbers().unwrap().contains("--decimal-comma"));
-        let mut seen = Seen::default();
-        seen.text("1,234,567");
-        assert!(!seen.note_of_written_numbers().unwrap().contains("--decimal-comma"));
+    }
+
+    #[test]
+    fn thousands_with_points_do_not_become_decimals_beside_decimal_commas() {
+        for cells in [&["1.234", "12.500", "980"][..], &["-1.234", "NA"], &["100.000"]] {
+            let mut seen = Seen::with_decimal_comma(true);
+            cells.iter().for_each(|cell| seen.text(cell));
+            let (kind, note) = seen.kind();
+            assert_eq!(kind, Kind::Text, "{cells:?}");
+            assert!(note.unwrap().contains("between thousands"), "{cells:?}: {note:?}");
+            // where nobody says that decimals have a comma, a point is one of decimals
+            let mut seen = Seen::default();
+            cells.iter().for_each(|cell| seen.text(cell));
+            assert_eq!(seen.kind(), (Kind::Float, None), "{cells:?}");
+        }
+    }
+
+    #[test]
+    fn thousands_with_commas_are_not_advised_to_be_read_as_decimals() {
+        const ONE: &str = "reads a comma as the decimal point";
+        const BOTH: &str = "if its commas stand between thousands, write the numbers without them; if they";
+        for (cells, wanted) in [
+            (&["1,634", "2,5"][..], Some(ONE)),
+            (&["0,250", "1,250"], Some(ONE)),
+            (&["1.234,500"], Some(ONE)),
+            (&["1,234", "12,500"], Some(BOTH)),
+            (&["1,234", "980"], Some(BOTH)),
+            (&["1,234,567"], None),
+            (&["1,234", "1,234,567"], None),
+            (&["0,5", "1,234.5"], None),
+            // with that, these are texts as well
+            (&["0,5", "1.5"], None),
+            (&["10 %"], None),
+        ] {
+            let mut seen = Seen::default();
+            cells.iter().for_each(|cell| seen.text(cell));
+            let note = seen.note_of_written_numbers().unwrap();
+            assert_eq!(note.contains("--decimal-comma"), wanted.is_some(), "{cells:?}: {note}");
+            assert!(note.contains(wanted.unwrap_or_default()), "{cells:?}: {note}");
+        }
     }
 
     #[test]

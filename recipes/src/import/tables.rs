@@ -250,7 +250,7 @@ impl SeenColumns {
                 notes.extend(note.map(|note| format!("column `{}`: {note}", shown(heading))));
                 kind
             };
-            let written = seen.note_of_written_numbers().filter(|_| kind != Kind::Image);
+            let written = seen.note_of_written_numbers().filter(|_| kind == Kind::Text);
             notes.extend(written.map(|note| format!("column `{}`: {note}", shown(heading))));
             columns.push(Column { name: name.to_owned(), heading: heading.clone(), kind });
         }
@@ -411,6 +411,24 @@ mod tests {
             (class(false), class(true), classes.class(&[Value::Int(1), Value::Missing])),
             (Some(0), Some(1), None)
         );
+    }
+
+    #[test]
+    fn classes_that_look_like_numbers_written_for_people_are_not_told_as_texts_by_mistake() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = folder.path().join("rows.csv");
+        std::fs::write(&table, "share,size\n10 %,1\n20 %,2\n10 %,3\n").unwrap();
+        let files = SourceFiles::open(std::slice::from_ref(&table), folder.path(), &Stop::default()).unwrap();
+        for (label, is_told) in [(None, true), (Some("share".to_owned()), false)] {
+            let options = ImportOptions { label, ..ImportOptions::new(vec![table.clone()], folder.path()) };
+            let layout = tables(&files, &options, &Stop::default()).unwrap();
+            assert_eq!(
+                layout.notes.iter().any(|note| note.contains("written for people")),
+                is_told,
+                "{:?}",
+                layout.notes
+            );
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::image_columns::columns_of_images;
 use super::image_preparation::{ImagePreparation, Size};
 use super::init_options::InitOptions;
 use super::most_rows::MOST_ROWS;
-use super::number_columns::{NumberColumns, named, written_for_people};
+use super::number_columns::{NumberColumns, WrittenForPeople, named};
 use super::told::{Asked, Told};
 use crate::folder_files::is_image;
 use crate::imported::NamedRows;
@@ -62,6 +62,8 @@ pub(super) struct Guess {
     last_layer: Option<String>,
     /// Columns of texts beside those of numbers that a model takes.
     left_out: Vec<String>,
+    /// Why the classes that are told are texts, where they look like numbers.
+    numbers_as_classes: Option<String>,
 }
 
 /// What the model's input is made of.
@@ -131,6 +133,7 @@ impl Guess {
             Input::Numbers { .. } => columns_of_texts(&dataset, &seen.told),
             _ => Vec::new(),
         };
+        let numbers_as_classes = numbers_as_classes(&dataset, &seen.told)?;
         Ok(Self {
             model: options.model.as_deref().map(|path| options.named(path)).transpose()?,
             train: data.clone(),
@@ -146,6 +149,7 @@ impl Guess {
             imported,
             last_layer: seen.last_layer,
             left_out,
+            numbers_as_classes,
         })
     }
 
@@ -209,7 +213,7 @@ impl Guess {
             _ => Vec::new(),
         };
         let input = std::iter::once(input).chain(otherwise).chain(self.left_out_in_words());
-        let decisions = self.imported.iter().cloned().chain(input).chain(decided).chain(self.told.to_look_at());
+        let decisions = self.imported.iter().cloned().chain(input).chain(decided).chain(self.to_look_at());
         (decisions.collect(), head)
     }
 
@@ -229,7 +233,12 @@ impl Guess {
         let model = "the model is missing: fill it in under `model`, or name it behind the data".to_owned();
         let decided = [self.told.in_words(self.class_count), self.rows_in_words(), model];
         let input = std::iter::once(input).chain(self.left_out_in_words());
-        self.imported.iter().cloned().chain(input).chain(decided).chain(self.told.to_look_at()).collect()
+        self.imported.iter().cloned().chain(input).chain(decided).chain(self.to_look_at()).collect()
+    }
+
+    /// What is to be looked at in the recipe.
+    fn to_look_at(&self) -> impl Iterator<Item = String> {
+        self.told.to_look_at().into_iter().chain(self.numbers_as_classes.clone())
     }
 
     fn left_out_in_words(&self) -> Option<String> {
@@ -329,14 +338,16 @@ impl Seen {
     }
 }
 
-/// The column of classes that a recipe of the data tells; none where it tells something else.
+/// The column of classes that a recipe of the data tells, and whether it tells them by several columns of numbers; none where it tells
+/// something else.
 ///
 /// # Errors
 /// The rows cannot be read, or it is not clear what is told or by what: the question.
-pub(crate) fn class_column(dataset: &Dataset, label: Option<&str>) -> Result<Option<String>, RecipeError> {
+pub(crate) fn class_column(dataset: &Dataset, label: Option<&str>) -> Result<Option<(String, bool)>, RecipeError> {
     let seen = Seen::of_data(dataset, &columns_of_images(dataset)?, label)?;
+    let is_by_numbers = matches!(seen.input, Input::Numbers { .. });
     Ok(match seen.told {
-        Told::Class { column } => Some(column),
+        Told::Class { column } => Some((column, is_by_numbers)),
         _ => None,
     })
 }
@@ -456,8 +467,11 @@ fn input(
         let Some(numbers) = choices.into_iter().find(|names| names.len() == *width) else {
             let have = columns_in_words(of_numbers.all.iter().map(|(name, _)| name));
             let texts = columns_of_texts(dataset, told);
-            let what = match written_for_people(dataset, &texts)? {
-                Some(cause) => format!("; {cause}"),
+            // they are the cause only where they make up for what is missing
+            let there = of_numbers.all.len();
+            let is_cause = |written: &WrittenForPeople| there < *width && there + written.columns >= *width;
+            let what = match WrittenForPeople::among(dataset, &texts)?.filter(is_cause) {
+                Some(written) => format!("; {}", written.cause),
                 None => {
                     let tokens =
                         if are_whole { ", for example `token_ids`, if they are numbers of tokens" } else { "" };
@@ -528,6 +542,16 @@ fn texts_in_words(texts: &[String]) -> String {
     if texts.is_empty() { String::new() } else { format!("; of texts are {}", named(texts)) }
 }
 
+/// That the texts that are told as classes look like numbers as people write them, and what to do; nothing where they do not.
+fn numbers_as_classes(dataset: &Dataset, told: &Told) -> Result<Option<String>, RecipeError> {
+    let column = match (told, dataset.features().get(told.column())) {
+        (Told::Class { column }, Some(Feature::Text)) => column,
+        _ => return Ok(None),
+    };
+    let written = WrittenForPeople::among(dataset, std::slice::from_ref(column))?;
+    Ok(written.map(|written| format!("`{}` is told as classes: {}", shown(column), written.cause)))
+}
+
 /// The columns of texts beside the one that is told.
 fn columns_of_texts(dataset: &Dataset, told: &Told) -> Vec<String> {
     let columns = dataset.features().columns.iter();
@@ -586,7 +610,8 @@ fn text_column(dataset: &Dataset, told: &Told) -> Result<String, RecipeError> {
             named.join(", ")
         ),
     };
-    let cause = written_for_people(dataset, &all)?.map_or_else(String::new, |cause| format!("; {cause}"));
+    let written = WrittenForPeople::among(dataset, &all)?;
+    let cause = written.map_or_else(String::new, |written| format!("; {}", written.cause));
     Err(RecipeError::mismatch("DATA", message + &cause))
 }
 

@@ -27,6 +27,9 @@ pub use init_options::InitOptions;
 /// What a recipe is called where nobody calls it otherwise.
 pub const USUAL_FILE: &str = "recipe.yaml";
 
+/// How the one of the decisions begins that says why a last layer less usual was taken.
+pub const NO_USUAL_LAYER: &str = "the usual last layer cannot be: ";
+
 /// A recipe that trains, or one of data alone.
 #[derive(Clone, Debug, Serialize)]
 pub struct InitReport {
@@ -72,7 +75,7 @@ pub fn init(options: &InitOptions) -> Result<InitReport, RecipeError> {
             Ok((recipe, trained)) => {
                 let (mut decisions, last_layer) = guess.decisions(head, trained);
                 if let Some(reason) = reason {
-                    decisions.push(format!("the usual last layer cannot be: {}", with_causes(&reason)));
+                    decisions.push(format!("{NO_USUAL_LAYER}{}", with_causes(&reason)));
                 }
                 let imported = guess.imported;
                 return Ok(InitReport { text, decisions, can_be_previewed, imported, last_layer, recipe });

@@ -77,28 +77,41 @@ fn row_numbers(dataset: &Dataset, names: Vec<String>) -> Result<Vec<String>, Rec
     Ok(numbering.map(|(name, _)| name).collect())
 }
 
-/// That columns of texts hold numbers as people write them, and what to do; nothing where none does.
-///
-/// # Errors
-/// The rows cannot be read.
-pub(super) fn written_for_people(dataset: &Dataset, texts: &[String]) -> Result<Option<String>, RecipeError> {
-    if texts.is_empty() {
-        return Ok(None);
-    }
-    let mut seen = vec![Seen::default(); texts.len()];
-    let mut rows = 0_usize;
-    dataset.find_row(texts, |row| {
-        rows += 1;
-        for (at, seen) in seen.iter_mut().enumerate() {
-            if let Value::Text(text) = row.get(at) {
-                seen.text(text);
-            }
+/// Columns of texts all of whose values are numbers as people write them.
+pub(super) struct WrittenForPeople {
+    /// How many there are, one at least.
+    pub(super) columns: usize,
+    /// Which they are, why they are texts, and what to do.
+    pub(super) cause: String,
+}
+
+impl WrittenForPeople {
+    /// Those among these columns; nothing where none is.
+    ///
+    /// # Errors
+    /// The rows cannot be read.
+    pub(super) fn among(dataset: &Dataset, texts: &[String]) -> Result<Option<Self>, RecipeError> {
+        if texts.is_empty() {
+            return Ok(None);
         }
-        (rows >= MOST_ROWS).then_some(())
-    })?;
-    let written: Vec<(&String, String)> =
-        texts.iter().zip(&seen).filter_map(|(name, seen)| Some((name, seen.written_for_people()?))).collect();
-    Ok(written.first().map(|(_, are)| format!("the values of {} {are}", named(written.iter().map(|(name, _)| *name)))))
+        let mut seen = vec![Seen::default(); texts.len()];
+        let mut rows = 0_usize;
+        dataset.find_row(texts, |row| {
+            rows += 1;
+            for (at, seen) in seen.iter_mut().enumerate() {
+                if let Value::Text(text) = row.get(at) {
+                    seen.text(text);
+                }
+            }
+            (rows >= MOST_ROWS).then_some(())
+        })?;
+        let written: Vec<(&String, String)> =
+            texts.iter().zip(&seen).filter_map(|(name, seen)| Some((name, seen.written_for_people()?))).collect();
+        Ok(written.first().map(|(_, are)| {
+            let cause = format!("the values of {} {are}", named(written.iter().map(|(name, _)| *name)));
+            Self { columns: written.len(), cause }
+        }))
+    }
 }
 
 /// Whether these are running numbers from about 0 on, or from anywhere: no two alike and hardly one left out, as where some rows were put

@@ -72,11 +72,12 @@ pub struct ColumnReport {
     pub feature: String,
 }
 
-/// Looks at files, folders and patterns as one dataset; relative ones start from `base`.
+/// Looks at files, folders and patterns as one dataset; relative ones start from `base`. Where no column of classes is named, it is `label`,
+/// or else looked for as `init` does.
 ///
 /// # Errors
 /// Nothing matches, a file is damaged, or the files differ in their columns.
-pub fn inspect_dataset(patterns: &[String], base: &Path, label: &str) -> Result<DatasetReport, RecipeError> {
+pub fn inspect_dataset(patterns: &[String], base: &Path, label: Option<&str>) -> Result<DatasetReport, RecipeError> {
     let dataset = Dataset::open_all(patterns, base).map_err(|error| match NamedRows::are_sources(patterns, base) {
         true => {
             let message = "it is no Parquet: `millstream import` makes Parquet of it, and `train`, `init` and recipes take it as it is";
@@ -140,16 +141,20 @@ pub fn inspect_dataset(patterns: &[String], base: &Path, label: &str) -> Result<
 }
 
 /// Input and label as `train` would take them; what cannot be had becomes a note, one question at a time.
-fn choose_columns(dataset: &Dataset, label: &str, notes: &mut Vec<String>) -> Option<Encoders> {
-    let is_there = dataset.features().get(label).is_some();
-    if !is_there && label != USUAL_LABEL {
+fn choose_columns(dataset: &Dataset, label: Option<&str>, notes: &mut Vec<String>) -> Option<Encoders> {
+    let is_there = |label: &&str| dataset.features().get(label).is_some();
+    if let Some(label) = label.filter(|label| !is_there(label)) {
         notes.push(format!("there is no column `{}`; name the one with the class by `--label`", shown(label)));
         return Encoders::standard(dataset, None, "").ok();
     }
-    let named = Some(label).filter(|_| is_there);
+    let named = label.or(Some(USUAL_LABEL).filter(is_there));
     if let Some(named) = named {
         match Encoders::standard(dataset, None, named) {
-            Ok(columns) => return Some(columns),
+            // a text beside columns of numbers is not what `init` takes
+            Ok(columns) => {
+                let is_by_numbers = matches!(class_column(dataset, Some(named)), Ok(Some((_, true))));
+                return if is_by_numbers { of_class(dataset, named).or(Some(columns)) } else { Some(columns) };
+            }
             // what is made of several columns is seen by `init`
             Err(PipelineError::WhichInput { .. }) => {}
             Err(error) => {
@@ -159,7 +164,11 @@ fn choose_columns(dataset: &Dataset, label: &str, notes: &mut Vec<String>) -> Op
         }
     }
     match class_column(dataset, named) {
-        Ok(Some(column)) => Encoders::standard(dataset, None, &column).ok().or_else(|| of_class(dataset, &column)),
+        Ok(Some((column, is_by_numbers))) => {
+            let alone = || of_class(dataset, &column);
+            let standard = || Encoders::standard(dataset, None, &column).ok();
+            if is_by_numbers { alone().or_else(standard) } else { standard().or_else(alone) }
+        }
         Ok(None) => Encoders::standard(dataset, None, "").ok(),
         Err(error) => {
             notes.push(match error {

@@ -102,8 +102,7 @@ impl InputColumns {
     pub(super) fn places(&self, headings: &[String], file: &str) -> Result<Vec<usize>, RecipeError> {
         if headings.is_empty() {
             let what = if file == "-" { "nothing came in" } else { "the file is empty" };
-            let message =
-                format!("{what}; the model takes {}, as CSV with a heading or as JSON Lines", self.in_words());
+            let message = format!("{what}; the model takes {}, as CSV with a heading or as JSON Lines", self.named());
             return Err(RecipeError::mismatch(file, message));
         }
         let place = |column: &InputColumn| column.place(headings).ok_or_else(|| self.lacks(column, headings, file));
@@ -134,12 +133,16 @@ impl InputColumns {
     pub(super) fn in_words(&self) -> String {
         match self.only() {
             Some(only) if only.is_image() => "an image".into(),
-            Some(only) if only.is_text() => "a text".into(),
-            _ => {
-                let names: Vec<String> = self.0.iter().map(|column| format!("`{}`", shown(column.name()))).collect();
-                format!("the columns {}", names.join(", "))
-            }
+            Some(only) if only.is_lines() => "a text".into(),
+            _ => self.named(),
         }
+    }
+
+    /// The columns' names, as a table has them in its heading.
+    fn named(&self) -> String {
+        let names: Vec<String> = self.0.iter().map(|column| format!("`{}`", shown(column.name()))).collect();
+        let columns = if names.len() == 1 { "column" } else { "columns" };
+        format!("the {columns} {}", names.join(", "))
     }
 }
 
@@ -147,7 +150,7 @@ impl InputColumns {
 mod tests {
     use super::*;
 
-    fn named(names: &[&str]) -> InputColumns {
+    fn of_numbers(names: &[&str]) -> InputColumns {
         let column = |name: &&str| InputColumn { name: Some((*name).to_owned()), takes: &[Holds::Numbers] };
         InputColumns(names.iter().map(column).collect())
     }
@@ -156,7 +159,7 @@ mod tests {
     fn a_column_that_is_an_input_itself_is_not_proposed_for_another() {
         let said = |inputs: &[&str], headings: &[&str]| {
             let headings: Vec<String> = headings.iter().map(|&heading| heading.to_owned()).collect();
-            named(inputs).places(&headings, "t.csv").map_err(|error| error.to_string())
+            of_numbers(inputs).places(&headings, "t.csv").map_err(|error| error.to_string())
         };
         assert_eq!(said(&["a", "b"], &["b", "x", "a"]), Ok(vec![2, 0]));
         let lacks = said(&["a", "b"], &["a", "label"]).unwrap_err();
@@ -168,8 +171,24 @@ mod tests {
     #[test]
     fn a_table_of_nothing_is_told_as_that() {
         for (file, wanted) in [("-", "nothing came in"), ("t.csv", "the file is empty")] {
-            let error = named(&["a", "b"]).places(&[], file).unwrap_err().to_string();
+            let error = of_numbers(&["a", "b"]).places(&[], file).unwrap_err().to_string();
             assert!(error.contains(wanted) && error.contains("the columns `a`, `b`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_table_of_nothing_names_the_only_column_of_a_model_whatever_it_takes() {
+        let rows: [(&'static [Holds], &str); 4] = [
+            (&[Holds::Text, Holds::Numbers], "the column `kind`"),
+            (&[Holds::Text], "a text"),
+            (&[Holds::Bytes], "an image"),
+            (&[Holds::Numbers], "the column `kind`"),
+        ];
+        for (takes, in_words) in rows {
+            let columns = InputColumns(vec![InputColumn { name: Some("kind".into()), takes }]);
+            let error = columns.places(&[], "-").unwrap_err().to_string();
+            assert!(error.contains("nothing came in; the model takes the column `kind`, as CSV"), "{error}");
+            assert_eq!(columns.in_words(), in_words);
         }
     }
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::input_columns::{InputColumn, InputColumns};
 use crate::RecipeError;
 use crate::folder_files::{read_bounded, read_file};
-use crate::import::{ArchiveMembers, ReadSeek};
+use crate::import::{ArchiveMembers, ReadSeek, number_of_decimal_comma};
 use crate::table_records::{RecordCells, RecordPlace, TableFormat, TableRecord, TableRecords};
 
 /// Names in objects that are remembered, at most.
@@ -250,7 +250,7 @@ fn of_text(text: &str, column: &InputColumn, beside: &Beside) -> Cell {
             text if is_missing(text) => Cell::Missing,
             text => match bool_of(text) {
                 Some(is) => Cell::Number(f64::from(u8::from(is))),
-                None => text.parse().map_or_else(|_| no_value(text, "number"), Cell::Number),
+                None => text.parse().map_or_else(|_| no_number(text), Cell::Number),
             },
         },
     }
@@ -272,6 +272,18 @@ fn of_json(value: &Value, column: &InputColumn, beside: &Beside) -> Cell {
         }
         Value::Null => Cell::Missing,
         Value::Object(_) => no_value(&value.to_string(), "value of a column"),
+    }
+}
+
+/// Of one with a decimal comma also how tables of such are read.
+fn no_number(text: &str) -> Cell {
+    match number_of_decimal_comma(text) {
+        None => no_value(text, "number"),
+        Some(_) => Cell::Unreadable(format!(
+            "`{}` is no number, which has a point; a table whose decimals have a comma is made Parquet first by `millstream import TABLE \
+             --decimal-comma -o FOLDER`",
+            shown_up_to(text, 100)
+        )),
     }
 }
 
