@@ -380,6 +380,7 @@ fn is_of_study(error: &RecipeError) -> bool {
         | RecipeError::Search(_)
         | RecipeError::StudyChanged { .. }
         | RecipeError::StudyDamaged { .. }
+        | RecipeError::StudyRecipeChanged { .. }
         | RecipeError::Training(TrainingError::Io { .. }) => true,
         RecipeError::At { source, .. } | RecipeError::Results { source, .. } => is_of_study(source),
         _ => false,

@@ -15,6 +15,7 @@ use super::pool::{Pool, PoolCounts};
 use super::resource::require_comparable;
 use super::results::has_figures;
 use super::same_data::is_held;
+use super::same_recipe::{noted, require_same_recipe};
 use super::search_event::{SearchEvent, SearchEvents};
 use super::status::{StudyReport, of_study};
 use super::study_folder::{StudyFolder, absolute, write};
@@ -100,7 +101,7 @@ pub fn run(
 ///
 /// # Errors
 /// There is no study, its journal cannot be read or written, the disk is full, ONNX Runtime is missing, or all trials fail for the
-/// same reason; what the trials have in common is not what it was when the study began.
+/// same reason; what the trials have in common, or what the recipe says of them, is not what it was when the study began.
 pub fn resume(
     folder: &StudyFolder,
     options: &SearchOptions,
@@ -185,7 +186,9 @@ fn work(
     let usual = Sharing::default();
     let silence = options.silence.unwrap_or(usual.silence);
     let sharing = Sharing { silence, most_trials: Some(trials) };
-    let mut shared = SharedStudy::open(&folder.journal(), settings, &catalogs(&options.catalogs), sharing)?;
+    let searched = catalogs(&options.catalogs);
+    let mut shared = SharedStudy::open_noting(&folder.journal(), settings, noted(open), &searched, sharing)?;
+    require_same_recipe(folder, open, shared.note())?;
     let gone = dead(folder);
     shared.give_up(|worker| gone.iter().any(|dead| dead == worker))?;
     bury(folder, &gone);
