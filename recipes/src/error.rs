@@ -94,6 +94,19 @@ pub enum RecipeError {
         /// Its value now.
         now: String,
     },
+    /// The folder of a trial holds a finished run of something else.
+    #[error("{} holds a finished run that is not of trial {trial} of the study, so that its figures would be taken for the trial's; move it \
+        away, and `millstream search resume {}` goes on: {}", shown_path(.folder), shell_path(.study), differing(.reason))]
+    ForeignRun {
+        /// The folder.
+        folder: PathBuf,
+        /// The study.
+        study: PathBuf,
+        /// The trial.
+        trial: u64,
+        /// What differs.
+        reason: Box<RecipeError>,
+    },
     /// One of the alternatives that a recipe leaves open cannot be trained.
     #[error("with {values}: {}", with_causes(.error))]
     OpenValues {
@@ -399,6 +412,16 @@ fn no_run(found: &Option<String>) -> String {
         format!("there is {found}, but no {RECIPE_FILE} that says how it began; replace it by `--overwrite`")
     };
     found.as_ref().map_or_else(|| "no run has begun there; start one without `--resume`".to_owned(), begun)
+}
+
+/// What of a run is another, without what a run that is resumed is told to do.
+fn differing(reason: &RecipeError) -> String {
+    match reason {
+        RecipeError::ResumeChanged { what, then, now, .. } => {
+            format!("`{what}` is {then} there and {now} in the trial")
+        }
+        other => with_causes(other),
+    }
 }
 
 fn process_number(process: &Option<u32>) -> String {

@@ -124,6 +124,26 @@ fn a_recipe_that_was_edited_under_its_study_is_refused_until_it_is_as_it_was() {
 }
 
 #[test]
+fn a_finished_run_of_something_else_in_the_folder_of_a_trial_is_not_taken_for_the_trial() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let mut first = arguments("run", &OPEN);
+    first.extend(["--trials", "1"]);
+    place.run(&first).done();
+    place.run(&["train", "recipe.yaml", "--set", "output.folder=study/trials/0001"]).done();
+    let wanted = ["trials/0001 holds a finished run", "trial 1", "in the trial", "move it away", "search resume "];
+    place.run(&["search", "resume", "study"]).failed_with(&wanted);
+    assert_eq!(status(&place, "study")["trials"][1]["state"], "waiting", "nothing is ranked that is no trial");
+    std::fs::remove_dir_all(place.path("study/trials/0001")).unwrap();
+    place.run(&["search", "resume", "study"]).done();
+    let whole = [&OPEN[..], &["output.folder=whole"]].concat();
+    place.run(&arguments("run", &whole)).done();
+    assert_eq!(outcome(&status(&place, "study")), outcome(&status(&place, "whole")));
+}
+
+#[test]
 fn trials_that_all_fail_alike_end_the_study_with_the_reason_and_others_do_not() {
     if !has_runtime() {
         return;
