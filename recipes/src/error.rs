@@ -80,9 +80,9 @@ pub enum RecipeError {
         now: String,
     },
     /// The recipe of a study is not the one that it began with.
-    #[error("the recipe of the study in {0} is not the one that it began with: `{what}` was {then} and is {now}, and trials of one cannot be \
-        held against those of the other; put back what was in {1} (and in study.json, if it came by `--set`), or begin a study of what it \
-        says now by `millstream search run {2} -o FOLDER`",
+    #[error("the recipe of the study in {0} is not the one that it began with: `{what}` was {then} and is {now}, and trials of one cannot \
+        be held against those of the other; put back what was in {1} (and in study.json, if it came by `--set`), or begin a study of \
+        what it says now by `millstream search run {2} -o FOLDER`",
         shown_path(.folder), shown_path(.folder.join(RECIPE_FILE)), shell_path(.folder))]
     StudyRecipeChanged {
         /// The study.
@@ -95,8 +95,8 @@ pub enum RecipeError {
         now: String,
     },
     /// The folder of a trial holds a finished run of something else.
-    #[error("{} holds a finished run that is not of trial {trial} of the study, so that its figures would be taken for the trial's; move it \
-        away, and `millstream search resume {}` goes on: {}", shown_path(.folder), shell_path(.study), differing(.reason))]
+    #[error("{} holds a finished run that is not of trial {trial} of the study, so that its figures would be taken for the trial's; move \
+        it away, and `millstream search resume {}` goes on: {}", shown_path(.folder), shell_path(.study), differing(.reason))]
     ForeignRun {
         /// The folder.
         folder: PathBuf,

@@ -15,6 +15,7 @@ use super::pool::{Pool, PoolCounts};
 use super::resource::require_comparable;
 use super::results::has_figures;
 use super::same_data::is_held;
+use super::same_measure::require_same_measure;
 use super::same_recipe::{noted, require_same_recipe};
 use super::search_event::{SearchEvent, SearchEvents};
 use super::status::{StudyReport, of_study};
@@ -76,6 +77,7 @@ pub fn run(
     let open = OpenRecipe::load(text, &options.catalogs)?;
     open.require_open()?;
     require_comparable(&open)?;
+    require_same_measure(&open)?;
     let folder = StudyFolder::new(folder.unwrap_or(&open.first().output.folder));
     let settings = settings(&open, &folder)?;
     // What cannot be a study leaves nothing.
@@ -133,6 +135,7 @@ impl OpenRecipe {
     /// Which, at its place, and what to do.
     pub fn check_study(&self) -> Result<(), RecipeError> {
         require_comparable(self)?;
+        require_same_measure(self)?;
         let settings = settings(self, &StudyFolder::new(&self.first().output.folder))?;
         Ok(Study::new(settings, &catalogs(self.catalogs())).map(drop)?)
     }
