@@ -107,6 +107,23 @@ pub enum RecipeError {
         /// What differs.
         reason: Box<RecipeError>,
     },
+    /// The run of the best recipe on all rows is of another trial, or of other rows.
+    #[error("{0} holds a run of something else than trial {trial}, the best one now, on all rows: `{what}` is {then} there and would be \
+        {now}; move it away, and `millstream search best {1} --refit` trains the best one", shown_path(.folder), shell_path(.study))]
+    RefitOfOther {
+        /// The folder of that run.
+        folder: PathBuf,
+        /// The study.
+        study: PathBuf,
+        /// The best trial.
+        trial: u64,
+        /// Dotted path of what differs.
+        what: String,
+        /// Its value there.
+        then: String,
+        /// Its value now.
+        now: String,
+    },
     /// One of the alternatives that a recipe leaves open cannot be trained.
     #[error("with {values}: {}", with_causes(.error))]
     OpenValues {

@@ -52,7 +52,7 @@ pub fn best(folder: &StudyFolder, file: Option<&Path>, catalogs: &Catalogs) -> R
 /// environment variables are those of here and now.
 ///
 /// # Errors
-/// As [`best`] and [`train`].
+/// As [`best`] and [`train`]; [`RecipeError::RefitOfOther`] where the folder holds a run of another trial's values, or of other rows.
 pub fn refit(
     folder: &StudyFolder,
     options: &TrainOptions,
@@ -76,8 +76,21 @@ pub fn refit(
     }));
     let resumes = RunFolder(recipe.output.folder.clone()).recipe().exists();
     let start = if resumes { StartMode::Resume } else { options.start };
-    match train(&recipe, &TrainOptions { start, ..options.clone() }, events, stop) {
+    let mut train_from = |start| train(&recipe, &TrainOptions { start, ..options.clone() }, events, stop);
+    let trained = match train_from(start) {
+        Err(RecipeError::NoWholeCheckpoint { .. }) if resumes => train_from(StartMode::Overwrite),
+        trained => trained,
+    };
+    match trained {
         Err(RecipeError::Stopped) => Ok(None),
+        Err(RecipeError::ResumeChanged { folder: refit, what, then, now }) => Err(RecipeError::RefitOfOther {
+            folder: refit,
+            study: folder.path().to_owned(),
+            trial: best,
+            what,
+            then,
+            now,
+        }),
         summary => Ok(Some((summary?, notes))),
     }
 }
