@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use millstream::recipes::runs::{RECIPE_FILE, is_run_folder};
+use millstream::recipes::runs::{METRICS_FILE, RECIPE_FILE, is_run_folder};
 use millstream::schemas::{nearest, shell_path, shown, shown_path};
 
 /// Names that are told.
@@ -70,7 +70,7 @@ pub(crate) fn require_run(path: &Path) -> anyhow::Result<()> {
     require(path)?;
     anyhow::ensure!(!path.is_file(), "{} is a file, and the output folder of a run is wanted here", shown_path(path));
     // what is left of one is told by whoever reads it
-    let may_be_one = is_run_folder(path) || [RECIPE_FILE, "metrics.json"].iter().any(|name| path.join(name).exists());
+    let may_be_one = is_run_folder(path) || [RECIPE_FILE, METRICS_FILE].iter().any(|name| path.join(name).exists());
     anyhow::ensure!(
         may_be_one,
         "{} holds no run; name the output folder of one{}",

@@ -9,6 +9,8 @@ use millstream_search::SearchError;
 use millstream_training::TrainingError;
 use millstream_transforms::TransformError;
 
+use crate::run_files::RECIPE_FILE;
+
 /// Why a recipe could not be carried out.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -75,6 +77,51 @@ pub enum RecipeError {
         /// Its fingerprint then.
         then: String,
         /// Its fingerprint now, or why it has none.
+        now: String,
+    },
+    /// The recipe of a study is not the one that it began with.
+    #[error("the recipe of the study in {0} is not the one that it began with: `{what}` was {then} and is {now}, and trials of one cannot \
+        be held against those of the other; put back what was in {1} (and in study.json, if it came by `--set`), or begin a study of \
+        what it says now by `millstream search run {2} -o FOLDER`",
+        shown_path(.folder), shown_path(.folder.join(RECIPE_FILE)), shell_path(.folder))]
+    StudyRecipeChanged {
+        /// The study.
+        folder: PathBuf,
+        /// Dotted path of what differs.
+        what: String,
+        /// Its value then.
+        then: String,
+        /// Its value now.
+        now: String,
+    },
+    /// The folder of a trial holds a finished run of something else.
+    #[error("{} holds a finished run that is not of trial {trial} of the study, so that its figures would be taken for the trial's; move \
+        it away, and `millstream search resume {}` goes on: {}", shown_path(.folder), shell_path(.study), differing(.reason))]
+    ForeignRun {
+        /// The folder.
+        folder: PathBuf,
+        /// The study.
+        study: PathBuf,
+        /// The trial.
+        trial: u64,
+        /// What differs.
+        reason: Box<RecipeError>,
+    },
+    /// The run of the best recipe on all rows is of another trial, or of other rows.
+    #[error("{0} holds a run of something else than trial {trial}, the best one now, on all rows: `{what}` is {then} there and would be \
+        {now}; move it away, and `millstream search best {1} --refit` trains the best one", shown_path(.folder), shell_path(.study))]
+    RefitOfOther {
+        /// The folder of that run.
+        folder: PathBuf,
+        /// The study.
+        study: PathBuf,
+        /// The best trial.
+        trial: u64,
+        /// Dotted path of what differs.
+        what: String,
+        /// Its value there.
+        then: String,
+        /// Its value now.
         now: String,
     },
     /// One of the alternatives that a recipe leaves open cannot be trained.
@@ -379,9 +426,19 @@ const BEGINNING: &str = "It says how the run began, so this run cannot be resume
 
 fn no_run(found: &Option<String>) -> String {
     let begun = |found: &String| {
-        format!("there is {found}, but no recipe.yaml that says how it began; replace it by `--overwrite`")
+        format!("there is {found}, but no {RECIPE_FILE} that says how it began; replace it by `--overwrite`")
     };
     found.as_ref().map_or_else(|| "no run has begun there; start one without `--resume`".to_owned(), begun)
+}
+
+/// What of a run is another, without what a run that is resumed is told to do.
+fn differing(reason: &RecipeError) -> String {
+    match reason {
+        RecipeError::ResumeChanged { what, then, now, .. } => {
+            format!("`{what}` is {then} there and {now} in the trial")
+        }
+        other => with_causes(other),
+    }
 }
 
 fn process_number(process: &Option<u32>) -> String {

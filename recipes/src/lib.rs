@@ -88,6 +88,7 @@ mod row_source;
 mod run;
 mod run_about;
 mod run_end;
+mod run_files;
 mod run_folder;
 mod run_length;
 mod run_logs;

@@ -14,10 +14,8 @@ use serde_json::Value;
 use crate::locked_folder::LockedFolder;
 use crate::made_of::MadeOf;
 use crate::opened::MOST_METHODS;
+use crate::run_files::{FINGERPRINTS_FILE, METRICS_FILE, RECIPE_FILE};
 use crate::{Catalogs, Opened, RecipeError, program_files};
-
-/// The recipe as it was used, by its name in the folder of a run, of members on parts of the rows, and, as it was given, of a search.
-pub const RECIPE_FILE: &str = "recipe.yaml";
 
 /// What a folder is called, where it is written as `.` or a link too.
 pub(crate) fn folder_name(folder: &Path) -> String {
@@ -58,7 +56,7 @@ impl RunFolder {
     }
 
     pub(crate) fn metrics(&self) -> PathBuf {
-        self.0.join("metrics.json")
+        self.0.join(METRICS_FILE)
     }
 
     pub(crate) fn report(&self) -> PathBuf {
@@ -108,7 +106,7 @@ impl RunFolder {
     }
 
     pub(crate) fn fingerprints(&self) -> PathBuf {
-        self.0.join("fingerprints.json")
+        self.0.join(FINGERPRINTS_FILE)
     }
 
     fn lock_file(&self) -> PathBuf {

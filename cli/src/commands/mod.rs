@@ -32,7 +32,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use millstream::recipes::runs::RECIPE_FILE;
+use millstream::recipes::runs::{FINGERPRINTS_FILE, RECIPE_FILE};
 use millstream::recipes::search::StudyFolder;
 use millstream::recipes::{self, Catalogs, RecipeError};
 use millstream::schemas::recipe::{PlacedFault, RecipeText, local_path};
@@ -98,7 +98,7 @@ pub(crate) fn text_of(arguments: &RecipeArguments) -> anyhow::Result<RecipeText>
     );
     let folder = argument_path(arguments.recipe.as_os_str())?;
     let mut overrides = arguments.overrides.clone();
-    if folder.join("fingerprints.json").exists() {
+    if folder.join(FINGERPRINTS_FILE).exists() {
         let folder = folder.to_str().with_context(|| format!("{}: the name is no UTF-8", shown_path(&folder)))?;
         let folder = serde_json::Value::from(folder.replace('$', "$$"));
         overrides.insert(0, format!("output.folder={folder}"));

@@ -225,6 +225,35 @@ fn a_card_does_not_say_that_the_winner_was_trained_on_all_rows_where_another_tri
 }
 
 #[test]
+fn a_refit_of_a_trial_that_is_not_the_best_any_more_is_replaced_once_it_is_moved_away() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    place.run(&arguments("run", &TWO)).done();
+    let refit = ["search", "best", "study", "--refit"];
+    place.run(&refit).done();
+    let first = place.read("study/refit/model.onnx");
+    // what is done stays
+    place.run(&refit).done();
+    assert!(place.read("study/refit/model.onnx") == first);
+    // as if the other one had been the best then
+    let best = status(&place, "study")["best"].as_u64().unwrap();
+    let recipe = String::from_utf8(place.read("study/refit/recipe.yaml")).unwrap();
+    let [own, other] = if best == 0 { ["0.003", "0.01"] } else { ["0.01", "0.003"] };
+    let [own, other] = [own, other].map(|rate| format!("learning_rate: {rate}\n"));
+    assert!(recipe.contains(&own), "{recipe}");
+    place.write("study/refit/recipe.yaml", &recipe.replace(&own, &other));
+    let of_trial = format!("than trial {best}, the best one now");
+    let wanted = [of_trial.as_str(), "learning_rate", "move it away", "search best "];
+    let said = place.run(&refit).failed_with(&wanted);
+    assert!(!said.contains("--overwrite") && !said.contains("cannot resume"), "{said}");
+    std::fs::rename(place.path("study/refit"), place.path("refit-of-before")).unwrap();
+    place.run(&refit).done();
+    assert!(place.read("study/refit/model.onnx") == first, "the models differ");
+}
+
+#[test]
 fn constraints_trials_out_of_bounds_and_those_that_no_other_beats_are_told_everywhere() {
     if !has_runtime() {
         return;

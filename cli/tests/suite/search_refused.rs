@@ -93,6 +93,57 @@ fn a_study_that_is_run_again_is_the_same_study_with_what_the_command_line_change
 }
 
 #[test]
+fn a_recipe_that_was_edited_under_its_study_is_refused_until_it_is_as_it_was() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let mut first = arguments("run", &OPEN);
+    first.extend(["--trials", "1"]);
+    place.run(&first).done();
+    let recipe = String::from_utf8(place.read("study/recipe.yaml")).unwrap();
+    let edited = |from: &str, to: &str| {
+        assert!(recipe.contains(from), "{recipe}");
+        place.write("study/recipe.yaml", &recipe.replace(from, to));
+    };
+    edited("batch: 8", "batch: 4");
+    let wanted = ["`data.batch` was 8 and is 4", "recipe.yaml", "millstream search run ", "-o FOLDER"];
+    for line in [&["search", "resume", "study"][..], &["search", "worker", "study"], &["search", "best", "study"]] {
+        place.run(line).failed_with(&wanted);
+    }
+    assert_eq!(status(&place, "study")["trials"].as_array().unwrap().len(), 1, "nothing was tried with it");
+    // what means the same, and what no trial depends on, may be written otherwise
+    edited("batch: 8\n  workers: 2", "workers: 1\n  batch: 8 # as before");
+    let said = place.run(&["search", "resume", "study", "--trials", "2"]).done();
+    assert!(said.contains("2 complete"), "{said}");
+    place.write("study/recipe.yaml", &recipe);
+    place.run(&["search", "resume", "study"]).done();
+    let whole = [&OPEN[..], &["output.folder=whole"]].concat();
+    place.run(&arguments("run", &whole)).done();
+    assert_eq!(outcome(&status(&place, "study")), outcome(&status(&place, "whole")));
+}
+
+#[test]
+fn a_finished_run_of_something_else_in_the_folder_of_a_trial_is_not_taken_for_the_trial() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let mut first = arguments("run", &OPEN);
+    first.extend(["--trials", "1"]);
+    place.run(&first).done();
+    place.run(&["train", "recipe.yaml", "--set", "output.folder=study/trials/0001"]).done();
+    let wanted = ["trials/0001 holds a finished run", "trial 1", "in the trial", "move it away", "search resume "];
+    place.run(&["search", "resume", "study"]).failed_with(&wanted);
+    assert_eq!(status(&place, "study")["trials"][1]["state"], "waiting", "nothing is ranked that is no trial");
+    std::fs::remove_dir_all(place.path("study/trials/0001")).unwrap();
+    place.run(&["search", "resume", "study"]).done();
+    let whole = [&OPEN[..], &["output.folder=whole"]].concat();
+    place.run(&arguments("run", &whole)).done();
+    assert_eq!(outcome(&status(&place, "study")), outcome(&status(&place, "whole")));
+}
+
+#[test]
 fn trials_that_all_fail_alike_end_the_study_with_the_reason_and_others_do_not() {
     if !has_runtime() {
         return;

@@ -18,7 +18,8 @@ use super::members_folder::MembersFolder;
 use super::soups::RecipeSoups;
 use crate::origin::Origin;
 use crate::preprocessing::JoinedBy;
-use crate::run_folder::{RECIPE_FILE, RunFolder, folder_name};
+use crate::run_files::RECIPE_FILE;
+use crate::run_folder::{RunFolder, folder_name};
 use crate::{Catalogs, Events, RecipeError, Stop, labels_file, moment};
 
 /// Which models to make one of, and how.

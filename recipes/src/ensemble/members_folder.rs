@@ -11,7 +11,8 @@ use super::files::MEMBERS;
 use super::member_rows::Sampling;
 use super::members_report::MembersReport;
 use crate::RecipeError;
-use crate::run_folder::{RECIPE_FILE, RunFolder};
+use crate::run_files::RECIPE_FILE;
+use crate::run_folder::RunFolder;
 
 /// Of the file that says which members lie in a folder.
 const VERSION: u32 = 1;

@@ -8,7 +8,7 @@ mod report;
 
 use std::path::Path;
 
-pub use crate::run_folder::RECIPE_FILE;
+pub use crate::run_files::{FINGERPRINTS_FILE, METRICS_FILE, RECIPE_FILE};
 pub use listing::is_run_folder;
 pub use report::{BaseModel, Descent, EntryFigure, EntryKind, Origin, RunEntry, RunsReport, Through};
 

@@ -1,11 +1,13 @@
 use std::path::{Path, PathBuf};
 
 use millstream_schemas::Recipe;
+use millstream_search::SharedStudy;
 use serde::Serialize;
 
 use super::figures::Sought;
 use super::open_recipe::OpenRecipe;
 use super::same_data::changed_since;
+use super::same_recipe::require_same_recipe;
 use super::status::{StudyReport, of_study, study};
 use super::study_folder::{StudyFolder, absolute, write};
 use crate::imported::Imports;
@@ -28,7 +30,8 @@ pub struct BestReport {
 /// Rows that were imported for the study are named as they were imported.
 ///
 /// # Errors
-/// There is no study, or no trial of it is complete and within the constraints; the file cannot be written.
+/// There is no study, its recipe is not the one that it began with, or no trial of it is complete and within the constraints; the file
+/// cannot be written.
 pub fn best(folder: &StudyFolder, file: Option<&Path>, catalogs: &Catalogs) -> Result<BestReport, RecipeError> {
     let file = file.map_or_else(|| folder.best(), Path::to_owned);
     require_no_input(&file, folder.files().iter().map(PathBuf::as_path))?;
@@ -49,7 +52,7 @@ pub fn best(folder: &StudyFolder, file: Option<&Path>, catalogs: &Catalogs) -> R
 /// environment variables are those of here and now.
 ///
 /// # Errors
-/// As [`best`] and [`train`].
+/// As [`best`] and [`train`]; [`RecipeError::RefitOfOther`] where the folder holds a run of another trial's values, or of other rows.
 pub fn refit(
     folder: &StudyFolder,
     options: &TrainOptions,
@@ -73,14 +76,29 @@ pub fn refit(
     }));
     let resumes = RunFolder(recipe.output.folder.clone()).recipe().exists();
     let start = if resumes { StartMode::Resume } else { options.start };
-    match train(&recipe, &TrainOptions { start, ..options.clone() }, events, stop) {
+    let mut train_from = |start| train(&recipe, &TrainOptions { start, ..options.clone() }, events, stop);
+    let trained = match train_from(start) {
+        Err(RecipeError::NoWholeCheckpoint { .. }) if resumes => train_from(StartMode::Overwrite),
+        trained => trained,
+    };
+    match trained {
         Err(RecipeError::Stopped) => Ok(None),
+        Err(RecipeError::ResumeChanged { folder: refit, what, then, now }) => Err(RecipeError::RefitOfOther {
+            folder: refit,
+            study: folder.path().to_owned(),
+            trial: best,
+            what,
+            then,
+            now,
+        }),
         summary => Ok(Some((summary?, notes))),
     }
 }
 
 fn winner(folder: &StudyFolder, open: &OpenRecipe) -> Result<(StudyReport, Recipe), RecipeError> {
     let study = study(folder, open.catalogs())?;
+    // its recipe would say what no trial was trained with
+    require_same_recipe(folder, open, &SharedStudy::note_of(&folder.journal())?)?;
     let none = || RecipeError::NoBestTrial {
         folder: folder.path().to_owned(),
         constrained: !open.search().constraints.is_empty(),

@@ -180,7 +180,12 @@ fn mean(figure: &SoughtFigure, runs: &[(RunRecord, RunFolder)]) -> f64 {
 
 /// Whether a figure is what a run costs, which no rows tell.
 pub(crate) fn is_cost(kind: &FigureKind) -> bool {
-    COSTS.iter().any(|(name, _)| *name == kind.name)
+    is_name_of_cost(&kind.name)
+}
+
+/// Whether a figure by this name is one.
+pub(super) fn is_name_of_cost(name: &str) -> bool {
+    COSTS.iter().any(|(cost, _)| *cost == name)
 }
 
 /// A value of a figure as people read it; costs are counted.

@@ -17,6 +17,8 @@ mod resource;
 mod results;
 mod retry;
 mod same_data;
+mod same_measure;
+mod same_recipe;
 mod search_event;
 mod setting_words;
 mod short_names;

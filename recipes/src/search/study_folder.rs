@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::first_fingerprints::FirstFingerprints;
 use crate::RecipeError;
-use crate::run_folder::{RECIPE_FILE, RunFolder};
+use crate::run_files::RECIPE_FILE;
+use crate::run_folder::RunFolder;
 
 /// Where the files of a study lie: its journal, its recipe, a folder for each trial.
 #[derive(Clone, Debug, PartialEq, Eq)]

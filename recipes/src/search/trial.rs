@@ -157,6 +157,7 @@ impl Worker<'_, '_> {
         let reports = reports && self.sought.first().is_measured();
         let mut told = Told::default();
         if let Some(record) = finished(&folder) {
+            self.require_own(number, part, &folder)?;
             // The process ended between the run's end and what the study was told of it.
             if reports {
                 self.report_all(number, (&record.history, part), true, &mut told)?;
@@ -181,6 +182,21 @@ impl Worker<'_, '_> {
                 Err(changed)
             }
         }
+    }
+
+    /// Refuses a finished run of another recipe in a trial's folder, whose figures would be taken for the trial's.
+    fn require_own(&self, number: u64, part: &Part, folder: &RunFolder) -> Result<(), RecipeError> {
+        let same = match folder.made_of()? {
+            // what it is made of was held against the first runs when it began
+            Some(made_of) => folder.require_same(&part.recipe, &made_of, self.open.catalogs()).map(drop),
+            None => Err(RecipeError::NoRunToResume { folder: folder.0.clone(), found: folder.holds()? }),
+        };
+        same.map_err(|reason| RecipeError::ForeignRun {
+            folder: folder.0.clone(),
+            study: self.folder.path().to_owned(),
+            trial: number,
+            reason: Box::new(reason),
+        })
     }
 
     /// Goes on with a run until it ends.
@@ -373,13 +389,15 @@ fn discard(folder: &RunFolder, catalogs: &Catalogs) -> Result<(), RecipeError> {
 /// Whether the next trial would fail for it as well, whatever its values are.
 fn is_of_study(error: &RecipeError) -> bool {
     match error {
-        RecipeError::Io { .. }
+        RecipeError::ForeignRun { .. }
+        | RecipeError::Io { .. }
         | RecipeError::NoRoomTogether { .. }
         | RecipeError::OutputFolder { .. }
         | RecipeError::Runtime(_)
         | RecipeError::Search(_)
         | RecipeError::StudyChanged { .. }
         | RecipeError::StudyDamaged { .. }
+        | RecipeError::StudyRecipeChanged { .. }
         | RecipeError::Training(TrainingError::Io { .. }) => true,
         RecipeError::At { source, .. } | RecipeError::Results { source, .. } => is_of_study(source),
         _ => false,

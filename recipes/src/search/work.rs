@@ -15,6 +15,8 @@ use super::pool::{Pool, PoolCounts};
 use super::resource::require_comparable;
 use super::results::has_figures;
 use super::same_data::is_held;
+use super::same_measure::require_same_measure;
+use super::same_recipe::{noted, require_same_recipe};
 use super::search_event::{SearchEvent, SearchEvents};
 use super::status::{StudyReport, of_study};
 use super::study_folder::{StudyFolder, absolute, write};
@@ -75,6 +77,7 @@ pub fn run(
     let open = OpenRecipe::load(text, &options.catalogs)?;
     open.require_open()?;
     require_comparable(&open)?;
+    require_same_measure(&open)?;
     let folder = StudyFolder::new(folder.unwrap_or(&open.first().output.folder));
     let settings = settings(&open, &folder)?;
     // What cannot be a study leaves nothing.
@@ -100,7 +103,7 @@ pub fn run(
 ///
 /// # Errors
 /// There is no study, its journal cannot be read or written, the disk is full, ONNX Runtime is missing, or all trials fail for the
-/// same reason; what the trials have in common is not what it was when the study began.
+/// same reason; what the trials have in common, or what the recipe says of them, is not what it was when the study began.
 pub fn resume(
     folder: &StudyFolder,
     options: &SearchOptions,
@@ -132,6 +135,7 @@ impl OpenRecipe {
     /// Which, at its place, and what to do.
     pub fn check_study(&self) -> Result<(), RecipeError> {
         require_comparable(self)?;
+        require_same_measure(self)?;
         let settings = settings(self, &StudyFolder::new(&self.first().output.folder))?;
         Ok(Study::new(settings, &catalogs(self.catalogs())).map(drop)?)
     }
@@ -185,7 +189,9 @@ fn work(
     let usual = Sharing::default();
     let silence = options.silence.unwrap_or(usual.silence);
     let sharing = Sharing { silence, most_trials: Some(trials) };
-    let mut shared = SharedStudy::open(&folder.journal(), settings, &catalogs(&options.catalogs), sharing)?;
+    let searched = catalogs(&options.catalogs);
+    let mut shared = SharedStudy::open_noting(&folder.journal(), settings, noted(open), &searched, sharing)?;
+    require_same_recipe(folder, open, shared.note())?;
     let gone = dead(folder);
     shared.give_up(|worker| gone.iter().any(|dead| dead == worker))?;
     bury(folder, &gone);

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millstream_schemas::shown;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::clock::now;
 use super::heart::Heart;
@@ -36,6 +37,7 @@ impl Default for Sharing {
 pub struct SharedStudy {
     file: JournalFile,
     study: Study,
+    note: Value,
     worker: String,
     sharing: Sharing,
     /// Whether something has happened to the study that could not be written down.
@@ -53,25 +55,43 @@ impl SharedStudy {
         catalogs: &Catalogs,
         sharing: Sharing,
     ) -> Result<Self, SearchError> {
+        Self::open_noting(path, settings, Value::Null, catalogs, sharing)
+    }
+
+    /// The same; a study that begins has this note in its journal. What [`SharedStudy::note`] gives of one that is there is not held
+    /// against it.
+    ///
+    /// # Errors
+    /// As [`SharedStudy::open`].
+    pub fn open_noting(
+        path: &Path,
+        settings: StudySettings,
+        note: Value,
+        catalogs: &Catalogs,
+        sharing: Sharing,
+    ) -> Result<Self, SearchError> {
         let mut study = Study::new(settings, catalogs)?;
         let mut file = JournalFile::open(path)?;
-        file.locked(|file| {
+        let note = file.locked(|file| {
             let mut news = file.news()?.into_iter();
-            match news.next() {
+            let note = match news.next() {
                 None => {
                     let settings = Box::new(study.settings().clone());
-                    file.append(&Event::Study { format: FORMAT, settings, time: now() }, true)?;
+                    file.append(&Event::Study { format: FORMAT, settings, note: note.clone(), time: now() }, true)?;
+                    note
                 }
                 Some((line, event)) => {
-                    let known = first(file, line, event)?;
+                    let (known, note) = first(file, line, event)?;
                     if let Some(message) = difference(&known, study.settings()) {
                         return Err(SearchError::OtherStudy { path: file.path().into(), message });
                     }
+                    note
                 }
-            }
-            replay(file, &mut study, news)
+            };
+            replay(file, &mut study, news)?;
+            Ok(note)
         })?;
-        Ok(Self { file, study, worker: worker(), sharing, is_ahead: false })
+        Ok(Self { file, study, note, worker: worker(), sharing, is_ahead: false })
     }
 
     /// The study that a journal holds, to look at it. Nothing is locked or written.
@@ -82,7 +102,7 @@ impl SharedStudy {
         let mut file = JournalFile::open_to_read(path)?;
         let mut news = file.news()?.into_iter();
         let Some((line, event)) = news.next() else { return Err(file.damaged(1, "the journal is empty".into())) };
-        let mut study = Study::new(first(&file, line, event)?, catalogs)?;
+        let mut study = Study::new(first(&file, line, event)?.0, catalogs)?;
         replay(&file, &mut study, news)?;
         Ok(study)
     }
@@ -92,12 +112,21 @@ impl SharedStudy {
     /// # Errors
     /// As [`SharedStudy::read`].
     pub fn settings(path: &Path) -> Result<Option<StudySettings>, SearchError> {
-        if !path.exists() {
-            return Ok(None);
-        }
-        let mut file = JournalFile::open_to_read(path)?;
-        let begun = file.news()?.into_iter().next();
-        begun.map(|(line, event)| first(&file, line, event)).transpose()
+        Ok(beginning(path)?.map(|(settings, _)| settings))
+    }
+
+    /// What was noted when the study of a journal began; null where that was nothing, or where no study has begun. Nothing is locked or
+    /// written.
+    ///
+    /// # Errors
+    /// As [`SharedStudy::read`].
+    pub fn note_of(path: &Path) -> Result<Value, SearchError> {
+        Ok(beginning(path)?.map_or(Value::Null, |(_, note)| note))
+    }
+
+    /// What was noted when it began; null where that was nothing.
+    pub fn note(&self) -> &Value {
+        &self.note
     }
 
     /// The study, as it was when something was asked or told last.
@@ -282,9 +311,19 @@ fn worker() -> String {
     format!("{}-{nanoseconds:x}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn first(file: &JournalFile, line: u64, event: Event) -> Result<StudySettings, SearchError> {
+/// Settings and note of the study of a journal; none where nothing stands in it yet.
+fn beginning(path: &Path) -> Result<Option<(StudySettings, Value)>, SearchError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let mut file = JournalFile::open_to_read(path)?;
+    let begun = file.news()?.into_iter().next();
+    begun.map(|(line, event)| first(&file, line, event)).transpose()
+}
+
+fn first(file: &JournalFile, line: u64, event: Event) -> Result<(StudySettings, Value), SearchError> {
     match event {
-        Event::Study { format: FORMAT, settings, .. } => Ok(*settings),
+        Event::Study { format: FORMAT, settings, note, .. } => Ok((*settings, note)),
         Event::Study { format, .. } => {
             Err(file.damaged(line, format!("a journal of format {format}; this version reads {FORMAT}")))
         }

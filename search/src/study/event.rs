@@ -17,6 +17,9 @@ pub enum Event {
         format: u32,
         /// What the study is.
         settings: Box<StudySettings>,
+        /// What whoever runs the trials wants to know of the beginning later; null where that is nothing.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        note: Value,
         /// When.
         time: f64,
     },

@@ -267,6 +267,28 @@ fn another_study_is_refused_and_what_differs_is_named() {
 }
 
 #[test]
+fn a_note_of_the_beginning_is_read_again_and_a_journal_of_before_has_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let note = json!({"training": {"epochs": 3}});
+    for (name, noted) in [("noted", note.clone()), ("of-before", json!(null))] {
+        let path = folder.path().join(name);
+        assert_eq!(SharedStudy::note_of(&path).unwrap(), json!(null), "{name}: no study has begun");
+        let begin = |note: &Value| {
+            SharedStudy::open_noting(&path, settings(), note.clone(), &Catalogs::default(), Sharing::default()).unwrap()
+        };
+        assert_eq!(trial(&mut begin(&noted)).number, 0);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().next().unwrap().contains("\"note\""), name == "noted", "{text}");
+        // whoever opens it later reads what was noted first, and adds nothing
+        let mut again = begin(&json!({"training": {"epochs": 30}}));
+        assert_eq!(again.note(), &noted, "{name}");
+        assert_eq!(trial(&mut again).number, 1, "{name}");
+        assert_eq!(SharedStudy::note_of(&path).unwrap(), noted, "{name}");
+        assert_eq!(SharedStudy::read(&path, &Catalogs::default()).unwrap().trials().len(), 2, "{name}");
+    }
+}
+
+#[test]
 fn what_cannot_happen_is_refused_with_the_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("study.jsonl");
