@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::running::Running;
 use crate::workplace::{Ran, Workplace, has_runtime};
 
-/// How often a run is killed, where it is another number than 8.
+/// How often a run is killed, where it is another number than 20.
 const ROUNDS: &str = "MILLSTREAM_KILL_ROUNDS";
 const CHANGES: [&str; 2] = ["training.epochs=40", "output.checkpoint.every_steps=1"];
 
@@ -31,7 +31,7 @@ fn killed_at_any_point_again_and_again_gives_the_same_bytes() {
     if !has_runtime() {
         return;
     }
-    let rounds: u64 = std::env::var(ROUNDS).map_or(8, |rounds| rounds.parse().expect("a number of rounds"));
+    let rounds: u64 = std::env::var(ROUNDS).map_or(20, |rounds| rounds.parse().expect("a number of rounds"));
     let place = Workplace::new();
     let started = Instant::now();
     place.run(&train(&["--set", "output.folder=whole"])).done();

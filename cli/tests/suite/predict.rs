@@ -231,7 +231,7 @@ fn a_box_is_told_with_the_class_of_another_output_and_rows_of_detections_are_ref
     fs::write(place.path("model.onnx"), boxes_and_scores("found")).unwrap();
     place
         .run(&["predict", "model.onnx", "a.png", "--recipe", "recipe.yaml"])
-        .failed_with(&["[2, 4]", "a row for each row of the batch"]);
+        .failed_with(&["[64, 4] for a batch of 32 rows", "a row for each row of the batch"]);
 }
 
 #[test]
