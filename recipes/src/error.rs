@@ -503,8 +503,27 @@ impl RecipeError {
     }
 }
 
-/// An error and its causes in one line.
+/// An error and its causes in one line, each said once: an error may say what its cause says.
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    causes.fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot read model.onnx")]
+    struct Outer(#[source] RecipeError);
+
+    #[test]
+    fn a_cause_that_an_error_says_already_is_not_said_twice() {
+        let inner = || RecipeError::io("read", "model.onnx")(std::io::Error::other("no such file"));
+        assert_eq!(with_causes(&inner()), "cannot read model.onnx: no such file");
+        assert_eq!(with_causes(&Outer(inner())), "cannot read model.onnx: no such file");
+    }
 }
