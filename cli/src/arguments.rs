@@ -498,7 +498,8 @@ pub(crate) enum AdapterCommand {
     /// Say what an adapter holds: method, modules, ranks, how many numbers
     #[command(after_help = "Example:\n  millstream adapter list runs/lora/adapter")]
     List {
-        /// A PEFT folder, an .onnx_adapter file, the output folder of a run that wrote one, or a model with `adapters: unmerged`
+        /// A PEFT folder, an .onnx_adapter file, the output folder of a run that wrote one, or a model with `adapters: unmerged` of `lora`
+        /// (without `start: pissa`), `ia3`, `oft` or `boft`; models of other methods do not say where in them the adapter is
         #[arg(value_name = "PATH")]
         path: PathBuf,
     },
@@ -511,7 +512,7 @@ pub(crate) enum AdapterCommand {
         runs/lora -o mine.onnx_adapter"
     )]
     Extract {
-        /// The output folder of the run, or a model with `adapters: unmerged`
+        /// The output folder of the run, or a model with `adapters: unmerged` of `lora` (without `start: pissa`), `ia3`, `oft` or `boft`
         #[arg(value_name = "RUN")]
         run: PathBuf,
         /// A folder for PEFT, or a file whose name ends with .onnx_adapter

@@ -225,7 +225,8 @@ pub fn adapters_in(model: &Model) -> Result<Vec<Adapter>, CompilerError> {
     let wrong = |message: String| CompilerError::AdapterFile { path: model.path().to_owned(), message };
     let Some(text) = model.metadata(METADATA) else {
         let message = "it does not say where in it an adapter is; a run with `output.adapters: unmerged` and `lora` (without \
-                       `start: pissa`), `ia3`, `oft` or `boft` exports such a model";
+                       `start: pissa`), `ia3`, `oft` or `boft` exports such a model; of another run name its folder, from which `adapter \
+                       extract` writes what it has trained";
         return Err(wrong(message.into()));
     };
     let damaged = || wrong(format!("what its metadata `{METADATA}` says is damaged"));

@@ -174,9 +174,25 @@ impl TrainedAdapters {
                 return Err(format!("{message}; train one of both"));
             }
         }
+        if let Some(refusal) = adapters.iter().find_map(|adapter| self.not_in_peft(adapter)) {
+            return Err(refusal);
+        }
+        notes.extend(self.files.iter().flat_map(|(_, form)| form.peft_notes.iter().cloned()));
         notes.extend(adapters.iter().filter_map(|adapter| self.of_conv1d(adapter)));
         notes.extend(adapters.iter().filter_map(|adapter| self.of_bare_parameters(adapter)));
         Ok(PeftPlan { adapters, notes })
+    }
+
+    /// Why PEFT would compute something else at a layer, where that is so, and what to do.
+    fn not_in_peft(&self, adapter: &AdapterPlan) -> Option<String> {
+        let (name, form) = self.files.get(adapter.file?)?;
+        let is_held = |(layer, _): &&(String, String)| adapter.modules.contains_key(&self.module(layer));
+        let (layer, reason) = form.not_in_peft.iter().find(is_held)?;
+        Some(format!(
+            "`{name}` goes to layer `{}`: {reason}; leave that layer out of its `layers`, or give it the rank 0 in `rank_patterns`, \
+             or write `onnx_adapter` alone",
+            shown(layer)
+        ))
     }
 
     /// That PEFT does not load an adapter, where it is for layers that PEFT turns nothing in front of.

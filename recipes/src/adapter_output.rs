@@ -76,6 +76,9 @@ pub(crate) fn write_peft(folder: &Path, adapter: &Adapter) -> Result<(), RecipeE
         );
         return Err(refused(folder, message));
     }
+    if let Some(message) = adapter.not_in_peft() {
+        return Err(refused(folder, message));
+    }
     fs::create_dir_all(folder).map_err(RecipeError::io("make", folder))?;
     let PeftFolder { config, tensors } = PeftFolder::of(adapter);
     // with the configuration the folder is one of PEFT, so it comes last

@@ -203,3 +203,14 @@ fn mistakes_with_adapters_say_what_to_do() {
     let uneven = ["adapter", "merge", "model.onnx", "-a", "a", "-a", "b", "-w", "1", "-o", "x.onnx"];
     place.run(&uneven).failed_with(&["2 adapters and 1 weights"]);
 }
+
+#[test]
+fn the_help_of_list_and_extract_says_which_unmerged_models_they_take() {
+    let place = Workplace::new();
+    for command in ["list", "extract"] {
+        let said = place.run(&["adapter", command, "--help"]).done();
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        let wanted = "a model with `adapters: unmerged` of `lora` (without `start: pissa`), `ia3`, `oft` or `boft`";
+        assert!(said.contains(wanted), "{said}");
+    }
+}

@@ -2,6 +2,7 @@
 //! this folder.
 
 mod adapter;
+mod grouped;
 mod module_names;
 mod numbers;
 mod onnx_adapter;
@@ -12,6 +13,7 @@ mod saved_modules;
 mod tensor;
 
 pub use adapter::{Adapter, AdapterMethod, Biases, ModuleAdapter};
+pub(crate) use grouped::DORA;
 pub use module_names::ModuleNames;
 pub use onnx_adapter::OnnxAdapter;
 pub use peft_folder::PeftFolder;

@@ -119,8 +119,15 @@ impl PeftConfig {
                 }
             }
             Some(other) => {
+                let folded = if other == "ADALORA" {
+                    ", or multiply each row of every `lora_A` by its number of `lora_E` and save that as LORA of the same `r` and \
+                     `lora_alpha`"
+                } else {
+                    ""
+                };
                 return Err(format!(
-                    "`peft_type` is `{}`; LORA, IA3, VERA, OFT, BOFT, LN_TUNING, PROMPT_TUNING, P_TUNING and PREFIX_TUNING are read",
+                    "`peft_type` is `{}`; LORA, IA3, VERA, OFT, BOFT, LN_TUNING, PROMPT_TUNING, P_TUNING and PREFIX_TUNING are read; \
+                     merge the adapter in PEFT by `merge_and_unload()`, where its type has that, and export the merged model{folded}",
                     shown(other)
                 ));
             }

@@ -8,6 +8,7 @@ use safetensors::{Dtype, SafeTensors, View};
 
 use super::Tensor;
 use super::adapter::{Adapter, AdapterMethod, ModuleAdapter};
+use super::grouped;
 use super::numbers::Stored;
 use super::peft_config::PeftConfig;
 use super::saved_modules::Outline;
@@ -43,6 +44,12 @@ impl PeftFolder {
         let mut named: BTreeMap<String, Tensor> = BTreeMap::new();
         for (module, own) in &adapter.modules {
             for (part, tensor) in parts(own) {
+                let tensor = match own {
+                    ModuleAdapter::LowRank { a, b, .. } if part == "lora_A.weight" && grouped::groups(a, b) > 1 => {
+                        grouped::in_peft(a, b)
+                    }
+                    _ => tensor,
+                };
                 named.insert(format!("{FRONT}{module}.{part}"), tensor);
             }
         }
@@ -79,16 +86,17 @@ impl PeftFolder {
         format!("{FRONT}{module}.{part}")
     }
 
-    /// The tensors of a module in PEFT's shapes, each with the end of its key.
+    /// The tensors of a module, each with the end of its key: in PEFT's shapes, but A of a convolution in groups as graphs have it.
     pub(crate) fn parts_of(own: &ModuleAdapter) -> Vec<(&'static str, Tensor)> {
         parts(own)
     }
 
-    /// The adapter of a configuration and of tensors by PEFT's keys.
+    /// The adapter of a configuration and of tensors by PEFT's keys, as [`PeftFolder::parts_of`] has them.
     pub(crate) fn adapter_of(config: Vec<u8>, tensors: &BTreeMap<String, Tensor>) -> Result<Adapter, String> {
         let tensors = safetensors::serialize(tensors.iter().map(|(name, tensor)| (name, Written(tensor))), None);
         let tensors = tensors.map_err(|error| error.to_string())?;
-        Self { config, tensors }.adapter().map_err(|(_, message)| message)
+        let config = PeftConfig::read(&config)?;
+        tensors_with(&tensors, &config, true)
     }
 
     /// Reads a folder.
@@ -117,84 +125,85 @@ impl PeftFolder {
     /// A file is damaged or of a kind that is not read.
     pub fn adapter(&self) -> Result<Adapter, (&'static str, String)> {
         let config = PeftConfig::read(&self.config).map_err(|message| (Self::CONFIG, message))?;
-        self.tensors_with(&config).map_err(|message| (Self::TENSORS, message))
+        tensors_with(&self.tensors, &config, false).map_err(|message| (Self::TENSORS, message))
     }
+}
 
-    fn tensors_with(&self, config: &PeftConfig) -> Result<Adapter, String> {
-        let file = SafeTensors::deserialize(&self.tensors)
-            .map_err(|error| format!("it is no whole safetensors file: {error}"))?;
-        let mut adapter = Adapter {
-            method: config.method,
-            modules: BTreeMap::new(),
-            prompt: None,
-            shared: BTreeMap::new(),
-            whole: BTreeMap::new(),
-            biases: config.biases,
+/// `is_of_graph`: whether A of a convolution in groups has the shape that graphs give it.
+fn tensors_with(tensors: &[u8], config: &PeftConfig, is_of_graph: bool) -> Result<Adapter, String> {
+    let file =
+        SafeTensors::deserialize(tensors).map_err(|error| format!("it is no whole safetensors file: {error}"))?;
+    let mut adapter = Adapter {
+        method: config.method,
+        modules: BTreeMap::new(),
+        prompt: None,
+        shared: BTreeMap::new(),
+        whole: BTreeMap::new(),
+        biases: config.biases,
+    };
+    let mut found: BTreeMap<String, BTreeMap<&'static str, Tensor>> = BTreeMap::new();
+    let mut saved = BTreeSet::new();
+    for (name, view) in file.iter() {
+        let stored = match view.dtype() {
+            Dtype::F32 => Stored::F32,
+            Dtype::F16 => Stored::F16,
+            Dtype::BF16 => Stored::Bf16,
+            other => return Err(format!("`{}` is of {other:?}; F32, F16 and BF16 are read", shown(name))),
         };
-        let mut found: BTreeMap<String, BTreeMap<&'static str, Tensor>> = BTreeMap::new();
-        let mut saved = BTreeSet::new();
-        for (name, view) in file.iter() {
-            let stored = match view.dtype() {
-                Dtype::F32 => Stored::F32,
-                Dtype::F16 => Stored::F16,
-                Dtype::BF16 => Stored::Bf16,
-                other => return Err(format!("`{}` is of {other:?}; F32, F16 and BF16 are read", shown(name))),
+        let tensor = Tensor::new(view.shape(), stored.floats(view.data()));
+        let tensor = tensor.ok_or_else(|| format!("`{}` has other numbers than its shape says", shown(name)))?;
+        if name == PROMPT && config.method.has_prompt() {
+            adapter.prompt = Some(tensor);
+            continue;
+        }
+        let front = if config.method.has_prompt() { SHARED } else { FRONT };
+        let Some(path) = name.strip_prefix(front) else {
+            match name.strip_prefix(SHARED) {
+                Some(shared @ ("vera_A" | "vera_B")) => adapter.shared.insert(shared.to_owned(), tensor),
+                _ => return Err(format!("`{}` does not begin with `{front}`", shown(name))),
             };
-            let tensor = Tensor::new(view.shape(), stored.floats(view.data()));
-            let tensor = tensor.ok_or_else(|| format!("`{}` has other numbers than its shape says", shown(name)))?;
-            if name == PROMPT && config.method.has_prompt() {
-                adapter.prompt = Some(tensor);
-                continue;
-            }
-            let front = if config.method.has_prompt() { SHARED } else { FRONT };
-            let Some(path) = name.strip_prefix(front) else {
-                match name.strip_prefix(SHARED) {
-                    Some(shared @ ("vera_A" | "vera_B")) => adapter.shared.insert(shared.to_owned(), tensor),
-                    _ => return Err(format!("`{}` does not begin with `{front}`", shown(name))),
-                };
-                continue;
-            };
-            let is_of_norms = config.method == AdapterMethod::LnTuning;
-            let path = if is_of_norms { path.replace(OF_NORM, ".") } else { path.to_owned() };
-            match place(&path) {
-                Place::Part(module, part) => {
-                    if found.entry(module.to_owned()).or_default().insert(part, tensor).is_some() {
-                        return Err(format!("two of its keys are of `{part}` of module `{}`", shown(module)));
-                    }
+            continue;
+        };
+        let is_of_norms = config.method == AdapterMethod::LnTuning;
+        let path = if is_of_norms { path.replace(OF_NORM, ".") } else { path.to_owned() };
+        match place(&path) {
+            Place::Part(module, part) => {
+                if found.entry(module.to_owned()).or_default().insert(part, tensor).is_some() {
+                    return Err(format!("two of its keys are of `{part}` of module `{}`", shown(module)));
                 }
-                // where a module is saved whole, PEFT trains that one; what it was saved from may stand beside it
-                Place::Whole(whole) => {
-                    let is_saved = path.contains(SAVED);
-                    if adapter.whole.contains_key(&whole) && is_saved == saved.contains(&whole) {
-                        return Err(format!("`{}` and another of its keys are of `{}`", shown(name), shown(&whole)));
-                    }
-                    if is_saved {
-                        saved.insert(whole.clone());
-                    }
-                    if is_saved || !saved.contains(&whole) {
-                        adapter.whole.insert(whole, tensor);
-                    }
+            }
+            // where a module is saved whole, PEFT trains that one; what it was saved from may stand beside it
+            Place::Whole(whole) => {
+                let is_saved = path.contains(SAVED);
+                if adapter.whole.contains_key(&whole) && is_saved == saved.contains(&whole) {
+                    return Err(format!("`{}` and another of its keys are of `{}`", shown(name), shown(&whole)));
                 }
-                Place::Original => {}
-                Place::Unknown => return Err(format!("`{}` is of a kind that is not read", shown(name))),
+                if is_saved {
+                    saved.insert(whole.clone());
+                }
+                if is_saved || !saved.contains(&whole) {
+                    adapter.whole.insert(whole, tensor);
+                }
             }
+            Place::Original => {}
+            Place::Unknown => return Err(format!("`{}` is of a kind that is not read", shown(name))),
         }
-        for (module, parts) in found {
-            let own = of_parts(&module, parts, config)
-                .map_err(|problem| format!("module `{}`: {problem}", shown(&module)))?;
-            adapter.modules.insert(module, own);
+    }
+    for (module, parts) in found {
+        let own = of_parts(&module, parts, config, is_of_graph)
+            .map_err(|problem| format!("module `{}`: {problem}", shown(&module)))?;
+        adapter.modules.insert(module, own);
+    }
+    adapter.check()?;
+    let is_lora = matches!(config.method, AdapterMethod::Lora { .. });
+    match (config.is_dora, adapter.has_magnitudes()) {
+        (true, false) if is_lora => {
+            Err(format!("{} says `use_dora`, and no module has a `lora_magnitude_vector`", PeftFolder::CONFIG))
         }
-        adapter.check()?;
-        let is_lora = matches!(config.method, AdapterMethod::Lora { .. });
-        match (config.is_dora, adapter.has_magnitudes()) {
-            (true, false) if is_lora => {
-                Err(format!("{} says `use_dora`, and no module has a `lora_magnitude_vector`", Self::CONFIG))
-            }
-            (false, true) => {
-                Err(format!("modules have a `lora_magnitude_vector`, and {} does not say `use_dora`", Self::CONFIG))
-            }
-            _ => Ok(adapter),
+        (false, true) => {
+            Err(format!("modules have a `lora_magnitude_vector`, and {} does not say `use_dora`", PeftFolder::CONFIG))
         }
+        _ => Ok(adapter),
     }
 }
 
@@ -252,6 +261,7 @@ fn of_parts(
     module: &str,
     mut parts: BTreeMap<&'static str, Tensor>,
     config: &PeftConfig,
+    is_of_graph: bool,
 ) -> Result<ModuleAdapter, String> {
     let mut take = |part: &'static str| parts.remove(part);
     let both = |a: Option<Tensor>, b: Option<Tensor>| match (a, b) {
@@ -265,6 +275,7 @@ fn of_parts(
             let (a, b) = if is_table { both(take("lora_embedding_A"), take("lora_embedding_B"))? } else { both(a, b)? };
             let magnitude = take("lora_magnitude_vector").map(Tensor::flat);
             let bias = take("lora_B.bias");
+            let a = if is_of_graph { a } else { grouped::of_peft(a, &b, magnitude.is_some())? };
             if bias.is_some() != config.has_bias_of_b && !is_table {
                 return Err("`lora_bias` and whether it has a `lora_B.bias` do not agree".into());
             }
@@ -400,6 +411,11 @@ mod tests {
                 r#"{"peft_type": "LOHA"}"#,
                 "`peft_type` is `LOHA`; LORA, IA3, VERA, OFT, BOFT, LN_TUNING, PROMPT_TUNING, P_TUNING and PREFIX_TUNING are read",
             ),
+            (
+                r#"{"peft_type": "LOKR"}"#,
+                "by `merge_and_unload()`, where its type has that, and export the merged model",
+            ),
+            (r#"{"peft_type": "ADALORA"}"#, "multiply each row of every `lora_A` by its number of `lora_E`"),
             (r#"{"peft_type": "LORA", "use_qalora": true}"#, "`use_qalora` is set"),
             (r#"{"peft_type": "PREFIX_TUNING", "num_layers": 2}"#, "`num_attention_heads` is missing"),
             (

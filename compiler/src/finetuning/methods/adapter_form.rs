@@ -20,6 +20,10 @@ pub struct AdapterForm {
     pub biases: Biases,
     /// Why there is none, and what to do.
     pub refusal: Option<String>,
+    /// Layers that a folder of PEFT cannot hold, each with the reason.
+    pub not_in_peft: Vec<(String, String)>,
+    /// What is worth knowing of a folder of PEFT, in words.
+    pub peft_notes: Vec<String>,
 }
 
 /// The vectors of virtual tokens, `[count, width]`, or their keys and values.

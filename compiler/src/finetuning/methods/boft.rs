@@ -69,6 +69,13 @@ impl MethodFunction for Boft {
     fn add(&self, model: &mut MethodModel<'_>) -> Result<Added, CompilerError> {
         let mut added = Added { merged: Some(Vec::new()), is_alone: true, ..Added::default() };
         added.file.method = Some(AdapterMethod::Boft);
+        if self.factors > 1 {
+            added.file.peft_notes.push(format!(
+                "`boft` has {} factors; PEFT takes several only where its CUDA extension is built, and elsewhere refuses the folder, \
+                 which `peft` and `adapter merge` read; `factors: 1` loads everywhere",
+                self.factors
+            ));
+        }
         added.notes.extend(self.layers.note_of_fused(model, "boft"));
         let weights = self.layers.weights(model)?;
         let lengths = weights.iter().map(|weight| Dense::of(weight, "boft")).collect::<Result<Vec<_>, _>>()?;

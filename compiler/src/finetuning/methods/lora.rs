@@ -18,7 +18,7 @@ use super::low_rank::{
 use super::method_function::{Added, MergeRule, MergedWeight, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
 use crate::CompilerError;
-use crate::adapter_files::{AdapterMethod, Biases, ModuleAdapter, Tensor};
+use crate::adapter_files::{AdapterMethod, Biases, DORA, ModuleAdapter, Tensor};
 use crate::finetuning::attention::Edges;
 use crate::finetuning::{Layer, Weight, pattern_matches};
 use crate::graph::{Constant, Graph, ValueId};
@@ -213,6 +213,8 @@ impl MethodFunction for Lora {
             }
             let biases = edges.as_ref().map(|edges| biases(edges, weight)).unwrap_or_default();
             self.add_beside(model, adapted, (factors, alpha), &biases, (&mut scales, &mut added))?;
+            let reason = why_not_in_peft(base, weight, self.dora).map(|reason| (weight.layer.clone(), reason));
+            added.file.not_in_peft.extend(reason);
             if self.lora_bias && !weight.is_quantized && apart.is_none() {
                 apart = obstacle_to_sums(base, weight, &biases);
             }
@@ -528,6 +530,22 @@ fn in_file(adapted: &Adapted, trained: Vec<ValueId>, parts: FileParts) -> Module
         ModuleAdapter::LowRank { a, b, alpha, magnitude, is_table, bias }
     });
     ModuleForm { layer: adapted.weight.layer.clone(), trained, rule }
+}
+
+/// Why no folder of PEFT computes what is added to a layer, where that is so.
+fn why_not_in_peft(base: &Graph, weight: &LinearWeight, is_dora: bool) -> Option<String> {
+    let LinearMap::Convolution { kernel, groups, .. } = &weight.map else { return None };
+    if is_dora && *groups > 1 {
+        return Some(DORA.to_owned());
+    }
+    let is_dilated = |node: usize| {
+        let dilations = base.nodes()[node].ints("dilations").unwrap_or_default();
+        kernel.iter().zip(dilations).any(|(length, dilation)| *length > 1 && *dilation > 1)
+    };
+    let is_dilated = weight.readers(base).into_iter().any(is_dilated);
+    is_dilated.then(|| {
+        "it is a dilated convolution, and PEFT's A is none, so that its folder means something else".to_owned()
+    })
 }
 
 /// W + s·A·B, times m/‖·‖ where m is trained.
