@@ -27,6 +27,21 @@ pub(crate) fn layers_before(graph: &Graph, layers: &[Layer], value: ValueId) -> 
     (0..layers.len()).filter(leads_there).collect()
 }
 
+/// Notes which constants `model.train` names as a whole, without `*` and `?`: such a one is trained although its values look like
+/// those of a table that a module computes.
+pub(crate) fn ask_for_named(graph: &mut Graph, train: &TrainSelection) {
+    let of_parts: Vec<String> = train.selections().into_iter().flat_map(|selection| selection.r#match).collect();
+    let patterns = match train {
+        TrainSelection::Match(patterns) => patterns.as_slice(),
+        _ => of_parts.as_slice(),
+    };
+    for name in patterns.iter().filter(|pattern| !pattern.contains(['*', '?'])) {
+        if let Some(value) = graph.find(name).filter(|value| graph.float_constant(*value).is_some()) {
+            graph.ask_for(value);
+        }
+    }
+}
+
 /// What of the model's own layers is trained.
 ///
 /// # Errors
@@ -410,6 +425,36 @@ mod tests {
         let found = compiled(TrainSelection::Nothing, vec![lora]);
         assert_eq!(found.len(), 3, "A, B and the bias: {found:?}");
         assert!(found.iter().any(|(layer, ..)| *layer == format!("{}.bias", dense())), "{found:?}");
+    }
+
+    #[test]
+    fn a_fixed_fourier_matrix_is_trained_only_where_a_pattern_is_its_whole_name() {
+        let wave = |at: usize| (2.0 * std::f32::consts::PI * ((at / 3) * (at % 3)) as f32 / 8.0).cos();
+        let values = (0..24).map(wave).collect();
+        let table = TensorProto { float_data: values, ..weight("spec.cos_table", &[8, 3]) };
+        let nodes = vec![
+            node("MatMul", &["x", "body.weight"], &["a"]),
+            node("MatMul", &["a", "spec.cos_table"], &["b"]),
+            node("MatMul", &["b", "head.weight"], &["y"]),
+        ];
+        let weights = vec![weight("body.weight", &[4, 8]), table, weight("head.weight", &[3, 5])];
+        let model = model(graph(nodes, weights, vec![value("x", &[4])], vec![value("y", &[5])]));
+        let matching = |pattern: &str| TrainSelection::Match(vec![pattern.to_owned()]);
+        for (train, wanted) in [
+            (TrainSelection::All, ["body.weight", "head.weight"]),
+            (matching("*"), ["body.weight", "head.weight"]),
+            (matching("spec.cos_table"), ["spec.cos_table", "head.weight"]),
+        ] {
+            let head = crate::HeadChoice::keep();
+            let fine_tuning = FineTuning { train: train.clone(), head, ..FineTuning::head(2, 5) };
+            let program = compile(&model, &fine_tuning, &OperatorCatalog::standard()).unwrap();
+            let names: Vec<&str> = program.manifest.parameters.iter().map(|entry| entry.name.as_str()).collect();
+            assert_eq!(names, wanted, "{train:?}");
+            let report = crate::describe(&model, Some(&fine_tuning), &OperatorCatalog::standard()).unwrap();
+            let frozen: Vec<&str> = report.frozen.iter().map(|constant| constant.name.as_str()).collect();
+            let is_frozen = !wanted.contains(&"spec.cos_table");
+            assert_eq!(frozen.contains(&"spec.cos_table"), is_frozen, "{train:?}");
+        }
     }
 
     #[test]
