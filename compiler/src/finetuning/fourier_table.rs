@@ -38,8 +38,8 @@ pub(super) fn is_fourier_table(constant: &Constant) -> bool {
         return false;
     }
     let Some(values) = constant.to_f32() else { return false };
-    let row = |at: usize| values[at * columns..][..columns].iter().map(|value| f64::from(*value)).collect();
-    let column = |at: usize| values[at..].iter().step_by(columns).map(|value| f64::from(*value)).collect();
+    let row = |at: usize| values[at * columns..][..columns].iter().map(|value| f64::from(*value)).collect::<Vec<f64>>();
+    let column = |at: usize| values[at..].iter().step_by(columns).map(|value| f64::from(*value)).collect::<Vec<f64>>();
     are_waves(rows, columns, &row) || are_waves(columns, rows, &column)
 }
 
