@@ -84,7 +84,7 @@ fn hold(lines: usize, window: &[f64], line: &dyn Fn(usize) -> Vec<f64>) -> bool 
             }
         }
     }
-    // a line has a frequency, a height and a phase of its own; of numbers of one size, as binary weights are, a few lines are waves by chance
+    // a line has a frequency, a height and a phase of its own; of numbers of one size, as binary weights are, lines are waves by chance
     let told = waves * (samples - 3);
     let is_coarse = sizes.len() < 2;
     waves >= 2 && told >= 3 && (!is_coarse || lines * samples >= 64)
