@@ -14,9 +14,10 @@ use crate::finetuning::residual::{self, Branch};
 use crate::finetuning::stored_form::StoredForm;
 use crate::finetuning::{
     self, Applied, FineTuning, Head, Layer, LayerFacts, MethodReport, ParameterFinder, ScoreLayout, Selected,
-    SelectedPart, TrainedLayer, Unadapted, Weight, batch_statistics, check_factors, chosen_output, dropout, initialize,
-    is_one_score, layers_before, normalize, pattern_matches, places, require_finite, rows_are_second, select,
-    standardize_input, stochastic_depth, table_copies, tie_copies, training_mode, undo_output, untie,
+    SelectedPart, TrainedLayer, Unadapted, Weight, ask_for_named, batch_statistics, check_factors, chosen_output,
+    dropout, initialize, is_one_score, layers_before, normalize, pattern_matches, places, require_finite,
+    rows_are_second, select, standardize_input, stochastic_depth, table_copies, tie_copies, training_mode, undo_output,
+    untie,
 };
 use crate::graph::{Graph, TensorType, ValueId};
 use crate::losses::PredictionKind;
@@ -219,6 +220,7 @@ pub(crate) fn prepare(
     catalog: &OperatorCatalog,
 ) -> Result<Prepared, CompilerError> {
     let mut graph = model.graph(&wanted.inputs, catalog)?;
+    ask_for_named(&mut graph, &wanted.train);
     let mut notes = model.notes(&graph);
     let normalizing = training_mode::leave(&mut graph);
     notes.extend((normalizing > 0).then(|| {

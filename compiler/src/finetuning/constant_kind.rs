@@ -38,6 +38,7 @@ pub(crate) enum FrozenReason {
     Computed,
     Distances,
     Filter,
+    Fourier,
     Frequencies,
     InFront,
     Mask,
@@ -58,6 +59,9 @@ impl FrozenReason {
             }
             Self::Distances => "biases by distance, a line for each head (ALiBi)",
             Self::Filter => "one filter for all channels, as in front of a layer that leaves out pixels",
+            Self::Fourier => {
+                "a matrix of sines and cosines, as of a Fourier or cosine transform; a pattern of `model.train` that is its whole name trains it"
+            }
             Self::Frequencies => "frequencies of sines and cosines",
             Self::InFront => "in front of all layers, where the input is normalized",
             Self::Mask => "a mask: zeros, and numbers far below",

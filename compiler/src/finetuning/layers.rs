@@ -1,6 +1,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::added_vectors::added_vectors;
+use super::constant_kind::FrozenReason;
 use super::module_path::{self, may_be_of_one_module};
 use super::parameters::{Parameters, Weight};
 use crate::graph::{Graph, Node, ValueId};
@@ -44,7 +45,10 @@ pub fn layers(graph: &Graph, catalog: &OperatorCatalog) -> Vec<Layer> {
     let mut layers: Vec<Layer> = Vec::new();
     let (mut taken, mut numbers) = (HashSet::new(), HashMap::new());
     let mut parameters = Parameters::new(graph, catalog);
-    let read: Vec<Vec<Weight>> = (0..graph.nodes().len()).map(|at| parameters.of(at)).collect();
+    let mut read: Vec<Vec<Weight>> = (0..graph.nodes().len()).map(|at| parameters.of(at)).collect();
+    for shared in shared_uses(graph, &read, parameters) {
+        read[shared.node].push(shared);
+    }
     let called = |weight: &Weight| graph.name(weight.value);
     let mut products = added_vectors(graph, &read);
     products.retain(|sum, product| may_be_of_one_module(called(&read[*product][0]), called(&read[*sum][0])));
@@ -76,6 +80,26 @@ pub fn layers(graph: &Graph, catalog: &OperatorCatalog) -> Vec<Layer> {
         places.insert(at, place);
     }
     layers
+}
+
+/// Where parameters of some nodes are read by others that divide by them or take them away, or in front of all layers: a parameter learns
+/// from all that reads it.
+fn shared_uses(graph: &Graph, read: &[Vec<Weight>], parameters: Parameters<'_>) -> Vec<Weight> {
+    let trained: HashSet<ValueId> = read.iter().flatten().map(|weight| weight.value).collect();
+    let mut found = Vec::new();
+    for (value, at, reason) in parameters.frozen() {
+        let node = &graph.nodes()[at];
+        let is_role = matches!(reason, FrozenReason::Setting | FrozenReason::InFront)
+            && ["Add", "Div", "Mul", "Sub"].iter().any(|operator| node.is(operator));
+        let Some(constant) = graph.constant_of(value).filter(|_| is_role && trained.contains(&value)) else { continue };
+        for input in (0..node.inputs.len()).filter(|input| node.input(*input) == Some(value)) {
+            let known = |weight: &Weight| weight.node == at && weight.input == input;
+            if !found.iter().any(known) && !read[at].iter().any(known) {
+                found.push(Weight { value, shape: constant.shape.clone(), node: at, input });
+            }
+        }
+    }
+    found
 }
 
 /// Numbers in the float tensors of a graph that belong to no layer: position tables, input normalization and the like.

@@ -160,7 +160,7 @@ const OPERATORS: [&str; 34] = [
 ];
 
 /// Further results of such operators, whose names a module's own parameter may have as well.
-const RESULTS: [&str; 16] = [
+const RESULTS: [&str; 17] = [
     "clamp",
     "embedding",
     "flip",
@@ -174,6 +174,7 @@ const RESULTS: [&str; 16] = [
     "select",
     "sqrt",
     "sum",
+    "t",
     "tile",
     "unfold",
     "where",

@@ -6,6 +6,7 @@ use super::constant_kind::{
     FrozenReason, is_all, is_buffer, is_distance_bias, is_infinite_mask, is_one_filter, is_part, is_table_of_waves,
     is_token, is_wave_table, no_learned_constant,
 };
+use super::fourier_table::{is_fourier_table, may_be_fourier_table};
 use super::module_path::{is_generated, of_weight};
 use super::standardize::is_preprocessing;
 use crate::graph::{Constant, ElementType, Graph, Node, ValueId};
@@ -184,6 +185,8 @@ impl<'a> Parameters<'a> {
             Some(FrozenReason::Mask)
         } else if may_be_mask && is_distance_bias(constant) {
             Some(FrozenReason::Distances)
+        } else if may_be_fourier_table(node, input) && !self.graph.is_asked_for(value) && is_fourier_table(constant) {
+            Some(FrozenReason::Fourier)
         } else if row.weights.contains(&input) && !is_arithmetic(node) {
             self.no_weight_of_layer(node, input, constant, is_named)
         } else if is_named {

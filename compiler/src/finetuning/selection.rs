@@ -5,7 +5,7 @@ use millstream_schemas::recipe::{LearningRateMultiplier, TrainSelection};
 
 use super::constant_kind::is_token;
 use super::module_path::{of_node, of_weight, without_numbers};
-use super::parameters::may_be_merged;
+use super::parameters::{is_arithmetic, may_be_merged};
 use super::{Head, Layer, ParameterFinder, Selected, TrainedLayer, layers, pattern_matches, select_parts};
 use crate::CompilerError;
 use crate::graph::{Constant, Graph, ValueId};
@@ -25,6 +25,21 @@ pub(crate) fn layers_before(graph: &Graph, layers: &[Layer], value: ValueId) -> 
     }
     let leads_there = |index: &usize| layers[*index].weights.iter().any(|weight| nodes.contains(&weight.node));
     (0..layers.len()).filter(leads_there).collect()
+}
+
+/// Notes which constants `model.train` names as a whole, without `*` and `?`: such a one is trained although its values look like
+/// those of a table that a module computes.
+pub(crate) fn ask_for_named(graph: &mut Graph, train: &TrainSelection) {
+    let of_parts: Vec<String> = train.selections().into_iter().flat_map(|selection| selection.r#match).collect();
+    let patterns = match train {
+        TrainSelection::Match(patterns) => patterns.as_slice(),
+        _ => of_parts.as_slice(),
+    };
+    for name in patterns.iter().filter(|pattern| !pattern.contains(['*', '?'])) {
+        if let Some(value) = graph.find(name).filter(|value| graph.float_constant(*value).is_some()) {
+            graph.ask_for(value);
+        }
+    }
 }
 
 /// What of the model's own layers is trained.
@@ -200,8 +215,11 @@ pub(crate) fn untie(graph: &mut Graph, catalog: &OperatorCatalog) -> Vec<(String
     slots.sort_by(|(a, _), (b, _)| graph.name(*a).cmp(graph.name(*b)));
     for (value, slots) in slots.into_iter().filter(|(value, _)| readers[value] > 1) {
         let original = graph.constant_of(value).expect("layers() lists constants only").clone();
-        let all_train = readers[&value] == slots.len();
-        let places = by_place(graph, slots);
+        let places = with_divisions(graph, value, by_place(graph, slots));
+        if places.is_empty() {
+            continue;
+        }
+        let all_train = readers[&value] == places.iter().map(Vec::len).sum::<usize>();
         let firsts: Vec<(usize, usize)> = places.iter().map(|slots| slots[0]).collect();
         let is_merged = if may_be_merged(&original) && !are_joined_tokens(graph, &original, &firsts) {
             !is_of_one_module(graph, &firsts)
@@ -240,6 +258,29 @@ fn by_place(graph: &Graph, slots: Vec<(usize, usize)>) -> Vec<Vec<(usize, usize)
         }
     }
     places
+}
+
+/// Lets a division by a parameter, or what takes it away, be of the place where the same module multiplies with it or adds it, as of
+/// x + sin²(a·x) / a. What no such place reads keeps what the file has, unless it has the name of a parameter.
+fn with_divisions(graph: &Graph, value: ValueId, places: Vec<Vec<(usize, usize)>>) -> Vec<Vec<(usize, usize)>> {
+    let divides = |slots: &Vec<(usize, usize)>| {
+        let node = &graph.nodes()[slots[0].0];
+        node.is("Div") || node.is("Sub")
+    };
+    let is_of_formula = |node: usize, module: &Option<String>| {
+        let node = &graph.nodes()[node];
+        is_arithmetic(node) && of_node(node) == *module
+    };
+    let (divisions, mut own): (Vec<_>, Vec<_>) = places.into_iter().partition(divides);
+    for slots in divisions {
+        let module = of_node(&graph.nodes()[slots[0].0]);
+        match own.iter_mut().find(|place| is_of_formula(place[0].0, &module)) {
+            Some(place) => place.extend(slots),
+            None if of_weight(graph.name(value)).is_some() => own.push(slots),
+            None => {}
+        }
+    }
+    own
 }
 
 /// A free name for the copy that a node reads: its module's path and the weight's part in it, where they are known.
@@ -410,6 +451,65 @@ mod tests {
         let found = compiled(TrainSelection::Nothing, vec![lora]);
         assert_eq!(found.len(), 3, "A, B and the bias: {found:?}");
         assert!(found.iter().any(|(layer, ..)| *layer == format!("{}.bias", dense())), "{found:?}");
+    }
+
+    #[test]
+    fn a_fixed_fourier_matrix_is_trained_only_where_a_pattern_is_its_whole_name() {
+        let wave = |at: usize| (2.0 * std::f32::consts::PI * ((at / 3) * (at % 3)) as f32 / 8.0).cos();
+        let values = (0..24).map(wave).collect();
+        let table = TensorProto { float_data: values, ..weight("spec.cos_table", &[8, 3]) };
+        let nodes = vec![
+            node("MatMul", &["x", "body.weight"], &["a"]),
+            node("MatMul", &["a", "spec.cos_table"], &["b"]),
+            node("MatMul", &["b", "head.weight"], &["y"]),
+        ];
+        let weights = vec![weight("body.weight", &[4, 8]), table, weight("head.weight", &[3, 5])];
+        let model = model(graph(nodes, weights, vec![value("x", &[4])], vec![value("y", &[5])]));
+        let matching = |pattern: &str| TrainSelection::Match(vec![pattern.to_owned()]);
+        for (train, wanted) in [
+            (TrainSelection::All, ["body.weight", "head.weight"]),
+            (matching("*"), ["body.weight", "head.weight"]),
+            (matching("spec.cos_table"), ["spec.cos_table", "head.weight"]),
+        ] {
+            let head = crate::HeadChoice::keep();
+            let fine_tuning = FineTuning { train: train.clone(), head, ..FineTuning::head(2, 5) };
+            let program = compile(&model, &fine_tuning, &OperatorCatalog::standard()).unwrap();
+            let names: Vec<&str> = program.manifest.parameters.iter().map(|entry| entry.name.as_str()).collect();
+            assert_eq!(names, wanted, "{train:?}");
+            let report = crate::describe(&model, Some(&fine_tuning), &OperatorCatalog::standard()).unwrap();
+            let frozen: Vec<&str> = report.frozen.iter().map(|constant| constant.name.as_str()).collect();
+            let is_frozen = !wanted.contains(&"spec.cos_table");
+            assert_eq!(frozen.contains(&"spec.cos_table"), is_frozen, "{train:?}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_a_formula_multiplies_with_and_divides_by_is_one() {
+        let alone = vec![
+            node("MatMul", &["x", "body.weight"], &["h"]),
+            node("Mul", &["snake", "h"], &["a"]),
+            node("Sin", &["a"], &["b"]),
+            node("Div", &["b", "snake"], &["c"]),
+            node("MatMul", &["c", "head.weight"], &["y"]),
+        ];
+        let weights = vec![weight("body.weight", &[4, 6]), weight("snake", &[6]), weight("head.weight", &[6, 5])];
+        let model = model(graph(alone, weights, vec![value("x", &[4])], vec![value("y", &[5])]));
+        let head = crate::HeadChoice::keep();
+        let wanted = FineTuning { train: TrainSelection::All, head, ..FineTuning::head(2, 5) };
+        let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
+        assert_eq!(program.trained, 24 + 6 + 30);
+        let mut graph = model.graph(&BTreeMap::new(), &OperatorCatalog::standard()).unwrap();
+        assert!(untie(&mut graph, &OperatorCatalog::standard()).is_empty());
+        assert_eq!(reads(&graph)[1], "snake h");
+        assert_eq!(reads(&graph)[3], "b snake");
+        let found = layers(&graph, &OperatorCatalog::standard());
+        let readers: Vec<usize> = found
+            .iter()
+            .flat_map(|layer| &layer.weights)
+            .filter(|own| graph.name(own.value) == "snake")
+            .map(|own| own.node)
+            .collect();
+        assert_eq!(readers, [1, 3]);
     }
 
     #[test]

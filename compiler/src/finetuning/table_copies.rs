@@ -1,10 +1,11 @@
-//! The table of an embedding that a file stores again for the head of a language model.
+//! Matrices that a file stores again: the table of an embedding for the head of a language model, and what an exporter has transposed.
 
 use std::collections::{BTreeSet, HashSet};
 
 use millstream_schemas::shown;
 
 use super::constant_kind::is_table_of_waves;
+use super::module_path::{is_generated, may_be_result};
 use super::{Head, Layer, Weight};
 use crate::CompilerError;
 use crate::graph::{Attribute, Constant, Graph, Node, ValueId};
@@ -13,21 +14,28 @@ use crate::graph::{Attribute, Constant, Graph, Node, ValueId};
 /// as of one class a row, are alike without being one.
 const DIFFERENT: usize = 32;
 
-/// A matrix of a linear layer that holds the table of an embedding once more.
+/// As [`DIFFERENT`], of two matrices of linear layers, of which one has a name that the exporter made up.
+const DIFFERENT_OF_MATRIX: usize = 8;
+
+/// A matrix of a linear layer that holds the table of an embedding, or the matrix of another layer, once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TableCopy {
-    /// The table, `[words, width]`.
+    /// The table, `[words, width]`, or the matrix.
     pub(crate) table: ValueId,
     /// The matrix that is equal to it.
     pub(crate) copy: ValueId,
-    /// Whether the matrix is `[width, words]`.
+    /// Whether the copy is `[width, words]`.
     is_turned: bool,
+    /// Whether it is a copy of an embedding's table.
+    is_of_table: bool,
 }
 
 /// The matrices of linear layers that are an embedding's table to the bit, as it is or transposed.
 ///
 /// A language model's head that reads the table of its embedding is written by exporters as a matrix of its own, for they fold the
-/// transposition. After any training on their own two such matrices differ, so equal ones are one parameter of the source.
+/// transposition. After any training on their own two such matrices differ, so equal ones are one parameter of the source. So are two
+/// matrices of linear layers of which the exporter has named one itself, as the transposed weight of an encoder that its decoder reads.
+/// Two that both have a name of the source are two.
 pub(crate) fn table_copies(graph: &Graph, layers: &[Layer]) -> Vec<TableCopy> {
     let weights = || layers.iter().flat_map(|layer| &layer.weights).filter(|weight| weight.shape.len() == 2);
     let of = |is_wanted: &dyn Fn(&Weight) -> bool| -> BTreeSet<ValueId> {
@@ -42,19 +50,56 @@ pub(crate) fn table_copies(graph: &Graph, layers: &[Layer]) -> Vec<TableCopy> {
             tables.iter().copied().filter(|table| graph.is_own(*table) && !graph.are_stored_apart(*table, copy));
         let equal = candidates.filter_map(|table| {
             let constant = graph.float_constant(table).filter(|constant| constant.dtype == own.dtype)?;
-            let is_turned = if constant.shape == own.shape && constant.bytes == own.bytes {
-                false
-            } else if is_transpose(constant, own) {
-                true
-            } else {
-                return None;
-            };
-            let is_own = has_different_numbers(constant) && !is_table_of_waves(constant);
-            is_own.then_some(TableCopy { table, copy, is_turned })
+            let is_turned = turned(constant, own)?;
+            let is_own = has_different_numbers(constant, DIFFERENT) && !is_table_of_waves(constant);
+            is_own.then_some(TableCopy { table, copy, is_turned, is_of_table: true })
         });
         found.extend(equal.take(1));
     }
+    let known: HashSet<ValueId> = tables.into_iter().chain(found.iter().map(|own| own.copy)).collect();
+    found.extend(matrix_copies(graph, layers, &known));
     found
+}
+
+/// The matrices with names of the exporter's that are another matrix of a linear layer to the bit, as it is or transposed; none of `known`.
+fn matrix_copies(graph: &Graph, layers: &[Layer], known: &HashSet<ValueId>) -> Vec<TableCopy> {
+    let is_multiplied = |weight: &&Weight| {
+        let node = &graph.nodes()[weight.node];
+        weight.shape.len() == 2 && weight.input < 2 && (node.is("MatMul") || node.is("Gemm"))
+    };
+    let weights = layers.iter().flat_map(|layer| &layer.weights).filter(is_multiplied).map(|weight| weight.value);
+    let all: BTreeSet<ValueId> = weights.filter(|value| graph.is_own(*value) && !known.contains(value)).collect();
+    let is_anonymous = |value: &ValueId| {
+        let name = graph.name(*value);
+        is_generated(name) || may_be_result(name)
+    };
+    let (anonymous, named): (Vec<ValueId>, Vec<ValueId>) = all.into_iter().partition(is_anonymous);
+    let is_copy = |table: ValueId, copy: ValueId| {
+        let (constant, own) = (graph.float_constant(table)?, graph.float_constant(copy)?);
+        let is_turned = turned(constant, own)?;
+        let is_one = !graph.are_stored_apart(table, copy) && has_different_numbers(constant, DIFFERENT_OF_MATRIX);
+        is_one.then_some(TableCopy { table, copy, is_turned, is_of_table: false })
+    };
+    // those of which the exporter has named both: as it is, a second one may be of a module that began as a copy
+    let mut firsts: Vec<ValueId> = Vec::new();
+    let mut found = Vec::new();
+    for copy in anonymous {
+        let of_source = named.iter().find_map(|table| is_copy(*table, copy));
+        let of_exporter = || firsts.iter().filter_map(|table| is_copy(*table, copy)).find(|own| own.is_turned);
+        match of_source.or_else(of_exporter) {
+            Some(own) => found.push(own),
+            None => firsts.push(copy),
+        }
+    }
+    found
+}
+
+/// Whether the second matrix is the first (`false`) or the first transposed (`true`), to the bit.
+fn turned(first: &Constant, second: &Constant) -> Option<bool> {
+    if first.shape == second.shape && first.bytes == second.bytes {
+        return Some(false);
+    }
+    is_transpose(first, second).then_some(true)
 }
 
 /// Lets all that reads a copy read the table, and says so; the layers and the head have the table as their weight afterwards.
@@ -84,8 +129,9 @@ pub(crate) fn tie_copies(
         layers.iter_mut().flat_map(|layer| &mut layer.weights).for_each(|weight| moves.weight(weight, &shape));
         head.iter_mut().for_each(|head| moves.head(head));
         notes.push(format!(
-            "`{}` holds the table of an embedding again{}, `{}`: the two are one parameter, are trained as one and stay equal",
+            "`{}` holds the {} again{}, `{}`: the two are one parameter, are trained as one and stay equal",
             shown(&name),
+            if copy.is_of_table { "table of an embedding" } else { "matrix of a layer" },
             if copy.is_turned { ", transposed" } else { "" },
             shown(graph.name(table))
         ));
@@ -136,9 +182,9 @@ fn is_matrix(graph: &Graph, weight: &Weight) -> bool {
     (node.is("MatMul") || node.is("Gemm")) && weight.input == 1
 }
 
-fn has_different_numbers(constant: &Constant) -> bool {
+fn has_different_numbers(constant: &Constant, wanted: usize) -> bool {
     let mut seen = HashSet::new();
-    constant.bytes.chunks_exact(constant.dtype.bytes()).any(|number| seen.insert(number) && seen.len() >= DIFFERENT)
+    constant.bytes.chunks_exact(constant.dtype.bytes()).any(|number| seen.insert(number) && seen.len() >= wanted)
 }
 
 /// Whether the second matrix is the first transposed, to the bit.
@@ -160,4 +206,54 @@ fn is_transpose(first: &Constant, second: &Constant) -> bool {
             })
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::handmade::{graph, model, node, value, with};
+    use crate::model_file::onnx::TensorProto;
+    use crate::{FineTuning, OperatorCatalog, compile};
+    use millstream_schemas::recipe::TrainSelection;
+
+    fn matrix(name: &str, shape: [usize; 2], value: &dyn Fn(usize, usize) -> f32) -> TensorProto {
+        let places = (0..shape[0]).flat_map(|row| (0..shape[1]).map(move |column| (row, column)));
+        let float_data = places.map(|(row, column)| value(row, column)).collect();
+        TensorProto { float_data, ..crate::handmade::weight(name, &shape) }
+    }
+
+    #[test]
+    fn a_decoder_that_reads_the_transposed_weight_of_its_encoder_trains_one_parameter_with_it() {
+        let own = |row: usize, column: usize| (row * 4 + column) as f32 / 10.0 - 0.35;
+        let other = |row: usize, column: usize| own(row, column) + f32::from(u8::from(row == 2)) * 1e-6;
+        let alike = |row: usize, column: usize| f32::from(u8::from(row == column));
+        type Values<'a> = &'a dyn Fn(usize, usize) -> f32;
+        // what the encoder's and the decoder's matrices are called, their values, and whether they are one
+        let rows: [(&str, &str, Values<'_>, Values<'_>, bool); 6] = [
+            ("e1.weight", "t_1", &own, &own, true),
+            ("e1.weight", "t", &own, &own, true),
+            ("val_3", "val_9", &own, &own, true),
+            ("e1.weight", "d1.weight", &own, &own, false),
+            ("e1.weight", "t", &own, &other, false),
+            ("e1.weight", "t", &alike, &alike, false),
+        ];
+        for (encoder, decoder, first, second, is_one) in rows {
+            // [3, 4], read transposed, and [4, 3] likewise
+            let turned = |column: usize, row: usize| second(row, column);
+            let weights = vec![matrix(encoder, [3, 4], first), matrix(decoder, [4, 3], &turned)];
+            let nodes = vec![
+                with(node("Gemm", &["x", encoder], &["h"]), "transB", &[1]),
+                node("Tanh", &["h"], &["z"]),
+                with(node("Gemm", &["z", decoder], &["y"]), "transB", &[1]),
+            ];
+            let model = model(graph(nodes, weights, vec![value("x", &[4])], vec![value("y", &[4])]));
+            let head = crate::HeadChoice::keep();
+            let wanted = FineTuning { train: TrainSelection::All, head, ..FineTuning::head(2, 4) };
+            let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
+            let expected = if is_one { 12 } else { 24 };
+            assert_eq!(program.trained, expected, "{encoder}, {decoder}");
+            let notes = crate::describe(&model, Some(&wanted), &OperatorCatalog::standard()).unwrap().notes;
+            let tells = notes.iter().any(|note| note.contains("holds the matrix of a layer again, transposed"));
+            assert_eq!(tells, is_one, "{encoder}, {decoder}: {notes:?}");
+        }
+    }
 }

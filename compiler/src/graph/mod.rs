@@ -23,7 +23,7 @@ mod stored_types;
 mod tensor_type;
 mod to_onnx;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -102,6 +102,8 @@ pub struct Graph {
     computed_lengths: HashMap<Vec<Length>, ValueId>,
     /// Whether nobody reads why a type is not known.
     is_quiet: bool,
+    /// Constants that somebody names as what is to be trained.
+    asked: HashSet<ValueId>,
     /// Where floats of 64 bits are computed with as 32-bit ones: by the place in memory of the narrower bytes of a constant these, and
     /// the constant as the file has it.
     doubles: Option<HashMap<usize, (Bytes, Constant)>>,
@@ -128,6 +130,7 @@ impl Graph {
             numbers: HashMap::new(),
             computed_lengths: HashMap::new(),
             is_quiet: false,
+            asked: HashSet::new(),
             doubles: None,
         }
     }
