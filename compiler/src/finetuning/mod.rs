@@ -1,7 +1,9 @@
 //! What is trained: the layers of a model, its head, and the selection of both.
 
 mod added_vectors;
+mod angles;
 mod applied;
+mod asked_for;
 pub mod attention;
 pub(crate) mod batch_statistics;
 mod chosen_output;
@@ -21,6 +23,7 @@ mod method_report;
 pub mod methods;
 mod module_path;
 mod moved_axes;
+mod named_parameter;
 mod nodes;
 mod normalize;
 mod one_score;
@@ -41,6 +44,7 @@ mod temperature;
 mod ties;
 mod trained_parts;
 pub(crate) mod training_mode;
+mod views;
 mod weight_kind;
 
 use std::collections::BTreeMap;
@@ -53,6 +57,7 @@ use millstream_schemas::recipe::{
 use millstream_schemas::{AxisLength, Standardization};
 
 pub(crate) use applied::{Applied, Unadapted};
+pub(crate) use asked_for::ask_for;
 pub use attention::find_attentions;
 pub(crate) use chosen_output::chosen_output;
 pub(crate) use einsum_layers::write_einsum_layers;

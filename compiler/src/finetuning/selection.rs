@@ -185,7 +185,8 @@ pub(crate) fn untie(graph: &mut Graph, catalog: &OperatorCatalog) -> Vec<(String
     let mut slots: BTreeMap<ValueId, Vec<(usize, usize)>> = BTreeMap::new();
     for weight in layers(graph, catalog).into_iter().flat_map(|layer| layer.weights) {
         // behind a view the stored form is read; its copies would be views too
-        if graph.nodes()[weight.node].input(weight.input) == Some(weight.value) {
+        // and what a recipe names stays what it names
+        if graph.nodes()[weight.node].input(weight.input) == Some(weight.value) && !graph.is_asked_for(weight.value) {
             slots.entry(weight.value).or_default().push((weight.node, weight.input));
         }
     }

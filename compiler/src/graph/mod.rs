@@ -60,6 +60,8 @@ struct Value {
     stored: Option<ElementType>,
     /// Whether the reverse pass takes it for a constant.
     stops_gradient: bool,
+    /// Whether a recipe names it as what is trained.
+    is_asked_for: bool,
     /// Whether whoever runs the graph may replace it.
     is_overridable: bool,
     /// Where the node was last that makes it; holds where that node makes it.
@@ -512,7 +514,7 @@ impl Graph {
         let id = ValueId(u32::try_from(self.values.len()).expect("a graph has fewer than 2^32 values"));
         self.names.insert(name.clone(), id);
         let (element_type, constant, integers, stored) = (None, None, None, None);
-        let (is_declared, stops_gradient, is_overridable, maker) = (false, false, false, usize::MAX);
+        let (is_declared, stops_gradient, is_asked_for, is_overridable) = (false, false, false, false);
         self.values.push(Value {
             name,
             tensor_type,
@@ -522,8 +524,9 @@ impl Graph {
             is_declared,
             stored,
             stops_gradient,
+            is_asked_for,
             is_overridable,
-            maker,
+            maker: usize::MAX,
         });
         id
     }

@@ -256,6 +256,16 @@ impl Graph {
         self.values[value.0 as usize].stops_gradient
     }
 
+    /// Notes that a recipe names a constant as what is trained.
+    pub(crate) fn ask_for(&mut self, constant: ValueId) {
+        self.values[constant.0 as usize].is_asked_for = true;
+    }
+
+    /// Whether a recipe names a constant as what is trained, though nothing else tells that it is a parameter.
+    pub(crate) fn is_asked_for(&self, constant: ValueId) -> bool {
+        self.values[constant.0 as usize].is_asked_for
+    }
+
     /// Lets values be given in the place of these inputs; nodes that nothing needs then fall away when the graph is written.
     pub(crate) fn give_instead(&mut self, inputs: &[ValueId], given: &[ValueId]) {
         let given_ones: HashSet<ValueId> = given.iter().copied().collect();
