@@ -14,10 +14,9 @@ use crate::finetuning::residual::{self, Branch};
 use crate::finetuning::stored_form::StoredForm;
 use crate::finetuning::{
     self, Applied, FineTuning, Head, Layer, LayerFacts, MethodReport, ParameterFinder, ScoreLayout, Selected,
-    SelectedPart, TrainedLayer, Unadapted, Weight, ask_for_named, batch_statistics, check_factors, chosen_output,
-    dropout, initialize, is_one_score, layers_before, normalize, pattern_matches, places, require_finite,
-    rows_are_second, select, standardize_input, stochastic_depth, table_copies, tie_copies, training_mode, undo_output,
-    untie,
+    SelectedPart, TrainedLayer, Unadapted, Weight, ask_for, batch_statistics, check_factors, chosen_output, dropout,
+    initialize, is_one_score, layers_before, normalize, pattern_matches, places, require_finite, rows_are_second,
+    select, standardize_input, stochastic_depth, table_copies, tie_copies, training_mode, undo_output, untie,
 };
 use crate::graph::{Graph, TensorType, ValueId};
 use crate::losses::PredictionKind;
@@ -220,7 +219,6 @@ pub(crate) fn prepare(
     catalog: &OperatorCatalog,
 ) -> Result<Prepared, CompilerError> {
     let mut graph = model.graph(&wanted.inputs, catalog)?;
-    ask_for_named(&mut graph, &wanted.train);
     let mut notes = model.notes(&graph);
     let normalizing = training_mode::leave(&mut graph);
     notes.extend((normalizing > 0).then(|| {
@@ -242,6 +240,7 @@ pub(crate) fn prepare(
     }));
     notes.extend(finetuning::note_of_ties(&normalize(&mut graph)));
     finetuning::write_einsum_layers(&mut graph)?;
+    ask_for(&mut graph, &wanted.train, catalog);
     let untied = untie(&mut graph, catalog);
     if wanted.batch_normalization.follows_batches() {
         batch_statistics::untie_statistics(&mut graph);

@@ -6,11 +6,13 @@ use super::module_path::without_output;
 use crate::graph::{Constant, ElementType};
 
 /// Last parts of the names of tensors that a module keeps and does not train.
-const BUFFERS: [&str; 18] = [
+const BUFFERS: [&str; 21] = [
     "alibi",
+    "anchors",
     "attn_mask",
     "bins",
     "cos",
+    "embed_scale",
     "filt",
     "freqs",
     "imputed",
@@ -24,6 +26,7 @@ const BUFFERS: [&str; 18] = [
     "running_var",
     "sin",
     "std",
+    "strides",
     "window",
 ];
 
@@ -42,12 +45,27 @@ pub(crate) enum FrozenReason {
     Frequencies,
     InFront,
     Mask,
+    Number,
     Preprocessing,
     Setting,
     Waves,
 }
 
 impl FrozenReason {
+    /// Whether it is taken from a name or a place, which a recipe that names the tensor overrules.
+    pub(super) fn is_guessed(self) -> bool {
+        matches!(
+            self,
+            Self::Buffer
+                | Self::Computed
+                | Self::Frequencies
+                | Self::InFront
+                | Self::Number
+                | Self::Setting
+                | Self::Waves
+        )
+    }
+
     /// In words that follow the tensor's name.
     pub(crate) fn words(self) -> &'static str {
         match self {
@@ -65,6 +83,10 @@ impl FrozenReason {
             Self::Frequencies => "frequencies of sines and cosines",
             Self::InFront => "in front of all layers, where the input is normalized",
             Self::Mask => "a mask: zeros, and numbers far below",
+            Self::Number => {
+                "a single number that may be learned or belong to a formula, its name and value do not tell; \
+                 `train: {match: [NAME]}` trains it"
+            }
             Self::Preprocessing => {
                 "learned from the training rows by `standardize` and `missing`, not by training: numbers are filled and standardized by it"
             }

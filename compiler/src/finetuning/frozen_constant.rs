@@ -27,7 +27,7 @@ impl FrozenConstant {
     }
 }
 
-/// Constants of more than one number that enter the computation and belong to no layer.
+/// Constants that enter the computation and belong to no layer: of more than one number, and single ones that may be learned.
 pub(crate) fn frozen_constants(graph: &Graph, layers: &[Layer], catalog: &OperatorCatalog) -> Vec<FrozenConstant> {
     let mut parameters = Parameters::new(graph, catalog);
     for at in 0..graph.nodes().len() {
@@ -38,7 +38,7 @@ pub(crate) fn frozen_constants(graph: &Graph, layers: &[Layer], catalog: &Operat
     for (value, at, reason) in parameters.frozen() {
         let Some(constant) = graph.constant_of(value) else { continue };
         let numbers: usize = constant.shape.iter().product();
-        if numbers > 1 && told.insert(value) {
+        if (numbers > 1 || reason == FrozenReason::Number) && told.insert(value) {
             let node = &graph.nodes()[at];
             found.push(FrozenConstant {
                 name: graph.name(value).to_owned(),

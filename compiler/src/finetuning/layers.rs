@@ -51,7 +51,10 @@ pub fn layers(graph: &Graph, catalog: &OperatorCatalog) -> Vec<Layer> {
     }
     let called = |weight: &Weight| graph.name(weight.value);
     let mut products = added_vectors(graph, &read);
-    products.retain(|sum, product| may_be_of_one_module(called(&read[*product][0]), called(&read[*sum][0])));
+    products.retain(|sum, product| {
+        let (own, added) = (&read[*product][0], &read[*sum][0]);
+        may_be_of_one_module(called(own), called(added)) && !graph.is_asked_for(added.value)
+    });
     let sums: HashMap<usize, usize> = products.iter().map(|(sum, product)| (*product, *sum)).collect();
     // of products that vectors are added to
     let mut places: HashMap<usize, usize> = HashMap::new();
@@ -122,6 +125,10 @@ pub(super) fn weights_of(layers: &[Layer]) -> HashSet<ValueId> {
 /// What the layer of a node is called: the path of its module as the names of its weights have it, or else as the node has it; or else the
 /// name of a weight. `added`: what is added to the node's product.
 fn layer_name(graph: &Graph, node: &Node, weights: &[Weight], added: Option<&str>) -> String {
+    // a recipe finds it by the name that it has said
+    if let Some(asked) = weights.iter().find(|weight| graph.is_asked_for(weight.value)) {
+        return graph.name(asked.value).to_owned();
+    }
     let names: Vec<&str> = weights.iter().map(|weight| graph.name(weight.value)).collect();
     let own = names.iter().find(|name| !module_path::is_generated(name)).or(names.first()).copied().unwrap_or_default();
     let paths = || names.iter().copied().chain(added).filter_map(module_path::of_weight);

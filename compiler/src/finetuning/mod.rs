@@ -1,7 +1,9 @@
 //! What is trained: the layers of a model, its head, and the selection of both.
 
 mod added_vectors;
+mod angles;
 mod applied;
+mod asked_for;
 pub mod attention;
 pub(crate) mod batch_statistics;
 mod chosen_output;
@@ -22,6 +24,7 @@ mod method_report;
 pub mod methods;
 mod module_path;
 mod moved_axes;
+mod named_parameter;
 mod nodes;
 mod normalize;
 mod one_score;
@@ -42,6 +45,7 @@ mod temperature;
 mod ties;
 mod trained_parts;
 pub(crate) mod training_mode;
+mod views;
 mod weight_kind;
 
 use std::collections::BTreeMap;
@@ -54,6 +58,7 @@ use millstream_schemas::recipe::{
 use millstream_schemas::{AxisLength, Standardization};
 
 pub(crate) use applied::{Applied, Unadapted};
+pub(crate) use asked_for::ask_for;
 pub use attention::find_attentions;
 pub(crate) use chosen_output::chosen_output;
 pub(crate) use einsum_layers::write_einsum_layers;
@@ -77,7 +82,7 @@ pub use parameters::Weight;
 pub use pattern::matches as pattern_matches;
 pub(crate) use score_effects::{ScoreEffect, score_effect};
 pub(crate) use scores::{ScoreLayout, chances_behind, find_scores, rows_are_second};
-pub(crate) use selection::{ask_for_named, check_factors, layers_before, select, untie};
+pub(crate) use selection::{check_factors, layers_before, select, untie};
 pub(crate) use standardize::{standardize_input, undo_output};
 pub(crate) use table_copies::{table_copies, tie_copies};
 pub(crate) use temperature::{divide_scores, maker_of_scores};

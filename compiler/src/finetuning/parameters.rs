@@ -2,19 +2,21 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::angles::angles;
 use super::constant_kind::{
     FrozenReason, is_all, is_buffer, is_distance_bias, is_infinite_mask, is_one_filter, is_part, is_table_of_waves,
     is_token, is_wave_table, no_learned_constant,
 };
 use super::fourier_table::{is_fourier_table, may_be_fourier_table};
 use super::module_path::{is_generated, of_weight};
+use super::named_parameter::{
+    has_module_path, is_of_person, is_of_preparation, is_of_quantization, is_parameter, is_parameter_in_front,
+    may_be_learned,
+};
 use super::standardize::is_preprocessing;
+use super::views::VIEWS;
 use crate::graph::{Constant, ElementType, Graph, Node, ValueId};
 use crate::operators::OperatorCatalog;
-
-/// Operators that hand on what they read in another form; a weight behind them is trained in the form that it is stored in.
-pub(super) const VIEWS: [&str; 8] =
-    ["Expand", "Flatten", "Identity", "Reshape", "Squeeze", "Tile", "Transpose", "Unsqueeze"];
 
 /// Functions of single numbers that modules take of parameters, as of scales that are to be positive.
 const CURVES: [&str; 5] = ["Clip", "Exp", "Sigmoid", "Softplus", "Tanh"];
@@ -165,9 +167,9 @@ impl<'a> Parameters<'a> {
             return None;
         }
         let name = self.graph.name(value);
-        let is_named = !is_generated(name);
         let operator = if node.domain.is_empty() { node.operator.as_str() } else { "" };
         let numbers: usize = constant.shape.iter().product();
+        let is_named = !is_generated(name) || numbers == 1 && has_module_path(name);
         let is_of_module = is_part(name) || of_weight(name).is_some();
         let may_be_mask = !row.weights.contains(&input) || is_arithmetic(node) || operator == "Gather";
         let reason = if is_preprocessing(operator, name) {
@@ -175,7 +177,7 @@ impl<'a> Parameters<'a> {
         } else if is_buffer(name) {
             Some(FrozenReason::Buffer)
         } else if self.graph.stops_gradient(value)
-            || self.filled.contains(&read) && !is_of_module && !CURVES.contains(&operator)
+            || self.filled.contains(&read) && !(is_of_module || has_module_path(name) || CURVES.contains(&operator))
         {
             // it has decided something before the run, or fills a tensor, as the first state of a recurrent layer
             Some(FrozenReason::Setting)
@@ -190,15 +192,7 @@ impl<'a> Parameters<'a> {
         } else if row.weights.contains(&input) && !is_arithmetic(node) {
             self.no_weight_of_layer(node, input, constant, is_named)
         } else if is_named {
-            // one number without the path of a module is a setting of the formula, as is what is taken away or divided by
-            let is_own = is_of_module || numbers > 1 && !matches!(operator, "Div" | "Pow" | "Sub");
-            // in front of all layers it normalizes the input
-            let is_placed = is_fed || !is_elementwise(operator) || is_part(name);
-            match (is_own, is_placed) {
-                (false, _) => Some(FrozenReason::Setting),
-                (_, false) => Some(FrozenReason::InFront),
-                _ => is_wave_table(constant).then_some(FrozenReason::Waves),
-            }
+            self.no_named_parameter(node, input, value, is_fed)
         } else if is_fed && row.weights.contains(&input) && numbers > 1 {
             no_learned_constant(operator, constant)
         } else if is_fed && operator == "Concat" && joins_tokens(node) && is_token(constant) {
@@ -208,13 +202,47 @@ impl<'a> Parameters<'a> {
             // an exporter that folds constants leaves those of parameters, as the temperature of an attention
             let makes_angles = node.outputs.iter().flatten().any(|made| self.angles.contains(made));
             makes_angles.then_some(FrozenReason::Frequencies)
+        } else if is_fed && may_be_learned(operator, constant) && !is_of_quantization(self.graph, node, input) {
+            Some(FrozenReason::Number)
         } else {
             Some(FrozenReason::Computed)
         };
+        // whoever names it knows what it is
+        let is_asked_for = self.graph.is_asked_for(value) && !self.graph.stops_gradient(value);
+        let reason = reason.filter(|reason| !(is_asked_for && reason.is_guessed()));
         Some(match reason {
             Some(reason) => Err((value, reason)),
             None => Ok(Weight { value, shape: constant.shape.clone(), node: at, input }),
         })
+    }
+
+    /// Why a constant with a name that no exporter has made up is no parameter of a node that has no weights of its own there.
+    fn no_named_parameter(&self, node: &Node, input: usize, value: ValueId, is_fed: bool) -> Option<FrozenReason> {
+        let (name, constant) = (self.graph.name(value), self.graph.float_constant(value)?);
+        let operator = if node.domain.is_empty() { node.operator.as_str() } else { "" };
+        let is_single = constant.shape.iter().product::<usize>() == 1;
+        let is_of_module = is_part(name) || of_weight(name).is_some();
+        let is_own =
+            is_of_module || is_parameter(name, operator, constant) && !is_of_quantization(self.graph, node, input);
+        if !is_own {
+            let may_be_meant =
+                is_fed && is_single && is_elementwise(operator) && operator != "Pow" && is_of_person(name);
+            let is_told = may_be_meant && !is_of_quantization(self.graph, node, input);
+            return Some(if is_told { FrozenReason::Number } else { FrozenReason::Setting });
+        }
+        // beside a constant it is a part of a formula of parameters, as in `1 + gamma`
+        let other = 1usize.checked_sub(input).and_then(|other| node.input(other));
+        let joins_constant = || other.and_then(|other| self.stored.get(&other)).is_some();
+        // in front of all layers it normalizes the input
+        let is_placed = is_fed
+            || !is_elementwise(operator)
+            || is_part(name)
+            || is_single && joins_constant() && !is_of_preparation(name)
+            || is_parameter_in_front(self.graph, node, input, name, constant);
+        if !is_placed {
+            return Some(FrozenReason::InFront);
+        }
+        is_wave_table(constant).then_some(FrozenReason::Waves)
     }
 
     /// Why a constant is no weight of a node that has its weights there.
@@ -262,22 +290,6 @@ impl<'a> Parameters<'a> {
             _ => None,
         }
     }
-}
-
-/// Values that sines and cosines are taken of, and what those are made of by arithmetic and in other forms.
-fn angles(graph: &Graph) -> HashSet<ValueId> {
-    const ARITHMETIC: [&str; 10] =
-        ["Add", "Cast", "Concat", "Div", "Einsum", "Gather", "MatMul", "Mul", "Slice", "Sub"];
-    let mut found = HashSet::new();
-    for node in graph.nodes().iter().rev().filter(|node| node.domain.is_empty()) {
-        let operator = node.operator.as_str();
-        let leads_there = node.outputs.iter().flatten().any(|made| found.contains(made));
-        let hands_on = ARITHMETIC.contains(&operator) || VIEWS.contains(&operator);
-        if matches!(operator, "Cos" | "Sin") || leads_there && hands_on {
-            found.extend(node.inputs.iter().flatten());
-        }
-    }
-    found
 }
 
 /// Whether an exporter may have stored a constant once for several parameters that only began alike: biases and scales, and

@@ -27,21 +27,6 @@ pub(crate) fn layers_before(graph: &Graph, layers: &[Layer], value: ValueId) -> 
     (0..layers.len()).filter(leads_there).collect()
 }
 
-/// Notes which constants `model.train` names as a whole, without `*` and `?`: such a one is trained although its values look like
-/// those of a table that a module computes.
-pub(crate) fn ask_for_named(graph: &mut Graph, train: &TrainSelection) {
-    let of_parts: Vec<String> = train.selections().into_iter().flat_map(|selection| selection.r#match).collect();
-    let patterns = match train {
-        TrainSelection::Match(patterns) => patterns.as_slice(),
-        _ => of_parts.as_slice(),
-    };
-    for name in patterns.iter().filter(|pattern| !pattern.contains(['*', '?'])) {
-        if let Some(value) = graph.find(name).filter(|value| graph.float_constant(*value).is_some()) {
-            graph.ask_for(value);
-        }
-    }
-}
-
 /// What of the model's own layers is trained.
 ///
 /// # Errors
@@ -200,7 +185,8 @@ pub(crate) fn untie(graph: &mut Graph, catalog: &OperatorCatalog) -> Vec<(String
     let mut slots: BTreeMap<ValueId, Vec<(usize, usize)>> = BTreeMap::new();
     for weight in layers(graph, catalog).into_iter().flat_map(|layer| layer.weights) {
         // behind a view the stored form is read; its copies would be views too
-        if graph.nodes()[weight.node].input(weight.input) == Some(weight.value) {
+        // and what a recipe names stays what it names
+        if graph.nodes()[weight.node].input(weight.input) == Some(weight.value) && !graph.is_asked_for(weight.value) {
             slots.entry(weight.value).or_default().push((weight.node, weight.input));
         }
     }

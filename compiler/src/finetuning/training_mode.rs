@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::parameters::VIEWS;
+use super::views::VIEWS;
 use crate::graph::{Graph, Node, ValueId};
 
 /// Whether a BatchNormalization standardizes a weight, as networks without normalization of their activations write it: what it

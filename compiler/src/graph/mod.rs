@@ -23,7 +23,7 @@ mod stored_types;
 mod tensor_type;
 mod to_onnx;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -60,6 +60,8 @@ struct Value {
     stored: Option<ElementType>,
     /// Whether the reverse pass takes it for a constant.
     stops_gradient: bool,
+    /// Whether a recipe names it as what is trained.
+    is_asked_for: bool,
     /// Whether whoever runs the graph may replace it.
     is_overridable: bool,
     /// Where the node was last that makes it; holds where that node makes it.
@@ -102,8 +104,6 @@ pub struct Graph {
     computed_lengths: HashMap<Vec<Length>, ValueId>,
     /// Whether nobody reads why a type is not known.
     is_quiet: bool,
-    /// Constants that somebody names as what is to be trained.
-    asked: HashSet<ValueId>,
     /// Where floats of 64 bits are computed with as 32-bit ones: by the place in memory of the narrower bytes of a constant these, and
     /// the constant as the file has it.
     doubles: Option<HashMap<usize, (Bytes, Constant)>>,
@@ -130,7 +130,6 @@ impl Graph {
             numbers: HashMap::new(),
             computed_lengths: HashMap::new(),
             is_quiet: false,
-            asked: HashSet::new(),
             doubles: None,
         }
     }
@@ -515,7 +514,7 @@ impl Graph {
         let id = ValueId(u32::try_from(self.values.len()).expect("a graph has fewer than 2^32 values"));
         self.names.insert(name.clone(), id);
         let (element_type, constant, integers, stored) = (None, None, None, None);
-        let (is_declared, stops_gradient, is_overridable, maker) = (false, false, false, usize::MAX);
+        let (is_declared, stops_gradient, is_asked_for, is_overridable) = (false, false, false, false);
         self.values.push(Value {
             name,
             tensor_type,
@@ -525,8 +524,9 @@ impl Graph {
             is_declared,
             stored,
             stops_gradient,
+            is_asked_for,
             is_overridable,
-            maker,
+            maker: usize::MAX,
         });
         id
     }

@@ -256,14 +256,14 @@ impl Graph {
         self.values[value.0 as usize].stops_gradient
     }
 
-    /// Notes that somebody names a constant as what is to be trained.
+    /// Notes that a recipe names a constant as what is trained.
     pub(crate) fn ask_for(&mut self, constant: ValueId) {
-        self.asked.insert(constant);
+        self.values[constant.0 as usize].is_asked_for = true;
     }
 
-    /// Whether somebody names a constant as what is to be trained.
+    /// Whether a recipe names a constant as what is trained, though nothing else tells that it is a parameter.
     pub(crate) fn is_asked_for(&self, constant: ValueId) -> bool {
-        self.asked.contains(&constant)
+        self.values[constant.0 as usize].is_asked_for
     }
 
     /// Lets values be given in the place of these inputs; nodes that nothing needs then fall away when the graph is written.

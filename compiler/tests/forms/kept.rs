@@ -31,8 +31,8 @@ fn branch(nodes: Vec<NodeProto>, weights: Vec<TensorProto>, made: &str) -> Value
 /// `x` `[batch, 6]` times one matrix or another, which lies in the branch; what both give goes on.
 fn branches(at: f32) -> ModelProto {
     let then_branch = branch(vec![node("MatMul", "below a.weight", "p")], vec![], "p");
-    let other = vec![node("MatMul", "below b.weight", "q"), node("Tanh", "q", "t"), node("Add", "t shift", "u")];
-    let else_branch = branch(other, vec![weight("b.weight", &[6, 8]), floats("shift", &[], &[0.25])], "u");
+    let other = vec![node("MatMul", "below b.weight", "q"), node("Tanh", "q", "t"), node("Add", "t quarter", "u")];
+    let else_branch = branch(other, vec![weight("b.weight", &[6, 8]), floats("quarter", &[], &[0.25])], "u");
     let nodes = vec![
         node("MatMul", "x below.weight", "below"),
         node("If", "above", "made").with("then_branch", then_branch).with("else_branch", else_branch),
