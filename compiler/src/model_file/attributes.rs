@@ -6,8 +6,13 @@ use super::constant_of;
 use super::onnx::{AttributeProto, NodeProto, attribute_proto::AttributeType};
 use super::scope::Scope;
 use crate::CompilerError;
-use crate::graph::Attribute;
+use crate::graph::{Attribute, standard_domain};
 use millstream_schemas::shown;
+
+/// Attributes of floats that are elements of a tensor: they may be anything.
+const ELEMENTS: [&str; 4] = ["value", "value_float", "value_floats", "extrapolation_value"];
+/// Those of which an infinity says that there is no bound, or that a place is hidden.
+const BOUNDS: [&str; 5] = ["min", "max", "clip", "mask_filter_value", "swiglu_limit"];
 
 /// Those of a node but the graphs that it runs; one that names an attribute of the function around it is what the caller has given, or left out.
 pub(super) fn attributes<'a>(
@@ -25,6 +30,12 @@ fn attribute(node: &NodeProto, name: &str, proto: &AttributeProto) -> Result<Att
         Err(_) => Attribute::Bytes(bytes.clone()),
     };
     let kind = proto.r#type.and_then(|kind| AttributeType::try_from(kind).ok());
+    let numbers: &[f32] = match kind {
+        Some(AttributeType::Float) => &[proto.f()],
+        Some(AttributeType::Floats) => &proto.floats,
+        _ => &[],
+    };
+    check_floats(node, name, numbers)?;
     Ok(match kind {
         Some(AttributeType::Float) => Attribute::Float(proto.f()),
         Some(AttributeType::Int) => Attribute::Int(proto.i()),
@@ -43,4 +54,22 @@ fn attribute(node: &NodeProto, name: &str, proto: &AttributeProto) -> Result<Att
             ));
         }
     })
+}
+
+/// Refuses numbers with which an operator can compute nothing.
+fn check_floats(node: &NodeProto, name: &str, numbers: &[f32]) -> Result<(), CompilerError> {
+    // of `ai.onnx.ml` and of others' domains NaN may have a meaning, as what stands for a missing number
+    let is_computed_with = matches!(standard_domain(node.domain()), "" | "com.microsoft") && !ELEMENTS.contains(&name);
+    let is_wrong = |number: &&f32| if BOUNDS.contains(&name) { number.is_nan() } else { !number.is_finite() };
+    let Some(wrong) = numbers.iter().find(is_wrong).filter(|_| is_computed_with) else { return Ok(()) };
+    let label = if node.name().is_empty() { node.output.first().map_or("", String::as_str) } else { node.name() };
+    Err(CompilerError::unsupported(
+        format!(
+            "attribute `{}` of node `{}` ({}), which is {wrong},",
+            shown(name),
+            shown(label),
+            shown(node.op_type())
+        ),
+        "nothing can be computed with it; export the model again, and look where this number comes from",
+    ))
 }

@@ -6,6 +6,7 @@ use super::onnx::{
     GraphProto, ValueInfoProto, tensor_shape_proto, tensor_shape_proto::dimension::Value as Dimension, type_proto,
 };
 use crate::graph::{ElementType, Length, TensorType};
+use millstream_schemas::shown;
 
 /// What the first axis of an input is called where a file has a length of 0 there.
 const ROWS: &str = "batch";
@@ -39,6 +40,30 @@ fn tensor_of(value: &ValueInfoProto) -> Option<&type_proto::Tensor> {
 
 fn dimensions(value: &ValueInfoProto) -> Option<&[tensor_shape_proto::Dimension]> {
     Some(&tensor_of(value)?.shape.as_ref()?.dim)
+}
+
+/// What is wrong with the lengths that an input declares, if anything is.
+pub(super) fn problem_of_lengths(input: &ValueInfoProto) -> Option<String> {
+    let stated = |dim: &tensor_shape_proto::Dimension| match &dim.value {
+        Some(Dimension::DimValue(length)) => Some(*length),
+        _ => None,
+    };
+    let stated: Vec<i64> = dimensions(input)?.iter().filter_map(stated).collect();
+    let name = shown(input.name());
+    // some exporters write -1, as others 0, where any length will do
+    if let Some(length) = stated.iter().find(|length| **length < -1) {
+        return Some(format!(
+            "input `{name}` declares an axis of length {length}; export the model with the length of this axis, or with a name for it"
+        ));
+    }
+    let lengths: Vec<usize> = stated.iter().filter_map(|length| usize::try_from(*length).ok()).collect();
+    let fits = TensorType::new(ElementType::F32, &lengths).fits_a_machine();
+    (!fits).then(|| {
+        format!(
+            "input `{name}` declares axes of lengths {lengths:?}, which no machine holds; export the model with the lengths that it is \
+             used with, or with names for them"
+        )
+    })
 }
 
 /// The type of an input, each axis of unknown length with a name.

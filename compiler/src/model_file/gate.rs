@@ -1,12 +1,15 @@
 //! What a model must be before anything else looks at it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::aside::is_text;
 use super::constant_of;
 use super::conversion::OLDEST_OPSET;
-use super::onnx::{FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, attribute_proto::AttributeType};
+use super::declared::problem_of_lengths;
+use super::onnx::{
+    FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, attribute_proto::AttributeType,
+};
 use crate::CompilerError;
 use crate::graph::standard_domain;
 use millstream_schemas::shown;
@@ -61,6 +64,7 @@ pub(super) fn check(proto: &ModelProto) -> Result<(), Problem> {
         }
         _ => {}
     }
+    check_versions(&proto.opset_import).map_err(|problem| Problem::Malformed(format!("it {problem}")))?;
     match opset(proto) {
         None => return malformed("it names no version of the standard operators".into()),
         Some(version) if !OPSETS.contains(&version) => {
@@ -86,6 +90,26 @@ pub(super) fn check(proto: &ModelProto) -> Result<(), Problem> {
             return malformed(format!("two functions are named `{}`", shown(function.name())));
         }
         check_function(function)?;
+    }
+    Ok(())
+}
+
+/// What is wrong where the operators of a domain are said to be of two versions.
+fn check_versions(imports: &[OperatorSetIdProto]) -> Result<(), String> {
+    let mut versions: HashMap<&str, i64> = HashMap::new();
+    for import in imports {
+        let domain = standard_domain(import.domain());
+        let first = *versions.entry(domain).or_insert(import.version());
+        if first != import.version() {
+            let operators = match domain {
+                "" => "the standard operators".to_owned(),
+                domain => format!("the operators of `{}`", shown(domain)),
+            };
+            return Err(format!(
+                "names versions {first} and {} of {operators} (`opset_import`); let it name the one that its nodes follow",
+                import.version()
+            ));
+        }
     }
     Ok(())
 }
@@ -134,6 +158,10 @@ fn check_graph<'a>(graph: &'a GraphProto, outer: Option<&Seen<'a, '_>>) -> Resul
         if !inputs.insert(input.name()) {
             return malformed(format!("two inputs are named `{}`", shown(input.name())));
         }
+        let is_given = seen.made.contains(input.name());
+        if let Some(problem) = problem_of_lengths(input).filter(|_| outer.is_none() && !is_given) {
+            return malformed(problem);
+        }
     }
     seen.made.extend(inputs);
     for node in &graph.node {
@@ -159,6 +187,8 @@ fn check_tensor(tensor: &TensorProto) -> Result<(), String> {
 
 fn check_function(function: &FunctionProto) -> Result<(), Problem> {
     let name = || shown(function.name());
+    check_versions(&function.opset_import)
+        .map_err(|problem| Problem::Malformed(format!("function `{}` {problem}", name())))?;
     let mut seen = Seen::default();
     for input in &function.input {
         if input.is_empty() || !seen.made.insert(input) {

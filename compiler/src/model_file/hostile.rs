@@ -6,8 +6,9 @@ use prost::Message;
 
 use super::Model;
 use super::onnx::{
-    AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, StringStringEntryProto,
-    TensorProto, attribute_proto::AttributeType, tensor_proto::DataLocation,
+    AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, SparseTensorProto,
+    StringStringEntryProto, TensorProto, attribute_proto::AttributeType, tensor_proto::DataLocation,
+    tensor_shape_proto::dimension::Value as Length, type_proto,
 };
 use crate::handmade::{constant_node, graph, node, proto, untyped, value, weight, with};
 use crate::losses::PredictionKind;
@@ -106,6 +107,94 @@ fn damaged_models_are_refused_with_the_place() {
         let error = Model::from_bytes(model.encode_to_vec()).unwrap_err().to_string();
         assert!(error.contains(wanted), "wanted `{wanted}` in `{error}`");
     }
+}
+
+/// States the first axis of the input `x`.
+fn declare_rows(model: &mut ModelProto, length: i64) {
+    let kind = graph_of(model).input[0].r#type.as_mut().unwrap();
+    let Some(type_proto::Value::TensorType(tensor)) = &mut kind.value else { panic!("a tensor") };
+    tensor.shape.as_mut().unwrap().dim[0].value = Some(Length::DimValue(length));
+}
+
+#[test]
+fn an_axis_of_an_input_that_no_machine_holds_is_not_told_to_be_undeclared() {
+    let rows = [
+        (1_i64 << 62, Some("input `x` declares axes of lengths [4611686018427387904, 2], which no machine holds")),
+        (-7, Some("input `x` declares an axis of length -7")),
+        (-1, None),
+        (0, None),
+    ];
+    for (length, wanted) in rows {
+        let mut model = whole();
+        declare_rows(&mut model, length);
+        let message = everything(model.encode_to_vec()).err().map_or_else(String::new, |error| error.to_string());
+        match wanted {
+            Some(wanted) => assert!(message.contains(wanted), "{length}: wanted `{wanted}` in `{message}`"),
+            None => assert_eq!(message, "", "{length}"),
+        }
+    }
+}
+
+#[test]
+fn two_versions_of_one_domain_are_refused() {
+    let again = |domain: &str, version: i64| OperatorSetIdProto { domain: Some(domain.into()), version: Some(version) };
+    let rows = [
+        ("", 13, Some("it names versions 17 and 13 of the standard operators (`opset_import`)")),
+        ("ai.onnx", 13, Some("it names versions 17 and 13 of the standard operators (`opset_import`)")),
+        ("odd", 4, Some("it names versions 3 and 4 of the operators of `odd` (`opset_import`)")),
+        ("ai.onnx", 17, None),
+    ];
+    for (domain, version, wanted) in rows {
+        let mut model = whole();
+        model.opset_import.push(again(domain, version));
+        let message = everything(model.encode_to_vec()).err().map_or_else(String::new, |error| error.to_string());
+        match wanted {
+            Some(wanted) => assert!(message.contains(wanted), "`{domain}`: wanted `{wanted}` in `{message}`"),
+            None => assert_eq!(message, "", "`{domain}`"),
+        }
+    }
+    let mut model = whole();
+    let mut called = function("f", &["a"], "b", vec![node("Relu", &["a"], &["b"])]);
+    called.opset_import = vec![again("", 17), again("ai.onnx", 16)];
+    model.functions.push(called);
+    let message = everything(model.encode_to_vec()).unwrap_err().to_string();
+    assert!(message.contains("function `f` names versions 17 and 16 of the standard operators"), "{message}");
+}
+
+#[test]
+fn a_float_attribute_that_is_no_number_is_refused_where_it_is_computed_with() {
+    let float = |node: NodeProto, name: &str, number: f32| {
+        let kind = Some(AttributeType::Float as i32);
+        let own =
+            AttributeProto { name: Some(name.into()), f: Some(number), r#type: kind, ..AttributeProto::default() };
+        NodeProto { attribute: [node.attribute, vec![own]].concat(), ..node }
+    };
+    let gemm = || node("Gemm", &["y", "w", "b"], &["z"]);
+    let microsoft = |node: NodeProto| NodeProto { domain: Some("com.microsoft".into()), ..node };
+    let attention = || microsoft(with(node("Attention", &["y", "w"], &["z"]), "num_heads", &[1]));
+    let infinite = f32::INFINITY;
+    let rows: Vec<(NodeProto, &str)> = vec![
+        (float(gemm(), "alpha", f32::NAN), "attribute `alpha` of node `z` (Gemm), which is NaN, is not supported"),
+        (float(gemm(), "beta", infinite), "attribute `beta` of node `z` (Gemm), which is inf, is not supported"),
+        (float(node("Elu", &["y"], &["z"]), "alpha", -infinite), "attribute `alpha` of node `z` (Elu), which is -inf,"),
+        (float(attention(), "mask_filter_value", f32::NAN), "attribute `mask_filter_value` of node `z`"),
+    ];
+    for (tail, wanted) in rows {
+        let mut model = whole();
+        let imported = OperatorSetIdProto { domain: Some("com.microsoft".into()), version: Some(1) };
+        model.opset_import.push(imported);
+        graph_of(&mut model).node.push(tail);
+        graph_of(&mut model).output = vec![untyped("z")];
+        let message = everything(model.encode_to_vec()).unwrap_err().to_string();
+        assert!(message.contains(wanted), "wanted `{wanted}` in `{message}`");
+    }
+    // without a bound
+    let mut model = whole();
+    model.opset_import[0].version = Some(10);
+    let clip = float(float(node("Clip", &["x"], &["h"]), "min", -infinite), "max", infinite);
+    graph_of(&mut model).node[0].input[0] = "h".into();
+    graph_of(&mut model).node.insert(0, clip);
+    everything(model.encode_to_vec()).unwrap();
 }
 
 #[test]
