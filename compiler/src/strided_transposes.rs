@@ -4,9 +4,10 @@
 use crate::CompilerError;
 use crate::graph::{ElementType, Graph, Length, Node, ValueId};
 
-/// Writes each such transposed convolution in one group, whose kernel leaves no place out, as one convolution that makes all places of a
-/// stride beside each other, as channels, and puts them in their order (the sub-pixel convolution of Shi et al. 2016, section 2.2).
-/// Kernels as long as a multiple of the stride take the same number of products, others up to that of the next multiple.
+/// Writes each such transposed convolution in one group over axes of known lengths, as one convolution that makes all places of a stride
+/// beside each other, as channels, and puts them in their order (the sub-pixel convolution of Shi et al. 2016, section 2.2). Places that a
+/// kernel shorter than the stride leaves out are zeros. Kernels as long as a multiple of the stride, and shorter ones, take the same number
+/// of products, others up to that of the next multiple. Those in groups, with dilations, `auto_pad` or a stated output stay.
 ///
 /// # Errors
 /// None that a graph whose types are stated could cause.
@@ -61,9 +62,9 @@ impl Transposed {
         let strides = numbers("strides", 1, axes)?;
         let mut cut = numbers("pads", 0, 2 * axes)?;
         cut.truncate(axes);
-        let leaves_none_out = strides.iter().zip(kernel_lengths).all(|(stride, length)| (1..=*length).contains(stride));
+        let has_lengths = strides.iter().chain(kernel_lengths).all(|length| *length > 0);
         let is_strided = strides.iter().any(|stride| *stride > 1);
-        if !is_strided || !leaves_none_out || [lengths.len(), made.len()] != [axes, axes] {
+        if !is_strided || !has_lengths || [lengths.len(), made.len()] != [axes, axes] {
             return None;
         }
         Some(Self {
@@ -84,7 +85,8 @@ impl Transposed {
         let axes = self.strides.len();
         let taps: Vec<usize> =
             self.kernel_lengths.iter().zip(&self.strides).map(|(length, stride)| length.div_ceil(*stride)).collect();
-        let kernel = self.phases(graph, &taps)?;
+        let phases = self.phases();
+        let kernel = self.kernel_of_phases(graph, &taps, &phases)?;
         let (mut pads, mut places) = (Vec::new(), Vec::new());
         for (axis, taps) in taps.into_iter().enumerate() {
             let whole = self.lengths[axis] + taps - 1;
@@ -95,14 +97,17 @@ impl Transposed {
         let before = pads.iter().map(|(before, _)| *before as i64);
         let pads: Vec<i64> = before.chain(pads.iter().map(|(_, after)| *after as i64)).collect();
         let made = graph.add("Conv", &[self.input, kernel], &[("pads", pads.into())])?;
-        // [rows, channels, strides …, places …] to [rows, channels, places, strides, …]
+        // [rows, channels, phases …, places …] to [rows, channels, places, phases, …]
         let [_, makes] = self.channels;
         let ahead = [self.rows.clone(), makes.into()];
         let numbers = |lengths: &[usize]| lengths.iter().map(|length| Length::from(*length)).collect::<Vec<Length>>();
-        let made = graph.reshape(made, &[&ahead[..], &numbers(&self.strides), &numbers(&places)].concat())?;
+        let made = graph.reshape(made, &[&ahead[..], &numbers(&phases), &numbers(&places)].concat())?;
         let pairs = (0..axes).flat_map(|axis| [2 + axes + axis, 2 + axis]);
         let order: Vec<i64> = [0, 1].into_iter().chain(pairs).map(|axis| axis as i64).collect();
         let made = graph.transpose(made, &order)?;
+        let left_out = (0..axes).flat_map(|axis| [0, self.strides[axis] - phases[axis]]);
+        let left_out: Vec<usize> = [0, 0].into_iter().chain(left_out).collect();
+        let made = graph.pad(made, &vec![0; left_out.len()], &left_out)?;
         let all: Vec<usize> = places.iter().zip(&self.strides).map(|(places, stride)| places * stride).collect();
         let mut made = graph.reshape(made, &[&ahead[..], &numbers(&all)].concat())?;
         if all != self.made {
@@ -115,22 +120,27 @@ impl Transposed {
         graph.plus(made, bias)
     }
 
+    /// Places of a stride that the kernel reaches, on each axis.
+    fn phases(&self) -> Vec<usize> {
+        self.strides.iter().zip(&self.kernel_lengths).map(|(stride, length)| *stride.min(length)).collect()
+    }
+
     /// The kernel `[read, made, length …]` as that of a convolution which makes each of a stride's places as a channel,
-    /// `[made · strides …, read, taps …]`: at each place of a stride lie the taps that meet it, backwards.
-    fn phases(&self, graph: &mut Graph, taps: &[usize]) -> Result<ValueId, CompilerError> {
+    /// `[made · phases …, read, taps …]`: at each place of a stride lie the taps that meet it, backwards.
+    fn kernel_of_phases(&self, graph: &mut Graph, taps: &[usize], phases: &[usize]) -> Result<ValueId, CompilerError> {
         let axes = taps.len();
         let [reads, makes] = self.channels;
-        let missing = (0..axes).map(|axis| taps[axis] * self.strides[axis] - self.kernel_lengths[axis]);
+        let missing = (0..axes).map(|axis| taps[axis] * phases[axis] - self.kernel_lengths[axis]);
         let missing: Vec<usize> = [0, 0].into_iter().chain(missing).collect();
         let kernel = graph.pad(self.kernel, &vec![0; axes + 2], &missing)?;
-        let parts = taps.iter().zip(&self.strides).flat_map(|(taps, stride)| [*taps, *stride]);
+        let parts = taps.iter().zip(phases).flat_map(|(taps, phases)| [*taps, *phases]);
         let parts: Vec<usize> = [reads, makes].into_iter().chain(parts).collect();
         let kernel = graph.reshape(kernel, &parts)?;
-        let strides = (0..axes).map(|axis| 3 + 2 * axis);
-        let order = [1].into_iter().chain(strides).chain([0]).chain((0..axes).map(|axis| 2 + 2 * axis));
+        let of_phases = (0..axes).map(|axis| 3 + 2 * axis);
+        let order = [1].into_iter().chain(of_phases).chain([0]).chain((0..axes).map(|axis| 2 + 2 * axis));
         let order: Vec<i64> = order.map(|axis| axis as i64).collect();
         let kernel = graph.transpose(kernel, &order)?;
-        let (phases, count): (usize, usize) = (self.strides.iter().product(), taps.iter().product());
+        let (phases, count): (usize, usize) = (phases.iter().product(), taps.iter().product());
         let mut kernel = graph.reshape(kernel, &[makes * phases, reads, count])?;
         if count > 1 {
             let backwards: Vec<i64> = (0..count as i64).rev().collect();
@@ -176,9 +186,19 @@ mod tests {
         assert_eq!(short.join(" "), "Reshape Transpose Reshape Reshape Conv Reshape Transpose Reshape");
         let own = ["ConvTranspose"];
         assert_eq!(operators([3, 3], &[], ElementType::F32), own);
-        assert_eq!(operators([1, 1], &[strides], ElementType::F32), own);
         assert_eq!(operators([3, 3], &[strides, ("dilations", &[2, 2])], ElementType::F32), own);
         assert_eq!(operators([3, 3], &[strides, ("output_shape", &[10, 8])], ElementType::F32), own);
         assert_eq!(operators([3, 3], &[strides], ElementType::Bf16), own);
+    }
+
+    #[test]
+    fn transposed_convolutions_by_kernels_shorter_than_the_stride_are_convolutions_too() {
+        let strides: (&str, &[i64]) = ("strides", &[2, 2]);
+        // the places of each stride that the kernel leaves out are filled up, and what lies behind the last one is cut
+        let wanted = "Reshape Transpose Reshape Reshape Conv Reshape Transpose Pad Reshape Slice";
+        assert_eq!(operators([1, 1], &[strides], ElementType::F32).join(" "), wanted);
+        let wanted = "Reshape Transpose Reshape Reshape Conv Reshape Transpose Pad Reshape";
+        let padded: (&str, &[i64]) = ("output_padding", &[1, 1]);
+        assert_eq!(operators([1, 1], &[strides, padded], ElementType::F32).join(" "), wanted);
     }
 }

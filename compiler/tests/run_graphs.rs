@@ -189,7 +189,7 @@ fn transposed_convolutions_with_strides_are_convolutions_on_cuda_and_compute_the
         return;
     }
     let two: (&str, &[i64]) = ("strides", &[2, 2]);
-    let rows: [(&str, [usize; 2], &Numbers); 9] = [
+    let rows: [(&str, [usize; 2], &Numbers); 14] = [
         ("Conv", [3, 3], &[two, ("pads", &[1, 1, 1, 1])]),
         ("Conv", [3, 3], &[two, ("pads", &[0, 0, 1, 1])]),
         ("Conv", [2, 2], &[two]),
@@ -199,6 +199,12 @@ fn transposed_convolutions_with_strides_are_convolutions_on_cuda_and_compute_the
         ("ConvTranspose", [4, 4], &[two, ("pads", &[1, 1, 1, 1])]),
         ("ConvTranspose", [2, 4], &[two, ("output_padding", &[1, 1])]),
         ("ConvTranspose", [3, 2], &[("strides", &[1, 2]), ("pads", &[0, 1, 2, 0])]),
+        // kernels that leave places of a stride out
+        ("Conv", [1, 1], &[two]),
+        ("ConvTranspose", [1, 1], &[two, ("output_padding", &[1, 1])]),
+        ("ConvTranspose", [2, 1], &[("strides", &[3, 2])]),
+        ("ConvTranspose", [1, 3], &[two, ("pads", &[0, 1, 0, 1])]),
+        ("ConvTranspose", [2, 3], &[("strides", &[4, 2]), ("pads", &[1, 0, 0, 1]), ("output_padding", &[2, 0])]),
     ];
     for (operator, kernel, attributes) in rows {
         let told = format!("{operator} {kernel:?} {attributes:?}");
