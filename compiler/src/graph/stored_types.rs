@@ -159,11 +159,19 @@ impl Graph {
     /// A constant of 32-bit floats as the file stores it: one that is as it was read to the bit, or else the number in it that is too
     /// large.
     fn stored_constant(&self, constant: &Constant, stored: ElementType) -> Result<Constant, f32> {
-        let known = self.doubles.as_ref().and_then(|known| known.get(&place_of(&constant.bytes)));
-        match known.filter(|(narrower, _)| stored == ElementType::F64 && narrower.len() == constant.bytes.len()) {
-            Some((_, own)) => Ok(Constant { shape: constant.shape.clone(), ..own.clone() }),
+        match self.doubles_of(constant).filter(|_| stored == ElementType::F64) {
+            Some(own) => Ok(own),
             None => in_float_type(constant, stored),
         }
+    }
+
+    /// The doubles of the file that a constant of 32-bit floats was made of, where nothing has changed it since: all of them, or the first
+    /// where it is a part that begins there, as one row of many.
+    pub(crate) fn doubles_of(&self, constant: &Constant) -> Option<Constant> {
+        let (narrower, own) = self.doubles.as_ref()?.get(&place_of(&constant.bytes))?;
+        let length = constant.bytes.len();
+        let bytes = (length <= narrower.len()).then(|| own.bytes.slice(..2 * length))?;
+        Some(Constant { dtype: own.dtype, shape: constant.shape.clone(), bytes })
     }
 
     /// Whether the file stores two values as different types.
