@@ -9,6 +9,9 @@ use super::mistakes::Mistake;
 use super::slices::SlicedColumn;
 use super::table::{Cell, Record, Table};
 
+/// The figure of places of classes.
+const MEAN_IOU: &str = "mean_iou";
+
 /// How good a model is on some labelled rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Written")]
@@ -98,13 +101,19 @@ impl Evaluation {
         if let Some(told) = self.mean_iou_of_constant_answer(majority) {
             return Some(told);
         }
-        let kind = kinds.iter().find(|kind| kind.of_constant_answer)?;
-        let (figure, value) = (&kind.name, self.figures.get(&kind.name)?);
         let (class, share) = (shown(&majority.class), majority.share());
         let what = if majority.targets == self.rows { "evaluation rows" } else { "targets of the evaluation rows" };
-        if share == 1.0 {
-            return Some(format!("all {what} are of class `{class}`, so an {figure} on them says little"));
+        let of_constant_answer = kinds.iter().find(|kind| kind.of_constant_answer);
+        if majority.of_class == majority.targets {
+            let own = of_constant_answer.filter(|kind| self.figures.get(&kind.name).is_some());
+            let figure = match own {
+                Some(kind) => format!("an {}", kind.name),
+                None => self.figures.get(MEAN_IOU).map(|_| "a mean IoU".to_owned())?,
+            };
+            return Some(format!("all {what} are of class `{class}`, so {figure} on them says little"));
         }
+        let kind = of_constant_answer?;
+        let (figure, value) = (&kind.name, self.figures.get(&kind.name)?);
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
         (value <= share).then(|| {
             format!(
@@ -120,7 +129,7 @@ impl Evaluation {
     /// The same of the mean IoU of classes of places: the constant answer has the share of its class for that class, and 0 for all others
     /// that targets are of.
     fn mean_iou_of_constant_answer(&self, majority: &Majority) -> Option<String> {
-        let value = self.figures.get("mean_iou")?;
+        let value = self.figures.get(MEAN_IOU).filter(|_| majority.of_class < majority.targets)?;
         let counted = if majority.present > 0 { majority.present } else { majority.classes };
         let constant = majority.share() / counted.max(1) as f64;
         (majority.classes > 1 && value <= constant + 1e-9).then(|| {
@@ -273,10 +282,35 @@ mod tests {
             assert_eq!(evaluation.no_better_than_majority(&[]), None);
             // the mean is over the classes that are there
             let constant = of_class as f64 / 200.0 / present as f64;
-            for (mean_iou, is_told) in [(constant, true), (constant + 0.01, false)] {
+            for (mean_iou, is_told) in [(constant, of_class < 200), (constant + 0.01, false)] {
                 let figures = [("mean_iou", Some(mean_iou))].into_iter().collect();
                 let said = Evaluation { figures, ..evaluation.clone() }.no_better_than_majority(&[]);
                 assert_eq!(said.is_some_and(|said| said.starts_with("a mean IoU of ")), is_told, "{mean_iou}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_mean_iou_of_rows_of_one_class_is_not_told_to_be_no_better_than_its_constant_answer() {
+        for (targets, what) in [(200, "evaluation rows"), (51_200, "targets of the evaluation rows")] {
+            for mean_iou in [0.4, 1.0] {
+                let majority =
+                    Majority { class: "background".into(), of_class: targets, targets, classes: 3, present: 1 };
+                let evaluation = Evaluation {
+                    rows: 200,
+                    not_finite: 0,
+                    loss: 0.1,
+                    figures: [("mean_iou", Some(mean_iou))].into_iter().collect(),
+                    tables: Vec::new(),
+                    majority: Some(majority),
+                    confidence: USUAL_CONFIDENCE,
+                    intervals: Vec::new(),
+                    slices: Vec::new(),
+                    mistakes: Vec::new(),
+                };
+                let said = evaluation.no_better_than_majority(&[]).unwrap();
+                let wanted = format!("all {what} are of class `background`, so a mean IoU on them says little");
+                assert_eq!(said, wanted);
             }
         }
     }
