@@ -18,7 +18,7 @@ use super::front_matter::task;
 use super::frozen::{AdaptedLayers, FrozenLayers, adapted, frozen};
 use super::input_facts::InputFacts;
 use super::model_facts::ModelFacts;
-use super::model_use::{ModelUse, without_folders};
+use super::model_use::{ModelUse, recipe_without_folders, without_folders};
 use super::statements::Statements;
 use crate::check::CheckReport;
 use crate::class_count::ClassCount;
@@ -93,7 +93,7 @@ pub struct Ledger {
 /// What was trained, and how.
 #[derive(Clone, Debug, Serialize)]
 pub struct TrainingFacts {
-    /// The recipe as it was used, with every default.
+    /// The recipe as it was used, with every default, and names of files in place of their paths.
     pub recipe: Value,
     /// `cpu` or `cuda:N`.
     pub device: String,
@@ -261,7 +261,7 @@ impl Ledger {
                 transforms: of_training.transforms.clone(),
                 added_parts: checked.as_ref().map_or_else(Vec::new, |checked| added(&checked.model, opened)),
                 methods: methods(&recipe, catalogs),
-                ..training_facts(record, checked.as_ref(), &recipe)
+                ..training_facts(record, checked.as_ref(), &recipe, catalogs)
             },
             data,
             shared_rows,
@@ -445,7 +445,12 @@ fn place(layer: &LayerReport) -> &str {
 }
 
 /// `checked`: what the base model says of it; none where that is another now.
-fn training_facts(record: RunRecord, checked: Option<&CheckReport>, recipe: &Recipe) -> TrainingFacts {
+fn training_facts(
+    record: RunRecord,
+    checked: Option<&CheckReport>,
+    recipe: &Recipe,
+    catalogs: &Catalogs,
+) -> TrainingFacts {
     let layers = checked.map(|checked| checked.model.layers.as_slice()).unwrap_or_default();
     let trained = || layers.iter().filter(|layer| layer.trained);
     let places: BTreeMap<&str, &str> = trained().map(|layer| (layer.name.as_str(), place(layer))).collect();
@@ -474,7 +479,7 @@ fn training_facts(record: RunRecord, checked: Option<&CheckReport>, recipe: &Rec
         adapted_layers: checked.map_or_else(Vec::new, |checked| adapted(&checked.model, recipe)),
         frozen_layers: checked.map_or_else(Vec::new, |checked| frozen(&checked.model, recipe)),
         stages: checked.map_or_else(Vec::new, |checked| checked.stages.iter().map(by_places).collect()),
-        recipe: serde_json::to_value(recipe).unwrap_or_default(),
+        recipe: recipe_without_folders(recipe, catalogs),
         device: record.device,
         device_reason: record.device_reason,
         onnx_runtime: record.onnx_runtime,

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::ledger::{DataFile, files_of, selection};
+use super::model_use::recipe_without_folders;
 use crate::ensemble::{EnsembleFolder, EnsembleOrigin, MembersFolder, Sampling, Snapshot, TrainedMember};
 use crate::made_of::MadeOf;
 use crate::origin::{Origin, Parent};
@@ -90,7 +91,7 @@ pub struct MemberRun {
     pub base: String,
     /// SHA-256 of that file when the run began; none where it has not noted it.
     pub base_sha256: Option<Fingerprint>,
-    /// The recipe as it was used, with every default.
+    /// The recipe as it was used, with every default, and names of files in place of their paths.
     pub recipe: Value,
     /// How it began: software, library, device, processor; none of a run of an older build.
     pub origin: Option<Origin>,
@@ -367,7 +368,7 @@ impl FoundMembers {
         let made = MemberRun {
             base: base.unwrap_or_default().to_string_lossy().into_owned(),
             base_sha256: noted.map(|noted| noted.model.clone()),
-            recipe: serde_json::to_value(&recipe).unwrap_or_default(),
+            recipe: recipe_without_folders(&recipe, catalogs),
             origin: Origin::of_run(run)?,
             selection: selection(&read_record(run)?),
         };

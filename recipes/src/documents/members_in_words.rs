@@ -166,7 +166,14 @@ pub(super) fn bill_of(exported: &ModelFacts, model: Map<String, Value>, data: &[
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use millstream_schemas::recipe::RecipeText;
+
+    use super::super::members::MemberRun;
+    use super::super::model_use::recipe_without_folders;
     use super::*;
+    use crate::{Catalogs, load};
 
     fn member(name: &str, ensemble_of: Vec<MemberFacts>) -> MemberFacts {
         MemberFacts {
@@ -178,6 +185,32 @@ mod tests {
             lineage: Vec::new(),
             mean_of: None,
             ensemble_of,
+        }
+    }
+
+    #[test]
+    fn the_folders_of_a_members_recipe_are_not_in_the_bill() {
+        let text = "
+version: 1
+model: {path: /home/alice/base.onnx, methods: [{peft: {folder: /home/alice/adapter}}]}
+data: {train: /home/alice/data/train-*.parquet}
+output: {folder: /home/alice/runs/one}
+";
+        let text = RecipeText::new(text, Path::new("recipe.yaml"), Path::new("/"), &[]).unwrap();
+        let catalogs = Catalogs::default();
+        let made = MemberRun {
+            base: "base.onnx".into(),
+            base_sha256: None,
+            recipe: recipe_without_folders(&load(&text, &catalogs).unwrap(), &catalogs),
+            origin: None,
+            selection: "the last state".into(),
+        };
+        let bill =
+            Value::from(component_of("a", &MemberFacts { made: Some(made), ..member("a", Vec::new()) })).to_string();
+        assert!(!bill.contains("alice"), "{bill}");
+        for name in ["base.onnx", "adapter", "train-*.parquet", "one"] {
+            // the recipe is a text within the bill
+            assert!(bill.contains(&format!("\\\"{name}\\\"")), "{name} is not in {bill}");
         }
     }
 

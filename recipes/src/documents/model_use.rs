@@ -8,7 +8,7 @@ use millstream_pipeline::Holds;
 use millstream_pipeline::encodings::ByHand;
 use millstream_schemas::choice::{Catalog, Row};
 use millstream_schemas::recipe::TransparencyPolicy;
-use millstream_schemas::{Choice, Standardization, TensorRole, decimal, grouped, shown};
+use millstream_schemas::{Choice, Recipe, Standardization, TensorRole, decimal, grouped, shown};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ use crate::loss_targets::prediction_axes;
 use crate::model_inputs::shown_shape;
 use crate::pages::markdown::{code, list, prose, table};
 use crate::preprocessing::Preprocessing;
-use crate::{Opened, RecipeError};
+use crate::{Catalogs, Opened, RecipeError};
 
 /// Columns or classes that a card names; of more these first ones.
 const MOST_NAMED: usize = 100;
@@ -129,6 +129,11 @@ pub(super) fn without_folders<R: Row>(choice: &Choice, catalog: &Catalog<R>) -> 
         }
     }
     choice
+}
+
+/// A recipe with every default, in which files and folders are named as [`without_folders`] does.
+pub(super) fn recipe_without_folders(recipe: &Recipe, catalogs: &Catalogs) -> Value {
+    serde_json::to_value(recipe.without_folders(&catalogs.definitions())).unwrap_or_default()
 }
 
 /// The columns that an encoding names.

@@ -91,6 +91,15 @@ impl Recipe {
         paths::forget(&mut recipe, definitions);
         recipe
     }
+
+    /// The same with the names of files and folders in place of their paths, those among the options of choices too, which `definitions`
+    /// say: for what is read elsewhere, where the folders above them say nothing and may name a person.
+    #[must_use]
+    pub fn without_folders(&self, definitions: &Definitions) -> Self {
+        let mut recipe = self.clone();
+        paths::leave_names(&mut recipe, definitions);
+        recipe
+    }
 }
 
 impl RecipeText {
@@ -345,6 +354,15 @@ output:
             (Some(recipe), faults) if faults.is_empty() => Ok(recipe),
             (_, faults) => Err(text.refuse(faults)),
         }
+    }
+
+    #[test]
+    fn a_recipe_without_folders_has_the_names_of_its_files() {
+        let recipe = load(WHOLE, &[]).unwrap().without_folders(&Definitions::example());
+        let (model, data) = (recipe.model.unwrap(), recipe.data);
+        assert_eq!((model.path.to_str(), recipe.output.folder.to_str()), (Some("model.onnx"), Some("a")));
+        assert_eq!(serde_json::to_value(&data.train).unwrap(), "train-*.parquet");
+        assert_eq!(serde_json::to_value(&data.evaluate).unwrap(), "test.parquet");
     }
 
     #[test]

@@ -55,6 +55,16 @@ pub(super) fn forget(recipe: &mut Recipe, definitions: &Definitions) {
     for_each(recipe, definitions, |path, _| path.clear());
 }
 
+/// Leaves the last part of every path.
+pub(super) fn leave_names(recipe: &mut Recipe, definitions: &Definitions) {
+    for_each(recipe, definitions, |path, _| {
+        let name = Path::new(path.as_str()).file_name().map(|name| name.to_string_lossy().into_owned());
+        if let Some(name) = name {
+            *path = name;
+        }
+    });
+}
+
 fn for_each(recipe: &mut Recipe, definitions: &Definitions, mut each: impl FnMut(&mut String, &str)) {
     let mut of_path = |path: &mut PathBuf, place: &str| {
         let mut text = path.to_string_lossy().into_owned();
