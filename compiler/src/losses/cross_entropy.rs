@@ -90,8 +90,7 @@ pub(super) fn of_probabilities(
 ) -> Result<LossNodes, CompilerError> {
     let (agreement, counted) = agreement_and_count(graph, scores, targets, smoothing, class_weights)?;
     let (loss, sum) = negative_mean(graph, agreement, counted)?;
-    let is_sum_of_rows = class_weights.is_empty() && graph.shape(scores)?.len() == 2;
-    Ok(LossNodes { loss, weight: (!is_sum_of_rows).then_some(sum) })
+    Ok(LossNodes { loss, weight: unless_of_rows(graph, scores, class_weights, sum)? })
 }
 
 /// Of each row what [`of_probabilities`] is for it alone.
@@ -104,8 +103,18 @@ pub(super) fn rows_of_probabilities(
 ) -> Result<RowLossNodes, CompilerError> {
     let (agreement, counted) = agreement_and_count(graph, scores, targets, smoothing, class_weights)?;
     let (loss, sums) = negative_means_of_rows(graph, agreement, counted)?;
-    let is_weight = class_weights.is_empty() && graph.shape(scores)?.len() == 2;
-    Ok(RowLossNodes { loss, weight: (!is_weight).then_some(sums) })
+    Ok(RowLossNodes { loss, weight: unless_of_rows(graph, scores, class_weights, sums)? })
+}
+
+/// What a mean is over, left out where it is the sum of the rows' weights: of scores `[batch, classes]` whose targets count as they are.
+pub(super) fn unless_of_rows(
+    graph: &Graph,
+    scores: ValueId,
+    class_weights: &[f64],
+    counted: ValueId,
+) -> Result<Option<ValueId>, CompilerError> {
+    let is_of_rows = class_weights.is_empty() && graph.shape(scores)?.len() == 2;
+    Ok((!is_of_rows).then_some(counted))
 }
 
 /// c·t'·log_softmax(scores) and c·t, both of the shape of the scores.
@@ -162,4 +171,25 @@ pub(super) fn negative_means_of_rows(
     let (terms, sums) = (sums_of_rows(graph, terms)?, sums_of_rows(graph, counted)?);
     let means = divided_by_weight(graph, terms, sums)?;
     Ok((graph.add("Neg", &[means], &[])?, sums))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operators::OperatorCatalog;
+
+    #[test]
+    fn the_weight_of_a_mean_is_left_out_of_batches_and_of_rows_alike() {
+        for (axes, class_weights, has_weight) in
+            [(2, &[][..], false), (3, &[][..], true), (2, &[1.0, 2.0, 0.5][..], true)]
+        {
+            let mut graph = Graph::new(17, OperatorCatalog::standard());
+            let shape = &[4_usize, 3, 2][..axes];
+            let [scores, targets] = ["scores", "targets"].map(|name| graph.input(name, TensorType::f32(shape)));
+            let of_batch = of_probabilities(&mut graph, scores, targets, 0.0, class_weights).unwrap();
+            let of_rows = rows_of_probabilities(&mut graph, scores, targets, 0.0, class_weights).unwrap();
+            let given = [of_batch.weight.is_some(), of_rows.weight.is_some()];
+            assert_eq!(given, [has_weight; 2], "{axes} axes, class weights {class_weights:?}");
+        }
+    }
 }

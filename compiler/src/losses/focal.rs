@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::class_weights::{self, ClassWeights};
-use super::cross_entropy::{negative_mean, negative_means_of_rows, require_scores};
+use super::cross_entropy::{negative_mean, negative_means_of_rows, require_scores, unless_of_rows};
 use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind, RowLossNodes};
 use super::loss_kind::{Build, LossKind};
 use crate::CompilerError;
@@ -64,15 +64,13 @@ impl LossFunction for Focal {
     fn nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<LossNodes, CompilerError> {
         let LossInputs { prediction, targets, .. } = *inputs;
         let (loss, sum) = focal(graph, prediction, targets, self.gamma as f32, self.alpha.factors())?;
-        let is_sum_of_rows = graph.shape(prediction)?.len() == 2;
-        Ok(LossNodes { loss, weight: (!is_sum_of_rows).then_some(sum) })
+        Ok(LossNodes { loss, weight: unless_of_rows(graph, prediction, &[], sum)? })
     }
 
     fn row_nodes(&self, graph: &mut Graph, inputs: &LossInputs) -> Result<Option<RowLossNodes>, CompilerError> {
         let LossInputs { prediction, targets, .. } = *inputs;
         let (loss, sums) = focal_of_rows(graph, prediction, targets, self.gamma as f32, self.alpha.factors())?;
-        let is_weight = graph.shape(prediction)?.len() == 2;
-        Ok(Some(RowLossNodes { loss, weight: (!is_weight).then_some(sums) }))
+        Ok(Some(RowLossNodes { loss, weight: unless_of_rows(graph, prediction, &[], sums)? }))
     }
 }
 

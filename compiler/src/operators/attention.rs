@@ -136,8 +136,10 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
         None => (None, None),
     };
     let mut causal = is_causal.then(|| found.past.clone());
+    let mut counted = None;
     if let Some(counts) = node.node.input(6) {
         let of_rows = seen_of_counts(node, counts, &found, is_causal)?;
+        counted = Some(of_rows);
         seen = Some(match seen {
             Some(seen) => node.graph.add("And", &[seen, of_rows], &[])?,
             None => of_rows,
@@ -150,7 +152,7 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let y = if is_flat { merge_heads(node.graph, attended.y)? } else { attended.y };
     let mut made = vec![y, k, v];
     if node.node.outputs.get(3).is_some_and(Option::is_some) {
-        made.push(products(node, &attended, bias)?);
+        made.push(products(node, &attended, mask.filter(|_| !is_truth), counted)?);
     }
     Ok(made)
 }
@@ -182,20 +184,32 @@ fn seen_of_counts(
 }
 
 /// What `qk_matmul_output` is by `qk_matmul_output_mode`, as ONNX Runtime gives it: products of queries and keys (0), those capped
-/// (1), and masked too (2), where what is not seen has the least float; or the softmax of those (3).
-fn products(node: &mut Expansion<'_>, attended: &Attended, bias: Option<ValueId>) -> Result<ValueId, CompilerError> {
+/// (1), and masked too (2), where a key has what a `mask` of floats hides it with (−∞ or the least float), and the least float where
+/// truth values, `counted` or the order hide it; or the softmax of those (3).
+fn products(
+    node: &mut Expansion<'_>,
+    attended: &Attended,
+    mask: Option<ValueId>,
+    counted: Option<ValueId>,
+) -> Result<ValueId, CompilerError> {
     let graph = &mut *node.graph;
     match node.node.int("qk_matmul_output_mode").unwrap_or(0) {
         0 => Ok(attended.products),
         1 => Ok(attended.capped),
         2 => {
-            let masked = match bias {
-                Some(bias) => graph.plus(attended.capped, bias)?,
-                None => attended.capped,
-            };
-            let Some(seen) = attended.seen else { return Ok(masked) };
+            let Some(seen) = attended.seen else { return Ok(attended.capped) };
             let least = graph.scalar(f32::MIN);
-            graph.add("Where", &[seen, masked, least], &[])
+            let Some(mask) = mask else { return graph.add("Where", &[seen, attended.capped, least], &[]) };
+            let others = match (counted, attended.causal) {
+                (Some(counted), Some(causal)) => Some(graph.add("And", &[counted, causal], &[])?),
+                (counted, causal) => counted.or(causal),
+            };
+            let masked = graph.plus(attended.capped, mask)?;
+            let hidden = match others {
+                Some(others) => graph.add("Where", &[others, mask, least], &[])?,
+                None => mask,
+            };
+            graph.add("Where", &[seen, masked, hidden], &[])
         }
         3 => match attended.gate {
             Some(gate) => graph.times(attended.shares, gate),
@@ -260,6 +274,10 @@ fn samples() -> Vec<Sample> {
         Sample::new("products", three(), mode(0)).with_outputs(4),
         Sample::new("products, capped", with(varied(&[4, 5])), mode(1)).with_outputs(4),
         Sample::new("products, capped and masked", with(varied(&[4, 5])), mode(2)).with_outputs(4),
+        Sample::new("products, truth values hide some", with(seen()), mode(2)).with_outputs(4),
+        Sample::new("products, a float mask hides some", with(hiding()), mode(2)).with_outputs(4),
+        Sample::new("products, a float mask and the order hide some", with(hiding()), [mode(2), causal()].concat())
+            .with_outputs(4),
         Sample::new("shares, some queries see nothing", with(seen()), mode(3)).with_outputs(4),
         Sample::new("shares of earlier keys, causal", past(), [mode(3), causal()].concat()).with_outputs(4),
         Sample::new("counts of keys", counted(SampleInput::Absent, &[3, 5]), vec![]).since(24),

@@ -44,6 +44,8 @@ pub(crate) struct Attended {
     pub(crate) shares: ValueId,
     /// Truth values, which keys a query sees; broadcast. `None` where all see all.
     pub(crate) seen: Option<ValueId>,
+    /// Of these, which it sees as [`Scores::causal`] says; `None` where that says nothing.
+    pub(crate) causal: Option<ValueId>,
     /// 1 for a query that sees a key, else 0; broadcasts to the shares and to `y`. `None` where all see one.
     pub(crate) gate: Option<ValueId>,
     /// Σ shares · values `[batch, heads, queries, size of a value]`.
@@ -120,7 +122,7 @@ pub(crate) fn attend_by_parts(
     if let Some(gate) = gate {
         y = graph.times(y, gate)?;
     }
-    Ok(Attended { products, capped, shares, seen, gate, y })
+    Ok(Attended { products, capped, shares, seen, causal, gate, y })
 }
 
 /// A mask of floats as what is added to the scores and which keys are seen: ONNX Runtime hides a key whose number is −∞ or the
