@@ -1,10 +1,10 @@
 use super::{
-    Gradient, Operator, Sample, SampleInput, TypeRuleInput, fixed_integer, fixed_integers, folding, same_as_first,
-    shape_floats, varied,
+    Gradient, Operator, Sample, SampleInput, TypeRuleInput, fixed_integer, fixed_integers, folding, shape_floats,
+    varied,
 };
 use crate::CompilerError;
 use crate::backward::Backward;
-use crate::graph::{Constant, ElementType, Known, Length};
+use crate::graph::{Constant, ElementType, Known, Length, TensorType};
 
 /// `Clip`: y = min(max(x, low), high); either bound may be left out. dx = dy strictly between them, else 0.
 pub(super) const OPERATOR: Operator = Operator {
@@ -12,7 +12,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "Clip",
     opsets: 13..=25,
     weights: &[],
-    types: same_as_first,
+    types,
     fold: Some(fold),
     gradient: Gradient::Defined(gradient),
     samples: || {
@@ -26,6 +26,15 @@ pub(super) const OPERATOR: Operator = Operator {
         ]
     },
 };
+
+fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+    let clipped = rule.input(0)?;
+    let mut bounds = [1, 2].into_iter().filter_map(|index| rule.optional(index));
+    match bounds.find(|bound| bound.dtype != clipped.dtype) {
+        Some(bound) => Err(rule.types_differ(clipped, bound)),
+        None => Ok(vec![clipped.clone()]),
+    }
+}
 
 /// Integers, and floats that are computed of shapes.
 fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError> {
@@ -71,4 +80,32 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
     let gate = b.graph.cast(inside, ElementType::F32)?;
     let dx = b.graph.times(dy, gate)?;
     b.give(0, dx)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::graph::ElementType;
+    use crate::handmade::{constant_node, graph, model, node, value, weight, whole, with};
+    use crate::{FineTuning, OperatorCatalog, compile};
+
+    #[test]
+    fn integers_clipped_to_bounds_of_floats_are_told_as_a_file_that_is_not_valid() {
+        // as torch.onnx writes DeBERTa-v2 at opset 11
+        let to_floats = i64::from(ElementType::F32.to_onnx());
+        let nodes = vec![
+            constant_node("low", &[]),
+            node("Clip", &["places", "low"], &["clipped"]),
+            with(node("Cast", &["clipped"], &["moved"]), "to", &[to_floats]),
+            node("Add", &["x", "moved"], &["h"]),
+            node("Gemm", &["h", "head.weight"], &["y"]),
+        ];
+        let weights = vec![weight("head.weight", &[3, 2]), whole("places", &[3], &[-1, 0, 1])];
+        let model = model(graph(nodes, weights, vec![value("x", &[3])], vec![value("y", &[2])]));
+        let error = compile(&model, &FineTuning::head(2, 2), &OperatorCatalog::standard()).unwrap_err().to_string();
+        for part in
+            ["clipped", "Clip", "element types differ: int64 and float32", "export the model again, with opset 12"]
+        {
+            assert!(error.contains(part), "{part} is not in: {error}");
+        }
+    }
 }

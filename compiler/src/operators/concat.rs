@@ -29,8 +29,10 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let mut shape = first.shape.clone();
     for index in 1..rule.node.inputs.len() {
         let other = rule.input(index)?;
-        let fits = other.dtype == first.dtype
-            && other.shape.len() == shape.len()
+        if other.dtype != first.dtype {
+            return Err(rule.types_differ(first, other));
+        }
+        let fits = other.shape.len() == shape.len()
             && (0..shape.len()).all(|at| at == axis || other.shape[at].agrees_with(&shape[at]));
         if !fits {
             return Err(

@@ -159,8 +159,7 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     for index in 0..rule.node.inputs.len() {
         let operand = rule.input(index)?;
         if operand.dtype != first.dtype {
-            let names = [first, operand].map(|operand| operand.dtype.name());
-            return Err(rule.error(format!("element types differ: {} and {}", names[0], names[1])));
+            return Err(rule.types_differ(first, operand));
         }
         shapes.push(operand.shape.clone());
     }

@@ -79,6 +79,16 @@ impl<'a> TypeRuleInput<'a> {
         }
     }
 
+    /// An error that says that inputs which ONNX wants to be of one element type are of these.
+    pub fn types_differ(&self, a: &TensorType, b: &TensorType) -> CompilerError {
+        self.error(format!(
+            "element types differ: {} and {}; ONNX takes one type here, so the file itself is not valid and ONNX Runtime does not open it \
+             either: export the model again, with opset 12 or later",
+            a.dtype.name(),
+            b.dtype.name()
+        ))
+    }
+
     /// An axis attribute or value, counted from the front; negative ones count from the end.
     pub fn axis(&self, axis: i64, rank: usize) -> Result<usize, CompilerError> {
         let counted = if axis < 0 { axis + rank as i64 } else { axis };

@@ -47,6 +47,9 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     if condition.dtype != ElementType::Bool {
         return Err(rule.error(format!("a condition of type {}", condition.dtype.name())));
     }
+    if a.dtype != b.dtype {
+        return Err(rule.types_differ(a, b));
+    }
     let shape = rule.broadcast(&a.shape, &b.shape)?;
     Ok(vec![TensorType { dtype: a.dtype, shape: rule.broadcast(&shape, &condition.shape)? }])
 }

@@ -14,7 +14,7 @@ pub(crate) fn same_as_first(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>,
 pub(crate) fn broadcast_of_two(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let (a, b) = (rule.input(0)?, rule.input(1)?);
     if a.dtype != b.dtype {
-        return Err(rule.error(format!("element types differ: {} and {}", a.dtype.name(), b.dtype.name())));
+        return Err(rule.types_differ(a, b));
     }
     Ok(vec![TensorType { dtype: a.dtype, shape: rule.broadcast(&a.shape, &b.shape)? }])
 }
@@ -25,7 +25,7 @@ pub(crate) fn broadcast_of_all(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorTyp
     for index in 1..rule.node.inputs.len() {
         let other = rule.input(index)?;
         if other.dtype != all.dtype {
-            return Err(rule.error(format!("element types differ: {} and {}", all.dtype.name(), other.dtype.name())));
+            return Err(rule.types_differ(&all, other));
         }
         all.shape = rule.broadcast(&all.shape, &other.shape)?;
     }
