@@ -14,7 +14,8 @@ pub(crate) fn divide_scores(graph: &mut Graph, scores: &str, temperature: f32) -
         return Err(refused(format!("wanted a finite number above 0, got {temperature}")));
     }
     let maker = maker_of_scores(graph, scores)?;
-    let temperature = graph.named_constant("temperature", Constant::f32([], &[temperature]));
+    // by this name it is no parameter where the file is trained again
+    let temperature = graph.named_constant("scores.temperature", Constant::f32([], &[temperature]));
     graph.replace_result(maker, "scores.uncalibrated", |graph, scores| {
         graph.append("Div", &[scores, temperature], &[], "scores.calibrated")
     })
@@ -45,8 +46,24 @@ fn refused(message: String) -> CompilerError {
 mod tests {
     use crate::handmade::{graph, model, node, value, weight};
     use crate::model_file::Model;
-    use crate::{FineTuning, OperatorCatalog, compile};
-    use millstream_schemas::recipe::AdaptersOutput;
+    use crate::{FineTuning, HeadChoice, OperatorCatalog, compile};
+    use millstream_schemas::recipe::{AdaptersOutput, TrainSelection};
+
+    #[test]
+    fn the_temperature_of_a_calibrated_file_is_no_parameter_when_it_is_trained_again() {
+        let nodes = vec![node("Gemm", &["x", "head.weight", "head.bias"], &["y"])];
+        let weights = vec![weight("head.weight", &[4, 3]), weight("head.bias", &[3])];
+        let model = model(graph(nodes, weights, vec![value("x", &[4])], vec![value("y", &[3])]));
+        let all = FineTuning { head: HeadChoice::keep(), train: TrainSelection::All, ..FineTuning::head(2, 3) };
+        let trained = |model: &Model| -> Vec<String> {
+            let program = compile(model, &all, &OperatorCatalog::standard()).unwrap();
+            program.manifest.parameters.iter().map(|entry| entry.name.clone()).collect()
+        };
+        let program = compile(&model, &all, &OperatorCatalog::standard()).unwrap();
+        let exported = program.export_calibrated(&program.parameters, AdaptersOutput::Merged, 2.37, &[]).unwrap();
+        let calibrated = Model::from_bytes(exported.to_vec()).unwrap();
+        assert_eq!(trained(&calibrated), trained(&model));
+    }
 
     #[test]
     fn scores_are_divided_before_a_softmax_and_where_they_are_the_output() {
