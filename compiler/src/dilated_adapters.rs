@@ -12,7 +12,8 @@ use crate::model_file::Model;
 use crate::operators::OperatorCatalog;
 use crate::trained_adapters::METADATA;
 
-/// Why a folder of PEFT would compute something else than an adapter does in this model, where a module of it is a dilated convolution there.
+/// Why a folder of PEFT would compute something else than an adapter does in this model, where a module of it is a dilated convolution
+/// there.
 ///
 /// # Errors
 /// The adapter has convolutions, and the model cannot be read as a graph or lacks a module of it.
