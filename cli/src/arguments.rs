@@ -343,6 +343,9 @@ pub(crate) struct Predict {
     /// `.jsonl`, which has the most likely)
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Read numbers of tables whose decimals have a comma (`0,5`, `1.234,5`)
+    #[arg(long)]
+    pub(crate) decimal_comma: bool,
     /// The recipe that says how rows are prepared and what the scores are, for a model whose file does not
     #[arg(long, value_name = "RECIPE")]
     pub(crate) recipe: Option<PathBuf>,

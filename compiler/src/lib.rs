@@ -11,6 +11,7 @@ pub mod backward;
 mod batch_axis;
 mod binding;
 mod describe;
+mod dilated_adapters;
 mod error;
 mod even_padding;
 mod exact_scatters;
@@ -52,6 +53,7 @@ mod weights_file;
 
 pub use adapted_model::{AdaptableModel, adapters_in, merge_adapters, taking_adapter, wrapper};
 pub use describe::{LayerReport, ModelReport, OperatorCoverage, SharedWeight, describe};
+pub use dilated_adapters::{dilated_beside, dilated_in};
 pub use error::CompilerError;
 pub use export_advice::{ExportAdvice, export_advice};
 pub use finetuning::{

@@ -14,7 +14,7 @@ use millstream_compiler::finetuning::methods;
 use millstream_compiler::graph::{Attribute, Constant, ElementType, Graph, Length, TensorType};
 use millstream_compiler::{
     CompilerError, FineTuning, HeadChoice, Method, Model, OperatorCatalog, TrainingProgram, adapters_in, compile,
-    merge_adapters,
+    dilated_beside, merge_adapters,
 };
 use millstream_schemas::Choice;
 use millstream_schemas::choice::Row as _;
@@ -627,6 +627,9 @@ fn a_convolution_that_peft_would_compute_otherwise_is_refused_before_a_run_write
         let refused = program.require_adapters(false).unwrap_err().to_string();
         assert!(refused.contains(words) && refused.contains("write `onnx_adapter` alone"), "{refused}");
         assert!(program.peft_notes().is_err() && program.require_adapters(true).is_ok());
+        let unmerged = program.export_with(&program.parameters, AdaptersOutput::Unmerged, &[]).unwrap().to_vec();
+        let dilated = dilated_beside(&Model::from_bytes(unmerged).unwrap());
+        assert_eq!(dilated.is_some(), form == (1, 2), "{dilated:?}");
     }
     let grouped = beside_convolution((2, 1), json!({"rank": 1, "dora": true}));
     let adapters = grouped.adapters(&grouped.parameters).unwrap();
@@ -637,7 +640,12 @@ fn a_convolution_that_peft_would_compute_otherwise_is_refused_before_a_run_write
 #[test]
 fn several_factors_of_boft_are_noted_since_peft_loads_them_with_its_cuda_extension_only() {
     for (factors, is_noted) in [(1, false), (2, true)] {
-        let notes = beside_linear("boft", json!({"block_size": 2, "factors": factors})).peft_notes().unwrap();
+        let program = beside_linear("boft", json!({"block_size": 2, "factors": factors}));
+        let (adapters, notes) = program.peft_adapters(&program.parameters).unwrap();
+        assert_eq!(program.peft_notes().unwrap(), notes);
         assert_eq!(notes.iter().any(|note| note.contains("its CUDA extension")), is_noted, "{notes:?}");
+        // which a folder that is read says, too
+        let read = PeftFolder::of(&adapters[0]).adapter().unwrap();
+        assert_eq!(read.note_of_peft().is_some(), is_noted);
     }
 }

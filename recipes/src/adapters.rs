@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use millstream_compiler::adapter_files::{self, Adapter, ModuleAdapter, OnnxAdapter, PeftFolder};
 use millstream_compiler::finetuning::pattern_matches;
 use millstream_compiler::{
-    CompilerError, Model, OperatorCatalog, adapters_in, merge_adapters, taking_adapter, taking_adapters, wrapper,
+    CompilerError, Model, OperatorCatalog, adapters_in, dilated_beside, dilated_in, merge_adapters, taking_adapter,
+    taking_adapters, wrapper,
 };
 use millstream_schemas::recipe::RecipeText;
 use millstream_schemas::{count, files, shown, shown_path};
@@ -303,15 +304,21 @@ pub fn extract(
 }
 
 fn extract_from(path: &Path, to: &Path) -> Result<WrittenAdapters, RecipeError> {
-    let adapters = adapters_in(&Model::read(path)?)?;
+    let model = Model::read(path)?;
+    let adapters = adapters_in(&model)?;
     if is_onnx_adapter(to) {
         let message = "an .onnx_adapter is for the model as it was; write a folder, and `convert` it with `--model`";
         return Err(refused(path, message));
     }
-    let mut written = WrittenAdapters { written: Vec::new(), summaries: Vec::new(), notes: Vec::new() };
+    let dilated = dilated_beside(&model).map(|reason| {
+        format!("{reason}: PEFT computes something else with the folder, which `peft` and `adapter merge` read")
+    });
+    let notes = dilated.into_iter().collect();
+    let mut written = WrittenAdapters { written: Vec::new(), summaries: Vec::new(), notes };
     for (at, adapter) in adapters.iter().enumerate() {
         let place = if at == 0 { to.to_owned() } else { numbered(to, at) };
         write_peft(&place, adapter)?;
+        written.notes.extend(adapter.note_of_peft());
         written.summaries.push(adapter.in_words());
         written.written.push(place);
     }
@@ -327,6 +334,14 @@ fn write_as(
 ) -> Result<WrittenAdapters, RecipeError> {
     let (mut written, mut notes) = (vec![to.clone()], Vec::new());
     if !is_onnx_adapter(to) {
+        let dilated = model.map(|model| dilated_in(model, &adapter, operators)).transpose()?.flatten();
+        if let Some(reason) = dilated {
+            let message = format!(
+                "{reason}, so that its folder means something else; leave it out by `--skip`, or write an .onnx_adapter"
+            );
+            return Err(refused(from, message));
+        }
+        notes.extend(adapter.note_of_peft());
         let of_model =
             model.filter(|_| options.cut.is_none()).map(|model| wrapper(model, operators)).transpose()?.flatten();
         if let Some(cut) = options.cut.as_deref().filter(|cut| !cut.is_empty()) {

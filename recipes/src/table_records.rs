@@ -2,14 +2,13 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use millstream_schemas::cells::long_numbers_as_texts;
-use millstream_schemas::shown;
+use millstream_schemas::{count, shown};
 use serde_json::{Map, Value};
 
 use crate::RecipeError;
 use crate::folder_files::extension;
-
-/// Bytes of a record at most: more are those of a quotation mark that nothing closes.
-const LONGEST_RECORD: u64 = 256 << 20;
+use crate::line_object::LineObject;
+use crate::record_source::{LONGEST_RECORD, RecordSource, ends_in_quotation, line_ends};
 
 /// Bytes of a heading that are looked at for what lies between its fields.
 const LONGEST_HEADING: u64 = 1 << 16;
@@ -94,18 +93,28 @@ pub(crate) struct TableRecords<R> {
 
 enum Rows<R> {
     Delimited {
-        reader: Box<csv::Reader<Bounded<R>>>,
+        reader: Box<csv::Reader<RecordSource<R>>>,
         headings: Vec<String>,
         delimiter: u8,
-        /// Lines that the reader is behind at the beginning of a record: 1 where lines end in `\r\n`, of which it has read the first.
-        behind: u64,
+        /// The first line of the record that goes to the end of the file, since nothing closes a quotation mark of it.
+        open_record: Option<u64>,
     },
     JsonLines {
         reader: BufReader<R>,
         next: RecordPlace,
         /// Whether it begins with an array; then no line of it is read.
         is_array: bool,
+        repeated: Option<RepeatedKey>,
     },
+}
+
+/// A key that an object has more than once.
+struct RepeatedKey {
+    /// The first line with one.
+    line: u64,
+    key: String,
+    /// Lines with one.
+    lines: u64,
 }
 
 impl<R: Read + Seek> TableRecords<R> {
@@ -126,20 +135,22 @@ impl<R: Read + Seek> TableRecords<R> {
                     b',' => instead_of_commas(&beginning).unwrap_or(delimiter),
                     other => other,
                 };
-                let mut ends = beginning.iter().skip_while(|byte| !matches!(byte, b'\n' | b'\r'));
-                let behind = u64::from(ends.next() == Some(&b'\r') && ends.next() == Some(&b'\n'));
-                let source = Bounded { source, left: LONGEST_RECORD };
+                let source = RecordSource::new(source);
                 let mut reader =
                     csv::ReaderBuilder::new().delimiter(delimiter).buffer_capacity(1 << 16).from_reader(source);
                 let headings = reader.headers().map_err(|error| heading_failed(name, &error))?.iter();
                 // a mark of the byte order is no part of a name
                 let headings = headings.map(|heading| heading.trim_start_matches('\u{feff}').to_owned()).collect();
-                Rows::Delimited { reader: Box::new(reader), headings, delimiter, behind }
+                let source = reader.get_ref();
+                let is_open = source.is_at_end() && ends_in_quotation(source.held_from(0), delimiter);
+                let open_record = is_open.then_some(1);
+                Rows::Delimited { reader: Box::new(reader), headings, delimiter, open_record }
             }
             TableFormat::JsonLines => Rows::JsonLines {
                 reader: BufReader::with_capacity(1 << 16, source),
                 next: RecordPlace::FIRST,
                 is_array: letters(&beginning).next() == Some(b'['),
+                repeated: None,
             },
         };
         Ok(Self { name: name.to_owned(), rows })
@@ -160,6 +171,26 @@ impl<R: Read + Seek> TableRecords<R> {
         matches!(self.rows, Rows::JsonLines { is_array: true, .. }).then_some(ARRAY)
     }
 
+    /// What is to be said of the records that were read, though each of them can be used.
+    pub(crate) fn note_of_records(&self) -> Option<String> {
+        match &self.rows {
+            Rows::Delimited { open_record, .. } => open_record.map(|line| {
+                format!(
+                    "`{}`: the record that begins in line {line} goes to the end of the file, since a quotation mark in it is not closed",
+                    shown(&self.name)
+                )
+            }),
+            Rows::JsonLines { repeated, .. } => repeated.as_ref().map(|RepeatedKey { line, key, lines }| {
+                let others = if *lines > 1 { format!("; {} have such a key", count(*lines, "line")) } else { String::new() };
+                format!(
+                    "`{}`: line {line} has the key `{}` more than once, and the last is taken{others}",
+                    shown(&self.name),
+                    shown(key)
+                )
+            }),
+        }
+    }
+
     /// The names over the fields; none where each record names its own.
     pub(crate) fn headings(&self) -> Option<&[String]> {
         match &self.rows {
@@ -174,19 +205,26 @@ impl<R: Read + Seek> TableRecords<R> {
     /// The file cannot be read on.
     pub(crate) fn next_record(&mut self) -> Result<Option<Result<TableRecord, BadRecord>>, RecipeError> {
         match &mut self.rows {
-            Rows::Delimited { reader, behind, .. } => {
-                reader.get_mut().left = LONGEST_RECORD;
+            Rows::Delimited { reader, delimiter, open_record, .. } => {
+                let start = reader.position().clone();
+                reader.get_mut().begin_record(start.byte());
                 let mut record = csv::StringRecord::new();
-                match reader.read_record(&mut record) {
+                let read = reader.read_record(&mut record);
+                let source = reader.get_ref();
+                // the reader is in front of the rest of a line end and of empty lines
+                let (ends, lines) = line_ends(source.held_from(start.byte()));
+                let place = RecordPlace { byte: start.byte() + ends, line: start.line() + lines };
+                if source.is_at_end()
+                    && !matches!(read, Ok(false))
+                    && ends_in_quotation(source.held_from(place.byte), *delimiter)
+                {
+                    *open_record = Some(place.line);
+                }
+                match read {
                     Ok(false) => Ok(None),
-                    Ok(true) => {
-                        let place = record.position();
-                        let place = place.map(|at| RecordPlace { byte: at.byte(), line: at.line() + *behind });
-                        let place = place.unwrap_or_default();
-                        Ok(Some(Ok(TableRecord { place, cells: RecordCells::Texts(record) })))
-                    }
+                    Ok(true) => Ok(Some(Ok(TableRecord { place, cells: RecordCells::Texts(record) }))),
                     Err(error) => match bad(&error) {
-                        Some(bad) => Ok(Some(Err(BadRecord { line: bad.line + *behind, ..bad }))),
+                        Some(reason) => Ok(Some(Err(BadRecord { line: place.line, reason }))),
                         None => Err(failed(&self.name, &error)),
                     },
                 }
@@ -196,7 +234,7 @@ impl<R: Read + Seek> TableRecords<R> {
                 let is_told = std::mem::replace(&mut next.byte, 1) > 0;
                 Ok((!is_told).then(|| Err(BadRecord { line: 1, reason: ARRAY.to_owned() })))
             }
-            Rows::JsonLines { reader, next, is_array: false } => loop {
+            Rows::JsonLines { reader, next, is_array: false, repeated } => loop {
                 let mut line = Vec::new();
                 let read = reader.by_ref().take(LONGEST_RECORD + 1).read_until(b'\n', &mut line);
                 let read = read.map_err(RecipeError::io("read", self.name.as_str()))? as u64;
@@ -216,7 +254,13 @@ impl<R: Read + Seek> TableRecords<R> {
                     continue;
                 }
                 return match serde_json::from_str(&long_numbers_as_texts(text)) {
-                    Ok(object) => Ok(Some(Ok(TableRecord { place, cells: RecordCells::Object(object) }))),
+                    Ok(LineObject { cells, repeated: again }) => {
+                        if let Some(key) = again {
+                            let first = repeated.get_or_insert(RepeatedKey { line: place.line, key, lines: 0 });
+                            first.lines += 1;
+                        }
+                        Ok(Some(Ok(TableRecord { place, cells: RecordCells::Object(cells) })))
+                    }
                     Err(error) => {
                         let rest = reader.fill_buf().map_err(RecipeError::io("read", self.name.as_str()))?;
                         let several = match (error.is_eof(), rest.is_empty()) {
@@ -239,13 +283,22 @@ impl<R: Read + Seek> TableRecords<R> {
     /// The file cannot be read there.
     pub(crate) fn go_to(&mut self, place: RecordPlace) -> Result<(), RecipeError> {
         match &mut self.rows {
-            Rows::Delimited { reader, behind, .. } => {
+            Rows::Delimited { reader, .. } => {
+                let at = reader.position().byte();
+                let between = place.byte.checked_sub(at).and_then(|bytes| usize::try_from(bytes).ok());
+                let between = between.and_then(|bytes| reader.get_ref().held_from(at).get(..bytes));
+                // what the next record skips needs no seeking, after which the buffer is read anew
+                if between.is_some_and(|bytes| line_ends(bytes).0 == bytes.len() as u64) {
+                    return Ok(());
+                }
                 let mut position = csv::Position::new();
-                position.set_byte(place.byte).set_line(place.line.saturating_sub(*behind));
-                reader.get_mut().left = LONGEST_RECORD;
+                position.set_byte(place.byte).set_line(place.line);
                 reader.seek(position).map_err(|error| failed(&self.name, &error))
             }
-            Rows::JsonLines { reader, next, .. } => {
+            Rows::JsonLines { reader, next, repeated, .. } => {
+                if place == RecordPlace::FIRST {
+                    *repeated = None;
+                }
                 if next.byte != place.byte {
                     let sought = reader.seek(SeekFrom::Start(place.byte));
                     sought.map_err(RecipeError::io("read", self.name.as_str()))?;
@@ -306,40 +359,13 @@ fn heading_failed(name: &str, error: &csv::Error) -> RecipeError {
 }
 
 /// What is wrong with one record, if the next may be read.
-fn bad(error: &csv::Error) -> Option<BadRecord> {
-    let line = error.position().map_or(0, csv::Position::line);
-    let reason = match error.kind() {
-        csv::ErrorKind::Utf8 { .. } => "it is no UTF-8".to_owned(),
+fn bad(error: &csv::Error) -> Option<String> {
+    match error.kind() {
+        csv::ErrorKind::Utf8 { .. } => Some("it is no UTF-8".to_owned()),
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("it has {len} fields under {expected_len} headings")
+            Some(format!("it has {len} fields under {expected_len} headings"))
         }
-        _ => return None,
-    };
-    Some(BadRecord { line, reason })
-}
-
-/// Reads no more than so many bytes until that is set anew.
-struct Bounded<R> {
-    source: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 {
-            return Err(io::Error::other(format!(
-                "a record of more than {LONGEST_RECORD} bytes; is a quotation mark not closed?"
-            )));
-        }
-        let read = self.source.read(buffer)?;
-        self.left = self.left.saturating_sub(read as u64);
-        Ok(read)
-    }
-}
-
-impl<R: Seek> Seek for Bounded<R> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.source.seek(to)
+        _ => None,
     }
 }
 
@@ -495,6 +521,67 @@ mod tests {
                     RecordCells::Object(cells) => Value::Object(cells).to_string(),
                 };
                 assert_eq!(again, wanted.1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_quotation_mark_that_is_never_closed_is_told_with_its_line() {
+        let comma = TableFormat::Delimited(b',');
+        for (text, line) in [
+            ("a,b\n1,x\n2,\"open\n3,y\n", Some(3)),
+            ("a,b\r\n\r\n1,\"open\"\"\r\n3,y", Some(3)),
+            ("a,b\n1,\"x\n\n", Some(2)),
+            // its fields do not fit either
+            ("a,b\n\"1,x\n2,y\n", Some(2)),
+            ("a,\"b\n1,x\n", Some(1)),
+            ("a,b\n1,\"x\"\n2,\"y\"", None),
+            ("a,b\n1,\"x\"\"y\"\n2,5\" wide\n", None),
+            ("a,b\n1,\"x\"y\"\n", None),
+            ("a,b\n", None),
+            ("", None),
+        ] {
+            let mut records = open(comma, text.as_bytes());
+            read(&mut records);
+            let note = records.note_of_records();
+            let wanted = line.map(|line| format!("begins in line {line} goes to the end of the file"));
+            assert_eq!(note.is_some(), wanted.is_some(), "{text:?}: {note:?}");
+            assert!(wanted.is_none_or(|wanted| note.as_ref().unwrap().contains(&wanted)), "{text:?}: {note:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_written_twice_is_told_with_its_line() {
+        let text = "{\"a\": 1}\n{\"a\": 1, \"b\": 2, \"a\": 3}\n{\"b\": 1, \"b\": 1}\n";
+        let mut records = open(TableFormat::JsonLines, text.as_bytes());
+        for _ in 0..2 {
+            // as often as it is read
+            let found = read(&mut records);
+            assert_eq!(found[1], (2, "{\"a\":3,\"b\":2}".to_owned()));
+            let note = records.note_of_records().unwrap();
+            assert!(note.contains("line 2 has the key `a` more than once") && note.contains("2 lines"), "{note}");
+            records.go_to(RecordPlace::FIRST).unwrap();
+        }
+        let mut records = open(TableFormat::JsonLines, b"{\"a\": {\"b\": 1}, \"b\": 2}\n");
+        read(&mut records);
+        assert_eq!(records.note_of_records(), None);
+    }
+
+    #[test]
+    fn records_behind_empty_lines_are_told_by_their_own_lines() {
+        let comma = TableFormat::Delimited(b',');
+        for text in
+            ["a,b\n\n\n1,x\n\n2,y\n3\n", "a,b\r\n\r\n\r\n1,x\r\n\r\n2,y\r\n3\r\n", "a,b\r\n\n\r\n1,x\n\r\n2,y\n3"]
+        {
+            let mut records = open(comma, text.as_bytes());
+            let found = read(&mut records);
+            let wanted = [(4, "1|x"), (6, "2|y"), (7, "bad: it has 1 fields under 2 headings")];
+            assert_eq!(found, wanted.map(|(line, cells)| (line, cells.to_owned())), "{text:?}");
+            let mut records = open(comma, text.as_bytes());
+            let places = [(); 2].map(|()| records.next_record().unwrap().unwrap().unwrap().place);
+            for place in [places[1], places[0], places[1]] {
+                records.go_to(place).unwrap();
+                assert_eq!(records.next_record().unwrap().unwrap().unwrap().place, place, "{text:?}");
             }
         }
     }

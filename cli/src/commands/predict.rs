@@ -32,6 +32,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Predict) -> anyhow::Re
         top: arguments.top,
         masks: arguments.masks.clone(),
         output: arguments.output.clone(),
+        decimal_comma: arguments.decimal_comma,
         device: arguments.device.clone(),
         threads: arguments.threads,
         library: global.runtime.clone(),
@@ -53,6 +54,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Predict) -> anyhow::Re
         None => shown(global, arguments, &mut predictions, &stop)?,
     };
     if !global.quiet {
+        report.notes.iter().for_each(|note| messages::warn(note));
         let written =
             if done { arguments.output.as_deref().map_or_else(String::new, written_to) } else { String::new() };
         messages::tell(&format!("{}{written}", report.in_words()));

@@ -62,6 +62,21 @@ fn runs_differ_by_their_settings_and_by_what_they_answer_row_by_row() {
 }
 
 #[test]
+fn a_run_that_is_named_twice_is_told_as_one_run_and_its_notes_once() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    place.run_with("train", &["output.folder=a", "training.epochs=1"]).done();
+    for (other, wanted) in [("a", "a is named more than once"), ("./a", "a and ./a are one run")] {
+        let ran = place.run(&["compare", "a", other]);
+        assert!(ran.stderr.contains(wanted), "{}", ran.stderr);
+        assert_eq!(ran.stderr.matches("has kept no predictions").count(), 1, "{}", ran.stderr);
+        ran.done();
+    }
+}
+
+#[test]
 fn rows_that_are_not_the_same_and_models_that_have_changed_are_told() {
     if !has_runtime() {
         return;

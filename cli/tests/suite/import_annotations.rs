@@ -110,6 +110,49 @@ fn coco_annotations_of_images_that_are_not_listed_are_told_and_categories_of_one
 }
 
 #[test]
+fn one_box_of_coco_that_is_no_numbers_is_left_out_alone_and_images_that_are_left_out_lack_no_box() {
+    let place = Workplace::bare();
+    for (at, name) in ["a.png", "b.png", "c.png"].iter().enumerate() {
+        put(&place, &format!("coco/{name}"), at);
+    }
+    std::fs::write(place.path("coco/broken.png"), "no image").unwrap();
+    let annotations = json!({
+        "images": [
+            {"id": 1, "file_name": "a.png"},
+            {"id": 2, "file_name": "b.png"},
+            {"id": 3, "file_name": "c.png", "width": 999, "height": 24},
+            {"id": 4, "file_name": "broken.png"},
+        ],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 7, "bbox": [1, 2, 3, 4], "area": 12},
+            {"id": 2, "image_id": 1, "category_id": 7, "bbox": [1, "2", 3, 4]},
+            {"id": 3, "image_id": 1, "category_id": 7, "bbox": {"left": 1}},
+            {"id": 4, "image_id": 1, "category_id": "cat", "bbox": [1, 2, 3, 4]},
+            {"id": 5, "image_id": 1, "category_id": 7, "bbox": [1, 2, 3, 4], "area": "large"},
+            {"id": 6, "image_id": 1, "category_id": 7, "bbox": [1, 2, 3, 4], "caption": ["a"]},
+        ],
+        "categories": [{"id": 7, "name": "cat"}],
+    });
+    write(&place, "coco/annotations.json", &annotations.to_string());
+    let report = place.run(&["import", "coco", "-o", "data", "--json"]).json();
+    let told = left_out(&report);
+    for part in
+        ["annotation 2", "annotation 3", "no box of four numbers", "annotation 4", "its category is no whole number"]
+    {
+        assert!(told.contains(part), "wanted {part} in {told}");
+    }
+    for part in ["annotation 5", "its area is no number", "annotation 6", "its caption is no text", "broken.png"] {
+        assert!(told.contains(part), "wanted {part} in {told}");
+    }
+    assert!(!told.contains("annotation 1"), "{told}");
+    assert_eq!(report["rows"], 2, "{report}");
+    assert!(report["notes"].to_string().contains("\"1 image without a box\""), "{report}");
+    let rows = objects(&place, "data");
+    assert_eq!(rows[0], ("a.png".into(), vec![vec![1.0, 2.0, 3.0, 4.0]; 2], vec![0, 0]));
+    assert_eq!(rows[1], ("b.png".into(), vec![], vec![]));
+}
+
+#[test]
 fn coco_gives_boxes_in_pixels_with_the_names_of_their_categories() {
     let place = Workplace::bare();
     for (at, name) in

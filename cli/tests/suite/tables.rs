@@ -326,3 +326,64 @@ fn a_second_file_is_predicted_by_its_own_names_of_classes() {
     assert!(a < b, "{a} {b}");
     near(&predicted(&place, &["one.parquet", "two.parquet", "three.csv"]), &[a, b, b, a, a, b]);
 }
+
+#[test]
+fn a_quotation_that_is_not_closed_and_a_key_written_twice_are_told_by_imports_and_predictions() {
+    let place = Workplace::bare();
+    let open = "kind,price\nround,1.5\n\n\"flat,1.5\nround,2.5\n";
+    place.write("open.csv", &format!("{open}flat\",3.5\n\"round,1.5\n"));
+    place.write("fits.csv", "kind,price\nround,1.5\n\nflat,\"1.5\nround,2.5\n");
+    let twice = "{\"kind\": \"flat\"}\n{\"kind\": \"flat\", \"kind\": \"round\"}\n";
+    place.write("twice.jsonl", twice);
+    let told = [
+        ("open.csv", "the record that begins in line 7 goes to the end of the file"),
+        ("fits.csv", "the record that begins in line 4 goes to the end of the file"),
+        ("twice.jsonl", "line 2 has the key `kind` more than once, and the last is taken"),
+    ];
+    for (at, (file, wanted)) in told.into_iter().enumerate() {
+        let report = place.run(&["import", file, "-o", &format!("made-{at}"), "--json"]).json();
+        assert!(report["notes"].to_string().contains(wanted), "{file}: {report}");
+    }
+    if !has_runtime() {
+        return;
+    }
+    let place = by_one_of_two("kind", ["round", "flat"]);
+    place.write("fits.csv", "price,kind\n1.5,round\n\n1.5,\"flat\nround,2.5\n");
+    place.write("twice.jsonl", twice);
+    for (file, wanted) in told[1..].iter().copied() {
+        let ran = place.run(&["predict", "run", file]);
+        assert!(ran.stderr.contains(wanted), "{file}: {}", ran.stderr);
+        let ran = place.run(&["predict", "run", file, "--quiet"]);
+        assert!(!ran.stderr.contains(wanted), "{file}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_table_with_decimal_commas_is_predicted_from_as_it_was_imported() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::bare();
+    let row = |row: usize| format!("{},{};{},5\n", row % 4, row % 10, [1, 5][row % 2]);
+    let rows: String = (0..40).map(row).collect();
+    place.write("cells.csv", &format!("size;price\n{rows}"));
+    place.run(&["import", "cells.csv", "-o", "cells", "--decimal-comma"]).done();
+    let recipe = BY_ONE_OF_TWO.replace("  evaluate: rows.csv\n", "").replace("rows.csv", "cells");
+    let recipe = recipe.replace("{category: {column: COLUMN, unknown: zeros}}", "{number: {column: size}}");
+    place.write("recipe.yaml", &recipe.replace("epochs: 30", "epochs: 1"));
+    table_network(&place.path("network.onnx"), &[("kind", 1)], 1);
+    place.run(&["train", "recipe.yaml", "--quiet"]).done();
+    place.write("new.csv", "size;id\n1,5;a\n2,25;b\n1.000,5;c\n");
+    place.write("points.csv", "size,id\n1.5,a\n2.25,b\n1000.5,c\n");
+    let of_commas = predicted(&place, &["new.csv", "--decimal-comma"]);
+    near(&of_commas, &predicted(&place, &["points.csv"]));
+    assert_ne!(of_commas[0].to_bits(), of_commas[1].to_bits());
+    place.run(&["predict", "run", "new.csv"]).failed_with(&["none of the 3 rows could be used"]);
+    place.write("thousands.csv", "size;id\n1.234;a\n1,5;b\n");
+    let said = place.run(&["predict", "run", "thousands.csv", "--decimal-comma"]).done();
+    assert!(said.contains("`1.234` may be thousands"), "{said}");
+    let file = "cells/cells-train-00000-of-00001.parquet";
+    place
+        .run(&["predict", "run", file, "--decimal-comma"])
+        .failed_with(&["--decimal-comma", "none of the inputs is a table"]);
+}

@@ -242,6 +242,19 @@ impl ModuleAdapter {
 }
 
 impl Adapter {
+    /// What is worth knowing of a folder of PEFT that holds it, in words.
+    pub fn note_of_peft(&self) -> Option<String> {
+        let factors = self.modules.values().filter_map(|own| match own {
+            ModuleAdapter::Butterflies { blocks, .. } => blocks.shape().first().copied(),
+            _ => None,
+        });
+        let most = factors.max().filter(|factors| *factors > 1)?;
+        Some(format!(
+            "it is BOFT with {most} factors; PEFT takes several only where its CUDA extension is built, and elsewhere refuses the folder, \
+             which `peft` and `adapter merge` read"
+        ))
+    }
+
     /// What is wrong with it, if something is: nothing in it, or shapes that do not go together.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.method.has_prompt() {

@@ -90,8 +90,20 @@ pub fn compare(
     let records: Vec<RunRecord> = runs.iter().map(|run| run.record.clone()).collect();
     let names = titles(&records, &options.runs);
     let (mut kept, mut notes) = (Vec::new(), Vec::new());
-    for (run, name) in runs.iter().zip(&names) {
-        notes.extend(RunParts::of_run(&run.folder)?.told().into_iter().map(|told| format!("{}: {told}", shown(name))));
+    let places: Vec<Option<PathBuf>> = runs.iter().map(|run| run.folder.0.canonicalize().ok()).collect();
+    for (at, (run, name)) in runs.iter().zip(&names).enumerate() {
+        let first = places[..at].iter().position(|place| place.is_some() && *place == places[at]);
+        match first {
+            // what is to be said of it is said already
+            Some(first) if names[first] == *name => {
+                notes.push(format!("{} is named more than once: these columns are one run", shown(name)));
+            }
+            Some(first) => notes.push(format!("{} and {} are one run", shown(&names[first]), shown(name))),
+            None => {
+                let told = RunParts::of_run(&run.folder)?.told();
+                notes.extend(told.into_iter().map(|told| format!("{}: {told}", shown(name))));
+            }
+        }
         let most = ByteSize(run.recipe.data.memory.0 / (2 * runs.len() as u64));
         let mut found = run_predictions::kept(&run.folder, most)?;
         if found.is_err() && options.predict && run.folder.model().exists() {
@@ -101,7 +113,7 @@ pub fn compare(
             }
             found = run_predictions::kept(&run.folder, most)?;
         }
-        kept.push(found.map_err(|why| notes.push(why)).ok());
+        kept.push(found.map_err(|why| notes.extend(first.is_none().then_some(why))).ok());
     }
     let draws = paired::Draws { resamples: options.resamples, seed: options.seed, confidence: CONFIDENCE };
     let mut pairs = Vec::new();

@@ -21,6 +21,7 @@ use crate::decisions::{Decision, decisions};
 use crate::ensemble::{MembersFolder, MembersReport};
 use crate::origin::{built, commit, software};
 use crate::pages::markdown::{code, prose, table, text};
+use crate::run_files::RECIPE_FILE;
 use crate::run_folder::folder_name;
 use crate::{Catalogs, RecipeError};
 
@@ -151,7 +152,7 @@ pub(super) fn markdown(ledger: &MembersLedger) -> String {
     analyses += &format!("\nEach member on the rows that it has not seen:\n\n{}", table(&headings, &rows));
     let again = match &ledger.command {
         Some(command) => format!(
-            "`recipe.yaml` beside the model has every default. The same from the same files, given in this folder:\n\n```console\n$ {command}\n```\n"
+            "`{RECIPE_FILE}` beside the model has every default. The same from the same files, given in this folder:\n\n```console\n$ {command}\n```\n"
         ),
         None => {
             "The build that made it has not noted the recipe of all rows; those of the members are in `ledger.json`.\n"

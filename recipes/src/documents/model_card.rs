@@ -12,6 +12,7 @@ use super::statements::Statements;
 use crate::model_inputs::shown_shape;
 use crate::origin::built;
 use crate::pages::markdown::{code, list, prose, table, text};
+use crate::run_files::RECIPE_FILE;
 
 /// `README.md`.
 pub(super) fn markdown(ledger: &Ledger) -> String {
@@ -91,16 +92,16 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
         ("Recommendations", Statements::or_open(&said.recommendations).to_owned()),
     ]);
     out += "\n## How it was made, again\n\n";
-    out += match ledger.parts.is_empty() {
-        true => {
-            "`recipe.yaml` beside the model, or the one in `ledger.json`, makes the same model from the same files on the same device and \
+    out += &match ledger.parts.is_empty() {
+        true => format!(
+            "`{RECIPE_FILE}` beside the model, or the one in `ledger.json`, makes the same model from the same files on the same device and \
              library; `millstream reproduce` does, and says whether all is the same:\n\n"
-        }
-        false => {
-            "`recipe.yaml` beside the model, and the one in `ledger.json`, have the settings that held last, and make another model by \
+        ),
+        false => format!(
+            "`{RECIPE_FILE}` beside the model, and the one in `ledger.json`, have the settings that held last, and make another model by \
              themselves. From the same files on the same device and library `millstream reproduce` repeats the run part by part, and says \
              whether all is the same:\n\n"
-        }
+        ),
     };
     out += "```console\n$ millstream reproduce RUN\n```\n";
     if !open.is_empty() {

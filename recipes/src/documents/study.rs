@@ -20,6 +20,7 @@ use crate::decisions::{Decision, decisions};
 use crate::origin::{Origin, built, commit, software};
 use crate::pages::markdown::{code, list, prose, table, text};
 use crate::report::read_record;
+use crate::run_files::RECIPE_FILE;
 use crate::run_folder::{RunFolder, folder_name};
 use crate::search::{
     FoldSource, LONGEST_SETTING, OpenRecipe, SECONDS, StudyFolder, StudyReport, TrialRun, alternative_in_words,
@@ -357,7 +358,7 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
     );
     out += &winner(ledger);
     out += &trials(study);
-    out += "\n## Again\n\nThe recipe as it was given lies in `recipe.yaml` beside the journal";
+    out += &format!("\n## Again\n\nThe recipe as it was given lies in `{RECIPE_FILE}` beside the journal");
     let changes: Vec<String> = ledger.changes.iter().map(|change| code(change)).collect();
     out += &match changes.is_empty() {
         true => ".".into(),

@@ -8,7 +8,7 @@ use millstream_schemas::{count, shown};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::coco_values::{Id, IsCrowd};
+use super::coco_values::{Id, IsCrowd, Lenient};
 use super::column::{Column, Kind};
 use super::import_options::ImportOptions;
 use super::import_report::LeftOut;
@@ -56,15 +56,15 @@ struct CocoAnnotation {
     id: Option<Id>,
     image_id: Id,
     #[serde(default)]
-    category_id: Option<i64>,
+    category_id: Option<Lenient<i64>>,
     #[serde(default)]
-    bbox: Option<Vec<f64>>,
+    bbox: Option<Lenient<Vec<f64>>>,
     #[serde(default)]
-    area: Option<f64>,
+    area: Option<Lenient<f64>>,
     #[serde(default)]
     iscrowd: IsCrowd,
     #[serde(default)]
-    caption: Option<String>,
+    caption: Option<Lenient<String>>,
 }
 
 #[derive(Deserialize)]
@@ -203,7 +203,6 @@ pub(super) fn read(
             layout.leave_out(&file.name, reason);
         }
     }
-    let mut empty = 0_u64;
     for (file, known) in found.known {
         let mut cells = vec![Cell::Image { file, size: known.size }];
         cells.push(Cell::Value(known.id.map_or(Value::Missing, Value::Int)));
@@ -214,16 +213,12 @@ pub(super) fn read(
                 objects.classes.push(classes[&category]);
                 objects.annotations.push(annotation);
             }
-            empty += u64::from(objects.boxes.is_empty());
             cells.push(Cell::Value(Value::Objects(objects)));
         }
         if has_captions {
             cells.push(Cell::Value(Value::Texts(known.captions)));
         }
         layout.make(known.split, cells);
-    }
-    if empty > 0 {
-        layout.notes.push(format!("{} without a box", count(empty, "image")));
     }
     Ok(layout)
 }
@@ -330,7 +325,13 @@ impl Annotated<'_> {
                     Err(reason) => layout.leave_out(&annotation_name(name, &annotation, at), reason),
                 }
             }
-            known.captions.extend(annotation.caption);
+            match &annotation.caption {
+                Some(Lenient(Some(caption))) => known.captions.push(caption.clone()),
+                Some(Lenient(None)) => {
+                    layout.leave_out(&annotation_name(name, &annotation, at), "its caption is no text");
+                }
+                None => {}
+            }
         }
         Ok(())
     }
@@ -350,18 +351,24 @@ fn object(
     annotation: &CocoAnnotation,
     categories: &BTreeMap<i64, String>,
 ) -> Result<(i64, [f64; 4], Annotation), String> {
-    let category = annotation.category_id.ok_or("it has no category")?;
+    let Lenient(category) = annotation.category_id.as_ref().ok_or("it has no category")?;
+    let category = category.ok_or("its category is no whole number")?;
     if !categories.contains_key(&category) {
         return Err("its category is not among the categories".into());
     }
-    let sides = annotation.bbox.as_deref().unwrap_or_default();
+    let sides = annotation.bbox.as_ref().and_then(|Lenient(sides)| sides.as_deref()).unwrap_or_default();
     let sides: [f64; 4] = sides.try_into().map_err(|_| "it has no box of four numbers")?;
     let [_, _, width, height] = sides;
     if !(width > 0.0 && height > 0.0) {
         return Err("its box has no area".into());
     }
+    let area = match &annotation.area {
+        None => None,
+        Some(Lenient(Some(area))) => Some(*area),
+        Some(Lenient(None)) => return Err("its area is no number".into()),
+    };
     let id = annotation.id.as_ref().and_then(|id| if let Id::Number(id) = id { Some(*id) } else { None });
-    Ok((category, sides, Annotation { id, area: annotation.area, is_crowd: annotation.iscrowd.0 }))
+    Ok((category, sides, Annotation { id, area, is_crowd: annotation.iscrowd.0 }))
 }
 
 /// Images by their names without folders.

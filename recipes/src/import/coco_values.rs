@@ -1,7 +1,8 @@
 use std::fmt;
 
-use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::de::{DeserializeOwned, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value as Json;
 
 /// What images and annotations are told apart by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -13,6 +14,17 @@ pub(super) enum Id {
 /// Whether a box holds a crowd: 1 or `true`. Whatever else is written there says that it does not, and nothing of it is held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct IsCrowd(pub(super) bool);
+
+/// A value of this kind; none where something of another kind is written, so that one annotation does not end the import of all.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Lenient<T>(pub(super) Option<T>);
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let written = Json::deserialize(from)?;
+        Ok(Self(serde_json::from_value(written).ok()))
+    }
+}
 
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -118,6 +130,22 @@ mod tests {
         ] {
             assert_eq!(serde_json::from_str::<IsCrowd>(text).unwrap(), IsCrowd(wanted), "{text}");
         }
+    }
+
+    #[test]
+    fn boxes_of_something_else_than_numbers_are_none() {
+        for (text, wanted) in [
+            ("[1, 2.5, 3, 4]", Some(vec![1.0, 2.5, 3.0, 4.0])),
+            ("[]", Some(Vec::new())),
+            (r#"[1, "2", 3, 4]"#, None),
+            ("[1, null, 3, 4]", None),
+            (r#"{"left": [1, {}]}"#, None),
+            (r#""1 2 3 4""#, None),
+        ] {
+            assert_eq!(serde_json::from_str::<Lenient<Vec<f64>>>(text).unwrap(), Lenient(wanted), "{text}");
+        }
+        assert_eq!(serde_json::from_str::<Lenient<i64>>("1.5").unwrap(), Lenient(None));
+        assert_eq!(serde_json::from_str::<Option<Lenient<i64>>>("null").unwrap(), None);
     }
 
     #[test]

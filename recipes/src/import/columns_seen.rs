@@ -205,6 +205,11 @@ fn are_thousands(text: &str, between: char, point: char) -> bool {
     text.contains(between) && !unsigned.starts_with('0') && is_parted(text, between, point)
 }
 
+/// Whether a text with points and no comma may be thousands where a comma stands in front of decimals: `1.234`.
+pub(crate) fn may_be_thousands(text: &str) -> bool {
+    are_thousands(text, '.', ',')
+}
+
 /// The number of a text with a comma in front of its decimals, and points between thousands or none: `0,1`, `1.234,5`, `1,5e-3`.
 pub(crate) fn number_of_decimal_comma(text: &str) -> Option<f64> {
     let (digits, exponent) = text.find(['e', 'E']).map_or((text, ""), |at| text.split_at(at));

@@ -57,6 +57,9 @@ pub fn import(options: &ImportOptions, events: &mut dyn Events, stop: &Stop) -> 
             Err(reason) => left_out.push(LeftOut { name: layout.row_name(&layout.rows[at], &files), reason }),
         }
     }
+    // of those that are left out nothing is said but why
+    let of_no_box = layout.note_of_no_box(rows.iter().map(|(at, _)| *at));
+    layout.notes.extend(of_no_box);
     left_out.sort();
     if rows.is_empty() {
         let first = left_out.first().map_or_else(String::new, |first| {

@@ -1,4 +1,5 @@
 use millstream_pipeline::Split;
+use millstream_schemas::count;
 
 use super::boxes_outside::BoxesOutside;
 use super::column::{Column, Kind};
@@ -132,6 +133,17 @@ impl Layout {
             Kind::Class(names) => Some(names.as_slice()),
             _ => None,
         })
+    }
+
+    /// How many of these rows have an image without a box, as annotations say; none where each has one.
+    pub(super) fn note_of_no_box(&self, rows: impl Iterator<Item = usize>) -> Option<String> {
+        let has_none = |cell: &Cell| matches!(cell, Cell::Value(Value::Objects(objects)) if objects.boxes.is_empty());
+        let is_empty = |row: &usize| match self.rows[*row].from {
+            RowSource::Made(made) => self.made[made as usize].iter().any(has_none),
+            RowSource::Image { .. } | RowSource::Record { .. } => false,
+        };
+        let empty = rows.filter(is_empty).count();
+        if empty > 0 { Some(format!("{} without a box", count(empty, "image"))) } else { None }
     }
 
     pub(super) fn has_boxes(&self) -> bool {

@@ -47,7 +47,7 @@ pub(crate) use archive::archive_stem;
 pub(crate) use archive_members::ArchiveMembers;
 pub(crate) use class_values::{are_classes, likeliest_label};
 pub(crate) use column::BOX_CONVENTIONS;
-pub(crate) use columns_seen::{Seen, number_of_decimal_comma};
+pub(crate) use columns_seen::{Seen, may_be_thousands, number_of_decimal_comma};
 pub(crate) use image_columns::images_beside;
 pub(crate) use mask_folders::masks_among;
 pub(crate) use source_files::ReadSeek;

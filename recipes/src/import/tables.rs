@@ -355,6 +355,7 @@ fn one_table(
             }
         }
     }
+    layout.notes.extend(records.note_of_records());
     if layout.rows.len() > u32::MAX as usize {
         return Err(RecipeError::mismatch(shown(name), format!("{} are too many", count(layout.rows.len(), "row"))));
     }

@@ -83,6 +83,10 @@ pub(super) struct InputFiles {
     total: Option<u64>,
     /// The files on the disk that are read.
     paths: Vec<PathBuf>,
+    /// Whether numbers of tables may have a comma in front of their decimals.
+    decimal_comma: bool,
+    /// What is to be said of the tables that were read.
+    notes: Vec<String>,
 }
 
 enum Source {
@@ -131,6 +135,8 @@ pub(super) fn list(
         masks: 0,
         total: Some(0),
         paths: Vec::new(),
+        decimal_comma: false,
+        notes: Vec::new(),
     };
     for input in inputs {
         match input {
@@ -159,6 +165,24 @@ impl InputFiles {
     /// Masks beside the images of a folder.
     pub(super) fn masks(&self) -> u64 {
         self.masks
+    }
+
+    /// What is to be said of the tables that were read to their ends since this was asked last.
+    pub(super) fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// Reads numbers of tables whose decimals have a comma.
+    ///
+    /// # Errors
+    /// There is no table.
+    pub(super) fn take_decimal_commas(&mut self) -> Result<(), RecipeError> {
+        let is_table = |source: &Source| matches!(source, Source::Table(_) | Source::MemberTable(..) | Source::Read(_));
+        if !self.left.iter().any(is_table) {
+            return Err(RecipeError::mismatch("--decimal-comma", "none of the inputs is a table (CSV, JSON Lines)"));
+        }
+        self.decimal_comma = true;
+        Ok(())
     }
 
     /// Refuses to replace what is read by what is written: a file of predictions that is an input, and a folder for masks in which images
@@ -319,6 +343,7 @@ impl InputFiles {
                 Some(open) => match open.next_row()? {
                     Some(row) => row,
                     None => {
+                        self.notes.extend(open.note());
                         self.open = None;
                         continue;
                     }
@@ -359,11 +384,13 @@ impl InputFiles {
                         continue;
                     }
                     Some(Source::Table(path)) => {
-                        self.open = Some(Open::Table(TableRows::open(&path, columns)?));
+                        self.open =
+                            Some(Open::Table(TableRows::open(&path, columns)?.with_decimal_comma(self.decimal_comma)));
                         continue;
                     }
                     Some(Source::MemberTable(members, place, name)) => {
-                        self.open = Some(Open::Table(TableRows::open_member(&members, place, name, columns)?));
+                        let table = TableRows::open_member(&members, place, name, columns)?;
+                        self.open = Some(Open::Table(table.with_decimal_comma(self.decimal_comma)));
                         continue;
                     }
                     Some(Source::Read(reader)) => match columns.only() {
@@ -376,7 +403,8 @@ impl InputFiles {
                             continue;
                         }
                         _ => {
-                            self.open = Some(Open::Table(TableRows::read(reader, columns)?));
+                            let table = TableRows::read(reader, columns)?;
+                            self.open = Some(Open::Table(table.with_decimal_comma(self.decimal_comma)));
                             continue;
                         }
                     },
@@ -400,6 +428,13 @@ impl InputFiles {
 }
 
 impl Open {
+    fn note(&self) -> Option<String> {
+        match self {
+            Self::Table(rows) => rows.note(),
+            Self::Lines { .. } => None,
+        }
+    }
+
     fn next_row(&mut self) -> Result<Option<ReadRow>, RecipeError> {
         match self {
             Self::Table(rows) => rows.next_row(),
@@ -506,6 +541,8 @@ mod tests {
             masks: 0,
             total: Some(0),
             paths: read.to_vec(),
+            decimal_comma: false,
+            notes: Vec::new(),
         };
         for (output, masks, is_free) in [
             (Some("tables/list.csv"), None, false),

@@ -19,6 +19,8 @@ pub struct PredictOptions {
     pub masks: Option<PathBuf>,
     /// The file that the caller writes what is predicted into: it is refused where it is one of the inputs.
     pub output: Option<PathBuf>,
+    /// Reads numbers of tables whose decimals have a comma (`0,5`, `1.234,5`).
+    pub decimal_comma: bool,
     /// `auto`, `cpu`, `cuda` or `cuda:N`.
     pub device: String,
     /// Threads of ONNX Runtime; 0 takes one for each core.
@@ -39,6 +41,7 @@ impl PredictOptions {
             top: 5,
             masks: None,
             output: None,
+            decimal_comma: false,
             device: "auto".into(),
             threads: 0,
             library: None,

@@ -31,6 +31,8 @@ pub struct PredictReport {
     pub passed_over: u64,
     /// Masks beside the images of folders, which were passed over.
     pub masks: u64,
+    /// What is to be said of the tables that were read to their ends.
+    pub notes: Vec<String>,
     /// How long the rows took.
     pub seconds: f64,
     /// Whether it was asked to stop.

@@ -138,12 +138,22 @@ impl Predictions {
     ) -> Result<PredictReport, RecipeError> {
         let tells_masks = self.preprocessing.targets().any(|(encoding, _)| encoding.name == "mask");
         let mut files = input_files::list(inputs, &self.columns, tells_masks, stop)?;
+        if self.options.decimal_comma && !stop.is_requested() {
+            files.take_decimal_commas()?;
+        }
         files.require_kept(self.options.output.as_deref(), self.options.masks.as_deref())?;
         let total = files.total();
         let started = Instant::now();
         let (passed_over, masks) = (files.passed_over(), files.masks());
-        let mut report =
-            PredictReport { rows: 0, unusable: 0, passed_over, masks, seconds: 0.0, stopped: stop.is_requested() };
+        let mut report = PredictReport {
+            rows: 0,
+            unusable: 0,
+            passed_over,
+            masks,
+            notes: Vec::new(),
+            seconds: 0.0,
+            stopped: stop.is_requested(),
+        };
         while !report.stopped
             && let Some(piece) = files.next_piece(&self.columns)?
         {
@@ -166,6 +176,7 @@ impl Predictions {
                 report.stopped = true;
             }
         }
+        report.notes = files.take_notes();
         report.seconds = started.elapsed().as_secs_f64();
         Ok(report)
     }

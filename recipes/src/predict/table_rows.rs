@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::input_columns::{InputColumn, InputColumns};
 use crate::RecipeError;
 use crate::folder_files::{read_bounded, read_file};
-use crate::import::{ArchiveMembers, ReadSeek, number_of_decimal_comma};
+use crate::import::{ArchiveMembers, ReadSeek, may_be_thousands, number_of_decimal_comma};
 use crate::table_records::{RecordCells, RecordPlace, TableFormat, TableRecord, TableRecords};
 
 /// Names in objects that are remembered, at most.
@@ -79,6 +79,8 @@ pub(super) struct TableRows {
     beside: Beside,
     columns: InputColumns,
     records: TableRecords<Box<dyn ReadSeek>>,
+    /// Whether numbers may have a comma in front of their decimals.
+    decimal_comma: bool,
     /// Of each column its place in a record, where all records have the same.
     places: Vec<usize>,
     /// Of objects the only name that there is in all of them, if there is one alone.
@@ -167,7 +169,17 @@ impl TableRows {
             Some(headings) => places = columns.places(headings, &shown_path(&name))?,
             None => only = seek_in_objects(&mut records, columns, &shown_path(&name))?,
         }
-        Ok(Self { name, beside, columns: columns.clone(), records, places, only })
+        Ok(Self { name, beside, columns: columns.clone(), records, decimal_comma: false, places, only })
+    }
+
+    /// The same, in which numbers may have a comma in front of their decimals, if this is so.
+    pub(super) fn with_decimal_comma(self, decimal_comma: bool) -> Self {
+        Self { decimal_comma, ..self }
+    }
+
+    /// What is to be said of the rows that were read.
+    pub(super) fn note(&self) -> Option<String> {
+        self.records.note_of_records()
     }
 
     /// The next row; none at the end.
@@ -175,7 +187,7 @@ impl TableRows {
     /// # Errors
     /// The file cannot be read on. A line that is no row is one that cannot be read.
     pub(super) fn next_row(&mut self) -> Result<Option<ReadRow>, RecipeError> {
-        let beside = &self.beside;
+        let (beside, decimal_comma) = (&self.beside, self.decimal_comma);
         let at = |line: u64| format!("{}:{line}", self.name);
         let record = match self.records.next_record()? {
             None => return Ok(None),
@@ -186,7 +198,7 @@ impl TableRows {
         let cells = match record.cells {
             RecordCells::Texts(record) => {
                 let cell = |(column, place): (&InputColumn, &usize)| {
-                    of_text(record.get(*place).unwrap_or_default(), column, beside)
+                    of_text(record.get(*place).unwrap_or_default(), column, beside, decimal_comma)
                 };
                 self.columns.0.iter().zip(&self.places).map(cell).collect()
             }
@@ -194,7 +206,7 @@ impl TableRows {
                 // a name that an object lacks is a value that is missing, as in an import
                 let cell = |column: &InputColumn| {
                     let value = column.key(&object, self.only.as_deref()).and_then(|key| object.get(key));
-                    value.map_or(Cell::Missing, |value| of_json(value, column, beside))
+                    value.map_or(Cell::Missing, |value| of_json(value, column, beside, decimal_comma))
                 };
                 self.columns.0.iter().map(cell).collect()
             }
@@ -238,27 +250,28 @@ fn seek_in_objects(
     Ok(<[String; 1]>::try_from(names).ok().map(|[only]| only))
 }
 
-fn of_text(text: &str, column: &InputColumn, beside: &Beside) -> Cell {
+fn of_text(text: &str, column: &InputColumn, beside: &Beside, decimal_comma: bool) -> Cell {
     match (column.is_image(), column.is_text(), column.takes.contains(&Holds::Lists)) {
         (true, ..) => beside.image(text),
         (_, true, _) => Cell::Text(text.to_owned()),
         (.., true) if text.trim_start().starts_with('[') => match serde_json::from_str::<Value>(text) {
-            Ok(value) => of_json(&value, column, beside),
+            Ok(value) => of_json(&value, column, beside, decimal_comma),
             Err(_) => no_value(text, "list of numbers"),
         },
         _ => match text.trim() {
             text if is_missing(text) => Cell::Missing,
             text => match bool_of(text) {
                 Some(is) => Cell::Number(f64::from(u8::from(is))),
+                None if decimal_comma => number_beside_commas(text),
                 None => text.parse().map_or_else(|_| no_number(text), Cell::Number),
             },
         },
     }
 }
 
-fn of_json(value: &Value, column: &InputColumn, beside: &Beside) -> Cell {
+fn of_json(value: &Value, column: &InputColumn, beside: &Beside, decimal_comma: bool) -> Cell {
     match value {
-        Value::String(text) => of_text(text, column, beside),
+        Value::String(text) => of_text(text, column, beside, decimal_comma),
         Value::Number(number) if column.is_text() => Cell::Text(number.to_string()),
         Value::Number(number) => number.as_f64().map_or(Cell::Missing, Cell::Number),
         Value::Bool(is) if column.is_text() => Cell::Text(is.to_string()),
@@ -275,13 +288,24 @@ fn of_json(value: &Value, column: &InputColumn, beside: &Beside) -> Cell {
     }
 }
 
+/// A number of a table in which a comma stands in front of decimals.
+fn number_beside_commas(text: &str) -> Cell {
+    match number_of_decimal_comma(text) {
+        Some(number) => Cell::Number(number),
+        None if may_be_thousands(text) => Cell::Unreadable(format!(
+            "`{}` may be thousands where a comma stands in front of decimals; write it with a comma, as `1,234` or `1.234,0`",
+            shown_up_to(text, 100)
+        )),
+        None => text.parse().map_or_else(|_| no_value(text, "number"), Cell::Number),
+    }
+}
+
 /// Of one with a decimal comma also how tables of such are read.
 fn no_number(text: &str) -> Cell {
     match number_of_decimal_comma(text) {
         None => no_value(text, "number"),
         Some(_) => Cell::Unreadable(format!(
-            "`{}` is no number, which has a point; a table whose decimals have a comma is made Parquet first by `millstream import TABLE \
-             --decimal-comma -o FOLDER`",
+            "`{}` is no number, which has a point; `--decimal-comma` reads tables whose decimals have a comma",
             shown_up_to(text, 100)
         )),
     }

@@ -218,6 +218,11 @@ mod tests {
         let (name, rest) = page.split_once("class=\"name\"").unwrap().1.split_once("</td>").unwrap();
         assert!(name.contains("report.html") && !rest.split("</tr>").next().unwrap().contains("<a "), "{page}");
         assert!(STYLE.contains("@media (max-width:70rem)"));
+        // on paper nothing scrolls, and there is no dark ground
+        let (_, print) = STYLE.split_once("@media print").unwrap();
+        assert!(print.contains("figure{overflow:visible}") && print.contains("tr{break-inside:avoid}"), "{print}");
+        assert_eq!(STYLE.matches("prefers-color-scheme").count(), 1);
+        assert!(STYLE.contains("@media screen and (prefers-color-scheme:dark)"));
         let of_names = STYLE.split('}').filter(|rule| rule.trim_start().starts_with("td.name{"));
         assert!(of_names.into_iter().all(|rule| !rule.contains("anywhere")));
         let alone = RunsReport { lineage: Vec::new(), ..report };

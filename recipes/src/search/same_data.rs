@@ -37,7 +37,7 @@ impl StudyDifference {
     pub(crate) fn in_words(&self) -> String {
         let numbers: Vec<String> = self.trials.iter().map(ToString::to_string).collect();
         let what = match self.place.as_str() {
-            "model.path" => "base model",
+            BASE_MODEL => "base model",
             "data.train" => "training rows",
             "data.evaluate" => "evaluation rows",
             place => place,
@@ -129,16 +129,24 @@ fn has_columns_of(other: &RunFingerprints, own: &RunFingerprints, targets_are_cl
         }
 }
 
+/// The place of the recipe that holds the base model, which all runs of a trial have in common.
+const BASE_MODEL: &str = "model.path";
+
 /// The first place of a run that holds something else than it did in a noted run by its name, with both fingerprints, the noted one first.
-/// Rows are compared where the same columns are part of their fingerprints, all else with every run by the name.
+/// Rows are compared where the same columns are part of their fingerprints, the base model with every noted run, and all else with every
+/// run by the name.
 fn first_difference<'a>(
     noted: &'a [RunFingerprints],
     own: &'a RunFingerprints,
     targets_are_closed: bool,
 ) -> Option<(&'a str, [&'a str; 2])> {
-    noted.iter().filter(|other| other.run == own.run).find_map(|other| {
+    noted.iter().find_map(|other| {
         let are_rows_alike = has_columns_of(other, own, targets_are_closed);
-        let mut compared = own.made_of.iter().filter(|(place, _)| are_rows_alike || !is_of_rows(place));
+        let is_compared = |place: &str| match other.run == own.run {
+            true => are_rows_alike || !is_of_rows(place),
+            false => place == BASE_MODEL,
+        };
+        let mut compared = own.made_of.iter().filter(|(place, _)| is_compared(place));
         compared.find_map(|(place, now)| {
             let then = other.made_of.get(place).filter(|then| *then != now)?;
             Some((place.as_str(), [then.as_str(), now.as_str()]))
@@ -255,7 +263,7 @@ fn differing(
         let now = match (what.as_str(), evaluated, &recipe.model) {
             (_, Some(evaluated), _) => rows(evaluated, SplitRole::Evaluate),
             ("data.train", ..) => rows(&recipe.data.train, SplitRole::Train),
-            ("model.path", _, Some(model)) => match Model::read(&model.path) {
+            (BASE_MODEL, _, Some(model)) => match Model::read(&model.path) {
                 Ok(model) => Ok((model.fingerprint().clone(), None)),
                 Err(error) => Err(error.into()),
             },
@@ -459,7 +467,22 @@ mod tests {
         // the values of other columns make another fingerprint of the same rows
         assert_eq!(differs(&run("fold-1", &["heat"], "m", "v")), None);
         assert_eq!(differs(&run("fold-1", &["heat"], "n", "v")).as_deref(), Some("model.path"));
-        assert_eq!(differs(&run("fold-3", &["label"], "n", "v")), None, "no run by this name is noted");
+        assert_eq!(differs(&run("fold-3", &["label"], "m", "v")), None, "no run by this name is noted");
+    }
+
+    #[test]
+    fn a_model_that_is_replaced_within_the_first_trial_is_noticed_by_its_next_fold() {
+        let run = |name: &str, model: &str, rows: &str| RunFingerprints {
+            run: Some(name.to_owned()),
+            targets: Some(vec!["label".to_owned()]),
+            made_of: [("data.train", rows), ("model.path", model)]
+                .map(|(place, of)| (place.to_owned(), of.to_owned()))
+                .into(),
+        };
+        let noted = [run("fold-1", "m", "t")];
+        let own = run("fold-2", "n", "u");
+        assert_eq!(first_difference(&noted, &own, true), Some(("model.path", ["m", "n"])));
+        assert_eq!(first_difference(&noted, &run("fold-2", "m", "u"), true), None);
     }
 
     #[test]
