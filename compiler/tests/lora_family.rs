@@ -649,3 +649,18 @@ fn several_factors_of_boft_are_noted_since_peft_loads_them_with_its_cuda_extensi
         assert_eq!(read.note_of_peft().is_some(), is_noted);
     }
 }
+
+#[test]
+fn a_convolution_with_a_normalization_folded_into_it_is_noted_since_peft_applies_that_to_what_is_added() {
+    let noted = |bytes: Vec<u8>| {
+        let lora = Choice::new("lora", json!({"rank": 1, "layers": "convolution"}));
+        let program = tuned(&Model::from_bytes(bytes).unwrap(), &[lora], OUTPUTS).unwrap();
+        program.peft_notes().unwrap().iter().any(|note| note.contains("folded a BatchNormalization"))
+    };
+    let (own, made_up) = (b"conv.weight", b"onnx::Conv_");
+    let plain = convolution((1, 1), None);
+    let mut folded = plain.clone();
+    let places: Vec<usize> = (0..plain.len() - own.len()).filter(|at| plain[*at..].starts_with(own)).collect();
+    places.into_iter().for_each(|at| folded[at..at + own.len()].copy_from_slice(made_up));
+    assert_eq!((noted(plain), noted(folded)), (false, true));
+}

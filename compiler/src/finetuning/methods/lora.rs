@@ -215,6 +215,9 @@ impl MethodFunction for Lora {
             self.add_beside(model, adapted, (factors, alpha), &biases, (&mut scales, &mut added))?;
             let reason = why_not_in_peft(base, weight, self.dora).map(|reason| (weight.layer.clone(), reason));
             added.file.not_in_peft.extend(reason);
+            if added.file.peft_notes.is_empty() {
+                added.file.peft_notes.extend(note_of_folded(base, weight));
+            }
             if self.lora_bias && !weight.is_quantized && apart.is_none() {
                 apart = obstacle_to_sums(base, weight, &biases);
             }
@@ -530,6 +533,22 @@ fn in_file(adapted: &Adapted, trained: Vec<ValueId>, parts: FileParts) -> Module
         ModuleAdapter::LowRank { a, b, alpha, magnitude, is_table, bias }
     });
     ModuleForm { layer: adapted.weight.layer.clone(), trained, rule }
+}
+
+/// That the source seems to have a normalization behind a convolution, which PEFT's model applies to what is added too. PyTorch's exporter
+/// names weights so that it has folded one into.
+fn note_of_folded(base: &Graph, weight: &LinearWeight) -> Option<String> {
+    let is_folded =
+        matches!(weight.map, LinearMap::Convolution { .. }) && base.name(weight.value).starts_with("onnx::Conv_");
+    is_folded.then(|| {
+        format!(
+            "the exporter has folded a BatchNormalization into the weight of `{}`, by its name `{}`; PEFT's model has that one behind the \
+             layer and multiplies what is added too, so that the folder computes something else there; export the model with the \
+             normalization apart, or leave the layer out of `layers`",
+            shown(&weight.layer),
+            shown(base.name(weight.value))
+        )
+    })
 }
 
 /// Why no folder of PEFT computes what is added to a layer, where that is so.
