@@ -242,7 +242,10 @@ fn figures_stand_above_the_charts_and_long_names_do_not_push_them_off_the_edge()
         assert_eq!(page.matches("<h3>Figures").count(), titles.len());
         assert!(page.contains("<table class=\"lines\">"));
         let style = &page[..page.find("</style>").unwrap()];
-        assert!(style.contains(".lines td { white-space: normal; } .lines td:not(.number) { overflow-wrap: anywhere;"), "{style}");
+        assert!(
+            style.contains(".lines td { white-space: normal; } .lines td:not(.number) { overflow-wrap: anywhere;"),
+            "{style}"
+        );
     }
 }
 
