@@ -92,15 +92,28 @@ fn a_study_that_is_run_again_is_the_same_study_with_what_the_command_line_change
     }
 }
 
+/// A study of which one trial is done.
+fn with_one_trial() -> Workplace {
+    let place = Workplace::new();
+    let mut first = arguments("run", &OPEN);
+    first.extend(["--trials", "1"]);
+    place.run(&first).done();
+    place
+}
+
+/// That the study ended as one that nothing came between.
+fn require_undisturbed(place: &Workplace) {
+    let whole = [&OPEN[..], &["output.folder=whole"]].concat();
+    place.run(&arguments("run", &whole)).done();
+    assert_eq!(outcome(&status(place, "study")), outcome(&status(place, "whole")));
+}
+
 #[test]
 fn a_recipe_that_was_edited_under_its_study_is_refused_until_it_is_as_it_was() {
     if !has_runtime() {
         return;
     }
-    let place = Workplace::new();
-    let mut first = arguments("run", &OPEN);
-    first.extend(["--trials", "1"]);
-    place.run(&first).done();
+    let place = with_one_trial();
     let recipe = String::from_utf8(place.read("study/recipe.yaml")).unwrap();
     let edited = |from: &str, to: &str| {
         assert!(recipe.contains(from), "{recipe}");
@@ -118,9 +131,7 @@ fn a_recipe_that_was_edited_under_its_study_is_refused_until_it_is_as_it_was() {
     assert!(said.contains("2 complete"), "{said}");
     place.write("study/recipe.yaml", &recipe);
     place.run(&["search", "resume", "study"]).done();
-    let whole = [&OPEN[..], &["output.folder=whole"]].concat();
-    place.run(&arguments("run", &whole)).done();
-    assert_eq!(outcome(&status(&place, "study")), outcome(&status(&place, "whole")));
+    require_undisturbed(&place);
 }
 
 #[test]
@@ -128,19 +139,14 @@ fn a_finished_run_of_something_else_in_the_folder_of_a_trial_is_not_taken_for_th
     if !has_runtime() {
         return;
     }
-    let place = Workplace::new();
-    let mut first = arguments("run", &OPEN);
-    first.extend(["--trials", "1"]);
-    place.run(&first).done();
+    let place = with_one_trial();
     place.run(&["train", "recipe.yaml", "--set", "output.folder=study/trials/0001"]).done();
     let wanted = ["trials/0001 holds a finished run", "trial 1", "in the trial", "move it away", "search resume "];
     place.run(&["search", "resume", "study"]).failed_with(&wanted);
     assert_eq!(status(&place, "study")["trials"][1]["state"], "waiting", "nothing is ranked that is no trial");
     std::fs::remove_dir_all(place.path("study/trials/0001")).unwrap();
     place.run(&["search", "resume", "study"]).done();
-    let whole = [&OPEN[..], &["output.folder=whole"]].concat();
-    place.run(&arguments("run", &whole)).done();
-    assert_eq!(outcome(&status(&place, "study")), outcome(&status(&place, "whole")));
+    require_undisturbed(&place);
 }
 
 #[test]
