@@ -178,14 +178,20 @@ pub(super) fn is_of_preparation(name: &str) -> bool {
 
 /// Whether a constant beside the raw input, in front of all layers, is a parameter all the same: it has more than a number for
 /// each channel, as positions that are added to each row, and the path of a module; or what it makes is a
-/// skip, beside other readers of the input.
-pub(super) fn is_parameter_in_front(graph: &Graph, node: &Node, input: usize, name: &str, constant: &Constant) -> bool {
+/// skip, beside other readers of the input. Two tables of rotary frequencies that multiply the same places are no skips.
+pub(super) fn is_parameter_in_front(
+    graph: &Graph,
+    (node, input): (&Node, usize),
+    name: &str,
+    constant: &Constant,
+    makes_angles: bool,
+) -> bool {
     let is_wide = constant.shape.iter().filter(|length| **length > 1).count() > 1;
     let is_skip = || {
         let other = 1usize.checked_sub(input).and_then(|other| node.input(other));
         other.is_some_and(|other| is_read_elsewhere(graph, node, other))
     };
-    !is_of_preparation(name) && is_of_person(name) && (is_wide && has_module_path(name) || is_skip())
+    !is_of_preparation(name) && is_of_person(name) && (is_wide && has_module_path(name) || !makes_angles && is_skip())
 }
 
 /// Whether others than this node read a value, or what it is another form of, and not only its lengths or where it is missing.
@@ -333,5 +339,23 @@ mod tests {
             let (trained, _) = found(nodes, vec![first(), weight(name, &[4])]);
             assert_eq!(trained.iter().any(|own| own == name), is_trained, "{name}");
         }
+    }
+
+    #[test]
+    fn frequencies_of_two_rotary_embeddings_of_the_same_positions_are_not_trained() {
+        let nodes = vec![
+            node("Mul", &["x", "rotary.full_inv_freq"], &["full"]),
+            node("Mul", &["x", "rotary.sliding_inv_freq"], &["sliding"]),
+            node("Cos", &["full"], &["c"]),
+            node("Sin", &["sliding"], &["s"]),
+            node("MatMul", &["c", "first.weight"], &["h"]),
+            node("Add", &["h", "s"], &["y"]),
+        ];
+        let weights = vec![
+            weight("first.weight", &[4, 4]),
+            weight("rotary.full_inv_freq", &[4]),
+            weight("rotary.sliding_inv_freq", &[4]),
+        ];
+        assert_eq!(found(nodes, weights).0, ["first.weight"]);
     }
 }

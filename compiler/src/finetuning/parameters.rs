@@ -200,8 +200,7 @@ impl<'a> Parameters<'a> {
             None
         } else if input == 0 && CURVES.contains(&operator) {
             // an exporter that folds constants leaves those of parameters, as the temperature of an attention
-            let makes_angles = node.outputs.iter().flatten().any(|made| self.angles.contains(made));
-            makes_angles.then_some(FrozenReason::Frequencies)
+            self.makes_angles(node).then_some(FrozenReason::Frequencies)
         } else if is_fed && may_be_learned(operator, constant) && !is_of_quantization(self.graph, node, input) {
             Some(FrozenReason::Number)
         } else {
@@ -214,6 +213,11 @@ impl<'a> Parameters<'a> {
             Some(reason) => Err((value, reason)),
             None => Ok(Weight { value, shape: constant.shape.clone(), node: at, input }),
         })
+    }
+
+    /// Whether sines and cosines are taken of what a node makes.
+    fn makes_angles(&self, node: &Node) -> bool {
+        node.outputs.iter().flatten().any(|made| self.angles.contains(made))
     }
 
     /// Why a constant with a name that no exporter has made up is no parameter of a node that has no weights of its own there.
@@ -238,7 +242,7 @@ impl<'a> Parameters<'a> {
             || !is_elementwise(operator)
             || is_part(name)
             || is_single && joins_constant() && !is_of_preparation(name)
-            || is_parameter_in_front(self.graph, node, input, name, constant);
+            || is_parameter_in_front(self.graph, (node, input), name, constant, self.makes_angles(node));
         if !is_placed {
             return Some(FrozenReason::InFront);
         }

@@ -140,8 +140,9 @@ impl Conversion<'_, '_> {
     fn number_like_first(&mut self, part: &str, value: f32) -> ValueId {
         let known = self.node.input(0).and_then(|input| self.graph.tensor_type(input));
         let dtype = known.map_or(ElementType::F32, |known| known.dtype);
-        let constant = Constant::number(dtype, value);
-        self.constant(part, constant)
+        // with a slash it is the name of a number of a formula, and no parameter's
+        let name = self.names.free(self.graph, &format!("{}/{part}", self.node.name));
+        self.graph.constant(&name, Constant::number(dtype, value))
     }
 }
 

@@ -103,7 +103,7 @@ enum Source {
 }
 
 enum Open {
-    Table(TableRows),
+    Table(Box<TableRows>),
     Lines { name: String, reader: Box<dyn BufRead>, line: u64 },
 }
 
@@ -384,13 +384,14 @@ impl InputFiles {
                         continue;
                     }
                     Some(Source::Table(path)) => {
-                        self.open =
-                            Some(Open::Table(TableRows::open(&path, columns)?.with_decimal_comma(self.decimal_comma)));
+                        self.open = Some(Open::Table(Box::new(
+                            TableRows::open(&path, columns)?.with_decimal_comma(self.decimal_comma),
+                        )));
                         continue;
                     }
                     Some(Source::MemberTable(members, place, name)) => {
                         let table = TableRows::open_member(&members, place, name, columns)?;
-                        self.open = Some(Open::Table(table.with_decimal_comma(self.decimal_comma)));
+                        self.open = Some(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma))));
                         continue;
                     }
                     Some(Source::Read(reader)) => match columns.only() {
@@ -404,7 +405,7 @@ impl InputFiles {
                         }
                         _ => {
                             let table = TableRows::read(reader, columns)?;
-                            self.open = Some(Open::Table(table.with_decimal_comma(self.decimal_comma)));
+                            self.open = Some(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma))));
                             continue;
                         }
                     },
