@@ -1,10 +1,11 @@
 //! Which columns hold images.
 
 use millstream_pipeline::{Dataset, Value, decode};
-use millstream_schemas::Feature;
+use millstream_schemas::{Feature, shown};
 
 use super::most_rows::MOST_ROWS;
 use crate::RecipeError;
+use crate::folder_files::is_image;
 
 /// The columns that hold images, in file order: those that say so; where none does, those of binary values of which the first that is there
 /// is an image that is read.
@@ -31,4 +32,35 @@ pub(super) fn columns_of_images(dataset: &Dataset) -> Result<Vec<String>, Recipe
     })?;
     let are = names.into_iter().zip(found).filter(|(_, found)| *found == Some(true));
     Ok(are.map(|(name, _)| name).collect())
+}
+
+/// Why there is no image to take, and what to do.
+pub(super) fn no_images(dataset: &Dataset) -> Result<String, RecipeError> {
+    let features = dataset.features().columns.iter();
+    let texts: Vec<String> =
+        features.filter(|(_, feature)| *feature == Feature::Text).map(|(name, _)| name.clone()).collect();
+    let mut rows = 0_usize;
+    let named = match texts.is_empty() {
+        true => None,
+        false => dataset.find_row(&texts, |row| {
+            rows += 1;
+            let named = texts.iter().enumerate().find_map(|(at, name)| match row.get(at) {
+                Value::Text(text) if is_image(text) => Some((name.clone(), text.to_owned())),
+                _ => None,
+            });
+            (named.is_some() || rows >= MOST_ROWS).then_some(named)
+        })?,
+    };
+    let named = named.flatten();
+    let what = "the model takes images, and no column holds any";
+    Ok(match named {
+        None => what.to_owned(),
+        Some((column, path)) => {
+            let (column, path) = (shown(column), shown(path));
+            format!(
+                "{what}; `{column}` has names of images (`{path}`), which count from the folder of the table and lie below it: \
+                 `millstream import TABLE --image {column} -o FOLDER` embeds them, and says of each that is not there why"
+            )
+        }
+    })
 }

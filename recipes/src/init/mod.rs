@@ -5,10 +5,12 @@ mod guess;
 mod image_columns;
 mod image_preparation;
 mod init_options;
+mod input;
 mod masks;
 mod most_rows;
 mod number_columns;
 mod recipe_lines;
+mod text_columns;
 mod told;
 
 use std::path::Path;

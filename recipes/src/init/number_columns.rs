@@ -1,7 +1,7 @@
 //! Which columns hold numbers that a model may learn from, and which number the rows alone.
 
 use millstream_pipeline::{Dataset, Value};
-use millstream_schemas::{Feature, shown};
+use millstream_schemas::{Feature, count, shown};
 
 use super::most_rows::MOST_ROWS;
 use super::told::Told;
@@ -138,6 +138,23 @@ pub(super) fn named<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
         more => format!(" and {more} more"),
     };
     format!("{}{more}", named.join(", "))
+}
+
+/// What numbers a model takes, in words, and which it does not.
+pub(super) fn numbers_in_words(columns: &[String], row_numbers: &[String]) -> String {
+    let taken = format!("{} ({})", count(columns.len() as u64, "column"), named(columns));
+    match row_numbers {
+        [] => taken,
+        left_out => format!("{taken}, without {}, which number the rows", named(left_out)),
+    }
+}
+
+/// The columns of numbers that there are.
+pub(super) fn columns_in_words<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
+    match names.len() {
+        0 => "no column of numbers".to_owned(),
+        several => format!("{} of numbers ({})", count(several as u64, "column"), named(names)),
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 use std::fmt::Write;
 
-use super::guess::{Guess, Head, Input, SMALL};
+use super::guess::{Guess, Head, SMALL};
 use super::image_preparation::{ImagePreparation, Size};
+use super::input::Input;
 use super::number_columns::named;
 use super::told::Told;
 use crate::commented::quoted;
