@@ -114,7 +114,9 @@ mod stream_options;
 mod study_part;
 mod table_records;
 mod temporary_folder;
+mod tensor_encoding;
 mod train;
+mod transform_differences;
 mod unless_stopped;
 pub mod watch;
 

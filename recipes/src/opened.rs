@@ -26,11 +26,12 @@ use crate::log_choices::LogChoices;
 use crate::loss_targets::{prediction_axes, presumed_prediction, require_compared, require_targets};
 use crate::model_choices::{ModelChoices, tokenized};
 use crate::model_inputs::{input_names, require_embeddings, require_inputs, shapes};
-use crate::preprocessing::{self, Preprocessing};
+use crate::preprocessing::Preprocessing;
 use crate::row_source::Wanted;
 use crate::statistics::StatisticsRows;
 use crate::step_settings::{require_averaged, step_settings};
 use crate::stream_options::stream_options;
+use crate::transform_differences::between_splits;
 use crate::{
     Catalogs, RecipeError, RowSource, evaluation_sets, freezing, labels_file, one_length, overlap, parameter_groups,
 };
@@ -486,7 +487,7 @@ impl OpenedParts {
     /// Where training, evaluation and the pretrained model disagree on what is done to the values, in words.
     pub fn preprocessing_warnings(&self) -> Vec<String> {
         let transforms = &self.recipe.transforms;
-        let mut found = preprocessing::between_splits(&transforms.train, &transforms.evaluate);
+        let mut found = between_splits(&transforms.train, &transforms.evaluate);
         let (encoders, catalogs) = (&self.train.encoders, &self.catalogs);
         found.extend(Preprocessing::differences(&self.model, &self.recipe, encoders, catalogs));
         found

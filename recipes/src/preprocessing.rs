@@ -1,6 +1,6 @@
 //! What happens to images before a model sees them, as a tuned model carries it, compared with what a recipe does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use millstream_compiler::Model;
@@ -8,15 +8,13 @@ use millstream_compiler::losses::PredictionKind;
 use millstream_pipeline::encodings::{Encoders, EncodingKind, WantedTensor};
 use millstream_schemas::choice::{Catalog, Row};
 use millstream_schemas::recipe::TransparencyPolicy;
-use millstream_schemas::shown;
-use millstream_schemas::shown_path;
-use millstream_schemas::shown_up_to;
-use millstream_schemas::{BatchSpec, Choice, Recipe, Standardization, TensorRole};
-use millstream_transforms::Chain;
+use millstream_schemas::{BatchSpec, Choice, Recipe, Standardization, TensorRole, shown, shown_path};
 use serde::{Deserialize, Serialize};
 
 use crate::choices::Choices;
 use crate::input_types::InputTypes;
+use crate::tensor_encoding::TensorEncoding;
+use crate::transform_differences::chain_differences;
 use crate::{Catalogs, RecipeError, RowSource};
 
 /// Under this key in an ONNX file's metadata.
@@ -43,76 +41,6 @@ pub(crate) struct Preprocessing {
     /// The output that holds the scores, where the recipe named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     output: Option<String>,
-}
-
-/// What an input of the model, or a target, is made of.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct TensorEncoding {
-    /// With every default filled in.
-    pub(crate) encoding: Choice,
-    /// Of a row; null where it differs.
-    pub(crate) shape: Vec<Option<usize>>,
-    /// What it learned of the training rows.
-    pub(crate) learned: serde_json::Value,
-}
-
-/// Options that say nothing of the values that a row has: where they lie, and how far batches are filled up.
-const NOT_OF_VALUES: [&str; 2] = ["column", "pad_to_multiple_of"];
-
-impl TensorEncoding {
-    /// What a recipe makes an input of this name of otherwise, in words; `learned` is what its encoding knows.
-    fn differences(
-        &self,
-        name: &str,
-        ours: &Choice,
-        learned: Option<&serde_json::Value>,
-        catalogs: &Catalogs,
-    ) -> Vec<String> {
-        let (theirs, name) = (&self.encoding, shown(name));
-        if theirs.name != ours.name {
-            return vec![format!(
-                "input `{name}`: the model was trained with `{}`, this recipe has `{}`",
-                shown(&theirs.name),
-                shown(&ours.name)
-            )];
-        }
-        // what an older build has not written down is as usual; of what this one does not know nothing can be said
-        let kind = catalogs.encodings.find(ours, "data.inputs").ok();
-        let whole = kind.and_then(|kind| kind.with_defaults(&theirs.options).ok());
-        let (is_known, theirs) = (whole.is_some(), whole.unwrap_or_else(|| theirs.options.clone()));
-        let options = |encoding: &serde_json::Value| -> Vec<String> {
-            encoding.as_object().into_iter().flat_map(|options| options.keys().cloned()).collect()
-        };
-        let all: BTreeSet<String> = options(&theirs).into_iter().chain(options(&ours.options)).collect();
-        let differs = |option: String| {
-            let (theirs, ours) = (theirs.get(&option), ours.options.get(&option));
-            let known = |learned: &serde_json::Value| learned.get(&option).cloned();
-            // a file is what is in it, wherever it lies
-            let file = ours.filter(|ours| ours.is_string());
-            if let Some(((then, now), file)) = known(&self.learned).zip(learned.and_then(known)).zip(file) {
-                let said =
-                    || format!("input `{name}`: the model was trained with another `{option}` than {file} is now");
-                return (then != now).then(said);
-            }
-            if NOT_OF_VALUES.contains(&option.as_str()) || theirs == ours {
-                return None;
-            }
-            if !is_known && (theirs.is_none() || ours.is_none()) {
-                return None;
-            }
-            let told = |value: Option<&serde_json::Value>| match value {
-                Some(value) => format!("`{option}: {}`", shown_up_to(value.to_string(), 100)),
-                None => format!("the usual `{option}`"),
-            };
-            Some(format!("input `{name}`: the model was trained with {}, this recipe has {}", told(theirs), told(ours)))
-        };
-        all.into_iter().filter_map(differs).collect()
-    }
-
-    /// Whether what it learned is done inside the model, which takes numbers as they are.
-    fn is_inside(&self) -> bool {
-        self.learned.is_object() && serde_json::from_value::<Standardization>(self.learned.clone()).is_ok()
-    }
 }
 
 /// What models are brought together by.
@@ -415,58 +343,6 @@ pub(crate) fn is_unknown(model: &Model) -> bool {
     model.metadata(KEY).is_none()
 }
 
-/// Steps that change the values themselves, in training and in evaluation of one recipe: where they differ, the model is
-/// measured on other numbers than it learns from.
-pub(crate) fn between_splits(train: &[Choice], evaluate: &[Choice]) -> Vec<String> {
-    let values =
-        |specs: &[Choice]| -> Vec<Choice> { specs.iter().filter(|spec| spec.name == "normalize").cloned().collect() };
-    chain_differences(&values(train), &values(evaluate), "`transforms.train` has", "`transforms.evaluate` has")
-}
-
-/// Transforms of one list that the other lacks, by what they do and not by how they are written.
-fn chain_differences(a: &[Choice], b: &[Choice], with_a: &str, with_b: &str) -> Vec<String> {
-    let meaning = |spec: &Choice| match Chain::parse(std::slice::from_ref(spec)) {
-        Ok(chain) => chain.fingerprint().to_string(),
-        Err(_) => caption(spec), // known to another version; compared as it is written
-    };
-    let mut rest: Vec<(&Choice, String)> = b.iter().map(|spec| (spec, meaning(spec))).collect();
-    let mut missing = Vec::new();
-    let mut places = Vec::new();
-    for spec in a {
-        let own = meaning(spec);
-        match rest.iter().position(|(_, other)| *other == own) {
-            Some(at) => {
-                let (spec, _) = rest.remove(at);
-                places.push(b.iter().position(|other| std::ptr::eq(other, spec)));
-            }
-            None => missing.push(spec),
-        }
-    }
-    let mut found = Vec::new();
-    for spec in missing {
-        let changed = rest.iter().position(|(other, _)| other.name == spec.name).map(|at| rest.remove(at).0);
-        found.push(match changed {
-            Some(other) => format!("{with_a} `{}`, {with_b} `{}`", caption(spec), caption(other)),
-            None => format!("{with_a} `{}`, {with_b} no `{}`", caption(spec), shown(&spec.name)),
-        });
-    }
-    found.extend(
-        rest.iter().map(|(spec, _)| format!("{with_b} `{}`, {with_a} no `{}`", caption(spec), shown(&spec.name))),
-    );
-    if found.is_empty() && !places.is_sorted() {
-        let names = |specs: &[Choice]| specs.iter().map(|spec| shown(&spec.name)).collect::<Vec<_>>().join(", ");
-        found.push(format!("{with_a} `{}`, {with_b} the same in another order: `{}`", names(a), names(b)));
-    }
-    found
-}
-
-/// `normalize: {"mean":[0.5,0.5,0.5]}`.
-fn caption(spec: &Choice) -> String {
-    let bare = spec.options.as_object().is_some_and(serde_json::Map::is_empty);
-    let text = if bare { spec.name.clone() } else { format!("{}: {}", spec.name, spec.options) };
-    shown_up_to(text, 300)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -539,82 +415,5 @@ mod tests {
         assert_eq!(moved(&was, &model), Some(at("new/models/bert/tokenizer.json")));
         std::fs::write(at("new/runs/one/tokenizer.json"), "").unwrap();
         assert_eq!(moved(&was, &model), Some(at("new/runs/one/tokenizer.json")));
-    }
-
-    #[test]
-    fn inputs_that_a_recipe_makes_otherwise_than_in_training_are_told() {
-        let print = |tokenizer: &str| json!({ "tokenizer": tokenizer });
-        let of = |name: &str, options: serde_json::Value, learned: serde_json::Value| TensorEncoding {
-            encoding: Choice::new(name, options),
-            shape: vec![None],
-            learned,
-        };
-        let tokens = |options: serde_json::Value| {
-            let mut whole = json!({
-                "column": "text", "tokenizer": "/a/t.json", "max_length": 64, "pad_to_multiple_of": 8, "special_tokens": true,
-                "attention_mask": "attention_mask", "token_type_ids": "token_type_ids",
-            });
-            whole.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
-            Choice::new("token_ids", whole)
-        };
-        let of_tokens = |options: serde_json::Value| of("token_ids", tokens(options).options, print("1a"));
-        let moved = || tokens(json!({"column": "words", "tokenizer": "/b/t.json", "pad_to_multiple_of": 1}));
-        let image = |options: serde_json::Value| Choice::new("image", options);
-        let older =
-            of("token_ids", json!({"tokenizer": "/a/t.json", "max_length": 64, "of_a_newer_build": 1}), print("1a"));
-        for (theirs, ours, learned, wanted) in [
-            (of_tokens(json!({})), moved(), print("1a"), None),
-            (of_tokens(json!({})), moved(), print("2b"), Some("with another `tokenizer` than \"/b/t.json\"")),
-            (
-                of_tokens(json!({})),
-                tokens(json!({"max_length": 32})),
-                print("1a"),
-                Some("input `x`: the model was trained with `max_length: 64`, this recipe has `max_length: 32`"),
-            ),
-            (older, tokens(json!({"special_tokens": false})), print("1a"), None),
-            (
-                of_tokens(json!({})),
-                Choice::named("text"),
-                json!(null),
-                Some("with `token_ids`, this recipe has `text`"),
-            ),
-            // what is usual is not written down
-            (
-                of("image", json!({"values": "uint8"}), json!(null)),
-                image(json!({"channels": 3})),
-                json!(null),
-                Some("trained with `values: \"uint8\"`, this recipe has the usual `values`"),
-            ),
-            (of("image", json!({"channels": 3}), json!(null)), image(json!({"channels": 3})), json!(null), None),
-        ] {
-            let found = theirs.differences("x", &ours, Some(&learned), &Catalogs::default());
-            assert_eq!(found.len(), usize::from(wanted.is_some()), "{ours:?}: {found:?}");
-            assert!(wanted.is_none_or(|wanted| found[0].contains(wanted)), "{wanted:?}: {found:?}");
-        }
-    }
-
-    #[test]
-    fn chains_are_compared_by_what_they_do() {
-        let resize = || Choice::new("resize", json!({"size": 16}));
-        let normalize = |mean: f64| Choice::new("normalize", json!({"mean": [mean, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}));
-        let turned = || Choice::new("normalize", json!({"std": [0.5, 0.5, 0.5], "mean": [0.5, 0.5, 0.5]}));
-        let flip = || Choice::new("vertical_flip", json!({"probability": 1.0}));
-        let rows: Vec<(Vec<Choice>, Vec<Choice>, &[&str])> = vec![
-            (vec![], vec![], &[]),
-            (vec![resize(), normalize(0.5)], vec![resize(), turned()], &[]),
-            (vec![resize(), normalize(0.5)], vec![resize()], &["A `normalize: {", "B no `normalize`"]),
-            (vec![resize()], vec![resize(), normalize(0.5)], &["B `normalize: {", "A no `normalize`"]),
-            (
-                vec![normalize(0.5)],
-                vec![normalize(0.25)],
-                &["A `normalize: {\"mean\":[0.5,", "B `normalize: {\"mean\":[0.25,"],
-            ),
-            (vec![resize(), flip()], vec![flip(), resize()], &["in another order"]),
-        ];
-        for (a, b, wanted) in rows {
-            let found = chain_differences(&a, &b, "A", "B");
-            assert_eq!(found.len(), usize::from(!wanted.is_empty()), "{found:?}");
-            assert!(wanted.iter().all(|part| found[0].contains(part)), "{found:?}");
-        }
     }
 }
