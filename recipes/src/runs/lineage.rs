@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use millstream_schemas::Fingerprint;
 
-use super::listing::Found;
+use super::found::Found;
 use super::report::{BaseModel, Descent, Origin, Through};
 use crate::study_part::StudyRole;
 

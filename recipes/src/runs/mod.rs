@@ -1,5 +1,7 @@
 //! The runs of a folder, for a team: a table, and one page that needs nothing else.
 
+mod entries;
+mod found;
 mod lineage;
 mod listing;
 mod page;
