@@ -1,24 +1,25 @@
 //! Low-rank adaptation: beside a frozen weight, a product of two small ones.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use millstream_schemas::choice::{Options, above, share};
-use millstream_schemas::{nearest, shown};
+use millstream_schemas::shown;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::adapted::AdaptedLayers;
-use super::adapter_form::{AdapterForm, ModuleForm, tensor};
+use super::adapter_form::AdapterForm;
 use super::layer_biases::{Bias, biases, distinct, obstacle_to_sums};
 use super::linear_weight::{LinearMap, LinearWeight};
 use super::low_rank::{
-    Branch, Factors, GAIN_FLOOR, Magnitude, TrainedBiases, floats, principal, table_readers, tables,
+    Branch, Factors, FileParts, GAIN_FLOOR, Magnitude, TrainedBiases, by_pattern, floats, in_file, note_of_folded,
+    note_of_unwanted, principal, require_matches, table_readers, tables, why_not_in_peft,
 };
 use super::method_function::{Added, MergeRule, MergedWeight, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
 use crate::CompilerError;
-use crate::adapter_files::{AdapterMethod, Biases, DORA, ModuleAdapter, Tensor};
+use crate::adapter_files::{AdapterMethod, Biases};
 use crate::finetuning::attention::Edges;
 use crate::finetuning::{Layer, Weight, pattern_matches};
 use crate::graph::{Constant, Graph, ValueId};
@@ -422,9 +423,14 @@ impl Lora {
         let magnitude = magnitude.map(|(value, _)| value);
         let trained: Vec<ValueId> = [Some(a), Some(b), magnitude, bias_value].into_iter().flatten().collect();
         let taken = is_pissa.then(|| first.map(Arc::<[f32]>::from));
-        let parts =
-            FileParts { alpha, taken, has_magnitude: magnitude.is_some(), is_rank_stabilized: self.rank_stabilized };
-        added.file.modules.push(in_file(adapted, trained.clone(), parts));
+        let parts = FileParts {
+            alpha,
+            taken,
+            has_magnitude: magnitude.is_some(),
+            is_rank_stabilized: self.rank_stabilized,
+            is_table: adapted.is_table,
+        };
+        added.file.modules.push(in_file(weight.layer.clone(), trained.clone(), parts));
         if let (true, LinearMap::Convolution { groups: 2.., .. }) = (is_pissa, &factors.map) {
             added.file.refusal = Some(format!(
                 "`start: pissa` takes a part out of the weight of `{}`, which is of a convolution in groups, and files have no place for that",
@@ -502,71 +508,6 @@ impl Lora {
     }
 }
 
-/// What decides the form of a layer in files, beside what was trained.
-struct FileParts {
-    alpha: f64,
-    /// What A and B began with, where the weight was left without that: files are for the weight as it was.
-    taken: Option<[Arc<[f32]>; 2]>,
-    has_magnitude: bool,
-    is_rank_stabilized: bool,
-}
-
-/// What files hold of a layer: A and B with their outputs first. Where the weight was left without what they began with, that
-/// is taken away by as many ranks more.
-fn in_file(adapted: &Adapted, trained: Vec<ValueId>, parts: FileParts) -> ModuleForm {
-    let is_table = adapted.is_table;
-    let rule = Arc::new(move |trained: &[&Constant]| {
-        let [mut a, mut b] = [0, 1].map(|at| tensor(trained[at]).turned());
-        let mut alpha = parts.alpha;
-        if let Some([first_a, first_b]) = &parts.taken {
-            let of = |first: &Arc<[f32]>, like: &Constant| {
-                let first = Tensor::new(like.shape.clone(), first.to_vec()).expect("as many as were drawn");
-                first.turned()
-            };
-            a = a.stacked(&of(first_a, trained[0]), 0);
-            b = b.stacked(&of(first_b, trained[1]).times(-1.0), 1);
-            // the scale is that of half the ranks
-            alpha *= if parts.is_rank_stabilized { std::f64::consts::SQRT_2 } else { 2.0 };
-        }
-        let magnitude = trained.get(2).filter(|_| parts.has_magnitude).map(|magnitude| tensor(magnitude));
-        let bias = trained.get(2 + usize::from(parts.has_magnitude)).map(|bias| tensor(bias));
-        ModuleAdapter::LowRank { a, b, alpha, magnitude, is_table, bias }
-    });
-    ModuleForm { layer: adapted.weight.layer.clone(), trained, rule }
-}
-
-/// That the source seems to have a normalization behind a convolution, which PEFT's model applies to what is added too. PyTorch's exporter
-/// names weights so that it has folded one into.
-fn note_of_folded(base: &Graph, weight: &LinearWeight) -> Option<String> {
-    let is_folded =
-        matches!(weight.map, LinearMap::Convolution { .. }) && base.name(weight.value).starts_with("onnx::Conv_");
-    is_folded.then(|| {
-        format!(
-            "the exporter has folded a BatchNormalization into the weight of `{}`, by its name `{}`; PEFT's model has that one behind the \
-             layer and multiplies what is added too, so that the folder computes something else there; export the model with the \
-             normalization apart, or leave the layer out of `layers`",
-            shown(&weight.layer),
-            shown(base.name(weight.value))
-        )
-    })
-}
-
-/// Why no folder of PEFT computes what is added to a layer, where that is so.
-fn why_not_in_peft(base: &Graph, weight: &LinearWeight, is_dora: bool) -> Option<String> {
-    let LinearMap::Convolution { kernel, groups, .. } = &weight.map else { return None };
-    if is_dora && *groups > 1 {
-        return Some(DORA.to_owned());
-    }
-    let is_dilated = |node: usize| {
-        let dilations = base.nodes()[node].ints("dilations").unwrap_or_default();
-        kernel.iter().zip(dilations).any(|(length, dilation)| *length > 1 && *dilation > 1)
-    };
-    let is_dilated = weight.readers(base).into_iter().any(is_dilated);
-    is_dilated.then(|| {
-        "it is a dilated convolution, and PEFT's A is none, so that its folder means something else".to_owned()
-    })
-}
-
 /// W + s·A·B, times m/‖·‖ where m is trained.
 fn merge_rule(factors: Factors) -> MergeRule {
     Arc::new(move |own: &Constant, trained: &[&Constant]| {
@@ -581,60 +522,4 @@ fn merge_rule(factors: Factors) -> MergeRule {
 
 fn length(row: &[f64]) -> f64 {
     row.iter().map(|value| value * value).sum::<f64>().sqrt()
-}
-
-/// The value of the pattern that matches a layer, or else the usual one.
-fn by_pattern<T: Copy + PartialEq>(
-    option: &str,
-    patterns: &BTreeMap<String, T>,
-    layer: &str,
-    otherwise: T,
-) -> Result<T, CompilerError> {
-    let mut found = patterns.iter().filter(|(pattern, _)| pattern_matches(pattern, layer));
-    let Some((first, value)) = found.next() else { return Ok(otherwise) };
-    match found.find(|(_, other)| *other != value) {
-        None => Ok(*value),
-        Some((second, _)) => Err(CompilerError::setting(
-            "",
-            format!(
-                "{option}: `{}` and `{}` both match `{}` and say different values; let one of them match it",
-                shown(first),
-                shown(second),
-                shown(layer)
-            ),
-        )),
-    }
-}
-
-/// Layers of rank 0, of `all` that were chosen.
-fn note_of_unwanted(layers: &[&str], all: usize) -> Result<Option<String>, CompilerError> {
-    let Some(first) = layers.first() else { return Ok(None) };
-    if layers.len() == all {
-        let message =
-            "rank_patterns: every layer has the rank 0, and nothing is adapted; give one of them a higher one";
-        return Err(CompilerError::setting("", message));
-    }
-    let count = layers.len();
-    Ok(Some(format!("lora leaves {count} layer(s) as they are, `{}` first: their rank is 0", shown(first))))
-}
-
-/// Refuses patterns that none of the layers matches.
-fn require_matches<'a>(
-    option: &str,
-    patterns: impl Iterator<Item = &'a String>,
-    layers: &[&str],
-) -> Result<(), CompilerError> {
-    let names: BTreeSet<&str> = layers.iter().copied().collect();
-    for pattern in patterns {
-        if !names.iter().any(|name| pattern_matches(pattern, name)) {
-            let hint = nearest(pattern, names.iter().copied())
-                .map_or_else(String::new, |name| format!("; did you mean `{}`?", shown(name)));
-            let pattern = shown(pattern);
-            return Err(CompilerError::setting(
-                "",
-                format!("{option}: no layer that `lora` goes to matches `{pattern}`{hint}"),
-            ));
-        }
-    }
-    Ok(())
 }
