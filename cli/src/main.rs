@@ -1,6 +1,7 @@
 //! The `millstream` command.
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod adapter_arguments;
 mod allocator;
 mod arguments;
 mod colour;
