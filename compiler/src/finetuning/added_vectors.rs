@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::attention::Edges;
 use super::moved_axes::moved_axes;
-use super::parameters::Weight;
+use super::weight::Weight;
 use crate::graph::{Graph, TensorType};
 
 /// For each node that adds a vector, the node whose result it is added to: a product with a weight and without a bias of its own, or a

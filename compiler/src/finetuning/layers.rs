@@ -3,7 +3,8 @@ use std::collections::{HashMap, HashSet};
 use super::added_vectors::added_vectors;
 use super::constant_kind::FrozenReason;
 use super::module_path::{self, may_be_of_one_module};
-use super::parameters::{Parameters, Weight};
+use super::parameters::Parameters;
+use super::weight::Weight;
 use crate::graph::{Graph, Node, ValueId};
 use crate::operators::OperatorCatalog;
 

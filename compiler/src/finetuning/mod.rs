@@ -28,6 +28,7 @@ mod named_parameter;
 mod nodes;
 mod normalize;
 mod one_score;
+mod operator_settings;
 mod parameter_selection;
 mod parameters;
 mod pattern;
@@ -46,6 +47,7 @@ mod ties;
 mod trained_parts;
 pub(crate) mod training_mode;
 mod views;
+mod weight;
 mod weight_kind;
 
 use std::collections::BTreeMap;
@@ -78,7 +80,6 @@ pub(crate) use nodes::named;
 pub(crate) use normalize::normalize;
 pub(crate) use one_score::is_one_score;
 pub(crate) use parameter_selection::{LayerFacts, ParameterFinder, places};
-pub use parameters::Weight;
 pub use pattern::matches as pattern_matches;
 pub(crate) use score_effects::{ScoreEffect, score_effect};
 pub(crate) use scores::{ScoreLayout, chances_behind, find_scores, rows_are_second};
@@ -89,6 +90,7 @@ pub(crate) use temperature::{divide_scores, maker_of_scores};
 pub(crate) use ties::note as note_of_ties;
 pub use trained_parts::SelectedPart;
 pub(crate) use trained_parts::{Selected, TrainedLayer, select_parts};
+pub use weight::Weight;
 pub(crate) use weight_kind::is_matrix;
 
 /// What to compile a model into.

@@ -13,67 +13,15 @@ use super::named_parameter::{
     has_module_path, is_of_person, is_of_preparation, is_of_quantization, is_parameter, is_parameter_in_front,
     may_be_learned,
 };
+use super::operator_settings::is_setting;
 use super::standardize::is_preprocessing;
 use super::views::VIEWS;
+use super::weight::Weight;
 use crate::graph::{Constant, ElementType, Graph, Node, ValueId};
 use crate::operators::OperatorCatalog;
 
 /// Functions of single numbers that modules take of parameters, as of scales that are to be positive.
 const CURVES: [&str; 5] = ["Clip", "Exp", "Sigmoid", "Softplus", "Tanh"];
-
-/// Inputs that set how an operator computes: bounds, statistics, scales of a size, filling values; and quantized weights with
-/// their scales, which stay as they are. Of whatever domain.
-const SETTINGS: [(&str, &[usize]); 26] = [
-    ("Attention", &[3, 4, 5, 6]),
-    ("BatchNormalization", &[3, 4]),
-    ("Clip", &[1, 2]),
-    ("DequantizeLinear", &[0, 1, 2]),
-    ("Dropout", &[1]),
-    ("DynamicQuantizeLSTM", &[1, 2, 8, 9, 10, 11]),
-    ("DynamicQuantizeMatMul", &[1, 2, 3]),
-    ("GatherBlockQuantized", &[0, 2, 3]),
-    ("GroupQueryAttention", &[5, 6, 7, 8, 10, 12, 13]),
-    ("MatMulIntegerToFloat", &[0, 1, 2, 3, 4, 5]),
-    ("MatMulBnb4", &[1, 2]),
-    ("MatMulNBits", &[1, 2, 3]),
-    ("NegativeLogLikelihoodLoss", &[2]),
-    ("OneHot", &[0, 1, 2]),
-    ("Pad", &[2]),
-    ("Pow", &[1]),
-    ("QAttention", &[0, 1, 3, 4, 5, 6, 7]),
-    ("QEmbedLayerNormalization", &[2, 3, 4, 5, 6, 8, 9, 10, 11, 12]),
-    ("QuantizeLinear", &[1, 2]),
-    ("Range", &[0, 1, 2]),
-    ("Resize", &[1, 2]),
-    ("RoiAlign", &[1, 2]),
-    ("RotaryEmbedding", &[1, 2, 3]),
-    ("STFT", &[2]),
-    ("SoftmaxCrossEntropyLoss", &[2]),
-    ("Where", &[0]),
-];
-
-/// A weight as one node reads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Weight {
-    /// The constant.
-    pub value: ValueId,
-    /// Length of each axis.
-    pub shape: Vec<usize>,
-    /// Index of the node that reads it.
-    pub node: usize,
-    /// Which of the node's inputs it is.
-    pub input: usize,
-}
-
-impl Weight {
-    /// A constant that a method has added, as the first node reads it, and the operator of that node; empty where none does.
-    pub(super) fn added(graph: &Graph, value: ValueId, shape: Vec<usize>) -> (Self, String) {
-        let reader = graph.first_reader(value);
-        let operator = reader.map_or_else(String::new, |(at, _)| graph.nodes()[at].operator.clone());
-        let (node, input) = reader.unwrap_or_default();
-        (Self { value, shape, node, input }, operator)
-    }
-}
 
 /// The parameters that each node reads, by index of the node.
 pub(crate) struct Parameters<'a> {
@@ -160,10 +108,7 @@ impl<'a> Parameters<'a> {
         let value = *self.stored.get(&read)?;
         let constant = self.graph.float_constant(value)?;
         let row = self.catalog.find(&node.domain, &node.operator)?;
-        // each input of these may be a bound
-        let bounds = matches!(node.operator.as_str(), "Max" | "Min");
-        let sets = bounds || SETTINGS.iter().any(|(name, inputs)| *name == node.operator && inputs.contains(&input));
-        if sets || !may_be_float_output(self.graph, node) {
+        if is_setting(node, input) || !may_be_float_output(self.graph, node) {
             return None;
         }
         let name = self.graph.name(value);
