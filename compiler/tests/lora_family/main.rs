@@ -5,16 +5,18 @@
     reason = "tests stop at the first surprise, and say when left out"
 )]
 
+mod convolutions;
+#[path = "../onnx_runtime/mod.rs"]
 mod onnx_runtime;
+mod tables;
 
 use std::collections::BTreeMap;
 
 use millstream_compiler::adapter_files::PeftFolder;
 use millstream_compiler::finetuning::methods;
-use millstream_compiler::graph::{Attribute, Constant, ElementType, Graph, Length, TensorType};
+use millstream_compiler::graph::{Constant, ElementType, Graph, Length, TensorType};
 use millstream_compiler::{
-    CompilerError, FineTuning, HeadChoice, Method, Model, OperatorCatalog, TrainingProgram, adapters_in, compile,
-    dilated_beside, merge_adapters,
+    CompilerError, FineTuning, HeadChoice, Method, Model, OperatorCatalog, TrainingProgram, compile,
 };
 use millstream_schemas::Choice;
 use millstream_schemas::choice::Row as _;
@@ -114,11 +116,6 @@ const PISSA_A: [f32; 24] = [
 ];
 const PISSA_B: [f32; 10] =
     [0.476969, -0.705855, -0.322801, 0.085561, 0.687448, 0.22123, -0.397309, -0.019315, 0.358264, 0.570898];
-/// nn.Embedding(7, 6) of `numbers(42, 4)` at the rows 3, 1 and 3.
-const EMBEDDED: [f32; 18] = [
-    -0.493626, -0.619529, -0.390109, -0.516012, -0.641914, -0.767817, 0.411452, 0.233759, 0.96911, 0.791417, 0.613724,
-    0.436031, -0.493626, -0.619529, -0.390109, -0.516012, -0.641914, -0.767817,
-];
 
 /// A and B as PEFT was given them, in our layout.
 fn factors() -> Vec<Vec<f32>> {
@@ -237,114 +234,6 @@ fn a_bias_behind_b_is_written_once_into_one_that_is_read_twice_and_not_where_one
         let [merged, unmerged] =
             [AdaptersOutput::Merged, AdaptersOutput::Unmerged].map(|adapters| scores(&program, &learned, adapters));
         assert_close(&merged, &unmerged, 1e-4, &format!("bias again: {has_bias_again}"));
-    }
-}
-
-/// Ids, a table of embeddings, and a head that hands on what it reads.
-fn embedded(is_tied: bool) -> Model {
-    let mut graph = Graph::new(17, OperatorCatalog::standard());
-    let ids = graph.input("ids", TensorType { dtype: ElementType::I64, shape: vec![3.into()] });
-    let table = graph.constant("table.weight", Constant::f32([7, 6], &numbers(42, 4)));
-    let rows = graph.add("Gather", &[table, ids], &[]).unwrap();
-    let scores = if is_tied {
-        let turned = graph.add("Transpose", &[table], &[]).unwrap();
-        graph.add("MatMul", &[rows, turned], &[]).unwrap()
-    } else {
-        let identity: Vec<f32> = (0..36).map(|at| f32::from(at / 6 == at % 6)).collect();
-        let head = graph.constant("head.weight", Constant::f32([6, 6], &identity));
-        graph.add("MatMul", &[rows, head], &[]).unwrap()
-    };
-    graph.set_outputs(&[scores]);
-    Model::from_bytes(graph.to_onnx("embedded")).unwrap()
-}
-
-fn tuned_table(options: Value, is_tied: bool) -> Result<TrainingProgram, CompilerError> {
-    let lora = Method::choose(methods::standard(), &Choice::new("lora", options), "model.methods[0]").unwrap();
-    let classes = if is_tied { 7 } else { 6 };
-    let (head, train) = (HeadChoice::keep(), TrainSelection::Nothing);
-    let wanted = FineTuning { head, train, methods: vec![lora], ..FineTuning::head(3, classes) };
-    compile(&embedded(is_tied), &wanted, &OperatorCatalog::standard())
-}
-
-#[test]
-fn a_table_of_embeddings_that_is_named_is_adapted_as_peft_does() {
-    if !onnx_runtime::available() {
-        return;
-    }
-    let options = json!({"rank": 2, "alpha": 6, "layers": {"match": ["table"]}});
-    let program = tuned_table(options.clone(), false).unwrap();
-    let names: Vec<&str> = program.manifest.parameters.iter().map(|entry| entry.name.as_str()).collect();
-    assert_eq!(names, ["table.lora_embedding_A", "table.lora_embedding_B"]);
-    assert!(program.parameters[0].iter().all(|value| *value == 0.0) && program.parameters[1][0] != 0.0);
-    let learned = vec![turned(&scaled(numbers(14, 10), 0.5), 2), turned(&scaled(numbers(12, 11), 0.5), 6)];
-    let ids = || ort::value::Tensor::from_array((vec![3], vec![3i64, 1, 3])).unwrap().into_dyn();
-    let rows = |parameters: &[Vec<f32>], adapters| {
-        let model = program.export_with(parameters, adapters, &[]).unwrap().to_vec();
-        run(&mut session(&model), vec![("ids".to_owned(), ids())]).remove(0)
-    };
-    let table = numbers(42, 4);
-    let base: Vec<f32> = [3, 1, 3].iter().flat_map(|row| table[row * 6..(row + 1) * 6].to_vec()).collect();
-    for adapters in [AdaptersOutput::Merged, AdaptersOutput::Unmerged] {
-        assert_eq!(rows(&program.parameters, adapters), base, "the start");
-        assert_close(&rows(&learned, adapters), &EMBEDDED, 3e-6, "learned");
-    }
-    let (mut step, mut evaluation) =
-        (session(&program.step().unwrap().to_vec()), session(&program.evaluation().unwrap().to_vec()));
-    let inputs = |parameters: &[Vec<f32>]| {
-        let targets: Vec<f32> = (0..18).map(|at| f32::from(at % 7 == 0)).collect();
-        let mut inputs = vec![("ids".to_owned(), ids())];
-        inputs.push((program.manifest.targets[0].name.clone(), floats(&[3, 6], &targets)));
-        for (entry, values) in program.manifest.parameters.iter().zip(parameters) {
-            inputs.push((entry.name.clone(), floats(&entry.shape, values)));
-        }
-        inputs
-    };
-    let outputs: Vec<String> = step.outputs().iter().map(|output| output.name().to_owned()).collect();
-    let outputs: BTreeMap<String, Vec<f32>> = outputs.into_iter().zip(run(&mut step, inputs(&learned))).collect();
-    for (at, entry) in program.manifest.parameters.iter().enumerate() {
-        for (place, got) in outputs[&entry.gradient].iter().enumerate() {
-            let mut loss_at = |delta: f32| {
-                let mut moved = learned.clone();
-                moved[at][place] += delta;
-                f64::from(run(&mut evaluation, inputs(&moved))[0][0])
-            };
-            let wanted = (loss_at(4e-3) - loss_at(-4e-3)) / 8e-3;
-            assert!((f64::from(*got) - wanted).abs() < 1e-3, "{} {place}: {got} {wanted}", entry.name);
-        }
-    }
-    // a table that makes the scores as well stays what it is
-    let tied = tuned_table(options, true).unwrap();
-    assert!(
-        tied.notes.iter().any(|note| note.contains("something else reads the weight of `table`")),
-        "{:?}",
-        tied.notes
-    );
-}
-
-#[test]
-fn what_stays_in_the_model_is_no_adapter_for_it() {
-    let options = json!({"rank": 2, "layers": {"match": ["table"]}});
-    assert!(tuned_table(options.clone(), false).unwrap().require_adapters(true).is_ok());
-    let tied = tuned_table(options, true).unwrap();
-    assert!(tied.require_adapters(false).is_ok());
-    let error = tied.require_adapters(true).unwrap_err().to_string();
-    assert!(error.contains("what `lora` adds stays beside the model") && error.contains("write `peft`"), "{error}");
-}
-
-#[test]
-fn tables_are_adapted_only_where_they_are_named_and_by_plain_lora() {
-    let refused = |options: Value| tuned_table(options, false).unwrap_err().to_string();
-    let both = tuned_table(json!({"rank": 1, "layers": {"match": ["t*", "head"]}}), false).unwrap();
-    let layers: Vec<&str> = both.manifest.parameters.iter().map(|entry| entry.layer.as_str()).collect();
-    assert_eq!(layers, ["table.lora_embedding_A", "table.lora_embedding_B", "head.lora_A", "head.lora_B"]);
-    for (options, said) in [
-        (json!({"rank": 1}), "the model has no linear layer or convolution beside its head"),
-        (json!({"rank": 1, "layers": {"match": ["tabel"]}}), "no linear layer or convolution matches `tabel`"),
-        (json!({"rank": 1, "dora": true, "layers": {"match": ["*"]}}), "`dora: true` is not for tables of embeddings"),
-        (json!({"rank": 1, "start": "pissa", "layers": {"match": ["table"]}}), "`start: pissa` is not for tables"),
-    ] {
-        let error = refused(options);
-        assert!(error.contains(said), "{error}");
     }
 }
 
@@ -536,107 +425,6 @@ fn what_a_method_cannot_do_is_told() {
     }
 }
 
-const IMAGE: [usize; 4] = [ROWS, 4, 6, 6];
-const CHANNELS: usize = 8;
-
-/// A and B by their shapes and numbers, and what their product is multiplied by.
-type Beside = ([(Vec<usize>, Vec<f32>); 2], f32);
-
-/// A convolution, means and a head; with A, B and a scale beside it as PEFT has them: A reads all channels, and B has the groups.
-fn convolution((groups, dilation): (usize, i64), beside: Option<Beside>) -> Vec<u8> {
-    let mut graph = Graph::new(17, OperatorCatalog::standard());
-    let x = graph.input("x", TensorType::f32(IMAGE));
-    let shape = [CHANNELS, IMAGE[1] / groups, 3, 3];
-    let weight = graph.constant("conv.weight", Constant::f32(shape, &numbers(shape.iter().product(), 1)));
-    let ints = |value: i64, count: usize| Attribute::Ints(vec![value; count]);
-    let windows = [("pads", ints(dilation, 4)), ("dilations", ints(dilation, 2)), ("group", (groups as i64).into())];
-    let mut value = graph.add("Conv", &[x, weight], &windows).unwrap();
-    if let Some((factors, scale)) = beside {
-        let [a, b] = factors.map(|(shape, values)| graph.named_constant("factor", Constant::f32(shape, &values)));
-        let ranks = graph.add("Conv", &[x, a], &[("pads", ints(1, 4))]).unwrap();
-        let product = graph.add("Conv", &[ranks, b], &[("group", (groups as i64).into())]).unwrap();
-        let scale = graph.named_constant("scale", Constant::f32([], &[scale]));
-        let product = graph.add("Mul", &[product, scale], &[]).unwrap();
-        value = graph.add("Add", &[value, product], &[]).unwrap();
-    }
-    let value = graph.add("Relu", &[value], &[]).unwrap();
-    let value = graph.add("GlobalAveragePool", &[value], &[]).unwrap();
-    let value = graph.add("Flatten", &[value], &[]).unwrap();
-    let head = graph.constant("head.weight", Constant::f32([CHANNELS, OUTPUTS], &numbers(CHANNELS * OUTPUTS, 2)));
-    let scores = graph.add("MatMul", &[value, head], &[]).unwrap();
-    graph.set_outputs(&[scores]);
-    graph.to_onnx("convolution")
-}
-
-fn beside_convolution(form: (usize, i64), mut options: Value) -> TrainingProgram {
-    options["layers"] = json!("convolution");
-    let model = Model::from_bytes(convolution(form, None)).unwrap();
-    tuned(&model, &[Choice::new("lora", options)], OUTPUTS).unwrap()
-}
-
-#[test]
-fn a_folder_of_a_convolution_in_groups_is_as_peft_loads_it_and_computes_there_what_it_does_here() {
-    if !onnx_runtime::available() {
-        return;
-    }
-    let x = || vec![("x".to_owned(), floats(&IMAGE, &numbers(IMAGE.iter().product(), 3)))];
-    let of_model = |model: &[u8]| run(&mut session(model), x()).remove(0);
-    for is_rank_stabilized in [false, true] {
-        let options = json!({"rank": 2, "alpha": 6, "rank_stabilized": is_rank_stabilized});
-        let program = beside_convolution((2, 1), options);
-        let first = program.parameters.iter().enumerate();
-        let parameters: Vec<Vec<f32>> = first.map(|(at, own)| numbers(own.len(), at + 4)).collect();
-        let exported = |adapters| program.export_with(&parameters, adapters, &[]).unwrap().to_vec();
-        let wanted = of_model(&exported(AdaptersOutput::Merged));
-        let (adapters, notes) = program.peft_adapters(&parameters).unwrap();
-        assert!(notes.is_empty(), "{notes:?}");
-        let files = PeftFolder::of(&adapters[0]);
-        let config: Value = serde_json::from_slice(&files.config).unwrap();
-        // PEFT divides by the ranks of all groups
-        let (rank, alpha) = (config["r"].as_f64().unwrap(), config["lora_alpha"].as_f64().unwrap());
-        assert!((rank - 4.0).abs() < 1e-9, "{config}");
-        let scale = alpha / if is_rank_stabilized { rank.sqrt() } else { rank };
-        let tensors = safetensors::SafeTensors::deserialize(&files.tensors).unwrap();
-        let factors = ["A", "B"].map(|part| {
-            let tensor = tensors.tensor(&format!("base_model.model.conv.lora_{part}.weight")).unwrap();
-            let bytes = tensor.data().chunks_exact(4);
-            let values: Vec<f32> = bytes.map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
-            (tensor.shape().to_vec(), values)
-        });
-        assert_eq!((factors[0].0.as_slice(), factors[1].0.as_slice()), (&[4, 4, 3, 3][..], &[8, 2, 1, 1][..]));
-        let of_peft = convolution((2, 1), Some((factors, scale as f32)));
-        assert_close(&of_model(&of_peft), &wanted, 1e-3, "as PEFT computes it");
-
-        let read = files.adapter().unwrap();
-        assert_eq!(read, adapters[0]);
-        let model = Model::from_bytes(convolution((2, 1), None)).unwrap();
-        let (merged, _) = merge_adapters(&model, &[(&read, 1.0)], &OperatorCatalog::standard()).unwrap();
-        assert_close(&of_model(&merged.to_vec()), &wanted, 1e-3, "merged");
-        let unmerged = Model::from_bytes(exported(AdaptersOutput::Unmerged)).unwrap();
-        assert_eq!(adapters_in(&unmerged).unwrap(), adapters);
-    }
-}
-
-#[test]
-fn a_convolution_that_peft_would_compute_otherwise_is_refused_before_a_run_writes_a_folder_of_peft() {
-    for (form, options, words) in [
-        ((1, 2), json!({"rank": 1}), "layer `conv`: it is a dilated convolution, and PEFT's A is none"),
-        ((2, 1), json!({"rank": 1, "dora": true}), "layer `conv`: PEFT computes DoRA of a convolution in groups"),
-    ] {
-        let program = beside_convolution(form, options);
-        let refused = program.require_adapters(false).unwrap_err().to_string();
-        assert!(refused.contains(words) && refused.contains("write `onnx_adapter` alone"), "{refused}");
-        assert!(program.peft_notes().is_err() && program.require_adapters(true).is_ok());
-        let unmerged = program.export_with(&program.parameters, AdaptersOutput::Unmerged, &[]).unwrap().to_vec();
-        let dilated = dilated_beside(&Model::from_bytes(unmerged).unwrap());
-        assert_eq!(dilated.is_some(), form == (1, 2), "{dilated:?}");
-    }
-    let grouped = beside_convolution((2, 1), json!({"rank": 1, "dora": true}));
-    let adapters = grouped.adapters(&grouped.parameters).unwrap();
-    assert!(adapters[0].not_in_peft().unwrap().starts_with("module `conv`: PEFT computes DoRA"));
-    assert!(beside_convolution((1, 1), json!({"rank": 1, "dora": true})).require_adapters(false).is_ok());
-}
-
 #[test]
 fn several_factors_of_boft_are_noted_since_peft_loads_them_with_its_cuda_extension_only() {
     for (factors, is_noted) in [(1, false), (2, true)] {
@@ -648,19 +436,4 @@ fn several_factors_of_boft_are_noted_since_peft_loads_them_with_its_cuda_extensi
         let read = PeftFolder::of(&adapters[0]).adapter().unwrap();
         assert_eq!(read.note_of_peft().is_some(), is_noted);
     }
-}
-
-#[test]
-fn a_convolution_with_a_normalization_folded_into_it_is_noted_since_peft_applies_that_to_what_is_added() {
-    let noted = |bytes: Vec<u8>| {
-        let lora = Choice::new("lora", json!({"rank": 1, "layers": "convolution"}));
-        let program = tuned(&Model::from_bytes(bytes).unwrap(), &[lora], OUTPUTS).unwrap();
-        program.peft_notes().unwrap().iter().any(|note| note.contains("folded a BatchNormalization"))
-    };
-    let (own, made_up) = (b"conv.weight", b"onnx::Conv_");
-    let plain = convolution((1, 1), None);
-    let mut folded = plain.clone();
-    let places: Vec<usize> = (0..plain.len() - own.len()).filter(|at| plain[*at..].starts_with(own)).collect();
-    places.into_iter().for_each(|at| folded[at..at + own.len()].copy_from_slice(made_up));
-    assert_eq!((noted(plain), noted(folded)), (false, true));
 }
