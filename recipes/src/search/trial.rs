@@ -253,7 +253,8 @@ impl Worker<'_, '_> {
             let shared = self.study();
             (shared.study().trials().len() as u64, has_figures(shared.study()), shared.worker().to_owned())
         };
-        then(NextRun { trial: number, name: part.name.as_deref(), trials, worker: &worker, has_figures })
+        let (name, names) = (part.name.as_deref(), parts::names(self.open.search()));
+        then(NextRun { trial: number, name, names: &names, trials, worker: &worker, has_figures })
     }
 
     /// Starts a run, and gives what it is made of; none where somebody asked for an end before it was opened, or before another process has
