@@ -63,7 +63,7 @@ pub enum RecipeError {
         path: PathBuf,
     },
     /// What the trials of a study have in common is not what it was when the study began.
-    #[error("trial {trial} of the study in {0} would not be of what the trials before it are of: `{what}` holds something else now than \
+    #[error("trial {trial} of the study in {0} would not be of what the runs before it are of: `{what}` holds something else now than \
         when the study began (then {then}, now {now}), so that its figures could not be held against theirs; put back what lay \
         there and `millstream search resume {1}` goes on, or begin a study of what lies there now by `millstream search run {1} -o FOLDER`",
         shown_path(.folder), shell_path(.folder))]
