@@ -309,6 +309,9 @@ pub(crate) struct Evaluate {
     /// The rows to measure on, instead of the recipe's `data.evaluate`: files, folders or patterns
     #[arg(short, long, value_name = "PARQUET", num_args = 1..)]
     pub(crate) data: Vec<OsString>,
+    /// Read numbers of tables in `--data` whose decimals have a comma (`0,5`, `1.234,5`)
+    #[arg(long)]
+    pub(crate) decimal_comma: bool,
     /// Measure the mean over so many views of each row, drawn by the recipe's `evaluation.test_time_augmentation` or else by its
     /// `transforms.train`
     #[arg(long, value_name = "VIEWS", value_parser = views)]

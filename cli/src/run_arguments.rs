@@ -105,6 +105,9 @@ pub(crate) struct Errors {
     /// The rows to look at, instead of the recipe's `data.evaluate`: files, folders or patterns
     #[arg(short, long, value_name = "PARQUET", num_args = 1..)]
     pub(crate) data: Vec<OsString>,
+    /// Read numbers of tables in `--data` whose decimals have a comma (`0,5`, `1.234,5`)
+    #[arg(long)]
+    pub(crate) decimal_comma: bool,
     /// Change a value of the recipe, `transforms.train` for example, to see what errors depend on under other draws than those of training;
     /// may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE")]

@@ -153,7 +153,8 @@ pub fn read_predictions(path: &Path, most_bytes: u64) -> Result<Predictions, Pip
     let needed = dataset.rows().saturating_mul(of_row);
     if needed > most_bytes {
         let reason = format!(
-            "its {} rows of {} scores take {}, more than the {} that may be held; allow more by `--memory`",
+            "its {} rows of {} scores take {}, more than the {} that may be held; allow more by `--memory`, or by `data.memory` of the \
+             recipe where the command has none",
             dataset.rows(),
             header.columns,
             ByteSize(needed),

@@ -63,7 +63,7 @@ pub enum RecipeError {
         path: PathBuf,
     },
     /// What the trials of a study have in common is not what it was when the study began.
-    #[error("trial {trial} of the study in {0} would not be of what the trials before it are of: `{what}` holds something else now than \
+    #[error("trial {trial} of the study in {0} would not be of what the runs before it are of: `{what}` holds something else now than \
         when the study began (then {then}, now {now}), so that its figures could not be held against theirs; put back what lay \
         there and `millstream search resume {1}` goes on, or begin a study of what lies there now by `millstream search run {1} -o FOLDER`",
         shown_path(.folder), shell_path(.folder))]
@@ -94,9 +94,10 @@ pub enum RecipeError {
         /// Its value now.
         now: String,
     },
-    /// The folder of a trial holds a finished run of something else.
-    #[error("{} holds a finished run that is not of trial {trial} of the study, so that its figures would be taken for the trial's; move \
-        it away, and `millstream search resume {}` goes on: {}", shown_path(.folder), shell_path(.study), differing(.reason))]
+    /// The folder of a trial holds a run of something else.
+    #[error("{} holds {} of the study{}; move it away, and `millstream search resume {}` goes on: {}", shown_path(.folder),
+        run_of_no_trial(*.is_finished, *.trial), if *.is_finished { ", so that its figures would be taken for the trial's" } else { "" },
+        shell_path(.study), differing(.reason))]
     ForeignRun {
         /// The folder.
         folder: PathBuf,
@@ -104,6 +105,8 @@ pub enum RecipeError {
         study: PathBuf,
         /// The trial.
         trial: u64,
+        /// Whether the run is at its end.
+        is_finished: bool,
         /// What differs.
         reason: Box<RecipeError>,
     },
@@ -431,12 +434,27 @@ fn no_run(found: &Option<String>) -> String {
     found.as_ref().map_or_else(|| "no run has begun there; start one without `--resume`".to_owned(), begun)
 }
 
+/// A run in the folder of a trial, and why it is none of the trial.
+fn run_of_no_trial(is_finished: bool, trial: u64) -> String {
+    match is_finished {
+        true => format!("a finished run that is not of trial {trial}"),
+        false => format!("an unfinished run that cannot be gone on with as trial {trial}"),
+    }
+}
+
 /// What of a run is another, without what a run that is resumed is told to do.
 fn differing(reason: &RecipeError) -> String {
     match reason {
         RecipeError::ResumeChanged { what, then, now, .. } => {
             format!("`{what}` is {then} there and {now} in the trial")
         }
+        RecipeError::BeginningUnreadable { path, reason } => {
+            format!("{}, which says how it began, cannot be read ({reason})", shown_path(path))
+        }
+        RecipeError::BeginningDamaged { path, wanted } => {
+            format!("{}, which says how it began, is damaged: {wanted}", shown_path(path))
+        }
+        RecipeError::NoRunToResume { .. } => "nothing says how it began".to_owned(),
         other => with_causes(other),
     }
 }

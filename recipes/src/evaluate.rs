@@ -11,7 +11,7 @@ use millstream_schemas::{Recipe, count, shown_path};
 use millstream_training::{Evaluation, FigureKind, PredictionSink, SetEvaluation};
 use serde::Serialize;
 
-use crate::imported::import_rows;
+use crate::imported::{import_rows, require_named};
 use crate::kept_predictions::KeptPredictions;
 use crate::measuring::{Measuring, ToMeasure};
 use crate::replaced_inputs::{require_no_row, require_no_source};
@@ -25,6 +25,8 @@ pub struct EvaluateOptions {
     pub model: Option<PathBuf>,
     /// Absolute paths or patterns of the rows; `data.evaluate` of the recipe when not given.
     pub data: Option<Patterns>,
+    /// Reads numbers of tables in `data` whose decimals have a comma (`0,5`, `1.234,5`).
+    pub decimal_comma: bool,
     /// Whether the recipe's `evaluation.sets` are measured too, where `data` is not given.
     pub other_sets: bool,
     /// The ONNX Runtime library, instead of the one that would be found.
@@ -88,6 +90,7 @@ pub fn evaluate(
         let message = format!("there is no {} yet; `train` makes it, or name a model by `--model`", shown_path(&path));
         return Err(RecipeError::mismatch("output.folder", message));
     }
+    require_named(options.data.as_ref(), options.decimal_comma)?;
     let data = options
         .data
         .clone()
@@ -99,13 +102,13 @@ pub fn evaluate(
         options.data.iter().try_for_each(|data| require_no_row(file, data))?;
     }
     let model = Model::read(&path)?;
-    import_rows(recipe, &data, events, stop).map_err(RecipeError::at(place))?;
+    import_rows(recipe, &data, options.decimal_comma, events, stop).map_err(RecipeError::at(place))?;
     let sets = if options.other_sets && options.data.is_none() { &recipe.evaluation.sets } else { &BTreeMap::new() };
     for (name, patterns) in sets {
-        import_rows(recipe, patterns, events, stop).map_err(RecipeError::at(place_of(name)))?;
+        import_rows(recipe, patterns, false, events, stop).map_err(RecipeError::at(place_of(name)))?;
     }
     // those that were trained on need not be there any more
-    let _ = import_rows(recipe, &recipe.data.train, events, stop);
+    let _ = import_rows(recipe, &recipe.data.train, false, events, stop);
     if stop.is_requested() {
         return Ok(None);
     }
@@ -114,6 +117,7 @@ pub fn evaluate(
         model: &model,
         path: &path,
         data: &data,
+        decimal_comma: options.decimal_comma,
         place,
         slices_may_lack: false,
         views: options.views,

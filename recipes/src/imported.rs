@@ -24,6 +24,9 @@ const DONE: &str = ".import.json";
 const VERSION: u32 = 6;
 /// What is set aside to evaluate on of sources that have no splits.
 const SET_ASIDE: f64 = 0.2;
+/// The option that reads decimal commas, and what is said where nothing is read that may have them.
+pub(crate) const DECIMAL_COMMA: &str = "--decimal-comma";
+pub(crate) const NO_TABLE: &str = "none of the inputs is a table (CSV, JSON Lines)";
 
 /// Rows as a recipe names them.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +38,8 @@ pub(crate) struct NamedRows<'a> {
     pub(crate) output: &'a Path,
     /// Whether the same sources are trained and evaluated on, so that a part of them is set aside where they have no splits.
     pub(crate) is_divided: bool,
+    /// Whether numbers of tables may have a comma in front of their decimals.
+    pub(crate) decimal_comma: bool,
 }
 
 /// What a finished import says of itself.
@@ -165,16 +170,27 @@ fn places(recipe: &mut Recipe) -> impl Iterator<Item = (String, &mut Patterns)> 
 impl<'a> NamedRows<'a> {
     /// Those of a recipe, whose patterns are absolute.
     pub(crate) fn of(data: &'a DataRecipe, patterns: &'a [String], output: &'a Path) -> Self {
-        Self { patterns, base: Path::new("/"), output, is_divided: is_divided(data, patterns) }
+        Self { patterns, base: Path::new("/"), output, is_divided: is_divided(data, patterns), decimal_comma: false }
+    }
+
+    /// The same, in which numbers of tables may have a comma in front of their decimals, if this is so.
+    pub(crate) fn with_decimal_comma(self, decimal_comma: bool) -> Self {
+        Self { decimal_comma, ..self }
     }
 
     /// Opens them; says how they were imported, if they were.
     ///
     /// # Errors
-    /// They are not there, cannot be imported, or are no dataset.
+    /// They are not there, cannot be imported, or are no dataset; decimal commas are to be read and there is no table.
     pub(crate) fn open(&self, role: SplitRole) -> Result<(Dataset, Vec<String>), RecipeError> {
         match self.imported(&mut Silent, &Stop::default())? {
-            None => Ok((Dataset::open_split(self.patterns, self.base, role).map_err(what_is_taken)?, Vec::new())),
+            None => {
+                let dataset = Dataset::open_split(self.patterns, self.base, role).map_err(what_is_taken)?;
+                match self.decimal_comma {
+                    true => Err(RecipeError::mismatch(DECIMAL_COMMA, NO_TABLE)),
+                    false => Ok((dataset, Vec::new())),
+                }
+            }
             Some((folder, note)) => Ok((Dataset::open_split(&[text_of(&folder)?], Path::new("/"), role)?, vec![note])),
         }
     }
@@ -220,7 +236,7 @@ impl<'a> NamedRows<'a> {
         let Some(sources) = self.sources()? else { return Ok(None) };
         let all = self.output.parent().unwrap_or(Path::new("/")).join(FOLDER);
         let key = self.key(&sources)?;
-        let mut options = ImportOptions::new(sources, &all);
+        let mut options = ImportOptions { decimal_comma: self.decimal_comma, ..ImportOptions::new(sources, &all) };
         if self.is_divided {
             options.splits = vec![SplitShare { split: Split::Validation, share: SET_ASIDE }];
             options.only_undivided = true;
@@ -234,7 +250,7 @@ impl<'a> NamedRows<'a> {
 
     /// Whether what is named there is no Parquet, but what an import reads.
     pub(crate) fn are_sources(patterns: &[String], base: &Path) -> bool {
-        let rows = NamedRows { patterns, base, output: base, is_divided: false };
+        let rows = NamedRows { patterns, base, output: base, is_divided: false, decimal_comma: false };
         rows.sources().is_ok_and(|sources| sources.is_some())
     }
 
@@ -258,7 +274,7 @@ impl<'a> NamedRows<'a> {
     fn key(&self, sources: &[PathBuf]) -> Result<String, RecipeError> {
         let mut all = FingerprintWriter::default();
         tell(&mut all, &VERSION.to_le_bytes());
-        tell(&mut all, &[u8::from(self.is_divided)]);
+        tell(&mut all, &[u8::from(self.is_divided) + 2 * u8::from(self.decimal_comma)]);
         for source in sources {
             let files = match source.is_dir() {
                 true => FolderFiles::below(source)?.files,
@@ -298,20 +314,36 @@ pub fn import_rows_of(recipe: &Recipe, events: &mut dyn Events, stop: &Stop) -> 
 /// # Errors
 /// They cannot be imported.
 pub fn import_training_rows_of(recipe: &Recipe, events: &mut dyn Events, stop: &Stop) -> Result<(), RecipeError> {
-    import_rows(recipe, &recipe.data.train, events, stop).map_err(RecipeError::at("data.train"))
+    import_rows(recipe, &recipe.data.train, false, events, stop).map_err(RecipeError::at("data.train"))
 }
 
-/// As [`import_rows_of`], what the patterns name alone.
+/// As [`import_rows_of`], what the patterns name alone; numbers of tables may have a comma in front of their decimals, if this is so.
 ///
 /// # Errors
 /// It cannot be imported.
 pub(crate) fn import_rows(
     recipe: &Recipe,
     patterns: &[String],
+    decimal_comma: bool,
     events: &mut dyn Events,
     stop: &Stop,
 ) -> Result<(), RecipeError> {
-    NamedRows::of(&recipe.data, patterns, &recipe.output.folder).imported(events, stop).map(drop)
+    let rows = NamedRows::of(&recipe.data, patterns, &recipe.output.folder).with_decimal_comma(decimal_comma);
+    rows.imported(events, stop).map(drop)
+}
+
+/// Refuses decimal commas where no rows are named beside the recipe, whose own are read as they are trained on.
+///
+/// # Errors
+/// None are.
+pub(crate) fn require_named(data: Option<&Patterns>, decimal_comma: bool) -> Result<(), RecipeError> {
+    match decimal_comma && data.is_none() {
+        true => {
+            let message = "the rows that the recipe names are read as in training; name the table by `--data`";
+            Err(RecipeError::mismatch(DECIMAL_COMMA, message))
+        }
+        false => Ok(()),
+    }
 }
 
 /// As [`Imports::named_in`], beside the results of the recipe.

@@ -46,6 +46,8 @@ pub(crate) struct ToMeasure<'a> {
     /// Its file, beside which there may be class names.
     pub(crate) path: &'a Path,
     pub(crate) data: &'a Patterns,
+    /// Whether numbers of tables among them may have a comma in front of their decimals.
+    pub(crate) decimal_comma: bool,
     /// Where the rows are named.
     pub(crate) place: &'a str,
     /// Whether columns of slices that these rows do not have are left out, and noted.
@@ -100,6 +102,7 @@ impl Measuring {
             catalogs,
             place,
             patterns: wanted.data,
+            decimal_comma: wanted.decimal_comma,
             role: SplitRole::Evaluate,
             inputs: &inputs,
             types: &types,

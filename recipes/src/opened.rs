@@ -149,6 +149,7 @@ impl Opened {
             catalogs,
             place: "data.train",
             patterns: &recipe.data.train,
+            decimal_comma: false,
             role: SplitRole::Train,
             inputs: &inputs,
             types: &types,

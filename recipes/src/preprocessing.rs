@@ -84,7 +84,7 @@ impl Preprocessing {
     /// The recipe's loss is not known.
     pub(crate) fn of_recipe(recipe: &Recipe, model: &Model, catalogs: &Catalogs) -> Result<Self, RecipeError> {
         let data = &recipe.data;
-        let of_file = Self::read(model)?.map(|own| own.inputs).unwrap_or_default();
+        let of_file = Self::readable(model).map(|own| own.inputs).unwrap_or_default();
         let learned = |name: &str, encoding: &Choice| {
             let own = of_file.get(name).filter(|own| own.encoding.name == encoding.name);
             own.map(|own| own.learned.clone()).unwrap_or_default()
@@ -139,6 +139,21 @@ impl Preprocessing {
                 shown_path(model.path())
             );
             RecipeError::mismatch("model", message)
+        })
+    }
+
+    /// The same as far as it goes: of the earlier form too.
+    fn readable(model: &Model) -> Option<Self> {
+        serde_json::from_str(model.metadata(KEY)?).ok().filter(|own: &Self| matches!(own.version, 1 | 2))
+    }
+
+    /// That a model's file says it in a form of which nothing is read, where a recipe says it in its place.
+    pub(crate) fn unread(model: &Model) -> Option<String> {
+        (!is_unknown(model) && Self::readable(model).is_none()).then(|| {
+            format!(
+                "the model's file says how rows are prepared in a form that this version does not read (`{KEY}`): the recipe decides, and \
+                 what encodings learned of the training rows is not known"
+            )
         })
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct Wanted<'a> {
     /// Where the recipe names the rows.
     pub(crate) place: &'a str,
     pub(crate) patterns: &'a Patterns,
+    /// Whether numbers of tables among them may have a comma in front of their decimals.
+    pub(crate) decimal_comma: bool,
     pub(crate) role: SplitRole,
     /// The model's inputs; none where there is no model.
     pub(crate) inputs: &'a [String],
@@ -49,7 +51,8 @@ impl RowSource {
         let (dataset, notes) = match wanted.known {
             Some(known) => (known.clone(), Vec::new()),
             None => {
-                NamedRows::of(data, wanted.patterns, wanted.output).open(wanted.role).map_err(RecipeError::at(place))?
+                let rows = NamedRows::of(data, wanted.patterns, wanted.output).with_decimal_comma(wanted.decimal_comma);
+                rows.open(wanted.role).map_err(RecipeError::at(place))?
             }
         };
         let encoders = encoders(&dataset, wanted).map_err(|error| match column_of(&error) {

@@ -142,6 +142,7 @@ impl RunEnd<'_> {
             model: &model,
             path: &path,
             data: set.data,
+            decimal_comma: false,
             place: &set.place,
             slices_may_lack: set.name != EvaluationRecipe::MAIN,
             views: None,

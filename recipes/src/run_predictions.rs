@@ -39,7 +39,7 @@ pub(crate) fn kept(folder: &RunFolder, most: ByteSize) -> Result<Result<Predicti
 /// Writes them where there are none that are the model's. False when it was asked to stop.
 ///
 /// # Errors
-/// The model or the rows cannot be opened, or the file cannot be written.
+/// There are no rows, the model or the rows cannot be opened, or the file cannot be written.
 pub(crate) fn keep(
     folder: &RunFolder,
     recipe: &Recipe,
@@ -47,6 +47,16 @@ pub(crate) fn keep(
     events: &mut dyn Events,
     stop: &Stop,
 ) -> Result<bool, RecipeError> {
+    if recipe.data.evaluate.is_none() {
+        let message = format!(
+            "its recipe names no rows to evaluate on, so there are no answers to keep; `millstream evaluate {} --model {} --data FILES \
+             --predictions {}` keeps those for other rows",
+            shell_path(folder.recipe()),
+            shell_path(folder.model()),
+            shell_path(folder.predictions())
+        );
+        return Err(RecipeError::mismatch(shown_path(&folder.0), message));
+    }
     let options = EvaluateOptions {
         model: Some(folder.model()),
         predictions: Some(folder.predictions()),

@@ -23,6 +23,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Errors) -> anyhow::Res
             [] => None,
             paths => Some(commands::argument_paths(paths)?.try_into().expect("there is a path")),
         },
+        decimal_comma: arguments.decimal_comma,
         draws: arguments.augmented,
         seed: arguments.seed,
         library: global.runtime.clone(),

@@ -24,6 +24,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Evaluate, recipe: &Rec
             [] => None,
             paths => Some(commands::argument_paths(paths)?.try_into().expect("there is a path")),
         },
+        decimal_comma: arguments.decimal_comma,
         other_sets: true,
         library: global.runtime.clone(),
         views: arguments.tta,

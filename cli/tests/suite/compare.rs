@@ -95,3 +95,18 @@ fn rows_that_are_not_the_same_and_models_that_have_changed_are_told() {
     let ran = place.run(&["compare", "a"]);
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);
 }
+
+#[test]
+fn a_run_without_rows_to_evaluate_on_is_told_with_the_command_that_takes_others() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    for folder in ["a", "b"] {
+        let folder = format!("output.folder={folder}");
+        place.run_with("train", &[folder.as_str(), "data.evaluate=null", "training.epochs=1"]).done();
+    }
+    let wanted =
+        ["names no rows to evaluate on", "`millstream evaluate a/recipe.yaml --model a/model.onnx --data FILES "];
+    place.run(&["compare", "a", "b", "--predict"]).failed_with(&wanted);
+}

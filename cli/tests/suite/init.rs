@@ -90,6 +90,22 @@ fn numbers_written_for_people_are_the_cause_only_where_they_are_missing_and_are_
 }
 
 #[test]
+fn a_label_of_numbers_with_decimal_commas_is_told_where_it_becomes_classes() {
+    let place = Workplace::bare();
+    let rows: String = (0..40).map(|row| format!("{row}.5;{},5\n", row % 4)).collect();
+    place.write("rows.csv", &format!("size;label\n{rows}"));
+    let said = place.run(&["init", "rows.csv", "-o", "made.yaml"]).done();
+    for part in
+        ["`label` is a label by its name and told as classes", "(`0,5`)", "`millstream import TABLE --decimal-comma"]
+    {
+        assert!(said.contains(part), "wanted {part} in {said}");
+    }
+    place.run(&["import", "rows.csv", "-o", "numbers", "--decimal-comma"]).done();
+    let said = place.run(&["init", "numbers", "-o", "other.yaml"]).done();
+    assert!(!said.contains("told as classes"), "{said}");
+}
+
+#[test]
 fn a_table_is_inspected_with_the_one_question_that_init_asks_of_it() {
     let place = Workplace::bare();
     let row = |row: usize| format!("{row}.5,{}.25,{},{}\n", row % 7, ["a", "b"][row % 2], ["x", "y", "z"][row % 3]);

@@ -235,6 +235,43 @@ fn a_box_is_told_with_the_class_of_another_output_and_rows_of_detections_are_ref
 }
 
 #[test]
+fn pictures_of_which_none_tells_a_size_that_is_open_are_told_without_an_option_that_predict_lacks() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::bare();
+    fs::write(place.path("model.onnx"), boxes_and_scores("batch")).unwrap();
+    let recipe = "version: 1\nmodel: {path: model.onnx, output: boxes}\ndata:\n  train: rows.parquet\n  inputs: {image: {image: {column: \
+         image}}}\n  targets: {boxes: {boxes: {column: objects, convention: coco, most: 1, as: flat}}}\ntraining: {loss: huber, epochs: \
+         1}\noutput: {folder: run}\n";
+    place.write("recipe.yaml", recipe);
+    place.write("broken.png", "not a picture");
+    let wanted = ["broken.png", "the first image decides the size of all"];
+    let said = place.run(&["predict", "model.onnx", "broken.png", "--recipe", "recipe.yaml"]).failed_with(&wanted);
+    assert!(!said.contains("--set"), "{said}");
+}
+
+#[test]
+fn a_recipe_helps_where_the_model_says_how_rows_are_prepared_in_a_form_that_is_not_read() {
+    if !has_runtime() {
+        return;
+    }
+    let place = trained();
+    let mut bytes = place.read("run/model.onnx");
+    let find = |bytes: &[u8], wanted: &[u8]| bytes.windows(wanted.len()).position(|part| part == wanted).unwrap();
+    let key = find(&bytes, b"millstream.preprocess");
+    let version = key + find(&bytes[key..], b"\"version\":2,") + 10;
+    bytes[version] = b'9';
+    fs::write(place.path("later.onnx"), bytes).unwrap();
+    let line = ["predict", "later.onnx", "photos/0.png", "--json"];
+    place.run(&line).failed_with(&["in a form that this version does not read", "`--recipe`"]);
+    let ran = place.run(&[&line[..], &["--recipe", "recipe.yaml"]].concat());
+    assert!(ran.stderr.contains("the recipe decides"), "{}", ran.stderr);
+    let usual = lines(&place.run(&["predict", "run", "photos/0.png", "--json"]).done());
+    assert_eq!(lines(&ran.done())[0]["class"], usual[0]["class"]);
+}
+
+#[test]
 fn texts_and_columns_of_numbers_are_predicted_as_the_model_was_trained() {
     let Some(corpus) = corpus().filter(|_| has_runtime()) else { return };
     let (recipe, folder) = example("reviews/head.yaml");

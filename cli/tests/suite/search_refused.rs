@@ -150,6 +150,32 @@ fn a_finished_run_of_something_else_in_the_folder_of_a_trial_is_not_taken_for_th
 }
 
 #[test]
+fn an_unfinished_run_of_something_else_in_the_folder_of_a_trial_is_told_without_words_of_resuming_a_run() {
+    if !has_runtime() {
+        return;
+    }
+    let place = with_one_trial();
+    place.run(&["train", "recipe.yaml", "--set", "output.folder=study/trials/0001"]).done();
+    // what says that it is at its end
+    std::fs::remove_file(place.path("study/trials/0001/metrics.json")).unwrap();
+    let resume = || {
+        let wanted =
+            ["trials/0001 holds an unfinished run", "as trial 1", "move it away", "`millstream search resume "];
+        let said = place.run(&["search", "resume", "study"]).failed_with(&wanted);
+        assert!(!said.contains("--resume") && !said.contains("--overwrite"), "{said}");
+        assert_eq!(status(&place, "study")["trials"][1]["state"], "waiting", "its values are not at fault");
+        said
+    };
+    let said = resume();
+    assert!(said.contains("` is ") && said.contains(" in the trial"), "{said}");
+    place.write("study/trials/0001/recipe.yaml", "version: 1\nepochs: [");
+    assert!(resume().contains("is damaged"));
+    std::fs::remove_dir_all(place.path("study/trials/0001")).unwrap();
+    place.run(&["search", "resume", "study"]).done();
+    require_undisturbed(&place);
+}
+
+#[test]
 fn trials_that_all_fail_alike_end_the_study_with_the_reason_and_others_do_not() {
     if !has_runtime() {
         return;

@@ -387,3 +387,37 @@ fn a_table_with_decimal_commas_is_predicted_from_as_it_was_imported() {
         .run(&["predict", "run", file, "--decimal-comma"])
         .failed_with(&["--decimal-comma", "none of the inputs is a table"]);
 }
+
+#[test]
+fn a_table_with_decimal_commas_is_measured_as_it_was_imported() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::bare();
+    let row = |row: usize| format!("{},{};{},5\n", row % 4, row % 10, [1, 5][row % 2]);
+    let rows: String = (0..40).map(row).collect();
+    place.write("cells.csv", &format!("size;price\n{rows}"));
+    place.run(&["import", "cells.csv", "-o", "cells", "--decimal-comma"]).done();
+    let recipe = BY_ONE_OF_TWO.replace("  evaluate: rows.csv\n", "").replace("rows.csv", "cells");
+    let recipe = recipe.replace("{category: {column: COLUMN, unknown: zeros}}", "{number: {column: size}}");
+    place.write("recipe.yaml", &recipe.replace("epochs: 30", "epochs: 1"));
+    table_network(&place.path("network.onnx"), &[("kind", 1)], 1);
+    place.run(&["train", "recipe.yaml", "--quiet"]).done();
+    let measured = |more: &[&str]| {
+        let report = place.run(&[&["evaluate", "recipe.yaml", "--json", "--data"][..], more].concat()).json();
+        assert_eq!(report["evaluation"]["rows"], 40, "{more:?}: {report}");
+        report["evaluation"]["loss"].as_f64().unwrap()
+    };
+    let (of_table, of_import) = (measured(&["cells.csv", "--decimal-comma"]), measured(&["cells"]));
+    assert_eq!(of_table.to_bits(), of_import.to_bits());
+    // what was imported with points is another import than that with commas
+    place.run(&["evaluate", "recipe.yaml", "--data", "cells.csv"]).failed_with(&["size"]);
+    let report = place.run(&["errors", "run", "--json", "--data", "cells.csv", "--decimal-comma"]).json();
+    assert_eq!(report["parts"][0]["answers"], 40, "{report}");
+    for command in [["evaluate", "recipe.yaml"], ["errors", "run"]] {
+        let said = |more: &[&str]| place.run(&[&command[..], more].concat());
+        said(&["--data", "cells", "--decimal-comma"])
+            .failed_with(&["--decimal-comma", "none of the inputs is a table"]);
+        said(&["--decimal-comma"]).failed_with(&["--decimal-comma", "name the table by `--data`"]);
+    }
+}

@@ -57,6 +57,7 @@ impl RecipeSoups<'_> {
             model: &model,
             path: &self.members[chosen[0]].path,
             data,
+            decimal_comma: false,
             place: "data.evaluate",
             slices_may_lack: false,
             views: None,

@@ -22,7 +22,7 @@ use millstream_transforms::{Chain, Kind};
 pub use report::{Bin, ErrorPart, ErrorReport, FactorOf, FactorReport, Rate, Seen, Split};
 
 use crate::calibrated::thresholds_of;
-use crate::imported::import_rows;
+use crate::imported::{import_rows, require_named};
 use crate::kept_predictions::KeptPredictions;
 use crate::measuring::{Measuring, ToMeasure};
 use crate::pages::page;
@@ -41,6 +41,8 @@ pub struct ErrorOptions {
     pub overrides: Vec<String>,
     /// Absolute paths or patterns of rows; `data.evaluate` of the recipe when not given.
     pub data: Option<Patterns>,
+    /// Reads numbers of tables in `data` whose decimals have a comma (`0,5`, `1.234,5`).
+    pub decimal_comma: bool,
     /// Draws of each row with the transforms of training; 0 for none.
     pub draws: u64,
     /// Of the draws, and of the halves that rows fall into; that of the recipe when not given.
@@ -77,12 +79,13 @@ pub fn errors(
         return Err(RecipeError::mismatch("run", message));
     }
     let place = if options.data.is_some() { "--data" } else { "data.evaluate" };
+    require_named(options.data.as_ref(), options.decimal_comma)?;
     let data = options.data.clone().or_else(|| recipe.data.evaluate.clone());
     let data = data.ok_or_else(|| RecipeError::mismatch(place, "missing; name rows by `--data`"))?;
     let model = Model::read(&path)?;
-    import_rows(&recipe, &data, events, stop).map_err(RecipeError::at(place))?;
+    import_rows(&recipe, &data, options.decimal_comma, events, stop).map_err(RecipeError::at(place))?;
     // those that were trained on need not be there any more
-    let _ = import_rows(&recipe, &recipe.data.train, events, stop);
+    let _ = import_rows(&recipe, &recipe.data.train, false, events, stop);
     if stop.is_requested() {
         return Ok(None);
     }
@@ -91,6 +94,7 @@ pub fn errors(
         model: &model,
         path: &path,
         data: &data,
+        decimal_comma: options.decimal_comma,
         place,
         slices_may_lack: false,
         views: None,

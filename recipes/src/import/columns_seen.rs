@@ -182,6 +182,11 @@ impl Seen {
         ))
     }
 
+    /// Whether a cell was read as a number with a comma in front of its decimals.
+    pub(super) fn has_decimal_commas(&self) -> bool {
+        self.commas > 0
+    }
+
     /// Whether a cell is a list or an object.
     pub(super) fn has_lists(&self) -> bool {
         self.int_lists + self.float_lists + self.text_lists + self.empty_lists + self.boxes.cells + self.others > 0

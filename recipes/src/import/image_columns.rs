@@ -148,7 +148,7 @@ impl ImageColumns {
             };
             columns.notes.push(format!(
                 "the values of `{column}` are names of images, and {there} of {values} that were looked at are files{first}{empty}; \
-                 `--image {column}` embeds those that are{others}"
+                 `millstream import TABLE --image {column} -o FOLDER` embeds those that are{others}"
             ));
         }
         Ok(columns)
@@ -230,7 +230,12 @@ mod tests {
             ("f.csv", "path,label\n../a.jpg,x\n", &[], "leads out of the table's folder"),
             ("g.csv", "text,label\npics/a.jpg,x\nno picture,y\n", &[], ""),
             // rows would be left out
-            ("h.csv", "path,label\npics/a.jpg,x\n,y\n", &[], "some rows have none; `--image path`"),
+            (
+                "h.csv",
+                "path,label\npics/a.jpg,x\n,y\n",
+                &[],
+                "some rows have none; `millstream import TABLE --image path -o FOLDER`",
+            ),
             (
                 "i.jsonl",
                 "{\"image\": \"pics/a.jpg\", \"label\": \"x\"}\n{\"label\": \"y\"}\n",

@@ -241,9 +241,25 @@ impl SeenColumns {
                 return Err(RecipeError::mismatch(place, message));
             } else if is_label {
                 notes.extend(self.classes.note(heading));
+                notes.extend(seen.has_decimal_commas().then(|| {
+                    format!(
+                        "column `{}`: its values are numbers with decimal commas, and classes by `--label`; leave that out to have numbers",
+                        shown(heading)
+                    )
+                }));
                 Kind::Class(self.classes.names())
             } else if let Some((_, classes)) = found.filter(|(label, _)| *label == place_of_column) {
                 notes.extend(classes.note(heading));
+                if let Some(are) = seen.written_for_people() {
+                    // in front of what is said of columns that nothing depends on
+                    notes.insert(
+                        0,
+                        format!(
+                            "column `{}` is a label by its name and told as classes: its values {are}",
+                            shown(heading)
+                        ),
+                    );
+                }
                 Kind::Class(classes.names())
             } else {
                 let (kind, note) = seen.kind();
@@ -430,6 +446,42 @@ mod tests {
                 layout.notes
             );
         }
+    }
+
+    #[test]
+    fn a_label_of_numbers_with_decimal_commas_does_not_become_classes_without_a_word() {
+        let rows: String = (0..40).map(|row| format!("{row},25;{},5\n", row % 4)).collect();
+        let layout = divided(&format!("size;label\n{rows}"));
+        assert!(
+            matches!(&layout.columns[1].kind, Kind::Class(names) if names.len() == 4),
+            "{:?}",
+            layout.columns[1].kind
+        );
+        let note = &layout.notes[0];
+        assert!(
+            note.starts_with("column `label` is a label by its name and told as classes: its values look like"),
+            "{note}"
+        );
+        assert!(note.contains("(`0,5`)") && note.contains("--decimal-comma"), "{note}");
+
+        let folder = tempfile::tempdir().unwrap();
+        let table = folder.path().join("rows.csv");
+        std::fs::write(&table, format!("size;label\n{rows}")).unwrap();
+        let files = SourceFiles::open(std::slice::from_ref(&table), folder.path(), &Stop::default()).unwrap();
+        let read = |label: Option<&str>| {
+            let options = ImportOptions {
+                label: label.map(str::to_owned),
+                finds_label: true,
+                decimal_comma: true,
+                ..ImportOptions::new(vec![table.clone()], folder.path())
+            };
+            let layout = tables(&files, &options, &Stop::default()).unwrap();
+            let is_told = layout.notes.iter().any(|note| note.contains("classes by `--label`"));
+            (layout.columns[1].kind.clone(), is_told)
+        };
+        assert_eq!(read(None), (Kind::Float, false));
+        let (kind, is_told) = read(Some("label"));
+        assert!(matches!(kind, Kind::Class(_)) && is_told, "{kind:?}");
     }
 
     #[test]

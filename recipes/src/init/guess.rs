@@ -68,7 +68,7 @@ impl Guess {
     /// Data or model cannot be read, or it cannot be told what is input and what is to be told.
     pub(super) fn of(options: &InitOptions) -> Result<Self, RecipeError> {
         let InitOptions { data, evaluate, folder, output, .. } = options;
-        let named = |is_divided| NamedRows { patterns: data, base: folder, output, is_divided };
+        let named = |is_divided| NamedRows { patterns: data, base: folder, output, is_divided, decimal_comma: false };
         let is_divided = evaluate.is_empty() || evaluate == data;
         let (dataset, imported) = named(is_divided).open(SplitRole::Train).map_err(RecipeError::at("DATA"))?;
         let evaluate = match evaluate.as_slice() {

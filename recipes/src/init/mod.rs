@@ -112,9 +112,10 @@ fn named(error: RecipeError, options: &InitOptions) -> RecipeError {
 pub fn import_data(options: &InitOptions, events: &mut dyn Events, stop: &Stop) -> Result<(), RecipeError> {
     let InitOptions { data, evaluate, folder, output, .. } = options;
     let is_divided = evaluate.is_empty() || evaluate == data;
-    NamedRows { patterns: data, base: folder, output, is_divided }.imported(events, stop)?;
+    NamedRows { patterns: data, base: folder, output, is_divided, decimal_comma: false }.imported(events, stop)?;
     if !is_divided && !evaluate.is_empty() {
-        NamedRows { patterns: evaluate, base: folder, output, is_divided: false }.imported(events, stop)?;
+        let rows = NamedRows { patterns: evaluate, base: folder, output, is_divided: false, decimal_comma: false };
+        rows.imported(events, stop)?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use super::input_columns::{InputColumn, InputColumns};
 use super::table_rows::{Cell, ReadRow, TableRows, record_batch};
 use crate::folder_files::{FolderFiles, IMAGES, TEXTS, extension, read_bounded};
 use crate::import::{ArchiveMembers, archive_stem, masks_among};
+use crate::imported::{DECIMAL_COMMA, NO_TABLE};
 use crate::replaced_inputs::require_no_input;
 use crate::table_records::TableFormat;
 use crate::{RecipeError, Stop};
@@ -179,7 +180,7 @@ impl InputFiles {
     pub(super) fn take_decimal_commas(&mut self) -> Result<(), RecipeError> {
         let is_table = |source: &Source| matches!(source, Source::Table(_) | Source::MemberTable(..) | Source::Read(_));
         if !self.left.iter().any(is_table) {
-            return Err(RecipeError::mismatch("--decimal-comma", "none of the inputs is a table (CSV, JSON Lines)"));
+            return Err(RecipeError::mismatch(DECIMAL_COMMA, NO_TABLE));
         }
         self.decimal_comma = true;
         Ok(())

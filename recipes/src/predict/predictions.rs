@@ -3,10 +3,10 @@ use std::time::Instant;
 
 use millstream_compiler::Model;
 use millstream_pipeline::encodings::{Encoders, StreamFacts, WantedTensor};
-use millstream_pipeline::{Batches, Dataset, StreamOptions};
+use millstream_pipeline::{Batches, Dataset, PipelineError, StreamOptions};
 use millstream_runtime::{Device, DeviceKind, DeviceRequest};
 use millstream_schemas::recipe::{DamagedPolicy, MemoryCheck, OrderStrength};
-use millstream_schemas::{BatchSpec, Feature, RowId, shown_path};
+use millstream_schemas::{BatchSpec, Feature, RowId, shown, shown_path};
 use millstream_training::Predictor;
 use millstream_transforms::Chain;
 
@@ -58,17 +58,20 @@ impl Predictions {
     pub fn open(options: &PredictOptions) -> Result<Self, RecipeError> {
         let path = file_of(&options.model)?;
         let model = Model::read(&path)?;
-        let preprocessing = match (&options.recipe, Preprocessing::read(&model)?) {
-            (Some(recipe), _) => Preprocessing::of_recipe(recipe, &model, &options.catalogs)?,
-            (None, Some(own)) => own,
-            (None, None) => {
+        let mut warnings = Vec::new();
+        let preprocessing = match &options.recipe {
+            Some(recipe) => {
+                warnings.extend(Preprocessing::unread(&model));
+                Preprocessing::of_recipe(recipe, &model, &options.catalogs)?
+            }
+            None => Preprocessing::read(&model)?.ok_or_else(|| {
                 let message = format!(
                     "{} does not say how rows are prepared for it, as models that were trained here do; name a recipe that does \
                      by `--recipe`",
                     shown_path(&path)
                 );
-                return Err(RecipeError::mismatch("model", message));
-            }
+                RecipeError::mismatch("model", message)
+            })?,
         };
         let columns = InputColumns::of(&preprocessing, &options.catalogs)?;
         let chain = Chain::parse_from(&options.catalogs.transforms, "transforms.evaluate", preprocessing.transforms())?;
@@ -80,7 +83,7 @@ impl Predictions {
         let runtime = millstream_runtime::ready(options.library.as_deref())?;
         let device = Device::resolve(options.device.parse::<DeviceRequest>()?, runtime)?;
         let predictor = Predictor::open_graph(&scoring.model, &device, options.threads, Some(&scoring.scores))?;
-        let mut warnings: Vec<String> = scoring.note.into_iter().collect();
+        warnings.extend(scoring.note);
         warnings.extend(predictor.warning().map(str::to_owned));
         let fixed = predictor.inputs().first().and_then(|(_, shape)| usize::try_from(*shape.first()?).ok());
         // places are told of a picture where it is the only one, and prepared without chance
@@ -325,13 +328,27 @@ impl Predictions {
         let encoders = Encoders::open_with(dataset, catalog, &wanted, &self.inputs, &learned)?;
         let encoders = encoders.within(InputTypes::of(&self.model).ranges());
         let facts = StreamFacts { dataset, chain: &self.chain, seed: 0 };
-        let spec = encoders.spec(&facts, self.batch)?;
+        let spec = encoders.spec(&facts, self.batch).map_err(|error| no_size(&piece.names, error))?;
         require_inputs(&self.model, &spec, "transforms.evaluate")?;
         require_embeddings(&self.model, &encoders)?;
         self.require_memory(&spec, events)?;
         let features = features_of(&encoders, dataset);
         self.encoders.push((encoders.clone(), features));
         Ok(encoders)
+    }
+}
+
+/// Without how a recipe leaves such rows out, which is no option here.
+fn no_size(names: &RowNames, error: PipelineError) -> RecipeError {
+    match error {
+        PipelineError::Damaged { row, damage, .. } => {
+            let message = format!(
+                "{damage}; the first image decides the size of all, since the transforms leave it open, and none that was looked at can be \
+                 used"
+            );
+            RecipeError::mismatch(shown(names.of(&row).0), message)
+        }
+        error => error.into(),
     }
 }
 

@@ -68,6 +68,7 @@ impl Preview {
             catalogs,
             place: "data.train",
             patterns: &data.train,
+            decimal_comma: false,
             role: SplitRole::Train,
             inputs: &[],
             types: &InputTypes::default(),

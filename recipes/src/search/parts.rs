@@ -8,6 +8,9 @@ use millstream_schemas::recipe::SearchRecipe;
 use super::study_folder::StudyFolder;
 use super::trial_run::TrialRun;
 
+/// What names of runs on folds begin with.
+const FOLD: &str = "fold-";
+
 /// One run of a trial.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
@@ -70,13 +73,22 @@ fn parts_of(search: &SearchRecipe) -> Vec<(Option<usize>, u64, Option<String>)> 
     let mut parts = Vec::new();
     for fold in folds {
         for repeat in 0..search.repeats.max(1) {
-            let of_fold = fold.map(|fold| format!("fold-{}", fold + 1));
+            let of_fold = fold.map(|fold| format!("{FOLD}{}", fold + 1));
             let of_repeat = (search.repeats > 1).then(|| format!("seed-{}", repeat + 1));
             let name: Vec<String> = of_fold.into_iter().chain(of_repeat).collect();
             parts.push((fold, repeat, (!name.is_empty()).then(|| name.join("-"))));
         }
     }
     parts
+}
+
+/// Whether two runs by these names are trained and evaluated on the same rows, whichever their trials are: with other seeds alone.
+pub(crate) fn are_of_one_fold(one: Option<&str>, other: Option<&str>) -> bool {
+    let fold = |name: Option<&str>| {
+        let own = name?.strip_prefix(FOLD)?;
+        Some(own.split('-').next().unwrap_or(own).to_owned())
+    };
+    fold(one) == fold(other)
 }
 
 #[cfg(test)]
@@ -99,6 +111,19 @@ mod tests {
             assert_eq!(TrialRun::in_words(&found), wanted);
             let own: Vec<Option<String>> = found.into_iter().map(|run| Some(run.name)).collect();
             assert!(own.is_empty() || own == names(&search), "{own:?}");
+        }
+    }
+
+    #[test]
+    fn runs_that_differ_by_their_seeds_alone_are_of_one_fold() {
+        for (one, other, wanted) in [
+            (None, None, true),
+            (Some("seed-1"), Some("seed-2"), true),
+            (Some("fold-1"), Some("fold-2"), false),
+            (Some("fold-1-seed-1"), Some("fold-1-seed-2"), true),
+            (Some("fold-1-seed-1"), Some("fold-11-seed-1"), false),
+        ] {
+            assert_eq!(are_of_one_fold(one, other), wanted, "{one:?} {other:?}");
         }
     }
 }

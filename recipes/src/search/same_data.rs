@@ -62,6 +62,8 @@ pub(super) struct NextRun<'a> {
     pub(super) trial: u64,
     /// Its name below its trial; none where the trial is one run.
     pub(super) name: Option<&'a str>,
+    /// Those of all runs of a trial.
+    pub(super) names: &'a [Option<String>],
     /// Trials of the study so far, this one among them.
     pub(super) trials: u64,
     /// Who works on it.
@@ -70,7 +72,7 @@ pub(super) struct NextRun<'a> {
     pub(super) has_figures: bool,
 }
 
-/// Refuses a run that is made of something else than the runs by its name of the trials before it; what the first is made of is noted.
+/// Refuses a run that is made of something else than runs before it, those of its own trial among them; what the first is made of is noted.
 /// Processes of all machines see the same note. As long as nothing came of any trial, what lay there may have been at fault and was
 /// mended: what lies there now is noted in its place. Gives what the run is made of. `study` is read again where it decides.
 ///
@@ -107,7 +109,7 @@ pub(super) fn require_same(
             }
             known = FirstFingerprints { runs: vec![own], ..FirstFingerprints::default() };
         }
-        None if known.runs.iter().any(|other| has_columns_of(other, &own, are_closed)) => {}
+        None if known.runs.iter().any(|other| other.run == own.run && has_columns_of(other, &own, are_closed)) => {}
         None => known.runs.push(own),
     }
     if !run.has_figures {
@@ -120,21 +122,24 @@ pub(super) fn require_same(
     Ok(now)
 }
 
-/// Whether two runs by one name have the values of the same columns in the fingerprints of their rows.
+/// Whether two runs have the values of the same columns in the fingerprints of their rows.
 fn has_columns_of(other: &RunFingerprints, own: &RunFingerprints, targets_are_closed: bool) -> bool {
-    other.run == own.run
-        && match &other.targets {
-            Some(targets) => Some(targets) == own.targets.as_ref(),
-            None => targets_are_closed,
-        }
+    match &other.targets {
+        Some(targets) => Some(targets) == own.targets.as_ref(),
+        None => targets_are_closed,
+    }
 }
 
-/// The place of the recipe that holds the base model, which all runs of a trial have in common.
+/// The place of the recipe that holds the base model.
 const BASE_MODEL: &str = "model.path";
 
-/// The first place of a run that holds something else than it did in a noted run by its name, with both fingerprints, the noted one first.
-/// Rows are compared where the same columns are part of their fingerprints, the base model with every noted run, and all else with every
-/// run by the name.
+/// Whether runs by these names have in common what lies at a place of the recipe: all but the rows of a fold.
+fn is_common(place: &str, one: Option<&str>, other: Option<&str>) -> bool {
+    !place.starts_with("data.") || parts::are_of_one_fold(one, other)
+}
+
+/// The first place of a run that holds something else than it did in a noted run that has it in common, with both fingerprints, the noted
+/// one first. Rows are compared where the same columns are part of their fingerprints.
 fn first_difference<'a>(
     noted: &'a [RunFingerprints],
     own: &'a RunFingerprints,
@@ -142,9 +147,8 @@ fn first_difference<'a>(
 ) -> Option<(&'a str, [&'a str; 2])> {
     noted.iter().find_map(|other| {
         let are_rows_alike = has_columns_of(other, own, targets_are_closed);
-        let is_compared = |place: &str| match other.run == own.run {
-            true => are_rows_alike || !is_of_rows(place),
-            false => place == BASE_MODEL,
+        let is_compared = |place: &str| {
+            is_common(place, other.run.as_deref(), own.run.as_deref()) && (are_rows_alike || !is_of_rows(place))
         };
         let mut compared = own.made_of.iter().filter(|(place, _)| is_compared(place));
         compared.find_map(|(place, now)| {
@@ -202,7 +206,8 @@ fn changed(
 ) -> RecipeError {
     let [then, now] = prints;
     let of_then = || {
-        let all = (0..run.trials).filter_map(|trial| noted(&folder.trial(trial), run.name));
+        let runs = (0..run.trials).flat_map(|trial| run.names.iter().map(move |name| (trial, name.as_deref())));
+        let all = runs.filter_map(|(trial, name)| noted(&folder.trial(trial), name));
         let mut of_place = all.filter(|made_of| prints_of(made_of).get(place).is_some_and(|print| print == then));
         of_place.find_map(|mut made_of| made_of.files.remove(place))
     };
@@ -211,7 +216,7 @@ fn changed(
     RecipeError::StudyChanged { folder: folder.path().to_owned(), trial: run.trial, what: place.to_owned(), then, now }
 }
 
-/// Why a run cannot be opened: the error at hand, or that what lies there is not what the first run was made of, where it is not. Rows that
+/// Why a run cannot be opened: the error at hand, or that what lies there is not what a first run was made of, where it is not. Rows that
 /// are others, or not there any more, are no fault of the values that are tried, once something came of any.
 pub(super) fn or_changed(
     folder: &StudyFolder,
@@ -225,9 +230,13 @@ pub(super) fn or_changed(
     if !run.has_figures && study().is_ok_and(|study| !is_held(folder, open, &study, &known, Some(run.trial))) {
         return error;
     }
-    let first = known.runs.into_iter().find(|first| first.run.as_deref() == run.name);
-    let Some(RunFingerprints { targets: Some(targets), made_of, .. }) = first else { return error };
-    differing(folder, run, recipe, &targets, made_of).unwrap_or(error)
+    let of_name = known.runs.iter().find(|first| first.run.as_deref() == run.name);
+    // the first trial has none by this name yet
+    let Some(first) = of_name.or_else(|| known.runs.first()) else { return error };
+    let Some(targets) = &first.targets else { return error };
+    let mut made_of = first.made_of.clone();
+    made_of.retain(|place, _| is_common(place, first.run.as_deref(), run.name));
+    differing(folder, run, recipe, targets, made_of).unwrap_or(error)
 }
 
 /// That rows or the model of a run are others now than when these were opened: what it gave, or why it failed, is then of neither. As long
@@ -483,6 +492,36 @@ mod tests {
         let own = run("fold-2", "n", "u");
         assert_eq!(first_difference(&noted, &own, true), Some(("model.path", ["m", "n"])));
         assert_eq!(first_difference(&noted, &run("fold-2", "m", "u"), true), None);
+    }
+
+    #[test]
+    fn rows_that_are_replaced_within_the_first_trial_are_noticed_by_its_next_run_that_has_them_too() {
+        let run = |name: &str, targets: &[&str], train: &str, night: &str| RunFingerprints {
+            run: Some(name.to_owned()),
+            targets: Some(targets.iter().map(|target| (*target).to_owned()).collect()),
+            made_of: [("data.train", train), ("evaluation.sets.night", night), ("model.methods", "a")]
+                .map(|(place, of)| (place.to_owned(), of.to_owned()))
+                .into(),
+        };
+        let noted = [run("fold-1-seed-1", &["label"], "t", "n")];
+        for (name, targets, train, night, wanted) in [
+            ("fold-1-seed-2", "label", "t", "n", None),
+            ("fold-1-seed-2", "label", "u", "n", Some("data.train")),
+            ("fold-1-seed-2", "label", "t", "o", Some("evaluation.sets.night")),
+            // each fold has rows of its own, and all have the sets
+            ("fold-2-seed-1", "label", "u", "n", None),
+            ("fold-2-seed-1", "label", "u", "o", Some("evaluation.sets.night")),
+            ("fold-2-seed-1", "heat", "u", "o", None),
+        ] {
+            let own = run(name, &[targets], train, night);
+            let found = first_difference(&noted, &own, true).map(|(place, _)| place);
+            assert_eq!(found, wanted, "{name} {targets} {train} {night}");
+        }
+        let own = RunFingerprints {
+            made_of: [("model.methods".to_owned(), "b".to_owned())].into(),
+            ..run("fold-2-seed-1", &["label"], "t", "n")
+        };
+        assert_eq!(first_difference(&noted, &own, true), Some(("model.methods", ["a", "b"])));
     }
 
     #[test]

@@ -191,12 +191,18 @@ impl Worker<'_, '_> {
             Some(made_of) => folder.require_same(&part.recipe, &made_of, self.open.catalogs()).map(drop),
             None => Err(RecipeError::NoRunToResume { folder: folder.0.clone(), found: folder.holds()? }),
         };
-        same.map_err(|reason| RecipeError::ForeignRun {
+        same.map_err(|reason| self.foreign(number, folder, true, reason))
+    }
+
+    /// That the run in a trial's folder is none of the trial.
+    fn foreign(&self, trial: u64, folder: &RunFolder, is_finished: bool, reason: RecipeError) -> RecipeError {
+        RecipeError::ForeignRun {
             folder: folder.0.clone(),
             study: self.folder.path().to_owned(),
-            trial: number,
+            trial,
+            is_finished,
             reason: Box::new(reason),
-        })
+        }
     }
 
     /// Goes on with a run until it ends.
@@ -247,7 +253,8 @@ impl Worker<'_, '_> {
             let shared = self.study();
             (shared.study().trials().len() as u64, has_figures(shared.study()), shared.worker().to_owned())
         };
-        then(NextRun { trial: number, name: part.name.as_deref(), trials, worker: &worker, has_figures })
+        let (name, names) = (part.name.as_deref(), parts::names(self.open.search()));
+        then(NextRun { trial: number, name, names: &names, trials, worker: &worker, has_figures })
     }
 
     /// Starts a run, and gives what it is made of; none where somebody asked for an end before it was opened, or before another process has
@@ -299,7 +306,12 @@ impl Worker<'_, '_> {
                 Err(RecipeError::NoWholeCheckpoint { .. }) if options.start == StartMode::Resume => {
                     options.start = StartMode::Overwrite;
                 }
-                Err(error) => return Err(or_changed_since(error)),
+                Err(error) => {
+                    return Err(match or_changed_since(error) {
+                        error if is_of_other_run(&error) => self.foreign(number, folder, false, error),
+                        error => error,
+                    });
+                }
             }
         }
     }
@@ -384,6 +396,17 @@ fn discard(folder: &RunFolder, catalogs: &Catalogs) -> Result<(), RecipeError> {
         Err(RecipeError::FolderBusy { .. }) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Whether a run cannot be gone on with since it began as another, or nobody knows how: no values are at fault for that.
+fn is_of_other_run(error: &RecipeError) -> bool {
+    matches!(
+        error,
+        RecipeError::ResumeChanged { .. }
+            | RecipeError::BeginningUnreadable { .. }
+            | RecipeError::BeginningDamaged { .. }
+            | RecipeError::NoRunToResume { .. }
+    )
 }
 
 /// Whether the next trial would fail for it as well, whatever its values are.
