@@ -33,6 +33,7 @@ mod parameters;
 mod pattern;
 mod replacement;
 pub(crate) mod residual;
+mod score_constants;
 mod score_effects;
 mod scores;
 mod selection;
