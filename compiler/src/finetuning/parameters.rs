@@ -15,6 +15,7 @@ use super::named_parameter::{
 };
 use super::score_constants::{no_part_of_scores, scores};
 use super::standardize::is_preprocessing;
+use super::state_rates::is_rate;
 use super::views::VIEWS;
 use crate::graph::{Constant, ElementType, Graph, Node, ValueId};
 use crate::operators::OperatorCatalog;
@@ -209,7 +210,7 @@ impl<'a> Parameters<'a> {
         } else if is_named {
             self.no_named_parameter(node, input, value, is_fed)
         } else if is_fed && row.weights.contains(&input) && numbers > 1 {
-            no_learned_constant(operator, constant)
+            no_learned_constant(operator, constant).filter(|_| !is_rate(self.graph, node, input, constant))
         } else if is_fed && operator == "Concat" && joins_tokens(node) && is_token(constant) {
             // an exporter that folds constants leaves the one of a class token's `Expand`
             None
