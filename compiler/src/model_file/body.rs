@@ -337,7 +337,7 @@ impl<'a> Importer<'a> {
             Err(Obstacle::Open(refusal)) => {
                 self.graph.drop_nodes(first);
                 self.constants = constants;
-                self.keep(node, scope, refusal)
+                if self.embedding_bags(node, scope)? { Ok(()) } else { self.keep(node, scope, refusal) }
             }
         }
     }
