@@ -247,8 +247,8 @@ impl ReversePass<'_> {
 
     /// The sum of all that flows back to a value.
     ///
-    /// It is listed behind all its parts: of what a node reads, the runtime runs the latest in the file first and all that it needs, so that
-    /// two parts are held at a time. Sums that are listed as parts come are run when all parts are there.
+    /// It is listed behind all its parts: of what a node reads, the runtime runs the latest in the file first and all that it needs, so
+    /// that two parts are held at a time. Sums that are listed as parts come are run when all parts are there.
     fn total(&mut self, graph: &mut Graph, value: ValueId) -> Result<Option<ValueId>, CompilerError> {
         let Some(parts) = self.contributions.get(&value) else { return Ok(None) };
         let parts = side_by_side(graph, parts)?;

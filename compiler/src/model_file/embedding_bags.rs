@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::body::Importer;
 use super::constant_of;
-use super::control_flow::{graph_of, own_name, truth};
+use super::control_flow::{graph_of, label, own_name, truth};
 use super::onnx::{AttributeProto, GraphProto, NodeProto};
 use super::scope::{Imported, Names, Scope};
 use crate::CompilerError;
@@ -22,12 +22,28 @@ struct Bags {
     ends: ValueId,
     /// How many bags there are: one whole number.
     count: ValueId,
-    is_mean: bool,
+    /// `ReduceMax`, `ReduceMean` or `ReduceSum`.
+    operator: &'static str,
+}
+
+/// What a node that PyTorch's newer exporter writes for bags notes of where it comes from.
+const OF_BAGS: &str = "aten.embedding_bag";
+
+/// Says of bags that are neither written out nor kept what to do about that.
+pub(super) fn refused(node: &NodeProto, refusal: CompilerError) -> CompilerError {
+    let is_of_bags = node.metadata_props.iter().any(|entry| entry.value().contains(OF_BAGS));
+    match refusal {
+        CompilerError::Unsupported { what, .. } if is_of_bags => CompilerError::unsupported(
+            format!("{what} and which is an `EmbeddingBag`,"),
+            "export the model with `dynamo=False`, whose loop over the bags is written out, or with a fixed number of bags",
+        ),
+        other => other,
+    }
 }
 
 impl<'a> Importer<'a> {
-    /// Writes a loop that sums or averages the rows of one bag in each turn as nodes that do so for all bags; whether it is such a loop.
-    /// A bag without rows gives zeros, as in PyTorch.
+    /// Writes a loop that sums, averages or takes the largest of the rows of one bag in each turn as nodes that do so for all bags;
+    /// whether it is such a loop. A bag without rows gives zeros, as in PyTorch. The largest is taken of bags of one length alone.
     ///
     /// # Errors
     /// The bags do not fit the table.
@@ -40,12 +56,17 @@ impl<'a> Importer<'a> {
         let Some(count) = fitting(&self.graph, &bags) else { return Ok(false) };
         let first = self.graph.nodes().len();
         let rows = rows_of_each(&self.graph, &bags, &count);
+        if rows.is_none() && bags.operator == "ReduceMax" {
+            return Ok(false);
+        }
         let place = format!("{}{}", scope.place.prefix, own_name(node));
         let mut writer = Writer { graph: &mut self.graph, names: &self.names, place };
         let made = match rows {
             Some(rows) => writer.of_one_length(&bags, rows)?,
             None => writer.of_any_length(&bags, &count)?,
         };
+        let added = self.graph.nodes().len() - first;
+        self.budget.take(added, 0, &|| format!("node {}", label(node)))?;
         self.infer(first);
         if self.graph.tensor_type(made).is_none() {
             self.graph.drop_nodes(first);
@@ -80,8 +101,9 @@ impl<'a> Turn<'a, '_, '_> {
         let ([turn, _], [goes_on, made]) = (self.body.input.as_slice(), self.body.output.as_slice()) else {
             return None;
         };
-        let mean = self.maker(made.name(), "ReduceMean");
-        let reduced = mean.or_else(|| self.maker(made.name(), "ReduceSum"))?;
+        let reductions = ["ReduceMax", "ReduceMean", "ReduceSum"];
+        let found = |operator: &'static str| self.maker(made.name(), operator).map(|node| (operator, node));
+        let (operator, reduced) = reductions.into_iter().find_map(found)?;
         let rows = self.maker(reduced.input.first()?, "Gather")?;
         let part = self.maker(rows.input.get(1)?, "Slice")?;
         let begins = node.input.get(1).is_none_or(|name| name.is_empty() || self.holds(name));
@@ -98,7 +120,7 @@ impl<'a> Turn<'a, '_, '_> {
             starts: self.element(part.input.get(1)?, turn.name())?,
             ends: self.element(part.input.get(2)?, turn.name())?,
             count: self.around(node.input.first()?)?,
-            is_mean: mean.is_some(),
+            operator,
         };
         (is_whole && is_plain).then_some(found)
     }
@@ -206,7 +228,7 @@ impl Writer<'_, '_> {
         let shape = self.constant("shape", Constant::i64([2], &[-1, rows]));
         let places = self.add("Reshape", &[bags.places, shape], "places")?;
         let rows = self.add("Gather", &[bags.table, places], "rows")?;
-        self.reduce(if bags.is_mean { "ReduceMean" } else { "ReduceSum" }, rows, false, "made")
+        self.reduce(bags.operator, rows, false, "made")
     }
 
     /// Bags of any length, as the product of which place is in which bag with the rows of all places.
@@ -226,7 +248,7 @@ impl Writer<'_, '_> {
         let within = self.add("And", &[begun, not_over], "within")?;
         let within = self.cast(within, dtype, "membership")?;
         let rows = self.add("Gather", &[bags.table, bags.places], "rows")?;
-        if !bags.is_mean {
+        if bags.operator == "ReduceSum" {
             return self.add("MatMul", &[within, rows], "made");
         }
         let sum = self.add("MatMul", &[within, rows], "sum")?;
