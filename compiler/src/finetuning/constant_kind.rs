@@ -127,10 +127,11 @@ fn is_mask(constant: &Constant) -> bool {
     floats(constant).any(|value| value <= -50.0) && floats(constant).all(|value| value == 0.0 || value <= -50.0)
 }
 
-/// A mask whose numbers are zero, or −10 000 and less, so far below that a softmax makes nothing of them; there are some of both.
-pub(super) fn is_low_mask(constant: &Constant) -> bool {
+/// A mask whose numbers are zero, or −10 000 and less, so far below that a softmax makes nothing of them; some are as low.
+/// `has_zeros`: some of it lets pass.
+pub(super) fn is_low_mask(constant: &Constant, has_zeros: bool) -> bool {
     floats(constant).all(|value| value == 0.0 || value <= -1e4)
-        && floats(constant).any(|value| value == 0.0)
+        && (!has_zeros || floats(constant).any(|value| value == 0.0))
         && floats(constant).any(|value| value <= -1e4)
 }
 

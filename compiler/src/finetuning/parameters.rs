@@ -186,6 +186,7 @@ impl<'a> Parameters<'a> {
         let is_named = !is_generated(name) || numbers == 1 && has_module_path(name);
         let is_of_module = is_part(name) || of_weight(name).is_some();
         let may_be_mask = !row.weights.contains(&input) || is_arithmetic(node) || operator == "Gather";
+        let lets_pass = operator != "Where";
         let reason = if is_preprocessing(operator, name) {
             Some(FrozenReason::Preprocessing)
         } else if is_buffer(name) {
@@ -197,7 +198,7 @@ impl<'a> Parameters<'a> {
             Some(FrozenReason::Setting)
         } else if operator == "Gather" && is_table_of_waves(constant) {
             Some(FrozenReason::Waves)
-        } else if may_be_mask && (is_infinite_mask(constant, operator != "Where") || is_low_mask(constant)) {
+        } else if may_be_mask && (is_infinite_mask(constant, lets_pass) || is_low_mask(constant, lets_pass)) {
             Some(FrozenReason::Mask)
         } else if may_be_mask && is_distance_bias(constant) {
             Some(FrozenReason::Distances)

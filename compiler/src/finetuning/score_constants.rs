@@ -154,6 +154,16 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_the_place_of_masked_scores_is_not_trained_and_what_is_learned_for_them_is() {
+        for (number, is_trained) in [(-1e9, false), (-1e4, false), (-3.3, true)] {
+            let mut nodes = attention(node("Where", &["c", "h", "gat.far"], &["s"]));
+            nodes.insert(1, node("Greater", &["h", "x"], &["c"]));
+            let (got, reason) = found(nodes, floats("gat.far", &[4, 4], &[number; 16]), false);
+            assert_eq!(got, is_trained, "{number}: {reason:?}");
+        }
+    }
+
+    #[test]
     fn an_adjacency_that_places_are_multiplied_by_is_not_trained() {
         let joined = pairs(0.5, 0.0);
         let product = |first: &str, second: &str| {

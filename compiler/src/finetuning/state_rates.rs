@@ -75,8 +75,8 @@ pub(crate) fn note_of_rates(graph: &Graph, trained: &[TrainedLayer]) -> Option<S
         .collect();
     let first = found.first()?;
     Some(format!(
-        "{} of rates of a state space (`{}` first) {} folded when the file was written, as `-exp(A_log)` is: what is stored is trained itself, \
-         and a large learning rate may let it rise above zero",
+        "{} of rates of a state space (`{}` first) {} folded when the file was written, as `-exp(A_log)` is: what is stored is trained \
+         itself, and a large learning rate may let it rise above zero",
         count(found.len(), "tensor"),
         shown(graph.name(first.value)),
         if found.len() == 1 { "was" } else { "were" }
