@@ -246,6 +246,9 @@ impl ReversePass<'_> {
     }
 
     /// The sum of all that flows back to a value.
+    ///
+    /// It is listed behind all its parts: of what a node reads, the runtime runs the latest in the file first and all that it needs, so
+    /// that two parts are held at a time. Sums that are listed as parts come are run when all parts are there.
     fn total(&mut self, graph: &mut Graph, value: ValueId) -> Result<Option<ValueId>, CompilerError> {
         let Some(parts) = self.contributions.get(&value) else { return Ok(None) };
         let parts = side_by_side(graph, parts)?;
@@ -315,6 +318,27 @@ fn sum_to_shape_of(graph: &mut Graph, gradient: ValueId, value: ValueId) -> Resu
 mod tests {
     use super::*;
     use crate::graph::TensorType;
+
+    #[test]
+    fn gradients_of_one_value_are_added_behind_all_of_them_so_that_two_are_held_at_a_time() {
+        let mut graph = Graph::new(17, OperatorCatalog::standard());
+        let x = graph.input("x", TensorType::f32([3]));
+        let mut read = |operator: &str| graph.add(operator, &[x], &[]).unwrap();
+        let (first, second, third) = (read("Exp"), read("Tanh"), read("Sigmoid"));
+        let two = graph.plus(first, second).unwrap();
+        let three = graph.plus(two, third).unwrap();
+        let loss = graph.reduce_sum(three, &[0], false).unwrap();
+        let gradient = gradients(&mut graph, loss, &[x], &OperatorCatalog::standard()).unwrap()[0];
+        let parts = |graph: &Graph, sum: ValueId| {
+            let sum = graph.producer(sum).filter(|node| node.is("Add")).unwrap();
+            [0, 1].map(|input| sum.input(input).unwrap())
+        };
+        let [sum, last] = parts(&graph, gradient);
+        let [one, other] = parts(&graph, sum);
+        for part in [one, other, last] {
+            assert!(graph.maker(part) < graph.maker(sum), "{} is made behind the sum", graph.name(part));
+        }
+    }
 
     #[test]
     fn no_gradient_flows_through_a_value_that_stops_it() {

@@ -37,6 +37,7 @@ const PARTS: [&str; 5] = ["beta", "bias", "gamma", "kernel", "weight"];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FrozenReason {
     Absent,
+    Adjacency,
     Buffer,
     Computed,
     Distances,
@@ -56,7 +57,8 @@ impl FrozenReason {
     pub(super) fn is_guessed(self) -> bool {
         matches!(
             self,
-            Self::Buffer
+            Self::Adjacency
+                | Self::Buffer
                 | Self::Computed
                 | Self::Frequencies
                 | Self::InFront
@@ -70,6 +72,9 @@ impl FrozenReason {
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Absent => "ones or zeros in the place of a scale or shift that the source has not",
+            Self::Adjacency => {
+                "which places see each other, as an adjacency or a mask: nothing below zero, and zeros; `train: {match: [NAME]}` trains it"
+            }
             Self::Buffer => "its name is that of a buffer",
             Self::Computed => {
                 "computed when the file was written, perhaps from parameters that are no longer in it; a file with constants that \
@@ -120,6 +125,25 @@ pub(super) fn no_learned_constant(operator: &str, constant: &Constant) -> Option
 /// Zero, or so far below that a softmax makes nothing of it.
 fn is_mask(constant: &Constant) -> bool {
     floats(constant).any(|value| value <= -50.0) && floats(constant).all(|value| value == 0.0 || value <= -50.0)
+}
+
+/// A mask whose numbers are zero, or −10 000 and less, so far below that a softmax makes nothing of them; some are as low.
+/// `has_zeros`: some of it lets pass.
+pub(super) fn is_low_mask(constant: &Constant, has_zeros: bool) -> bool {
+    floats(constant).all(|value| value == 0.0 || value <= -1e4)
+        && (!has_zeros || floats(constant).any(|value| value == 0.0))
+        && floats(constant).any(|value| value <= -1e4)
+}
+
+/// Whether a matrix `[…, places, places]` may tell which places see each other, and how much: nothing of it is below zero, and some
+/// pairs have exactly zero and others not. A bias that was learned goes below zero, and a matrix that was is hardly anywhere zero.
+pub(super) fn is_adjacency(constant: &Constant) -> bool {
+    let [.., rows, columns] = constant.shape.as_slice() else { return false };
+    rows == columns
+        && *rows > 2
+        && floats(constant).all(|value| value.is_finite() && value >= 0.0)
+        && floats(constant).any(|value| value == 0.0)
+        && floats(constant).any(|value| value > 0.0)
 }
 
 /// A mask that holds −∞ itself, which no parameter does, and else nothing above zero: slopes over distances may be added to it.

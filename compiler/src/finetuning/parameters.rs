@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::angles::angles;
 use super::constant_kind::{
-    FrozenReason, is_all, is_buffer, is_distance_bias, is_infinite_mask, is_one_filter, is_part, is_table_of_waves,
-    is_token, is_wave_table, no_learned_constant,
+    FrozenReason, is_all, is_buffer, is_distance_bias, is_infinite_mask, is_low_mask, is_one_filter, is_part,
+    is_table_of_waves, is_token, is_wave_table, no_learned_constant,
 };
 use super::fourier_table::{is_fourier_table, may_be_fourier_table};
 use super::module_path::{is_generated, of_weight};
@@ -14,7 +14,9 @@ use super::named_parameter::{
     may_be_learned,
 };
 use super::operator_settings::is_setting;
+use super::score_constants::{no_part_of_scores, scores};
 use super::standardize::is_preprocessing;
+use super::state_rates::is_rate;
 use super::views::VIEWS;
 use super::weight::Weight;
 use crate::graph::{Constant, ElementType, Graph, Node, ValueId};
@@ -36,6 +38,8 @@ pub(crate) struct Parameters<'a> {
     behind_weights: HashSet<ValueId>,
     /// Values that sines and cosines are taken of, by arithmetic alone.
     angles: HashSet<ValueId>,
+    /// Values that a softmax is taken of, by arithmetic alone.
+    scores: HashSet<ValueId>,
     /// Constants that a node reads and that are not taken for weights of it, with the node.
     frozen: Vec<(ValueId, usize, FrozenReason)>,
 }
@@ -46,7 +50,17 @@ impl<'a> Parameters<'a> {
         let is_float = |value: &ValueId| graph.tensor_type(*value).is_none_or(|known| known.dtype.is_float());
         let live = graph.inputs().iter().copied().filter(is_float).collect();
         let (filled, behind_weights, frozen) = (HashSet::new(), HashSet::new(), Vec::new());
-        Self { graph, catalog, stored, filled, live, behind_weights, angles: angles(graph), frozen }
+        Self {
+            graph,
+            catalog,
+            stored,
+            filled,
+            live,
+            behind_weights,
+            angles: angles(graph),
+            scores: scores(graph),
+            frozen,
+        }
     }
 
     /// Those of the node `at`; nodes are asked in order.
@@ -117,6 +131,7 @@ impl<'a> Parameters<'a> {
         let is_named = !is_generated(name) || numbers == 1 && has_module_path(name);
         let is_of_module = is_part(name) || of_weight(name).is_some();
         let may_be_mask = !row.weights.contains(&input) || is_arithmetic(node) || operator == "Gather";
+        let lets_pass = operator != "Where";
         let reason = if is_preprocessing(operator, name) {
             Some(FrozenReason::Preprocessing)
         } else if is_buffer(name) {
@@ -128,10 +143,12 @@ impl<'a> Parameters<'a> {
             Some(FrozenReason::Setting)
         } else if operator == "Gather" && is_table_of_waves(constant) {
             Some(FrozenReason::Waves)
-        } else if may_be_mask && is_infinite_mask(constant, operator != "Where") {
+        } else if may_be_mask && (is_infinite_mask(constant, lets_pass) || is_low_mask(constant, lets_pass)) {
             Some(FrozenReason::Mask)
         } else if may_be_mask && is_distance_bias(constant) {
             Some(FrozenReason::Distances)
+        } else if let Some(reason) = no_part_of_scores(node, &self.scores, name, constant) {
+            Some(reason)
         } else if may_be_fourier_table(node, input) && !self.graph.is_asked_for(value) && is_fourier_table(constant) {
             Some(FrozenReason::Fourier)
         } else if row.weights.contains(&input) && !is_arithmetic(node) {
@@ -139,7 +156,7 @@ impl<'a> Parameters<'a> {
         } else if is_named {
             self.no_named_parameter(node, input, value, is_fed)
         } else if is_fed && row.weights.contains(&input) && numbers > 1 {
-            no_learned_constant(operator, constant)
+            no_learned_constant(operator, constant).filter(|_| !is_rate(self.graph, node, input, constant))
         } else if is_fed && operator == "Concat" && joins_tokens(node) && is_token(constant) {
             // an exporter that folds constants leaves the one of a class token's `Expand`
             None

@@ -10,7 +10,7 @@ use super::functions::{self, Functions};
 use super::limits::Budget;
 use super::onnx::{FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::scope::{Imported, Names, Place, Scope};
-use super::{aside, optionals, sequences, traditional};
+use super::{aside, embedding_bags, optionals, sequences, traditional};
 use crate::CompilerError;
 use crate::graph::{Graph, Node, TensorType, ValueId, standard_domain};
 use crate::inference::Inference;
@@ -337,7 +337,10 @@ impl<'a> Importer<'a> {
             Err(Obstacle::Open(refusal)) => {
                 self.graph.drop_nodes(first);
                 self.constants = constants;
-                self.keep(node, scope, refusal)
+                match self.embedding_bags(node, scope)? {
+                    true => Ok(()),
+                    false => self.keep(node, scope, embedding_bags::refused(node, refusal)),
+                }
             }
         }
     }

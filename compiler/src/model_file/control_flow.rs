@@ -68,7 +68,8 @@ pub(super) fn branch<'a>(
     Ok(graph_of(node, name).ok_or_else(|| malformed(node, format!("it has no {name}")))?)
 }
 
-fn truth(graph: &Graph, value: ValueId) -> Option<bool> {
+/// Whether a value holds, where that is known before the run.
+pub(super) fn truth(graph: &Graph, value: ValueId) -> Option<bool> {
     number(graph, value).map(|number| number != 0)
 }
 

@@ -7,6 +7,7 @@ mod control_flow;
 mod conversion;
 mod declared;
 mod differences;
+mod embedding_bags;
 mod external_data;
 mod foreign;
 mod functions;

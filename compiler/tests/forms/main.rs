@@ -8,6 +8,7 @@
 mod beside_tensors;
 mod cuda_operators;
 mod decoders;
+mod embedding_bags;
 mod half_precision;
 mod input_types;
 mod kept;
