@@ -59,9 +59,11 @@ def message_of(done):
     return (done.stderr or done.stdout).strip()[-2000:]
 
 
-def recipe_of(architecture, file, data, folder, train, exporter):
+def recipe_of(architecture, file, data, folder, train, exporter, block=None):
     parts, loss = rows.data(architecture, data)
     model = dict(path=str(file), head="new" if train == "new" else "keep", train="head" if train == "new" else train)
+    if train == "match":
+        model["train"] = dict(match=[f"{block}*"])
     if exporter == exporters.TRADITIONAL:
         model["output"] = "probabilities"
     if exporter == exporters.TRAINING and train == "all":
@@ -127,13 +129,23 @@ def judge(program, architecture, exporter, file, folder, data, known, trains=("h
 def trained(program, architecture, exporter, file, folder, data, known, train, found, only_check):
     """Checks, trains and compares; `found` takes figures as they come."""
     found["at"], started = "check", time.time()
-    recipe, rate = recipe_of(architecture, file, data, folder, train, exporter)
+    block = parameters.first_block(architecture, known) if train == "match" else None
+    recipe, rate = recipe_of(architecture, file, data, folder, train, exporter, block)
     report = check(program, recipe)
     found.update(trained=report["model"]["trained"], check_seconds=round(time.time() - started, 2), memory=report["memory"]["total"])
     if known and train == "all":
         model = onnx.load(file)
         tensors = parameters.trained_tensors(report["model"], model)
         found["of_module"] = parameters.held(known, tensors, model, exporter == exporters.HALF)
+    if known and train == "match":
+        model = onnx.load(file)
+        tensors = parameters.trained_tensors(report["model"], model)
+        # the head is trained anyway
+        of_head, _ = recipe_of(architecture, file, data, folder, "head", exporter)
+        for name in parameters.trained_tensors(check(program, of_head)["model"], model):
+            tensors.pop(name, None)
+        found["of_module"] = parameters.held(parameters.of_block(known, block), tensors, model, exporter == exporters.HALF)
+        found["of_others"] = parameters.of_others(known, block, tensors)
     if only_check:
         del found["at"]
         require_everything(found)
@@ -154,12 +166,16 @@ def trained(program, architecture, exporter, file, folder, data, known, train, f
 
 
 def require_everything(found):
-    """Where everything is trained, the parameters of the module are, and what it only keeps is not."""
+    """Where everything is trained, or a block, the parameters of the module or of the block are, and nothing else is."""
     of_module = found.get("of_module")
     kept = {name: entry["buffer"] for name, entry in of_module["extra"].items() if entry["buffer"]} if of_module else {}
     if kept:
         raise Wrong(f"{len(kept)} tensors are trained that are no parameters of the module but buffers: "
                     + ", ".join(f"{name} ({buffer})" for name, buffer in kept.items()))
+    others = found.get("of_others")
+    if others:
+        raise Wrong(f"{len(others)} tensors are trained that are parameters of other modules: "
+                    + ", ".join(f"{name} ({of})" for name, of in others.items()))
     if of_module and of_module["share"] < parameters.ENOUGH:
         told = (f"{name} {entry['shape']}{'' if entry['in_file'] else ' (not in the file)'}" for name, entry in of_module["missing"].items())
         raise Partly(f"{of_module['share']:.4f} of what the loss reaches in the module and the file has are trained; without {', '.join(told)}")

@@ -9,6 +9,10 @@ from onnx import numpy_helper
 # Of a module's numbers that a loss reaches, the share that must be trained for everything to be.
 ENOUGH = 0.999
 
+# Families of transformers whose first block is trained by its path, and how that ends; the longest that a module has is its.
+FAMILIES = {"beit", "bert", "convnext", "llama", "swin", "t5_encoder"}
+BLOCKS = ["layers.0.blocks.0.", "stages.0.blocks.0.", "encoder.layer.0.", "encoder.block.0.", "features.1.0.", "blocks.0.", "layers.0."]
+
 
 def form(value):
     return tuple(sorted(length for length in value.shape if length > 1))
@@ -51,6 +55,35 @@ def trained_tensors(report, model):
             of = [name, *(entry["name"] for entry in report["stored_once"] if layer["name"] in entry["layers"])]
             same = [tensors[stored] for stored in of if stored in tensors and list(tensors[stored].dims) == shape]
             found[name] = numpy_helper.to_array(same[0]).astype(numpy.float32) if same else numpy.full(shape, numpy.nan, numpy.float32)
+    return found
+
+
+def first_block(architecture, known):
+    """The path of the first block of a transformer, with a dot behind it; nothing of other architectures."""
+    if not known or architecture.family not in FAMILIES:
+        return None
+    for block in BLOCKS:
+        for name in known["values"]:
+            at = f".{name}".find(f".{block}")
+            if at >= 0:
+                return name[: at + len(block)]
+    return None
+
+
+def of_block(known, block):
+    """What is known of the module, of its parameters those of a block alone."""
+    return dict(known, gradients={name: value for name, value in known["gradients"].items() if name.startswith(block)})
+
+
+def of_others(known, block, trained):
+    """Trained tensors of a file that are parameters outside of a block, by name or by their numbers, with what they are."""
+    inside = {key(value) for name, value in known["values"].items() if name.startswith(block)}
+    outside = {key(value): name for name, value in known["values"].items() if not name.startswith(block) and not is_plain(value)}
+    found = {}
+    for name, value in trained.items():
+        of = name if name in known["values"] and not name.startswith(block) else outside.get(key(value))
+        if of and key(value) not in inside:
+            found[name] = of
     return found
 
 

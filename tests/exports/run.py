@@ -14,8 +14,8 @@ import traceback
 
 
 def judging_names():
-    """What each file is tried with: its own head alone, a new head alone, and everything."""
-    return ["head", "new", "all"]
+    """What each file is tried with: its own head alone, a new head alone, everything, and of transformers the first block by its path."""
+    return ["head", "new", "all", "match"]
 
 
 def arguments():
@@ -27,7 +27,7 @@ def arguments():
     parser.add_argument("--files", type=int, metavar="N", help="of each architecture so many files: those that are there first, then others in turn")
     parser.add_argument("--again", action="append", default=[], metavar="VERDICT", help="judge those files anew that had this verdict, and keep all other results")
     parser.add_argument("--only-check", action="store_true", help="do not train: whether `check` refuses a file, and which parameters it would train, is soon known")
-    parser.add_argument("--train", action="append", default=[], choices=judging_names(), help="only these, instead of all three; may be given several times")
+    parser.add_argument("--train", action="append", default=[], choices=judging_names(), help="only these, instead of all; may be given several times")
     parser.add_argument("--there", action="store_true", help="only files that are there: export nothing")
     parser.add_argument("--jobs", type=int, default=2, help="architectures at a time")
     parser.add_argument("--list", action="store_true", help="say what there is, and do nothing")
@@ -124,6 +124,7 @@ class Subject:
     def judge(self, exporter):
         import exporters
         import judging
+        import parameters
         name = self.architecture.name
         earlier = self.place.result(name, exporter)
         if earlier and earlier.get("only_check") and not self.options.only_check:
@@ -142,13 +143,17 @@ class Subject:
         exported, hashed = time.time() - started, hash_of(path)
         if not self.options.again and earlier and (earlier.get("file"), earlier.get("build")) == (hashed, self.build):
             return earlier
+        known = self.gradients()
         trains = self.options.train or judging_names()
+        if parameters.first_block(self.architecture, known) is None:
+            trains = [train for train in trains if train != "match"]
         if exporter in exporters.QUANTIZED:
             trains = ["head"]
         elif exporter in (exporters.TRADITIONAL, exporters.KERAS):
             trains = [train for train in trains if train != "new"]
+        if not trains:
+            return dict(base, verdict="not for this", message="it is no transformer whose first block is trained by its path")
         only_check = self.options.only_check
-        known = self.gradients()
         result = judging.judge(self.options.millstream, self.architecture, exporter, path, self.place.work / f"{name}.{exporter}",
                                self.place.data, known, trains, only_check)
         result.update(base, file=hashed, build=self.build, export_seconds=round(exported, 1), seconds=round(time.time() - started, 1),

@@ -32,7 +32,7 @@ fn keys_units_and_ranges() {
         ),
         ("training.best=acuracy", &["training.best: no figure is called `acuracy`", "accuracy, top_5, loss"]),
         ("version=2", &["version: wanted 1, got 2"]),
-        ("model.train={match: [\"convx.*\"]}", &["no layer matches `convx.*`"]),
+        ("model.train={match: [\"convx.*\"]}", &["`convx.*` matches no layer and no parameter"]),
         ("model.train={last: 9}", &["model.train.last", "1 to 2"]),
         ("model.train=[norms]", &["model.train[0]: nothing fits `norms`", "--set model.train"]),
         ("model.train=[head, {last: 9}]", &["model.train[1].last", "1 to 2"]),

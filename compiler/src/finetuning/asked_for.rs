@@ -9,12 +9,8 @@ use crate::operators::OperatorCatalog;
 /// Notes the constants whose whole name a pattern of `model.train` is, and that are no parameters without it: they become ones where the
 /// reasons against that are guesses, as that a single number is of a formula, or that what stands in front of all layers normalizes.
 pub(crate) fn ask_for(graph: &mut Graph, train: &TrainSelection, catalog: &OperatorCatalog) {
-    let mut names = match train {
-        TrainSelection::Match(patterns) => patterns.clone(),
-        _ => Vec::new(),
-    };
-    names.extend(train.selections().into_iter().flat_map(|selection| selection.r#match));
-    let named = names.iter().filter_map(|name| graph.find(name));
+    let selections = train.selections();
+    let named = selections.iter().flat_map(|selection| &selection.r#match).filter_map(|name| graph.find(name));
     let constants: Vec<ValueId> = named.filter(|value| graph.float_constant(*value).is_some()).collect();
     if constants.is_empty() {
         return;
@@ -63,6 +59,6 @@ mod tests {
         assert_eq!(trained("val_3"), Ok(own("val_3", &[])));
         assert_eq!(trained("shift"), Ok(own("shift", &[1, 4])));
         let message = trained("val_4").unwrap_err();
-        assert!(message.contains("no layer matches `val_4`"), "{message}");
+        assert!(message.contains("`val_4` matches no layer and no parameter"), "{message}");
     }
 }

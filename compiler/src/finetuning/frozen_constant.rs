@@ -43,7 +43,7 @@ pub(crate) fn frozen_constants(graph: &Graph, layers: &[Layer], catalog: &Operat
             found.push(FrozenConstant {
                 name: graph.name(value).to_owned(),
                 shape: constant.shape.clone(),
-                read_by: of_node(node).unwrap_or_else(|| graph.label(node)),
+                read_by: of_node(graph, node).unwrap_or_else(|| graph.label(node)),
                 reason: reason.words().to_owned(),
             });
         }

@@ -144,7 +144,7 @@ fn layer_name(graph: &Graph, node: &Node, weights: &[Weight], added: Option<&str
         return path.to_owned();
     }
     let has_no_path = module_path::is_generated(own) || module_path::may_be_result(own);
-    let path = if has_no_path { module_path::of_node(node) } else { None };
+    let path = if has_no_path { module_path::of_node(graph, node) } else { None };
     let named = || Some(node.name.as_str()).filter(|name| module_path::is_generated(own) && !name.is_empty());
     path.or_else(|| named().map(str::to_owned)).unwrap_or_else(|| module_path::label(own).to_owned())
 }

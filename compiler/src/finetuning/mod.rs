@@ -20,6 +20,7 @@ mod head;
 pub mod heads;
 mod initialize;
 mod layers;
+mod left_out;
 mod method_report;
 pub mod methods;
 mod module_path;

@@ -1,6 +1,6 @@
 //! The path of the module in the source that a node or a weight was exported from.
 
-use crate::graph::Node;
+use crate::graph::{Graph, Node};
 
 /// What torch.export notes beside a node: the paths of the modules around it, outermost first, and the operation.
 const NAME_SCOPES: &str = "pkg.torch.onnx.name_scopes";
@@ -38,15 +38,36 @@ const OPERATIONS: [&str; 19] = [
 const NODES: [&str; 3] = ["Add", "Gemm", "MatMul"];
 
 /// The path of the module that a node was exported from, with dots: from what torch.export notes beside it, or from its name
-/// as TorchScript makes it, `/encoder/layer.0/query/MatMul`.
-pub(crate) fn of_node(node: &Node) -> Option<String> {
+/// as TorchScript makes it, `/encoder/layer.0/query/MatMul`; where that says nothing, from the name of what it makes first,
+/// `/encoder/layer.0/query/MatMul_output_0`.
+pub(crate) fn of_node(graph: &Graph, node: &Node) -> Option<String> {
     let scopes = node.metadata.iter().find(|(key, _)| key == NAME_SCOPES).map(|(_, value)| quoted(value));
     if let Some([.., module, _]) = scopes.as_deref() {
         return (!module.is_empty()).then(|| module.clone());
     }
-    let (path, last) = node.name.trim_start_matches('/').rsplit_once('/')?;
-    let is_own = last == node.operator || last.strip_prefix(&node.operator).is_some_and(|tail| tail.starts_with('_'));
-    let path = if is_own { path } else { node.name.trim_start_matches('/') };
+    let name = node.name.trim_start_matches('/');
+    if let Some((path, last)) = name.rsplit_once('/') {
+        let is_own =
+            last == node.operator || last.strip_prefix(&node.operator).is_some_and(|tail| tail.starts_with('_'));
+        return Some(of_scopes(if is_own { path } else { name }));
+    }
+    // one of the model itself says so: `/MatMul`
+    let made = node.outputs.first().copied().flatten().filter(|_| !node.name.starts_with('/'))?;
+    let (path, _) = maker(graph.name(made))?.trim_start_matches('/').rsplit_once('/')?;
+    Some(of_scopes(path))
+}
+
+/// What a node was called after which an exporter has named what it makes: `/fc1/MatMul` of `/fc1/MatMul_output_0`, `dense/MatMul` of
+/// `dense/MatMul:0`.
+fn maker(value: &str) -> Option<&str> {
+    match value.rsplit_once("_output_") {
+        Some((maker, number)) if is_number(number) => Some(maker),
+        _ => Some(without_output(value)).filter(|maker| maker.len() < value.len()),
+    }
+}
+
+/// `blocks.1.attn.qkv` of `blocks/blocks.1/attn/qkv`.
+fn of_scopes(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         // a list of modules is followed by its member, whose name holds that of the list
@@ -55,7 +76,7 @@ pub(crate) fn of_node(node: &Node) -> Option<String> {
         }
         parts.push(part);
     }
-    Some(parts.join("."))
+    parts.join(".")
 }
 
 /// The path of the module that a weight belongs to, where its name says so: `layer3.0.conv1` of `layer3.0.conv1.weight`.
@@ -225,9 +246,32 @@ pub(crate) fn without_numbers(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handmade::{graph, node, read, value, weight};
+    use crate::model_file::onnx::NodeProto;
+
+    #[test]
+    fn a_node_that_has_lost_its_name_is_of_the_module_that_its_result_is_named_after() {
+        for (name, made, path) in [
+            ("", "/blocks/blocks.1/attn/qkv/MatMul_output_0", Some("blocks.1.attn.qkv")),
+            ("MatMul_17", "/blocks.1/fc1/MatMul_1_output_0", Some("blocks.1.fc1")),
+            ("", "model/dense/BiasAdd:0", Some("model.dense")),
+            ("/blocks.0/fc1/MatMul", "/blocks.1/fc1/MatMul_output_0", Some("blocks.0.fc1")),
+            ("/MatMul", "/blocks.1/fc1/MatMul_output_0", None),
+            ("", "/MatMul_output_0", None),
+            ("", "blocks/hidden", None),
+            ("", "123", None),
+        ] {
+            let product = NodeProto { name: Some(name.into()), ..node("MatMul", &["x", "w"], &[made]) };
+            let graph =
+                read(graph(vec![product], vec![weight("w", &[4, 4])], vec![value("x", &[4])], vec![value(made, &[4])]));
+            assert_eq!(of_node(&graph, &graph.nodes()[0]).as_deref(), path, "{name}, {made}");
+        }
+    }
 
     #[test]
     fn paths_are_those_of_the_source_whatever_exported_it() {
+        let product = vec![node("MatMul", &["x", "w"], &["y"])];
+        let graph = read(graph(product, vec![weight("w", &[4, 4])], vec![value("x", &[4])], vec![value("y", &[4])]));
         let node = |name: &str, scopes: Option<&str>| Node {
             name: name.into(),
             operator: "MatMul".into(),
@@ -247,7 +291,7 @@ mod tests {
             ("node_MatMul_83", Some("['', 'linear']"), None),
             ("model/dense/MatMul", None, Some("model.dense")),
         ] {
-            assert_eq!(of_node(&node(name, scopes)).as_deref(), path, "{name}");
+            assert_eq!(of_node(&graph, &node(name, scopes)).as_deref(), path, "{name}");
         }
         for (name, path) in [
             ("layer3.0.conv1.weight", Some("layer3.0.conv1")),

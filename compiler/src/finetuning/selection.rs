@@ -77,16 +77,12 @@ fn select_layers(
             "model.train.match",
             "model.train.match: no pattern; name layers, or use `train: head`",
         )),
-        TrainSelection::Match(patterns) => {
-            for pattern in patterns {
-                check_pattern(layers, trainable, pattern)?;
-            }
-            Ok(chosen(&|_, index| patterns.iter().any(|pattern| pattern_matches(pattern, &layers[*index].name))))
-        }
         // their parts are within layers
-        TrainSelection::Biases | TrainSelection::Embeddings | TrainSelection::Norms | TrainSelection::AnyOf(_) => {
-            Ok(Vec::new())
-        }
+        TrainSelection::Match(_)
+        | TrainSelection::Biases
+        | TrainSelection::Embeddings
+        | TrainSelection::Norms
+        | TrainSelection::AnyOf(_) => Ok(Vec::new()),
     }
 }
 
@@ -147,30 +143,6 @@ pub(crate) fn check_factors(
             ),
         ),
     }
-}
-
-fn check_pattern(layers: &[Layer], trainable: &[usize], pattern: &str) -> Result<(), CompilerError> {
-    let matched: Vec<usize> =
-        (0..layers.len()).filter(|index| pattern_matches(pattern, &layers[*index].name)).collect();
-    if matched.iter().any(|index| trainable.binary_search(index).is_ok()) {
-        return Ok(());
-    }
-    Err(CompilerError::setting(
-        "model.train.match",
-        match matched.first() {
-            Some(index) => format!(
-                "model.train.match: `{pattern}` matches only layers that do not lead to the scores (`{}`)",
-                shown(&layers[*index].name)
-            ),
-            None => {
-                let hint = nearest(pattern, layers.iter().map(|layer| layer.name.as_str()))
-                    .map_or_else(String::new, |name| format!("; did you mean `{}`?", shown(name)));
-                format!(
-                    "model.train.match: no layer matches `{pattern}`{hint}; `millstream inspect MODEL` lists the layers"
-                )
-            }
-        },
-    ))
 }
 
 /// Gives each node its own copy of a weight that an exporter stored once for several.
@@ -255,11 +227,11 @@ fn with_divisions(graph: &Graph, value: ValueId, places: Vec<Vec<(usize, usize)>
     };
     let is_of_formula = |node: usize, module: &Option<String>| {
         let node = &graph.nodes()[node];
-        is_arithmetic(node) && of_node(node) == *module
+        is_arithmetic(node) && of_node(graph, node) == *module
     };
     let (divisions, mut own): (Vec<_>, Vec<_>) = places.into_iter().partition(divides);
     for slots in divisions {
-        let module = of_node(&graph.nodes()[slots[0].0]);
+        let module = of_node(graph, &graph.nodes()[slots[0].0]);
         match own.iter_mut().find(|place| is_of_formula(place[0].0, &module)) {
             Some(place) => place.extend(slots),
             None if of_weight(graph.name(value)).is_some() => own.push(slots),
@@ -273,7 +245,7 @@ fn with_divisions(graph: &Graph, value: ValueId, places: Vec<Vec<(usize, usize)>
 fn own_name(graph: &Graph, value: ValueId, node: usize) -> String {
     let (name, node) = (graph.name(value), &graph.nodes()[node]);
     let part = of_weight(name).map(|path| &name[path.len() + 1..]);
-    let wanted = match (of_node(node), part) {
+    let wanted = match (of_node(graph, node), part) {
         (Some(path), Some(part)) => format!("{path}.{part}"),
         _ => {
             let made = node.outputs.iter().flatten().next();
@@ -287,7 +259,7 @@ fn own_name(graph: &Graph, value: ValueId, node: usize) -> String {
 /// of one node are two parameters all the same.
 fn is_of_one_module(graph: &Graph, slots: &[(usize, usize)]) -> bool {
     let nodes: HashSet<usize> = slots.iter().map(|(node, _)| *node).collect();
-    let modules: Option<Vec<String>> = nodes.iter().map(|node| of_node(&graph.nodes()[*node])).collect();
+    let modules: Option<Vec<String>> = nodes.iter().map(|node| of_node(graph, &graph.nodes()[*node])).collect();
     let Some(modules) = modules.filter(|_| nodes.len() == slots.len()) else { return false };
     let Some(first) = modules.iter().min_by_key(|path| path.len()) else { return false };
     let again = |path: &str| path.strip_prefix('_').is_some_and(|number| number.parse::<u64>().is_ok());
@@ -303,10 +275,10 @@ fn are_joined_tokens(graph: &Graph, constant: &Constant, slots: &[(usize, usize)
 fn are_copies(graph: &Graph, slots: &[(usize, usize)]) -> bool {
     let reader = |(node, input): &(usize, usize)| {
         let node = &graph.nodes()[*node];
-        of_node(node).map(|path| (without_numbers(&path), node.operator.clone(), *input))
+        of_node(graph, node).map(|path| (without_numbers(&path), node.operator.clone(), *input))
     };
     let kinds: HashSet<Option<(String, String, usize)>> = slots.iter().map(reader).collect();
-    let paths: HashSet<Option<String>> = slots.iter().map(|(node, _)| of_node(&graph.nodes()[*node])).collect();
+    let paths: HashSet<Option<String>> = slots.iter().map(|(node, _)| of_node(graph, &graph.nodes()[*node])).collect();
     kinds.len() == 1 && !kinds.contains(&None) && paths.len() == slots.len()
 }
 
@@ -517,8 +489,8 @@ mod tests {
             (TrainSelection::Last(3), Err("1 to 2 can be trained, got 3")),
             (matching("*"), Ok(vec!["body", "head"])),
             (matching("bod?"), Ok(vec!["body", "head"])),
-            (matching("aux"), Err("`aux` matches only layers that do not lead to the scores")),
-            (matching("bodi"), Err("no layer matches `bodi`; did you mean `body`?")),
+            (matching("aux"), Err("`aux` matches only what does not lead to the scores (`aux`)")),
+            (matching("bodi"), Err("`bodi` matches no layer and no parameter; did you mean `body`?")),
         ];
         for (train, wanted) in rows {
             let fine_tuning =

@@ -67,7 +67,7 @@ fn is_wide(constant: &Constant) -> bool {
 fn modules(graph: &Graph) -> HashMap<ValueId, Option<Vec<String>>> {
     let mut found: HashMap<ValueId, Option<Vec<String>>> = HashMap::new();
     for node in graph.nodes() {
-        let path = of_node(node);
+        let path = of_node(graph, node);
         for input in node.inputs.iter().flatten() {
             let own = found.entry(*input).or_insert_with(|| Some(Vec::new()));
             *own = own.take().zip(path.clone()).map(|(mut paths, path)| {

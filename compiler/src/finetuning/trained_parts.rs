@@ -6,7 +6,7 @@ use millstream_schemas::recipe::{ParameterKind, ParameterSelection, TrainPart, T
 use millstream_schemas::{count, nearest, shown};
 use serde::Serialize;
 
-use super::{Layer, ParameterFinder, Weight, pattern_matches};
+use super::{Layer, ParameterFinder, Weight, left_out, pattern_matches};
 use crate::CompilerError;
 use crate::graph::ValueId;
 
@@ -103,6 +103,7 @@ pub(crate) fn select_parts(
         selected.parts.push(counted(finder, TrainWord::Head.name().to_owned(), &rest));
         taken.extend(rest);
     }
+    selected.notes.extend(parts.iter().flat_map(|(place, part)| left_out::notes(finder, place, part, &taken)));
     let trained = |index: &usize| {
         let own = finder.layers[*index].weights.iter().filter(|weight| taken.contains(&weight.value));
         TrainedLayer { index: *index, weights: own.cloned().collect() }
@@ -238,7 +239,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::handmade::{graph, model, node, value, weight};
-    use crate::model_file::onnx::TensorProto;
+    use crate::model_file::onnx::{NodeProto, TensorProto};
     use crate::{CompilerError, FineTuning, Model, ModelReport, OperatorCatalog, TrainingProgram, compile, describe};
 
     /// An embedding, a layer with a broadcast bias, a normalization as one node and one written out, a layer beside that leads
@@ -311,6 +312,59 @@ mod tests {
             assert_eq!(of_layers, program.trained, "{train}");
             let all: usize = report.parameters + report.other_weights;
             assert_eq!(program.trained + program.frozen, all, "{train}");
+        }
+    }
+
+    /// What is trained beside the head of a block whose own scales have numbers in their names, as those of BEiT.
+    fn trained_of_block(train: &Value) -> Vec<String> {
+        let scaled = |scale: &str, from: &str, to: &str, name: &str| NodeProto {
+            name: Some(name.into()),
+            ..node("Mul", &[scale, from], &[to])
+        };
+        let nodes = vec![
+            node("LayerNormalization", &["x", "blocks.0.norm1.weight"], &["a"]),
+            node("MatMul", &["a", "blocks.0.attn.proj.weight"], &["b"]),
+            scaled("blocks.0.gamma_1", "b", "c", "/blocks.0/Mul"),
+            node("Add", &["x", "c"], &["d"]),
+            node("MatMul", &["d", "blocks.0.mlp.fc2.weight"], &["e"]),
+            scaled("blocks.0.gamma_2", "e", "f", "/blocks.0/Mul_1"),
+            node("Add", &["d", "f"], &["g"]),
+            scaled("blocks.1.gamma", "g", "h", "/blocks.1/Mul"),
+            node("Gemm", &["h", "head.weight"], &["scores"]),
+        ];
+        let shapes: [(&str, &[usize]); 7] = [
+            ("blocks.0.norm1.weight", &[4]),
+            ("blocks.0.attn.proj.weight", &[4, 4]),
+            ("blocks.0.gamma_1", &[4]),
+            ("blocks.0.mlp.fc2.weight", &[4, 4]),
+            ("blocks.0.gamma_2", &[4]),
+            ("blocks.1.gamma", &[4]),
+            ("head.weight", &[4, 5]),
+        ];
+        let weights = shapes.iter().map(|(name, shape)| weight(name, shape)).collect();
+        let model = model(graph(nodes, weights, vec![value("x", &[4])], vec![value("scores", &[5])]));
+        let train: TrainSelection = serde_json::from_value(train.clone()).unwrap();
+        let wanted = FineTuning { train, head: crate::HeadChoice::keep(), ..FineTuning::head(2, 5) };
+        let program = compile(&model, &wanted, &OperatorCatalog::standard()).unwrap();
+        let names = program.manifest.parameters.into_iter().map(|entry| entry.name);
+        names.filter(|name| name != "head.weight").collect()
+    }
+
+    #[test]
+    fn the_parameters_that_a_block_has_itself_are_trained_by_a_pattern_of_either_form() {
+        let block = ["norm1.weight", "attn.proj.weight", "gamma_1", "mlp.fc2.weight", "gamma_2"];
+        for (pattern, wanted) in [
+            ("blocks.0.*", block.map(|part| format!("blocks.0.{part}")).to_vec()),
+            ("blocks.0.gamma_2", vec!["blocks.0.gamma_2".to_owned()]),
+            ("blocks.1.gamma", vec!["blocks.1.gamma".to_owned()]),
+        ] {
+            for train in [json!({"match": [pattern]}), json!([{"match": [pattern]}])] {
+                let mut found = trained_of_block(&train);
+                let mut wanted = wanted.clone();
+                found.sort();
+                wanted.sort();
+                assert_eq!(found, wanted, "{train}");
+            }
         }
     }
 

@@ -243,6 +243,8 @@ mod string_normalizer;
 mod string_split;
 mod sub;
 mod sum;
+mod svm_classifier;
+mod svm_regressor;
 mod tan;
 mod tanh;
 mod tensor_scatter;
@@ -252,6 +254,7 @@ mod tile;
 mod top_k;
 mod transpose;
 mod transpose_mat_mul;
+mod tree_ensemble;
 mod tree_ensemble_classifier;
 mod tree_ensemble_regressor;
 mod trilu;
@@ -272,7 +275,7 @@ use rules::{
     attention as attention_rules, axes, blocks, bodies, convolutions, element_types, extremes, folding,
     fused_activations, gelu as gelu_rules, generated, normalizations, packed_rows, picked_losses, power_sums,
     quantized, recurrences, recurrent_gates, recurrent_samples, reductions, resizing, sampling, scatters, shape_floats,
-    texts, trees, windows,
+    support_vectors, texts, trees, windows,
 };
 pub use samples::{
     Sample, SampleInput, fixed_floats, fixed_integer, fixed_integers, fixed_integers_of, fixed_truths, varied,
@@ -519,6 +522,8 @@ const STANDARD: &[Operator] = &[
     string_split::OPERATOR,
     sub::OPERATOR,
     sum::OPERATOR,
+    svm_classifier::OPERATOR,
+    svm_regressor::OPERATOR,
     tan::OPERATOR,
     tanh::OPERATOR,
     tensor_scatter::OPERATOR,
@@ -528,6 +533,7 @@ const STANDARD: &[Operator] = &[
     top_k::OPERATOR,
     transpose::OPERATOR,
     transpose_mat_mul::OPERATOR,
+    tree_ensemble::OPERATOR,
     tree_ensemble_classifier::OPERATOR,
     tree_ensemble_regressor::OPERATOR,
     trilu::OPERATOR,

@@ -1,11 +1,13 @@
 //! Graphs as skl2onnx writes them.
 
-use millstream_compiler::{Model, OperatorCatalog, describe};
+use millstream_compiler::{Model, OperatorCatalog, compile, describe};
 use prost::Message;
 
 use crate::onnx_file::onnx::{ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, type_proto};
 use crate::onnx_file::{Value, floats, graph, integers, model, node, of_type, rows, weight};
-use crate::{CLASSES, FLOAT, answer, compiled, holds, holds_within, ints, lengths_of, network, onnx_runtime, slopes};
+use crate::{
+    CLASSES, FLOAT, answer, compiled, everything, holds, holds_within, ints, lengths_of, network, onnx_runtime, slopes,
+};
 
 fn numbers(tensor: &str, count: usize) -> Value {
     Value::Floats(weight(tensor, &[count as i64]).float_data)
@@ -96,6 +98,56 @@ fn linear_models_and_what_prepares_their_inputs_are_trained() {
     for (name, file, trained) in rows {
         holds_within(1e-5, name, &file, &[], trained);
     }
+}
+
+#[test]
+fn what_lies_in_front_of_support_vectors_is_trained_through_them() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let machine = |operator: &str, outputs: &str, vectors: usize| {
+        node(operator, "r", outputs)
+            .with("kernel_type", Value::Text("RBF"))
+            .with("kernel_params", Value::Floats(vec![0.25, 0.0, 0.0]))
+            .with("support_vectors", numbers("vectors", 8 * vectors))
+    };
+    let classifier = |per_class: &[i64], labels: &[i64]| {
+        let (vectors, classes) = (per_class.iter().sum::<i64>() as usize, labels.len());
+        machine("ai.onnx.ml.SVMClassifier", "label p", vectors)
+            .with("vectors_per_class", ints(per_class))
+            .with("coefficients", numbers("coefficients", (classes - 1) * vectors))
+            .with("rho", numbers("rho", classes * (classes - 1) / 2))
+            .with("classlabels_ints", ints(labels))
+    };
+    let linear = node("ai.onnx.ml.SVMClassifier", "r", "label y")
+        .with("kernel_params", Value::Floats(vec![0.0; 3]))
+        .with("coefficients", numbers("coefficients", 8 * CLASSES))
+        .with("rho", Value::Floats(vec![0.25]))
+        .with("classlabels_ints", ints(&[0, 1, 2, 3, 4]));
+    let regressor = machine("ai.onnx.ml.SVMRegressor", "p", 3)
+        .with("n_supports", Value::Int(3))
+        .with("coefficients", numbers("coefficients", 3))
+        .with("rho", Value::Floats(vec![0.25]));
+    let ended = |machine: NodeProto, scores: i64| {
+        let mut file = perceptron(vec![machine, node("MatMul", "p end.weight", "y")]);
+        file.graph.as_mut().unwrap().initializer.push(weight("end.weight", &[scores, CLASSES as i64]));
+        (file, 56 + scores as usize * CLASSES)
+    };
+    for (name, (file, trained)) in [
+        ("a number", ended(regressor, 1)),
+        ("two classes", ended(classifier(&[2, 3], &[0, 1]), 2)),
+        ("pairs of four classes", ended(classifier(&[2, 1, 1, 2], &[0, 1, 2, 3]), 6)),
+        ("a linear machine", (perceptron(vec![linear]), 56)),
+    ] {
+        holds_within(1e-5, name, &file, &[], trained);
+    }
+    // what is searched for in the run has no gradient here, and that is said
+    let machine = classifier(&[2, 3], &[0, 1]);
+    let probabilities = machine.with("prob_a", Value::Floats(vec![-1.0])).with("prob_b", Value::Floats(vec![0.0]));
+    let (file, _) = ended(probabilities, 2);
+    let model = Model::from_bytes(file.encode_to_vec()).unwrap();
+    let error = compile(&model, &everything(), &OperatorCatalog::standard()).unwrap_err().to_string();
+    assert!(error.contains("prob_a"), "{error}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub enum TrainSelection {
     Head,
     /// The last N layers that have weights, the head included.
     Last(usize),
-    /// The layers whose name matches one of these patterns (`*` any run, `?` one character), and the head.
+    /// The layers and parameters whose name matches one of these patterns (`*` any run, `?` one character), and the head.
     Match(Vec<String>),
     /// Every layer.
     All,
@@ -78,12 +78,18 @@ impl TrainSelection {
     pub fn parts(&self) -> Vec<(String, TrainPart)> {
         const PLACE: &str = "model.train";
         let alone = |word| vec![(PLACE.to_owned(), TrainPart::Word(word))];
+        let matching =
+            |patterns: &[String]| ParameterSelection { r#match: patterns.to_vec(), ..ParameterSelection::default() };
         match self {
             Self::Biases => alone(TrainWord::Biases),
             Self::Embeddings => alone(TrainWord::Embeddings),
             Self::Norms => alone(TrainWord::Norms),
             Self::AnyOf(parts) => {
                 parts.iter().enumerate().map(|(at, part)| (format!("{PLACE}[{at}]"), part.clone())).collect()
+            }
+            // without a pattern it would mean everything
+            Self::Match(patterns) if !patterns.is_empty() => {
+                vec![(PLACE.to_owned(), TrainPart::Parameters(matching(patterns)))]
             }
             Self::Head | Self::Last(_) | Self::Match(_) | Self::All | Self::Nothing => Vec::new(),
         }
@@ -112,6 +118,7 @@ impl TrainSelection {
                 }
                 let empty = patterns.iter().filter(|pattern| pattern.trim().is_empty());
                 empty.for_each(|_| refuse("model.train.match", "some text", "nothing"));
+                return;
             }
             _ => {}
         }
@@ -168,6 +175,8 @@ mod tests {
         let places = |value| read(&value).parts().into_iter().map(|(place, _)| place).collect::<Vec<_>>();
         assert_eq!(places(json!("biases")), ["model.train"]);
         assert_eq!(places(json!(["head", {"last": 1}])), ["model.train[0]", "model.train[1]"]);
+        assert_eq!(places(json!({"match": ["layer4.*"]})), ["model.train"]);
         assert!(places(json!({"last": 1})).is_empty());
+        assert!(TrainSelection::Match(Vec::new()).parts().is_empty());
     }
 }

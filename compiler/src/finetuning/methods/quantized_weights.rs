@@ -62,7 +62,7 @@ fn layer_name(base: &Graph, node: &Node, weight: ValueId, bias: Option<ValueId>)
         if plain.operator != "Gemm" && plain.operator != "Conv" {
             plain.operator = "MatMul".into();
         }
-        module_path::of_node(&plain)
+        module_path::of_node(base, &plain)
     };
     let name = before(base.name(weight));
     let named = bias.and_then(of_weight).or_else(|| of_weight(weight)).or_else(of_node);

@@ -1,7 +1,7 @@
 //! Rules that several operators share: attention, element types, axes, blocks of pixels, graphs that nodes run, element by element, maxima and minima,
 //! folding, tensors made of nothing, normalizations, packed rows, losses of one score, roots of sums of powers, quantized tensors, fused
 //! activations, recurrent layers, reductions,
-//! resizing, samples between entries, floats of shapes, scattering back what was gathered, texts, decision trees,
+//! resizing, samples between entries, floats of shapes, scattering back what was gathered, texts, decision trees, support vectors,
 //! sliding windows, convolutions.
 
 pub(crate) mod attention;
@@ -29,6 +29,7 @@ pub(crate) mod resizing;
 pub(crate) mod sampling;
 pub(crate) mod scatters;
 pub(crate) mod shape_floats;
+pub(crate) mod support_vectors;
 pub(crate) mod texts;
 pub(crate) mod trees;
 pub(crate) mod windows;
