@@ -52,7 +52,7 @@ pub(crate) fn of(
     let parameter = |at: usize, usual: f32| parameters.get(at).copied().unwrap_or(usual);
     match name {
         "" => Ok(x),
-        "Relu" | "Sigmoid" | "Tanh" => node.graph.add(name, &[x], &[]),
+        "HardSwish" | "Relu" | "Sigmoid" | "Tanh" => node.graph.add(name, &[x], &[]),
         "LeakyRelu" => node.graph.add(name, &[x], &[("alpha", parameter(0, 0.01).into())]),
         "HardSigmoid" => {
             let attributes = [("alpha", parameter(0, 0.2).into()), ("beta", parameter(1, 0.5).into())];
