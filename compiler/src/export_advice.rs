@@ -196,7 +196,7 @@ fn other_floats(graph: &Graph) -> Option<ExportAdvice> {
 }
 
 fn of_one_processor(model: &Model) -> Option<ExportAdvice> {
-    let finding = "ONNX Runtime has optimized the file for one kind of processor: weights lie in blocks of channels, which are read in order \
+    let finding = "ONNX Runtime has optimized the file for one kind of processor: weights lie in blocks of channels. They are read in order \
                    again, and have lost the names of the source";
     let change = "take the file that it was made from, or let ONNX Runtime write it with `graph_optimization_level` \
                   `ORT_ENABLE_EXTENDED` at most";

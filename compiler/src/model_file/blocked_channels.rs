@@ -160,7 +160,7 @@ impl<'a> Convolution<'a> {
         self.bias_values.iter().flat_map(floats_of).take(channels).collect()
     }
 
-    /// The numbers of the kernel as the file has them, `[O / block, I / inner, H, W, inner, block]`, each with its output, its input and its
+    /// The numbers of the kernel as the file has them, `[O / block, I / inner, H, W, inner, block]`, each with its output, input and
     /// place in the window.
     fn each(&self, block: usize, mut take: impl FnMut([usize; 3], f32)) {
         let [outputs, inputs, height, width] = self.shape;

@@ -381,6 +381,8 @@ fn text(node: &NodeProto, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message;
+
     use super::*;
     use crate::handmade::{graph, node, proto, value, weight, with};
     use crate::model_file::onnx::OperatorSetIdProto;
@@ -434,7 +436,7 @@ mod tests {
         let first = blocked("Conv", &["x", "reorder", "a.bias"], "reorder_token_0");
         let nodes = vec![
             activated(first, "Clip", &[0.0, 6.0]),
-            blocked("MaxPool", &["reorder_token_0"], "reorder_token_1"),
+            with(blocked("MaxPool", &["reorder_token_0"], "reorder_token_1"), "kernel_shape", &[1, 1]),
             blocked("Conv", &["reorder_token_1", "reorder_token_2", "b.bias"], "reorder_token_3"),
             with(blocked("ReorderOutput", &["reorder_token_3"], "y"), "channels", &[last as i64]),
         ];
@@ -500,6 +502,20 @@ mod tests {
             assert!(gate::check(&model).is_ok());
             assert!(model.opset_import.iter().all(|import| import.domain() != ONE_PROCESSOR));
         }
+    }
+
+    #[test]
+    fn layers_of_a_file_optimized_for_one_processor_are_named_and_a_better_export_is_advised() {
+        let model = crate::Model::from_bytes(two(8, 12, 20).encode_to_vec()).unwrap();
+        let catalog = crate::OperatorCatalog::standard();
+        let report = crate::describe(&model, None, &catalog).unwrap();
+        let layers: Vec<(&str, usize)> =
+            report.layers.iter().map(|layer| (layer.name.as_str(), layer.parameters)).collect();
+        assert_eq!(layers, [("a", 12 * 27 + 12), ("b", 20 * 12 + 20)]);
+        let said = format!("for one kind of processor ({ONE_PROCESSOR}), in blocks; it is read");
+        assert!(report.notes.iter().any(|note| note.contains(&said)), "{:?}", report.notes);
+        let advice = crate::export_advice(&model, &report, &catalog).unwrap();
+        assert!(advice.iter().any(|one| one.change.contains("`ORT_ENABLE_EXTENDED` at most")), "{advice:?}");
     }
 
     #[test]
