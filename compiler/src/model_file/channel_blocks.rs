@@ -164,6 +164,13 @@ impl<'a> Writer<'a> {
         let given = given.map_or(&[] as &[f32], |attribute| attribute.floats.as_slice());
         let parameter = |at: usize, usual: f32| given.get(at).copied().unwrap_or(usual);
         match activation {
+            // it has no operator of its own before
+            "HardSwish" if self.opset < 14 => {
+                let gate = self.free(&format!("{last}_gate"));
+                let attributes = vec![float("alpha", 1.0 / 6.0), float("beta", 0.5)];
+                self.push("HardSigmoid", vec![value.clone()], &gate, attributes);
+                self.push("Mul", vec![value, gate], last, Vec::new());
+            }
             "HardSwish" | "Relu" | "Sigmoid" | "Tanh" => self.push(activation, vec![value], last, Vec::new()),
             "LeakyRelu" => self.push(activation, vec![value], last, vec![float("alpha", parameter(0, 0.01))]),
             "HardSigmoid" => {
