@@ -318,7 +318,11 @@ impl<'a> Writer<'a> {
         match kernel.strip_suffix(".weight") {
             _ if is_own => source.to_owned(),
             Some(module) => format!("/{}/Conv", module.replace('.', "/")),
-            None => convolution.output.trim_start_matches('/').replace('/', "."),
+            // the module of what follows it lies in the same block of the source
+            None => match source.rsplit_once('/') {
+                Some((path, _)) if !path.is_empty() => format!("{path}/Conv"),
+                _ => convolution.output.trim_start_matches('/').replace('/', "."),
+            },
         }
     }
 
@@ -523,6 +527,23 @@ mod tests {
         assert!(report.notes.iter().any(|note| note.contains(&said)), "{:?}", report.notes);
         let advice = crate::export_advice(&model, &report, &catalog).unwrap();
         assert!(advice.iter().any(|one| one.change.contains("`ORT_ENABLE_EXTENDED` at most")), "{advice:?}");
+    }
+
+    #[test]
+    fn a_convolution_without_a_name_is_called_after_the_block_that_it_lies_in() {
+        let mut model = two(8, 12, 20);
+        let graph = model.graph.as_mut().unwrap();
+        for (at, name) in
+            [(0, "/features/features.0/features.0.2/Clip_output_0_nchwc"), (2, "/head/Conv_output_0_nchwc")]
+        {
+            graph.node[at].name = Some(name.into());
+            graph.node[at].input[2] = format!("onnx::Conv_{at}");
+        }
+        graph.initializer[1].name = Some("onnx::Conv_0".into());
+        graph.initializer[3].name = Some("onnx::Conv_2".into());
+        undo(&mut model, Some(8)).unwrap();
+        let names = operators(&model);
+        assert_eq!([names[0].1, names[3].1], ["/features/features.0/features.0.2/Conv", "/head/Conv"]);
     }
 
     #[test]
