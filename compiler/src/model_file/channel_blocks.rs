@@ -302,11 +302,16 @@ impl<'a> Writer<'a> {
         Ok(called)
     }
 
-    /// The optimizer gives kernels names of its own, and leaves those of biases that fill their blocks.
+    /// The optimizer gives kernels names of its own, and leaves those of biases that fill their blocks. What is left of its own is marked as
+    /// a name that nobody chose.
     fn name_of_kernel(&self, convolution: &Convolution<'_>) -> String {
+        let kernel = convolution.kernel;
+        if !kernel.starts_with("reorder") {
+            return kernel.to_owned();
+        }
         let module = convolution.bias.and_then(|bias| bias.strip_suffix(".bias"));
-        let wanted = module.map(|module| format!("{module}.weight")).filter(|name| !self.taken.contains(name));
-        wanted.filter(|_| convolution.kernel.starts_with("reorder")).unwrap_or_else(|| convolution.kernel.to_owned())
+        let mut named = module.map(|module| format!("{module}.weight")).into_iter().chain([format!("onnx::{kernel}")]);
+        named.find(|name| !self.taken.contains(name)).unwrap_or_else(|| kernel.to_owned())
     }
 
     /// The optimizer calls a node after what it makes, which an activation in it may have given its name.
@@ -544,6 +549,7 @@ mod tests {
         undo(&mut model, Some(8)).unwrap();
         let names = operators(&model);
         assert_eq!([names[0].1, names[3].1], ["/features/features.0/features.0.2/Conv", "/head/Conv"]);
+        assert_eq!(tensor(&model, "onnx::reorder").shape, [12, 3, 3, 3]);
     }
 
     #[test]
