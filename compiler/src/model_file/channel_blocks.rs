@@ -302,7 +302,7 @@ impl<'a> Writer<'a> {
         Ok(called)
     }
 
-    /// The optimizer gives kernels names of its own, and leaves those of biases that fill their blocks. What is left of its own is marked as
+    /// The optimizer gives kernels names of its own, and leaves those of biases that fill their blocks. Such a name is marked as
     /// a name that nobody chose.
     fn name_of_kernel(&self, convolution: &Convolution<'_>) -> String {
         let kernel = convolution.kernel;
