@@ -48,6 +48,7 @@ pub fn export_advice(
         folded_normalization(&graph),
         folded_constants(report),
         other_floats(&graph),
+        of_one_processor(model),
         quantized(&graph),
         kept_loop(&graph),
         old_opset(&graph, model.opset()),
@@ -192,6 +193,14 @@ fn other_floats(graph: &Graph) -> Option<ExportAdvice> {
         ),
         "export the model in 32 bits (`model.float()`), and make it smaller after training",
     )
+}
+
+fn of_one_processor(model: &Model) -> Option<ExportAdvice> {
+    let finding = "ONNX Runtime has optimized the file for one kind of processor: weights lie in blocks of channels. They are read in order \
+                   again, and have lost the names of the source";
+    let change = "take the file that it was made from, or let ONNX Runtime write it with `graph_optimization_level` \
+                  `ORT_ENABLE_EXTENDED` at most";
+    model.is_of_one_processor().then(|| advice(finding.to_owned(), change)).flatten()
 }
 
 fn quantized(graph: &Graph) -> Option<ExportAdvice> {

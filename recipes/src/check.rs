@@ -49,8 +49,11 @@ pub struct CheckReport {
     pub steps_per_epoch: u64,
     /// Steps of the whole run.
     pub total_steps: u64,
-    /// What will be held in memory.
+    /// What will be held in memory by a run on the CPU.
     pub memory: MemoryEstimate,
+    /// Where steps would run on CUDA, bytes of the device's memory that weights, gradients and what the optimizer remembers take. Computed
+    /// values come on top, and are not predicted there.
+    pub least_device_memory: Option<u64>,
     /// Where steps would run.
     pub device: DeviceReport,
     /// What they would compute with.
@@ -157,6 +160,14 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
         Some(Err(error)) => memory_finding(Err(error), None, MemoryCheck::Warn, Together::ALONE),
         _ => None,
     };
+    let least_device_memory = match (&program, &memory) {
+        (Some(program), Some(Ok(memory))) if !on_cpu => {
+            // a precision of 16 bits may halve what is held of constants
+            let constants = program.constant_bytes() / if mixed_precision.is_some() { 2 } else { 1 };
+            Some(constants.saturating_add(memory.training_state))
+        }
+        _ => None,
+    };
     let has_room = !matches!(of_memory, Some(MemoryFinding::Problem(_) | MemoryFinding::TooMany(_)));
     match of_memory {
         Some(MemoryFinding::Problem(problem) | MemoryFinding::TooMany(problem)) => problems.push(problem),
@@ -215,6 +226,7 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
         sets: opened.sets.iter().map(|(name, source)| (name.clone(), source.dataset.rows())).collect(),
         evaluations: opened.evaluations(),
         memory: memory.and_then(Result::ok).unwrap_or_default(),
+        least_device_memory,
         train,
         evaluate,
         model,

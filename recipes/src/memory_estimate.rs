@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use millstream_compiler::{CompilerError, Model, OperatorCatalog, Provider, TrainingProgram};
 use millstream_schemas::{BatchSpec, TensorSpec};
@@ -104,6 +104,27 @@ impl MemoryEstimate {
 }
 
 impl MemoryEstimate {
+    /// Of steps alone, whose named axes have these lengths: without data, evaluations and copies while a checkpoint is written, and with
+    /// two numbers that the optimizer remembers for each parameter.
+    ///
+    /// # Errors
+    /// A named axis has no length there.
+    pub(crate) fn of_step(program: &TrainingProgram, lengths: &BTreeMap<String, usize>) -> Result<Self, CompilerError> {
+        let [activations, _] = program.activation_bytes(lengths)?;
+        let [file, _] = program.run_graphs(Provider::Cpu)?.map(|graph| graph.file().length() as u64);
+        let [folded, _] = program.folded_bytes();
+        let held = file.saturating_sub(folded.read).saturating_add(folded.kept);
+        let trained = 4 * program.trained as u64;
+        // first values, and those at work
+        let weights = program.constant_bytes() + 2 * trained + SESSION_COPIES * held;
+        // gradients, and what is remembered
+        let training_state = 3 * trained;
+        let [of_model, of_step, _] = program.node_counts().map(|count| count as u64);
+        let graphs = MODEL_NODE * of_model + RUN_NODE * of_step;
+        let total = [weights, training_state, activations, graphs].into_iter().fold(PROCESS, u64::saturating_add);
+        Ok(Self { weights, training_state, activations, graphs, process: PROCESS, total, ..Self::default() })
+    }
+
     /// Of a model that answers batches of these rows, and is not trained; nothing where its shapes do not follow from theirs.
     pub(crate) fn of_inference(
         model: &Model,

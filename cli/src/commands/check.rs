@@ -1,6 +1,6 @@
 use millstream::compiler::{FrozenConstant, ModelReport, SharedWeight};
 use millstream::recipes::search::{OpenRecipe, left_open_in_words};
-use millstream::recipes::{Catalogs, CheckReport, DataReport, Stop, check, import_rows_of, load};
+use millstream::recipes::{Catalogs, CheckReport, DataReport, MemoryEstimate, Stop, check, import_rows_of, load};
 use millstream::schemas::recipe::{ByteSize, RecipeText};
 
 use crate::arguments::Global;
@@ -104,21 +104,7 @@ fn describe(report: &CheckReport, verbose: bool) -> String {
             grouped(report.evaluations)
         ));
     }
-    let memory = &report.memory;
-    if memory.total > 0 {
-        text.push_str(&output::prose(&format!(
-            "memory: about {} on the CPU (weights {}, gradients and optimizer {}, copies while saving {}, computed values {}, \
-             data {}, graphs {}, the program itself {})",
-            ByteSize(memory.total),
-            ByteSize(memory.weights),
-            ByteSize(memory.training_state),
-            ByteSize(memory.saving),
-            ByteSize(memory.activations),
-            ByteSize(memory.stream),
-            ByteSize(memory.graphs),
-            ByteSize(memory.process)
-        )));
-    }
+    text.push_str(&memory(&report.memory, report.least_device_memory));
     match &report.device.device {
         Some(device) => {
             let device = output::device(device, &report.device.reason, verbose);
@@ -166,6 +152,30 @@ fn selection(model: &ModelReport) -> String {
         ]);
     }
     format!("\ntrained by `model.train`, each parameter in the first part that means it:\n{}", table.render())
+}
+
+/// What is held in memory, and on a device that is not the CPU at least; nothing where it is not known.
+pub(crate) fn memory(held: &MemoryEstimate, least_on_device: Option<u64>) -> String {
+    let parts = format!(
+        "weights {}, gradients and optimizer {}, copies while saving {}, computed values {}, data {}, graphs {}, the program itself {}",
+        ByteSize(held.weights),
+        ByteSize(held.training_state),
+        ByteSize(held.saving),
+        ByteSize(held.activations),
+        ByteSize(held.stream),
+        ByteSize(held.graphs),
+        ByteSize(held.process)
+    );
+    let total = ByteSize(held.total);
+    match least_on_device {
+        _ if held.total == 0 => String::new(),
+        None => output::prose(&format!("memory: about {total} on the CPU ({parts})")),
+        Some(least) => output::prose(&format!(
+            "memory: of the device at least {} for weights, gradients and optimizer; computed values come on top, and are not predicted \
+             there. On the CPU such a run takes about {total} ({parts})",
+            ByteSize(least)
+        )),
+    }
 }
 
 /// Parameters with rates and decays of their own, and the others.
@@ -390,4 +400,20 @@ fn lengths(axes: &[Option<usize>]) -> impl Iterator<Item = String> {
 
 fn bracketed(axes: impl Iterator<Item = String>) -> String {
     format!("[{}]", axes.collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_of_a_run_on_the_cpu_is_not_said_to_be_that_of_a_device() {
+        let held = MemoryEstimate { weights: 1 << 30, total: 3 << 30, ..MemoryEstimate::default() };
+        let on_cpu = memory(&held, None);
+        assert!(on_cpu.starts_with("memory: about 3.00 GiB on the CPU (weights 1.00 GiB, "), "{on_cpu}");
+        let on_device = memory(&held, Some(2 << 30)).replace('\n', " ");
+        assert!(on_device.starts_with("memory: of the device at least 2.00 GiB"), "{on_device}");
+        assert!(on_device.contains("are not predicted there"), "{on_device}");
+        assert_eq!(memory(&MemoryEstimate::default(), None), "");
+    }
 }

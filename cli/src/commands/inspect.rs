@@ -2,7 +2,7 @@ use std::path::Path;
 
 use millstream::OperatorCatalog;
 use millstream::compiler::{ExportAdvice, KnownOperators, Passage, known_operators};
-use millstream::recipes::inspect::{DatasetReport, ModelInspection, inspect_dataset, inspect_model};
+use millstream::recipes::inspect::{DatasetReport, ModelInspection, WholeStep, inspect_dataset, inspect_model};
 use millstream::schemas::recipe::ByteSize;
 
 use crate::arguments::{Global, Inspect};
@@ -38,7 +38,12 @@ pub(crate) fn run(global: &Global, arguments: &Inspect) -> anyhow::Result<Outcom
         let [path] = paths.as_slice() else {
             anyhow::bail!("{} were named; models are inspected one at a time", count(paths.len() as u64, "path"));
         };
-        let report = inspect_model(Path::new(path), &arguments.patterns, &OperatorCatalog::standard())?;
+        let report = inspect_model(
+            Path::new(path),
+            &arguments.patterns,
+            &OperatorCatalog::standard(),
+            global.runtime.as_deref(),
+        )?;
         if global.json {
             output::print_json(&report)?
         } else {
@@ -168,6 +173,7 @@ fn describe_model(report: &ModelInspection) -> String {
     for note in &model.notes {
         text.push_str(&output::prose(&format!("\nnote: {}", harmless(note))));
     }
+    text.push_str(&whole_step(&report.whole_step));
     if report.advice.is_empty() {
         text.push_str("\nthe export has nothing that is known to train badly\n");
     } else {
@@ -191,4 +197,26 @@ fn describe_model(report: &ModelInspection) -> String {
         }
     }
     text
+}
+
+/// What a step takes that trains all layers.
+fn whole_step(step: &WholeStep) -> String {
+    let mut said = Vec::new();
+    if let Some(memory) = &step.memory {
+        said.push(format!(
+            "memory: about {} on the CPU for one row, with AdamW and without the data (weights {}, gradients and optimizer {}, computed \
+             values {}, graphs {}, the program itself {})",
+            ByteSize(memory.total),
+            ByteSize(memory.weights),
+            ByteSize(memory.training_state),
+            ByteSize(memory.activations),
+            ByteSize(memory.graphs),
+            ByteSize(memory.process)
+        ));
+    }
+    said.extend(step.obstacle.as_ref().map(|obstacle| format!("not told in full: {}", harmless(obstacle))));
+    said.extend(step.kernels.as_ref().map(|kernels| format!("kernels: {}", harmless(kernels))));
+    said.extend(step.notes.iter().map(|note| format!("note: {}", harmless(note))));
+    let lines = said.iter().map(|line| output::prose(&format!("  {line}")));
+    "\na step that trains all layers:\n".to_owned() + &lines.collect::<String>()
 }

@@ -164,7 +164,14 @@ fn inspect_says_what_to_change_in_an_export_and_which_gradients_are_zero() {
     let place = Workplace::new();
     let ending = |last| onnx::network_with("Relu", onnx::weight("conv.weight", &[8, 3, 3, 3]), Some(last));
     for (bytes, wanted) in [
-        (onnx::network("Relu"), vec!["the export has nothing that is known to train badly"]),
+        (
+            onnx::network("Relu"),
+            vec![
+                "the export has nothing that is known to train badly",
+                "a step that trains all layers:\n  memory: about ",
+                "on the CPU for one row, with AdamW and without the data (weights ",
+            ],
+        ),
         (onnx::network("Round"), vec!["zero: constant between halves"]),
         (ending("Softmax"), vec!["output `probabilities` ends in Softmax", "→ return the scores themselves"]),
         (onnx::fixed_batch(2, ""), vec!["the file fixes its batch at 2 rows", "{0: torch.export.Dim(\"batch\")}"]),

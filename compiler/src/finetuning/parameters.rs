@@ -165,6 +165,8 @@ impl<'a> Parameters<'a> {
             self.makes_angles(node).then_some(FrozenReason::Frequencies)
         } else if is_fed && may_be_learned(operator, constant) && !is_of_quantization(self.graph, node, input) {
             Some(FrozenReason::Number)
+        } else if self.makes_angles(node) {
+            Some(FrozenReason::Frequencies)
         } else {
             Some(FrozenReason::Computed)
         };

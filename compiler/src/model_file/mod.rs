@@ -2,7 +2,9 @@
 
 mod aside;
 mod attributes;
+mod blocked_channels;
 mod body;
+mod channel_blocks;
 mod control_flow;
 mod conversion;
 mod declared;
@@ -42,6 +44,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use prost::Message;
 
+use blocked_channels::ChannelBlocks;
 pub(crate) use conversion::{OLDEST_KEPT, READ_AS};
 pub(crate) use declared::free_length_name;
 use declared::known_shape;
@@ -70,6 +73,8 @@ pub struct Model {
     pub(crate) proto: ModelProto,
     path: PathBuf,
     fingerprint: Fingerprint,
+    /// What of it was laid out for one kind of processor.
+    blocks: Option<ChannelBlocks>,
 }
 
 impl Model {
@@ -122,7 +127,11 @@ impl Model {
         node_order::put_in_order(&mut proto);
         gate::check(&proto).map_err(|problem| problem.into_error(path))?;
         nested::tensors(&mut proto).into_iter().for_each(tensor::keep_as_bytes);
-        Ok(Self { proto, path: path.to_owned(), fingerprint })
+        let blocks = channel_blocks::undo(&mut proto, channel_blocks::of_processor())?;
+        if blocks.is_some() {
+            gate::check(&proto).map_err(|problem| problem.into_error(path))?;
+        }
+        Ok(Self { proto, path: path.to_owned(), fingerprint, blocks })
     }
 
     /// The file.
@@ -232,6 +241,7 @@ impl Model {
                 ));
             }
         }
+        notes.extend(self.blocks.map(ChannelBlocks::in_words));
         let of_one = graph.nodes().iter().filter(|node| node.domain == ONE_PROCESSOR).count();
         if of_one > 0 {
             notes.push(format!("{OF_ONE_PROCESSOR}: the weights of {of_one} nodes ({ONE_PROCESSOR}) stay as they are"));
@@ -261,6 +271,11 @@ impl Model {
             }
         }
         notes
+    }
+
+    /// Whether ONNX Runtime has laid it out for one kind of processor.
+    pub(crate) fn is_of_one_processor(&self) -> bool {
+        self.blocks.is_some()
     }
 
     /// What the file says beside its graph.

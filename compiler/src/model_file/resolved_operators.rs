@@ -1,6 +1,7 @@
 //! Operators of which nothing is left when a model is read: what each importer says that it takes.
 
-use super::{aside, conversion, optionals, sequences, traditional};
+use super::{aside, blocked_channels, conversion, optionals, sequences, traditional};
+use crate::graph::ONE_PROCESSOR;
 
 /// An operator of which nothing is left in a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +36,11 @@ pub(crate) fn resolved_operators() -> impl Iterator<Item = ResolvedOperator> {
         conversion::rewritten().map(row("", "an operator of older versions, read as the one that took its place"));
     let functions = conversion::functions()
         .map(row("", "written as the operators that ONNX defines it by, through which gradients go"));
-    rewritten.chain(functions).chain(sequences).chain(optionals).chain(traditional).chain(aside)
+    let blocked = blocked_channels::OPERATORS.into_iter().map(row(
+        ONE_PROCESSOR,
+        "what ONNX Runtime has laid out in blocks of channels is read as standard operators, through which gradients go",
+    ));
+    rewritten.chain(functions).chain(sequences).chain(optionals).chain(traditional).chain(aside).chain(blocked)
 }
 
 #[cfg(test)]
@@ -66,6 +71,7 @@ mod tests {
                 !matches!(sequences::made(&mut graph, &names, &node, &[]), Ok(None)),
                 !matches!(optionals::made(&mut graph, &names, &proto, "node", &[]), Ok(None)),
                 !aside::outputs(&proto, &[]).is_empty(),
+                blocked_channels::is_blocked(&proto),
                 conversion::rewritten()
                     .chain(conversion::functions())
                     .any(|name| row.domain.is_empty() && name == row.name),

@@ -29,6 +29,7 @@ pub(super) const OPERATOR: Operator = Operator {
             sample("tanh of a sum", "Tanh", &[], true),
             sample("a leak", "LeakyRelu", &[0.75], false),
             sample("hard sigmoid", "HardSigmoid", &[0.02, 0.5], false),
+            sample("hard swish", "HardSwish", &[], true),
             sample("bounds", "Clip", &[-50.0, 50.0], false),
         ]
     },

@@ -5,6 +5,7 @@ use millstream_compiler::{ExportAdvice, Model, ModelReport, OperatorCatalog, des
 use millstream_schemas::nearest;
 use serde::Serialize;
 
+use super::whole_step::WholeStep;
 use crate::RecipeError;
 
 /// What a model consists of.
@@ -15,6 +16,8 @@ pub struct ModelInspection {
     pub model: ModelReport,
     /// What to change where the model was exported, so that it trains better; empty where nothing was found.
     pub advice: Vec<ExportAdvice>,
+    /// What a step takes that trains all of it.
+    pub whole_step: WholeStep,
     /// What each pattern matches.
     pub patterns: Vec<PatternMatch>,
 }
@@ -32,7 +35,8 @@ pub struct PatternMatch {
     pub nearest: Option<String>,
 }
 
-/// Looks into an ONNX file; says what each pattern of layer names (`*` any run, `?` one character) would unfreeze.
+/// Looks into an ONNX file; says what each pattern of layer names (`*` any run, `?` one character) would unfreeze. `library` names an ONNX
+/// Runtime library, as a flag does: it is asked which kernels it has.
 ///
 /// # Errors
 /// The file cannot be read or is no model that this build takes.
@@ -40,6 +44,7 @@ pub fn inspect_model(
     path: &Path,
     patterns: &[String],
     operators: &OperatorCatalog,
+    library: Option<&Path>,
 ) -> Result<ModelInspection, RecipeError> {
     let file = Model::read(path)?;
     let model = describe(&file, None, operators)?;
@@ -55,5 +60,6 @@ pub fn inspect_model(
         }
     };
     let patterns = patterns.iter().map(matched).collect();
-    Ok(ModelInspection { model, advice, patterns })
+    let whole_step = WholeStep::of(&file, &model, operators, library);
+    Ok(ModelInspection { model, advice, whole_step, patterns })
 }

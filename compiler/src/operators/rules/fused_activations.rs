@@ -52,7 +52,13 @@ pub(crate) fn of(
     let parameter = |at: usize, usual: f32| parameters.get(at).copied().unwrap_or(usual);
     match name {
         "" => Ok(x),
-        "Relu" | "Sigmoid" | "Tanh" => node.graph.add(name, &[x], &[]),
+        // it has no operator of its own before
+        "HardSwish" if node.graph.opset < 14 => {
+            let attributes = [("alpha", (1.0_f32 / 6.0).into()), ("beta", 0.5_f32.into())];
+            let gate = node.graph.add("HardSigmoid", &[x], &attributes)?;
+            node.graph.times(x, gate)
+        }
+        "HardSwish" | "Relu" | "Sigmoid" | "Tanh" => node.graph.add(name, &[x], &[]),
         "LeakyRelu" => node.graph.add(name, &[x], &[("alpha", parameter(0, 0.01).into())]),
         "HardSigmoid" => {
             let attributes = [("alpha", parameter(0, 0.2).into()), ("beta", parameter(1, 0.5).into())];
