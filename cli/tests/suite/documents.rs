@@ -8,7 +8,7 @@ use crate::dataset;
 use crate::public_validators::assert_taken;
 use crate::workplace::{Workplace, has_runtime};
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "README.md",
     "datasheet.md",
     "model-card.html",
@@ -16,6 +16,7 @@ const FILES: [&str; 7] = [
     "model.cdx.json",
     "croissant.json",
     "ledger.json",
+    "sbom.cdx.json",
 ];
 
 /// A run, documented.

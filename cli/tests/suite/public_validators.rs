@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::documents::documented;
+use crate::workplace::Workplace;
 
 /// Names a Python with the packages `huggingface_hub`, `mlcroissant`, `cyclonedx-python-lib[json-validation]` and `onnxruntime`.
 const VALIDATORS: &str = "MILLSTREAM_DOCUMENT_VALIDATORS";
@@ -47,6 +48,38 @@ pub(crate) fn assert_taken(runs: &[PathBuf], look: impl FnOnce(&[Value])) {
 }
 
 #[test]
+fn the_program_alone_says_which_crates_it_is_made_of() {
+    let place = Workplace::bare();
+    let bill = place.run(&["document", "--sbom"]).json();
+    let of = |part: &Value| -> [String; 2] {
+        [&part["name"], &part["version"]].map(|value| value.as_str().unwrap().to_owned())
+    };
+    let parts = bill["components"].as_array().unwrap();
+    let crates: Vec<[String; 2]> = parts.iter().map(of).collect();
+    let has = |name: &str| crates.iter().any(|own| own[0] == name);
+    assert!(has("parquet") && has("ort") && has("millstream-compiler"), "{crates:?}");
+    assert!(!has("arrow-cast") && !has("xtask"), "what only tests and the repository need is no part: {crates:?}");
+    // each crate of a registry has the checksum that Cargo.lock has
+    let lock = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock")).unwrap();
+    for (part, [name, version]) in parts.iter().zip(&crates) {
+        let (name_line, version_line) = (format!("\nname = \"{name}\"\n"), format!("\nversion = \"{version}\"\n"));
+        let entry = lock.split("[[package]]").find(|entry| entry.contains(&name_line) && entry.contains(&version_line));
+        let entry = entry.unwrap_or_else(|| panic!("{name} {version} is not in Cargo.lock"));
+        match part["hashes"][0]["content"].as_str() {
+            Some(sum) => assert!(entry.contains(&format!("checksum = \"{sum}\"")), "{part}"),
+            None => assert!(!entry.contains("checksum") && name.starts_with("millstream"), "{part}"),
+        }
+    }
+    // whatever is needed is there
+    let depends = bill["dependencies"].as_array().unwrap();
+    assert_eq!(depends.len(), parts.len() + 1);
+    let known: Vec<&Value> = depends.iter().map(|one| &one["ref"]).collect();
+    assert!(depends.iter().flat_map(|one| one["dependsOn"].as_array().unwrap()).all(|need| known.contains(&need)));
+    let ran = place.run(&["document"]);
+    assert_eq!(ran.code, Some(2), "{}{}", ran.stdout, ran.stderr);
+}
+
+#[test]
 fn public_validators_take_the_documents() {
     let Some(python) = std::env::var_os(VALIDATORS) else {
         println!("left out, {VALIDATORS} is not set");
@@ -56,7 +89,8 @@ fn public_validators_take_the_documents() {
     place.write("run/statements.yaml", STATED);
     place.run(&["document", "run"]).done();
     let record: Value = serde_json::from_slice(&place.read("run/metrics.json")).unwrap();
-    let read = understood(&[place.path("run/documents")]).unwrap();
+    let read = understood(&[place.path("run/documents"), place.path("run/documents/sbom.cdx.json")]).unwrap();
+    assert_eq!(read[1]["bill"], "millstream-cli");
     let card = &read[0]["card"];
     assert_eq!((&card["license"], &card["pipeline_tag"]), (&"mit".into(), &"image-classification".into()), "{card}");
     assert_eq!(card["base_model"], "google/mobilenet_v2_1.0_224");
