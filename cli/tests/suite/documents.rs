@@ -323,6 +323,26 @@ fn what_people_state_stands_in_the_documents_and_is_never_written_over() {
 }
 
 #[test]
+fn a_bill_says_which_network_it_is_where_the_metadata_of_the_base_model_do_and_its_licence_by_identifier() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let (key, value) = (b"model_type", b"resnet");
+    // a row of metadata behind the model: a field of the same message
+    let entry = [&[0x0a, key.len() as u8][..], key, &[0x12, value.len() as u8], value].concat();
+    let model = [place.read("model.onnx"), vec![0x72, entry.len() as u8], entry].concat();
+    std::fs::write(place.path("model.onnx"), model).unwrap();
+    place.run_with("train", &["output.folder=run", "training.epochs=1"]).done();
+    place.write("run/statements.yaml", "license: apache-2.0\n");
+    place.run(&["document", "run"]).done();
+    let bill = json(&place, "model.cdx.json");
+    let component = &bill["metadata"]["component"];
+    assert_eq!(component["modelCard"]["modelParameters"]["modelArchitecture"], "resnet", "{bill}");
+    assert_eq!(component["licenses"], serde_json::json!([{"license": {"id": "Apache-2.0"}}]), "{bill}");
+}
+
+#[test]
 fn a_base_model_that_is_another_one_now_is_told() {
     let Some(place) = documented() else { return };
     let began_with = json(&place, "ledger.json")["base"]["sha256"].clone();

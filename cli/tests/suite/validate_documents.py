@@ -23,7 +23,6 @@ class Kept(logging.Handler):
 
 def card(path):
     found = ModelCard.load(path)
-    # without a name of the model there is nothing that figures are of
     assert found.data.library_name == "onnx" and "millstream" in found.data.tags, found.data
     results = [
         {

@@ -14,7 +14,8 @@ const OPEN_LENGTH: usize = 16;
 /// The section of a card. `used` says what a row is like, where that is known.
 pub(super) fn markdown(model: &ModelFacts, used: Option<&ModelUse>) -> String {
     let mut out = format!(
-        "\n## How to get started\n\nWith this program, of rows as the model was trained on:\n\n```console\n$ millstream predict {} ROWS\n```\n",
+        "\n## How to get started\n\nWith this program, of rows as the model was trained on:\n\n```console\n\
+         $ millstream predict {} ROWS\n```\n",
         shell_word(&model.file)
     );
     if let Some(code) = python(model, used) {
@@ -38,7 +39,8 @@ fn python(model: &ModelFacts, used: Option<&ModelUse>) -> Option<String> {
     let inputs = inputs.collect::<Option<Vec<String>>>()?;
     let outputs = used.map_or_else(|| "None".to_owned(), |used| format!("[{}]", quoted(&used.output.name)));
     Some(format!(
-        "import numpy\nimport onnxruntime\n\nmodel = onnxruntime.InferenceSession({})\ninputs = {{{}}}\nprint(model.run({outputs}, inputs)[0])\n",
+        "import numpy\nimport onnxruntime\n\nmodel = onnxruntime.InferenceSession({})\ninputs = {{{}}}\n\
+         print(model.run({outputs}, inputs)[0])\n",
         quoted(&model.file),
         inputs.join(", ")
     ))
