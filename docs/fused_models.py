@@ -1,13 +1,16 @@
-"""What an ensemble costs, for "Several heads on one frozen network" in performance.md.
+"""What an ensemble costs and gives, for "Several heads on one frozen network" in performance.md.
 
 python3 fused_models.py ENSEMBLE.onnx MEMBER.onnx …     times the ensemble, its first member, and all members one after the other
 
-All three take turns, so that what else the machine does meets each alike; medians of the rounds, and of the ratios within a round.
+All three take turns, so that what else the machine does meets each alike; medians of the rounds, and of the ratios within a round. Then
+what the ensemble gives is held against what its members give apart, combined in doubles here as `ensemble.json` beside it says.
 """
 
+import json
 import statistics
 import sys
 import time
+from pathlib import Path
 
 import numpy
 import onnxruntime
@@ -26,8 +29,38 @@ def rows(entry):
     return numpy.random.default_rng(0).standard_normal(shape).astype(numpy.float32)
 
 
-def main(fused, *members):
-    fused, members = session(fused), [session(member) for member in members]
+def log_softmax(scores):
+    scores = scores - scores.max(axis=-1, keepdims=True)
+    return scores - numpy.log(numpy.exp(scores).sum(axis=-1, keepdims=True))
+
+
+def combined(described, scores):
+    """What members' scores before a softmax become together; `None` of a combination that is not written out here."""
+    rule = described["model"].get("combination", {})
+    weights, by = rule.get("weights"), rule.get("by")
+    if weights and by == "scores":
+        return sum(weight * one for weight, one in zip(weights, scores))
+    if weights and by == "probabilities" and described["scores_of"] == "classes":
+        return numpy.log(sum(weight * numpy.exp(log_softmax(one)) for weight, one in zip(weights, scores)))
+    return None
+
+
+def compare(path, fused, members, batch):
+    """Says how far the ensemble is from its members, run apart."""
+    described = json.loads((Path(path).parent / "ensemble.json").read_text())
+    if len(described["members"]) != len(members):
+        sys.exit(f"ensemble.json has {len(described['members'])} members, and {len(members)} are named")
+    of_one = lambda one: one.run(None, {one.get_inputs()[0].name: batch})[0].astype(numpy.float64)
+    wanted = combined(described, [of_one(member) for member in members])
+    if wanted is None:
+        print(f"not compared: {described['method']} of {described['scores_of']} is not written out in this script")
+        return
+    apart = numpy.abs(of_one(fused) - wanted).max()
+    print(f"max |ensemble - combined members|: {apart:.2e}, of numbers up to {numpy.abs(wanted).max():.2f}")
+
+
+def main(ensemble, *members):
+    fused, members = session(ensemble), [session(member) for member in members]
     name = fused.get_inputs()[0].name
     batch = rows(fused.get_inputs()[0])
 
@@ -51,6 +84,7 @@ def main(fused, *members):
     for kind in list(kinds)[1:]:
         ratios = [own[1] / other[1] for own, other in zip(taken["ensemble"], taken[kind])]
         print(f"ensemble / {kind}, of the processor: {statistics.median(ratios):.3f}")
+    compare(ensemble, fused, members, batch)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,20 @@
-"""What Optuna's samplers reach on the functions of `search/examples/reference_functions.rs`.
+"""What Optuna's samplers reach on the functions of `search/examples/reference_functions.rs`, beside what that example reaches.
 
     pip install optuna cmaes
     python docs/search_peers.py 20 [tpe …]
 
-prints the median of the best value after 25 and 50 trials and the quartiles after 50, and of 40 seeds or more the medians of each twenty. `GPSampler` needs torch and scipy too, and is left out without them.
+prints one table: the median of the best value after 25 and 50 trials and the quartiles after 50, and the milliseconds of a proposal with 50
+trials behind it, by Optuna and by the example, on the same seeds. Of 40 seeds or more it prints the medians of each twenty below. The example is built and run by
+cargo; REFERENCE_FUNCTIONS names one that is built already. `GPSampler` needs torch and scipy too, and is left out without them.
 """
 
 import math
+import os
+import re
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -58,24 +65,68 @@ def samplers():
     yield "gaussian_process without noise", lambda seed: optuna.samplers.GPSampler(seed=seed, deterministic_objective=True)
 
 
-def main():
-    seeds, wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 20, sys.argv[2:]
+def of_optuna(seeds, wanted):
+    """By sampler and function: the figures, the milliseconds of a proposal and the medians of each twenty."""
+    found = {}
     for name, sampler in samplers():
         if wanted and name not in wanted:
             continue
         for function in (branin, hartmann6, mixed):
-            best = []
+            best, times = [], []
             for seed in range(seeds):
                 study = optuna.create_study(sampler=sampler(seed))
                 study.optimize(function, n_trials=50)
                 best.append(np.minimum.accumulate([trial.value for trial in study.trials]))
+                began = time.perf_counter()
+                function(study.ask())
+                times.append(1000 * (time.perf_counter() - began))
             best = np.array(best)
             early, late = np.median(best[:, 24]), np.median(best[:, 49])
             low, high = np.quantile(best[:, 49], [0.25, 0.75])
-            print(f"{name:32} {function.__name__:9} {early:9.5f} / {late:9.5f} ({low:.5f} … {high:.5f})", flush=True)
-            twenties = [np.median(best[at : at + 20, 49]) for at in range(0, seeds - seeds % 20, 20)]
+            twenties = [f"{np.median(best[at : at + 20, 49]):.3f}" for at in range(0, seeds - seeds % 20, 20)]
+            figures = f"{early:.5f} / {late:.5f} ({low:.5f} … {high:.5f})"
+            found[name, function.__name__] = figures, f"{np.median(times):.3f}", twenties
+            print(f"Optuna: {name} on {function.__name__} is done", file=sys.stderr, flush=True)
+    return found
+
+
+LINE = re.compile(r"(?P<name>.+?) +(?P<function>\w+) +(?P<early>\S+) / +(?P<late>\S+) \((?P<quartiles>.+)\) +(?P<time>\S+) ms")
+
+
+def of_example(seeds, names):
+    """The same of `reference_functions`, read from its lines."""
+    build = ["cargo", "run", "--quiet", "-p", "millstream-search", "--release", "--example", "reference_functions", "--"]
+    built = os.environ.get("REFERENCE_FUNCTIONS")
+    command = [*([built] if built else build), str(seeds), *names]
+    ran = subprocess.run(command, cwd=Path(__file__).resolve().parent.parent, stdout=subprocess.PIPE, text=True, check=True)
+    found, last = {}, None
+    for line in ran.stdout.splitlines():
+        if line.startswith("  medians of twenties: ") and last:
+            found[last][2].extend(line.split(": ")[1].split())
+        elif one := LINE.fullmatch(line):
+            last = one["name"], one["function"]
+            found[last] = f"{one['early']} / {one['late']} ({one['quartiles']})", one["time"], []
+    return found
+
+
+def main():
+    seeds, wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 20, sys.argv[2:]
+    optuna_has = of_optuna(seeds, wanted)
+    names = list(dict.fromkeys(name for name, _ in optuna_has))
+    if not names:
+        sys.exit(f"no sampler of Optuna is called {' or '.join(wanted)}, or it needs a package that is missing")
+    ours = of_example(seeds, names)
+    print(f"{seeds} seeds; best after 25 / 50 trials, median (quartiles at 50); milliseconds of a proposal at 50 trials\n")
+    print(f"| | | Optuna {optuna.__version__} | ms | Millstream | ms |\n|---|---|---|---:|---|---:|")
+    nothing = "–", "–", []
+    for name, function in optuna_has:
+        (theirs, their_time, _), (own, own_time, _) = optuna_has[name, function], ours.get((name, function), nothing)
+        print(f"| {name} | {function} | {theirs} | {their_time} | {own} | {own_time} |")
+    for who, found in (("Optuna", optuna_has), ("Millstream", ours)):
+        for (name, function), (*_, twenties) in found.items():
             if len(twenties) > 1:
-                print("  medians of twenties:", *(f"{median:.3f}" for median in twenties), flush=True)
+                print(f"\n{who}, {name} on {function}, medians of twenties: {' '.join(twenties)}", end="")
+    print()
 
 
 main()

@@ -42,16 +42,20 @@ pub(crate) struct Watch {
 /// `model.cdx.json` (CycloneDX), `croissant.json` (Croissant) and `ledger.json`, which has all that the others say. Data and
 /// base model are read again, for their hashes. What only people know is asked for in `statements.yaml` beside the run;
 /// until it is filled in, the documents say that it is not stated. Of an ensemble and of members on folds or bags a card, a bill of
-/// materials and a ledger are written, of a search a card and a ledger.
+/// materials and a ledger are written, of a search a card and a ledger. Beside them lies `sbom.cdx.json` (CycloneDX), the crates that this
+/// program is made of; `--sbom` prints it.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  millstream document runs/head")]
+#[command(after_help = "Examples:\n  millstream document runs/head\n  millstream document --sbom > sbom.cdx.json")]
 pub(crate) struct Document {
     /// Output folder of a run, a study, an ensemble, or members on folds or bags
-    #[arg(value_name = "FOLDER")]
-    pub(crate) run: PathBuf,
+    #[arg(value_name = "FOLDER", required_unless_present = "sbom")]
+    pub(crate) run: Option<PathBuf>,
     /// The folder to write into, instead of the run's `documents`
     #[arg(short, long, value_name = "FOLDER")]
     pub(crate) output: Option<PathBuf>,
+    /// Print the bill of the crates that this program is made of, and document nothing
+    #[arg(long, conflicts_with_all = ["run", "output"])]
+    pub(crate) sbom: bool,
 }
 
 /// Hold runs against each other: what was set otherwise, what came out, and whether chance explains the difference

@@ -1,13 +1,26 @@
+use anyhow::Context;
 use millstream::recipes::Catalogs;
 use millstream::recipes::documents::document;
-use millstream::schemas::{count, shown_path};
+use millstream::schemas::{count, files, shown_path};
 
 use crate::arguments::{self, Global};
 use crate::{Outcome, messages, missing_place, output};
 
+/// The crates that this program is made of, as CycloneDX: `build.rs` makes it of `Cargo.lock`.
+const BILL: &str = include_str!(concat!(env!("OUT_DIR"), "/sbom.cdx.json"));
+/// Its file beside the documents of a run.
+const BILL_FILE: &str = "sbom.cdx.json";
+
 pub(crate) fn run(global: &Global, arguments: &arguments::Document) -> anyhow::Result<Outcome> {
-    missing_place::require_run(&arguments.run)?;
-    let report = document(&arguments.run, arguments.output.as_deref(), &Catalogs::default())?;
+    let Some(run) = arguments.run.as_deref().filter(|_| !arguments.sbom) else {
+        output::print(BILL)?;
+        return Ok(Outcome::Done);
+    };
+    missing_place::require_run(run)?;
+    let mut report = document(run, arguments.output.as_deref(), &Catalogs::default())?;
+    let bill = report.folder.join(BILL_FILE);
+    files::replace_file(&bill, BILL.as_bytes()).with_context(|| format!("cannot write {}", shown_path(&bill)))?;
+    report.files.push(BILL_FILE.to_owned());
     if global.json {
         output::print_json(&report)?;
         return Ok(Outcome::Done);

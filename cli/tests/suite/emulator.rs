@@ -50,6 +50,12 @@ impl Emulator {
         self.rows[self.row].cells.iter().filter(|cell| **cell != SECOND).collect()
     }
 
+    /// The rows from that with the cursor on.
+    pub(crate) fn from_cursor(&self) -> Vec<String> {
+        let text = |row: &Row| -> String { row.cells.iter().filter(|cell| **cell != SECOND).collect() };
+        self.rows[self.row..].iter().map(|row| text(row).trim_end().to_owned()).collect()
+    }
+
     /// Becomes narrower, as terminals do that break their lines anew: the cursor stays on its cell.
     pub(crate) fn narrow(&mut self, width: usize) {
         let mut rows = Vec::new();
@@ -103,7 +109,13 @@ impl Emulator {
                 self.rows[self.row].continues = false;
             }
             colour if colour.ends_with('m') => {}
-            other => panic!("{other:?} is nothing that we should need"),
+            other => match other.strip_prefix("\u{1b}[").and_then(|rest| rest.strip_suffix('A')) {
+                Some(up) => {
+                    let up: usize = up.parse().expect("a number of rows");
+                    self.row = self.row.checked_sub(up).expect("the cursor stays below what was there before");
+                }
+                None => panic!("{other:?} is nothing that we should need"),
+            },
         }
     }
 
@@ -144,6 +156,7 @@ fn the_emulator_shows_what_a_terminal_would() {
         ("abc\rx\r\n", vec!["xbc"]),
         ("abc\r\u{1b}[Jx", vec!["x"]),
         ("\u{1b}[31mred\u{1b}[0m", vec!["red"]),
+        ("a\r\nb\r\nc\u{1b}[2A\r\u{1b}[Jx", vec!["x"]),
         ("0123456789x", vec!["0123456789x"]),
         ("12345678龍龍\r\u{1b}[J.", vec!["12345678龍."]),
     ] {

@@ -13,6 +13,7 @@ use crate::columns::{numbers, texts, whole};
 use crate::dataset;
 use crate::learning::{noise, place, recipe};
 use crate::losses_of_places::{sentence, tokenizer};
+use crate::public_validators::{STATED, assert_taken};
 use crate::workplace::{Workplace, has_runtime};
 
 const WORDS: [&str; 8] = ["ada", "alan", "london", "paris", "is", "in", "and", "was"];
@@ -188,6 +189,11 @@ fn a_recipe_is_made_for_tokens_of_int32_and_a_run_of_it_goes_on_as_if_it_had_not
     assert!(card.contains("| input | `input_ids` | int32 | `[?, ?]` |"), "{card}");
     let bill = String::from_utf8(place.read("run/documents/model.cdx.json")).unwrap();
     assert!(bill.contains("tensor input_ids int32 [?, ?]"), "{bill}");
+    place.write("run/statements.yaml", STATED);
+    place.run(&["document", "run"]).done();
+    assert_taken(&[place.path("run")], |read| {
+        assert!(read[0]["data"]["fields"].to_string().contains("train/text"), "{read:?}");
+    });
 }
 
 #[test]

@@ -54,6 +54,7 @@ mod optimizers;
 mod predict;
 mod preview;
 mod pseudo_terminal;
+mod public_validators;
 mod reproduce;
 mod reviews;
 mod run_folder;

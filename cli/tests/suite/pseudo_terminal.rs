@@ -26,6 +26,8 @@ struct Terminal {
     screen: Emulator,
     /// Lines of progress that were drawn, of those that the screen was wide enough for.
     progress: Vec<String>,
+    /// Tables of a search that were drawn, each with the line above it.
+    tables: Vec<Vec<String>>,
     /// How many rows had been wrapped when the last line was drawn.
     wrapped_before: usize,
     bytes: Vec<u8>,
@@ -63,7 +65,8 @@ impl Terminal {
             }
         });
         let screen = Emulator::new(width);
-        Self { keyboard, output, screen, progress: Vec::new(), wrapped_before: 0, bytes: Vec::new(), child }
+        let (progress, tables) = (Vec::new(), Vec::new());
+        Self { keyboard, output, screen, progress, tables, wrapped_before: 0, bytes: Vec::new(), child }
     }
 
     /// Takes in what came. Each line ends with a `\r`, before anything is drawn over it: it is seen however much came at once.
@@ -80,6 +83,11 @@ impl Terminal {
                 self.progress.push(current);
             }
             self.wrapped_before = self.screen.wrapped.len();
+            // the cursor is back at the line above, and the rows are below it
+            let drawn = self.screen.from_cursor();
+            if drawn.len() > 1 && is_head_of_table(&drawn[0]) && self.tables.last() != Some(&drawn) {
+                self.tables.push(drawn);
+            }
         }
     }
 
@@ -147,6 +155,11 @@ fn is_progress(line: &str) -> bool {
     line.contains("rows/s") || line.contains(" left") || line.starts_with("epoch ") && !line.contains(':')
 }
 
+/// `0 of 2 trials finished`, above the table of a search; the line that stays begins with the study.
+fn is_head_of_table(line: &str) -> bool {
+    line.contains(" trials finished") && line.starts_with(|first: char| first.is_ascii_digit())
+}
+
 /// Only lines that were meant to stay, each of them whole.
 #[track_caller]
 fn check_that_lines_are_whole(lines: &[String]) {
@@ -208,6 +221,54 @@ fn progress_fits_terminals_of_every_width_and_leaves_whole_lines() {
         }
         let wrapped: Vec<_> = terminal.screen.wrapped.iter().filter(|line| is_progress(line)).collect();
         assert!(wrapped.is_empty(), "{width}: {wrapped:?}");
+    }
+}
+
+#[test]
+fn the_table_of_a_search_is_drawn_over_on_terminals_of_every_width_and_leaves_whole_lines() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    for width in [50, 120] {
+        let folder = format!("output.folder=study-{width}");
+        let changes = [
+            "training.optimizer={adamw: {learning_rate: {choose: [0.003, 0.01]}}}",
+            "search={objective: accuracy, proposer: grid, trials: 2}",
+            "training.epochs=2",
+            &folder,
+        ];
+        let set = changes.iter().flat_map(|change| ["--set", *change]);
+        let arguments: Vec<&str> = ["search", "run", "recipe.yaml"].into_iter().chain(set).collect();
+        let mut terminal = Terminal::run(&place, width, &arguments, &[]);
+        let (code, lines) = terminal.finish();
+        let (said, tables) = (lines.join("\n"), &terminal.tables);
+        assert_eq!(code, Some(0), "{said}");
+        // while it works: what is trained and how far, then what came out, the best one above
+        let has = |head: &str, part: &str| {
+            tables.iter().any(|table| table[0].starts_with(head) && table[2..].iter().any(|row| row.contains(part)))
+        };
+        assert!(has("0 of 2 trials finished", "epoch "), "{width}: {tables:?}");
+        assert!(has("1 of 2 trials finished, best: trial ", "complete"), "{width}: {tables:?}");
+        for table in tables {
+            let heading = table[1].trim_start();
+            assert!(heading.starts_with("trial ") && heading.contains("accuracy"), "{width}: {table:?}");
+        }
+        if width == 120 {
+            assert!(has("0 of 2 trials finished", "learning_rate=0.0"), "{tables:?}");
+        }
+        // afterwards: no row of it, and the table that stays once
+        assert!(lines.iter().all(|line| !is_head_of_table(line)), "{width}: {said}");
+        let headings = lines.iter().filter(|line| line.trim_start().starts_with("trial ") && line.contains("state"));
+        assert_eq!(headings.count(), 1, "{width}: {said}");
+        assert!(lines.iter().all(|line| !line.contains("opening") && !line.contains("epoch ")), "{width}: {said}");
+        assert!(said.contains("2 of 2 trials finished") && said.contains("page: "), "{width}: {said}");
+        // no row was longer than the screen: a terminal would have wrapped it, and the cursor gone up too few rows
+        let wrapped = terminal.screen.wrapped.iter();
+        assert!(
+            wrapped.clone().all(|row| !is_head_of_table(row) && !row.contains("learning_rate=")),
+            "{width}: {said}"
+        );
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::dataset;
+use crate::public_validators::assert_taken;
 use crate::running::Running;
 use crate::search::{OPEN, arguments, outcome, status};
 use crate::workplace::{Ran, Workplace, has_runtime, text};
@@ -72,6 +73,9 @@ fn the_card_of_a_study_says_of_the_set_that_decides_that_trials_were_measured_on
     let by_night = "evaluation={sets: {night: night.parquet}, best_on: night}";
     place.run(&arguments("run", &[&TWO[..], &[by_night]].concat())).done();
     let told = card(&place, "study");
+    assert_taken(&[place.path("study")], |read| {
+        assert!(read[0]["card"]["tags"].to_string().contains("hyperparameter-search"), "{read:?}");
+    });
     for part in ["the 30 rows of the split night", "night.parquet (the set night), 30 rows in the first run"] {
         assert!(told.contains(part), "{part} is not in\n{told}");
     }

@@ -17,6 +17,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 use crate::corpus::{corpus, example};
+use crate::public_validators::{STATED, assert_taken};
 use crate::workplace::{Ran, Workplace, has_runtime, millstream, text};
 
 /// A network of two dense layers over inputs of these widths, with fresh weights.
@@ -127,7 +128,12 @@ fn the_card_of_a_model_of_a_table_says_columns_in_order_and_what_becomes_of_an_e
     let (path, output) = (set("model.path", &network), set("output.folder", &run));
     let short = "training.epochs=1";
     millstream(&["train", text(&recipe), "--set", &path, "--set", &output, "--set", short, "--quiet"]).done();
+    std::fs::write(run.join("statements.yaml"), STATED).unwrap();
     millstream(&["document", text(&run)]).done();
+    assert_taken(std::slice::from_ref(&run), |read| {
+        assert_eq!(read[0]["results"][0]["task"], "tabular-regression", "{read:?}");
+        assert!(read[0]["data"]["fields"].to_string().contains("bill_depth_mm"), "{read:?}");
+    });
     let card = std::fs::read_to_string(run.join("documents/README.md")).unwrap();
     for part in [
         "#### Input `measurements`",

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::chosen::ChosenTrial;
 use super::frozen::AdaptedLayers;
 use super::ledger::{DataFacts, DataFile, Ledger};
+use super::license::licenses;
 use super::model_facts::ModelFacts;
 use super::statements::Statements;
 use super::unique_names::UniqueNames;
@@ -25,7 +26,7 @@ pub(super) fn bill(ledger: &Ledger) -> Value {
         model.insert("description".into(), json!(description));
     }
     if let Some(license) = Statements::answer(&said.license) {
-        model.insert("licenses".into(), json!([{"license": {"name": license}}]));
+        model.insert("licenses".into(), licenses(license));
     }
     if let Some(authors) = Statements::answer(&said.authors) {
         model.insert("authors".into(), json!([{"name": authors}]));
@@ -82,7 +83,8 @@ pub(super) fn component(reference: &str, name: &str, sha256: &str) -> Map<String
 
 fn model_card(ledger: &Ledger, subject: &ModelFacts) -> Value {
     let said = &ledger.statements;
-    let mut card = json!({"modelParameters": parameters(ledger.task.as_deref(), &references(ledger), subject)});
+    let parameters = parameters(ledger.task.as_deref(), &references(ledger), subject, Some(&ledger.base));
+    let mut card = json!({"modelParameters": parameters});
     let mut metrics = Vec::new();
     if let Some(evaluation) = &ledger.results.evaluation {
         metrics.extend(measured(evaluation, &ledger.results.figures, ledger.results.named_set()));
@@ -110,8 +112,14 @@ fn model_card(ledger: &Ledger, subject: &ModelFacts) -> Value {
     card
 }
 
-/// What a model does, the data by their references, and its inputs and outputs.
-pub(super) fn parameters(task: Option<&str>, datasets: &[String], subject: &ModelFacts) -> Value {
+/// What a model does, the data by their references, its inputs and outputs, and what network it is where its file says so, or that of the
+/// model that it was made of.
+pub(super) fn parameters(
+    task: Option<&str>,
+    datasets: &[String],
+    subject: &ModelFacts,
+    base: Option<&ModelFacts>,
+) -> Value {
     let format_of = |values: &[(String, Vec<Option<usize>>)]| -> Vec<Value> {
         let format = |(name, shape): &(String, Vec<Option<usize>>)| {
             let format = format!("tensor {name} {} {}", subject.element_type(name), shown_shape(shape));
@@ -120,13 +128,21 @@ pub(super) fn parameters(task: Option<&str>, datasets: &[String], subject: &Mode
         values.iter().map(format).collect()
     };
     let datasets: Vec<Value> = datasets.iter().map(|data| json!({"ref": data})).collect();
-    json!({
+    let mut value = json!({
         "approach": {"type": "supervised"},
         "task": task.unwrap_or("not stated"),
         "datasets": datasets,
         "inputs": format_of(&subject.inputs),
         "outputs": format_of(&subject.outputs),
-    })
+    });
+    let models = || [Some(subject), base].into_iter().flatten();
+    if let Some(family) = models().find_map(|model| model.architecture_family.as_deref()) {
+        value["architectureFamily"] = json!(family);
+    }
+    if let Some(architecture) = models().find_map(|model| model.architecture.as_deref()) {
+        value["modelArchitecture"] = json!(architecture);
+    }
+    value
 }
 
 /// The figures of an evaluation with their intervals; `slice` says of which rows, where there are several.

@@ -161,7 +161,9 @@ pub(super) fn markdown(ledger: &EnsembleLedger) -> String {
         analyses += &fitted.notes.iter().map(|one| format!("- {}\n", prose(one))).collect::<String>();
     }
     let metrics = measured(Some(&report.ensemble), &report.figures);
-    MembersCard { of: ledger.members(), metrics, details, members, analyses, again: again(ledger) }.markdown()
+    let (evaluation, exported) = (&report.ensemble, ledger.exported.as_ref());
+    let again = again(ledger);
+    MembersCard { of: ledger.members(), metrics, evaluation, exported, details, members, analyses, again }.markdown()
 }
 
 /// What was asked for, of which predictions.

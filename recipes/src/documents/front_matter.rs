@@ -19,8 +19,20 @@ pub(super) struct FrontMatter<'a> {
     pub(super) relation: &'a str,
     /// What was measured.
     pub(super) metrics: Vec<&'a FigureKind>,
+    /// The figures of the model, for those that list models by them; none of what is no model.
+    pub(super) results: Option<ModelResults<'a>>,
     /// What is stated. A name of the data is one of a data set on the Hub there, so none is guessed.
     pub(super) said: &'a Statements,
+}
+
+/// What a model is worth, as `model-index` says it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ModelResults<'a> {
+    /// What the model is called.
+    pub(super) model: &'a str,
+    /// The split of the data that was measured on, where there is one.
+    pub(super) split: Option<&'a str>,
+    pub(super) evaluation: &'a Evaluation,
 }
 
 impl FrontMatter<'_> {
@@ -47,7 +59,31 @@ impl FrontMatter<'_> {
             out += "metrics:\n";
             out += &self.metrics.iter().map(|kind| format!("- {}\n", quoted(&kind.name))).collect::<String>();
         }
-        out + "---\n"
+        out + &self.model_index().unwrap_or_default() + "---\n"
+    }
+
+    /// The figures with what they are of. `None` where the task or the name of the data is not known, or there are no figures: readers
+    /// take nothing that lacks one of these.
+    fn model_index(&self) -> Option<String> {
+        let (results, task, data) = (self.results?, self.task?, Statements::answer(&self.said.data_name)?);
+        let value = |kind: &&FigureKind| results.evaluation.figure(&kind.name).filter(|value| value.is_finite());
+        let figures = self.metrics.iter().filter_map(|kind| Some((kind, value(kind)?)));
+        let figures: Vec<String> = figures
+            .map(|(kind, value)| {
+                let (name, label) = (quoted(&kind.name), quoted(&kind.label()));
+                format!("    - type: {name}\n      value: {value}\n      name: {label}\n")
+            })
+            .collect();
+        if figures.is_empty() {
+            return None;
+        }
+        let split = results.split.map_or_else(String::new, |split| format!("      split: {}\n", quoted(split)));
+        let (model, data) = (quoted(results.model), quoted(data));
+        Some(format!(
+            "model-index:\n- name: {model}\n  results:\n  - task:\n      type: {task}\n    dataset:\n      type: {data}\n      \
+             name: {data}\n{split}    metrics:\n{}",
+            figures.concat()
+        ))
     }
 }
 
@@ -98,6 +134,7 @@ mod tests {
             task: Some("image-classification"),
             relation: "merge",
             metrics: kinds.iter().collect(),
+            results: None,
             said: &said,
         };
         let yaml = all.yaml();
@@ -114,6 +151,28 @@ mod tests {
         let said = Statements::default();
         let bare = FrontMatter { tags: &[], task: None, metrics: Vec::new(), said: &said, ..all };
         assert_eq!(bare.yaml(), "---\nlibrary_name: onnx\ntags:\n- onnx\n- millstream\n---\n");
+    }
+
+    #[test]
+    fn figures_are_listed_where_task_and_data_are_known_and_not_where_one_is_missing() {
+        let evaluation: Evaluation = serde_json::from_value(json!({"rows": 18, "loss": 0.25})).unwrap();
+        let of_nan: Evaluation = serde_json::from_value(json!({"rows": 18, "loss": null})).unwrap();
+        let named = Statements { data_name: Some("makers/stripes".into()), ..Statements::default() };
+        let unnamed = Statements::default();
+        let kinds = [FigureKind::loss()];
+        let of = |task, said, evaluation| {
+            let results = Some(ModelResults { model: "stripes", split: Some("evaluate"), evaluation });
+            FrontMatter { tags: &[], task, relation: "finetune", metrics: kinds.iter().collect(), results, said }.yaml()
+        };
+        let wanted = "model-index:\n- name: \"stripes\"\n  results:\n  - task:\n      type: image-classification\n    dataset:\n      \
+            type: \"makers/stripes\"\n      name: \"makers/stripes\"\n      split: \"evaluate\"\n    metrics:\n    - type: \"loss\"\n      \
+            value: 0.25\n      name: \"loss\"\n---\n";
+        let task = Some("image-classification");
+        let yaml = of(task, &named, &evaluation);
+        assert!(yaml.ends_with(wanted), "{yaml}");
+        for yaml in [of(None, &named, &evaluation), of(task, &unnamed, &evaluation), of(task, &named, &of_nan)] {
+            assert!(!yaml.contains("model-index"), "{yaml}");
+        }
     }
 
     #[test]

@@ -5,7 +5,9 @@ use millstream_training::metrics::FigureKind;
 use serde_json::{Map, Value, json};
 
 use super::cyclonedx::{component, parameters, stated};
-use super::front_matter::FrontMatter;
+use super::front_matter::{FrontMatter, ModelResults};
+use super::get_started;
+use super::license::licenses;
 use super::members::{MemberData, MemberFacts};
 use super::members_in_words::{bill_of, component_of, made_of, references};
 use super::model_facts::ModelFacts;
@@ -32,6 +34,10 @@ pub(super) struct MembersCard<'a> {
     pub(super) of: Members<'a>,
     /// What was measured.
     pub(super) metrics: Vec<&'a FigureKind>,
+    /// Of all together.
+    pub(super) evaluation: &'a Evaluation,
+    /// The members as one model, where that was exported.
+    pub(super) exported: Option<&'a ModelFacts>,
     /// Of the model, behind who made it.
     pub(super) details: Vec<(&'static str, String)>,
     /// A table of the members.
@@ -45,10 +51,12 @@ pub(super) struct MembersCard<'a> {
 impl MembersCard<'_> {
     /// `README.md`.
     pub(super) fn markdown(self) -> String {
-        let Self { of, metrics, details, members, analyses, again } = self;
+        let Self { of, metrics, evaluation, exported, details, members, analyses, again } = self;
         let said = of.said;
         let open = |answer: &Option<String>| Statements::or_open(answer).to_owned();
-        let mut out = FrontMatter { tags: &["ensemble"], task: of.task, relation: "merge", metrics, said }.yaml();
+        let results = exported.map(|_| ModelResults { model: of.name, split: None, evaluation });
+        let front = FrontMatter { tags: &["ensemble"], task: of.task, relation: "merge", metrics, results, said };
+        let mut out = front.yaml();
         out += &format!("\n# {}\n\n{}\n", text(of.name), open(&said.description));
         out += &of.notes.iter().map(|note| format!("\n> {}\n", prose(note))).collect::<String>();
         let mut all = vec![
@@ -61,9 +69,11 @@ impl MembersCard<'_> {
         all.extend(details);
         out += &format!("\n## Model details\n\n{}\n### Members\n\n{members}", list(&all));
         out += &made_of(of.members, of.data);
+        out += &exported.map_or_else(String::new, |model| get_started::markdown(model, None));
         out += "\n## Intended use\n\n";
         out += &list(&[
             ("Intended for", open(&said.intended_use)),
+            ("Downstream use", open(&said.downstream_use)),
             ("Users", open(&said.users)),
             ("Out of scope", open(&said.out_of_scope_use)),
         ]);
@@ -73,6 +83,7 @@ impl MembersCard<'_> {
             out += &format!("\nWhat people noted:\n\n{}", noted.collect::<String>());
         }
         out += &format!("\n## Ethical considerations\n\n{}\n", open(&said.ethical_considerations));
+        out += &format!("\n## Environmental impact\n\n{}\n", open(&said.environmental_impact));
         out += "\n## Caveats and recommendations\n\n";
         out += &list(&[("Limitations", open(&said.limitations)), ("Recommendations", open(&said.recommendations))]);
         out + "\n## How it was made, again\n\n" + &again
@@ -93,12 +104,12 @@ impl Members<'_> {
             members.map(|(at, member)| component_of(&format!("member-{at}"), member)).collect();
         model.insert("pedigree".into(), json!({"ancestors": members}));
         if let Some(license) = Statements::answer(&self.said.license) {
-            model.insert("licenses".into(), json!([{"license": {"name": license}}]));
+            model.insert("licenses".into(), licenses(license));
         }
         model.insert(
             "modelCard".into(),
             json!({
-                "modelParameters": parameters(self.task, &references(self.data), exported),
+                "modelParameters": parameters(self.task, &references(self.data), exported, None),
                 "quantitativeAnalysis": {"performanceMetrics": metrics},
             }),
         );

@@ -160,7 +160,8 @@ pub(super) fn markdown(ledger: &MembersLedger) -> String {
         }
     };
     let metrics = measured(Some(&trained.out_of_fold), &trained.figures);
-    MembersCard { of: ledger.members(), metrics, details, members, analyses, again }.markdown()
+    let (evaluation, exported) = (&trained.out_of_fold, Some(&ledger.exported));
+    MembersCard { of: ledger.members(), metrics, evaluation, exported, details, members, analyses, again }.markdown()
 }
 
 /// `model.cdx.json`.

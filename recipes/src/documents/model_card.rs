@@ -4,7 +4,8 @@ use millstream_schemas::{count, grouped, percent};
 use millstream_training::Evaluation;
 use millstream_training::metrics::{Cell, FigureKind, Table, confidence_in_words};
 
-use super::front_matter::{FrontMatter, measured};
+use super::front_matter::{FrontMatter, ModelResults, measured};
+use super::get_started;
 use super::ledger::{DataFacts, Ledger};
 use super::model_facts::ModelFacts;
 use super::model_use;
@@ -18,7 +19,7 @@ use crate::run_files::RECIPE_FILE;
 pub(super) fn markdown(ledger: &Ledger) -> String {
     let said = &ledger.statements;
     let open = said.open();
-    let mut out = front_matter(ledger, &[]);
+    let mut out = front_matter(ledger).yaml();
     out += &format!("\n# {}\n\n{}\n", text(&ledger.name), Statements::or_open(&said.description));
     if !ledger.notes.is_empty() {
         out += &ledger.notes.iter().map(|note| format!("\n> {}\n", prose(note))).collect::<String>();
@@ -62,9 +63,13 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
         out += "\n### Inputs and outputs\n\nAll that a program needs to run the file without the recipe.\n";
         out += &model_use::markdown(used);
     }
+    if let Some(model) = &ledger.exported {
+        out += &get_started::markdown(model, ledger.model_use.as_ref());
+    }
     out += "\n## Intended use\n\n";
     out += &list(&[
         ("Intended for", Statements::or_open(&said.intended_use).to_owned()),
+        ("Downstream use", Statements::or_open(&said.downstream_use).to_owned()),
         ("Users", Statements::or_open(&said.users).to_owned()),
         ("Out of scope", Statements::or_open(&said.out_of_scope_use).to_owned()),
     ]);
@@ -85,12 +90,7 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
     out += &training(ledger);
     out += "\n## Quantitative analyses\n\n";
     out += &results(ledger);
-    out += &format!("\n## Ethical considerations\n\n{}\n", Statements::or_open(&said.ethical_considerations));
-    out += "\n## Caveats and recommendations\n\n";
-    out += &list(&[
-        ("Limitations", Statements::or_open(&said.limitations).to_owned()),
-        ("Recommendations", Statements::or_open(&said.recommendations).to_owned()),
-    ]);
+    out += &considerations(ledger);
     out += "\n## How it was made, again\n\n";
     out += &match ledger.parts.is_empty() {
         true => format!(
@@ -108,6 +108,24 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
         let keys: Vec<String> = open.iter().map(|key| code(key)).collect();
         out += &format!("\nNot stated in `statements.yaml`: {}.\n", keys.join(", "));
     }
+    out
+}
+
+/// What is to be thought of beside the figures.
+fn considerations(ledger: &Ledger) -> String {
+    let said = &ledger.statements;
+    let mut out = format!("\n## Ethical considerations\n\n{}\n", Statements::or_open(&said.ethical_considerations));
+    out += &format!(
+        "\n## Environmental impact\n\nTrained for {} seconds on {}.\n\n{}\n",
+        short(ledger.training.seconds),
+        code(&ledger.training.device),
+        Statements::or_open(&said.environmental_impact)
+    );
+    out += "\n## Caveats and recommendations\n\n";
+    out += &list(&[
+        ("Limitations", Statements::or_open(&said.limitations).to_owned()),
+        ("Recommendations", Statements::or_open(&said.recommendations).to_owned()),
+    ]);
     out
 }
 
@@ -152,16 +170,21 @@ fn evaluation_data(ledger: &Ledger) -> String {
     out
 }
 
-/// With tags of its own beside the usual ones.
-pub(super) fn front_matter(ledger: &Ledger, tags: &[&str]) -> String {
+/// Of the run's model.
+pub(super) fn front_matter(ledger: &Ledger) -> FrontMatter<'_> {
+    let results = &ledger.results;
     FrontMatter {
-        tags,
+        tags: &[],
         task: ledger.task.as_deref(),
         relation: "finetune",
-        metrics: measured(ledger.results.evaluation.as_ref(), &ledger.results.figures),
+        metrics: measured(results.evaluation.as_ref(), &results.figures),
+        results: results.evaluation.as_ref().map(|evaluation| ModelResults {
+            model: &ledger.name,
+            split: results.set.as_deref(),
+            evaluation,
+        }),
         said: &ledger.statements,
     }
-    .yaml()
 }
 
 fn base(ledger: &Ledger) -> String {

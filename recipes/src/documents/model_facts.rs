@@ -3,11 +3,16 @@ use std::fs;
 use std::path::Path;
 
 use millstream_compiler::Model;
-use millstream_schemas::Fingerprint;
 use millstream_schemas::files::sha256_of_file;
+use millstream_schemas::{Fingerprint, shown};
 use serde::Serialize;
 
 use crate::RecipeError;
+
+/// Keys of a file's metadata under which exporters say what network it is.
+const ARCHITECTURE: [&str; 4] = ["architecture", "model_architecture", "modelArchitecture", "model_type"];
+/// Those of its kind.
+const ARCHITECTURE_FAMILY: [&str; 3] = ["architecture_family", "architectureFamily", "model_family"];
 
 /// An ONNX file.
 #[derive(Clone, Debug, Serialize)]
@@ -30,6 +35,12 @@ pub struct ModelFacts {
     pub outputs: Vec<(String, Vec<Option<usize>>)>,
     /// What the elements of inputs and outputs are, by their names.
     pub element_types: BTreeMap<String, &'static str>,
+    /// What network it is, where its metadata say so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
+    /// What kind of network it is, where its metadata say so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub architecture_family: Option<String>,
 }
 
 impl ModelFacts {
@@ -49,6 +60,8 @@ impl ModelFacts {
             inputs: model.inputs(),
             outputs: model.outputs(),
             element_types: model.element_types(),
+            architecture: stated(model, &ARCHITECTURE),
+            architecture_family: stated(model, &ARCHITECTURE_FAMILY),
         })
     }
 
@@ -63,6 +76,14 @@ impl ModelFacts {
             inputs: Vec::new(),
             outputs: Vec::new(),
             element_types: BTreeMap::new(),
+            architecture: None,
+            architecture_family: None,
         }
     }
+}
+
+/// What a file's metadata say under the first of these keys that they have.
+fn stated(model: &Model, keys: &[&str]) -> Option<String> {
+    let said = keys.iter().filter_map(|key| model.metadata(key));
+    said.map(str::trim).find(|said| !said.is_empty()).map(shown)
 }

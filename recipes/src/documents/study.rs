@@ -285,14 +285,27 @@ fn rows_of(split: &str, rows: u64, measured: Option<u64>, are_drawn: bool) -> St
     }
 }
 
+/// What stands before the card. The figures of the model are in the winner's own.
+fn front(ledger: &StudyLedger) -> String {
+    match &ledger.winner {
+        Some(winner) => FrontMatter { tags: &[TAG], results: None, ..front_matter(&winner.ledger) },
+        None => FrontMatter {
+            tags: &[TAG],
+            task: None,
+            relation: "finetune",
+            metrics: Vec::new(),
+            results: None,
+            said: &ledger.statements,
+        },
+    }
+    .yaml()
+}
+
 /// `README.md`.
 pub(super) fn markdown(ledger: &StudyLedger) -> String {
     let (said, study) = (&ledger.statements, &ledger.study);
     let open = |answer: &Option<String>| Statements::or_open(answer).to_owned();
-    let mut out = match &ledger.winner {
-        Some(winner) => front_matter(&winner.ledger, &[TAG]),
-        None => FrontMatter { tags: &[TAG], task: None, relation: "finetune", metrics: Vec::new(), said }.yaml(),
-    };
+    let mut out = front(ledger);
     out += &format!("\n# {}\n\n{}\n", text(&ledger.name), Statements::or_open(&said.description));
     out += &ledger.notes.iter().map(|note| format!("\n> {}\n", prose(note))).collect::<String>();
     out += "\n## What it is of\n\n";
