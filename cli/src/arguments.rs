@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use millstream::recipes::init::USUAL_FILE;
+use millstream::recipes::predict::RowFormat;
 use millstream::schemas::recipe::LARGEST_BATCH;
 use millstream::training::range_test::RangeTest;
 
@@ -336,13 +337,16 @@ pub(crate) struct Predict {
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
     /// Images, files of text (a row a line), CSV, JSON Lines or Parquet, folders or archives of these; `-` is the standard input: lines of
-    /// text, an image, or CSV or JSON Lines, whichever the model takes. A table has the columns that the model was trained on; images in it
-    /// are paths
+    /// text (or JSON Lines, where the first is an object with the model's column), an image, or CSV or JSON Lines, whichever the model takes.
+    /// A table has the columns that the model was trained on; images in it are paths
     #[arg(value_name = "INPUT", required_unless_present = "texts")]
     pub(crate) inputs: Vec<PathBuf>,
     /// A text to predict; may be given several times
     #[arg(long = "text", value_name = "TEXT")]
     pub(crate) texts: Vec<String>,
+    /// How the standard input is written, instead of what its first line and the model say: lines of text, or a table
+    #[arg(long, value_name = "text|csv|tsv|jsonl", value_parser = offered::row_format(), hide_possible_values = true)]
+    pub(crate) format: Option<RowFormat>,
     /// Write to a file, as its name ends: `.jsonl`, `.csv` or `.parquet` (which have the probabilities of all classes, but for
     /// `.jsonl`, which has the most likely)
     #[arg(short, long, value_name = "FILE")]
