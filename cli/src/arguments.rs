@@ -21,7 +21,7 @@ pub(crate) use crate::recipe_arguments::RecipeArguments;
 use crate::recipe_arguments::whole_number;
 pub(crate) use crate::run_arguments::{Compare, Document, Errors, Note, Report, Reproduce, Runs, Watch};
 pub(crate) use crate::search_arguments::{Search, SearchCommand, SearchHow, StudyArguments};
-use crate::{offered, terminal, unknown_option};
+use crate::{offered, terminal, unknown_option, version};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -74,15 +74,8 @@ const WIDEST_HELP: usize = 110;
 
 /// Reads the command line; help and usage errors end the process here.
 pub(crate) fn read() -> Arguments {
-    static VERSION: LazyLock<String> = LazyLock::new(|| {
-        let own = env!("CARGO_PKG_VERSION");
-        let commit = millstream::recipes::commit().map_or_else(|| "no commit".to_owned(), short);
-        format!(
-            "{own} ({commit}, {})\nONNX Runtime: `millstream runtime install` fetches {}, `millstream runtime doctor` says what is found",
-            env!("MILLSTREAM_TARGET"),
-            millstream::runtime::VERSION
-        )
-    });
+    static VERSION: LazyLock<String> =
+        LazyLock::new(|| version::version(&std::env::args_os().skip(1).collect::<Vec<OsString>>()));
     let command = noted(Arguments::command()).long_version(VERSION.as_str());
     let mut command = command.term_width(terminal::output_width().min(WIDEST_HELP));
     let matches = command.try_get_matches_from_mut(std::env::args_os()).unwrap_or_else(|error| {
@@ -91,13 +84,6 @@ pub(crate) fn read() -> Arguments {
         unknown_option::explained(error, &command, &words).exit()
     });
     Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
-}
-
-/// Nine digits of a commit, and whether files differed from it.
-fn short(commit: &str) -> String {
-    let (commit, changed) = commit.split_once('+').unwrap_or((commit, ""));
-    let plus = if changed.is_empty() { "" } else { "+" };
-    format!("{}{plus}{changed}", commit.get(..9).unwrap_or(commit))
 }
 
 /// Fine-tune pretrained ONNX models on Parquet data.
