@@ -45,7 +45,8 @@ cargo xtask TASK
   pages       the book as web pages in target/book, built by mdBook, every link followed
   pictures    carry out docs/first-steps.md and take the pictures of it (docs/images/first-steps-*.png), with Chromium
   release     one archive for this platform in target/release/archives: the program, completions, manual pages, licences,
-              a bill of its crates, and its checksum; on Linux also what it needs, and a run in a folder with nothing around it
+              a bill of its crates, and its checksum; on Linux also what it needs, and a training of two steps in a folder with
+              nothing around it
   sbom        the crates that the program is made of, with licences and checksums, as CycloneDX 1.6; `sbom FILE` writes it
   setup       get the ONNX Runtime library, for tests and tools that are started by hand
 
