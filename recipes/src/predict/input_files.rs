@@ -393,7 +393,8 @@ impl InputFiles {
                     Some(Source::Lines(path)) => {
                         let file = fs::File::open(&path).map_err(RecipeError::io("read", &path))?;
                         let reader = Box::new(std::io::BufReader::new(file));
-                        let is_text = TEXTS.contains(&extension(&path).as_str());
+                        let is_text = TEXTS.contains(&extension(&path).as_str())
+                            || !columns.only().is_some_and(InputColumn::is_lines);
                         let name = path.to_string_lossy().into_owned();
                         let format = is_text.then_some(RowFormat::Text);
                         self.open = Some(self.open_source(name, format, reader, columns)?);
