@@ -71,7 +71,8 @@ fn colour(text: &str) -> Option<Rgb> {
 
 /// The values of a variable, in their order: on a light ground, on a dark one.
 fn values(style: &str, variable: &str) -> Vec<Rgb> {
-    let parts = style.split(&format!("--{variable}:")).skip(1);
+    let name = format!("--{variable}:");
+    let parts = style.split(name.as_str()).skip(1);
     parts.filter_map(|rest| colour(rest.trim_start())).collect()
 }
 
