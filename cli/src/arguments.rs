@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use millstream::recipes::init::USUAL_FILE;
+use millstream::recipes::predict::RowFormat;
 use millstream::schemas::recipe::LARGEST_BATCH;
 use millstream::training::range_test::RangeTest;
 
@@ -20,7 +21,7 @@ pub(crate) use crate::recipe_arguments::RecipeArguments;
 use crate::recipe_arguments::whole_number;
 pub(crate) use crate::run_arguments::{Compare, Document, Errors, Note, Report, Reproduce, Runs, Watch};
 pub(crate) use crate::search_arguments::{Search, SearchCommand, SearchHow, StudyArguments};
-use crate::{offered, terminal, unknown_option};
+use crate::{offered, terminal, unknown_option, version};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -73,15 +74,8 @@ const WIDEST_HELP: usize = 110;
 
 /// Reads the command line; help and usage errors end the process here.
 pub(crate) fn read() -> Arguments {
-    static VERSION: LazyLock<String> = LazyLock::new(|| {
-        let own = env!("CARGO_PKG_VERSION");
-        let commit = millstream::recipes::commit().map_or_else(|| "no commit".to_owned(), short);
-        format!(
-            "{own} ({commit}, {})\nONNX Runtime: `millstream runtime install` fetches {}, `millstream runtime doctor` says what is found",
-            env!("MILLSTREAM_TARGET"),
-            millstream::runtime::VERSION
-        )
-    });
+    static VERSION: LazyLock<String> =
+        LazyLock::new(|| version::version(&std::env::args_os().skip(1).collect::<Vec<OsString>>()));
     let command = noted(Arguments::command()).long_version(VERSION.as_str());
     let mut command = command.term_width(terminal::output_width().min(WIDEST_HELP));
     let matches = command.try_get_matches_from_mut(std::env::args_os()).unwrap_or_else(|error| {
@@ -90,13 +84,6 @@ pub(crate) fn read() -> Arguments {
         unknown_option::explained(error, &command, &words).exit()
     });
     Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
-}
-
-/// Nine digits of a commit, and whether files differed from it.
-fn short(commit: &str) -> String {
-    let (commit, changed) = commit.split_once('+').unwrap_or((commit, ""));
-    let plus = if changed.is_empty() { "" } else { "+" };
-    format!("{}{plus}{changed}", commit.get(..9).unwrap_or(commit))
 }
 
 /// Fine-tune pretrained ONNX models on Parquet data.
@@ -336,13 +323,16 @@ pub(crate) struct Predict {
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
     /// Images, files of text (a row a line), CSV, JSON Lines or Parquet, folders or archives of these; `-` is the standard input: lines of
-    /// text, an image, or CSV or JSON Lines, whichever the model takes. A table has the columns that the model was trained on; images in it
-    /// are paths
+    /// text (or JSON Lines, where the first is an object with the model's column), an image, or CSV or JSON Lines, whichever the model takes.
+    /// A table has the columns that the model was trained on; images in it are paths
     #[arg(value_name = "INPUT", required_unless_present = "texts")]
     pub(crate) inputs: Vec<PathBuf>,
     /// A text to predict; may be given several times
     #[arg(long = "text", value_name = "TEXT")]
     pub(crate) texts: Vec<String>,
+    /// How the standard input is written, instead of what its first line and the model say: lines of text, or a table
+    #[arg(long, value_name = "text|csv|tsv|jsonl", value_parser = offered::row_format(), hide_possible_values = true)]
+    pub(crate) format: Option<RowFormat>,
     /// Write to a file, as its name ends: `.jsonl`, `.csv` or `.parquet` (which have the probabilities of all classes, but for
     /// `.jsonl`, which has the most likely)
     #[arg(short, long, value_name = "FILE")]

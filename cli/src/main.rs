@@ -1,7 +1,7 @@
 //! The `millstream` command.
 
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod adapter_arguments;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod allocator;
 mod arguments;
 mod colour;
@@ -31,6 +31,7 @@ mod study_table;
 mod table;
 mod terminal;
 mod unknown_option;
+mod version;
 
 use millstream::recipes::{Catalogs, load};
 use std::process::ExitCode;

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, Command, Error};
 use millstream::recipes::import::BoxesOutside;
+use millstream::recipes::predict::RowFormat;
 use millstream::training::{ensembles, metrics};
 use millstream::transforms::table;
 
@@ -52,6 +53,12 @@ pub(crate) fn metric() -> Offered<StringValueParser> {
         parser: StringValueParser::new(),
         words: || metrics::standard().rows().iter().map(|row| row.name).collect(),
     }
+}
+
+/// How rows are written whose source has no name that says it.
+pub(crate) fn row_format() -> impl TypedValueParser<Value = RowFormat> {
+    let parser = |text: &str| text.parse::<RowFormat>();
+    Offered { parser, words: || RowFormat::ALL.map(RowFormat::name).to_vec() }
 }
 
 /// A transform.

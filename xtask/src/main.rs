@@ -1,5 +1,5 @@
 //! Tasks around the code: `cargo xtask book`, `cargo demo`, `cargo check-all`, `cargo xtask docs`, `cargo xtask examples`,
-//! `cargo xtask exports`, `cargo xtask pages`, `cargo xtask release`, `cargo xtask sbom`, `cargo xtask setup`.
+//! `cargo xtask exports`, `cargo xtask legible`, `cargo xtask pages`, `cargo xtask release`, `cargo xtask sbom`, `cargo xtask setup`.
 //!
 //! The standard library and a JSON parser, so that it starts in seconds on a fresh clone. What the product can do is left to its
 //! command line; here commands are only put in order, timed and summed up.
@@ -14,6 +14,7 @@ mod demo;
 mod docs;
 mod examples;
 mod exports;
+mod legible;
 mod pages;
 mod pictures;
 mod release;
@@ -38,10 +39,14 @@ cargo xtask TASK
   exports     write some 200 public architectures as ONNX by several exporters, train each by one step and compare its
               gradients with float64 autograd; an hour or so on two cores, and 5 GB of Python packages. `exports --help`
               says how to do a part (tests/exports/README.md)
+  legible     make a small run and a small study, and look with Chromium at the report, the study's page and the page of all runs
+              at 400, 800 and 1400 pixels and as on paper: nothing is wider than its window, no letters are too small; names
+              of pages look at these instead
   pages       the book as web pages in target/book, built by mdBook, every link followed
   pictures    carry out docs/first-steps.md and take the pictures of it (docs/images/first-steps-*.png), with Chromium
   release     one archive for this platform in target/release/archives: the program, completions, manual pages, licences,
-              a bill of its crates, and its checksum; on Linux also what it needs, and a run in a folder with nothing around it
+              a bill of its crates, and its checksum; on Linux also what it needs, and a training of two steps in a folder with
+              nothing around it
   sbom        the crates that the program is made of, with licences and checksums, as CycloneDX 1.6; `sbom FILE` writes it
   setup       get the ONNX Runtime library, for tests and tools that are started by hand
 
@@ -56,6 +61,7 @@ fn main() -> ExitCode {
         ["docs", ref rest @ ..] => docs::docs(rest),
         ["examples", ref rest @ ..] => examples::examples(rest),
         ["exports", ref rest @ ..] => exports::exports(rest),
+        ["legible", ref rest @ ..] => legible::legible(rest),
         ["pages", ref rest @ ..] => pages::pages(rest),
         ["pictures", ref rest @ ..] => pictures::pictures(rest),
         ["release"] => release::release(),

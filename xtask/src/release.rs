@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::bill;
 use crate::command::{ask, built, cargo, program, root, run, target};
+use crate::runtime;
 
 /// What an archive holds beside the program, its completions, manual pages and bill of crates.
 const PAPERS: [&str; 4] = ["README.md", "CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT"];
@@ -19,9 +20,13 @@ const SHELLS: [(&str, &str); 5] = [
 /// What of shared libraries every Linux of the GNU C library has.
 const OF_LINUX: [&str; 8] =
     ["ld-linux", "linux-vdso", "libc.", "libm.", "libdl.", "libpthread.", "librt.", "libgcc_s."];
+/// The smallest training that there is: its recipe, its rows, and what writes its network.
+const RECIPE: &str = "examples/digits/pretrain.yaml";
+const ROWS: &str = "examples/digits/data";
+const NETWORK: &str = "digits_network";
 
-/// Builds the program, packs it and says what it needs. On Linux it is also run in a folder that holds nothing but itself and
-/// those libraries.
+/// Builds the program, packs it and says what it needs. On Linux it also trains in a folder that holds nothing but itself, ONNX Runtime and
+/// the libraries of both.
 pub(crate) fn release() -> Result<(), String> {
     let host = host()?;
     run(&mut cargo(&["build", "--release", "--locked", "--package", "millstream-cli", "--bin", "millstream"]))?;
@@ -97,17 +102,38 @@ fn copy(from: &Path, to: &Path) -> Result<(), String> {
 
 /// The files that the loader maps beside the program. An error names one that not every Linux has.
 fn libraries(binary: &Path) -> Result<Vec<PathBuf>, String> {
-    let said = ask(program("ldd", &[]).arg(binary)).ok_or("`ldd` failed")?;
     let mut files = Vec::new();
-    for line in said.lines().map(str::trim) {
-        let name = line.split_whitespace().next().unwrap_or_default();
-        let file_name = Path::new(name).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    for (name, file) in mapped(binary)? {
+        let file_name =
+            Path::new(&name).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if !OF_LINUX.iter().any(|known| file_name.starts_with(known)) {
             return Err(format!("the program needs `{name}`, which not every Linux has"));
         }
-        files.extend(line.split_whitespace().find(|word| word.starts_with('/')).map(PathBuf::from));
+        files.extend(file);
     }
     Ok(files)
+}
+
+/// A name of what the loader maps, and where that lies if it is a file.
+type Mapped = (String, Option<PathBuf>);
+
+/// What the loader maps beside a file.
+fn mapped(file: &Path) -> Result<Vec<Mapped>, String> {
+    let said = ask(program("ldd", &[]).arg(file)).ok_or_else(|| format!("`ldd {}` failed", file.display()))?;
+    mapped_in(&said).map_err(|name| format!("{} needs `{name}`, which is not there", file.display()))
+}
+
+/// What `ldd` says; the name of the first that it does not find is the error.
+fn mapped_in(said: &str) -> Result<Vec<Mapped>, String> {
+    let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let read = |line: &str| {
+        let name = line.split_whitespace().next().unwrap_or_default().to_owned();
+        match line.ends_with("not found") {
+            true => Err(name),
+            false => Ok((name, line.split_whitespace().find(|word| word.starts_with('/')).map(PathBuf::from))),
+        }
+    };
+    lines.map(read).collect()
 }
 
 fn names(libraries: &[PathBuf]) -> Vec<String> {
@@ -134,29 +160,60 @@ fn glibc_versions(bytes: &[u8]) -> BTreeSet<(u32, u32)> {
     marks.filter_map(version).collect()
 }
 
-/// Runs the program with nothing around it but the libraries: as the root folder of a process of its own, where the system
-/// lets its users have one.
+/// Runs the program with nothing around it but ONNX Runtime, the libraries of both and what is trained: as the root folder of a process of
+/// its own, where the system lets its users have one. A build machine must.
 fn bare(binary: &Path, libraries: &[PathBuf], folder: &Path) -> Result<(), String> {
     if ask(&mut program("unshare", &["--user", "--map-root-user", "true"])).is_none() {
-        println!("   not run in a bare root: `unshare --user` is not allowed here");
-        return Ok(());
+        return not_run(std::env::var_os("CI").is_some_and(|value| !value.is_empty()));
     }
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
-    for file in libraries {
-        let place = folder.join(file.strip_prefix("/").unwrap_or(file));
-        let parent = place.parent().unwrap_or(folder);
-        fs::create_dir_all(parent).map_err(|error| format!("{}: {error}", parent.display()))?;
-        copy(file, &place)?;
+    let runtime = runtime::get(binary)?.path;
+    let of_runtime: Vec<PathBuf> = mapped(&runtime)?.into_iter().filter_map(|(_, file)| file).collect();
+    for file in libraries.iter().chain(&of_runtime) {
+        copy_to(file, &folder.join(file.strip_prefix("/").unwrap_or(file)))?;
     }
     copy(binary, &folder.join("millstream"))?;
+    copy_to(&runtime, &folder.join("onnxruntime/libonnxruntime.so"))?;
+    copy_to(&root().join(RECIPE), &folder.join("digits/recipe.yaml"))?;
+    let rows = fs::read_dir(root().join(ROWS)).map_err(|error| format!("{ROWS}: {error}"))?;
+    for entry in rows {
+        let entry = entry.map_err(|error| format!("{ROWS}: {error}"))?;
+        copy_to(&entry.path(), &folder.join("digits/data").join(entry.file_name()))?;
+    }
+    run(&mut cargo(&["build", "--release", "--locked", "--package", "millstream", "--example", NETWORK]))?;
+    run(program(built("release/examples", NETWORK)?, &[]).arg(folder.join("digits/network.onnx")))?;
     let bare = ["--user", "--map-root-user", "chroot"];
     run(program("unshare", &bare).arg(folder).args(["/millstream", "--version"]))?;
     run(program("unshare", &bare)
         .arg(folder)
         .args(["/millstream", "schema", "--quiet"])
-        .stdout(std::process::Stdio::null()))
+        .stdout(std::process::Stdio::null()))?;
+    let train = ["/millstream", "train", "/digits/recipe.yaml", "--quiet"];
+    let runtime = ["--runtime", "/onnxruntime/libonnxruntime.so"];
+    let changes = ["model.path=/digits/network.onnx", "output.folder=/run", "training.max_steps=2"];
+    let changes = changes.iter().flat_map(|change| ["--set", *change]);
+    run(program("unshare", &bare).arg(folder).args(train).args(runtime).args(changes))?;
+    let model = folder.join("run/model.onnx");
+    if model.exists() { Ok(()) } else { Err(format!("the training in a bare root wrote no {}", model.display())) }
+}
+
+/// What is said where the system has no root folder for its users; on a build machine an error.
+fn not_run(on_build_machine: bool) -> Result<(), String> {
+    let what = "not run in a bare root: `unshare --user` is not allowed here";
+    if on_build_machine {
+        return Err(format!("{what}, and what is built here goes out to people"));
+    }
+    println!("   {what}");
+    Ok(())
+}
+
+/// As [`copy`], with the folders that it lies in.
+fn copy_to(from: &Path, to: &Path) -> Result<(), String> {
+    let parent = to.parent().ok_or_else(|| format!("{} is no file", to.display()))?;
+    fs::create_dir_all(parent).map_err(|error| format!("{}: {error}", parent.display()))?;
+    copy(from, to)
 }
 
 fn checksum(file: &Path) -> Result<String, String> {
@@ -203,6 +260,25 @@ mod tests {
         ] {
             assert_eq!(archive_name("m", host), wanted);
         }
+    }
+
+    #[test]
+    fn a_library_that_the_loader_does_not_find_is_named() {
+        let said = "\tlinux-vdso.so.1 (0x7ff)\n\tlibm.so.6 => /lib/x86_64-linux-gnu/libm.so.6 (0x7f)\n\t/lib64/ld-linux-x86-64.so.2 (0x7f)\n";
+        let file = |name: &str, path: Option<&str>| (name.to_owned(), path.map(PathBuf::from));
+        let wanted = [
+            file("linux-vdso.so.1", None),
+            file("libm.so.6", Some("/lib/x86_64-linux-gnu/libm.so.6")),
+            file("/lib64/ld-linux-x86-64.so.2", Some("/lib64/ld-linux-x86-64.so.2")),
+        ];
+        assert_eq!(mapped_in(said).unwrap(), wanted);
+        assert_eq!(mapped_in("\tlibstdc++.so.6 => not found\n").unwrap_err(), "libstdc++.so.6");
+    }
+
+    #[test]
+    fn a_build_machine_that_cannot_run_what_it_packs_fails() {
+        assert!(not_run(false).is_ok());
+        assert!(not_run(true).unwrap_err().contains("`unshare --user` is not allowed"));
     }
 
     #[test]

@@ -41,6 +41,11 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Predict) -> anyhow::Re
     if let Some(recipe) = &arguments.recipe {
         options.recipe = Some(load(&RecipeText::read(recipe, &[])?, &options.catalogs)?);
     }
+    let is_piped = arguments.inputs.iter().any(|path| path.as_os_str() == "-");
+    anyhow::ensure!(
+        is_piped || arguments.format.is_none(),
+        "`--format` says how the standard input is written, and `-` is none of the inputs; of files their names say it"
+    );
     if let Some(path) = &arguments.output {
         // before anything is run
         PredictionFormat::of(path)?;
@@ -75,9 +80,10 @@ fn written_to(path: &Path) -> String {
 }
 
 fn inputs(arguments: &arguments::Predict) -> Vec<PredictInput> {
-    let path = |path: &PathBuf| match path.as_os_str() == "-" {
-        true => PredictInput::Read(Box::new(BufReader::new(io::stdin()))),
-        false => PredictInput::Path(path.clone()),
+    let path = |path: &PathBuf| match (path.as_os_str() == "-", arguments.format) {
+        (true, None) => PredictInput::Read(Box::new(BufReader::new(io::stdin()))),
+        (true, Some(format)) => PredictInput::ReadAs(Box::new(BufReader::new(io::stdin())), format),
+        (false, _) => PredictInput::Path(path.clone()),
     };
     let texts = arguments.texts.iter().cloned().map(PredictInput::Text);
     texts.chain(arguments.inputs.iter().map(path)).collect()

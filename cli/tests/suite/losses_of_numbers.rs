@@ -13,7 +13,7 @@ use crate::onnx::{floats, model, node, tensor, weight, whole, with_list};
 use crate::workplace::has_runtime;
 
 /// Two numbers that follow from a row's others, far from 0 and in large units.
-fn answers(row: usize) -> [f64; 2] {
+pub(crate) fn answers(row: usize) -> [f64; 2] {
     let [a, b, c, _] = features(row).map(f64::from);
     [500.0 + 200.0 * a - 100.0 * b, -3.0 + 2.0 * c + 0.1 * f64::from(noise(90_000 + row))]
 }
@@ -94,7 +94,7 @@ fn a_loss_from_a_file_finds_the_number_that_nine_of_ten_are_below() {
 }
 
 /// A dark picture with one or two bright rectangles, and these.
-fn rectangles(row: usize) -> (Vec<u8>, Vec<Vec<f32>>) {
+pub(crate) fn rectangles(row: usize) -> (Vec<u8>, Vec<Vec<f32>>) {
     let place = |at: usize| ((noise(10 * row + at) + 1.0) * 2.0) as u32;
     let corners = |of: usize| [place(4 * of), place(4 * of + 1) + 4 * of as u32];
     let all: Vec<[u32; 2]> = (0..1 + row % 2).map(|of| [corners(of)[0], corners(of)[1].min(6)]).collect();

@@ -17,7 +17,7 @@ use crate::onnx::{model, node, tensor, weight};
 use crate::workplace::has_runtime;
 
 /// A bright square on a dark picture, and which of its pixels are of the square; of the lowest row it is not said.
-fn square(row: usize) -> (Vec<u8>, Vec<u8>) {
+pub(crate) fn square(row: usize) -> (Vec<u8>, Vec<u8>) {
     let corner = |at: usize| ((noise(2 * row + at) + 1.0) * 2.0) as u32;
     let is_inside = |x: u32, y: u32| x.wrapping_sub(corner(0)) < 4 && y.wrapping_sub(corner(1)) < 4;
     let grain = |x: u32, y: u32| (40.0 * (noise(row * 64 + (8 * y + x) as usize) + 1.0)) as u8;

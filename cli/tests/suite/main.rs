@@ -52,6 +52,7 @@ mod names;
 mod onnx;
 mod optimizers;
 mod predict;
+mod predict_and_evaluate;
 mod preview;
 mod pseudo_terminal;
 mod public_validators;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Int64Type};
@@ -14,7 +14,7 @@ use crate::corpus::{corpus, example};
 use crate::dataset::{self, CLASSES};
 use crate::onnx::{floats, model, node, tensor};
 use crate::tables::{set, table_network};
-use crate::workplace::{Ran, Workplace, has_runtime, millstream, text};
+use crate::workplace::{Ran, Workplace, forget_wishes_about_colour, has_runtime, millstream, text};
 
 /// A run of the small network, and pictures of three classes in a folder beside a file of another kind and a damaged one.
 fn trained() -> Workplace {
@@ -295,6 +295,57 @@ fn texts_and_columns_of_numbers_are_predicted_as_the_model_was_trained() {
     let of_file = lines(&millstream(&["predict", text(&run), text(&file), "--json"]).done());
     assert_eq!(of_file[1]["input"].as_str().unwrap(), format!("{}:3", text(&file)));
     assert_eq!([&of_file[0]["top"], &of_file[1]["top"]], [&said[0]["top"], &said[1]["top"]]);
+    tables_of_texts_on_the_standard_input_are_read_as_the_files_would_be(&run, &folder.path().join("reviews"), &said);
+}
+
+/// `said` is what is predicted of the two texts.
+fn tables_of_texts_on_the_standard_input_are_read_as_the_files_would_be(run: &Path, stem: &Path, said: &[Value]) {
+    let texts = [0, 1].map(|row: usize| said[row]["input"].as_str().unwrap());
+    let [first, second] = texts.map(|text| Value::from(text).to_string());
+    let objects = |name: &str| format!("\n{{\"{name}\": {first}, \"id\": 1}}\n{{\"{name}\": {second}, \"id\": 2}}\n");
+    let csv = format!("id,text\n1,{first}\n2,{second}\n");
+    let tops = |rows: &[Value]| rows.iter().map(|row| row["top"].clone()).collect::<Vec<_>>();
+    // what is written, how it is said to be, rows, and what is told
+    let none: &[&str] = &[];
+    for (written, format, rows, told) in [
+        (objects("text"), none, 2, ""),
+        (csv.clone(), &["--format", "csv"], 2, ""),
+        (objects("text"), &["--format", "jsonl"], 2, ""),
+        (csv.clone(), none, 3, "may be the heading of a table with `text`; `--format csv`"),
+        (csv.clone(), &["--format", "text"], 3, ""),
+        (objects("words"), none, 2, "is a JSON object without `text`; `jq -c"),
+        (format!("{}\n{}\n", texts[0], texts[1]), none, 2, ""),
+    ] {
+        let line = [&["predict", text(run), "-", "--json"][..], format].concat();
+        let ran = piped(&line, written.as_bytes());
+        let stderr = ran.stderr.clone();
+        let found = lines(&ran.done());
+        assert_eq!(found.len(), rows, "{written} {format:?}: {found:?}");
+        let is_read = rows == 2 && told.is_empty();
+        assert_eq!(tops(&found) == tops(said), is_read, "{written} {format:?}: {found:?}");
+        assert_eq!(stderr.contains("each line is read as a text"), !told.is_empty(), "{written} {format:?}: {stderr}");
+        assert!(stderr.contains(told), "{written} {format:?}: {stderr}");
+    }
+    // as the file by its name, and one whose name says nothing
+    for (end, is_told) in [("jsonl", false), ("rows", false), ("txt", true)] {
+        let file = stem.with_extension(end);
+        fs::write(&file, objects("text")).unwrap();
+        let ran = millstream(&["predict", text(run), text(&file), "--json"]);
+        assert_eq!(ran.stderr.contains("name the file `.jsonl`"), is_told, "{end}: {}", ran.stderr);
+        assert_eq!(tops(&lines(&ran.done())) == tops(said), !is_told, "{end}");
+    }
+    let file = stem.with_extension("jsonl");
+    millstream(&["predict", text(run), text(&file), "--format", "csv"]).failed_with(&["`--format`", "`-` is none"]);
+}
+
+/// The binary with something on its standard input.
+fn piped(line: &[&str], bytes: &[u8]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
+    forget_wishes_about_colour(&mut command);
+    command.args(line).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(bytes).unwrap();
+    Ran::of(child.wait_with_output().unwrap())
 }
 
 #[test]

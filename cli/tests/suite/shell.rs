@@ -1,6 +1,6 @@
 //! What helps at a shell: a recipe written out, completions, manual pages, the version.
 
-use crate::workplace::{Workplace, millstream, text};
+use crate::workplace::{Ran, Workplace, millstream, text};
 
 #[test]
 fn a_recipe_is_written_out_with_every_default_and_read_again_as_the_same() {
@@ -39,6 +39,29 @@ fn the_version_names_commit_and_target() {
     assert!(first.contains(std::env::consts::ARCH) && said.contains("ONNX Runtime: "), "{said}");
     // the short form stays one that scripts can compare
     assert_eq!(millstream(&["-V"]).done().trim(), concat!("millstream ", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn the_version_names_the_library_that_would_be_used_and_does_not_fail_without_one() {
+    let place = Workplace::bare();
+    // a named folder is not replaced by another, and this one is empty
+    let bare = |words: &[&str]| {
+        let mut command = place.command(words);
+        command.env("ORT_DYLIB_PATH", place.path(""));
+        Ran::of(command.output().unwrap()).done()
+    };
+    let said = bare(&["--version"]);
+    assert!(said.contains("ONNX Runtime: none found: ") && said.contains("ORT_DYLIB_PATH"), "{said}");
+    for words in [["--runtime", "nowhere.so", "--version"], ["--version", "--runtime", "nowhere.so"]] {
+        let said = bare(&words);
+        assert!(said.contains("ONNX Runtime: none found: ") && said.contains("nowhere.so"), "{said}");
+    }
+    assert!(bare(&["--runtime=other.so", "--version"]).contains("other.so"));
+    if let Ok(found) = ::millstream::runtime::locate(None) {
+        let said = place.run(&["--runtime", text(&found.path), "--version"]).done();
+        let wanted = format!("ONNX Runtime: {} ({}, found by the flag)", found.version, found.path.display());
+        assert!(said.contains(&wanted), "{said}");
+    }
 }
 
 /// What bash offers for a command line, the last word of which is under way.

@@ -47,8 +47,13 @@ impl InputColumn {
         self.is_text() && !self.takes.contains(&Holds::Numbers)
     }
 
+    #[cfg(test)]
+    pub(super) fn of_texts(name: Option<&str>) -> Self {
+        Self { name: name.map(str::to_owned), takes: &[Holds::Text] }
+    }
+
     /// What it may be called in a table.
-    fn names(&self) -> Vec<&str> {
+    pub(super) fn names(&self) -> Vec<&str> {
         match &self.name {
             Some(name) => vec![name.as_str()],
             None if self.is_image() => vec!["image", "path", "file_name", "file"],

@@ -8,7 +8,9 @@ use millstream_pipeline::stores::{InMemory, Store};
 use millstream_pipeline::{Dataset, arrow_array};
 use millstream_schemas::{RowId, shown, shown_path};
 
+use super::first_line::{FirstLine, first_line};
 use super::input_columns::{InputColumn, InputColumns};
+use super::row_format::RowFormat;
 use super::table_rows::{Cell, ReadRow, TableRows, record_batch};
 use crate::folder_files::{FolderFiles, IMAGES, TEXTS, extension, read_bounded};
 use crate::import::{ArchiveMembers, archive_stem, masks_among};
@@ -29,8 +31,11 @@ pub enum PredictInput {
     Path(PathBuf),
     /// A text as it is.
     Text(String),
-    /// Of a model of texts lines of text, each a row; of a model of images one image; of any other CSV or JSON Lines.
+    /// Of a model of texts lines of text, each a row, or JSON Lines where the first is an object that has the model's column; of a model of
+    /// images one image; of any other CSV or JSON Lines.
     Read(Box<dyn BufRead>),
+    /// Rows that are written so, whatever the model takes.
+    ReadAs(Box<dyn BufRead>, RowFormat),
 }
 
 /// Rows that are run together.
@@ -100,7 +105,7 @@ enum Source {
     MemberTable(Arc<ArchiveMembers>, u32, String),
     Parquet(Dataset),
     MemberParquet(Arc<ArchiveMembers>, u32, String),
-    Read(Box<dyn BufRead>),
+    Read(Box<dyn BufRead>, Option<RowFormat>),
 }
 
 enum Open {
@@ -146,7 +151,13 @@ pub(super) fn list(
                 require_text(columns, "--text")?;
                 files.push(Source::Text(text), Some(1));
             }
-            PredictInput::Read(reader) => files.push(Source::Read(reader), None),
+            PredictInput::Read(reader) => files.push(Source::Read(reader, None), None),
+            PredictInput::ReadAs(reader, format) => {
+                if format == RowFormat::Text {
+                    require_text(columns, "--format")?;
+                }
+                files.push(Source::Read(reader, Some(format)), None);
+            }
         }
     }
     Ok(files)
@@ -178,7 +189,8 @@ impl InputFiles {
     /// # Errors
     /// There is no table.
     pub(super) fn take_decimal_commas(&mut self) -> Result<(), RecipeError> {
-        let is_table = |source: &Source| matches!(source, Source::Table(_) | Source::MemberTable(..) | Source::Read(_));
+        let is_table =
+            |source: &Source| matches!(source, Source::Table(_) | Source::MemberTable(..) | Source::Read(..));
         if !self.left.iter().any(is_table) {
             return Err(RecipeError::mismatch(DECIMAL_COMMA, NO_TABLE));
         }
@@ -381,7 +393,11 @@ impl InputFiles {
                     Some(Source::Lines(path)) => {
                         let file = fs::File::open(&path).map_err(RecipeError::io("read", &path))?;
                         let reader = Box::new(std::io::BufReader::new(file));
-                        self.open = Some(Open::Lines { name: path.to_string_lossy().into_owned(), reader, line: 0 });
+                        let is_text = TEXTS.contains(&extension(&path).as_str())
+                            || !columns.only().is_some_and(InputColumn::is_lines);
+                        let name = path.to_string_lossy().into_owned();
+                        let format = is_text.then_some(RowFormat::Text);
+                        self.open = Some(self.open_source(name, format, reader, columns)?);
                         continue;
                     }
                     Some(Source::Table(path)) => {
@@ -395,18 +411,13 @@ impl InputFiles {
                         self.open = Some(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma))));
                         continue;
                     }
-                    Some(Source::Read(reader)) => match columns.only() {
-                        Some(only) if only.is_image() => {
+                    Some(Source::Read(reader, format)) => match columns.only() {
+                        Some(only) if only.is_image() && format.is_none() => {
                             let cell = read_bounded(reader).map_or_else(Cell::Unreadable, Cell::Bytes);
                             ReadRow { name: "-".into(), cells: vec![cell] }
                         }
-                        Some(only) if only.is_lines() => {
-                            self.open = Some(Open::Lines { name: "-".into(), reader, line: 0 });
-                            continue;
-                        }
                         _ => {
-                            let table = TableRows::read(reader, columns)?;
-                            self.open = Some(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma))));
+                            self.open = Some(self.open_source("-".into(), format, reader, columns)?);
                             continue;
                         }
                     },
@@ -426,6 +437,36 @@ impl InputFiles {
         });
         let names = names.collect();
         Ok(Some(Piece { dataset, names: RowNames::Read(names) }))
+    }
+
+    /// Opens what is read once. Where its format is not said, the first line of what a model of texts is given decides; of a file of text by
+    /// its name it is told where it looks like something else.
+    fn open_source(
+        &mut self,
+        name: String,
+        format: Option<RowFormat>,
+        reader: Box<dyn BufRead>,
+        columns: &InputColumns,
+    ) -> Result<Open, RecipeError> {
+        // what was asked for needs no second look
+        if format == Some(RowFormat::Text) && (name == "-" || !columns.only().is_some_and(InputColumn::is_lines)) {
+            return Ok(Open::Lines { name, reader, line: 0 });
+        }
+        let (mut table, mut reader) = (format.and_then(RowFormat::table), reader);
+        let texts = columns.only().filter(|only| only.is_lines() && table.is_none());
+        if let Some(only) = texts {
+            let (line, all) = first_line(reader).map_err(RecipeError::io("read", name.as_str()))?;
+            reader = all;
+            match FirstLine::of(&line, only) {
+                FirstLine::Object if format.is_none() => table = Some(TableFormat::JsonLines),
+                first => {
+                    self.notes.extend(first.note(&name, only));
+                    return Ok(Open::Lines { name, reader, line: 0 });
+                }
+            }
+        }
+        let table = TableRows::read(name, table, reader, columns)?;
+        Ok(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma))))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod answers;
 mod box_form;
+mod first_line;
 mod input_columns;
 mod input_files;
 mod mask_files;
@@ -11,6 +12,7 @@ mod predict_report;
 mod predicted_as;
 mod predicted_row;
 mod predictions;
+mod row_format;
 mod table_rows;
 mod writers;
 
@@ -20,4 +22,5 @@ pub use predict_report::{PredictReport, PredictedBy};
 pub use predicted_as::PredictedAs;
 pub use predicted_row::{ClassProbability, ClassShare, PredictedRow, RowAnswer};
 pub use predictions::{Predictions, predict};
+pub use row_format::RowFormat;
 pub use writers::{PredictionFormat, PredictionRows};

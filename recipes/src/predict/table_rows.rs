@@ -138,19 +138,24 @@ impl TableRows {
         Self::of(name, format, file, Beside::Archive(Arc::clone(members), place), columns)
     }
 
-    /// A table of the standard input, which is held whole: JSON Lines where it begins with an object, CSV otherwise. Images in it are paths
-    /// from the folder that the program runs in.
+    /// A table of the standard input (`-`) or another source that is read once, which is held whole: of this format, or JSON Lines where it
+    /// begins with an object, CSV otherwise. Images in it are paths from the folder that the program runs in.
     ///
     /// # Errors
     /// As [`Self::open`]; or it is no text, or too large.
-    pub(super) fn read(reader: Box<dyn BufRead>, columns: &InputColumns) -> Result<Self, RecipeError> {
-        let bytes = read_bounded(reader).map_err(|reason| RecipeError::mismatch("-", reason))?;
+    pub(super) fn read(
+        name: String,
+        format: Option<TableFormat>,
+        reader: Box<dyn BufRead>,
+        columns: &InputColumns,
+    ) -> Result<Self, RecipeError> {
+        let bytes = read_bounded(reader).map_err(|reason| RecipeError::mismatch(shown_path(&name), reason))?;
         if bytes.starts_with(b"PAR1") {
             let message = "Parquet is not read from the standard input: name the file";
-            return Err(RecipeError::mismatch("-", message));
+            return Err(RecipeError::mismatch(shown_path(&name), message));
         }
-        let format = TableFormat::of_content(&bytes);
-        Self::of("-".into(), format, Box::new(Cursor::new(bytes)), Beside::Folder(PathBuf::new()), columns)
+        let format = format.unwrap_or_else(|| TableFormat::of_content(&bytes));
+        Self::of(name, format, Box::new(Cursor::new(bytes)), Beside::Folder(PathBuf::new()), columns)
     }
 
     fn of(

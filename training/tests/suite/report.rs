@@ -285,6 +285,23 @@ fn what_is_folded_is_unfolded_for_print() {
 }
 
 #[test]
+fn letters_of_charts_are_legible_in_print() {
+    let page = report::render("Print", &[record("run")]).unwrap();
+    let print = &page[page.find("@media print").unwrap()..page.find("</style>").unwrap()];
+    let number = |text: &str, before: &str| -> f64 {
+        let rest = text.split_once(before).unwrap_or_else(|| panic!("no `{before}` in {text}")).1;
+        rest.split(|letter: char| !letter.is_ascii_digit()).next().unwrap().parse().unwrap()
+    };
+    // two panels beside each other on A4 within margins of 10 mm, less the gap between them, their padding and their borders
+    assert!(print.contains(".grid { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); }"), "{print}");
+    let sheet = 190.0 / 25.4 * 96.0;
+    let chart = (sheet - number(&page, ".grid { display: grid; gap: ")) / 2.0 - 2.0 * 16.0 - 2.0;
+    let drawn = number(&page, "<svg data-chart viewBox=\"0 0 ");
+    let letters = number(print, ".chart svg text { font-size: ") * chart / drawn;
+    assert!(letters >= 9.0, "letters of {letters:.1} pixels on a chart of {chart:.0}");
+}
+
+#[test]
 fn a_record_without_a_step_still_has_a_page() {
     let empty = RunRecord { title: "nothing happened".into(), ..RunRecord::default() };
     assert!(report::render("Empty", &[empty]).unwrap().contains("nothing happened"));

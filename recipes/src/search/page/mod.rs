@@ -168,6 +168,18 @@ mod tests {
     }
 
     #[test]
+    fn on_paper_there_is_no_dark_ground_and_nothing_is_cut_off() {
+        assert_eq!(STYLE.matches("prefers-color-scheme").count(), 1);
+        assert!(STYLE.contains("@media screen and (prefers-color-scheme: dark)"));
+        let (_, print) = STYLE.split_once("@media print").unwrap();
+        for part in
+            ["color-scheme: light", ".panel, .wide { overflow: visible; }", ".coordinates { min-width: 0 !important; }"]
+        {
+            assert!(print.contains(part), "{part} is not in {print}");
+        }
+    }
+
+    #[test]
     fn commands_can_be_typed_where_folders_have_blanks_and_brackets() {
         let study = StudyReport { folder: "/my studies (2)".into(), ..study(1, 20) };
         let command = study.comparing_command().unwrap();
