@@ -18,6 +18,10 @@ use onnx_runtime::{floats, run, session};
 use ort::value::{DynValue, Tensor};
 
 const CLASSES: usize = 5;
+/// Largest error of one parameter's slope, relative to its gradient's length and to what 32-bit floats can tell.
+const FAR: f64 = 1e-2;
+/// That, relative to the length of the whole gradient.
+const LEAST: f64 = 1e-3;
 
 #[derive(Clone, Copy)]
 enum Output {
@@ -108,6 +112,42 @@ fn data(program: &TrainingProgram, rows: usize, sequence: usize) -> Vec<(String,
     program.manifest.inputs.iter().map(of).collect()
 }
 
+/// Each parameter's gradient is the slope of the loss: along what is half that gradient and half a direction that it does not choose, so
+/// that one which is zero and should not be is found too.
+fn each_gradient_is_true(
+    file: &str,
+    program: &TrainingProgram,
+    gradients: &[&Vec<f32>],
+    loss: &mut dyn FnMut(&[Vec<f32>]) -> f64,
+) {
+    let length = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>().sqrt();
+    let wide = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect::<Vec<f64>>();
+    let all: Vec<f64> = gradients.iter().flat_map(|gradient| wide(gradient)).collect();
+    let least = LEAST * length(&all);
+    for (index, entry) in program.manifest.parameters.iter().enumerate() {
+        let gradient = wide(gradients[index]);
+        let own = length(&gradient);
+        let chosen = wide(&numbers(gradient.len(), index + 1));
+        let other = length(&chosen).max(f64::MIN_POSITIVE);
+        let scale = if own > 0.0 { 1.0 / own } else { 0.0 };
+        let direction: Vec<f64> = gradient.iter().zip(&chosen).map(|(a, b)| a * scale + b / other).collect();
+        let unit = length(&direction).max(f64::MIN_POSITIVE);
+        let stated = gradient.iter().zip(&direction).map(|(slope, step)| slope * step / unit).sum::<f64>();
+        let nearest = [0.1, 0.03, 0.01].map(|size| {
+            let mut moved = |sign: f64| {
+                let mut parameters = program.parameters.clone();
+                for (value, step) in parameters[index].iter_mut().zip(&direction) {
+                    *value = (f64::from(*value) + sign * size * step / unit) as f32;
+                }
+                loss(&parameters)
+            };
+            ((moved(1.0) - moved(-1.0)) / (2.0 * size) - stated).abs()
+        });
+        let error = nearest.into_iter().fold(f64::INFINITY, f64::min);
+        assert!(error < FAR * (own + least), "{file}, `{}`: {stated} along a direction, off by {error}", entry.name);
+    }
+}
+
 #[test]
 fn public_architectures_are_trained_whole_at_any_length() {
     if !onnx_runtime::available() {
@@ -159,6 +199,10 @@ fn public_architectures_are_trained_whole_at_any_length() {
             let error = nearest.into_iter().fold(f64::INFINITY, f64::min);
             assert!(norm > 1e-3 && error < 5e-3, "{file}, {rows} rows of {sequence}: {norm}, off by {error}");
             println!("{file}, {rows} rows of {sequence}: gradient {norm:.4}, off by {error:.1e}");
+            if rows == 2 {
+                let mut loss = |parameters: &[Vec<f32>]| f64::from(run(&mut step, inputs(parameters))[0][0]);
+                each_gradient_is_true(file, &program, &gradients, &mut loss);
+            }
 
             let exported = program.export(&program.parameters, &[]).unwrap();
             let scores = run(&mut session(&exported.to_vec()), data(&program, rows, sequence)).remove(0);

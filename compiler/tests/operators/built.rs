@@ -116,7 +116,7 @@ impl Built {
     }
 }
 
-fn is_on_cuda() -> bool {
+pub(crate) fn is_on_cuda() -> bool {
     std::env::var("MILLSTREAM_TEST_DEVICE").is_ok_and(|device| device == "cuda")
 }
 

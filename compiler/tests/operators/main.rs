@@ -5,9 +5,11 @@
 
 mod built;
 mod central_differences;
+mod float64;
 mod hostile;
 #[path = "../onnx_runtime/mod.rs"]
 mod onnx_runtime;
+mod special_points;
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
