@@ -18,6 +18,7 @@ mod compile;
 mod corpus;
 mod dataset;
 mod documents;
+mod documents_of_data;
 mod emulator;
 mod ensemble;
 mod errors;
