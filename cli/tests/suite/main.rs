@@ -65,6 +65,7 @@ mod search_provenance;
 mod search_refused;
 mod search_sharing;
 mod shell;
+mod soup_statistics;
 mod steering;
 mod tables;
 mod training;
