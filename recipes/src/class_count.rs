@@ -1,8 +1,8 @@
 use millstream_schemas::{grouped, shown};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One class.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassCount {
     /// Its name.
     pub name: String,

@@ -103,6 +103,6 @@ pub(crate) fn data_report(path: &Patterns, source: &RowSource) -> Result<DataRep
 }
 
 /// `rotate {"degrees":15}`.
-fn caption(name: &str, options: &serde_json::Value) -> String {
+pub(crate) fn caption(name: &str, options: &serde_json::Value) -> String {
     if options.as_object().is_some_and(serde_json::Map::is_empty) { name.into() } else { format!("{name} {options}") }
 }

@@ -42,6 +42,15 @@ impl NotedFiles {
         Self::listing(files.len() as u64, dataset.rows(), &noted.collect::<Vec<_>>())
     }
 
+    /// Name, rows and bytes of each file, by name; of too many files none.
+    pub(crate) fn listed(&self) -> impl Iterator<Item = (&str, u64, u64)> {
+        self.listed.iter().map(|(name, file)| (name.as_str(), file.rows, file.bytes))
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
     fn listing(files: u64, rows: u64, noted: &[(String, NotedFile)]) -> Self {
         let names: Vec<&String> = noted.iter().map(|(name, _)| name).collect();
         let order = (!names.is_empty()).then(|| Fingerprint::of(&names));

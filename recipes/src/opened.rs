@@ -235,6 +235,11 @@ impl Opened {
         Ok(Self(Arc::new(parts)))
     }
 
+    /// The same with a model of the same nodes and shapes, and other weights.
+    pub(crate) fn with_weights(&self, model: Model) -> Self {
+        Self(Arc::new(OpenedParts { model: Arc::new(model), ..OpenedParts::clone(self) }))
+    }
+
     /// The same data and model under a recipe that has another `training`, `evaluation` (but for its `sets`) or `output`: nothing is
     /// opened again, and rows are counted once.
     ///

@@ -12,6 +12,7 @@ use millstream_training::{
 };
 use serde::Serialize;
 
+use crate::data_facts::NotedData;
 use crate::error::with_causes;
 use crate::events::{Totals, translate};
 use crate::frozen_prefix::{Around, RunPrefix, targets_alone};
@@ -192,6 +193,11 @@ impl Run {
                 let record = self.record(Some(&ended), events);
                 if let Err(error) = results::write_record(&self.folder, self.compiled.opened(), &record) {
                     return Err(self.failed(failed(error), false, events));
+                }
+                // the model and its figures are there; documents can be written as long as the rows are
+                if let Err(error) = NotedData::note(&self.folder, self.compiled.opened()) {
+                    let message = format!("what the rows hold could not be noted: {}", with_causes(&error));
+                    events.event(&Event::Warning { message });
                 }
                 self.end_logs(&record, events);
                 Ok(self.summary(record, Some(ended)))

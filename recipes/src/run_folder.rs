@@ -100,6 +100,11 @@ impl RunFolder {
         self.0.join("origin.json")
     }
 
+    /// What its rows were, as it noted at its end.
+    pub(crate) fn data_facts(&self) -> PathBuf {
+        self.0.join("data_facts.json")
+    }
+
     /// From which steps on other settings held.
     pub(crate) fn parts(&self) -> PathBuf {
         self.0.join("parts.json")
@@ -119,7 +124,13 @@ impl RunFolder {
         let adapters =
             folders.flat_map(|folder| [PeftFolder::CONFIG, PeftFolder::TENSORS].map(|name| folder.join(name)));
         let models = [self.model(), self.last_model(), self.onnx_adapter(), self.base_model()];
-        let files = models.into_iter().chain([self.labels(), self.metrics(), self.report(), self.predictions()]);
+        let files = models.into_iter().chain([
+            self.labels(),
+            self.metrics(),
+            self.report(),
+            self.data_facts(),
+            self.predictions(),
+        ]);
         files.chain(adapters).collect()
     }
 

@@ -84,6 +84,7 @@ pub use observers::{EndReason, Event, Observer, StepEvent};
 pub use onnx_runtime_error::OnnxRuntimeError;
 pub use prediction_sink::PredictionSink;
 pub use record::{History, RunRecord};
+pub use reestimation::{RunningStatistics, running_statistics};
 pub use row_loss::RowLoss;
 pub use row_slices::RowSlices;
 pub use session::{

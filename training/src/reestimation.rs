@@ -1,5 +1,6 @@
 //! Running statistics computed anew: means over batches, by the weights as they are.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use millstream_schemas::ParameterEntry;
@@ -70,6 +71,34 @@ impl Statistics {
         let mut all = named.flat_map(|(entry, values)| values.iter().map(move |value| (entry.name.as_str(), *value)));
         all.find(|(_, value)| !value.is_finite())
     }
+}
+
+/// Running statistics, and the rows that they are of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunningStatistics {
+    /// Rows.
+    pub rows: u64,
+    /// Mean or variance of each channel, by the names of the parameters.
+    pub values: BTreeMap<String, Vec<f32>>,
+}
+
+/// Running statistics by the weights of a runner as they are: means over the batches, as a run whose statistics are computed anew has them.
+/// None where `stop` said so. The runner's own stay.
+///
+/// # Errors
+/// The program was not compiled for it, a batch fails, no row has weight, or a statistic is no number.
+pub fn running_statistics(
+    runner: &mut StepRunner,
+    batches: &mut dyn BatchSource,
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<RunningStatistics>, TrainingError> {
+    let Some(found) = Statistics::of(runner, batches, &mut |_| !stop())? else { return Ok(None) };
+    let entries = &runner.manifest().parameters;
+    if let Some((name, value)) = found.not_finite(entries) {
+        return Err(TrainingError::NonFiniteParameter { name: name.to_owned(), value, step: 0, checkpoint: None });
+    }
+    let names = entries.iter().filter(|entry| entry.is_statistic).map(|entry| entry.name.clone());
+    Ok(Some(RunningStatistics { rows: found.rows, values: names.zip(found.values).collect() }))
 }
 
 /// Computes running statistics by the weights of a runner as they are, and lets it have them; none when it was stopped.

@@ -11,7 +11,7 @@ use arrow_schema::{DataType, Field, Fields, Schema};
 use image::{ImageFormat, Rgb, RgbImage};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 pub(crate) const CLASSES: [&str; 3] = ["red", "green", "blue"];
 
@@ -86,6 +86,12 @@ pub(crate) fn write_named(path: &Path, rows: &[Row], classes: &[&str]) {
 /// Writes any columns; with class names in the metadata or without.
 pub(crate) fn write_columns(path: &Path, columns: &[(&str, ArrayRef)], named: bool) {
     write_table(path, columns, named.then_some(&CLASSES));
+}
+
+/// Writes any columns as a program does that notes nothing of what is in them.
+pub(crate) fn write_without_statistics(path: &Path, columns: &[(&str, ArrayRef)]) {
+    let properties = WriterProperties::builder().set_statistics_enabled(EnabledStatistics::None).build();
+    write_table_as(path, columns, Some(&CLASSES), properties);
 }
 
 fn write_table(path: &Path, columns: &[(&str, ArrayRef)], classes: Option<&[&str]>) {

@@ -203,6 +203,26 @@ pub(crate) fn network_of_one_place() -> Vec<u8> {
     model(nodes, weights, vec![image], vec![tensor("logits", false, &["batch", "7", "1", "1"])])
 }
 
+/// [`network`] of `Relu` whose convolution is normalized, by running statistics that were never gathered.
+pub(crate) fn network_with_normalization() -> Vec<u8> {
+    let normalized = ["mixed", "norm.weight", "norm.bias", "norm.running_mean", "norm.running_var"];
+    let nodes = vec![
+        node("Conv", &["image", "conv.weight"], "mixed", &[("strides", &[2, 2]), ("pads", &[1, 1, 1, 1])]),
+        node("BatchNormalization", &normalized, "even", &[]),
+        node("Relu", &["even"], "bent", &[]),
+        node("GlobalAveragePool", &["bent"], "mean", &[]),
+        node("Flatten", &["mean"], "features", &[("axis", &[1])]),
+        node("Gemm", &["features", "head.weight", "head.bias"], "logits", &[("transB", &[1])]),
+    ];
+    let weights = [("conv.weight", &[8, 3, 3, 3][..]), ("head.weight", &[7, 8]), ("head.bias", &[7])];
+    let mut weights: Vec<Message> = weights.into_iter().map(|(name, shape)| weight(name, shape)).collect();
+    for (name, value) in [("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)] {
+        weights.push(floats(&format!("norm.{name}"), &[8], &[value; 8]));
+    }
+    let image = tensor("image", false, &["batch", "3", "16", "16"]);
+    model(nodes, weights, vec![image], vec![tensor("logits", false, &["batch", "7"])])
+}
+
 /// [`network`] of `Relu` with an input of bytes or floats, channels last or first: as exporters from TensorFlow write it, what is before
 /// the convolution moves the axes and brings bytes to 0 to 1.
 pub(crate) fn network_of(channels_last: bool, bytes: bool) -> Vec<u8> {

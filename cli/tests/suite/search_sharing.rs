@@ -1,5 +1,7 @@
 //! What trials at a time share, to the bits of trials alone.
 
+use serde_json::Value;
+
 use crate::search::{OPEN, arguments, outcome, status};
 use crate::workplace::{Workplace, has_runtime};
 
@@ -48,6 +50,30 @@ fn trials_of_other_numbers_of_epochs_share_the_passes_that_they_have_in_common()
         let model = format!("trials/{trial:04}/model.onnx");
         assert!(place.read(&format!("one/{model}")) == place.read(&format!("beside/{model}")), "{model} differs");
     }
+}
+
+#[test]
+fn trials_at_a_time_have_the_next_one_proposed_with_the_end_of_one_before_another_can_end() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let learned = [
+        "training.optimizer={adamw: {learning_rate: {log_uniform: [0.001, 0.1]}}}",
+        "search={objective: loss, proposer: {tpe: {startup_trials: 2}}, trials: 8, parallel: 2}",
+        "transforms.train=[{resize: {size: 16}}]",
+        "training.epochs=1",
+        "output.folder=learned",
+    ];
+    place.run(&arguments("run", &learned)).done();
+    let journal = std::fs::read_to_string(place.path("learned/journal.jsonl")).unwrap();
+    let events = journal.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let names: Vec<String> = events.map(|event| event["event"].as_str().unwrap().to_owned()).collect();
+    let acts: Vec<&str> =
+        names.iter().map(String::as_str).filter(|name| ["proposed", "finished"].contains(name)).collect();
+    // two to begin with, whoever is quick; then each end with what follows from it
+    let wanted = ["proposed"; 2].into_iter().chain(["finished", "proposed"].into_iter().cycle().take(12));
+    assert_eq!(acts, wanted.chain(["finished"; 2]).collect::<Vec<_>>());
 }
 
 /// Passes that were opened, and those that took part in one of them.

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use millstream_schemas::{count, shown};
+use millstream_schemas::shown;
 
 use super::fuse::Member;
 use crate::CompilerError;
 use crate::graph::{Attribute, Constant, ElementType, Graph, Node, ValueId};
-use crate::model_file::{Header, OnnxFile};
+use crate::model_file::{Header, Model, OnnxFile};
 use crate::operators::OperatorCatalog;
 use crate::trained_adapters::METADATA as ADAPTERS;
 
@@ -21,6 +21,9 @@ pub struct AveragedWeights {
     pub file: OnnxFile,
     /// Numbers that differ between the models.
     pub averaged: usize,
+    /// Names of running statistics of normalizations that differ and are means: not what the mean of the weights would gather, which one
+    /// pass over training rows tells ([`AveragedWeights::with_statistics`]).
+    pub statistics: Vec<String>,
     /// What is worth knowing, in words.
     pub notes: Vec<String>,
 }
@@ -61,7 +64,7 @@ pub fn average_weights(
             ))
         })?);
     }
-    let (mut averaged, mut statistics) = (0, 0);
+    let (mut averaged, mut statistics) = (0, Vec::new());
     let in_nodes: HashMap<ValueId, usize> = statistics_of(&graphs[0]);
     for value in graphs[0].constants() {
         let own = graphs[0].constant_of(value).expect("it is a constant");
@@ -74,7 +77,9 @@ pub fn average_weights(
         let all: Vec<&Constant> = std::iter::once(own).chain(theirs).collect();
         if let Some(constant) = mean_of(&all).map_err(|what| of_weight(graphs[0].name(value), &what))? {
             averaged += constant.shape.iter().product::<usize>();
-            statistics += usize::from(in_nodes.contains_key(&value));
+            if in_nodes.contains_key(&value) {
+                statistics.push(graphs[0].name(value).to_owned());
+            }
             mean.set_constant(value, constant);
         }
     }
@@ -98,17 +103,38 @@ pub fn average_weights(
     if averaged == 0 && !others.is_empty() {
         notes.push("all members have the same weights".into());
     }
-    if statistics > 0 {
-        notes.push(format!(
-            "running statistics of normalizations differ between the members ({}); their mean is not what the mean of the weights would \
-             gather, which one pass over the training rows with `model.batch_normalization: training` does",
-            count(statistics as u64, "tensor")
-        ));
-    }
     let header =
         Header::of_several(&first.model.proto, &others.iter().map(|other| &other.model.proto).collect::<Vec<_>>());
     let file = OnnxFile::new(header.signed(metadata).with(&mean.as_stored()?))?;
-    Ok(AveragedWeights { file, averaged, notes })
+    Ok(AveragedWeights { file, averaged, statistics, notes })
+}
+
+impl AveragedWeights {
+    /// The same with these running statistics in place of means, by name. Of [`AveragedWeights::statistics`] those stay that are not among
+    /// them, or have another length.
+    ///
+    /// # Errors
+    /// The model cannot be written anew.
+    pub fn with_statistics(
+        self,
+        values: &BTreeMap<String, Vec<f32>>,
+        catalog: &OperatorCatalog,
+    ) -> Result<Self, CompilerError> {
+        let model = Model::from_bytes(self.file.to_vec())?;
+        let mut graph = model.graph(&BTreeMap::new(), catalog)?;
+        let mut left = Vec::new();
+        for name in self.statistics {
+            let place = graph.find(&name).and_then(|value| Some((value, graph.constant_of(value)?.shape.clone())));
+            match (place, values.get(&name)) {
+                (Some((value, shape)), Some(found)) if shape.iter().product::<usize>() == found.len() => {
+                    graph.set_constant(value, Constant::f32(shape, found));
+                }
+                _ => left.push(name),
+            }
+        }
+        let file = OnnxFile::new(Header::of(&model.proto).with(&graph.as_stored()?))?;
+        Ok(Self { file, statistics: left, ..self })
+    }
 }
 
 fn of_weight(name: &str, what: &str) -> CompilerError {
@@ -223,7 +249,6 @@ fn mean_of(all: &[&Constant]) -> Result<Option<Constant>, String> {
 mod tests {
     use super::*;
     use crate::handmade::{graph, model, node, value, weight};
-    use crate::model_file::Model;
 
     fn unnamed(model: &Model) -> Member<'_> {
         Member { model, name: None, output: None }
@@ -255,6 +280,32 @@ mod tests {
                 .unwrap();
         assert_eq!((same.averaged, same.notes[0].as_str()), (0, "all members have the same weights"));
         assert_eq!(Model::from_bytes(same.file.to_vec()).unwrap().metadata("key"), Some("value"));
+    }
+
+    #[test]
+    fn running_statistics_that_differ_are_named_and_take_values_that_are_computed_anew() {
+        let catalog = OperatorCatalog::standard();
+        let normalized = |scale: f32| {
+            let nodes = vec![node("BatchNormalization", &["x", "scale", "shift", "mean", "var"], &["y"])];
+            let mut weights: Vec<_> = ["scale", "shift", "mean", "var"].map(|name| weight(name, &[3])).into();
+            weights.iter_mut().flat_map(|tensor| &mut tensor.float_data).for_each(|value| *value *= scale);
+            model(graph(nodes, weights, vec![value("x", &[3, 4, 4])], vec![value("y", &[3, 4, 4])]))
+        };
+        let values = |file: &OnnxFile, name: &str| {
+            let model = Model::from_bytes(file.to_vec()).unwrap();
+            let graph = model.graph(&BTreeMap::new(), &OperatorCatalog::standard()).unwrap();
+            graph.constant_of(graph.find(name).unwrap()).unwrap().to_f32().unwrap()
+        };
+        let models = [normalized(1.0), normalized(3.0)];
+        let mut found = average_weights(&models.each_ref().map(unnamed), &[], &catalog).unwrap();
+        found.statistics.sort();
+        assert_eq!((found.statistics.clone(), found.averaged), (vec!["mean".to_owned(), "var".to_owned()], 12));
+        let before = ["scale", "shift", "var"].map(|name| values(&found.file, name));
+        let anew = BTreeMap::from([("mean".to_owned(), vec![7.0, 8.0, 9.0]), ("scale".to_owned(), vec![0.0; 3])]);
+        let anew = found.with_statistics(&anew, &catalog).unwrap();
+        assert_eq!(values(&anew.file, "mean"), [7.0, 8.0, 9.0]);
+        assert_eq!(["scale", "shift", "var"].map(|name| values(&anew.file, name)), before, "weights are means as ever");
+        assert_eq!(anew.statistics, ["var"]);
     }
 
     #[test]

@@ -1,5 +1,9 @@
-//! The base model of a run: as it lies at its place, or as the run has noted it where another file lies there now.
+//! The base model of a run and its rows: as they lie at their places, or as the run has noted them where others lie there now, or none.
 
+use std::io::ErrorKind;
+
+use millstream_compiler::Model;
+use millstream_pipeline::PipelineError;
 use millstream_schemas::{Fingerprint, Recipe};
 
 use super::model_facts::ModelFacts;
@@ -12,8 +16,11 @@ use crate::{Catalogs, Opened, RecipeError};
 pub(super) struct BaseModel {
     /// What the run began with.
     pub(super) facts: ModelFacts,
-    /// The rows, with a model that takes them: the base model, or where that is another file now, what the run has exported.
-    pub(super) opened: Opened,
+    /// The rows, with a model that takes them: the base model, or where that is another file now, what the run has exported. None where
+    /// files of rows are not there any more.
+    pub(super) opened: Option<Opened>,
+    /// Why the rows could not be opened, where their files are not there any more.
+    pub(super) gone: Option<String>,
     /// That another file lies there now, or none; nothing where it is the one that the run began with.
     pub(super) changed: Option<String>,
 }
@@ -22,12 +29,16 @@ impl BaseModel {
     /// Of the run in a folder with this recipe.
     ///
     /// # Errors
-    /// What the run has noted cannot be read, or its rows cannot be opened.
+    /// What the run has noted cannot be read, or its rows are there and cannot be opened.
     pub(super) fn of(folder: &RunFolder, recipe: &Recipe, catalogs: &Catalogs) -> Result<Self, RecipeError> {
         let path = recipe.require_model("training")?.path.clone();
         let Some((noted, said)) = replaced_model(folder, &path)? else {
-            let opened = Opened::open(recipe, catalogs)?;
-            return Ok(Self { facts: ModelFacts::of(&opened.model, &path)?, opened, changed: None });
+            let (opened, gone) = rows_of(recipe, catalogs)?;
+            let facts = match &opened {
+                Some(opened) => ModelFacts::of(&opened.model, &path)?,
+                None => ModelFacts::of(&Model::read(&path).map_err(RecipeError::at("model.path"))?, &path)?,
+            };
+            return Ok(Self { facts, opened, gone, changed: None });
         };
         // the exported model takes the same rows
         let exported = folder.model();
@@ -35,14 +46,14 @@ impl BaseModel {
         if let Some(model) = recipe.model.as_mut().filter(|_| exported.exists()) {
             model.path = exported;
         }
-        let opened = Opened::open(&recipe, catalogs).map_err(|error| {
+        let (opened, gone) = rows_of(&recipe, catalogs).map_err(|error| {
             RecipeError::mismatch("model.path", format!("{said}, and the rows cannot be opened without it: {error}"))
         })?;
         let changed = format!(
             "`model.path` is not what the run began with: {said}; the base model is told as the run has noted it, and which layers were \
              trained, which only that model tells, is left out"
         );
-        Ok(Self { facts: ModelFacts::noted(&path, &noted), opened, changed: Some(changed) })
+        Ok(Self { facts: ModelFacts::noted(&path, &noted), opened, gone, changed: Some(changed) })
     }
 
     /// What the run would be made of now; a base model that is another is told apart and passes here.
@@ -51,5 +62,24 @@ impl BaseModel {
             Some(_) => MadeOf { model: Fingerprint(self.facts.sha256.clone()), ..now },
             None => now,
         }
+    }
+}
+
+/// Opens rows and model; where files of the rows are not there, why.
+fn rows_of(recipe: &Recipe, catalogs: &Catalogs) -> Result<(Option<Opened>, Option<String>), RecipeError> {
+    match Opened::open(recipe, catalogs) {
+        Ok(opened) => Ok((Some(opened), None)),
+        Err(error) if is_of_missing_rows(&error) => Ok((None, Some(error.to_string()))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether files are not where they were; all else that is wrong with rows is to be mended.
+fn is_of_missing_rows(error: &RecipeError) -> bool {
+    match error {
+        RecipeError::Pipeline(PipelineError::NoFiles { .. } | PipelineError::MissingShards { .. }) => true,
+        RecipeError::Pipeline(PipelineError::Io { source, .. }) => source.kind() == ErrorKind::NotFound,
+        RecipeError::At { source, .. } => is_of_missing_rows(source),
+        _ => false,
     }
 }

@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ledger::{DataFacts, Ledger};
+use super::ledger::Ledger;
 use super::statements::Statements;
 use super::unique_names::UniqueNames;
+use crate::data_facts::DataFacts;
 
 /// A version that says that nobody has stated one: in the form that validators ask for, of no release.
 const NO_VERSION: &str = "0.0.0+not.stated";
@@ -194,8 +195,8 @@ fn data_type(kind: &str) -> &'static str {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::ledger::DataFile;
     use super::*;
+    use crate::data_facts::DataFile;
 
     fn split(name: &str, files: usize, columns: &[&str]) -> DataFacts {
         let file = |at: usize| DataFile {

@@ -6,11 +6,12 @@ use serde_json::{Map, Value, json};
 
 use super::chosen::ChosenTrial;
 use super::frozen::AdaptedLayers;
-use super::ledger::{DataFacts, DataFile, Ledger};
+use super::ledger::Ledger;
 use super::license::licenses;
 use super::model_facts::ModelFacts;
 use super::statements::Statements;
 use super::unique_names::UniqueNames;
+use crate::data_facts::{DataFacts, DataFile};
 use crate::model_inputs::shown_shape;
 use crate::origin::commit;
 

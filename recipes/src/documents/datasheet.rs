@@ -2,9 +2,10 @@
 
 use millstream_schemas::{count, grouped, percent};
 
-use super::input_facts::InputFacts;
-use super::ledger::{DataFacts, Ledger};
+use super::ledger::Ledger;
 use super::statements::Statements;
+use crate::data_facts::DataFacts;
+use crate::input_facts::InputFacts;
 use crate::pages::markdown::{code, list, prose, table, text};
 
 /// `datasheet.md`.
@@ -21,14 +22,20 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
     for data in &ledger.data {
         out += &composition(data);
     }
+    if ledger.shared_rows.is_some() || !ledger.shared_between.is_empty() {
+        out += "\n### Between the splits\n";
+    }
     if let Some(shared) = &ledger.shared_rows {
         let looked = ledger.compared_in_words(shared);
         let of_set = if ledger.evaluated().len() > 1 { " of the split evaluate" } else { "" };
         out += &format!(
-            "\n### Between the splits\n\n{} of {}{of_set} have an input that is one of the training rows, byte by byte{looked}.\n",
+            "\n{} of {}{of_set} have an input that is one of the training rows, byte by byte{looked}.\n",
             grouped(shared.shared),
             count(shared.second, "evaluation row")
         );
+    }
+    for shared in &ledger.shared_between {
+        out += &format!("\n{}.\n", text(&ledger.shared_in_words(shared)));
     }
     out += &format!("\n### Sensitive content\n\n{}\n", open(&said.data_sensitive));
     out += "\n## Collection process\n\n";

@@ -2,10 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use millstream_compiler::{LayerReport, Model};
-use millstream_pipeline::{self as pipeline, Dataset, SharedRows};
-use millstream_schemas::files::sha256_of_file;
-use millstream_schemas::recipe::{AverageRecipe, EvaluationRecipe, RecipeText, TransparencyPolicy};
-use millstream_schemas::{Choice, Feature, Fingerprint, Recipe, shown};
+use millstream_pipeline::{Dataset, SharedRows};
+use millstream_schemas::recipe::{AverageRecipe, EvaluationRecipe, RecipeText};
+use millstream_schemas::{Choice, Fingerprint, Recipe, count, grouped, shown};
 use millstream_training::metrics::FigureKind;
 use millstream_training::{Evaluation, History, RunRecord, SetEvaluation};
 use serde::Serialize;
@@ -16,13 +15,12 @@ use super::base_model::BaseModel;
 use super::chosen::ChosenTrial;
 use super::front_matter::task;
 use super::frozen::{AdaptedLayers, FrozenLayers, adapted, frozen};
-use super::input_facts::InputFacts;
 use super::model_facts::ModelFacts;
 use super::model_use::{ModelUse, recipe_without_folders, without_folders};
 use super::statements::Statements;
 use crate::check::CheckReport;
-use crate::class_count::ClassCount;
-use crate::data_report::DataReport;
+use crate::data_facts::{self, DataFacts, NotedData};
+use crate::data_report::caption;
 use crate::decisions::{Decision, decisions};
 use crate::freezing::FreezeStage;
 use crate::origin::{Origin, Parent, commit, software};
@@ -30,7 +28,7 @@ use crate::run_folder::RunFolder;
 use crate::run_parts::{RunPart, RunParts};
 use crate::run_start::made_of;
 use crate::study_part::StudyPart;
-use crate::{Catalogs, RecipeError, RowSource, lineage, load, overlap};
+use crate::{Catalogs, Opened, RecipeError, lineage, load, overlap};
 
 /// All that is known of a run: what it was made of, what was decided, what came out, and what people have stated.
 #[derive(Clone, Debug, Serialize)]
@@ -78,16 +76,29 @@ pub struct Ledger {
     pub training: TrainingFacts,
     /// Each split of the data, training first.
     pub data: Vec<DataFacts>,
-    /// Evaluation rows whose image or text is trained on too.
+    /// Rows of `data.evaluate` whose image or text is trained on too.
     pub shared_rows: Option<SharedRows>,
+    /// The same between all other splits.
+    pub shared_between: Vec<SharedBetween>,
     /// What it is worth.
     pub results: Results,
-    /// Whether data and base model are those that the run began with.
-    pub unchanged: bool,
+    /// Whether data and base model are those that the run began with; none where files of the data are not there any more.
+    pub unchanged: Option<bool>,
     /// What was noticed while the ledger was written.
     pub notes: Vec<String>,
     /// What only people know.
     pub statements: Statements,
+}
+
+/// Rows that two splits have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SharedBetween {
+    /// The first of these splits, in the order of the data.
+    pub first: String,
+    /// The other.
+    pub second: String,
+    /// Rows of the other whose input is, byte by byte, one of the first's.
+    pub rows: SharedRows,
 }
 
 /// What was trained, and how.
@@ -131,46 +142,6 @@ pub struct TrainingFacts {
     pub transforms: Vec<String>,
 }
 
-/// One split of the data.
-#[derive(Clone, Debug, Serialize)]
-pub struct DataFacts {
-    /// `train`, `evaluate`, or the name of another set.
-    pub split: String,
-    /// Files.
-    pub files: Vec<DataFile>,
-    /// Rows.
-    pub rows: u64,
-    /// Name and type of each column.
-    pub columns: Vec<(String, String)>,
-    /// Nulls by column, where the files say how many.
-    pub nulls: Vec<(String, u64)>,
-    /// What the inputs are like, where they are images or texts.
-    pub inputs: Option<InputFacts>,
-    /// Column with the class, where there is one.
-    pub label: Option<String>,
-    /// Rows of each class.
-    pub classes: Vec<ClassCount>,
-    /// Rows without a class (−1).
-    pub unlabelled: u64,
-    /// Rows whose label is null or none of the classes.
-    pub bad_labels: u64,
-}
-
-/// One Parquet file.
-#[derive(Clone, Debug, Serialize)]
-pub struct DataFile {
-    /// Name within the split.
-    pub name: String,
-    /// Bytes.
-    pub bytes: u64,
-    /// Rows.
-    pub rows: u64,
-    /// SHA-256 in hexadecimal; none of a file of another store than this machine's.
-    pub sha256: Option<String>,
-    /// Software that wrote it, as it says itself.
-    pub created_by: Option<String>,
-}
-
 /// What a run is worth.
 #[derive(Clone, Debug, Serialize)]
 pub struct Results {
@@ -189,10 +160,11 @@ pub struct Results {
 }
 
 impl Ledger {
-    /// Of the run in a folder. Data and base model are read, for their hashes.
+    /// Of the run in a folder. Data and base model are read, for their hashes; where files of the data are not there any more, they are
+    /// told as the run has noted them.
     ///
     /// # Errors
-    /// The folder holds no run, or one whose record or recipe does not parse; data or base model cannot be opened.
+    /// The folder holds no run, or one whose record or recipe does not parse; data that are there, or the base model, cannot be opened.
     pub(super) fn gather(
         run: &Path,
         record: RunRecord,
@@ -203,41 +175,22 @@ impl Ledger {
         let text = RecipeText::read(&folder.recipe(), &[])?;
         let recipe = load(&text, catalogs)?;
         let base = BaseModel::of(&folder, &recipe, catalogs)?;
-        let opened = &base.opened;
-        // of another model it would say what the run has not done
-        let checked = if base.changed.is_none() { Some(opened.check(None)?) } else { None };
-        let notes: Vec<String> = base.changed.iter().cloned().chain(changed_rows(&folder, &base)?).collect();
-        let (of_training, transparency) = (opened.train_report()?, recipe.data.transparency);
-        let mut data = vec![facts_of("train", &opened.train, of_training, transparency)?];
-        if let (Some(source), Some(report)) = (&opened.evaluate, opened.evaluate_report()?) {
-            data.push(facts_of(EvaluationRecipe::MAIN, source, report, transparency)?);
-        }
-        for ((name, source), report) in opened.sets.iter().zip(opened.set_reports()?) {
-            data.push(facts_of(name, source, report, transparency)?);
-        }
+        let path = folder.model();
+        let exported = path.exists().then(|| Model::read(&path)).transpose()?;
+        let rows = match &base.opened {
+            Some(opened) => Rows::of(&folder, opened, &base, (exported.as_ref(), record.classes.as_slice()))?,
+            None => Rows::noted(&folder, &recipe, &base)?,
+        };
         let study = StudyPart::of(run);
-        let shared_rows = match (&checked, &opened.evaluate) {
-            (Some(checked), _) => checked.shared_rows,
-            (None, Some(source)) => Some(overlap::of_rows(&opened.train, source)?),
-            (None, None) => None,
-        };
-        let (exported, model_use) = match folder.model().exists() {
-            true => {
-                let model = Model::read(&folder.model())?;
-                let used = ModelUse::of(&model, opened, &record.classes)?;
-                (Some(ModelFacts::of(&model, &folder.model())?), Some(used))
-            }
-            false => (None, None),
-        };
         Ok(Self {
             version: 1,
             name: Statements::answer(&statements.name).unwrap_or(&record.title).to_owned(),
             folder: run.to_owned(),
             software: software(),
             commit: commit().map(str::to_owned),
-            task: task(&of_training.kind, &recipe.data.targets, !opened.train.classes().is_empty()).map(str::to_owned),
+            task: task(&rows.kind, &recipe.data.targets, !record.classes.is_empty()).map(str::to_owned),
             data_name: Statements::answer(&statements.data_name)
-                .map_or_else(|| name_of_data(&first_file(&opened.train.dataset)), str::to_owned),
+                .map_or_else(|| name_of_data(&rows.first_file), str::to_owned),
             ending: record.ending.clone(),
             base: base.facts.clone(),
             lineage: lineage::ancestors(&folder, &Fingerprint(base.facts.sha256.clone()))?,
@@ -246,27 +199,28 @@ impl Ledger {
             parts: RunParts::of_run(&folder)?.parts().to_vec(),
             study,
             decisions: decisions(run)?,
-            exported,
-            model_use,
+            exported: exported.map(|model| ModelFacts::of(&model, &path)).transpose()?,
+            model_use: rows.model_use,
             results: Results {
                 evaluation: record.evaluation.clone(),
                 // a record of an older build does not say it
-                set: record.evaluated_on.clone().or_else(|| opened.deciding_set().map(|(set, _)| set.to_owned())),
+                set: record.evaluated_on.clone().or(rows.deciding_set),
                 others: record.other_evaluations.clone(),
                 figures: record.history.figures.clone(),
                 selection: selection(&record),
                 is_chosen: is_chosen(&record, &recipe),
             },
             training: TrainingFacts {
-                transforms: of_training.transforms.clone(),
-                added_parts: checked.as_ref().map_or_else(Vec::new, |checked| added(&checked.model, opened)),
+                transforms: rows.transforms,
+                added_parts: rows.added_parts,
                 methods: methods(&recipe, catalogs),
-                ..training_facts(record, checked.as_ref(), &recipe, catalogs)
+                ..training_facts(record, rows.checked.as_ref(), &recipe, catalogs)
             },
-            data,
-            shared_rows,
-            unchanged: notes.is_empty(),
-            notes,
+            data: rows.data,
+            shared_rows: rows.shared_rows,
+            shared_between: rows.shared_between,
+            unchanged: if base.changed.is_none() && base.gone.is_some() { None } else { Some(rows.notes.is_empty()) },
+            notes: rows.notes,
             statements,
         })
     }
@@ -280,6 +234,24 @@ impl Ledger {
     pub(super) fn compared_in_words(&self, shared: &SharedRows) -> String {
         let all = ["train", EvaluationRecipe::MAIN].map(|name| self.split(name).map_or(0, |data| data.rows));
         overlap::compared_in_words(shared, all)
+    }
+
+    /// How many rows two splits have in common, and which rows were compared, where these are not all.
+    pub(super) fn shared_in_words(&self, shared: &SharedBetween) -> String {
+        let rows = |name: &str| self.split(name).map_or(0, |data| data.rows);
+        let cut = [(shared.rows.first, &shared.first), (shared.rows.second, &shared.second)];
+        let cut = cut.into_iter().filter(|(compared, name)| *compared < rows(name));
+        let cut: Vec<String> =
+            cut.map(|(compared, name)| format!("of {} the first {}", shown(name), grouped(compared))).collect();
+        let cut = if cut.is_empty() { String::new() } else { format!(" ({} were compared)", cut.join(" and ")) };
+        format!(
+            "{} of {} of {} {} an input that is one of {}, byte by byte{cut}",
+            grouped(shared.rows.shared),
+            count(shared.rows.second, "row"),
+            shown(&shared.second),
+            if shared.rows.shared == 1 { "has" } else { "have" },
+            shown(&shared.first),
+        )
     }
 
     /// The splits that are evaluated on: all but the rows to train on, which are the first.
@@ -307,9 +279,114 @@ fn methods(recipe: &Recipe, catalogs: &Catalogs) -> Vec<Choice> {
     methods.map(|method| without_folders(method, &catalogs.methods)).collect()
 }
 
+/// What a run's rows, and the base model with them, say of it.
+struct Rows {
+    data: Vec<DataFacts>,
+    shared_rows: Option<SharedRows>,
+    shared_between: Vec<SharedBetween>,
+    /// What the model reads; empty where that is not known.
+    kind: String,
+    first_file: PathBuf,
+    /// The transforms of training, as captions.
+    transforms: Vec<String>,
+    deciding_set: Option<String>,
+    /// What the base model says of the run; none where that is another now, or the rows are not there.
+    checked: Option<CheckReport>,
+    added_parts: Vec<AddedPart>,
+    model_use: Option<ModelUse>,
+    /// What is not as it was.
+    notes: Vec<String>,
+}
+
+impl Rows {
+    /// As they lie there now, and the exported model that takes them with its classes.
+    fn of(
+        folder: &RunFolder,
+        opened: &Opened,
+        base: &BaseModel,
+        (exported, classes): (Option<&Model>, &[String]),
+    ) -> Result<Self, RecipeError> {
+        // of another model it would say what the run has not done
+        let checked = if base.changed.is_none() { Some(opened.check(None)?) } else { None };
+        let shared_rows = match (&checked, &opened.evaluate) {
+            (Some(checked), _) => checked.shared_rows,
+            (None, Some(source)) => Some(overlap::of_rows(&opened.train, source)?),
+            (None, None) => None,
+        };
+        let model_use = exported.map(|model| ModelUse::of(model, opened, classes)).transpose()?;
+        let of_training = opened.train_report()?;
+        Ok(Self {
+            data: data_facts::whole(opened)?,
+            shared_rows,
+            shared_between: shared_between(opened)?,
+            kind: of_training.kind.clone(),
+            first_file: first_file(&opened.train.dataset),
+            transforms: of_training.transforms.clone(),
+            deciding_set: opened.deciding_set().map(|(set, _)| set.to_owned()),
+            added_parts: checked.as_ref().map_or_else(Vec::new, |checked| added(&checked.model, opened)),
+            checked,
+            model_use,
+            notes: base.changed.iter().cloned().chain(changed_rows(folder, opened, base)?).collect(),
+        })
+    }
+
+    /// As the run has noted them, where their files are not there any more.
+    fn noted(folder: &RunFolder, recipe: &Recipe, base: &BaseModel) -> Result<Self, RecipeError> {
+        let noted = NotedData::read(folder)?;
+        let told = match &noted {
+            Some(noted) if noted.is_of_end => "they are told as the run noted them at its end",
+            Some(_) => "their files are told as the run noted them when it began, and what they held is left out",
+            None => "they are left out, since the run, of an older build, noted nothing of them",
+        };
+        let gone = base.gone.iter().map(|reason| {
+            format!(
+                "the data were not found ({reason}), so that nobody can tell whether they are those that the run began with: {told}; \
+                 which layers were trained, how the inputs of the exported model are made and which rows splits have in common is left \
+                 out, since only data that are there tell it"
+            )
+        });
+        let notes = base.changed.iter().cloned().chain(gone).collect();
+        let noted = noted.unwrap_or_default();
+        let (first_file, transforms) = match noted.is_of_end {
+            true => (noted.first_file, noted.transforms),
+            false => (
+                recipe.data.train.first().map(PathBuf::from).unwrap_or_default(),
+                recipe.transforms.train.iter().map(|one| caption(&one.name, &one.options)).collect(),
+            ),
+        };
+        Ok(Self {
+            data: noted.splits,
+            shared_rows: None,
+            shared_between: Vec::new(),
+            kind: noted.kind,
+            first_file,
+            transforms,
+            deciding_set: None,
+            checked: None,
+            added_parts: Vec::new(),
+            model_use: None,
+            notes,
+        })
+    }
+}
+
+/// Of each pair of splits but that of the rows to train on and `data.evaluate`, which is compared anyway.
+fn shared_between(opened: &Opened) -> Result<Vec<SharedBetween>, RecipeError> {
+    let splits = data_facts::splits(opened)?;
+    let mut shared = Vec::new();
+    for (at, (first, source, _)) in splits.iter().enumerate() {
+        for (second, other, _) in &splits[at + 1..] {
+            if at > 0 || *second != EvaluationRecipe::MAIN {
+                let rows = overlap::of_rows(source, other)?;
+                shared.push(SharedBetween { first: (*first).to_owned(), second: (*second).to_owned(), rows });
+            }
+        }
+    }
+    Ok(shared)
+}
+
 /// What is to be said of data that are not those that the run began with.
-fn changed_rows(folder: &RunFolder, base: &BaseModel) -> Result<Option<String>, RecipeError> {
-    let opened = &base.opened;
+fn changed_rows(folder: &RunFolder, opened: &Opened, base: &BaseModel) -> Result<Option<String>, RecipeError> {
     let made_of = base.with_noted_model(made_of(opened)?);
     match folder.require_same(&opened.recipe, &made_of, &opened.catalogs) {
         Ok(_) => Ok(None),
@@ -318,34 +395,6 @@ fn changed_rows(folder: &RunFolder, base: &BaseModel) -> Result<Option<String>, 
         ))),
         Err(error) => Err(error),
     }
-}
-
-fn facts_of(
-    split: &str,
-    source: &RowSource,
-    report: &DataReport,
-    transparency: TransparencyPolicy,
-) -> Result<DataFacts, RecipeError> {
-    let dataset = &source.dataset;
-    let mut nulls = Vec::new();
-    for (column, _) in &dataset.features().columns {
-        // what cannot be counted is not said
-        if let Some(count) = dataset.nulls(column).unwrap_or_default() {
-            nulls.push((column.clone(), count));
-        }
-    }
-    Ok(DataFacts {
-        split: split.to_owned(),
-        files: files_of(dataset)?,
-        rows: dataset.rows(),
-        columns: dataset.features().columns.iter().map(|(name, feature)| (name.clone(), kind_of(feature))).collect(),
-        nulls,
-        inputs: InputFacts::of(source, transparency)?,
-        label: report.label.clone(),
-        classes: report.classes.clone(),
-        unlabelled: report.unlabelled,
-        bad_labels: report.bad_labels,
-    })
 }
 
 /// Folders that say nothing of what lies in them.
@@ -376,33 +425,6 @@ fn is_of_a_person(folder: &Path) -> bool {
 fn without_key(name: &str) -> &str {
     let is_key = |key: &str| key.len() == 16 && key.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
     name.rsplit_once('-').filter(|(_, key)| is_key(key)).map_or(name, |(name, _)| name)
-}
-
-/// With their hashes, where they lie on this machine.
-pub(super) fn files_of(dataset: &Dataset) -> Result<Vec<DataFile>, RecipeError> {
-    let of = |file: &pipeline::DataFile| {
-        let is_here = file.path.is_file();
-        let sha256 =
-            is_here.then(|| sha256_of_file(&file.path).map_err(RecipeError::io("read", &file.path))).transpose()?;
-        Ok(DataFile {
-            name: file.name.to_string(),
-            bytes: file.bytes,
-            rows: file.rows,
-            sha256,
-            created_by: file.created_by.clone(),
-        })
-    };
-    dataset.files().iter().map(of).collect()
-}
-
-fn kind_of(feature: &Feature) -> String {
-    match feature {
-        Feature::Image(_) => "image".into(),
-        Feature::Text => "text".into(),
-        Feature::ClassLabel { names } => format!("class of {}", names.len()),
-        Feature::Value(kind) => kind.clone(),
-        _ => "other".into(),
-    }
 }
 
 /// How the exported state was chosen, in words.

@@ -10,8 +10,9 @@ use millstream_training::ensembles::FittedEnsemble;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::ledger::{DataFile, files_of, selection};
+use super::ledger::selection;
 use super::model_use::recipe_without_folders;
+use crate::data_facts::{DataFile, files_of};
 use crate::ensemble::{EnsembleFolder, EnsembleOrigin, MembersFolder, Sampling, Snapshot, TrainedMember};
 use crate::made_of::MadeOf;
 use crate::origin::{Origin, Parent};

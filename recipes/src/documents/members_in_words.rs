@@ -4,9 +4,9 @@ use millstream_schemas::{count, grouped};
 use serde_json::{Map, Value, json};
 
 use super::cyclonedx::{component, data_component, serial_number, stated, tools};
-use super::ledger::DataFile;
 use super::members::{MeanOf, MemberData, MemberFacts};
 use super::model_facts::ModelFacts;
+use crate::data_facts::DataFile;
 use crate::origin::Origin;
 use crate::pages::markdown::{code, prose, table, text};
 

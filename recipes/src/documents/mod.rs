@@ -11,7 +11,6 @@ mod ensemble;
 mod front_matter;
 mod frozen;
 mod get_started;
-mod input_facts;
 mod ledger;
 mod license;
 mod members;
@@ -37,8 +36,7 @@ pub use added::AddedPart;
 pub use chosen::ChosenTrial;
 pub use ensemble::EnsembleLedger;
 pub use frozen::{AdaptedLayers, FrozenLayers};
-pub use input_facts::{InputFacts, Quantity};
-pub use ledger::{DataFacts, DataFile, Ledger, Results, TrainingFacts};
+pub use ledger::{Ledger, Results, SharedBetween, TrainingFacts};
 pub use members::{MeanOf, MemberData, MemberFacts, MemberRun};
 pub use members_ledger::MembersLedger;
 pub use model_facts::ModelFacts;
@@ -47,7 +45,9 @@ pub use statements::Statements;
 pub use study::{Machine, Selection, StudyLedger, Winner};
 pub use told_apart::{ToldApart, TrialTest};
 
+pub use crate::data_facts::{DataFacts, DataFile};
 use crate::ensemble::{EnsembleFolder, MembersFolder};
+pub use crate::input_facts::{InputFacts, Quantity};
 use crate::pages::page;
 use crate::report::read_record;
 use crate::run_folder::RunFolder;
@@ -76,8 +76,8 @@ pub struct DocumentReport {
 /// `statements.yaml`, for what only people know; it is made where it is missing and never written over.
 ///
 /// # Errors
-/// The folder holds no run, or one whose record or recipe does not parse; its data or base model cannot be opened; a file cannot
-/// be written.
+/// The folder holds no run, or one whose record or recipe does not parse; its data are there and cannot be opened, or its base model
+/// cannot; a file cannot be written.
 pub fn document(run: &Path, output: Option<&Path>, catalogs: &Catalogs) -> Result<DocumentReport, RecipeError> {
     let folder = output.map_or_else(|| run.join("documents"), Path::to_owned);
     if EnsembleFolder(run.to_owned()).description().exists() {

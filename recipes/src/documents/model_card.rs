@@ -6,10 +6,11 @@ use millstream_training::metrics::{Cell, FigureKind, Table, confidence_in_words}
 
 use super::front_matter::{FrontMatter, ModelResults, measured};
 use super::get_started;
-use super::ledger::{DataFacts, Ledger};
+use super::ledger::Ledger;
 use super::model_facts::ModelFacts;
 use super::model_use;
 use super::statements::Statements;
+use crate::data_facts::DataFacts;
 use crate::model_inputs::shown_shape;
 use crate::origin::built;
 use crate::pages::markdown::{code, list, prose, table, text};
@@ -166,6 +167,10 @@ fn evaluation_data(ledger: &Ledger) -> String {
             if shared.shared == 1 { "is" } else { "are" },
             ledger.compared_in_words(&shared)
         );
+    }
+    // what sets have in common among themselves says nothing of what was learned
+    for shared in ledger.shared_between.iter().filter(|shared| shared.first == "train" && shared.rows.shared > 0) {
+        out += &format!("\n{}.\n", text(&ledger.shared_in_words(shared)));
     }
     out
 }

@@ -4,18 +4,19 @@ use std::path::{Path, PathBuf};
 use millstream_compiler::fused::{FuseOptions, Member, fuse};
 use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::{Model, OnnxFile};
-use millstream_schemas::{Choice, ImageLayout, ScoresOf, files, grouped, shown, shown_path};
+use millstream_schemas::{Choice, ImageLayout, Recipe, ScoresOf, files, grouped, shown, shown_path};
 use millstream_training::ensembles::{FittedEnsemble, FittedModel};
 use serde::Serialize;
 use serde_json::json;
 
 use super::files::EnsembleFolder;
+use super::mean_statistics::MeanStatistics;
 use super::members::{self, Opened};
 use super::soups::averaged;
 use crate::calibrated::THRESHOLDS;
 use crate::image_inputs::layout_in;
 use crate::preprocessing::{JoinedBy, Preprocessing};
-use crate::{Catalogs, RecipeError, labels_file};
+use crate::{Catalogs, RecipeError, Stop, labels_file};
 
 /// Key of the metadata that says what a model was made of.
 const ENSEMBLE: &str = "millstream.ensemble";
@@ -64,7 +65,19 @@ pub fn export(options: &ExportOptions) -> Result<ExportReport, RecipeError> {
     members::require_alike(&opened, joined_by)?;
     let output = options.output.clone().unwrap_or_else(|| options.folder.model());
     let metadata = metadata(&opened, &fitted.method, &fitted.classes);
-    make_model(&fitted, &opened, options.flips, &metadata, &output, &options.catalogs)?.write()
+    let (recipe, stop) = (recipe_of(options, &opened), Stop::default());
+    let statistics = recipe.as_ref().map(|recipe| MeanStatistics::new(recipe, &options.catalogs, None, &stop));
+    make_model(&fitted, &opened, options.flips, &metadata, (output.as_path(), statistics.as_ref()), &options.catalogs)?
+        .write()
+}
+
+/// The recipe whose rows the ensemble was fitted with, or else the first of a member; none where it cannot be read any more.
+fn recipe_of(options: &ExportOptions, opened: &[Opened]) -> Option<Recipe> {
+    // only a mean of weights needs it, and says so where there is none
+    let origin = options.folder.read_origin().ok().flatten();
+    let named = origin.and_then(|origin| origin.request.recipe).map(|recipe| options.folder.member(&recipe));
+    let path = named.or_else(|| opened.iter().find_map(|member| member.recipe.clone()))?;
+    members::read_recipe(&path, &options.catalogs).ok()
 }
 
 /// What the file says of itself.
@@ -114,13 +127,13 @@ impl MadeModel {
     }
 }
 
-/// Makes an ensemble one model, for a file that is no member.
+/// Makes an ensemble one model, for a file that is no member; of a mean of weights with what its statistics are computed from.
 pub(super) fn make_model(
     fitted: &FittedEnsemble,
     opened: &[Opened],
     flips: bool,
     metadata: &[(String, String)],
-    output: &Path,
+    (output, statistics): (&Path, Option<&MeanStatistics<'_>>),
     catalogs: &Catalogs,
 ) -> Result<MadeModel, RecipeError> {
     if opened
@@ -153,7 +166,7 @@ pub(super) fn make_model(
                 let message = format!("it names member {}, and there are {}", wrong + 1, opened.len());
                 return Err(RecipeError::ensemble(output, message));
             }
-            let mean = averaged(opened, chosen, metadata, catalogs)?;
+            let mean = averaged(opened, chosen, metadata, catalogs, statistics)?;
             let note = match (chosen.as_slice(), mean.averaged) {
                 ([one], _) => {
                     Some(format!("the model is {} alone: no weights are averaged", shown(&opened[*one].name)))

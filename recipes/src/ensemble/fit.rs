@@ -13,6 +13,7 @@ use super::chosen_by;
 use super::ensemble_origin::{EnsembleOrigin, FitRequest, RequestedMember};
 use super::export::{ExportReport, make_model, metadata};
 use super::files::{EnsembleFolder, HELD_OUT};
+use super::mean_statistics::MeanStatistics;
 use super::members::{self, Opened, read_recipe};
 use super::members_folder::MembersFolder;
 use super::soups::RecipeSoups;
@@ -102,14 +103,17 @@ pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result
     let fit_options =
         ensembles::FitOptions { method: &method, metrics: &metrics, holdout: options.holdout, seed: options.seed };
     let mut device = None;
-    let mut fitted = match &recipe {
-        Some(recipe) => {
+    let library = options.library.as_deref();
+    let statistics = recipe.as_ref().map(|recipe| MeanStatistics::new(recipe, &options.catalogs, library, stop));
+    let mut fitted = match recipe.as_ref().zip(statistics.as_ref()) {
+        Some((recipe, statistics)) => {
             let mut soups = RecipeSoups {
                 members: &opened,
                 recipe,
+                statistics,
                 catalogs: &options.catalogs,
                 metadata: &metadata,
-                library: options.library.as_deref(),
+                library,
                 events,
                 stop,
                 memory: each(options.memory, opened.len()),
@@ -124,7 +128,9 @@ pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result
     };
     fitted.notes.extend(of_folders.into_iter().chain(alike).chain(of_rows));
     fitted.notes.extend(chosen_by::notes(&opened, &scores)?);
-    let model = make_model(&fitted, &opened, options.flips, &metadata, &options.folder.model(), &options.catalogs)?;
+    let to = options.folder.model();
+    let model =
+        make_model(&fitted, &opened, options.flips, &metadata, (to.as_path(), statistics.as_ref()), &options.catalogs)?;
     // an earlier ensemble is not given up for one that cannot be made
     let origin = Origin::without_base(began, device.as_ref());
     options.folder.begin(&EnsembleOrigin { origin, request })?;

@@ -6,6 +6,7 @@ mod evaluate;
 mod export;
 mod files;
 mod fit;
+mod mean_statistics;
 mod member_rows;
 mod members;
 mod members_folder;

@@ -11,6 +11,7 @@ use millstream_schemas::{Predictions, Recipe, RowId, count};
 use millstream_training::BoxError;
 use millstream_training::ensembles::Soups;
 
+use super::mean_statistics::{MeanStatistics, left};
 use super::members::Opened;
 use crate::kept_predictions::KeptPredictions;
 use crate::measuring::{Measuring, ToMeasure};
@@ -20,6 +21,8 @@ use crate::{Catalogs, Events, RecipeError, Stop};
 pub(super) struct RecipeSoups<'a> {
     pub(super) members: &'a [Opened],
     pub(super) recipe: &'a Recipe,
+    /// Of means whose members have others than each other.
+    pub(super) statistics: &'a MeanStatistics<'a>,
     pub(super) catalogs: &'a Catalogs,
     pub(super) metadata: &'a [(String, String)],
     pub(super) library: Option<&'a std::path::Path>,
@@ -33,20 +36,26 @@ pub(super) struct RecipeSoups<'a> {
     pub(super) device: Option<Device>,
 }
 
-/// The mean of the weights of some members.
+/// The mean of the weights of some members, with running statistics of its own where `statistics` says from which rows.
 pub(super) fn averaged(
     members: &[Opened],
     chosen: &[usize],
     metadata: &[(String, String)],
     catalogs: &Catalogs,
+    statistics: Option<&MeanStatistics<'_>>,
 ) -> Result<AveragedWeights, RecipeError> {
-    let chosen: Vec<Member<'_>> = chosen.iter().map(|at| members[*at].as_member()).collect();
-    Ok(average_weights(&chosen, metadata, &catalogs.operators)?)
+    let of: Vec<Member<'_>> = chosen.iter().map(|at| members[*at].as_member()).collect();
+    let mean = average_weights(&of, metadata, &catalogs.operators)?;
+    match (statistics, chosen.first()) {
+        _ if mean.statistics.is_empty() => Ok(mean),
+        (Some(statistics), Some(first)) => statistics.computed(mean, &members[*first].path),
+        _ => Ok(left(mean, "no recipe that can be read says on which rows they would be computed anew")),
+    }
 }
 
 impl RecipeSoups<'_> {
     fn predicted(&mut self, chosen: &[usize]) -> Result<Predictions, RecipeError> {
-        let file = averaged(self.members, chosen, self.metadata, self.catalogs)?.file;
+        let file = averaged(self.members, chosen, self.metadata, self.catalogs, Some(self.statistics))?.file;
         let model = Model::from_bytes(file.to_vec())?;
         let data = self.recipe.data.evaluate.as_ref();
         let data = data.ok_or_else(|| {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use millstream_search::{
-    AskedTrial, ConfidenceInterval, Decision, Outcome, SearchError, SharedStudy, Study, TrialState,
+    Asked, AskedTrial, ConfidenceInterval, Decision, Outcome, SearchError, SharedStudy, Study, TrialState,
 };
 use millstream_training::{RunRecord, TrainingError, Until};
 
@@ -19,6 +19,7 @@ use super::results::{finished, has_figures};
 use super::same_data::{NextRun, changed_meanwhile, is_begun_on_others, or_changed, require_same};
 use super::search_event::{SearchEvent, SearchEvents};
 use super::study_folder::StudyFolder;
+use super::workers::is_dead;
 use crate::error::with_causes;
 use crate::imported::Imports;
 use crate::made_of::MadeOf;
@@ -57,13 +58,28 @@ enum PartEnd {
     Interrupted,
 }
 
+/// What came of working on a trial.
+enum TrialEnd {
+    /// This is to be told to the study.
+    Ended(Outcome),
+    /// A rule has set it aside, and it is saved.
+    Paused,
+    /// It was given back, and is gone on with later.
+    GivenBack,
+}
+
 impl Worker<'_, '_> {
     /// Works on a trial until it ends, is set aside, or somebody asks for an end. A trial that cannot be carried out has failed,
-    /// and that is told to the study.
+    /// and that is told to the study. Where it ended or was set aside and `asks` says so of the study then, it is asked for work at once, so
+    /// that no end of another trial comes between.
     ///
     /// # Errors
     /// The journal, the disk or ONNX Runtime: what no other trial would do without. The trial is given back.
-    pub(crate) fn work_on(&self, asked: &AskedTrial) -> Result<(), RecipeError> {
+    pub(crate) fn work_on(
+        &self,
+        asked: &AskedTrial,
+        asks: impl FnOnce(&Study) -> bool,
+    ) -> Result<Option<Asked>, RecipeError> {
         let (began, number) = (Instant::now(), asked.number);
         // that values make no recipe is told by carrying it out
         let seed = self.open.recipe(&asked.assignment).map(|recipe| recipe.seed);
@@ -73,45 +89,70 @@ impl Worker<'_, '_> {
             runs: seed.map(|seed| parts::runs(seed, self.open.search())).unwrap_or_default(),
             resumed: asked.reported.is_some() || self.folder.trial(number).exists(),
         });
-        let done = match self.carry_out(asked) {
-            Ok(done) => done,
-            Err(RecipeError::Search(SearchError::Taken { .. })) => return self.taken(number),
+        let end = match self.carry_out(asked) {
+            Ok(end) => end,
+            Err(RecipeError::Search(SearchError::Taken { .. })) => return Ok(self.taken(number)),
             Err(error) if is_of_study(&error) => {
                 // The error at hand is more to the point than one of giving back.
                 let _ = self.study().release(number);
                 return Err(error);
             }
-            Err(error) => Some(Outcome::Failed { reason: with_causes(&error) }),
+            Err(error) => TrialEnd::Ended(Outcome::Failed { reason: with_causes(&error) }),
         };
-        let Some(outcome) = done else { return Ok(()) };
-        match self.study().tell(number, outcome) {
-            Err(SearchError::Taken { .. }) => return self.taken(number),
-            told => told?,
-        }
-        let study = self.study();
+        let mut study = self.study();
+        study.give_up(|other| is_dead(self.folder, other))?;
+        let is_paused = matches!(end, TrialEnd::Paused);
+        let next = match end {
+            TrialEnd::GivenBack => return Ok(None),
+            TrialEnd::Paused => study.pause_and_ask(number, asks),
+            TrialEnd::Ended(outcome) => study.tell_and_ask(number, outcome, asks),
+        };
+        let next = match next {
+            Err(SearchError::Taken { .. }) => {
+                drop(study);
+                return Ok(self.taken(number));
+            }
+            next => next?,
+        };
         let trial = &study.study().trials()[number as usize];
-        let ended = SearchEvent::TrialEnded {
-            trial: number,
-            state: trial.state,
-            values: trial.values.clone(),
-            reason: trial.reason.clone(),
-            seconds: began.elapsed().as_secs_f64(),
-            best: trial.state == TrialState::Complete && study.study().best().is_some_and(|best| best.number == number),
+        let told = match is_paused {
+            true => SearchEvent::TrialPaused { trial: number },
+            false => SearchEvent::TrialEnded {
+                trial: number,
+                state: trial.state,
+                values: trial.values.clone(),
+                reason: trial.reason.clone(),
+                seconds: began.elapsed().as_secs_f64(),
+                best: trial.state == TrialState::Complete
+                    && study.study().best().is_some_and(|best| best.number == number),
+            },
         };
         drop(study);
-        self.tell(&ended);
-        Ok(())
+        self.tell(&told);
+        Ok(next)
     }
 
-    /// What is to be told to the study; nothing where that was done, or where the trial is gone on with later.
-    fn carry_out(&self, asked: &AskedTrial) -> Result<Option<Outcome>, RecipeError> {
+    /// Gives back a trial that was asked for and not worked on.
+    ///
+    /// # Errors
+    /// The journal cannot be read or written.
+    pub(crate) fn give_back(&self, number: u64) -> Result<(), RecipeError> {
+        match self.study().release(number) {
+            // then another process has it
+            Err(SearchError::Taken { .. }) => Ok(()),
+            released => Ok(released?),
+        }
+    }
+
+    /// Makes the runs of a trial, as far as it goes now.
+    fn carry_out(&self, asked: &AskedTrial) -> Result<TrialEnd, RecipeError> {
         let (number, search) = (asked.number, self.open.search());
         let recipe = self.open.recipe(&asked.assignment)?;
         // rows that are left open are imported only now
         let mut told = |of: &Event| self.tell(&SearchEvent::Run { trial: number, run: None, of: of.clone() });
         let Some(recipe) = self.imports.named_in(&recipe, &mut told, self.stop)? else {
             self.study().release(number)?;
-            return Ok(None);
+            return Ok(TrialEnd::GivenBack);
         };
         let parts = parts::of_trial(self.folder, number, &recipe, search, self.folds);
         let several = parts::are_several(search);
@@ -130,20 +171,16 @@ impl Worker<'_, '_> {
                 PartEnd::Paused => Decision::Pause,
                 PartEnd::Interrupted => {
                     self.study().release(number)?;
-                    return Ok(None);
+                    return Ok(TrialEnd::GivenBack);
                 }
             };
             match end {
                 Decision::Continue => {}
-                Decision::Stop => return Ok(Some(Outcome::Stopped)),
-                Decision::Pause => {
-                    self.study().pause(number)?;
-                    self.tell(&SearchEvent::TrialPaused { trial: number });
-                    return Ok(None);
-                }
+                Decision::Stop => return Ok(TrialEnd::Ended(Outcome::Stopped)),
+                Decision::Pause => return Ok(TrialEnd::Paused),
             }
         }
-        Ok(Some(Outcome::Complete {
+        Ok(TrialEnd::Ended(Outcome::Complete {
             values: self.sought.values(&runs),
             constraints: self.sought.violations(&runs),
             // it never changes, so that nobody needs to read the runs for it
@@ -361,12 +398,13 @@ impl Worker<'_, '_> {
         }
     }
 
-    fn taken(&self, number: u64) -> Result<(), RecipeError> {
+    /// Says that a trial is another's; nothing was asked for then.
+    fn taken(&self, number: u64) -> Option<Asked> {
         let message = format!(
             "trial {number} was taken by another process, since nothing was heard of this one for too long; it is left to that one"
         );
         self.tell(&SearchEvent::Warning { message });
-        Ok(())
+        None
     }
 
     fn events_of<'a>(&'a self, number: u64, part: &'a Part) -> impl FnMut(&Event) + Send + 'a {

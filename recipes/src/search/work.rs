@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use millstream_schemas::recipe::RecipeText;
 use millstream_schemas::{shown, shown_path};
-use millstream_search::{Asked, SharedStudy, Sharing, Study, StudySettings, Trial, TrialState};
+use millstream_search::{Asked, AskedTrial, SharedStudy, Sharing, Study, StudySettings, Trial, TrialState};
 use serde::Serialize;
 
 use super::figures::Sought;
@@ -247,30 +247,10 @@ fn work(
         events: &events,
         stop,
     };
-    let failed_before: Vec<u64> = {
-        let study = worker.study();
-        let failed = study.study().trials().iter().filter(|trial| trial.state == TrialState::Failed);
-        failed.map(|trial| trial.number).collect()
-    };
-    // One thread's error ends the others as if somebody had asked for it.
-    let failed: Mutex<Option<RecipeError>> = Mutex::new(None);
-    let paged = Mutex::new(Instant::now());
-    std::thread::scope(|scope| {
-        let one = || {
-            if let Err(error) = one_after_another(&worker, &failed_before, &failed, &paged) {
-                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-            }
-        };
-        for _ in 1..parallel {
-            scope.spawn(one);
-        }
-        one();
-    });
+    let worked = work_together(&worker, parallel);
     let known = worker.study().refresh().map(|study| of_study(folder, open, &sought, study))?;
     write_page(&worker, &known);
-    if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        return Err(error);
-    }
+    worked?;
     let interrupted = stop.is_requested() && !known.is_done(all);
     Ok(SearchSummary {
         study: known,
@@ -299,31 +279,103 @@ fn resources(open: &OpenRecipe, parallel: usize, options: &SearchOptions) -> Res
     }
 }
 
-/// Asks for work and does it, until there is none, somebody asks for an end, or another thread has failed.
+/// Works on so many trials at a time until there are none, or somebody asks for an end; the first error ends the others as if somebody had.
+fn work_together(worker: &Worker<'_, '_>, parallel: usize) -> Result<(), RecipeError> {
+    let failed_before: Vec<u64> = {
+        let study = worker.study();
+        let failed = study.study().trials().iter().filter(|trial| trial.state == TrialState::Failed);
+        failed.map(|trial| trial.number).collect()
+    };
+    // All of them before one can end, so that who is quick does not decide what is known when the others are proposed.
+    let mut firsts = first_trials(worker, parallel, &failed_before)?.into_iter();
+    let failed: Mutex<Option<RecipeError>> = Mutex::new(None);
+    let paged = Mutex::new(Instant::now());
+    std::thread::scope(|scope| {
+        let one = |first: Option<AskedTrial>| {
+            if let Err(error) = one_after_another(worker, first, &failed_before, &failed, &paged) {
+                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            }
+        };
+        let own = firsts.next();
+        for _ in 1..parallel {
+            let first = firsts.next();
+            scope.spawn(move || one(first));
+        }
+        one(own);
+    });
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+/// The trials that a process begins with: as many as it works on at a time, or all that there are now.
+fn first_trials(
+    worker: &Worker<'_, '_>,
+    parallel: usize,
+    failed_before: &[u64],
+) -> Result<Vec<AskedTrial>, RecipeError> {
+    let mut trials: Vec<AskedTrial> = Vec::new();
+    while trials.len() < parallel && !worker.stop.is_requested() {
+        match ask(worker, failed_before) {
+            Ok(Asked::Trial(trial)) => trials.push(trial),
+            Ok(Asked::Wait | Asked::Done) => break,
+            Err(error) => {
+                for trial in &trials {
+                    // The error at hand is more to the point than one of giving back.
+                    let _ = worker.give_back(trial.number);
+                }
+                return Err(error);
+            }
+        }
+    }
+    Ok(trials)
+}
+
+/// Asks for work, behind what is known of processes that died.
+fn ask(worker: &Worker<'_, '_>, failed_before: &[u64]) -> Result<Asked, RecipeError> {
+    let mut study = worker.study();
+    study.give_up(|other| is_dead(worker.folder, other))?;
+    require_hope(study.study(), failed_before, worker.folder)?;
+    Ok(study.ask()?)
+}
+
+/// Works on one trial after the other, until there is none, somebody asks for an end, or another thread has failed.
+///
+/// Whoever ends a trial while others run has the next one with that, so that what is proposed does not depend on who asks first; where
+/// there is an end, it is given back, and whoever goes on with the study has it.
 fn one_after_another(
     worker: &Worker<'_, '_>,
+    first: Option<AskedTrial>,
     failed_before: &[u64],
     failed: &Mutex<Option<RecipeError>>,
     paged: &Mutex<Instant>,
 ) -> Result<(), RecipeError> {
-    let has_failed = || failed.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-    while !worker.stop.is_requested() && !has_failed() {
-        let asked = {
-            let mut study = worker.study();
-            study.give_up(|other| is_dead(worker.folder, other))?;
-            require_hope(study.study(), failed_before, worker.folder)?;
-            study.ask()?
+    let is_over = || worker.stop.is_requested() || failed.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+    let asks = |study: &Study| {
+        let others_run = study.trials().iter().any(|trial| trial.state == TrialState::Running);
+        others_run && require_hope(study, failed_before, worker.folder).is_ok()
+    };
+    let mut next = first.map(Asked::Trial);
+    loop {
+        let asked = match next.take() {
+            Some(asked) => asked,
+            None if is_over() => return Ok(()),
+            None => ask(worker, failed_before)?,
         };
         match asked {
-            Asked::Done => break,
+            Asked::Done => return Ok(()),
             Asked::Wait => std::thread::sleep(PAUSE),
+            Asked::Trial(trial) if is_over() => return worker.give_back(trial.number),
             Asked::Trial(trial) => {
-                worker.work_on(&trial)?;
-                page_now_and_then(worker, paged)?;
+                next = worker.work_on(&trial, asks)?;
+                if let Err(error) = page_now_and_then(worker, paged) {
+                    if let Some(Asked::Trial(trial)) = &next {
+                        // The error at hand is more to the point than one of giving back.
+                        let _ = worker.give_back(trial.number);
+                    }
+                    return Err(error);
+                }
             }
         }
     }
-    Ok(())
 }
 
 /// Ends a study whose first trials have all failed for one reason; those that had failed when this process began say nothing of now.

@@ -153,15 +153,8 @@ impl SharedStudy {
     /// # Errors
     /// The file cannot be read or written, or the proposer proposes what the space does not hold.
     pub fn ask(&mut self) -> Result<Asked, SearchError> {
-        let Sharing { silence, most_trials } = self.sharing;
-        self.act(|study, worker, time, write| {
-            for event in study.plan_losses(time, silence.as_secs_f64()) {
-                write(study, &event)?;
-            }
-            let (asked, event) = study.plan_ask(worker, time, most_trials)?;
-            event.map_or(Ok(()), |event| write(study, &event))?;
-            Ok(asked)
-        })
+        let sharing = self.sharing;
+        self.act(|study, worker, time, write| asked(study, worker, time, sharing, write))
     }
 
     /// Reports a figure on the way of a trial; steps count from 1. After [`Decision::Pause`] the trial's state is saved and then
@@ -199,6 +192,24 @@ impl SharedStudy {
         })
     }
 
+    /// As [`SharedStudy::pause`] and then, where `asks` says so of the study behind it, [`SharedStudy::ask`], with nothing in between: what is
+    /// proposed then knows of no trial that ended later. `None` where it was not asked.
+    ///
+    /// # Errors
+    /// As both.
+    pub fn pause_and_ask(
+        &mut self,
+        trial: u64,
+        asks: impl FnOnce(&Study) -> bool,
+    ) -> Result<Option<Asked>, SearchError> {
+        let sharing = self.sharing;
+        self.act(|study, worker, time, write| {
+            let event = study.plan_pause(trial, worker, time)?;
+            write(study, &event)?;
+            if asks(study) { asked(study, worker, time, sharing, write).map(Some) } else { Ok(None) }
+        })
+    }
+
     /// Gives a trial back, whose state was saved: whoever asks next goes on with it, and that counts as no loss.
     ///
     /// # Errors
@@ -230,6 +241,25 @@ impl SharedStudy {
         self.act(|study, worker, time, write| {
             let event = study.plan_tell(trial, outcome, worker, time)?;
             write(study, &event)
+        })
+    }
+
+    /// As [`SharedStudy::tell`] and then, where `asks` says so of the study behind it, [`SharedStudy::ask`], with nothing in between: what is
+    /// proposed then knows of no trial that ended later, however many workers there are. `None` where it was not asked.
+    ///
+    /// # Errors
+    /// As both.
+    pub fn tell_and_ask(
+        &mut self,
+        trial: u64,
+        outcome: Outcome,
+        asks: impl FnOnce(&Study) -> bool,
+    ) -> Result<Option<Asked>, SearchError> {
+        let sharing = self.sharing;
+        self.act(|study, worker, time, write| {
+            let event = study.plan_tell(trial, outcome, worker, time)?;
+            write(study, &event)?;
+            if asks(study) { asked(study, worker, time, sharing, write).map(Some) } else { Ok(None) }
         })
     }
 
@@ -303,6 +333,16 @@ impl SharedStudy {
 
 /// Writes an event down and lets it happen.
 type Write<'a> = &'a mut dyn FnMut(&mut Study, &Event) -> Result<(), SearchError>;
+
+/// What a worker gets who asks for work; who was silent for too long is taken for lost first.
+fn asked(study: &mut Study, worker: &str, time: f64, sharing: Sharing, write: Write<'_>) -> Result<Asked, SearchError> {
+    for event in study.plan_losses(time, sharing.silence.as_secs_f64()) {
+        write(study, &event)?;
+    }
+    let (asked, event) = study.plan_ask(worker, time, sharing.most_trials)?;
+    event.map_or(Ok(()), |event| write(study, &event))?;
+    Ok(asked)
+}
 
 /// A name that no other worker has.
 fn worker() -> String {

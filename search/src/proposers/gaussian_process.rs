@@ -93,7 +93,9 @@ impl GaussianProcess {
         let best = (0..observed.len())
             .filter(is_candidate)
             .reduce(|best, other| if values[other] > values[best] { other } else { best });
-        let running = [TrialState::Running, TrialState::Waiting].into_iter().flat_map(|state| history.in_state(state));
+        // by number, so that one which waits to be gone on with counts as when it ran
+        let running =
+            history.trials.iter().filter(|trial| matches!(trial.state, TrialState::Running | TrialState::Waiting));
         let running: Vec<Vec<f64>> = running.filter_map(|trial| cube.point(trial)).take(LARGEST).collect();
         let mut random = request.random("gaussian_process");
         let fit = |points: &[Vec<f64>], values: &[f64]| {

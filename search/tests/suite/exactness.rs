@@ -1,11 +1,13 @@
 //! The same study gives the same trials, whoever asks, and however often it is opened again.
 
 use std::path::Path;
+use std::sync::{Condvar, Mutex};
 
 use millstream_schemas::Choice;
 use millstream_search::proposers::{self, standard};
 use millstream_search::{
-    Asked, Catalogs, Objective, Outcome, Proposer, SharedStudy, Sharing, Space, Study, StudySettings, Trial,
+    Asked, AskedTrial, Assignment, Catalogs, Objective, Outcome, Proposer, SharedStudy, Sharing, Space, Study,
+    StudySettings, Trial,
 };
 use serde_json::{Value, json};
 
@@ -128,6 +130,133 @@ fn again(path: &Path, choice: &Choice) -> SharedStudy {
     std::thread::sleep(std::time::Duration::from_millis(3));
     let sharing = Sharing { silence: std::time::Duration::ZERO, ..Sharing::default() };
     SharedStudy::open(path, settings(choice.clone()), &Catalogs::default(), sharing).unwrap()
+}
+
+/// The proposers that look at trials which run, and learn after few.
+fn that_look_at_running_ones() -> [Choice; 2] {
+    ["tpe", "gaussian_process"].map(|name| Choice::new(name, json!({"startup_trials": 3})))
+}
+
+/// Trials in the order in which two threads end them, each of which has one at a time.
+const ENDS: [u64; 10] = [1, 0, 2, 4, 3, 5, 7, 6, 8, 9];
+
+fn open_for_two(path: &Path, choice: &Choice) -> SharedStudy {
+    let space = Space::extract(&json!({"x": {"uniform": [0, 1]}, "y": {"choose": ["a", "b", "c"]}})).unwrap().0;
+    let settings = StudySettings { space, ..settings(choice.clone()) };
+    let sharing = Sharing { most_trials: Some(ENDS.len() as u64), ..Sharing::default() };
+    SharedStudy::open(path, settings, &Catalogs::default(), sharing).unwrap()
+}
+
+fn two_firsts(study: &mut SharedStudy) -> [AskedTrial; 2] {
+    [(); 2].map(|()| match study.ask().unwrap() {
+        Asked::Trial(trial) => trial,
+        other => panic!("{other:?}"),
+    })
+}
+
+/// Two threads on one study, which end trials as `ENDS` says; gives what was tried, by number.
+fn by_two_threads(path: &Path, choice: &Choice) -> Vec<Assignment> {
+    let mut study = open_for_two(path, choice);
+    let firsts = two_firsts(&mut study);
+    // the lock is free between any two calls, so that the threads come to it in whatever order they like
+    let (study, told) = (Mutex::new(study), Condvar::new());
+    std::thread::scope(|scope| {
+        for first in firsts {
+            let (study, told) = (&study, &told);
+            scope.spawn(move || {
+                let mut next = Some(first);
+                while let Some(trial) = next.take() {
+                    let is_early =
+                        |study: &mut SharedStudy| ENDS[study.study().history().finished.len()] != trial.number;
+                    let mut turn = told.wait_while(study.lock().unwrap(), is_early).unwrap();
+                    let outcome = Outcome::complete(loss_of_two(&trial.assignment));
+                    next = match turn.tell_and_ask(trial.number, outcome, |_| true).unwrap() {
+                        Some(Asked::Trial(trial)) => Some(trial),
+                        _ => None,
+                    };
+                    told.notify_all();
+                }
+            });
+        }
+    });
+    let study = study.into_inner().unwrap();
+    study.study().trials().iter().map(|trial| trial.assignment.clone()).collect()
+}
+
+fn loss_of_two(assignment: &Assignment) -> f64 {
+    (assignment.get("x").unwrap() - 0.3).abs() + 0.1 * assignment.get("y").unwrap()
+}
+
+#[test]
+fn two_threads_that_end_trials_in_the_same_order_get_the_same_trials_each_time() {
+    let folder = tempfile::tempdir().unwrap();
+    for choice in that_look_at_running_ones() {
+        let path = |time: usize| folder.path().join(format!("{}-{time}.jsonl", choice.name));
+        let wanted = by_two_threads(&path(0), &choice);
+        assert_eq!(wanted.len(), ENDS.len());
+        for time in 1..20 {
+            assert_eq!(by_two_threads(&path(time), &choice), wanted, "{}, time {time}", choice.name);
+        }
+        // Each end stands right in front of what was proposed with it.
+        let journal = std::fs::read_to_string(path(0)).unwrap();
+        let events: Vec<Value> = journal.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let names: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+        let beginning = ["study", "proposed", "proposed"];
+        let wanted = beginning.into_iter().chain(["finished", "proposed"].into_iter().cycle().take(16));
+        assert_eq!(names, wanted.chain(["finished"; 2]).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_study_of_two_at_a_time_that_is_killed_behind_any_line_of_its_journal_gets_the_same_trials() {
+    let folder = tempfile::tempdir().unwrap();
+    for choice in that_look_at_running_ones() {
+        let whole = folder.path().join(format!("{}.jsonl", choice.name));
+        let wanted = by_two_threads(&whole, &choice);
+        let journal = std::fs::read_to_string(&whole).unwrap();
+        let lines: Vec<&str> = journal.split_inclusive('\n').collect();
+        // behind the last but one end there is no second trial to ask for
+        for kept in 1..lines.len() - 1 {
+            let path = folder.path().join(format!("{}-{kept}.jsonl", choice.name));
+            std::fs::write(&path, lines[..kept].concat()).unwrap();
+            let mut study = open_for_two(&path, &choice);
+            // what ran was lost, and is had again
+            study.give_up(|_| true).unwrap();
+            for trial in two_firsts(&mut study) {
+                let assignment = &wanted[trial.number as usize];
+                assert_eq!(&trial.assignment, assignment, "{}, {kept} lines, trial {}", choice.name, trial.number);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_waits_to_be_gone_on_with_counts_for_proposals_as_when_it_ran() {
+    let folder = tempfile::tempdir().unwrap();
+    for choice in that_look_at_running_ones() {
+        // Four trials ended, and three run; the first of these is given back or is not.
+        let proposed = |is_given_back: bool| {
+            let path = folder.path().join(format!("{}-{is_given_back}.jsonl", choice.name));
+            let mut study = open_for_two(&path, &choice);
+            for number in 0..7 {
+                let Asked::Trial(trial) = study.ask().unwrap() else { panic!("trial {number} is missing") };
+                if number < 4 {
+                    study.tell(trial.number, Outcome::complete(loss_of_two(&trial.assignment))).unwrap();
+                }
+            }
+            if is_given_back {
+                study.release(4).unwrap();
+                // who asks has it first
+                assert!(matches!(study.ask().unwrap(), Asked::Trial(trial) if trial.number == 4));
+                study.release(4).unwrap();
+            }
+            let history = study.study().history();
+            let space = &study.study().settings().space;
+            let request = proposers::Request { space, seed: 77, number: 7, history };
+            study.study().proposer().propose(&request).unwrap().assignment
+        };
+        assert_eq!(proposed(true), proposed(false), "{}", choice.name);
+    }
 }
 
 #[test]

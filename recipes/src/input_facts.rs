@@ -3,7 +3,7 @@
 use millstream_pipeline::encodings::View;
 use millstream_pipeline::{Dataset, RowValues, Value, decode};
 use millstream_schemas::recipe::TransparencyPolicy;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{RecipeError, RowSource};
 
@@ -11,7 +11,7 @@ use crate::{RecipeError, RowSource};
 const MOST_BYTES: u64 = 1 << 30;
 
 /// What the inputs of a split are like.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InputFacts {
     /// The column.
     pub column: String,
@@ -28,7 +28,7 @@ pub struct InputFacts {
 }
 
 /// How large something is, over rows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quantity {
     /// What.
     pub name: String,
@@ -44,21 +44,33 @@ pub struct Quantity {
     pub most: u64,
 }
 
+/// Nulls by column.
+type Nulls = Vec<(String, u64)>;
+
 impl InputFacts {
-    /// Of the column that people see of a split; none where the inputs are numbers.
+    /// Of the column that people see of a split, none where the inputs are numbers; and of the columns `uncounted` the nulls, where all
+    /// rows were looked at and hold what can be read.
     ///
     /// # Errors
     /// A row group cannot be read.
-    pub(super) fn of(source: &RowSource, transparency: TransparencyPolicy) -> Result<Option<Self>, RecipeError> {
+    pub(crate) fn of(
+        source: &RowSource,
+        transparency: TransparencyPolicy,
+        uncounted: &[String],
+    ) -> Result<(Option<Self>, Nulls), RecipeError> {
+        let dataset = &source.dataset;
         match source.encoders.shown_input() {
             Some((column, View::Image)) => {
                 let size = |value: Value<'_>| image_size(value, transparency);
-                measured(&source.dataset, column, "image", ["width", "height"], size).map(Some)
+                let (facts, nulls) = measured(dataset, (column, "image"), ["width", "height"], uncounted, size)?;
+                Ok((Some(facts), nulls))
             }
             Some((column, View::Text)) => {
-                measured(&source.dataset, column, "text", ["characters", "words"], text_length).map(Some)
+                let names = ["characters", "words"];
+                let (facts, nulls) = measured(dataset, (column, "text"), names, uncounted, text_length)?;
+                Ok((Some(facts), nulls))
             }
-            _ => Ok(None),
+            _ => Ok((None, Nulls::new())),
         }
     }
 }
@@ -76,14 +88,36 @@ fn text_length(value: Value<'_>) -> Result<[u64; 2], String> {
 
 fn measured(
     dataset: &Dataset,
-    column: &str,
+    (column, kind): (&str, &str),
+    names: [&str; 2],
+    uncounted: &[String],
+    measure: impl Fn(Value<'_>) -> Result<[u64; 2], String>,
+) -> Result<(InputFacts, Nulls), RecipeError> {
+    // of the others those whose type the reader takes, in the same pass
+    let is_read = |other: &String| dataset.find_row(std::slice::from_ref(other), |_| Some(())).is_ok();
+    let others = uncounted.iter().filter(|other| other.as_str() != column).filter(|other| is_read(other)).cloned();
+    let columns: Vec<String> = [column.to_owned()].into_iter().chain(others).collect();
+    let (facts, mut nulls) = match looked_at(dataset, &columns, kind, names, &measure) {
+        // what cannot be counted in all files is not said
+        Err(_) if columns.len() > 1 => looked_at(dataset, &columns[..1], kind, names, &measure)?,
+        found => found?,
+    };
+    nulls.retain(|(name, _)| uncounted.contains(name));
+    Ok((facts, nulls))
+}
+
+/// One pass over rows, whose first column is measured; the nulls of each column where it came to the end.
+fn looked_at(
+    dataset: &Dataset,
+    columns: &[String],
     kind: &str,
     names: [&str; 2],
     measure: impl Fn(Value<'_>) -> Result<[u64; 2], String>,
-) -> Result<InputFacts, RecipeError> {
+) -> Result<(InputFacts, Nulls), RecipeError> {
     let (mut rows, mut damaged, mut first_damaged, mut bytes) = (0, 0, None, 0_u64);
     let mut found: [Vec<u64>; 2] = Default::default();
-    dataset.find_row(&[column.to_owned()], |row: RowValues<'_>| {
+    let mut nulls = vec![0_u64; columns.len()];
+    dataset.find_row(columns, |row: RowValues<'_>| {
         let value = row.get(0);
         bytes += match value {
             Value::Bytes(value) => value.len() as u64,
@@ -97,18 +131,23 @@ fn measured(
                 first_damaged.get_or_insert_with(|| format!("{}: {reason}", dataset.row_at(rows)));
             }
         }
+        for (at, count) in nulls.iter_mut().enumerate() {
+            *count += u64::from(matches!(row.get(at), Value::Null));
+        }
         rows += 1;
         (bytes > MOST_BYTES).then_some(())
     })?;
     let quantities = names.into_iter().zip(found).filter_map(|(name, all)| quantity(name, all));
-    Ok(InputFacts {
-        column: column.to_owned(),
+    let facts = InputFacts {
+        column: columns[0].clone(),
         kind: kind.to_owned(),
         looked_at: rows,
         damaged,
         first_damaged,
         quantities: quantities.collect(),
-    })
+    };
+    let counted = columns.iter().cloned().zip(nulls).filter(|_| rows == dataset.rows());
+    Ok((facts, counted.collect()))
 }
 
 fn quantity(name: &str, mut all: Vec<u64>) -> Option<Quantity> {
