@@ -35,7 +35,7 @@ pub(crate) fn compared(node: &mut Expansion<'_>, count: usize) -> Result<ValueId
         return Ok(x);
     }
     let vectors = floats(&node.node, "support_vectors").to_vec();
-    if vectors.is_empty() || vectors.len() % count != 0 {
+    if vectors.is_empty() || !vectors.len().is_multiple_of(count) {
         return Err(node.error(format!("{} numbers for {count} support vectors", vectors.len())));
     }
     let features = vectors.len() / count;
