@@ -78,4 +78,5 @@ def main():
                 print("  medians of twenties:", *(f"{median:.3f}" for median in twenties), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
