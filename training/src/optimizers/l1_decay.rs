@@ -73,7 +73,10 @@ impl UpdateRule for WithL1Decay {
         if facts.decays {
             let threshold = rate * facts.learning_rate_multiplier * self.strength;
             // what is within the threshold is taken away, which leaves an exact 0 of the rest, and no number as it is
-            parameter.iter_mut().for_each(|value| *value -= value.min(threshold).max(-threshold));
+            for value in parameter {
+                let within = f32::max(f32::min(*value, threshold), -threshold);
+                *value -= within;
+            }
         }
     }
 
