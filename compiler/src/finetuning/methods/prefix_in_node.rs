@@ -104,7 +104,7 @@ pub(super) fn place(
             let rows = graph.append("Slice", &[shape, zero, one], &[], &part("rows"))?;
             let whole = graph.append("Concat", &[rows, rest], &[("axis", 0.into())], &part("whole"))?;
             let of_rows = graph.append("Expand", &[of_one, whole], &[], &part("of_rows"))?;
-            let axis = if is_flat { 1 } else { 2 };
+            let axis: i64 = if is_flat { 1 } else { 2 };
             let name = format!("{layer}.joined_{name}");
             joined[at] = graph.append("Concat", &[of_rows, inputs[at]], &[("axis", axis.into())], &name)?;
         }
