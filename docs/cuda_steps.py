@@ -103,4 +103,5 @@ def main(arguments):
         print(f"{wanted} on {device}: {milliseconds:.2f} ms, {held:.0f} MiB reserved", flush=True)
 
 
-main(sys.argv[1:])
+if __name__ == "__main__":
+    main(sys.argv[1:])

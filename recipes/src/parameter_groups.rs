@@ -44,7 +44,7 @@ pub(crate) fn apply(
 ) -> Result<(), RecipeError> {
     let base = f64::from(optimizer.learning_rate());
     if training.decay_all {
-        if decay_of(optimizer).is_none() && training.penalties.is_none() {
+        if decay_of(optimizer).is_none() && training.penalties.is_none() && training.l1_decay == 0.0 {
             let message = format!("the optimizer `{}` has no weight decay", shown(&optimizer.choice().name));
             return Err(RecipeError::mismatch("training.decay_all", message));
         }

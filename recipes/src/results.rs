@@ -164,6 +164,7 @@ fn around(training: &TrainingRecipe) -> String {
         "gradient_clip_norm",
         "gradient_clip_value",
         "penalties",
+        "l1_decay",
         "average",
         "lookahead",
         "sharpness_aware",

@@ -8,7 +8,7 @@ use crate::first_difference::{differences, first_difference, show};
 use crate::made_of::fixed;
 
 /// Settings that may be others from a step on: they say how the run goes on, and nothing of what is done before depends on them.
-const MAY_CHANGE: [&str; 16] = [
+const MAY_CHANGE: [&str; 17] = [
     "evaluation.every",
     "training.average",
     "training.decay_all",
@@ -17,6 +17,7 @@ const MAY_CHANGE: [&str; 16] = [
     "training.gradient_clip_norm",
     "training.gradient_clip_value",
     "training.groups",
+    "training.l1_decay",
     "training.layer_decay",
     "training.learning_rate_multipliers",
     "training.max_steps",

@@ -48,6 +48,7 @@ pub(crate) fn step_settings(recipe: &Recipe, optimizer: &Optimizer, run: RunLeng
         gradient_clip_norm: training.gradient_clip_norm,
         gradient_clip_value: training.gradient_clip_value,
         penalties: Penalties { l1, l2, l2_sp },
+        l1_decay: training.l1_decay,
         averaging: training.average.and_then(|average| match average {
             AverageRecipe::Ema { decay } => Some(Averaging::Exponential { decay }),
             AverageRecipe::Swa { from } => Some(Averaging::Equal { from_epoch: averaged_from(from, run) }),

@@ -116,6 +116,7 @@ impl TrainerSettings {
             of_masks,
             step.gradient_clip_value.map(|limit| ("the limit of each number of a gradient", as_json(&limit))),
             (step.penalties != Penalties::default()).then(|| ("the penalties", as_json(&step.penalties))),
+            (step.l1_decay > 0.0).then(|| ("the decay by L1", as_json(&step.l1_decay))),
             (!step.freezing.is_empty()).then(|| ("what is frozen when", as_json(&step.freezing))),
             step.averaging.map(|averaging| (AVERAGING, as_json(&averaging))),
             step.lookahead.map(|lookahead| ("the lookahead", as_json(&lookahead))),
@@ -158,12 +159,13 @@ pub(crate) const RECIPE: &str = "the recipe";
 pub(crate) const SCHEDULE: &str = "the schedule";
 
 /// What of [`TrainerSettings::deciding`] may be another from a step on.
-pub(crate) const MAY_CHANGE: [&str; 14] = [
+pub(crate) const MAY_CHANGE: [&str; 15] = [
     AVERAGED_STATES,
     AVERAGING,
     MEASURED,
     SCHEDULE,
     "the clipping of gradients",
+    "the decay by L1",
     "the limit of each number of a gradient",
     "the most steps",
     "the number of epochs",

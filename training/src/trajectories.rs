@@ -4,15 +4,17 @@ use millstream_schemas::Choice;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::metrics::{Better, FigureKind, Unit};
 use crate::optimizers::trajectory::{FURTHEST, STEPS, assert_close, assert_trajectory, start};
 use crate::optimizers::{self, Optimizer, SharpnessAware};
-use crate::schedules::{self, RunLength, Schedule};
+use crate::schedules::{self, PlateauState, RunLength, Schedule};
 
 #[derive(Deserialize)]
 struct OfPyTorch {
     optimizers: Vec<Trajectory>,
     sharpness_aware: Vec<Trajectory>,
     schedules: Vec<Course>,
+    plateaus: Vec<Reductions>,
 }
 
 #[derive(Deserialize)]
@@ -33,6 +35,16 @@ struct Course {
     /// The first step that is compared.
     from: usize,
     factors: Vec<f64>,
+}
+
+/// A rate of 0.1 that is reduced as evaluations say.
+#[derive(Deserialize)]
+struct Reductions {
+    choice: Value,
+    better: Better,
+    figures: Vec<f64>,
+    /// After each evaluation.
+    rates: Vec<f64>,
 }
 
 fn of_pytorch() -> OfPyTorch {
@@ -94,5 +106,28 @@ fn fifty_steps_of_a_schedule_are_those_of_pytorch() {
             let found = schedule.factor(step as u64, run);
             assert!((found - wanted).abs() < FURTHEST, "{}: at step {step} {found}, wanted {wanted}", row.choice);
         }
+    }
+}
+
+#[test]
+fn a_rate_that_follows_fifty_evaluations_is_that_of_pytorch() {
+    const RATE: f64 = 0.1;
+    for row in of_pytorch().plateaus {
+        let schedule = Schedule::choose(schedules::standard(), &choice(&row.choice), "training.schedule");
+        let rule = schedule.expect("it is one of ours").plateau().expect("it follows evaluations");
+        let decides =
+            FigureKind { name: "figure".into(), better: row.better, unit: Unit::Number, of_constant_answer: false };
+        assert_eq!((row.figures.len() as u64, row.rates.len() as u64), (STEPS, STEPS));
+        let (mut state, mut reductions) = (PlateauState::default(), 0);
+        for (epoch, (figure, wanted)) in (0..).zip(row.figures.iter().zip(&row.rates)) {
+            reductions += usize::from(state.add(&rule, Some(*figure), &decides, (RATE, epoch)));
+            let found = RATE * state.factor;
+            assert!(
+                (found - wanted).abs() < FURTHEST * wanted,
+                "{}: after {epoch} {found}, wanted {wanted}",
+                row.choice
+            );
+        }
+        assert!(reductions > 1, "{}: {reductions} reductions", row.choice);
     }
 }

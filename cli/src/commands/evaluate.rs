@@ -1,7 +1,7 @@
 use anyhow::Context;
 use millstream::recipes::runs::RECIPE_FILE;
 use millstream::recipes::{Catalogs, EvaluateOptions, EvaluationReport, Stop, evaluate, require_no_input};
-use millstream::training::metrics::{Cell, FigureKind, Record, Table, confidence_in_words};
+use millstream::training::metrics::{Cell, FigureKind, Record, Table, confidence_in_words, with_interval};
 use millstream::training::{Evaluation, SetEvaluation};
 
 use crate::arguments::{self, Global};
@@ -161,17 +161,18 @@ fn of_classes(records: &[Record]) -> String {
     let heading = |(name, cell): &(String, Cell)| match cell {
         Cell::Text(_) if name == "name" => "class".to_owned(),
         Cell::Text(_) => name.clone(),
-        Cell::Count(_) | Cell::Share(_) => format!(">{name}"),
+        Cell::Count(_) | Cell::Share(_) | Cell::Intervals(_) => format!(">{name}"),
     };
-    let text = |cell: &Cell| match cell {
+    let text = |record: &Record, column: &str, cell: &Cell| match cell {
         Cell::Text(text) => text.clone(),
         Cell::Count(count) => grouped(*count),
-        Cell::Share(share) => share.map_or_else(|| "–".to_owned(), percent),
+        Cell::Share(Some(share)) => with_interval(percent(*share), record.interval(column), percent),
+        Cell::Share(None) | Cell::Intervals(_) => "–".to_owned(),
     };
-    let headings: Vec<String> = first.0.iter().map(heading).collect();
+    let headings: Vec<String> = first.cells().map(heading).collect();
     let mut table = Columns::new(&headings.iter().map(String::as_str).collect::<Vec<_>>());
     for record in records {
-        table.row(record.0.iter().map(|(_, cell)| text(cell)));
+        table.row(record.cells().map(|(column, cell)| text(record, column, cell)));
     }
     table.render()
 }

@@ -1,10 +1,19 @@
 //! Files of adapters: written by a run, listed, extracted, merged, converted, and trained on.
 
 use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
 
-use serde_json::Value;
+use arrow_array::{ArrayRef, Int64Array};
+use serde_json::{Value, json};
 
-use crate::workplace::{Workplace, has_runtime, millstream};
+use crate::columns::texts;
+use crate::dataset;
+use crate::losses_of_places::{sentence, tokenizer};
+use crate::workplace::{Workplace, has_runtime, millstream, text};
+
+/// An interpreter of Python that has what `read_adapters.py` says.
+const PEFT: &str = "MILLSTREAM_PEFT";
 
 const LORA: [&str; 4] = [
     "model.methods=[{lora: {rank: 2, alpha: 6, layers: convolution}}]",
@@ -213,4 +222,63 @@ fn the_help_of_list_and_extract_says_which_unmerged_models_they_take() {
         let wanted = "a model with `adapters: unmerged` of `lora` (without `start: pissa`), `ia3`, `oft` or `boft`";
         assert!(said.contains(wanted), "{said}");
     }
+}
+
+/// Each method that has a folder of PEFT's, trained on a BERT, in PEFT's model and in Python's onnxruntime.
+#[test]
+fn peft_and_python_s_onnxruntime_compute_what_our_adapters_do() {
+    const WORDS: [&str; 8] = ["ada", "alan", "london", "paris", "is", "in", "and", "was"];
+    let Some(python) = std::env::var_os(PEFT) else {
+        println!("left out, {PEFT} is not set");
+        return;
+    };
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::bare();
+    tokenizer(&place.path("tokenizer.json"), &WORDS);
+    let labels: Int64Array = (0..24).map(|row| Some(row % 3)).collect();
+    let columns: [(&str, ArrayRef); 2] =
+        [("text", texts((0..24).map(|row| sentence(row, &WORDS).join(" ")))), ("label", Arc::new(labels) as ArrayRef)];
+    dataset::write_columns(&place.path("train.parquet"), &columns, false);
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../compiler/tests/architectures");
+    let model = files.join("bert.script.onnx");
+    let patterns = json!({"match": ["*query", "*value", "*word_embeddings"]});
+    let lora = json!({"lora": {
+        "rank": 2, "alpha": 6, "rank_stabilized": true, "rank_patterns": {"*.1.*": 4}, "bias": "lora_only", "layers": patterns,
+    }});
+    let methods = [
+        ("lora", lora, true),
+        ("dora", json!({"lora": {"rank": 2, "dora": true}}), true),
+        ("pissa", json!({"lora": {"rank": 2, "start": "pissa"}}), false),
+        ("ia3", json!("ia3"), true),
+        ("vera", json!({"vera": {"rank": 6}}), false),
+        ("oft", json!({"oft": {"block_size": 8}}), true),
+        ("boft", json!({"boft": {"block_size": 4}}), true),
+        ("prompt_tuning", json!({"prompt_tuning": {"length": 3}}), false),
+        ("p_tuning", json!({"p_tuning": {"length": 3}}), false),
+        ("prefix_tuning", json!({"prefix_tuning": {"length": 3, "moves_places": true}}), false),
+    ];
+    let mut read = Command::new(&python);
+    read.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/read_adapters.py")).arg(&model);
+    for (name, method, for_onnxruntime) in &methods {
+        let adapter_files: &[&str] = if *for_onnxruntime { &["peft", "onnx_adapter"] } else { &["peft"] };
+        let tokens = json!({"column": "text", "tokenizer": "tokenizer.json", "max_length": 12});
+        let recipe = json!({
+            "version": 1,
+            "seed": 1,
+            "model": {"path": text(&model), "head": "keep", "train": "head", "methods": [method]},
+            "data": {"train": "train.parquet", "batch": 4, "inputs": {"input_ids": {"token_ids": tokens}}},
+            "training": {"epochs": 3, "threads": 1, "device": "cpu", "optimizer": {"adamw": {"learning_rate": 0.05}}},
+            "output": {"folder": name, "adapter_files": adapter_files},
+        });
+        place.write("recipe.yaml", &recipe.to_string());
+        place.run(&["train", "recipe.yaml"]).done();
+        read.arg(place.path(name));
+    }
+    let read = read.output().expect("Python starts");
+    let said = String::from_utf8_lossy(&read.stdout).into_owned() + &String::from_utf8_lossy(&read.stderr);
+    assert!(read.status.success(), "{said}");
+    assert_eq!(said.matches(": PEFT within ").count(), methods.len(), "{said}");
+    assert_eq!(said.matches(", onnxruntime with the adapter ").count(), 5, "{said}");
 }

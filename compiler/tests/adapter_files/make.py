@@ -134,4 +134,5 @@ def main():
     (HERE / "scores.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -117,4 +117,5 @@ def main():
         print(f"{path}: {parameters} numbers in parameters")
 
 
-main()
+if __name__ == "__main__":
+    main()

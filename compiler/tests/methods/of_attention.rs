@@ -1,7 +1,7 @@
 //! Methods that know what attention is.
 
 use millstream_compiler::finetuning::methods;
-use millstream_compiler::graph::{Attribute, Constant, Graph, TensorType, ValueId};
+use millstream_compiler::graph::{Attribute, Constant, ElementType, Graph, TensorType, ValueId};
 use millstream_compiler::{Method, Model, OperatorCatalog};
 use millstream_schemas::Choice;
 use millstream_schemas::recipe::{AdaptersOutput, TrainSelection};
@@ -87,6 +87,85 @@ fn a_prefix_computes_what_keys_and_values_in_front_of_the_models_own_do() {
     assert!(error.contains("goes into a model once"), "{error}");
     let error = compiled(&twice[..1], TrainSelection::Nothing).unwrap_err().to_string();
     assert!(error.contains("a prefix goes into every attention, and no attention was found"), "{error}");
+}
+
+/// The attention of [`grouped`] as one node of opset 23, of values with an axis of heads or without, and with a mask or without.
+fn in_one_node(is_flat: bool, mask: Option<Constant>, attributes: &[(&str, Attribute)]) -> Vec<u8> {
+    let mut graph = Graph::new(23, OperatorCatalog::standard());
+    let x = graph.input("x", TensorType::f32(IMAGE));
+    let reshape = |graph: &mut Graph, value: ValueId, shape: &[i64]| {
+        let shape = graph.named_constant("shape", Constant::i64([shape.len()], shape));
+        graph.add("Reshape", &[value, shape], &[]).unwrap()
+    };
+    let turn = |graph: &mut Graph, value: ValueId| {
+        graph.add("Transpose", &[value], &[("perm", Attribute::Ints(vec![0, 2, 1, 3]))]).unwrap()
+    };
+    let tokens = reshape(&mut graph, x, &[2, 3, 108]);
+    let mut parts = Vec::new();
+    for (name, count) in [("q", 2_i64), ("k", 1), ("v", 1)] {
+        let matrix = weight(&mut graph, &format!("{name}.weight"), &[108, 4 * count as usize]);
+        let mut made = graph.add("MatMul", &[tokens, matrix], &[]).unwrap();
+        if !is_flat {
+            made = reshape(&mut graph, made, &[2, 3, count, 4]);
+            made = turn(&mut graph, made);
+        }
+        parts.push(Some(made));
+    }
+    parts.extend(mask.map(|mask| Some(graph.constant("mask", mask))));
+    let heads = [("q_num_heads", Attribute::Int(2)), ("kv_num_heads", Attribute::Int(1))];
+    let heads = if is_flat { heads.to_vec() } else { Vec::new() };
+    let mut mixed = graph.add_with("Attention", &parts, &[heads.as_slice(), attributes].concat(), 1).unwrap()[0];
+    if !is_flat {
+        mixed = turn(&mut graph, mixed);
+    }
+    let mixed = reshape(&mut graph, mixed, &[2, 24]);
+    let head = weight(&mut graph, "head.weight", &[24, CLASSES]);
+    let scores = graph.add("MatMul", &[mixed, head], &[]).unwrap();
+    graph.set_outputs(&[scores]);
+    graph.to_onnx("in_one_node")
+}
+
+#[test]
+fn a_prefix_in_an_attention_that_is_one_node_is_that_of_its_parts() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let prefix = [Choice::new("prefix_tuning", json!({"length": 2}))];
+    let learned = [numbers(8, 1), numbers(8, 2)];
+    let tuned = |model: Vec<u8>| {
+        let program = compiled_in(&Model::from_bytes(model).unwrap(), &prefix, TrainSelection::Nothing).unwrap();
+        scores(&program.export(&learned, &[]).unwrap().to_vec())
+    };
+    let apart = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let mask = |hidden: usize| {
+        let sees = move |at: usize| at % 3 < 3 - hidden;
+        let bytes: Vec<u8> = (0..9).map(|at| u8::from(sees(at))).collect();
+        let floats: Vec<f32> = (0..9).map(|at| if sees(at) { 0.0 } else { f32::MIN }).collect();
+        let truths = Constant { dtype: ElementType::Bool, shape: vec![1, 1, 3, 3], bytes: bytes.into() };
+        [truths, Constant::f32([3, 3], &floats)]
+    };
+    let wanted = scores(&grouped(Some([&learned[0], &learned[1]])));
+    for is_flat in [true, false] {
+        let found = tuned(in_one_node(is_flat, None, &[]));
+        assert!(apart(&found, &wanted) < 2e-6, "{is_flat}: {found:?}, {wanted:?}");
+        for of_all in mask(0) {
+            let found = tuned(in_one_node(is_flat, Some(of_all), &[]));
+            assert!(apart(&found, &wanted) < 2e-6, "{is_flat}, masked: {found:?}, {wanted:?}");
+        }
+        // the last token is hidden, and the prefix is not
+        let [truths, floats] = mask(1).map(|mask| tuned(in_one_node(is_flat, Some(mask), &[])));
+        assert!(apart(&truths, &floats) < 2e-6, "{is_flat}: {truths:?}, {floats:?}");
+        assert!(apart(&truths, &wanted) > 1e-3, "{is_flat}: the mask hides something");
+    }
+    for (attributes, options, words) in [
+        (vec![("is_causal", Attribute::Int(1))], json!({}), "`is_causal`"),
+        (Vec::new(), json!({"moves_places": true}), "is one node"),
+    ] {
+        let model = Model::from_bytes(in_one_node(true, None, &attributes)).unwrap();
+        let choice = Choice::new("prefix_tuning", options);
+        let error = compiled_in(&model, &[choice], TrainSelection::Nothing).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
 }
 
 /// A bias that something else reads is untied before it is scaled; one number for all outputs cannot hold the scales of each.

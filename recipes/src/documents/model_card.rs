@@ -2,7 +2,7 @@
 
 use millstream_schemas::{count, grouped, percent};
 use millstream_training::Evaluation;
-use millstream_training::metrics::{Cell, FigureKind, Table, confidence_in_words};
+use millstream_training::metrics::{Cell, FigureKind, Record, Table, confidence_in_words, with_interval};
 
 use super::front_matter::{FrontMatter, ModelResults, measured};
 use super::get_started;
@@ -316,16 +316,17 @@ fn results(ledger: &Ledger) -> String {
         let Table::Classes(records) = found else { continue };
         let Some(first) = records.first() else { continue };
         let headings: Vec<String> = first
-            .0
-            .iter()
+            .cells()
             .map(|(column, cell)| match cell {
                 Cell::Text(_) => column.replace('_', " "),
-                Cell::Count(_) | Cell::Share(_) => format!(">{}", column.replace('_', " ")),
+                Cell::Count(_) | Cell::Share(_) | Cell::Intervals(_) => format!(">{}", column.replace('_', " ")),
             })
             .collect();
         let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
-        let rows: Vec<Vec<String>> =
-            records.iter().map(|record| record.0.iter().map(|(_, cell)| shown_cell(cell)).collect()).collect();
+        let rows: Vec<Vec<String>> = records
+            .iter()
+            .map(|record| record.cells().map(|(column, cell)| shown_cell(record, column, cell)).collect())
+            .collect();
         out += &format!("\n### {}\n\n{}", capitalized(&name.replace('_', " ")), table(&headings, &rows));
     }
     out += &slices(evaluation, kinds, &set.map_or_else(String::new, |set| format!(", on {}", text(set))));
@@ -367,11 +368,12 @@ fn short(number: f64) -> String {
     text.strip_suffix(".0").unwrap_or(&text).to_owned()
 }
 
-fn shown_cell(cell: &Cell) -> String {
+fn shown_cell(record: &Record, column: &str, cell: &Cell) -> String {
     match cell {
         Cell::Text(name) => text(name),
         Cell::Count(count) => grouped(*count),
-        Cell::Share(share) => share.map_or_else(|| "–".to_owned(), percent),
+        Cell::Share(Some(share)) => with_interval(percent(*share), record.interval(column), percent),
+        Cell::Share(None) | Cell::Intervals(_) => "–".to_owned(),
     }
 }
 

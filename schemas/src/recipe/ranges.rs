@@ -139,6 +139,7 @@ fn check_training(training: &TrainingRecipe, faults: &mut Vec<Fault>) {
     for (strength, place) in [(l1, "l1"), (l2, "l2"), (l2_sp, "l2_sp")] {
         not_negative(strength, &format!("training.penalties.{place}"), faults);
     }
+    not_negative(training.l1_decay, "training.l1_decay", faults);
     let is_share = |value: f64| (0.0..1.0).contains(&value);
     match training.average {
         Some(AverageRecipe::Ema { decay }) => {

@@ -80,6 +80,13 @@ pub struct TrainingRecipe {
     /// cut the sum, as in PyTorch, where they are terms of the loss.
     #[serde(skip_serializing_if = "PenaltiesRecipe::is_none")]
     pub penalties: PenaltiesRecipe,
+    /// λ of a decay by L1: behind each update w ← sign(w)·max(|w| − η·λ, 0), η the learning rate of the step, so that weights reach 0
+    /// and stay there unless the gradient is stronger (soft thresholding, Donoho 1995; the proximal step of λ·Σ|w|, Duchi and Singer
+    /// 2009). For what has weight decay: weights, not norms and biases, unless `decay_all` or a group says otherwise. No clipping
+    /// touches it, nor does an optimizer divide it by the size of gradients, as both do with `penalties.l1`.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub l1_decay: f32,
     /// The average of the weights of many steps that is evaluated and exported in their place, or of a few states that is exported.
     #[serde(deserialize_with = "short_forms::read", skip_serializing_if = "Option::is_none")]
     pub average: Option<AverageRecipe>,
@@ -152,6 +159,10 @@ fn ten() -> u64 {
 
 fn skip_alone(schema: &mut schemars::Schema) {
     short_forms::allow(schema, &["skip"]);
+}
+
+fn is_zero(number: &f32) -> bool {
+    *number == 0.0
 }
 
 /// Terms beside the loss, each with its strength.
@@ -255,6 +266,7 @@ impl Default for TrainingRecipe {
             gradient_clip_norm: None,
             gradient_clip_value: None,
             penalties: PenaltiesRecipe::default(),
+            l1_decay: 0.0,
             average: None,
             lookahead: None,
             sharpness_aware: None,

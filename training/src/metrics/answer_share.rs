@@ -30,6 +30,11 @@ impl AnswerShare {
         share(self.right, self.answers)
     }
 
+    /// Whether no row has several answers.
+    pub(super) fn is_of_rows(&self) -> bool {
+        !self.is_of_places
+    }
+
     /// None where a row has several answers: an interval of that many would be too narrow.
     pub(super) fn interval(&self, confidence: f64) -> Option<[f64; 2]> {
         wilson(self.right, self.answers, confidence).filter(|_| !self.is_of_places)

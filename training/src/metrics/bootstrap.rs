@@ -4,6 +4,7 @@ use millstream_schemas::{GOLDEN, mix};
 
 use super::measured_batch::MeasuredRow;
 use super::metric::Metric;
+use super::metric_function::Meter;
 use crate::RowLoss;
 
 /// How intervals are found of any figure: rows are drawn again with replacement, as many as there are, and the figure is
@@ -47,10 +48,29 @@ impl Bootstrap {
     ) -> Result<Vec<Option<[f64; 2]>>, Stopped> {
         let figures = metric.figures().len();
         let mut found: Vec<Vec<f64>> = vec![Vec::new(); figures];
-        if rows.len() < 2 {
-            return Ok(vec![None; figures]);
-        }
-        for resample in 0..self.resamples {
+        self.resampled(metric, classes, rows, thresholds, go_on, &mut |meter| {
+            for (values, value) in found.iter_mut().zip(meter.figures()) {
+                values.extend(value.filter(|value| !value.is_nan()));
+            }
+        })?;
+        Ok(found.into_iter().map(|values| interval(values, confidence)).collect())
+    }
+
+    /// Hands on what a metric counts of each draw of these rows; nothing where they are fewer than two. `go_on` is asked before each.
+    ///
+    /// # Errors
+    /// It said no.
+    pub(super) fn resampled(
+        self,
+        metric: &Metric,
+        classes: &[String],
+        rows: &[MeasuredRow],
+        thresholds: &[f64],
+        go_on: &mut dyn FnMut() -> bool,
+        take: &mut dyn FnMut(&dyn Meter),
+    ) -> Result<(), Stopped> {
+        let resamples = if rows.len() < 2 { 0 } else { self.resamples };
+        for resample in 0..resamples {
             if !go_on() {
                 return Err(Stopped);
             }
@@ -58,11 +78,9 @@ impl Bootstrap {
             for row in self.drawn(resample, rows.len()) {
                 meter.add(&rows[row].batch().with_thresholds(thresholds));
             }
-            for (values, value) in found.iter_mut().zip(meter.figures()) {
-                values.extend(value.filter(|value| !value.is_nan()));
-            }
+            take(&*meter);
         }
-        Ok(found.into_iter().map(|values| interval(values, confidence)).collect())
+        Ok(())
     }
 
     /// The interval of the mean of the rows' losses by their weights; none where fewer than two rows have one, or an end of it is infinite.

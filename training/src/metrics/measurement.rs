@@ -1,12 +1,14 @@
 use millstream_compiler::losses::PredictionKind;
 
 use super::bootstrap::{Bootstrap, Stopped};
+use super::class_intervals;
 use super::evaluation::{Evaluation, Majority};
 use super::figure_kind::FigureKind;
 use super::measured_batch::{MeasuredBatch, MeasuredRow};
 use super::metric::Metric;
 use super::metric_function::Meter;
 use super::metric_set::MetricSet;
+use super::table::Table;
 use crate::{RowLoss, TrainingError};
 
 /// An evaluation under way.
@@ -123,9 +125,10 @@ impl Measurement {
         if self.rows == 0 {
             return Ok(None);
         }
-        let mut intervals = Vec::new();
+        let (mut intervals, mut tables) = (Vec::new(), Vec::new());
         for (metric, meter) in &self.meters {
             intervals.extend(self.intervals(metric, &**meter, go_on)?);
+            tables.extend(self.tables(metric, &**meter, go_on)?);
         }
         let loss = self.weighted_loss / self.weight;
         intervals.extend(self.interval_of_loss(loss, go_on)?.map(|ends| (FigureKind::LOSS.to_owned(), ends)));
@@ -136,7 +139,7 @@ impl Measurement {
             not_finite: self.not_finite,
             loss,
             figures: figures.collect(),
-            tables: self.meters.iter().flat_map(|(_, meter)| meter.tables()).collect(),
+            tables,
             majority: self.majority(),
             confidence: self.confidence,
             intervals,
@@ -161,6 +164,27 @@ impl Measurement {
         let has_value = |value: Option<f64>| value.is_some_and(f64::is_finite);
         let of_values = names(metric).zip(values).zip(intervals).filter(|((_, value), _)| has_value(*value));
         Ok(of_values.filter_map(|((name, _), interval)| Some((name, interval?))).collect())
+    }
+
+    /// The tables of a metric, where rows are drawn with intervals of the shares of classes.
+    fn tables(
+        &self,
+        metric: &Metric,
+        meter: &dyn Meter,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Vec<(String, Table)>, Stopped> {
+        let Some((bootstrap, rows)) = &self.bootstrap else { return Ok(meter.tables()) };
+        let mut tables = meter.tables_with_intervals(self.confidence);
+        let how = (*bootstrap, self.confidence);
+        class_intervals::draw(
+            how,
+            metric,
+            &self.classes,
+            (rows.as_slice(), self.thresholds.as_slice()),
+            &mut tables,
+            go_on,
+        )?;
+        Ok(tables)
     }
 
     /// That of the mean loss, where it is a number and rows have one by themselves.

@@ -50,4 +50,11 @@ pub trait Meter: Send {
     fn tables(&self) -> Vec<(String, Table)> {
         Vec::new()
     }
+
+    /// The same, where its meter knows intervals of shares of classes with these ([`CellIntervals`](super::CellIntervals)).
+    /// `confidence` as in [`Meter::intervals`].
+    fn tables_with_intervals(&self, confidence: f64) -> Vec<(String, Table)> {
+        let _ = confidence;
+        self.tables()
+    }
 }

@@ -10,6 +10,7 @@ mod bootstrap;
 mod brier;
 mod character_error_rate;
 mod class_counts;
+mod class_intervals;
 mod cohen_kappa;
 mod confusion_matrix;
 mod dice;
@@ -78,7 +79,7 @@ pub(crate) use mistakes::Mistakes;
 pub use probabilities::{sigmoid, softmax};
 pub use slices::{ColumnSlices, Slice, SliceName, SlicedColumn};
 pub(crate) use slicing::Slicing;
-pub use table::{Cell, Record, Table};
+pub use table::{Cell, CellIntervals, Record, Table};
 
 /// The metrics of this crate. More rows are added by [`Catalog::with`].
 pub fn standard() -> &'static Catalog<MetricKind> {

@@ -5,8 +5,10 @@ use millstream_schemas::choice::Options;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::answer_share::AnswerShare;
 use super::class_counts::{ClassCount, ClassCounts, share};
 use super::figure_kind::{Better, Unit};
+use super::interval::wilson;
 use super::measured_batch::MeasuredBatch;
 use super::metric_function::{Meter, MetricFunction};
 use super::metric_kind::{Build, MetricKind, Worked};
@@ -17,7 +19,8 @@ pub(super) const METRIC: MetricKind = MetricKind {
     summary: "Rows, precision, recall and F1 of each class.",
     documentation: "Precision: the share of the rows taken for a class that are of it; none when no row was. \
         Recall: the share of the rows of a class that were taken for it; none when there are none. \
-        F1: their harmonic mean, 2·right / (taken for it + rows of it); none for a class that is in neither.",
+        F1: their harmonic mean, 2·right / (taken for it + rows of it); none for a class that is in neither. With \
+        `evaluation.intervals: {bootstrap: …}` each has its interval.",
     better: Better::Higher,
     unit: Unit::Share,
     of_constant_answer: false,
@@ -54,18 +57,25 @@ impl MetricFunction for PerClass {
     }
 
     fn start(&self, classes: &[String]) -> Result<Box<dyn Meter>, String> {
-        Ok(Box::new(Counted { classes: classes.to_vec(), counts: ClassCounts::new(classes) }))
+        let answers = AnswerShare::default();
+        Ok(Box::new(Counted { classes: classes.to_vec(), counts: ClassCounts::new(classes), answers }))
     }
 }
 
 struct Counted {
     classes: Vec<String>,
     counts: ClassCounts,
+    /// Whether they are of rows.
+    answers: AnswerShare,
 }
 
 impl Meter for Counted {
     fn add(&mut self, batch: &MeasuredBatch<'_>) {
-        self.counts.add(batch);
+        batch.each_answer(|answer| {
+            self.counts.count(answer);
+            self.answers.add(answer.row, answer.predicted == Some(answer.truth));
+        });
+        self.answers.end_batch();
     }
 
     fn figures(&self) -> Vec<Option<f64>> {
@@ -85,5 +95,21 @@ impl Meter for Counted {
         };
         let records = self.classes.iter().zip(&self.counts.0).map(record);
         vec![("per_class".into(), Table::Classes(records.collect()))]
+    }
+
+    /// Precision and recall are shares of rows, unless a row has several places.
+    fn tables_with_intervals(&self, confidence: f64) -> Vec<(String, Table)> {
+        let mut tables = self.tables();
+        for (_, table) in &mut tables {
+            let Table::Classes(records) = table else { continue };
+            for (record, count) in records.iter_mut().zip(&self.counts.0).filter(|_| self.answers.is_of_rows()) {
+                for (column, whole) in [("precision", count.taken), ("recall", count.rows)] {
+                    if let Some(ends) = wilson(count.right, whole, confidence) {
+                        record.set_interval(column.to_owned(), ends);
+                    }
+                }
+            }
+        }
+        tables
     }
 }

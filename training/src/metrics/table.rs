@@ -3,6 +3,9 @@ use std::fmt;
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::interval::{by_name, intervals_of};
 
 /// What a metric finds that is more than a figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,12 +31,55 @@ pub enum Cell {
     Count(u64),
     /// A share, 0 to 1; none where there is nothing that it is a share of.
     Share(Option<f64>),
+    /// Where the shares of the class lie: no column of its own, it stands with these.
+    Intervals(CellIntervals),
 }
+
+/// Intervals of shares, `[low, high]`, by the columns of these.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Map<String, Value>")]
+pub struct CellIntervals(#[serde(serialize_with = "by_name")] pub Vec<(String, [f64; 2])>);
+
+impl TryFrom<Map<String, Value>> for CellIntervals {
+    type Error = String;
+
+    fn try_from(written: Map<String, Value>) -> Result<Self, String> {
+        intervals_of(written).map(Self)
+    }
+}
+
+/// What intervals of a record are called.
+const INTERVALS: &str = "intervals";
 
 impl Record {
     /// The cell of this column.
     pub fn get(&self, column: &str) -> Option<&Cell> {
         self.0.iter().find(|(name, _)| name == column).map(|(_, cell)| cell)
+    }
+
+    /// The cells that are columns, in order: all but the intervals of others.
+    pub fn cells(&self) -> impl Iterator<Item = &(String, Cell)> {
+        self.0.iter().filter(|(_, cell)| !matches!(cell, Cell::Intervals(_)))
+    }
+
+    /// The interval of the share in this column.
+    pub fn interval(&self, column: &str) -> Option<[f64; 2]> {
+        let known = self.0.iter().filter_map(|(_, cell)| match cell {
+            Cell::Intervals(CellIntervals(known)) => Some(known),
+            Cell::Text(_) | Cell::Count(_) | Cell::Share(_) => None,
+        });
+        known.flatten().find(|(name, _)| name == column).map(|(_, ends)| *ends)
+    }
+
+    /// Adds the interval of the share in a column.
+    pub(super) fn set_interval(&mut self, column: String, ends: [f64; 2]) {
+        for (_, cell) in &mut self.0 {
+            if let Cell::Intervals(CellIntervals(known)) = cell {
+                known.push((column, ends));
+                return;
+            }
+        }
+        self.0.push((INTERVALS.to_owned(), Cell::Intervals(CellIntervals(vec![(column, ends)]))));
     }
 }
 

@@ -110,6 +110,7 @@ fn plain(cell: &Cell) -> Text {
         Cell::Text(text) => Text::words(text),
         Cell::Count(count) => Text::number(grouped(*count)),
         Cell::Share(share) => Text::number(share.map_or_else(|| "–".to_owned(), percent)),
+        Cell::Intervals(_) => Text::words(""),
     }
 }
 
@@ -147,15 +148,16 @@ fn lines(name: &str, records: &[Record], evaluation: &Evaluation) -> Option<Show
     // places of rows are not independent of each other
     let are_of_rows = records.iter().map(rows).sum::<u64>() <= evaluation.rows;
     let cell = |class: usize, record: &Record, column: &str, cell: &Cell| match cell {
-        Cell::Share(Some(share)) if are_of_rows => {
-            let counts = counts(record, column, class, matrix);
-            let interval = counts.and_then(|(part, whole)| wilson(part, whole, evaluation.confidence));
+        Cell::Share(Some(share)) => {
+            let counts = || counts(record, column, class, matrix).filter(|_| are_of_rows);
+            let of_counts = || counts().and_then(|(part, whole)| wilson(part, whole, evaluation.confidence));
+            let interval = record.interval(column).or_else(of_counts);
             Text::number(with_interval(percent(*share), interval, percent))
         }
         other => plain(other),
     };
     let line = |(class, record): (usize, &Record)| -> Vec<Text> {
-        record.0.iter().map(|(column, found)| cell(class, record, column, found)).collect()
+        record.cells().map(|(column, found)| cell(class, record, column, found)).collect()
     };
     let column = |(name, cell): &(String, Cell)| {
         let name = if name == "name" { "class" } else { name };
@@ -163,7 +165,7 @@ fn lines(name: &str, records: &[Record], evaluation: &Evaluation) -> Option<Show
     };
     Some(Shown {
         title: shown(capitalized(name)),
-        columns: records.first()?.0.iter().map(column).collect(),
+        columns: records.first()?.cells().map(column).collect(),
         lines: records.iter().enumerate().map(line).collect(),
         ..Shown::default()
     })

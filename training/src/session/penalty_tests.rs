@@ -1,10 +1,10 @@
-//! Penalties are terms of the loss: their gradients are clipped with that of the loss, once for each update.
+//! Penalties are terms of the loss: their gradients are clipped with that of the loss, once for each update. A decay by L1 is none.
 
 use serde_json::json;
 
 use super::{StepRunner, StepSettings};
 use crate::freezing::{FreezePlan, Freezing, Moment};
-use crate::optimizers::{Penalties, SharpnessAware};
+use crate::optimizers::{Averaging, Penalties, SharpnessAware};
 use crate::support::{CLASSES, batch, optimizer, program, program_in};
 use millstream_compiler::TrainingProgram;
 use millstream_runtime::Device;
@@ -164,4 +164,74 @@ fn penalties_are_clipped_with_the_gradient_of_the_loss() {
             }
         }
     }
+}
+
+/// Behind each update, on both stores and with two batches for each: the step without the decay, then soft thresholding by the rate
+/// of that step. The average follows the weights that were thresholded.
+#[test]
+fn decay_by_l1_is_soft_thresholding_behind_the_step_and_leaves_exact_zeros() {
+    const STRENGTH: f32 = 0.2;
+    let cpu = Device::cpu(millstream_runtime::ready(None).unwrap());
+    let mut program = program();
+    program.manifest.parameters[0].learning_rate_multiplier = 0.25;
+    let entries = program.manifest.parameters.clone();
+    for averaging in [None, Some(Averaging::Exponential { decay: 0.5 })] {
+        let plain = StepSettings {
+            optimizer: optimizer("sgd", json!({"momentum": 0, "weight_decay": 0})),
+            averaging,
+            threads: 1,
+            ..StepSettings::default()
+        };
+        let decaying = StepSettings { l1_decay: STRENGTH, ..plain.clone() };
+        for (batches, on_host) in [(1, true), (1, false), (2, true), (2, false)] {
+            let what = format!("{averaging:?}, {batches} batches, on the host {on_host}");
+            let open = |settings| StepRunner::open_with_store(&program, &cpu, settings, on_host).unwrap();
+            let (mut without, mut with) = (open(&plain), open(&decaying));
+            let mut zeros = 0;
+            for step in 0..STEPS {
+                let rate = RATE / (1.0 + step as f32);
+                let average = with.averaged_parameters().unwrap();
+                without.set_parameters(with.parameters().unwrap()).unwrap();
+                for runner in [&mut without, &mut with] {
+                    for index in 0..batches {
+                        runner.gather(given(2 * step + index)).unwrap();
+                    }
+                    assert!(runner.update(rate).unwrap().updated, "{what}");
+                }
+                let (plain, got) = (without.parameters().unwrap(), with.parameters().unwrap());
+                for ((entry, plain), got) in entries.iter().zip(&plain).zip(&got) {
+                    let threshold =
+                        if entry.weight_decay { STRENGTH * rate * entry.learning_rate_multiplier } else { 0.0 };
+                    for (plain, got) in plain.iter().zip(got) {
+                        let wanted = plain.signum() * (plain.abs() - threshold).max(0.0);
+                        assert!((got - wanted).abs() < 1e-6, "{what}, step {step}: {got}, wanted {wanted}");
+                        let is_far_within = plain.abs() < threshold - 1e-6;
+                        assert!(!is_far_within || *got == 0.0, "{what}, step {step}: {got} is no exact zero");
+                        zeros += usize::from(is_far_within);
+                    }
+                }
+                // after the first step the average is the weights
+                let share = [1.0, 1.0 - 2.0 / 11.0, 1.0 - 3.0 / 12.0][step as usize];
+                let averaged = with.averaged_parameters().unwrap();
+                for ((before, got), after) in
+                    average.iter().flatten().zip(got.iter().flatten()).zip(averaged.iter().flatten())
+                {
+                    let wanted = if averaging.is_some() { before + share * (got - before) } else { *got };
+                    assert!((after - wanted).abs() < 1e-6, "{what}, step {step}: {after}, wanted {wanted}");
+                }
+            }
+            assert!(zeros > 0, "{what}: nothing reached 0");
+        }
+    }
+    let of_average = StepSettings {
+        optimizer: optimizer("schedule_free_adamw", json!({})),
+        l1_decay: STRENGTH,
+        threads: 1,
+        ..StepSettings::default()
+    };
+    let message = of_average.check(&program).unwrap_err().to_string();
+    assert!(message.contains("training.l1_decay") && message.contains("another optimizer"), "{message}");
+    let below = StepSettings { l1_decay: -0.1, threads: 1, ..StepSettings::default() };
+    let message = below.check(&program).unwrap_err().to_string();
+    assert!(message.contains("training.l1_decay") && message.contains("0 or more"), "{message}");
 }

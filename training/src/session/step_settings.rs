@@ -9,7 +9,7 @@ use crate::TrainingError;
 use crate::freezing::FreezePlan;
 use crate::optimizers::{
     Averaged, Averaging, Lookahead, Optimizer, Penalized, Penalties, SharpnessAware, StateValues, UpdateRule,
-    WithLookahead, state_of,
+    WithL1Decay, WithLookahead, state_of,
 };
 
 /// How steps are made.
@@ -23,6 +23,9 @@ pub struct StepSettings {
     pub gradient_clip_value: Option<f32>,
     /// Terms of the loss of the weights themselves: their gradients are clipped with those of the loss.
     pub penalties: Penalties,
+    /// λ of a decay by L1: behind each update the weights that decay become sign(w)·max(|w| − η·λ, 0), with η their rate of the
+    /// step; 0 for none.
+    pub l1_decay: f32,
     /// The average of the weights that is evaluated and exported in their place.
     pub averaging: Option<Averaging>,
     /// Slow weights beside those that are trained.
@@ -47,7 +50,8 @@ impl StepSettings {
     /// The optimizer's rule with all that is said beside it.
     pub(crate) fn rule(&self) -> Arc<dyn UpdateRule> {
         let rule = Arc::clone(self.optimizer.rule());
-        let mut rule = Penalized::around(rule, self.penalties, self.gradient_clip_value);
+        let rule = Penalized::around(rule, self.penalties, self.gradient_clip_value);
+        let mut rule = WithL1Decay::around(rule, self.l1_decay);
         if let Some(lookahead) = self.lookahead {
             rule = Arc::new(WithLookahead { rule, lookahead });
         }
@@ -74,9 +78,12 @@ impl StepSettings {
             TrainingError::check(name, limit, limit.is_finite() && limit > 0.0, "a number above 0")?;
         }
         let Penalties { l1, l2, l2_sp } = self.penalties;
-        for (name, strength) in
-            [("training.penalties.l1", l1), ("training.penalties.l2", l2), ("training.penalties.l2_sp", l2_sp)]
-        {
+        for (name, strength) in [
+            ("training.penalties.l1", l1),
+            ("training.penalties.l2", l2),
+            ("training.penalties.l2_sp", l2_sp),
+            ("training.l1_decay", self.l1_decay),
+        ] {
             TrainingError::check(name, strength, strength.is_finite() && strength >= 0.0, "a number of 0 or more")?;
         }
         if let Some(Lookahead { steps, alpha }) = self.lookahead {
@@ -96,6 +103,13 @@ impl StepSettings {
         }
         let rule = self.optimizer.rule();
         if rule.has_average() {
+            if self.l1_decay > 0.0 {
+                return Err(TrainingError::Setting {
+                    name: "training.l1_decay",
+                    value: self.l1_decay.to_string(),
+                    wanted: "another optimizer beside it: what this one exports is an average, which has none of the zeros",
+                });
+            }
             if let Some(Lookahead { steps, .. }) = self.lookahead {
                 return Err(TrainingError::Setting {
                     name: "training.lookahead",

@@ -51,6 +51,7 @@ fn both_updates_lead_to_the_same_parameters_and_state() {
         gradient_clip_norm: Some(0.3),
         gradient_clip_value: Some(0.05),
         penalties: Penalties { l1: 0.01, l2: 0.02, l2_sp: 0.05 },
+        l1_decay: 0.05,
         averaging: Some(averaging),
         lookahead: Some(Lookahead { steps: 3, alpha: 0.6 }),
         sharpness_aware: Some(SharpnessAware { rho: 0.3, adaptive: name == "sgd" }),
@@ -63,7 +64,14 @@ fn both_updates_lead_to_the_same_parameters_and_state() {
     let exponential = around("adamw", Averaging::Exponential { decay: 0.5 });
     let equal = around("sgd", Averaging::Equal { from_epoch: 0 });
     let lookahead = StepSettings { averaging: None, ..exponential.clone() };
-    let rows: Vec<StepSettings> = plain.chain([exponential, equal, lookahead]).collect();
+    let drawn_to_zero = StepSettings {
+        optimizer: rated("adamw", 0.02, json!({})),
+        l1_decay: 0.5,
+        threads: 1,
+        seed: 3,
+        ..StepSettings::default()
+    };
+    let rows: Vec<StepSettings> = plain.chain([exponential, equal, lookahead, drawn_to_zero]).collect();
     let has_statistics = |program: &TrainingProgram| program.manifest.parameters.iter().any(|entry| entry.is_statistic);
     let rows: Vec<_> = rows.iter().flat_map(|row| programs.iter().map(move |program| (row, program))).collect();
     for device in devices() {

@@ -12,11 +12,13 @@
 //! ```
 //!
 //! `c` are all classes, `k` is their number. Streams, and which scores lean to the truth, are in the functions below; `tied` ones
-//! have seven values.
+//! have seven values. `references/` has those of scikit-learn that a script writes.
+
+mod of_scikit_learn;
 
 use millstream_compiler::losses::PredictionKind;
 use millstream_schemas::{Choice, Tensor, mix};
-use millstream_training::metrics::{MeasuredBatch, Metric, standard};
+use millstream_training::metrics::{MeasuredBatch, Meter, Metric, standard};
 use serde_json::{Value, json};
 
 const ROWS: usize = 60;
@@ -173,13 +175,18 @@ impl Input {
         in_a_batch: usize,
         weight: fn(usize) -> f64,
     ) -> Vec<Option<f64>> {
+        self.measured(metric, rows, in_a_batch, weight).figures()
+    }
+
+    /// What a metric counts of them.
+    fn measured(&self, metric: &Metric, rows: &[usize], in_a_batch: usize, weight: fn(usize) -> f64) -> Box<dyn Meter> {
         let mut meter = metric.start(&self.classes).unwrap();
         for (first, rows) in rows.chunks(in_a_batch).enumerate() {
             let (shape, prediction, targets) = self.rows(rows);
             let weights: Vec<f64> = (0..rows.len()).map(|row| weight(first * in_a_batch + row)).collect();
             meter.add(&MeasuredBatch::new((&shape, &prediction), &targets, &weights, self.reads).unwrap());
         }
-        meter.figures()
+        meter
     }
 }
 

@@ -18,6 +18,7 @@ mod oft;
 mod p_tuning;
 mod peft;
 mod prefix_encoder;
+mod prefix_in_node;
 mod prefix_parts;
 mod prefix_tuning;
 mod prompt_tuning;

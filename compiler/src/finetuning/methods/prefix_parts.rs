@@ -2,6 +2,7 @@ use millstream_schemas::shown;
 
 use super::method_function::MethodModel;
 use super::prefix_encoder::keys_or_values_of;
+use super::prefix_in_node;
 use super::quantized_weights::quantized_weights;
 use crate::CompilerError;
 use crate::finetuning::attention::Attention;
@@ -79,7 +80,7 @@ pub(super) fn trained(graph: &Graph, value: ValueId, beside: &str) -> Layer {
 fn fits(base: &Graph, attention: &Attention) -> Result<(), String> {
     let node = &base.nodes()[attention.node];
     if !node.is("Softmax") {
-        return Err(format!("{} is one node", node.qualified_operator()));
+        return prefix_in_node::fits(base, node);
     }
     let makes = |node: &&crate::graph::Node| node.outputs.first().copied().flatten() == Some(attention.mixed);
     if base.nodes().iter().find(makes).is_some_and(|node| node.is("Einsum")) {

@@ -12,6 +12,7 @@ use super::cached_prefix::CachedPrefix;
 use super::method_function::{Added, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
 use super::prefix_encoder::PrefixEncoder;
+use super::prefix_in_node;
 use super::prefix_parts::{for_queries, numbers_of, part_of, prefixed_attentions, shapes, trained};
 use crate::CompilerError;
 use crate::adapter_files::AdapterMethod;
@@ -31,7 +32,9 @@ pub(super) const METHOD: MethodKind = MethodKind {
         softmax. With `moves_places: true` it is as PEFT gives it to a model, so that PEFT's folders can be written: the tokens of the row move on by `length` \
         places, so that tables of places need as many more, keys are scaled as those of tokens, and rows are longer inside by virtual tokens whose keys and values \
         are those of the prefix, which costs their time in all layers; what reads rows as a whole, such as a pooler or a mean, reads the tokens of the data. The \
-        prefix stays beside the model in the exported file. Not for attention that is one node, or whose heads lie in the axis of rows.",
+        prefix stays beside the model in the exported file. In an attention that is one node (`Attention` of opset 23) the keys and values stand in front of \
+        those that it reads, and its mask is as much longer. Not where that node orders keys itself (`is_causal`), with `moves_places`, for the nodes of other \
+        domains (`com.microsoft`), or where heads lie in the axis of rows.",
     samples: &[
         "{}",
         r#"{"length": 3, "standard_deviation": 0.5}"#,
@@ -173,6 +176,15 @@ impl PrefixTuning {
         model: &mut MethodModel<'_>,
         places: &[(Attention, String)],
     ) -> Result<Added, CompilerError> {
+        if let Some((attention, _)) =
+            places.iter().find(|(attention, _)| !model.base.nodes()[attention.node].is("Softmax"))
+        {
+            let node = model.base.label(&model.base.nodes()[attention.node]);
+            let message = format!(
+                "the attention of `{node}` is one node, which a prefix with `moves_places` does not go into; leave that out"
+            );
+            return Err(CompilerError::setting("", message));
+        }
         let first = places.first().map(|(_, layer)| layer.clone()).unwrap_or_default();
         let made = self.projection.then(|| self.project(model, places)).transpose()?;
         let all = match &made {
@@ -221,6 +233,9 @@ impl PrefixTuning {
         own: [ValueId; 2],
     ) -> Result<(), CompilerError> {
         let (base, graph, length) = (model.base, &mut *model.graph, self.length);
+        if !base.nodes()[attention.node].is("Softmax") {
+            return prefix_in_node::place(graph, attention, layer, own, length);
+        }
         let scores = base.nodes()[attention.node].input(0).expect("a softmax reads scores");
         let reads = |node: &crate::graph::Node| node.is("Softmax") && node.input(0) == Some(scores);
         let Some(at) = graph.nodes().iter().position(reads) else {
