@@ -67,5 +67,6 @@ mod shell;
 mod steering;
 mod tables;
 mod training;
+mod troubleshooting;
 mod watch;
 mod workplace;
