@@ -5,6 +5,7 @@
 //! `<!-- python of: VARIABLE -->` above a block takes another Python. Everything else that stands behind a `$` is run, and has to succeed; where a
 //! page shows what a command prints, it has to print that (`printed.rs` says what may differ), unless `<!-- not compared: REASON -->` stands above it.
 
+mod networks;
 pub(crate) mod page;
 mod printed;
 mod stand_ins;
@@ -25,7 +26,7 @@ const GENERATED: [&str; 5] =
 /// The folder of more of these.
 const GENERATED_BELOW: &str = "docs/commands/";
 /// Packages that Python code on the pages imports before a page installs any.
-const PACKAGES: [&str; 1] = ["pyarrow"];
+const PACKAGES: [&str; 2] = ["pillow", "pyarrow"];
 
 /// Where the pages are carried out, and with what.
 struct Reader {

@@ -71,5 +71,6 @@ mod soup_statistics;
 mod steering;
 mod tables;
 mod training;
+mod troubleshooting;
 mod watch;
 mod workplace;

@@ -1,12 +1,21 @@
-//! What the pages name and readers have of their own: folders of pictures, boxes, a pretrained model. Small ones take their place.
+//! What the pages name and readers have of their own: folders of pictures, boxes, texts, pretrained models. Small ones take their place.
 
 use std::fs;
 use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::networks;
 
 const CLASSES: [&str; 5] = ["daisy", "dandelion", "roses", "sunflowers", "tulips"];
 /// Pictures of each class.
 const PICTURES: usize = 12;
 const SIDE: usize = 48;
+/// The words of the tokenizer, behind its four special tokens.
+const WORDS: &str = "a again and anna bad berlin cairo day dull film fine from good in is it lima lives long met of omar oslo paul \
+                     prize rosa story the this to visits was win worth";
+/// Rows of the tables of embeddings.
+const TOKENS: u64 = 64;
 
 /// What Python code on pages that are carried out on request imports before all else.
 pub(super) const PYTHON: &str = include_str!("stand_ins.py");
@@ -38,6 +47,15 @@ pub(super) fn make(folder: &Path, network: &Path) -> Result<(), String> {
     for name in ["mobilenet_v2.onnx", "mobilenet_v1_0.25_128/model.onnx", "model.onnx"] {
         write(name, &network)?;
     }
+    for (name, model) in [("encoder", networks::encoder(TOKENS)), ("writer", networks::writer(TOKENS))] {
+        write(&format!("{name}/model.onnx"), &model)?;
+        write(&format!("{name}/tokenizer.json"), tokenizer().to_string().as_bytes())?;
+    }
+    write("pairs.onnx", &networks::pairs(TOKENS))?;
+    write("listener.onnx", &networks::listener())?;
+    write("points.onnx", &networks::pointer())?;
+    write("reviews/reviews.jsonl", (0..80).map(review).collect::<String>().as_bytes())?;
+    write("reviews.txt", b"a good film\na dull story\n")?;
     let (mut images, mut boxes) = (Vec::new(), Vec::new());
     for at in 0..20 {
         write(&format!("coco/train2017/{at}.bmp"), &bitmap(at % CLASSES.len(), at))?;
@@ -53,6 +71,43 @@ pub(super) fn make(folder: &Path, network: &Path) -> Result<(), String> {
         boxes.join(", ")
     );
     write("coco/annotations/instances_train2017.json", annotations.as_bytes())
+}
+
+/// A line of JSON with a text and what it says.
+fn review(at: usize) -> String {
+    let (label, words) = [("bad", ["bad", "dull"]), ("good", ["good", "fine"])][at % 2];
+    let word = words[at / 2 % 2];
+    let text = [
+        format!("this film is {word}"),
+        format!("the story was {word} and the film is {word}"),
+        format!("it is {word} again"),
+    ];
+    format!("{}\n", json!({"text": text[at % 3], "label": label}))
+}
+
+/// Words between white space and signs, in small letters, as the file of Hugging Face's `tokenizers`.
+fn tokenizer() -> Value {
+    let special = |name: &str, text: u32| json!({"SpecialToken": {"id": name, "type_id": text}});
+    let words = |id: &str, text: u32| json!({"Sequence": {"id": id, "type_id": text}});
+    let all = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"].into_iter().chain(WORDS.split_whitespace());
+    let vocabulary: serde_json::Map<String, Value> =
+        all.zip(0_u64..).map(|(word, id)| (word.to_owned(), id.into())).collect();
+    json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": {"type": "Lowercase"},
+        "pre_tokenizer": {"type": "Whitespace"}, "decoder": null,
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [special("[CLS]", 0), words("A", 0), special("[SEP]", 0)],
+            "pair": [
+                special("[CLS]", 0), words("A", 0), special("[SEP]", 0), words("B", 1), special("[SEP]", 1)
+            ],
+            "special_tokens": {
+                "[CLS]": {"id": "[CLS]", "ids": [2], "tokens": ["[CLS]"]},
+                "[SEP]": {"id": "[SEP]", "ids": [3], "tokens": ["[SEP]"]},
+            },
+        },
+        "model": {"type": "WordLevel", "unk_token": "[UNK]", "vocab": vocabulary},
+    })
 }
 
 /// Where the bright square of a picture is: left, top and side.
@@ -88,6 +143,13 @@ fn bitmap(class: usize, picture: usize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_word_of_the_tokenizer_has_a_row_in_the_tables() {
+        let file = tokenizer();
+        let vocabulary = file["model"]["vocab"].as_object().unwrap();
+        assert!(vocabulary.len() as u64 <= TOKENS && vocabulary["worth"].as_u64() == Some(37), "{vocabulary:?}");
+    }
 
     #[test]
     fn bitmaps_are_as_long_as_they_say() {

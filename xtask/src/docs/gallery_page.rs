@@ -42,6 +42,15 @@ const SHOWN: &[(&str, &str)] = &[
     ("vertical_flip", "vertical_flip"),
 ];
 
+/// What may be seen beyond a picture's edges, and what that is.
+const BORDERS: [(&str, &str); 5] = [
+    ("picture", "what a crop in front of it has left out, and where that ends the colour `fill`; the default"),
+    ("fill", "the colour `fill`, black unless it is said"),
+    ("edge", "the nearest pixel of the edge"),
+    ("reflect", "the picture in a mirror at its edge"),
+    ("wrap", "the picture again, from its other side"),
+];
+
 const RECIPE: &str = "docs/images/gallery/gallery.yaml";
 
 /// The transforms of rows with how each is shown.
@@ -77,27 +86,51 @@ pub(super) fn page(asked: &Asked) -> Result<String, String> {
             false => format!("\n![a cat as it is, and by `{name}` in three epochs]({})\n", picture(name)),
         };
     }
+    text += "\n## Borders\n\nWhat `border` shows where a turn, a shift or a crop looks beyond the picture, each with the same turns.\n";
+    for (border, meaning) in BORDERS {
+        let file = picture(&border_name(border));
+        text += &format!(
+            "\n### `{border}`\n\n{meaning}.\n\n```yaml\ntransforms: {{train: [{}]}}\n```\n\n\
+             ![a cat as it is, and turned with `border: {border}` in three epochs]({file})\n",
+            turned(border)
+        );
+    }
     Ok(text)
 }
 
-/// Writes a picture for each transform of images.
+/// A turn of a cropped picture with one border.
+fn turned(border: &str) -> String {
+    format!("{{center_crop: {{size: 112}}}}, {{rotate: {{degrees: 40, border: {border}}}}}")
+}
+
+fn border_name(border: &str) -> String {
+    format!("border_{border}")
+}
+
+/// Writes a picture for each transform of images and for each border.
 pub(super) fn pictures(asked: &Asked) -> Result<(), String> {
     let transforms = asked.json(&["transforms", "--json"])?;
     for (row, chain) in shown(&transforms)?.into_iter().filter(|(row, _)| row["kind"] != "text") {
         let file = path(row["name"].as_str().unwrap_or_default());
         asked.text(&preview(chain, &["-o".into(), file.to_string_lossy().into_owned()]))?;
     }
+    for (border, _) in BORDERS {
+        let file = path(&border_name(border));
+        asked.text(&preview(&turned(border), &["-o".into(), file.to_string_lossy().into_owned()]))?;
+    }
     Ok(())
 }
 
-/// Which transforms have no picture.
+/// Which transforms and borders have no picture.
 pub(super) fn check(asked: &Asked) -> Result<(), String> {
     let transforms = asked.json(&["transforms", "--json"])?;
     let lost = |row: &Value| {
         let file = path(row["name"].as_str().unwrap_or_default());
         (row["kind"] != "text" && fs::metadata(&file).is_err()).then(|| file.display().to_string())
     };
-    let lost: Vec<String> = shown(&transforms)?.into_iter().filter_map(|(row, _)| lost(row)).collect();
+    let mut lost: Vec<String> = shown(&transforms)?.into_iter().filter_map(|(row, _)| lost(row)).collect();
+    let borders = BORDERS.iter().map(|(border, _)| path(&border_name(border)));
+    lost.extend(borders.filter(|file| fs::metadata(file).is_err()).map(|file| file.display().to_string()));
     match lost.is_empty() {
         true => Ok(()),
         false => Err(format!("not there: {}; `cargo xtask docs` writes them", lost.join(", "))),
