@@ -196,7 +196,8 @@ mod tests {
         let opset = OperatorSetIdProto { version: Some(17), ..Default::default() };
         let proto =
             ModelProto { ir_version: Some(8), graph: Some(graph), opset_import: vec![opset], ..Default::default() };
-        Model { proto, path: "x.onnx".into(), fingerprint: millstream_schemas::Fingerprint::of(&1) }.image_input("x")
+        let fingerprint = millstream_schemas::Fingerprint::of(&1);
+        Model { proto, path: "x.onnx".into(), fingerprint, blocks: None }.image_input("x")
     }
 
     #[test]
