@@ -289,7 +289,7 @@ pub(crate) fn prepare(
     let head_reads = head.as_ref().and_then(|head| ProductInput::of(&graph, head));
     let Selected { layers: mut selected, parts, notes: of_parts } = chosen;
     notes.extend(of_parts);
-    notes.extend(finetuning::note_of_rates(&graph, &selected));
+    notes.extend(finetuning::note_of_rates(&graph, selected.iter().flat_map(|layer| &layer.weights)));
     if wanted.train == TrainSelection::Nothing && !wanted.head.keeps() {
         return Err(CompilerError::setting(
             "model.train",

@@ -51,7 +51,7 @@ impl Emulator {
     }
 
     /// The rows from that with the cursor on.
-    pub(crate) fn from_cursor(&self) -> Vec<String> {
+    pub(crate) fn rows_from_cursor(&self) -> Vec<String> {
         let text = |row: &Row| -> String { row.cells.iter().filter(|cell| **cell != SECOND).collect() };
         self.rows[self.row..].iter().map(|row| text(row).trim_end().to_owned()).collect()
     }

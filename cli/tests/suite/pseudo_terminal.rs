@@ -84,7 +84,7 @@ impl Terminal {
             }
             self.wrapped_before = self.screen.wrapped.len();
             // the cursor is back at the line above, and the rows are below it
-            let drawn = self.screen.from_cursor();
+            let drawn = self.screen.rows_from_cursor();
             if drawn.len() > 1 && is_head_of_table(&drawn[0]) && self.tables.last() != Some(&drawn) {
                 self.tables.push(drawn);
             }

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use super::Weight;
 use super::module_path::is_generated;
-use super::trained_parts::TrainedLayer;
 use super::views::VIEWS;
 use crate::graph::{Constant, Graph, Node, ValueId};
 use millstream_schemas::{count, shown};
@@ -60,19 +59,14 @@ fn is_form(node: &Node) -> bool {
 }
 
 /// What is to be told of such rates that are trained.
-pub(crate) fn note_of_rates(graph: &Graph, trained: &[TrainedLayer]) -> Option<String> {
+pub(crate) fn note_of_rates<'a>(graph: &Graph, trained: impl Iterator<Item = &'a Weight>) -> Option<String> {
     let is_folded = |weight: &&Weight| {
         let node = graph.nodes().get(weight.node);
         let constant = graph.float_constant(weight.value).filter(|_| is_generated(graph.name(weight.value)));
         node.zip(constant).is_some_and(|(node, constant)| is_rate(graph, node, weight.input, constant))
     };
     let mut known = HashSet::new();
-    let found: Vec<&Weight> = trained
-        .iter()
-        .flat_map(|layer| &layer.weights)
-        .filter(is_folded)
-        .filter(|weight| known.insert(weight.value))
-        .collect();
+    let found: Vec<&Weight> = trained.filter(is_folded).filter(|weight| known.insert(weight.value)).collect();
     let first = found.first()?;
     Some(format!(
         "{} of rates of a state space (`{}` first) {} folded when the file was written, as `-exp(A_log)` is: what is stored is trained \

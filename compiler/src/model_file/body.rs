@@ -345,6 +345,23 @@ impl<'a> Importer<'a> {
         }
     }
 
+    /// Writes a loop over bags of rows out for all bags at once; whether it is such a loop.
+    fn embedding_bags(&mut self, node: &'a NodeProto, scope: &mut Scope<'a, '_>) -> Result<bool, CompilerError> {
+        let first = self.graph.nodes().len();
+        let Some(made) = embedding_bags::made(&mut self.graph, &self.names, node, scope)? else { return Ok(false) };
+        self.take_added(first, node)?;
+        if self.graph.tensor_type(made).is_none() {
+            self.graph.drop_nodes(first);
+            return Ok(false);
+        }
+        let called = self.output_names(node, scope).into_iter().find(|name| !self.graph.is_taken(name));
+        if let Some(called) = called {
+            self.graph.rename(made, &called)?;
+        }
+        scope.insert(&node.output[0], Imported::Tensor(made));
+        Ok(true)
+    }
+
     fn turns(&mut self, node: &'a NodeProto, scope: &mut Scope<'a, '_>) -> Result<(), Obstacle> {
         let inputs = self.inputs(node, scope);
         let start = self.graph.nodes().len();

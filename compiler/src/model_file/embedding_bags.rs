@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::body::Importer;
 use super::constant_of;
-use super::control_flow::{graph_of, label, own_name, truth};
+use super::control_flow::{graph_of, own_name, truth};
 use super::onnx::{AttributeProto, GraphProto, NodeProto};
 use super::scope::{Imported, Names, Scope};
 use crate::CompilerError;
@@ -41,44 +40,31 @@ pub(super) fn refused(node: &NodeProto, refusal: CompilerError) -> CompilerError
     }
 }
 
-impl<'a> Importer<'a> {
-    /// Writes a loop that sums, averages or takes the largest of the rows of one bag in each turn as nodes that do so for all bags;
-    /// whether it is such a loop. A bag without rows gives zeros, as in PyTorch. The largest is taken of bags of one length alone.
-    ///
-    /// # Errors
-    /// The bags do not fit the table.
-    pub(super) fn embedding_bags(
-        &mut self,
-        node: &'a NodeProto,
-        scope: &mut Scope<'a, '_>,
-    ) -> Result<bool, CompilerError> {
-        let Some(bags) = bags_of(&self.graph, node, scope) else { return Ok(false) };
-        let Some(count) = fitting(&self.graph, &bags) else { return Ok(false) };
-        let first = self.graph.nodes().len();
-        let rows = rows_of_each(&self.graph, &bags, &count);
-        if rows.is_none() && bags.operator == "ReduceMax" {
-            return Ok(false);
-        }
-        let place = format!("{}{}", scope.place.prefix, own_name(node));
-        let mut writer = Writer { graph: &mut self.graph, names: &self.names, place };
-        let made = match rows {
-            Some(rows) => writer.of_one_length(&bags, rows)?,
-            None => writer.of_any_length(&bags, &count)?,
-        };
-        let added = self.graph.nodes().len() - first;
-        self.budget.take(added, 0, &|| format!("node {}", label(node)))?;
-        self.infer(first);
-        if self.graph.tensor_type(made).is_none() {
-            self.graph.drop_nodes(first);
-            return Ok(false);
-        }
-        let called = self.output_names(node, scope).into_iter().find(|name| !self.graph.is_taken(name));
-        if let Some(called) = called {
-            self.graph.rename(made, &called)?;
-        }
-        scope.insert(&node.output[0], Imported::Tensor(made));
-        Ok(true)
+/// Writes a loop that sums, averages or takes the largest of the rows of one bag in each turn as nodes that do so for all bags: what they
+/// make, or nothing where it is no such loop. A bag without rows gives zeros, as in PyTorch. The largest is taken of bags of one length
+/// alone.
+///
+/// # Errors
+/// The bags do not fit the table.
+pub(super) fn made<'a>(
+    graph: &mut Graph,
+    names: &Names<'_>,
+    node: &'a NodeProto,
+    scope: &Scope<'a, '_>,
+) -> Result<Option<ValueId>, CompilerError> {
+    let Some(bags) = bags_of(graph, node, scope) else { return Ok(None) };
+    let Some(count) = fitting(graph, &bags) else { return Ok(None) };
+    let rows = rows_of_each(graph, &bags, &count);
+    if rows.is_none() && bags.operator == "ReduceMax" {
+        return Ok(None);
     }
+    let place = format!("{}{}", scope.place.prefix, own_name(node));
+    let mut writer = Writer { graph, names, place };
+    match rows {
+        Some(rows) => writer.of_one_length(&bags, rows),
+        None => writer.of_any_length(&bags, &count),
+    }
+    .map(Some)
 }
 
 /// The bags of a loop, if it is one over bags.
