@@ -35,8 +35,9 @@ impl Answers {
         options: &PredictOptions,
     ) -> Result<Self, RecipeError> {
         if reads == PredictionKind::SequenceScores {
-            let message = "the model gives scores of symbols for a sequence (the loss `ctc`), which `predict` does not decode; \
-                           `evaluate` measures them";
+            let message = "the model gives scores of symbols or of next tokens for each step of a sequence (the losses `ctc` and \
+                           `causal_language_modelling`), of which `predict` makes no text; `evaluate` measures them, and \
+                           the exported model gives them to a program that decodes";
             return Err(RecipeError::mismatch("model", message));
         }
         let masks = options.masks.as_deref().map(MaskFiles::new).transpose()?;
