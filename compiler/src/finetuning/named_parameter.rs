@@ -12,7 +12,7 @@ const FUNCTIONS: [&str; 11] =
     ["Abs", "Clip", "Exp", "Log", "Neg", "Reciprocal", "Relu", "Sigmoid", "Softplus", "Sqrt", "Tanh"];
 
 /// Names without the path of a module that exporters and this compiler give to numbers of a formula.
-const LITERALS: [&str; 38] = [
+const LITERALS: [&str; 40] = [
     "cast",
     "const",
     "constant",
@@ -32,6 +32,7 @@ const LITERALS: [&str; 38] = [
     "minus_one",
     "neg",
     "neg_inf",
+    "negate",
     "negative_slope",
     "nine",
     "number",
@@ -50,20 +51,24 @@ const LITERALS: [&str; 38] = [
     "tmp",
     "token",
     "two",
+    "unity",
     "zero",
 ];
 
 /// What names of such numbers begin with.
-const BEGINNINGS: [&str; 12] = [
+const BEGINNINGS: [&str; 15] = [
     "Constant",
+    "_lifted_tensor_constant",
     "_mulscalar",
     "_plusscalar",
+    "_tensor_constant",
     "_to_copy",
     "adapter_scale",
     "const_",
     "ensemble.",
     "least_",
     "lift_fresh_copy",
+    "lifted_tensor_",
     "lora_scale",
     "scalar_tensor",
     "scores.",
@@ -100,7 +105,8 @@ pub(super) fn has_module_path(name: &str) -> bool {
     let Some((path, last)) = name.rsplit_once('.') else { return false };
     let is_written = BEGINNINGS.iter().any(|beginning| name.starts_with(beginning));
     let is_made_up = name.contains(['/', ':']) || name.starts_with("p2o.") || name.starts_with("helper.");
-    !(is_written || is_made_up || path.is_empty() || last.is_empty() || last.starts_with("tmp_"))
+    let is_lifted = last.starts_with("lifted_tensor_") || last.starts_with("tmp_");
+    !(is_written || is_made_up || path.is_empty() || last.is_empty() || is_lifted)
 }
 
 /// Whether a person may have given a constant of one number its name.
@@ -112,7 +118,7 @@ fn is_literal_name(name: &str) -> bool {
     may_be_result(name)
         || LITERALS.contains(&name)
         || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
-        || ENDINGS.iter().any(|ending| name.ends_with(ending))
+        || ENDINGS.iter().any(|ending| name.trim_end_matches(|sign: char| sign.is_ascii_digit()).ends_with(ending))
 }
 
 /// Whether a constant whose name is a person's is a parameter where it stands beside what comes out of layers. One number is one
@@ -246,7 +252,7 @@ mod tests {
     #[test]
     fn single_numbers_with_the_name_of_a_person_are_trained_and_literals_are_not() {
         // of the names: the value, whether it is trained, and whether it is told where it is not
-        let rows: [(&str, f32, bool, bool); 27] = [
+        let rows: [(&str, f32, bool, bool); 32] = [
             ("temp", 0.7, true, false),
             ("temperature", 0.71, true, false),
             ("w", 0.83, true, false),
@@ -264,6 +270,11 @@ mod tests {
             ("min_val_cast", 0.731_819_9, false, false),
             ("zeros", 0.0, false, false),
             ("half", 0.5, false, false),
+            ("unity", 1.0, false, false),
+            ("negate", -1.0, false, false),
+            ("Ad_Addcst1", 0.5, false, false),
+            ("_tensor_constant0", 0.5, false, false),
+            ("enc.act.lifted_tensor_0", 0.5, false, false),
             ("sqrt", 3.464_101_6, false, false),
             ("_to_copy", 0.125, false, false),
             ("lora_scale", 2.0, false, false),
