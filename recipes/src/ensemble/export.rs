@@ -16,6 +16,7 @@ use super::soups::averaged;
 use crate::calibrated::THRESHOLDS;
 use crate::image_inputs::layout_in;
 use crate::preprocessing::{JoinedBy, Preprocessing};
+use crate::run_folder::RunFolder;
 use crate::{Catalogs, RecipeError, Stop, labels_file};
 
 /// Key of the metadata that says what a model was made of.
@@ -76,8 +77,14 @@ fn recipe_of(options: &ExportOptions, opened: &[Opened]) -> Option<Recipe> {
     // only a mean of weights needs it, and says so where there is none
     let origin = options.folder.read_origin().ok().flatten();
     let named = origin.and_then(|origin| origin.request.recipe).map(|recipe| options.folder.member(&recipe));
-    let path = named.or_else(|| opened.iter().find_map(|member| member.recipe.clone()))?;
+    let path = named.or_else(|| opened.iter().find_map(|member| member.recipe.clone().or_else(|| of_run(member))))?;
     members::read_recipe(&path, &options.catalogs).ok()
+}
+
+/// The recipe of the run that a member's file lies in.
+fn of_run(member: &Opened) -> Option<PathBuf> {
+    let run = RunFolder(member.path.parent()?.to_owned());
+    (run.model() == member.path && run.recipe().exists()).then(|| run.recipe())
 }
 
 /// What the file says of itself.
