@@ -60,7 +60,10 @@ fn attribute(node: &NodeProto, name: &str, proto: &AttributeProto) -> Result<Att
 fn check_floats(node: &NodeProto, name: &str, numbers: &[f32]) -> Result<(), CompilerError> {
     // of `ai.onnx.ml` and of others' domains NaN may have a meaning, as what stands for a missing number
     let is_computed_with = matches!(standard_domain(node.domain()), "" | "com.microsoft") && !ELEMENTS.contains(&name);
-    let is_wrong = |number: &&f32| if BOUNDS.contains(&name) { number.is_nan() } else { !number.is_finite() };
+    let is_clip =
+        |other: &AttributeProto| other.name() == "activation" && other.s.as_deref() == Some(b"Clip".as_slice());
+    let is_bound = BOUNDS.contains(&name) || name == "activation_params" && node.attribute.iter().any(is_clip);
+    let is_wrong = |number: &&f32| if is_bound { number.is_nan() } else { !number.is_finite() };
     let Some(wrong) = numbers.iter().find(is_wrong).filter(|_| is_computed_with) else { return Ok(()) };
     let label = if node.name().is_empty() { node.output.first().map_or("", String::as_str) } else { node.name() };
     Err(CompilerError::unsupported(
@@ -72,4 +75,33 @@ fn check_floats(node: &NodeProto, name: &str, numbers: &[f32]) -> Result<(), Com
         ),
         "nothing can be computed with it; export the model again, and look where this number comes from",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handmade::node;
+
+    #[test]
+    fn bounds_of_a_fused_clip_may_be_infinite_and_parameters_of_other_activations_may_not() {
+        for (activation, parameters, passes) in [
+            ("Clip", [f32::NEG_INFINITY, 6.0], true),
+            ("Clip", [0.0, f32::INFINITY], true),
+            ("Clip", [f32::NAN, 6.0], false),
+            ("HardSigmoid", [f32::INFINITY, 0.5], false),
+        ] {
+            let word = AttributeProto {
+                name: Some("activation".into()),
+                s: Some(activation.as_bytes().to_vec().into()),
+                ..AttributeProto::default()
+            };
+            let convolution = NodeProto {
+                domain: Some("com.microsoft".into()),
+                attribute: vec![word],
+                ..node("FusedConv", &["x", "w"], &["y"])
+            };
+            let checked = check_floats(&convolution, "activation_params", &parameters);
+            assert_eq!(checked.is_ok(), passes, "{activation} {parameters:?}");
+        }
+    }
 }
