@@ -148,6 +148,13 @@ pub(super) fn is_adjacency(constant: &Constant) -> bool {
         && floats(constant).any(|value| value > 0.0)
 }
 
+/// Whether each of the matrices `[…, rows, columns]` has numbers on its diagonal alone.
+pub(super) fn is_diagonal(constant: &Constant) -> bool {
+    let [.., rows, columns] = constant.shape.as_slice() else { return false };
+    let is_off = |at: usize| (at / columns) % rows != at % columns;
+    floats(constant).enumerate().all(|(at, value)| value == 0.0 || !is_off(at))
+}
+
 /// A mask that holds −∞ itself, which no parameter does, and else nothing above zero: slopes over distances may be added to it.
 /// `has_zeros`: some of it lets pass.
 pub(super) fn is_infinite_mask(constant: &Constant, has_zeros: bool) -> bool {

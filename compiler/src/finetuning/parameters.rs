@@ -147,7 +147,7 @@ impl<'a> Parameters<'a> {
             Some(FrozenReason::Mask)
         } else if may_be_mask && is_distance_bias(constant) {
             Some(FrozenReason::Distances)
-        } else if let Some(reason) = no_part_of_scores(node, &self.scores, name, constant) {
+        } else if let Some(reason) = no_part_of_scores((node, input), &self.scores, name, constant) {
             Some(reason)
         } else if may_be_fourier_table(node, input) && !self.graph.is_asked_for(value) && is_fourier_table(constant) {
             Some(FrozenReason::Fourier)
