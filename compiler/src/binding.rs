@@ -34,6 +34,7 @@ pub(crate) fn length_of(length: &AxisLength) -> Length {
 pub(crate) fn bind(open: &Graph, bindings: &Bindings, catalog: &OperatorCatalog) -> Result<Graph, CompilerError> {
     let mut graph = Graph::new(open.opset, catalog.clone());
     graph.other_opsets.clone_from(&open.other_opsets);
+    graph.file_opset = open.file_opset;
     let mut values: HashMap<ValueId, ValueId> = HashMap::new();
     for value in open.constants() {
         let constant = open.constant_of(value).expect("these are constants").clone();

@@ -29,7 +29,7 @@ use crate::model_inputs::{input_names, require_embeddings, require_inputs, shape
 use crate::preprocessing::Preprocessing;
 use crate::row_source::Wanted;
 use crate::statistics::StatisticsRows;
-use crate::step_settings::{require_averaged, step_settings};
+use crate::step_settings::{l1_note, require_averaged, step_settings};
 use crate::stream_options::stream_options;
 use crate::transform_differences::between_splits;
 use crate::{
@@ -172,6 +172,7 @@ impl Opened {
         let (recipe, class_notes) = balanced(recipe, train.dataset.rows(), counted)?;
         let loss = if class_notes.is_empty() { loss } else { chosen_loss(&recipe.training, catalogs)? };
         notes.extend(class_notes.iter().cloned());
+        notes.extend(l1_note(&recipe.training));
         let evaluate = match &recipe.data.evaluate {
             None => None,
             Some(patterns) => {

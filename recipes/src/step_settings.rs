@@ -72,6 +72,20 @@ fn averaged_from(from: f64, run: RunLength) -> u64 {
     (from * run.epochs() + 1e-9).floor() as u64
 }
 
+/// What becomes of the zeros of a decay by L1 in a mean of weights.
+pub(crate) fn l1_note(training: &TrainingRecipe) -> Option<String> {
+    let mean = match (training.average, training.lookahead) {
+        _ if training.l1_decay == 0.0 => return None,
+        (Some(_), _) => "training.average",
+        (None, Some(_)) => "training.lookahead",
+        (None, None) => return None,
+    };
+    Some(format!(
+        "`training.l1_decay` makes exact zeros of weights, and `{mean}` exports a mean of weights, which has a 0 only where all that it is \
+         made of have one: a weight that reached 0 late is not exported as 0"
+    ))
+}
+
 /// Refuses an average of the weights at the ends of epochs, where the run has none behind the share that it begins with.
 ///
 /// # Errors
@@ -94,6 +108,19 @@ pub(crate) fn require_averaged(training: &TrainingRecipe, run: RunLength) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn zeros_of_a_decay_by_l1_are_told_not_to_outlast_a_mean_of_weights() {
+        let plain = TrainingRecipe { l1_decay: 0.1, ..TrainingRecipe::default() };
+        assert_eq!(l1_note(&plain), None);
+        let averaged = TrainingRecipe { average: Some(AverageRecipe::Ema { decay: 0.9 }), ..plain.clone() };
+        assert!(l1_note(&averaged).is_some_and(|note| note.contains("`training.average` exports a mean")));
+        let lookahead = Some(LookaheadRecipe { steps: 5, alpha: 0.5 });
+        assert!(
+            l1_note(&TrainingRecipe { lookahead, ..plain }).is_some_and(|note| note.contains("`training.lookahead`"))
+        );
+        assert_eq!(l1_note(&TrainingRecipe { lookahead, ..TrainingRecipe::default() }), None);
+    }
 
     #[test]
     fn an_average_of_the_ends_of_epochs_begins_where_the_run_is_that_far_and_not_where_its_epochs_would_be() {

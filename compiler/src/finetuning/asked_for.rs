@@ -21,7 +21,7 @@ pub(crate) fn ask_for(graph: &mut Graph, train: &TrainSelection, catalog: &Opera
 
 #[cfg(test)]
 mod tests {
-    use millstream_schemas::recipe::TrainSelection;
+    use millstream_schemas::recipe::{ParameterSelection, TrainPart, TrainSelection, TrainWord};
 
     use crate::handmade::{graph, model, node, value, weight};
     use crate::model_file::onnx::TensorProto;
@@ -44,6 +44,10 @@ mod tests {
         let head = crate::HeadChoice::keep();
         let train = match train {
             "all" => TrainSelection::All,
+            "val_3 and all" => {
+                let named = ParameterSelection { r#match: vec!["val_3".to_owned()], ..ParameterSelection::default() };
+                TrainSelection::AnyOf(vec![TrainPart::Parameters(named), TrainPart::Word(TrainWord::All)])
+            }
             name => TrainSelection::Match(vec![name.to_owned()]),
         };
         let wanted = FineTuning { train, head, ..FineTuning::head(2, 3) };
@@ -57,6 +61,8 @@ mod tests {
         let own = |layer: &str, shape: &[usize]| vec![(layer.to_owned(), shape.to_vec())];
         assert_eq!(trained("all"), Ok(own("first", &[4, 4])));
         assert_eq!(trained("val_3"), Ok(own("val_3", &[])));
+        // what is advised loses nothing
+        assert_eq!(trained("val_3 and all"), Ok([own("first", &[4, 4]), own("val_3", &[])].concat()));
         assert_eq!(trained("shift"), Ok(own("shift", &[1, 4])));
         let message = trained("val_4").unwrap_err();
         assert!(message.contains("`val_4` matches no layer and no parameter"), "{message}");

@@ -73,7 +73,8 @@ impl FrozenReason {
         match self {
             Self::Absent => "ones or zeros in the place of a scale or shift that the source has not",
             Self::Adjacency => {
-                "which places see each other, as an adjacency or a mask: nothing below zero, and zeros; `train: {match: [NAME]}` trains it"
+                "which places see each other, as an adjacency or a mask: nothing below zero, and zeros; \
+                 `train: [{match: [NAME]}, all]` trains it beside all else"
             }
             Self::Buffer => "its name is that of a buffer",
             Self::Computed => {
@@ -83,14 +84,15 @@ impl FrozenReason {
             Self::Distances => "biases by distance, a line for each head (ALiBi)",
             Self::Filter => "one filter for all channels, as in front of a layer that leaves out pixels",
             Self::Fourier => {
-                "a matrix of sines and cosines, as of a Fourier or cosine transform; a pattern of `model.train` that is its whole name trains it"
+                "a matrix of sines and cosines, as of a Fourier or cosine transform; `train: [{match: [NAME]}, all]` with its whole name \
+                 trains it beside all else"
             }
             Self::Frequencies => "frequencies of sines and cosines",
             Self::InFront => "in front of all layers, where the input is normalized",
             Self::Mask => "a mask: zeros, and numbers far below",
             Self::Number => {
                 "a single number that may be learned or belong to a formula, its name and value do not tell; \
-                 `train: {match: [NAME]}` trains it"
+                 `train: [{match: [NAME]}, all]` trains it beside all else"
             }
             Self::Preprocessing => {
                 "learned from the training rows by `standardize` and `missing`, not by training: numbers are filled and standardized by it"
@@ -144,6 +146,13 @@ pub(super) fn is_adjacency(constant: &Constant) -> bool {
         && floats(constant).all(|value| value.is_finite() && value >= 0.0)
         && floats(constant).any(|value| value == 0.0)
         && floats(constant).any(|value| value > 0.0)
+}
+
+/// Whether each of the matrices `[…, rows, columns]` has numbers on its diagonal alone.
+pub(super) fn is_diagonal(constant: &Constant) -> bool {
+    let [.., rows, columns] = constant.shape.as_slice() else { return false };
+    let is_off = |at: usize| (at / columns) % rows != at % columns;
+    floats(constant).enumerate().all(|(at, value)| value == 0.0 || !is_off(at))
 }
 
 /// A mask that holds −∞ itself, which no parameter does, and else nothing above zero: slopes over distances may be added to it.

@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use crate::graph::{Constant, Node};
+use crate::graph::{Constant, ElementType, Node};
 
 /// How much higher than its highest sample a wave may be: one whose samples miss the top. A ramp is a piece of a far higher one.
 const OVER_SAMPLES: f64 = 1.25;
@@ -37,9 +37,14 @@ pub(super) fn is_fourier_table(constant: &Constant) -> bool {
     if rows * columns < 8 {
         return false;
     }
-    let Some(values) = constant.to_f32() else { return false };
-    let row = |at: usize| values[at * columns..][..columns].iter().map(|value| f64::from(*value)).collect::<Vec<f64>>();
-    let column = |at: usize| values[at..].iter().step_by(columns).map(|value| f64::from(*value)).collect::<Vec<f64>>();
+    // the first lines tell almost any other matrix, so that no more of it is read
+    let (places, []) = constant.bytes.as_chunks::<4>() else { return false };
+    if constant.dtype != ElementType::F32 || places.len() != rows * columns {
+        return false;
+    }
+    let number = |four: &[u8; 4]| f64::from(f32::from_le_bytes(*four));
+    let row = |at: usize| places[at * columns..][..columns].iter().map(number).collect::<Vec<f64>>();
+    let column = |at: usize| places[at..].iter().step_by(columns).map(number).collect::<Vec<f64>>();
     are_waves(rows, columns, &row) || are_waves(columns, rows, &column)
 }
 
@@ -225,5 +230,7 @@ mod tests {
         assert!(is_fourier_table(&kernel), "the kernel of a spectrogram");
         kernel.shape = vec![66, 8, 8];
         assert!(!is_fourier_table(&kernel));
+        let integers = Constant::i64([4, 8], &[1; 32]);
+        assert!(!is_fourier_table(&integers), "integers");
     }
 }

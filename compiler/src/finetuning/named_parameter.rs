@@ -8,7 +8,7 @@ use crate::graph::{Constant, Graph, Node, ValueId};
 const SCALED_BY: [&str; 4] = ["Add", "Div", "Mul", "Sub"];
 
 /// Functions that modules take of a parameter of one number before they use it, beside those that make it positive.
-const FUNCTIONS: [&str; 11] =
+pub(super) const FUNCTIONS: [&str; 11] =
     ["Abs", "Clip", "Exp", "Log", "Neg", "Reciprocal", "Relu", "Sigmoid", "Softplus", "Sqrt", "Tanh"];
 
 /// Names without the path of a module that exporters and this compiler give to numbers of a formula.
@@ -56,26 +56,32 @@ const LITERALS: [&str; 40] = [
 ];
 
 /// What names of such numbers begin with.
-const BEGINNINGS: [&str; 15] = [
+const BEGINNINGS: [&str; 12] = [
     "Constant",
-    "_lifted_tensor_constant",
     "_mulscalar",
     "_plusscalar",
-    "_tensor_constant",
     "_to_copy",
     "adapter_scale",
     "const_",
     "ensemble.",
     "least_",
     "lift_fresh_copy",
-    "lifted_tensor_",
     "lora_scale",
     "scalar_tensor",
     "scores.",
 ];
 
-/// What they end with: what torch.export makes of the arguments of an operator, and skl2onnx of those of a formula.
-const ENDINGS: [&str; 6] = ["_cast", "_const", "_constant", "_default", "cst", "_like"];
+/// What they end with: what torch.export makes of the arguments of an operator. skl2onnx ends those of a formula with `cst` and a number.
+const ENDINGS: [&str; 5] = ["_cast", "_const", "_constant", "_default", "_like"];
+
+/// What the last parts of names begin with that torch.export gives to tensors that the source made of a literal where it used them.
+const LIFTED: [&str; 3] = ["_lifted_tensor_constant", "_tensor_constant", "lifted_tensor_"];
+
+/// Operators after whose results torch.export names constants that may be one number; those of the others go along axes.
+const RESULTS_OF_ONE: [&str; 9] = ["clamp", "log", "max", "mean", "min", "select", "sqrt", "sum", "where"];
+
+/// Numbers that formulas have most often, which parameters begin with as well.
+const PLAIN: [f32; 5] = [-1.0, 0.0, 0.5, 1.0, 2.0];
 
 /// Last words of the names of statistics.
 const STATISTICS: [&str; 9] = ["deviation", "mean", "means", "std", "stddev", "stdev", "stds", "var", "variance"];
@@ -105,8 +111,7 @@ pub(super) fn has_module_path(name: &str) -> bool {
     let Some((path, last)) = name.rsplit_once('.') else { return false };
     let is_written = BEGINNINGS.iter().any(|beginning| name.starts_with(beginning));
     let is_made_up = name.contains(['/', ':']) || name.starts_with("p2o.") || name.starts_with("helper.");
-    let is_lifted = last.starts_with("lifted_tensor_") || last.starts_with("tmp_");
-    !(is_written || is_made_up || path.is_empty() || last.is_empty() || is_lifted)
+    !(is_written || is_made_up || path.is_empty() || last.is_empty() || last.starts_with("tmp_") || is_lifted(last))
 }
 
 /// Whether a person may have given a constant of one number its name.
@@ -115,14 +120,29 @@ pub(super) fn is_of_person(name: &str) -> bool {
 }
 
 fn is_literal_name(name: &str) -> bool {
-    may_be_result(name)
+    // further ones of a formula have a number behind them
+    let unnumbered = name.trim_end_matches(|letter: char| letter.is_ascii_digit());
+    RESULTS_OF_ONE.contains(&name)
         || LITERALS.contains(&name)
         || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
-        || ENDINGS.iter().any(|ending| name.trim_end_matches(|sign: char| sign.is_ascii_digit()).ends_with(ending))
+        || ENDINGS.iter().any(|ending| name.ends_with(ending))
+        || unnumbered.ends_with("cst")
+        || is_lifted(name.rsplit('.').next().unwrap_or(name))
+}
+
+fn is_lifted(last: &str) -> bool {
+    LIFTED.iter().any(|beginning| last.starts_with(beginning))
+}
+
+/// Whether a constant is one number of those that formulas have most often, and has no path of a module, which would say that it is a
+/// parameter all the same.
+pub(super) fn is_plain_number(name: &str, constant: &Constant) -> bool {
+    !has_module_path(name) && single(constant).is_some_and(|number| PLAIN.contains(&number))
 }
 
 /// Whether a constant whose name is a person's is a parameter where it stands beside what comes out of layers. One number is one
-/// where it is added, multiplied or divided by, or goes through a function first; several numbers are where they are no statistics.
+/// where it is added, multiplied or divided by, or goes through a function first, unless it is [plain](is_plain_number); several
+/// numbers are where they are no statistics.
 pub(super) fn is_parameter(name: &str, operator: &str, constant: &Constant) -> bool {
     let Some(number) = single(constant) else {
         let is_taken = matches!(operator, "Div" | "Sub");
@@ -130,7 +150,7 @@ pub(super) fn is_parameter(name: &str, operator: &str, constant: &Constant) -> b
     };
     let is_read = SCALED_BY.contains(&operator) || FUNCTIONS.contains(&operator);
     let is_of_formula = !number.is_finite() || number.abs() > 1e30 || !is_round(number) && is_of_formula(number);
-    is_read && is_of_person(name) && !is_statistic(name) && !is_of_formula
+    is_read && is_of_person(name) && !is_statistic(name) && !is_of_formula && !is_plain_number(name, constant)
 }
 
 /// Whether a single number that is no parameter could be one for all that its value tells: it is neither round nor a root of a size, nor
@@ -197,7 +217,8 @@ pub(super) fn is_parameter_in_front(
         let other = 1usize.checked_sub(input).and_then(|other| node.input(other));
         other.is_some_and(|other| is_read_elsewhere(graph, node, other))
     };
-    !is_of_preparation(name) && is_of_person(name) && (is_wide && has_module_path(name) || !makes_angles && is_skip())
+    let is_named = is_of_person(name) && !may_be_result(name);
+    !is_of_preparation(name) && is_named && (is_wide && has_module_path(name) || !makes_angles && is_skip())
 }
 
 /// Whether others than this node read a value, or what it is another form of, and not only its lengths or where it is missing.
@@ -252,7 +273,7 @@ mod tests {
     #[test]
     fn single_numbers_with_the_name_of_a_person_are_trained_and_literals_are_not() {
         // of the names: the value, whether it is trained, and whether it is told where it is not
-        let rows: [(&str, f32, bool, bool); 32] = [
+        let rows: [(&str, f32, bool, bool); 41] = [
             ("temp", 0.7, true, false),
             ("temperature", 0.71, true, false),
             ("w", 0.83, true, false),
@@ -270,11 +291,6 @@ mod tests {
             ("min_val_cast", 0.731_819_9, false, false),
             ("zeros", 0.0, false, false),
             ("half", 0.5, false, false),
-            ("unity", 1.0, false, false),
-            ("negate", -1.0, false, false),
-            ("Ad_Addcst1", 0.5, false, false),
-            ("_tensor_constant0", 0.5, false, false),
-            ("enc.act.lifted_tensor_0", 0.5, false, false),
             ("sqrt", 3.464_101_6, false, false),
             ("_to_copy", 0.125, false, false),
             ("lora_scale", 2.0, false, false),
@@ -283,6 +299,21 @@ mod tests {
             ("val_14", 0.797_884_6, false, false),
             ("val_15", 0.731_819_9, false, true),
             ("onnx::Mul_123", 0.044_715, false, false),
+            ("negate", -1.0, false, false),
+            ("unity", 1.0, false, false),
+            ("Ad_Addcst1", 0.3, false, false),
+            ("cst3", 0.3, false, false),
+            ("enc.act.lifted_tensor_0", 0.3, false, false),
+            ("enc.act._lifted_tensor_constant0", 0.3, false, false),
+            ("_lifted_tensor_constant0", 0.3, false, false),
+            ("_tensor_constant0", 0.3, false, false),
+            // of these the name does not tell, nor does the value
+            ("shift", 0.0, false, true),
+            ("gain", 1.0, false, true),
+            ("strength", 0.5, false, true),
+            ("sign", -1.0, false, true),
+            ("power", 2.0, false, true),
+            ("t", 10.0, true, false),
             ("/Constant_output_0", f32::NEG_INFINITY, false, false),
             ("model/gelu/mul/x:0", 0.5, false, false),
         ];
@@ -297,6 +328,22 @@ mod tests {
                     assert_eq!(frozen.iter().any(|own| own == name), is_told, "{name} {operator} {axes}: {frozen:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_plain_number_that_goes_through_a_function_is_told_and_trained_with_a_path() {
+        for (name, value, is_trained) in
+            [("log_gain", 0.0, false), ("net.log_gain", 0.0, true), ("log_gain", 0.3, true)]
+        {
+            let nodes = vec![
+                node("MatMul", &["x", "first.weight"], &["h"]),
+                node("Exp", &[name], &["e"]),
+                node("Mul", &["h", "e"], &["y"]),
+            ];
+            let (trained, frozen) = found(nodes, vec![weight("first.weight", &[4, 4]), number(name, value, 0)]);
+            assert_eq!(trained.iter().any(|own| own == name), is_trained, "{name} {value}");
+            assert_eq!(frozen.iter().any(|own| own == name), !is_trained, "{name} {value}: {frozen:?}");
         }
     }
 

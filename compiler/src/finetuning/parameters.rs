@@ -10,8 +10,8 @@ use super::constant_kind::{
 use super::fourier_table::{is_fourier_table, may_be_fourier_table};
 use super::module_path::{is_generated, of_weight};
 use super::named_parameter::{
-    has_module_path, is_of_person, is_of_preparation, is_of_quantization, is_parameter, is_parameter_in_front,
-    may_be_learned,
+    FUNCTIONS, has_module_path, is_of_person, is_of_preparation, is_of_quantization, is_parameter,
+    is_parameter_in_front, is_plain_number, may_be_learned,
 };
 use super::operator_settings::is_setting;
 use super::score_constants::{no_part_of_scores, scores};
@@ -147,7 +147,7 @@ impl<'a> Parameters<'a> {
             Some(FrozenReason::Mask)
         } else if may_be_mask && is_distance_bias(constant) {
             Some(FrozenReason::Distances)
-        } else if let Some(reason) = no_part_of_scores(node, &self.scores, name, constant) {
+        } else if let Some(reason) = no_part_of_scores((node, input), &self.scores, name, constant) {
             Some(reason)
         } else if may_be_fourier_table(node, input) && !self.graph.is_asked_for(value) && is_fourier_table(constant) {
             Some(FrozenReason::Fourier)
@@ -193,8 +193,9 @@ impl<'a> Parameters<'a> {
         let is_own =
             is_of_module || is_parameter(name, operator, constant) && !is_of_quantization(self.graph, node, input);
         if !is_own {
-            let may_be_meant =
-                is_fed && is_single && is_elementwise(operator) && operator != "Pow" && is_of_person(name);
+            let is_beside = is_fed && is_elementwise(operator) && operator != "Pow";
+            let is_plain = FUNCTIONS.contains(&operator) && is_plain_number(name, constant);
+            let may_be_meant = is_single && (is_beside || is_plain) && is_of_person(name);
             let is_told = may_be_meant && !is_of_quantization(self.graph, node, input);
             return Some(if is_told { FrozenReason::Number } else { FrozenReason::Setting });
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::constant_kind::{FrozenReason, is_adjacency, is_part};
+use super::constant_kind::{FrozenReason, is_adjacency, is_diagonal, is_part};
 use super::module_path::{is_generated, of_weight};
 use super::views::VIEWS;
 use crate::graph::{Constant, Graph, Node, ValueId};
@@ -28,6 +28,9 @@ const BETWEEN: [&str; 14] = [
 /// Words of the names of constants that tell which places see each other.
 const WORDS: [&str; 4] = ["adj", "adjacency", "mask", "masks"];
 
+/// Words of the names of matrices that join places in a product, beside those.
+const JOINING: [&str; 8] = ["ahat", "edge", "edges", "graph", "hop", "laplacian", "neighbors", "neighbours"];
+
 /// Values that a softmax is taken of, and what those are made of element by element and in other forms.
 pub(super) fn scores(graph: &Graph) -> HashSet<ValueId> {
     let mut found = HashSet::new();
@@ -46,7 +49,7 @@ pub(super) fn scores(graph: &Graph) -> HashSet<ValueId> {
 /// its name, or a matrix of places by places with nothing below zero and some of it zero. Biases by relative position, and slopes of
 /// distances that are learned, are neither.
 pub(super) fn no_part_of_scores(
-    node: &Node,
+    (node, input): (&Node, usize),
     scores: &HashSet<ValueId>,
     name: &str,
     constant: &Constant,
@@ -60,7 +63,10 @@ pub(super) fn no_part_of_scores(
         "Add" | "Sub" => !is_of_layer(name) && makes_scores(),
         // what is called a bias and is multiplied by is none: the causal mask of the first GPT
         "Mul" | "Slice" => !is_of_layer(name) || name.ends_with(".bias"),
-        "MatMul" => !is_of_layer(name) && !is_generated(name),
+        "MatMul" => {
+            let is_meant = input == 0 || names_places(name) || joins_places(name);
+            is_meant && !is_of_layer(name) && !is_generated(name) && !is_diagonal(constant)
+        }
         _ => false,
     };
     (may_join && is_adjacency(constant)).then_some(FrozenReason::Adjacency)
@@ -74,6 +80,12 @@ fn is_of_layer(name: &str) -> bool {
 fn names_places(name: &str) -> bool {
     let last = name.rsplit(['.', '/']).next().unwrap_or(name);
     last.split('_').any(|word| WORDS.contains(&word.to_ascii_lowercase().as_str()))
+}
+
+/// Whether a name is that of an adjacency in a product: `A`, `a_hat`, `edge_w`, `graph`.
+fn joins_places(name: &str) -> bool {
+    let last = name.rsplit(['.', '/']).next().unwrap_or(name).to_ascii_lowercase();
+    last == "a" || last.starts_with("a_") || last.split('_').any(|word| JOINING.contains(&word))
 }
 
 #[cfg(test)]
@@ -172,12 +184,30 @@ mod tests {
         for (nodes, name, is_trained) in [
             (product("net.a_hat", "h"), "net.a_hat", false),
             (product("h", "net.a_hat"), "net.a_hat", false),
+            (product("h", "net.A"), "net.A", false),
+            (product("h", "net.graph"), "net.graph", false),
+            (product("net.support", "h"), "net.support", false),
+            // what goes along features may be a factor of a matrix without negative numbers
+            (product("h", "nmf.basis"), "nmf.basis", true),
             (product("h", "net.fc.weight"), "net.fc.weight", true),
             (product("h", "onnx::MatMul_7"), "onnx::MatMul_7", true),
             (attention(node("Mul", &["h", "attn.bias"], &["s"])), "attn.bias", false),
             (attention(node("Mul", &["h", "attn.weight"], &["s"])), "attn.weight", true),
         ] {
             assert_eq!(found(nodes, floats(name, &[4, 4], &joined), false).0, is_trained, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_matrix_that_begins_as_the_identity_is_trained_on_either_side_of_a_product() {
+        let identity: Vec<f32> = (0..16).map(|at| if at / 4 == at % 4 { 1.0 } else { 0.0 }).collect();
+        let product = |first: &str, second: &str| {
+            vec![node("MatMul", &["x", "first.weight"], &["h"]), node("MatMul", &[first, second], &["y"])]
+        };
+        for (first, second) in [("align.rotation", "h"), ("h", "align.rotation")] {
+            let (is_trained, reason) =
+                found(product(first, second), floats("align.rotation", &[4, 4], &identity), false);
+            assert!(is_trained, "{first} {second}: {reason:?}");
         }
     }
 

@@ -43,6 +43,7 @@ impl Graph {
     pub(crate) fn apart(&self) -> Self {
         let mut apart = Self::of(self.opset, self.operators.clone());
         apart.other_opsets.clone_from(&self.other_opsets);
+        apart.file_opset = self.file_opset;
         apart
     }
 

@@ -90,6 +90,8 @@ pub struct Graph {
     pub opset: i64,
     /// Versions of other domains.
     pub other_opsets: BTreeMap<String, i64>,
+    /// Version of the standard operators that the file states which the graph was read from; that of the graph where there is none.
+    pub(crate) file_opset: i64,
     operators: Arc<dyn OperatorTypes>,
     values: Vec<Value>,
     nodes: Vec<Node>,
@@ -120,6 +122,7 @@ impl Graph {
         Self {
             opset,
             other_opsets: BTreeMap::new(),
+            file_opset: opset,
             operators,
             values: Vec::new(),
             nodes: Vec::new(),

@@ -66,6 +66,7 @@ impl Graph {
     fn fits_with(&self, node: &Node, outputs: usize, length: &dyn Fn(&str) -> Option<Length>) -> bool {
         let mut trial = Self::of(self.opset, self.operators.clone());
         trial.other_opsets.clone_from(&self.other_opsets);
+        trial.file_opset = self.file_opset;
         let mut values: BTreeMap<ValueId, ValueId> = BTreeMap::new();
         for input in node.inputs.iter().flatten() {
             let name = self.name(*input);

@@ -6,7 +6,7 @@ use super::constant_of;
 use super::onnx::{GraphProto, NodeProto, TensorProto};
 use crate::CompilerError;
 use crate::graph::{Constant, ElementType, OF_ONE_PROCESSOR, ONE_PROCESSOR, standard_domain};
-use millstream_schemas::shown;
+use millstream_schemas::{Fingerprint, shown};
 
 /// Operators of the domain.
 pub(super) const OPERATORS: [&str; 8] = [
@@ -30,6 +30,12 @@ pub(super) struct ChannelBlocks {
 }
 
 impl ChannelBlocks {
+    /// The fingerprint of a model of which this was turned back: where the length is the processor's, weights are another model's on
+    /// another processor, so that the length is a part of it.
+    pub(super) fn fingerprint(self, of_file: Fingerprint) -> Fingerprint {
+        if self.is_stated { of_file } else { Fingerprint::of(&(of_file, self.length)) }
+    }
+
     /// What this means for whoever trains the file.
     pub(super) fn in_words(self) -> String {
         let length = self.length;
@@ -470,4 +476,20 @@ fn pooled<'a>(node: &'a NodeProto, values: &mut Values<'a>) -> Result<Option<(&'
         values.join(input, output);
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_of_blocks_that_the_file_leaves_open_is_a_part_of_the_fingerprint() {
+        let of_file = Fingerprint::of_bytes(b"file");
+        let of = |length: usize, is_stated: bool| {
+            ChannelBlocks { length, is_stated }.fingerprint(Fingerprint::of_bytes(b"file"))
+        };
+        assert_eq!([of(8, true), of(16, true)], [of_file.clone(), of_file.clone()]);
+        assert_ne!(of(8, false), of(16, false));
+        assert!(of(8, false) != of_file && of(16, false) != of_file);
+    }
 }

@@ -73,6 +73,10 @@ struct Writer<'a> {
     tensors: Vec<(String, TensorProto)>,
     /// What tensors of the file are called now, and how many channels are kept of them.
     renamed: HashMap<&'a str, (String, [usize; 2])>,
+    /// How many channels of each bias the convolutions that read it keep.
+    kept_of_biases: HashMap<&'a str, HashSet<usize>>,
+    /// What the parts of biases are called of which convolutions keep several lengths.
+    parts_of_biases: HashMap<(&'a str, usize), String>,
 }
 
 impl<'a> Writer<'a> {
@@ -81,12 +85,27 @@ impl<'a> Writer<'a> {
         let values = graph.input.iter().map(|input| input.name());
         let made = graph.node.iter().flat_map(|node| node.output.iter().map(String::as_str));
         let taken = tensors.chain(values).chain(made).map(str::to_owned).collect();
-        let (nodes, tensors) = (Vec::with_capacity(graph.node.len()), Vec::new());
-        Self { graph, analysis, opset, taken, nodes, tensors, renamed: HashMap::new() }
+        Self {
+            graph,
+            analysis,
+            opset,
+            taken,
+            nodes: Vec::with_capacity(graph.node.len()),
+            tensors: Vec::new(),
+            renamed: HashMap::new(),
+            kept_of_biases: HashMap::new(),
+            parts_of_biases: HashMap::new(),
+        }
     }
 
     fn rewritten(mut self, block: usize) -> Result<Rewritten, CompilerError> {
-        let mut convolutions = self.analysis.convolutions.iter();
+        let analysis = self.analysis;
+        for convolution in &analysis.convolutions {
+            let Some(bias) = convolution.bias else { continue };
+            let kept = analysis.channels(convolution.output, block).unwrap_or(convolution.shape[0]);
+            self.kept_of_biases.entry(bias).or_default().insert(kept);
+        }
+        let mut convolutions = analysis.convolutions.iter();
         for node in &self.graph.node {
             if !is_blocked(node) {
                 self.nodes.push(node.clone());
@@ -273,11 +292,21 @@ impl<'a> Writer<'a> {
         if convolution.shape[0] == outputs {
             return Ok(bias.to_owned());
         }
+        if let Some(known) = self.parts_of_biases.get(&(bias, outputs)) {
+            return Ok(known.clone());
+        }
         if let Some(known) = self.known(convolution.node, bias, [outputs, 1])? {
             return Ok(known);
         }
         let values = convolution.bias_values(outputs);
-        self.replace(bias, bias.to_owned(), [outputs, 1], &Constant::f32([values.len()], &values))
+        let constant = Constant::f32([values.len()], &values);
+        if self.kept_of_biases.get(bias).is_some_and(|lengths| lengths.len() > 1) {
+            // another convolution reads the name with more or fewer channels
+            let called = self.tensor(&format!("{bias}_{outputs}"), &constant);
+            self.parts_of_biases.insert((bias, outputs), called.clone());
+            return Ok(called);
+        }
+        self.replace(bias, bias.to_owned(), [outputs, 1], &constant)
     }
 
     /// What a tensor that has been laid out anew is called.
@@ -590,6 +619,28 @@ mod tests {
         assert_eq!(nodes.iter().map(NodeProto::op_type).collect::<Vec<_>>(), wanted);
         assert_eq!(nodes[3].input, ["b_conv", "in"]);
         assert_eq!((nodes[4].input[0].as_str(), nodes[4].output[0].as_str()), ("b_sum", "b"));
+    }
+
+    #[test]
+    fn a_bias_of_two_convolutions_that_keep_different_channels_fits_both() {
+        let nodes = vec![
+            blocked("Conv", &["x", "w0", "b"], "a"),
+            blocked("Conv", &["a", "w1", "b"], "c"),
+            with(blocked("ReorderOutput", &["c"], "y"), "channels", &[12]),
+        ];
+        let tensors = vec![
+            reordered("w0", [16, 3, 1, 1], [16, 3], 1, 8),
+            reordered("w1", [16, 16, 1, 1], [12, 16], 8, 8),
+            bias("b", 16, 0),
+        ];
+        let mut model = file(nodes, tensors);
+        assert_eq!(undo(&mut model, None).unwrap(), Some(ChannelBlocks { length: 8, is_stated: true }));
+        for (at, read, length) in [(0, "b", 16), (1, "b_12", 12)] {
+            let node = &model.graph.as_ref().unwrap().node[at];
+            assert_eq!((node.op_type(), node.input[2].as_str()), ("Conv", read));
+            assert_eq!(tensor(&model, &node.input[1]).shape[0], length);
+            assert_eq!(tensor(&model, read).shape, [length]);
+        }
     }
 
     #[test]

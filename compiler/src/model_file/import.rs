@@ -31,6 +31,7 @@ pub(crate) fn import(
     let file = proto.graph.as_ref().expect("the gate refuses a model without a graph");
     let opset = super::gate::opset(proto).expect("the gate refuses a model without an opset");
     let mut graph = Graph::new(read_as(opset).max(least), catalog.clone());
+    graph.file_opset = opset;
     for import in &proto.opset_import {
         if !standard_domain(import.domain()).is_empty() {
             graph.other_opsets.insert(import.domain().to_owned(), import.version());

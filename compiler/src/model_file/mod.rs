@@ -131,6 +131,10 @@ impl Model {
         if blocks.is_some() {
             gate::check(&proto).map_err(|problem| problem.into_error(path))?;
         }
+        let fingerprint = match blocks {
+            Some(blocks) => blocks.fingerprint(fingerprint),
+            None => fingerprint,
+        };
         Ok(Self { proto, path: path.to_owned(), fingerprint, blocks })
     }
 
@@ -139,7 +143,8 @@ impl Model {
         &self.path
     }
 
-    /// Of the file's bytes as they were read; weights in files beside it are left out.
+    /// Of the file's bytes as they were read; weights in files beside it are left out. Of weights in blocks of channels whose length the
+    /// file leaves open also of the length that was taken.
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
     }

@@ -84,28 +84,33 @@ fn gradient(b: &mut Backward<'_>) -> Result<(), CompilerError> {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message;
+
     use crate::graph::ElementType;
-    use crate::handmade::{constant_node, graph, model, node, value, weight, whole, with};
-    use crate::{FineTuning, OperatorCatalog, compile};
+    use crate::handmade::{constant_node, graph, node, proto, value, weight, whole, with};
+    use crate::{FineTuning, Model, OperatorCatalog, compile};
 
     #[test]
     fn integers_clipped_to_bounds_of_floats_are_told_as_a_file_that_is_not_valid() {
         // as torch.onnx writes DeBERTa-v2 at opset 11
         let to_floats = i64::from(ElementType::F32.to_onnx());
-        let nodes = vec![
-            constant_node("low", &[]),
-            node("Clip", &["places", "low"], &["clipped"]),
-            with(node("Cast", &["clipped"], &["moved"]), "to", &[to_floats]),
-            node("Add", &["x", "moved"], &["h"]),
-            node("Gemm", &["h", "head.weight"], &["y"]),
-        ];
-        let weights = vec![weight("head.weight", &[3, 2]), whole("places", &[3], &[-1, 0, 1])];
-        let model = model(graph(nodes, weights, vec![value("x", &[3])], vec![value("y", &[2])]));
-        let error = compile(&model, &FineTuning::head(2, 2), &OperatorCatalog::standard()).unwrap_err().to_string();
-        for part in
-            ["clipped", "Clip", "element types differ: int64 and float32", "export the model again, with opset 12"]
-        {
-            assert!(error.contains(part), "{part} is not in: {error}");
+        for (opset, is_advised) in [(11, true), (12, false), (17, false)] {
+            let nodes = vec![
+                constant_node("low", &[]),
+                node("Clip", &["places", "low"], &["clipped"]),
+                with(node("Cast", &["clipped"], &["moved"]), "to", &[to_floats]),
+                node("Add", &["x", "moved"], &["h"]),
+                node("Gemm", &["h", "head.weight"], &["y"]),
+            ];
+            let weights = vec![weight("head.weight", &[3, 2]), whole("places", &[3], &[-1, 0, 1])];
+            let mut file = proto(graph(nodes, weights, vec![value("x", &[3])], vec![value("y", &[2])]));
+            file.opset_import[0].version = Some(opset);
+            let model = Model::from_bytes(file.encode_to_vec()).unwrap();
+            let error = compile(&model, &FineTuning::head(2, 2), &OperatorCatalog::standard()).unwrap_err().to_string();
+            for part in ["clipped", "Clip", "element types differ: int64 and float32", "export the model again"] {
+                assert!(error.contains(part), "{part} is not in: {error}");
+            }
+            assert_eq!(error.contains("with opset 12"), is_advised, "{opset}: {error}");
         }
     }
 }

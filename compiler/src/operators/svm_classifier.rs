@@ -3,6 +3,9 @@ use crate::CompilerError;
 use crate::backward::Expansion;
 use crate::graph::{Attribute, Constant, ElementType, Node, TensorType, ValueId};
 
+/// Numbers that the matrix of support vectors by pairs of classes may have: 256 MiB.
+const MOST_NUMBERS: usize = 1 << 26;
+
 /// `ai.onnx.ml.SVMClassifier`: `[rows, features]` to a label `[rows]` and scores `[rows, …]` by support vectors, where the labels are
 /// whole numbers: two scores of two classes, one for each pair of more; one for each class of a linear machine and of one that tells
 /// probabilities (`prob_a`). Scores as sums over support vectors; probabilities have no gradient here.
@@ -81,26 +84,12 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let Some(classes) = classes(&node.node) else { return Err(node.error("it has no labels that are whole numbers")) };
     let Some(counts) = counts(&node.node) else { return Err(node.error("vectors_per_class below zero")) };
     let total: usize = counts.iter().sum();
-    let compared = support_vectors::compared(node, total)?;
-    let coefficients = support_vectors::floats(&node.node, "coefficients").to_vec();
-    let rho = support_vectors::floats(&node.node, "rho").to_vec();
-    let wanted =
-        if total == 0 { coefficients.len().next_multiple_of(classes) } else { total.saturating_mul(classes - 1) };
-    if coefficients.len() != wanted || total > 0 && counts.len() != classes {
-        let message = format!("{} coefficients for {total} support vectors of {classes} classes", coefficients.len());
-        return Err(node.error(message));
+    if let Some(reason) = too_large(total, classes) {
+        return Err(node.no_gradient(reason));
     }
-    let (weights, shifts) = match total {
-        // each class its row, and one number for all
-        0 => (columns(&coefficients, classes), vec![rho.first().copied().unwrap_or(0.0)]),
-        _ => {
-            let pairs = classes * (classes - 1) / 2;
-            if rho.len() != pairs {
-                return Err(node.error(format!("{} numbers in rho for {pairs} pairs of classes", rho.len())));
-            }
-            (of_pairs(&coefficients, &counts), rho)
-        }
-    };
+    let compared = support_vectors::compared(node, total)?;
+    let [coefficients, rho] = ["coefficients", "rho"].map(|name| support_vectors::floats(&node.node, name).to_vec());
+    let (weights, shifts) = machine(&coefficients, &rho, &counts, classes).map_err(|message| node.error(message))?;
     let columns = shifts.len().max(if total == 0 { classes } else { 1 });
     let weights = Constant::f32([weights.len() / columns.max(1), columns], &weights);
     let weights = node.graph.constant("coefficients", weights);
@@ -113,6 +102,43 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     }
     let label = label(node)?;
     Ok(vec![label, scores])
+}
+
+/// Why a machine of so many support vectors and classes is not written as a product: the matrix of vectors by pairs is mostly zeros.
+fn too_large(vectors: usize, classes: usize) -> Option<String> {
+    let pairs = classes.saturating_mul(classes.saturating_sub(1)) / 2;
+    let numbers = vectors.saturating_mul(pairs);
+    (numbers > MOST_NUMBERS).then(|| {
+        format!(
+            "its {vectors} support vectors times {pairs} pairs of classes are {numbers} numbers of a matrix, and at most {MOST_NUMBERS} are \
+             made for it"
+        )
+    })
+}
+
+/// What scores are sums by, as one of columns, and what is added to them. Coefficients and numbers in `rho` behind those that are used are
+/// not looked at, as in ONNX Runtime.
+fn machine(
+    coefficients: &[f32],
+    rho: &[f32],
+    counts: &[usize],
+    classes: usize,
+) -> Result<(Vec<f32>, Vec<f32>), String> {
+    let total: usize = counts.iter().sum();
+    if total == 0 {
+        // each class its row, and one number for all
+        let used = coefficients.len() / classes.max(1) * classes;
+        return Ok((columns(&coefficients[..used], classes), vec![rho.first().copied().unwrap_or(0.0)]));
+    }
+    let used = total.saturating_mul(classes.saturating_sub(1));
+    if coefficients.len() < used || counts.len() != classes {
+        return Err(format!("{} coefficients for {total} support vectors of {classes} classes", coefficients.len()));
+    }
+    let pairs = classes * classes.saturating_sub(1) / 2;
+    let Some(shifts) = rho.get(..pairs) else {
+        return Err(format!("{} numbers in rho for {pairs} pairs of classes", rho.len()));
+    };
+    Ok((of_pairs(&coefficients[..used], counts), shifts.to_vec()))
 }
 
 /// A matrix of rows as one of columns.
@@ -148,4 +174,34 @@ fn label(node: &mut Expansion<'_>) -> Result<ValueId, CompilerError> {
     let attributes: Vec<(&str, Attribute)> =
         attributes.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     Ok(node.graph.add_in(&domain, &operator, &inputs, &attributes, 2)?[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coefficients_behind_those_that_are_used_are_cut_and_missing_ones_are_refused() {
+        let (coefficients, rho) = ([1.0, -0.5, 0.75, 9.0, 9.0], [0.25, 8.0]);
+        let exact = machine(&coefficients[..3], &rho[..1], &[1, 2], 2);
+        assert_eq!(exact, Ok((vec![1.0, -0.5, 0.75], vec![0.25])));
+        assert_eq!(machine(&coefficients, &rho, &[1, 2], 2), exact);
+        // a linear machine of two classes
+        assert_eq!(machine(&coefficients, &rho, &[], 2), Ok((vec![1.0, 0.75, -0.5, 9.0], vec![0.25])));
+        for (coefficients, rho, counts) in
+            [(&coefficients[..2], &rho[..], [1, 2]), (&coefficients[..], &rho[..0], [1, 2])]
+        {
+            assert!(machine(coefficients, rho, &counts, 2).is_err(), "{coefficients:?} {rho:?}");
+        }
+        assert!(machine(&coefficients, &rho, &[1, 2], 3).is_err());
+    }
+
+    #[test]
+    fn a_matrix_of_vectors_by_pairs_that_takes_too_much_memory_is_refused() {
+        assert_eq!(too_large(1 << 26, 2), None);
+        assert!(too_large((1 << 26) + 1, 2).is_some());
+        assert_eq!(too_large(0, usize::MAX), None);
+        let reason = too_large(60_000, 100).unwrap();
+        assert!(reason.contains("60000 support vectors times 4950 pairs of classes"), "{reason}");
+    }
 }

@@ -43,7 +43,14 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let count = node.node.int("n_supports").unwrap_or(0);
     let count = usize::try_from(count).map_err(|_| node.error(format!("{count} support vectors")))?;
     let compared = support_vectors::compared(node, count)?;
-    let coefficients = support_vectors::floats(&node.node, "coefficients").to_vec();
+    let mut coefficients = support_vectors::floats(&node.node, "coefficients").to_vec();
+    if coefficients.len() < count {
+        return Err(node.error(format!("{} coefficients for {count} support vectors", coefficients.len())));
+    }
+    if count > 0 {
+        // as in ONNX Runtime those behind are not looked at
+        coefficients.truncate(count);
+    }
     let rho = support_vectors::floats(&node.node, "rho").first().copied().unwrap_or(0.0);
     let column = node.graph.constant("coefficients", Constant::f32([coefficients.len(), 1], &coefficients));
     let sum = node.graph.add("MatMul", &[compared, column], &[])?;

@@ -81,9 +81,11 @@ impl<'a> TypeRuleInput<'a> {
 
     /// An error that says that inputs which ONNX wants to be of one element type are of these.
     pub fn types_differ(&self, a: &TensorType, b: &TensorType) -> CompilerError {
+        // exporters of older ones write bounds of floats for integers
+        let newer = if self.graph.file_opset < 12 { ", with opset 12 or later" } else { "" };
         self.error(format!(
             "element types differ: {} and {}; ONNX takes one type here, so the file itself is not valid and ONNX Runtime does not open it \
-             either: export the model again, with opset 12 or later",
+             either: export the model again{newer}",
             a.dtype.name(),
             b.dtype.name()
         ))

@@ -231,6 +231,12 @@ fn decay_by_l1_is_soft_thresholding_behind_the_step_and_leaves_exact_zeros() {
     };
     let message = of_average.check(&program).unwrap_err().to_string();
     assert!(message.contains("training.l1_decay") && message.contains("another optimizer"), "{message}");
+    let mut of_norms = program.clone();
+    of_norms.manifest.parameters.iter_mut().for_each(|entry| entry.weight_decay = false);
+    let drawn = StepSettings { l1_decay: STRENGTH, threads: 1, ..StepSettings::default() };
+    drawn.check(&program).unwrap();
+    let message = drawn.check(&of_norms).unwrap_err().to_string();
+    assert!(message.contains("training.l1_decay") && message.contains("`training.decay_all: true`"), "{message}");
     let below = StepSettings { l1_decay: -0.1, threads: 1, ..StepSettings::default() };
     let message = below.check(&program).unwrap_err().to_string();
     assert!(message.contains("training.l1_decay") && message.contains("0 or more"), "{message}");

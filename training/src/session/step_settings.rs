@@ -101,15 +101,9 @@ impl StepSettings {
             let fits = gamma.is_finite() && gamma >= 0.0;
             TrainingError::check("training.gradient_noise.gamma", gamma as f32, fits, "a number of 0 or more")?;
         }
+        self.check_l1_decay(program)?;
         let rule = self.optimizer.rule();
         if rule.has_average() {
-            if self.l1_decay > 0.0 {
-                return Err(TrainingError::Setting {
-                    name: "training.l1_decay",
-                    value: self.l1_decay.to_string(),
-                    wanted: "another optimizer beside it: what this one exports is an average, which has none of the zeros",
-                });
-            }
             if let Some(Lookahead { steps, .. }) = self.lookahead {
                 return Err(TrainingError::Setting {
                     name: "training.lookahead",
@@ -145,6 +139,21 @@ impl StepSettings {
             Some(Averaging::Equal { .. }) if has_statistics_of_last(program) => Err(average_of("swa")),
             _ => Ok(()),
         }
+    }
+
+    /// Refuses a decay by L1 that makes no zeros.
+    fn check_l1_decay(&self, program: &TrainingProgram) -> Result<(), TrainingError> {
+        let decays = program.manifest.parameters.iter().any(|entry| entry.weight_decay && !entry.is_statistic);
+        let wanted = match self.optimizer.rule().has_average() {
+            _ if self.l1_decay == 0.0 => return Ok(()),
+            true => "another optimizer beside it: what this one exports is an average, which has none of the zeros",
+            false if decays => return Ok(()),
+            false => {
+                "a parameter that decays, and of what is trained none does, as norms and biases do not: `training.decay_all: true` makes \
+                 all decay; 0 is none"
+            }
+        };
+        Err(TrainingError::Setting { name: "training.l1_decay", value: self.l1_decay.to_string(), wanted })
     }
 
     /// What a run of these settings evaluates and exports of a state that it had, in manifest order: the average of the weights
