@@ -1,7 +1,7 @@
 //! What the files of a run hold, and what a run notes of that at its end, for when they are not there any more.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use millstream_pipeline::{self as pipeline, Dataset};
 use millstream_schemas::Feature;
@@ -151,12 +151,17 @@ fn kind_of(feature: &Feature) -> String {
     }
 }
 
+/// A path as a file of JSON can hold it: what is no UTF-8 in it becomes `�`.
+fn written(path: &Path) -> PathBuf {
+    PathBuf::from(path.to_string_lossy().into_owned())
+}
+
 /// What a run has noted of its rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct NotedData {
     /// What the model reads, as [`DataReport::kind`]; empty where that is not known.
     pub(crate) kind: String,
-    /// Where the first file to train on lay; empty where that is not known.
+    /// Where the first file to train on lay, as [`written`]; empty where that is not known.
     pub(crate) first_file: PathBuf,
     /// The transforms of training, as captions.
     pub(crate) transforms: Vec<String>,
@@ -189,7 +194,7 @@ impl NotedData {
         Ok(Self {
             kind: of_training.kind.clone(),
             transforms: of_training.transforms.clone(),
-            first_file: first.map(|file| file.path.clone()).unwrap_or_default(),
+            first_file: first.map(|file| written(&file.path)).unwrap_or_default(),
             splits: noted,
             is_of_end: true,
         })
@@ -200,8 +205,13 @@ impl NotedData {
     /// # Errors
     /// A file cannot be read or written.
     pub(crate) fn note(folder: &RunFolder, opened: &Opened) -> Result<(), RecipeError> {
-        let noted = serde_json::to_vec_pretty(&Self::of(opened)?).expect("our own types have string keys");
-        folder.write(&folder.data_facts(), &noted)
+        let file = folder.data_facts();
+        let noted = Self::of(opened)?.to_json().map_err(RecipeError::io("write", &file))?;
+        folder.write(&file, &noted)
+    }
+
+    fn to_json(&self) -> io::Result<Vec<u8>> {
+        Ok(serde_json::to_vec_pretty(self)?)
     }
 
     /// What the run in a folder has noted; of one that has not ended, or of an older build, what it noted when it began. None where that
@@ -262,6 +272,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_whose_name_is_no_utf_8_is_noted_and_does_not_end_the_program() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+
+        let path = PathBuf::from(OsStr::from_bytes(b"/sets/caf\xe9.parquet"));
+        let noted = |first_file: PathBuf| NotedData { first_file, ..NotedData::default() }.to_json();
+        assert!(noted(path.clone()).is_err(), "an error, and no panic");
+        let text = String::from_utf8(noted(written(&path)).unwrap()).unwrap();
+        assert!(text.contains("/sets/caf\u{fffd}.parquet"), "{text}");
+    }
 
     #[test]
     fn what_was_noted_at_the_end_of_a_run_is_read_and_otherwise_what_was_noted_when_it_began() {
