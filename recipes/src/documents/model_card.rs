@@ -132,7 +132,7 @@ fn considerations(ledger: &Ledger) -> String {
 
 /// `18 rows in 1 file`.
 fn size(data: &DataFacts) -> String {
-    format!("{} in {}", count(data.rows, "row"), count(data.files.len() as u64, "file"))
+    format!("{} in {}", count(data.rows, "row"), count(data.file_count(), "file"))
 }
 
 /// The sets that the model was evaluated on, and what each of them was for.
