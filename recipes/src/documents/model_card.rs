@@ -65,7 +65,7 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
         out += &model_use::markdown(used);
     }
     if let Some(model) = &ledger.exported {
-        out += &get_started::markdown(model, ledger.model_use.as_ref());
+        out += &get_started::markdown(model, ledger.model_use.as_ref(), "the recipe of the run says");
     }
     out += "\n## Intended use\n\n";
     out += &list(&[
