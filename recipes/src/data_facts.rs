@@ -251,7 +251,7 @@ impl NotedData {
         (!without.is_empty()).then(|| {
             format!(
                 "of {} of {} no SHA-256 was noted ({named}{more}): a run reads files of up to {} MiB for it, and {} MiB in all, and none \
-                 of another store",
+                 that lies in another store or has changed since",
                 without.len(),
                 count(files().count() as u64, "file"),
                 MOST_BYTES_OF_FILE >> 20,
