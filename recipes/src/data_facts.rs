@@ -1,12 +1,12 @@
 //! What the files of a run hold, and what a run notes of that at its end, for when they are not there any more.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use millstream_pipeline::{self as pipeline, Dataset};
-use millstream_schemas::Feature;
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::recipe::EvaluationRecipe;
+use millstream_schemas::{Feature, count, shown};
 use serde::{Deserialize, Serialize};
 
 use crate::class_count::ClassCount;
@@ -20,6 +20,8 @@ use crate::{Opened, RecipeError, RowSource};
 const MOST_BYTES_OF_FILE: u64 = 64 << 20;
 /// The same of all files together.
 const MOST_BYTES: u64 = 256 << 20;
+/// Of more files without a hash only so many are named.
+const MOST_NAMED: usize = 5;
 
 /// One split of the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +30,9 @@ pub struct DataFacts {
     pub split: String,
     /// Files.
     pub files: Vec<DataFile>,
+    /// Files beside these: of more than 1000 a run notes when it begins only how many they are.
+    #[serde(default)]
+    pub not_listed: u64,
     /// Rows.
     pub rows: u64,
     /// Name and type of each column.
@@ -76,6 +81,7 @@ impl DataFacts {
         Self {
             split: split.to_owned(),
             files,
+            not_listed: 0,
             rows: dataset.rows(),
             columns: columns.map(|(name, feature)| (name.clone(), kind_of(feature))).collect(),
             nulls,
@@ -85,6 +91,11 @@ impl DataFacts {
             unlabelled: report.unlabelled,
             bad_labels: report.bad_labels,
         }
+    }
+
+    /// All files, also those that are not listed.
+    pub(crate) fn file_count(&self) -> u64 {
+        self.files.len() as u64 + self.not_listed
     }
 
     /// The columns whose nulls no file tells.
@@ -151,12 +162,17 @@ fn kind_of(feature: &Feature) -> String {
     }
 }
 
+/// A path as a file of JSON can hold it: what is no UTF-8 in it becomes `�`.
+fn written(path: &Path) -> PathBuf {
+    PathBuf::from(path.to_string_lossy().into_owned())
+}
+
 /// What a run has noted of its rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct NotedData {
     /// What the model reads, as [`DataReport::kind`]; empty where that is not known.
     pub(crate) kind: String,
-    /// Where the first file to train on lay; empty where that is not known.
+    /// Where the first file to train on lay, as [`written`]; empty where that is not known.
     pub(crate) first_file: PathBuf,
     /// The transforms of training, as captions.
     pub(crate) transforms: Vec<String>,
@@ -189,7 +205,7 @@ impl NotedData {
         Ok(Self {
             kind: of_training.kind.clone(),
             transforms: of_training.transforms.clone(),
-            first_file: first.map(|file| file.path.clone()).unwrap_or_default(),
+            first_file: first.map(|file| written(&file.path)).unwrap_or_default(),
             splits: noted,
             is_of_end: true,
         })
@@ -200,8 +216,13 @@ impl NotedData {
     /// # Errors
     /// A file cannot be read or written.
     pub(crate) fn note(folder: &RunFolder, opened: &Opened) -> Result<(), RecipeError> {
-        let noted = serde_json::to_vec_pretty(&Self::of(opened)?).expect("our own types have string keys");
-        folder.write(&folder.data_facts(), &noted)
+        let file = folder.data_facts();
+        let noted = Self::of(opened)?.to_json().map_err(RecipeError::io("write", &file))?;
+        folder.write(&file, &noted)
+    }
+
+    fn to_json(&self) -> io::Result<Vec<u8>> {
+        Ok(serde_json::to_vec_pretty(self)?)
     }
 
     /// What the run in a folder has noted; of one that has not ended, or of an older build, what it noted when it began. None where that
@@ -220,6 +241,25 @@ impl NotedData {
         Ok(folder.made_of()?.map(|made_of| Self::of_beginning(&made_of)))
     }
 
+    /// Which files have no hash, where the run has noted hashes; none where all have one.
+    pub(crate) fn unhashed_in_words(&self) -> Option<String> {
+        let files = || self.splits.iter().flat_map(|split| &split.files).filter(|_| self.is_of_end);
+        let without: Vec<String> = files().filter(|file| file.sha256.is_none()).map(|file| shown(&file.name)).collect();
+        let named = without.get(..MOST_NAMED).unwrap_or(&without).join(", ");
+        let more = without.len().saturating_sub(MOST_NAMED);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        (!without.is_empty()).then(|| {
+            format!(
+                "of {} of {} no SHA-256 was noted ({named}{more}): a run reads files of up to {} MiB for it, and {} MiB in all, and none \
+                 that lies in another store or has changed since",
+                without.len(),
+                count(files().count() as u64, "file"),
+                MOST_BYTES_OF_FILE >> 20,
+                MOST_BYTES >> 20
+            )
+        })
+    }
+
     fn of_beginning(made_of: &MadeOf) -> Self {
         let main = [("train", "data.train".to_owned()), (EvaluationRecipe::MAIN, "data.evaluate".to_owned())];
         let sets = made_of.sets.keys().map(|name| (name.as_str(), format!("evaluation.sets.{name}")));
@@ -235,6 +275,7 @@ impl NotedData {
             Some(DataFacts {
                 split: split.to_owned(),
                 files: noted.listed().map(file).collect(),
+                not_listed: noted.not_listed(),
                 rows: noted.rows(),
                 columns: Vec::new(),
                 nulls: Vec::new(),
@@ -263,6 +304,19 @@ mod tests {
 
     use super::*;
 
+    #[cfg(unix)]
+    #[test]
+    fn a_file_whose_name_is_no_utf_8_is_noted_and_does_not_end_the_program() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+
+        let path = PathBuf::from(OsStr::from_bytes(b"/sets/caf\xe9.parquet"));
+        let noted = |first_file: PathBuf| NotedData { first_file, ..NotedData::default() }.to_json();
+        assert!(noted(path.clone()).is_err(), "an error, and no panic");
+        let text = String::from_utf8(noted(written(&path)).unwrap()).unwrap();
+        assert!(text.contains("/sets/caf\u{fffd}.parquet"), "{text}");
+    }
+
     #[test]
     fn what_was_noted_at_the_end_of_a_run_is_read_and_otherwise_what_was_noted_when_it_began() {
         let place = tempfile::tempdir().unwrap();
@@ -280,11 +334,21 @@ mod tests {
         assert_eq!((splits, noted.is_of_end), (vec!["train", "night"], false));
         let file = &noted.splits[0].files[0];
         assert_eq!((file.name.as_str(), file.bytes, file.rows, &file.sha256), ("a.parquet", 90, 8, &None));
+        assert!(noted.unhashed_in_words().is_none(), "a run that has not ended has hashed nothing");
         let ended = NotedData { kind: "image".into(), is_of_end: true, ..noted };
+        let said = ended.unhashed_in_words().unwrap();
+        assert!(said.starts_with("of 2 of 2 files no SHA-256 was noted (a.parquet, a.parquet): "), "{said}");
+        assert!(said.contains("64 MiB") && said.contains("256 MiB"), "{said}");
         fs::write(folder.data_facts(), serde_json::to_vec(&ended).unwrap()).unwrap();
         assert_eq!(NotedData::read(&folder).unwrap().unwrap(), ended);
         fs::write(folder.data_facts(), "{").unwrap();
         assert!(matches!(NotedData::read(&folder), Err(RecipeError::RecordDamaged { .. })));
+        // of too many files there is their number
+        let many = json!({"files": 1500, "rows": 8, "listed": {}});
+        let begun =
+            json!({"model.path": "11", "data.train": "22", "data.evaluate": null, "files": {"data.train": many}});
+        let noted = NotedData::of_beginning(&serde_json::from_value(begun).unwrap());
+        assert_eq!((noted.splits[0].file_count(), noted.splits[0].files.len()), (1500, 0));
         // of a build that noted no files there is nothing to tell but that
         let bare = MadeOf { files: BTreeMap::new(), ..folder.made_of().unwrap().unwrap() };
         assert!(NotedData::of_beginning(&bare).splits.is_empty());

@@ -47,6 +47,11 @@ impl NotedFiles {
         self.listed.iter().map(|(name, file)| (name.as_str(), file.rows, file.bytes))
     }
 
+    /// Files that are not listed.
+    pub(crate) fn not_listed(&self) -> u64 {
+        self.files.saturating_sub(self.listed.len() as u64)
+    }
+
     pub(crate) fn rows(&self) -> u64 {
         self.rows
     }

@@ -40,24 +40,7 @@ struct Reader {
 /// Builds the program and its examples for release and runs the book. `--program FILE` and `--builds FOLDER` take what is built
 /// already, `--venv FOLDER` a Python environment with the packages; names of pages run these alone, `--list` only says what is left out.
 pub(crate) fn book(arguments: &[&str]) -> Result<(), String> {
-    let (mut millstream, mut builds, mut venv, mut wanted, mut is_list) = (None, None, None, BTreeSet::new(), false);
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        let mut value = || rest.next().map(PathBuf::from).ok_or(format!("{argument} wants a path"));
-        match *argument {
-            "--program" => millstream = Some(value()?),
-            "--builds" => builds = Some(value()?),
-            "--venv" => venv = Some(value()?),
-            "--list" => is_list = true,
-            page if page.ends_with(".md") => drop(wanted.insert(page)),
-            _ => {
-                return Err(
-                    "usage: cargo xtask book [--list] [--program FILE] [--builds FOLDER] [--venv FOLDER] [PAGE.md …]"
-                        .into(),
-                );
-            }
-        }
-    }
+    let Asked { program, builds, venv, wanted, is_list } = Asked::read(arguments)?;
     let pages = pages(&wanted)?;
     if is_list {
         let on_request = pages.iter().filter_map(|page| Some((page.name.as_str(), page.on_request.as_deref()?)));
@@ -70,12 +53,51 @@ pub(crate) fn book(arguments: &[&str]) -> Result<(), String> {
     let pages: Vec<Page> =
         pages.into_iter().filter(|page| page.on_request.is_none() || wanted.contains(page.name.as_str())).collect();
     let mut stages = Stages::new(pages.len() + 1);
-    let made = stages.run("what the pages need", || Ok((Reader::new(millstream, builds, venv)?, String::new())));
+    let made = stages.run("what the pages need", || Ok((Reader::new(program, builds, venv)?, String::new())));
     let Some(reader) = made else { return stages.sum_up() };
     for page in &pages {
         stages.run(&page.name, || Ok(((), reader.read(page)?)));
     }
     stages.sum_up()
+}
+
+/// What the command line asks for.
+#[derive(Default)]
+struct Asked<'a> {
+    program: Option<PathBuf>,
+    builds: Option<PathBuf>,
+    venv: Option<PathBuf>,
+    /// Names of pages; all where there is none.
+    wanted: BTreeSet<&'a str>,
+    is_list: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// Paths are made absolute, since commands of the pages are run in another folder.
+    fn read(arguments: &[&'a str]) -> Result<Self, String> {
+        let mut asked = Self::default();
+        let mut rest = arguments.iter();
+        while let Some(argument) = rest.next() {
+            let mut value = || match rest.next() {
+                Some(path) => std::path::absolute(path).map_err(|error| format!("{argument} {path}: {error}")),
+                None => Err(format!("{argument} wants a path")),
+            };
+            match *argument {
+                "--program" => asked.program = Some(value()?),
+                "--builds" => asked.builds = Some(value()?),
+                "--venv" => asked.venv = Some(value()?),
+                "--list" => asked.is_list = true,
+                page if page.ends_with(".md") => drop(asked.wanted.insert(page)),
+                _ => {
+                    return Err(
+                        "usage: cargo xtask book [--list] [--program FILE] [--builds FOLDER] [--venv FOLDER] [PAGE.md …]"
+                            .into(),
+                    );
+                }
+            }
+        }
+        Ok(asked)
+    }
 }
 
 /// Whether `cargo xtask docs` writes a page, which is called by its path from the root.
@@ -146,7 +168,10 @@ impl Reader {
         for (place, block) in &page.blocks {
             let (block, python) = match block {
                 Block::With { variable, block } => match std::env::var_os(variable) {
-                    Some(python) => (&**block, Some(PathBuf::from(python))),
+                    Some(python) => {
+                        let python = std::path::absolute(python).map_err(|error| format!("{variable}: {error}"))?;
+                        (&**block, Some(python))
+                    }
                     None => {
                         left.push(format!("{variable} is not set"));
                         continue;
@@ -257,6 +282,18 @@ pub(crate) fn check() -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_that_are_named_from_here_are_found_from_the_folder_that_pages_are_run_in() {
+        let here = std::env::current_dir().unwrap();
+        for option in ["--program", "--builds", "--venv"] {
+            let asked = Asked::read(&[option, "target/python/torch", "README.md"]).unwrap();
+            let found = [asked.program, asked.builds, asked.venv].into_iter().flatten().collect::<Vec<_>>();
+            assert_eq!(found, [here.join("target/python/torch")], "{option}");
+            assert_eq!(asked.wanted, BTreeSet::from(["README.md"]));
+        }
+        assert!(Asked::read(&["--venv"]).is_err_and(|message| message == "--venv wants a path"));
+    }
 
     #[test]
     fn a_page_that_there_is_not_is_told_and_not_passed_over() {

@@ -35,6 +35,7 @@ pub(crate) fn run(global: &Global, arguments: &Ensemble) -> anyhow::Result<Outco
                 folder: EnsembleFolder(path(folder)?),
                 output: to.as_deref().map(path).transpose()?,
                 flips: *flips,
+                library: global.runtime.clone(),
                 catalogs,
             };
             let report = export(&options)?;

@@ -7,7 +7,7 @@ use millstream::recipes::predict::{
     PredictionRows, Predictions, RowAnswer,
 };
 use millstream::recipes::runs::is_run_folder;
-use millstream::recipes::{RecipeError, Silent, Stop, load};
+use millstream::recipes::{Event, Events, RecipeError, Stop, load};
 use millstream::schemas::recipe::RecipeText;
 use millstream::schemas::{decimal, shell_path};
 
@@ -89,6 +89,15 @@ fn inputs(arguments: &arguments::Predict) -> Vec<PredictInput> {
     texts.chain(arguments.inputs.iter().map(path)).collect()
 }
 
+/// Warnings and nothing else of what happens, where predictions are what is printed.
+fn warnings(is_quiet: bool) -> Box<dyn Events> {
+    Box::new(move |event: &Event| {
+        if let (Event::Warning { message }, false) = (event, is_quiet) {
+            messages::warn(message);
+        }
+    })
+}
+
 /// What was done, and whether the file is there.
 fn into_file(
     global: &Global,
@@ -98,7 +107,7 @@ fn into_file(
     stop: &Stop,
 ) -> anyhow::Result<(PredictReport, bool)> {
     let mut rows = PredictionRows::create(path, predictions.by())?;
-    let mut progress = if global.json { Box::new(Silent) } else { progress::choose(global) };
+    let mut progress = if global.json { warnings(global.quiet) } else { progress::choose(global) };
     let report = predictions.predict(inputs(arguments), &mut |row| rows.add(&row), progress.as_mut(), stop);
     drop(progress);
     let report = report?;
@@ -132,7 +141,7 @@ fn shown(
         }
         Ok(())
     };
-    let report = predictions.predict(inputs(arguments), &mut take, &mut Silent, stop)?;
+    let report = predictions.predict(inputs(arguments), &mut take, warnings(global.quiet).as_mut(), stop)?;
     if !waiting.is_empty() {
         print_table(&by, waiting)?;
     }

@@ -158,6 +158,9 @@ fn the_standard_input_is_a_picture_and_what_cannot_be_predicted_is_told() {
     let mut of_file = lines(&place.run(&["predict", "run", "photos/2.png", "--json"]).done());
     of_file[0]["input"] = "-".into();
     assert_eq!(piped, of_file);
+    let run = place.path("run");
+    self::piped(&["predict", text(&run), "-", "--decimal-comma"], &place.read("photos/2.png"))
+        .failed_with(&["--decimal-comma", "none of the inputs is a table"]);
 
     place.run(&["predict", "run", "--text", "words"]).failed_with(&["--text", "the model takes an image, and no text"]);
     place.run(&["predict", "run", "gone.png"]).failed_with(&["gone.png", "there is no such file or folder"]);
@@ -326,6 +329,9 @@ fn tables_of_texts_on_the_standard_input_are_read_as_the_files_would_be(run: &Pa
         assert_eq!(stderr.contains("each line is read as a text"), !told.is_empty(), "{written} {format:?}: {stderr}");
         assert!(stderr.contains(told), "{written} {format:?}: {stderr}");
     }
+    let line = format!("{}\n", texts[0]);
+    piped(&["predict", text(run), "-", "--decimal-comma"], line.as_bytes())
+        .failed_with(&["--decimal-comma", "none of the inputs is a table"]);
     // as the file by its name, and one whose name says nothing
     for (end, is_told) in [("jsonl", false), ("rows", false), ("txt", true)] {
         let file = stem.with_extension(end);

@@ -38,6 +38,19 @@ fn a_soup_of_runs_whose_normalizations_followed_their_batches_has_statistics_of_
     fit("again");
     place.run(&["ensemble", "export", "soup", "-o", "exported.onnx"]).done();
     assert!(soup == place.read("again/ensemble.onnx") && soup == place.read("exported.onnx"));
+    // what cannot be computed anew is averaged, and a note says why
+    let averaged = |more: &[&str]| {
+        let ran = place.run(&[&["ensemble", "export", "soup", "--json", "-o", "averaged.onnx"][..], more].concat());
+        let notes = ran.json()["notes"].to_string();
+        assert!(notes.contains("were averaged") && notes.contains("cannot be computed anew"), "{notes}");
+        assert!(soup != place.read("averaged.onnx"), "those of the members differ");
+    };
+    averaged(&["--runtime", "nowhere.so"]);
+    std::fs::rename(place.path("train-1.parquet"), place.path("gone")).unwrap();
+    std::fs::rename(place.path("train-0.parquet"), place.path("gone-too")).unwrap();
+    averaged(&[]);
+    std::fs::rename(place.path("gone"), place.path("train-1.parquet")).unwrap();
+    std::fs::rename(place.path("gone-too"), place.path("train-0.parquet")).unwrap();
     // statistics that a run computes anew for these very weights, which it does not move, are the same
     let as_they_are = [
         "model.path=soup/ensemble.onnx",

@@ -1,12 +1,12 @@
 //! The base model of a run and its rows: as they lie at their places, or as the run has noted them where others lie there now, or none.
 
-use std::io::ErrorKind;
-
 use millstream_compiler::Model;
 use millstream_pipeline::PipelineError;
 use millstream_schemas::{Fingerprint, Recipe};
 
+use super::missing_rows::missing_rows;
 use super::model_facts::ModelFacts;
+use crate::data_facts::NotedData;
 use crate::made_of::MadeOf;
 use crate::replaced_model::replaced_model;
 use crate::run_folder::RunFolder;
@@ -33,7 +33,7 @@ impl BaseModel {
     pub(super) fn of(folder: &RunFolder, recipe: &Recipe, catalogs: &Catalogs) -> Result<Self, RecipeError> {
         let path = recipe.require_model("training")?.path.clone();
         let Some((noted, said)) = replaced_model(folder, &path)? else {
-            let (opened, gone) = rows_of(recipe, catalogs)?;
+            let (opened, gone) = rows_of(folder, recipe, catalogs)?;
             let facts = match &opened {
                 Some(opened) => ModelFacts::of(&opened.model, &path)?,
                 None => ModelFacts::of(&Model::read(&path).map_err(RecipeError::at("model.path"))?, &path)?,
@@ -46,7 +46,7 @@ impl BaseModel {
         if let Some(model) = recipe.model.as_mut().filter(|_| exported.exists()) {
             model.path = exported;
         }
-        let (opened, gone) = rows_of(&recipe, catalogs).map_err(|error| {
+        let (opened, gone) = rows_of(folder, &recipe, catalogs).map_err(|error| {
             RecipeError::mismatch("model.path", format!("{said}, and the rows cannot be opened without it: {error}"))
         })?;
         let changed = format!(
@@ -66,19 +66,30 @@ impl BaseModel {
 }
 
 /// Opens rows and model; where files of the rows are not there, why.
-fn rows_of(recipe: &Recipe, catalogs: &Catalogs) -> Result<(Option<Opened>, Option<String>), RecipeError> {
-    match Opened::open(recipe, catalogs) {
-        Ok(opened) => Ok((Some(opened), None)),
-        Err(error) if is_of_missing_rows(&error) => Ok((None, Some(error.to_string()))),
-        Err(error) => Err(error),
+fn rows_of(
+    folder: &RunFolder,
+    recipe: &Recipe,
+    catalogs: &Catalogs,
+) -> Result<(Option<Opened>, Option<String>), RecipeError> {
+    let error = match Opened::open(recipe, catalogs) {
+        Ok(opened) => return Ok((Some(opened), None)),
+        Err(error) => error,
+    };
+    // of the files themselves: the same error may be of a file of the tokenizer
+    let missing = match is_of_missing_rows(&error) {
+        true => Some(error.to_string()),
+        false => missing_rows(recipe, NotedData::read(folder)?.as_ref()),
+    };
+    match missing {
+        Some(reason) => Ok((None, Some(reason))),
+        None => Err(error),
     }
 }
 
-/// Whether files are not where they were; all else that is wrong with rows is to be mended.
+/// Whether an error can only be of rows that are not where they were.
 fn is_of_missing_rows(error: &RecipeError) -> bool {
     match error {
         RecipeError::Pipeline(PipelineError::NoFiles { .. } | PipelineError::MissingShards { .. }) => true,
-        RecipeError::Pipeline(PipelineError::Io { source, .. }) => source.kind() == ErrorKind::NotFound,
         RecipeError::At { source, .. } => is_of_missing_rows(source),
         _ => false,
     }

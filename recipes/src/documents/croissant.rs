@@ -100,7 +100,7 @@ fn identifier(name: &str) -> String {
 struct SplitIds {
     records: String,
     files: Vec<String>,
-    /// Of the set that several files are.
+    /// Of the set that several files are, and one without a hash.
     file_set: Option<String>,
 }
 
@@ -111,39 +111,45 @@ fn ids(splits: &[DataFacts]) -> Vec<SplitIds> {
     let of_split = |(data, records): (&DataFacts, String)| {
         let split = identifier(&data.split);
         let files: Vec<String> = (0..data.files.len()).map(|at| names.name(&format!("{split}-{at}"))).collect();
-        let file_set = (files.len() != 1).then(|| names.name(&format!("{split}-files")));
+        let is_described = matches!(data.files.as_slice(), [file] if file.sha256.is_some());
+        let file_set = (!is_described).then(|| names.name(&format!("{split}-files")));
         SplitIds { records, files, file_set }
     };
     splits.iter().zip(records).map(of_split).collect()
 }
 
-/// The files, and the set of them that rows are read from.
+/// The files, and the set of them that rows are read from. A file is described where its hash is known, without which a description is not
+/// valid; others are named by their set.
 fn distribution((data, ids): (&DataFacts, &SplitIds)) -> Vec<Value> {
-    let files = data.files.iter().zip(&ids.files).map(|(file, id)| {
-        let mut value = json!({
+    let files = data.files.iter().zip(&ids.files).filter_map(|(file, id)| {
+        let sha256 = file.sha256.as_ref()?;
+        Some(json!({
             "@type": "cr:FileObject",
             "@id": id,
             "name": id,
             "contentUrl": file.name,
             "contentSize": format!("{} B", file.bytes),
             "encodingFormat": "application/x-parquet",
-        });
-        if let Some(sha256) = &file.sha256 {
-            value["sha256"] = json!(sha256);
-        }
-        value
+            "sha256": sha256,
+        }))
     });
     let mut found: Vec<Value> = files.collect();
     if let Some(id) = &ids.file_set {
-        let contained: Vec<Value> = ids.files.iter().map(|file| json!({"@id": file})).collect();
-        found.push(json!({
+        let mut set = json!({
             "@type": "cr:FileSet",
             "@id": id,
             "name": id,
-            "containedIn": contained,
             "encodingFormat": "application/x-parquet",
             "includes": "*.parquet",
-        }));
+        });
+        match (found.len(), data.files.len()) {
+            (_, 0) => {}
+            (described, all) if described == all => {
+                set["containedIn"] = ids.files.iter().map(|file| json!({"@id": file})).collect();
+            }
+            _ => set["includes"] = data.files.iter().map(|file| json!(file.name)).collect(),
+        }
+        found.push(set);
     }
     found
 }
@@ -209,6 +215,7 @@ mod tests {
         DataFacts {
             split: name.into(),
             files: (0..files).map(file).collect(),
+            not_listed: 0,
             rows: files as u64,
             columns: columns.iter().map(|column| ((*column).to_owned(), "Utf8".to_owned())).collect(),
             nulls: Vec::new(),
@@ -232,6 +239,28 @@ mod tests {
             Value::Array(values) => values.iter().for_each(|value| given(value, found)),
             _ => {}
         }
+    }
+
+    #[test]
+    fn files_without_a_hash_are_named_by_their_set_and_have_no_description_that_is_not_valid() {
+        for files in [1, 2] {
+            let mut data = split("train", files, &["label"]);
+            data.files[0].sha256 = None;
+            let ids = ids(std::slice::from_ref(&data));
+            let found = distribution((&data, &ids[0]));
+            let (set, described) = found.split_last().unwrap();
+            assert_eq!(described.len(), files - 1);
+            assert!(described.iter().all(|file| file["sha256"].is_string()), "{described:?}");
+            let names: Vec<&str> = data.files.iter().map(|file| file.name.as_str()).collect();
+            assert_eq!((&set["includes"], &set["containedIn"]), (&json!(names), &Value::Null));
+            assert_eq!(record_set((&data, &ids[0]))["field"][0]["source"]["fileSet"]["@id"], set["@id"]);
+        }
+        let none = split("train", 0, &["label"]);
+        let found = distribution((&none, &ids(std::slice::from_ref(&none))[0]));
+        assert_eq!(
+            (found.len(), &found[0]["includes"], &found[0]["containedIn"]),
+            (1, &json!("*.parquet"), &Value::Null)
+        );
     }
 
     #[test]

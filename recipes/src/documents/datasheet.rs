@@ -92,7 +92,7 @@ fn composition(data: &DataFacts) -> String {
         "\n### {}\n\n{} in {}.\n\n",
         text(&data.split),
         count(data.rows, "row"),
-        count(data.files.len() as u64, "file")
+        count(data.file_count(), "file")
     );
     let files = data.files.iter().map(|file| {
         vec![
@@ -103,7 +103,11 @@ fn composition(data: &DataFacts) -> String {
             file.created_by.as_deref().map_or_else(String::new, text),
         ]
     });
-    out += &table(&["file", ">rows", ">bytes", "SHA-256", "written by"], &files.collect::<Vec<_>>());
+    if data.not_listed == 0 {
+        out += &table(&["file", ">rows", ">bytes", "SHA-256", "written by"], &files.collect::<Vec<_>>());
+    } else {
+        out += "What the files are called is not told: of so many the run noted only their number.\n";
+    }
     let nulls = |name: &String| data.nulls.iter().find(|(column, _)| column == name);
     let columns = data.columns.iter().map(|(name, kind)| {
         let missing = nulls(name).map_or_else(|| "not counted in the files".into(), |(_, nulls)| grouped(*nulls));

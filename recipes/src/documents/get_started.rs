@@ -1,5 +1,7 @@
 //! How a model is run by somebody who has nothing but its file: a command, and a few lines of Python.
 
+use std::collections::BTreeSet;
+
 use millstream_schemas::shell_word;
 
 use super::front_matter::quoted;
@@ -10,9 +12,11 @@ use super::model_use::ModelUse;
 const OPEN_SIDE: usize = 64;
 /// Length of any other one.
 const OPEN_LENGTH: usize = 16;
+/// Axes of tokens, and of their vectors, with that of the rows.
+const MOST_AXES_OF_TEXT: usize = 3;
 
-/// The section of a card. `used` says what a row is like, where that is known.
-pub(super) fn markdown(model: &ModelFacts, used: Option<&ModelUse>) -> String {
+/// The section of a card. `used` says what a row is like; where that is not known, `prepared` ends the sentence "prepared as …".
+pub(super) fn markdown(model: &ModelFacts, used: Option<&ModelUse>, prepared: &str) -> String {
     let mut out = format!(
         "\n## How to get started\n\nWith this program, of rows as the model was trained on:\n\n```console\n\
          $ millstream predict {} ROWS\n```\n",
@@ -20,8 +24,10 @@ pub(super) fn markdown(model: &ModelFacts, used: Option<&ModelUse>) -> String {
     );
     if let Some(code) = python(model, used) {
         let of_ones = match used {
-            Some(_) => "\"Inputs and outputs\" says how a row of the data becomes what the ones stand for here",
-            None => "the ones stand for a row, prepared as it is for the members",
+            Some(_) => {
+                "\"Inputs and outputs\" says how a row of the data becomes what the ones stand for here".to_owned()
+            }
+            None => format!("the ones stand for a row, prepared as {prepared}"),
         };
         out += &format!("\nWith ONNX Runtime alone (`pip install onnxruntime`); {of_ones}:\n\n```python\n{code}```\n");
     }
@@ -30,9 +36,9 @@ pub(super) fn markdown(model: &ModelFacts, used: Option<&ModelUse>) -> String {
 
 /// One row of ones through the model. `None` where an input has elements that NumPy has not.
 fn python(model: &ModelFacts, used: Option<&ModelUse>) -> Option<String> {
+    let open = open_length(model, used);
     let inputs = model.inputs.iter().map(|(name, shape)| {
-        let row = used.and_then(|used| used.inputs.iter().find(|input| input.name == *name));
-        let shape = lengths(shape, row.map(|input| input.shape.as_slice()).unwrap_or_default());
+        let shape = lengths(shape, row_of(name, used), open);
         let element = numpy_type(model.element_type(name))?;
         Some(format!("{}: numpy.ones({shape:?}, {})", quoted(name), quoted(element)))
     });
@@ -46,9 +52,41 @@ fn python(model: &ModelFacts, used: Option<&ModelUse>) -> Option<String> {
     ))
 }
 
-/// The lengths of an input with one row; `row` has those of a row, where the file leaves them open.
-fn lengths(shape: &[Option<usize>], row: &[Option<usize>]) -> Vec<usize> {
-    let open = if shape.len() > 3 { OPEN_SIDE } else { OPEN_LENGTH };
+/// The lengths of a row of an input; nothing where they are not known.
+fn row_of<'a>(name: &str, used: Option<&'a ModelUse>) -> &'a [Option<usize>] {
+    let input = used.and_then(|used| used.inputs.iter().find(|input| input.name == *name));
+    input.map(|input| input.shape.as_slice()).unwrap_or_default()
+}
+
+/// What axes have that neither the file nor a row says: one length for all inputs, since a mask has that of its text.
+fn open_length(model: &ModelFacts, used: Option<&ModelUse>) -> usize {
+    let open = || model.inputs.iter().filter(|(_, shape)| is_open(shape));
+    let texts = || open().filter(|(_, shape)| shape.len() <= MOST_AXES_OF_TEXT);
+    let said: BTreeSet<usize> = texts()
+        .flat_map(|(name, shape)| shape.iter().skip(1).zip(row_of(name, used)))
+        .filter_map(|(of_file, of_row)| of_row.filter(|_| of_file.is_none()))
+        .collect();
+    if let (1, Some(length)) = (said.len(), said.first()) {
+        return *length;
+    }
+    let alone = texts().next().is_none();
+    let is_picture = |shape: &[Option<usize>]| shape.len() > MOST_AXES_OF_TEXT && (alone || has_colours(shape));
+    if open().any(|(_, shape)| is_picture(shape)) { OPEN_SIDE } else { OPEN_LENGTH }
+}
+
+/// Whether an axis but that of the rows is.
+fn is_open(shape: &[Option<usize>]) -> bool {
+    shape.iter().skip(1).any(Option::is_none)
+}
+
+/// Whether all axes but the first and one of three or four channels, in front of the others or behind them, are open.
+fn has_colours(shape: &[Option<usize>]) -> bool {
+    let are_sides = |axes: &[Option<usize>]| axes.iter().all(Option::is_none);
+    matches!(shape, [_, Some(3 | 4), sides @ ..] | [_, sides @ .., Some(3 | 4)] if are_sides(sides))
+}
+
+/// The lengths of an input with one row; `row` has those of a row, where the file leaves them open, and `open` is that of all other axes.
+fn lengths(shape: &[Option<usize>], row: &[Option<usize>], open: usize) -> Vec<usize> {
     let length = |(at, length): (usize, &Option<usize>)| match at.checked_sub(1) {
         None => length.unwrap_or(1),
         Some(of_row) => length.or_else(|| row.get(of_row).copied().flatten()).unwrap_or(open),
@@ -104,11 +142,25 @@ mod tests {
                 vec![("ids", tokens.0, tokens.1), ("mask", tokens.0, "bool")],
                 r#"inputs = {"ids": numpy.ones([1, 16], "int64"), "mask": numpy.ones([1, 16], "bool")}"#,
             ),
+            (
+                vec![("ids", tokens.0, tokens.1), ("mask", &[None, Some(1), None, None][..], "bool")],
+                r#"inputs = {"ids": numpy.ones([1, 16], "int64"), "mask": numpy.ones([1, 1, 16, 16], "bool")}"#,
+            ),
+            (
+                vec![("image", &[None, None, None, Some(3)][..], "float32"), ("ids", tokens.0, tokens.1)],
+                r#"inputs = {"image": numpy.ones([1, 64, 64, 3], "float32"), "ids": numpy.ones([1, 64], "int64")}"#,
+            ),
+            (
+                vec![("ids", tokens.0, tokens.1), ("past", &[None, Some(4), None, Some(8)][..], "float32")],
+                r#"inputs = {"ids": numpy.ones([1, 16], "int64"), "past": numpy.ones([1, 4, 16, 8], "float32")}"#,
+            ),
+            (vec![("grey", &[None, Some(1), None, None][..], "float32")], "numpy.ones([1, 1, 64, 64]"),
         ] {
-            let card = markdown(&model(&inputs), None);
+            let card = markdown(&model(&inputs), None, "the recipe says");
+            assert!(card.contains("the ones stand for a row, prepared as the recipe says:"), "{card}");
             assert!(card.contains(wanted) && card.contains("model.run(None, inputs)"), "{wanted} is not in\n{card}");
         }
-        let card = markdown(&model(&[("image", &[None, Some(8)][..], "bfloat16")]), None);
+        let card = markdown(&model(&[("image", &[None, Some(8)][..], "bfloat16")]), None, "the recipe says");
         assert!(card.contains("$ millstream predict model.onnx ROWS") && !card.contains("```python"), "{card}");
     }
 }

@@ -345,8 +345,9 @@ impl Rows {
                  out, since only data that are there tell it"
             )
         });
-        let notes = base.changed.iter().cloned().chain(gone).collect();
+        let known = base.changed.iter().cloned().chain(gone);
         let noted = noted.unwrap_or_default();
+        let notes = known.chain(noted.unhashed_in_words()).collect();
         let (first_file, transforms) = match noted.is_of_end {
             true => (noted.first_file, noted.transforms),
             false => (

@@ -69,7 +69,7 @@ impl MembersCard<'_> {
         all.extend(details);
         out += &format!("\n## Model details\n\n{}\n### Members\n\n{members}", list(&all));
         out += &made_of(of.members, of.data);
-        out += &exported.map_or_else(String::new, |model| get_started::markdown(model, None));
+        out += &exported.map_or_else(String::new, |model| get_started::markdown(model, None, "it is for the members"));
         out += "\n## Intended use\n\n";
         out += &list(&[
             ("Intended for", open(&said.intended_use)),

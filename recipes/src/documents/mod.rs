@@ -17,6 +17,7 @@ mod members;
 mod members_card;
 mod members_in_words;
 mod members_ledger;
+mod missing_rows;
 mod model_card;
 mod model_facts;
 mod model_use;

@@ -65,7 +65,7 @@ pub(super) fn markdown(ledger: &Ledger) -> String {
         out += &model_use::markdown(used);
     }
     if let Some(model) = &ledger.exported {
-        out += &get_started::markdown(model, ledger.model_use.as_ref());
+        out += &get_started::markdown(model, ledger.model_use.as_ref(), "the recipe of the run says");
     }
     out += "\n## Intended use\n\n";
     out += &list(&[
@@ -132,7 +132,7 @@ fn considerations(ledger: &Ledger) -> String {
 
 /// `18 rows in 1 file`.
 fn size(data: &DataFacts) -> String {
-    format!("{} in {}", count(data.rows, "row"), count(data.files.len() as u64, "file"))
+    format!("{} in {}", count(data.rows, "row"), count(data.file_count(), "file"))
 }
 
 /// The sets that the model was evaluated on, and what each of them was for.

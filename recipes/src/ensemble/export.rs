@@ -31,6 +31,8 @@ pub struct ExportOptions {
     pub output: Option<PathBuf>,
     /// Whether the model also sees images mirrored.
     pub flips: bool,
+    /// The ONNX Runtime library, instead of the one that would be found.
+    pub library: Option<PathBuf>,
     /// What there is to choose among.
     pub catalogs: Catalogs,
 }
@@ -67,7 +69,8 @@ pub fn export(options: &ExportOptions) -> Result<ExportReport, RecipeError> {
     let output = options.output.clone().unwrap_or_else(|| options.folder.model());
     let metadata = metadata(&opened, &fitted.method, &fitted.classes);
     let (recipe, stop) = (recipe_of(options, &opened), Stop::default());
-    let statistics = recipe.as_ref().map(|recipe| MeanStatistics::new(recipe, &options.catalogs, None, &stop));
+    let library = options.library.as_deref();
+    let statistics = recipe.as_ref().map(|recipe| MeanStatistics::new(recipe, &options.catalogs, library, &stop));
     make_model(&fitted, &opened, options.flips, &metadata, (output.as_path(), statistics.as_ref()), &options.catalogs)?
         .write()
 }

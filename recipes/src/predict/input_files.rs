@@ -1,6 +1,6 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs;
-use std::io::{BufRead, Cursor, Read};
+use std::io::{BufRead, Cursor};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,20 +10,20 @@ use millstream_schemas::{RowId, shown, shown_path};
 
 use super::first_line::{FirstLine, first_line};
 use super::input_columns::{InputColumn, InputColumns};
+use super::open_input::Open;
+use super::reads::Reads;
 use super::row_format::RowFormat;
 use super::table_rows::{Cell, ReadRow, TableRows, record_batch};
-use crate::folder_files::{FolderFiles, IMAGES, TEXTS, extension, read_bounded};
+use crate::folder_files::{FolderFiles, TEXTS, extension, read_bounded};
 use crate::import::{ArchiveMembers, archive_stem, masks_among};
 use crate::imported::{DECIMAL_COMMA, NO_TABLE};
 use crate::replaced_inputs::require_no_input;
 use crate::table_records::TableFormat;
-use crate::{RecipeError, Stop};
+use crate::{Event, Events, RecipeError, Stop};
 
 /// Rows that are made one dataset of, unless they hold more than so many bytes.
 const ROWS_A_PIECE: usize = 512;
 const BYTES_A_PIECE: usize = 64 << 20;
-/// Bytes of a line of text at most.
-const LONGEST_LINE: u64 = 16 << 20;
 
 /// Where rows come from.
 pub enum PredictInput {
@@ -91,6 +91,8 @@ pub(super) struct InputFiles {
     paths: Vec<PathBuf>,
     /// Whether numbers of tables may have a comma in front of their decimals.
     decimal_comma: bool,
+    /// Whether none of the inputs but the standard input may be the table that these are asked for.
+    wants_table: bool,
     /// What is to be said of the tables that were read.
     notes: Vec<String>,
 }
@@ -106,11 +108,6 @@ enum Source {
     Parquet(Dataset),
     MemberParquet(Arc<ArchiveMembers>, u32, String),
     Read(Box<dyn BufRead>, Option<RowFormat>),
-}
-
-enum Open {
-    Table(Box<TableRows>),
-    Lines { name: String, reader: Box<dyn BufRead>, line: u64 },
 }
 
 /// The rows of a Parquet file in an archive.
@@ -142,6 +139,7 @@ pub(super) fn list(
         total: Some(0),
         paths: Vec::new(),
         decimal_comma: false,
+        wants_table: false,
         notes: Vec::new(),
     };
     for input in inputs {
@@ -184,18 +182,24 @@ impl InputFiles {
         std::mem::take(&mut self.notes)
     }
 
-    /// Reads numbers of tables whose decimals have a comma.
+    /// Reads numbers of tables whose decimals have a comma. Whether the standard input is a table is seen when it is opened.
     ///
     /// # Errors
     /// There is no table.
     pub(super) fn take_decimal_commas(&mut self) -> Result<(), RecipeError> {
-        let is_table =
-            |source: &Source| matches!(source, Source::Table(_) | Source::MemberTable(..) | Source::Read(..));
-        if !self.left.iter().any(is_table) {
-            return Err(RecipeError::mismatch(DECIMAL_COMMA, NO_TABLE));
-        }
+        let is_table = |source: &Source| matches!(source, Source::Table(_) | Source::MemberTable(..));
+        self.wants_table = !self.left.iter().any(is_table);
         self.decimal_comma = true;
-        Ok(())
+        self.require_table()
+    }
+
+    /// Refuses inputs among which there is no table that decimal commas are asked for, and none is left that may be one.
+    fn require_table(&self) -> Result<(), RecipeError> {
+        let may_be = |source: &Source| matches!(source, Source::Read(_, format) if *format != Some(RowFormat::Text));
+        match self.wants_table && !self.left.iter().any(may_be) {
+            true => Err(RecipeError::mismatch(DECIMAL_COMMA, NO_TABLE)),
+            false => Ok(()),
+        }
     }
 
     /// Refuses to replace what is read by what is written: a file of predictions that is an input, and a folder for masks in which images
@@ -345,11 +349,15 @@ impl InputFiles {
         Ok(())
     }
 
-    /// Rows to be run next; none at the end.
+    /// Rows to be run next; none at the end. What the first line of a source tells is said when the source is opened.
     ///
     /// # Errors
-    /// A file cannot be read, or is not of the kind that its name says.
-    pub(super) fn next_piece(&mut self, columns: &InputColumns) -> Result<Option<Piece>, RecipeError> {
+    /// A file cannot be read, or is not of the kind that its name says; the standard input is no table and has to be one.
+    pub(super) fn next_piece(
+        &mut self,
+        columns: &InputColumns,
+        events: &mut dyn Events,
+    ) -> Result<Option<Piece>, RecipeError> {
         let (mut rows, mut bytes): (Vec<ReadRow>, usize) = (Vec::new(), 0);
         while rows.len() < ROWS_A_PIECE && bytes < BYTES_A_PIECE {
             let row = match &mut self.open {
@@ -397,7 +405,7 @@ impl InputFiles {
                             || !columns.only().is_some_and(InputColumn::is_lines);
                         let name = path.to_string_lossy().into_owned();
                         let format = is_text.then_some(RowFormat::Text);
-                        self.open = Some(self.open_source(name, format, reader, columns)?);
+                        self.open = Some(self.open_source(name, format, reader, columns, events)?);
                         continue;
                     }
                     Some(Source::Table(path)) => {
@@ -413,11 +421,17 @@ impl InputFiles {
                     }
                     Some(Source::Read(reader, format)) => match columns.only() {
                         Some(only) if only.is_image() && format.is_none() => {
+                            self.require_table()?;
                             let cell = read_bounded(reader).map_or_else(Cell::Unreadable, Cell::Bytes);
                             ReadRow { name: "-".into(), cells: vec![cell] }
                         }
                         _ => {
-                            self.open = Some(self.open_source("-".into(), format, reader, columns)?);
+                            let open = self.open_source("-".into(), format, reader, columns, events)?;
+                            match &open {
+                                Open::Table(_) => self.wants_table = false,
+                                Open::Lines { .. } => self.require_table()?,
+                            }
+                            self.open = Some(open);
                             continue;
                         }
                     },
@@ -442,11 +456,12 @@ impl InputFiles {
     /// Opens what is read once. Where its format is not said, the first line of what a model of texts is given decides; of a file of text by
     /// its name it is told where it looks like something else.
     fn open_source(
-        &mut self,
+        &self,
         name: String,
         format: Option<RowFormat>,
         reader: Box<dyn BufRead>,
         columns: &InputColumns,
+        events: &mut dyn Events,
     ) -> Result<Open, RecipeError> {
         // what was asked for needs no second look
         if format == Some(RowFormat::Text) && (name == "-" || !columns.only().is_some_and(InputColumn::is_lines)) {
@@ -460,78 +475,15 @@ impl InputFiles {
             match FirstLine::of(&line, only) {
                 FirstLine::Object if format.is_none() => table = Some(TableFormat::JsonLines),
                 first => {
-                    self.notes.extend(first.note(&name, only));
+                    if let Some(message) = first.note(&name, only) {
+                        events.event(&Event::Warning { message });
+                    }
                     return Ok(Open::Lines { name, reader, line: 0 });
                 }
             }
         }
         let table = TableRows::read(name, table, reader, columns)?;
         Ok(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma))))
-    }
-}
-
-impl Open {
-    fn note(&self) -> Option<String> {
-        match self {
-            Self::Table(rows) => rows.note(),
-            Self::Lines { .. } => None,
-        }
-    }
-
-    fn next_row(&mut self) -> Result<Option<ReadRow>, RecipeError> {
-        match self {
-            Self::Table(rows) => rows.next_row(),
-            Self::Lines { name, reader, line } => loop {
-                let mut bytes = Vec::new();
-                let read = reader.by_ref().take(LONGEST_LINE + 1).read_until(b'\n', &mut bytes);
-                let read = read.map_err(RecipeError::io("read", name.as_str()))? as u64;
-                if read == 0 {
-                    return Ok(None);
-                }
-                *line += 1;
-                let place = format!("{name}:{line}");
-                if read > LONGEST_LINE {
-                    return Err(RecipeError::mismatch(place, format!("the line has more than {LONGEST_LINE} bytes")));
-                }
-                let cell = match String::from_utf8(bytes) {
-                    Ok(text) => Cell::Text(text.trim_end_matches(['\n', '\r']).to_owned()),
-                    Err(_) => Cell::Unreadable("the line is no text (UTF-8)".into()),
-                };
-                if cell != Cell::Text(String::new()) {
-                    return Ok(Some(ReadRow { name: place, cells: vec![cell] }));
-                }
-            },
-        }
-    }
-}
-
-/// Which of the files of a folder or an archive are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reads {
-    Parquet,
-    /// Images or texts, whichever the model takes.
-    AsTheyAre,
-    Tables,
-    /// Tables that are called `.json`, as much else is.
-    Json,
-}
-
-impl Reads {
-    /// The first of these of which there is one.
-    fn of<'a>(files: impl Iterator<Item = &'a Path> + Clone, columns: &InputColumns) -> Option<Self> {
-        let all = [Self::Parquet, Self::AsTheyAre, Self::Tables, Self::Json];
-        all.into_iter().find(|reads| files.clone().any(|file| reads.takes(file, columns)))
-    }
-
-    fn takes(self, file: &Path, columns: &InputColumns) -> bool {
-        let kind = extension(file);
-        match (self, columns.only()) {
-            (Self::Parquet, _) => kind == "parquet",
-            (Self::AsTheyAre, Some(only)) if only.is_image() => IMAGES.contains(&kind.as_str()),
-            (Self::AsTheyAre, only) => only.is_some_and(InputColumn::is_text) && TEXTS.contains(&kind.as_str()),
-            (Self::Tables, _) => TableFormat::of(file).is_some() && kind != "json",
-            (Self::Json, _) => kind == "json",
-        }
     }
 }
 
@@ -568,6 +520,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_the_first_line_of_the_standard_input_tells_is_said_when_it_is_opened() {
+        let columns = InputColumns(vec![InputColumn::of_texts(None)]);
+        let input = || PredictInput::Read(Box::new(Cursor::new(b"id,text\n1,good\n".to_vec())));
+        let mut told = Vec::new();
+        let mut events = |event: &Event| {
+            if let Event::Warning { message } = event {
+                told.push(message.clone());
+            }
+        };
+        let mut files = list(vec![input()], &columns, false, &Stop::default()).unwrap();
+        assert_eq!(files.next_piece(&columns, &mut events).unwrap().unwrap().dataset.rows(), 2);
+        assert!(files.take_notes().is_empty());
+        // the numbers of a table were asked for, and these are lines
+        let mut files = list(vec![input()], &columns, false, &Stop::default()).unwrap();
+        files.take_decimal_commas().unwrap();
+        let error = files.next_piece(&columns, &mut events).err().unwrap().to_string();
+        assert!(error.contains(DECIMAL_COMMA) && error.contains(NO_TABLE), "{error}");
+        let text = PredictInput::ReadAs(Box::new(Cursor::new(b"good\n".to_vec())), RowFormat::Text);
+        assert!(list(vec![text], &columns, false, &Stop::default()).unwrap().take_decimal_commas().is_err());
+        assert!(told.len() == 2 && told[0].contains("each line is read as a text"), "{told:?}");
+    }
+
+    #[test]
     fn an_input_is_not_replaced_by_predictions_or_masks() {
         let place = tempfile::tempdir().unwrap();
         let at = |name: &str| place.path().join(name);
@@ -585,6 +560,7 @@ mod tests {
             total: Some(0),
             paths: read.to_vec(),
             decimal_comma: false,
+            wants_table: false,
             notes: Vec::new(),
         };
         for (output, masks, is_free) in [

@@ -158,7 +158,7 @@ impl Predictions {
             stopped: stop.is_requested(),
         };
         while !report.stopped
-            && let Some(piece) = files.next_piece(&self.columns)?
+            && let Some(piece) = files.next_piece(&self.columns, events)?
         {
             let encoders = self.encoders_of(&piece, events)?;
             let mut told = |report: &PredictReport| {
