@@ -192,7 +192,8 @@ fn features(graph: &Graph, value: ValueId) -> Option<usize> {
         [_, features, height, width] if *height != 1 || *width != 1 => features.fixed()?,
         _ => return None,
     };
-    feature_axis(graph, value).is_none_or(|axis| axis == 1).then_some(features)
+    // what no layer made, as a picture, holds none
+    (feature_axis(graph, value) == Some(1)).then_some(features)
 }
 
 /// What a node reads, where that is one computed value.
