@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert!((found[0].probability - 0.952_574).abs() < 1e-5, "{found:?}");
         // the same of two classes, one of which is told at two places
-        let two = [&[1.0, -9.0, -9.0, -9.0, -9.0, 3.0, 2.0, -9.0], &told[4..]].concat();
+        let two = [&[1.0, -9.0, -9.0, -9.0, -9.0, 3.0, 2.0, -9.0][..], &told[4..]].concat();
         let classes: Vec<usize> = Detecting::default().things(&two, [6, 2, 2]).iter().map(|one| one.class).collect();
         assert_eq!(classes, [1, 0]);
         let few = Detecting { most: 1, ..Detecting::default() };
