@@ -93,12 +93,47 @@ fn the_last_map_is_read_whatever_stands_behind_it() {
     }
 }
 
+/// A model of seven classes that halves pictures of 16 by 16 pixels three times.
+fn pyramid() -> Model {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let shape = [Length::named("batch"), 3.into(), 16.into(), 16.into()];
+    let mut value = graph.input("x", TensorType::f32(shape));
+    for (at, (read, made)) in [(3, 4), (4, 5), (5, 6)].into_iter().enumerate() {
+        let kernel = weight(&mut graph, &format!("stage.{at}.weight"), &[made, read, 2, 2]);
+        value = graph.add("Conv", &[value, kernel], &[("strides", vec![2, 2].into())]).unwrap();
+        value = graph.add("Relu", &[value], &[]).unwrap();
+    }
+    let pooled = graph.add("GlobalAveragePool", &[value], &[]).unwrap();
+    let pooled = graph.add("Flatten", &[pooled], &[]).unwrap();
+    let classes = weight(&mut graph, "old.weight", &[6, 7]);
+    let output = graph.add("Gemm", &[pooled, classes], &[]).unwrap();
+    graph.set_outputs(&[output]);
+    Model::from_bytes(graph.to_onnx("pyramid")).unwrap()
+}
+
+#[test]
+fn the_map_is_made_finer_as_often_as_the_model_has_one_of_that_size() {
+    // how often, how many places a side, how many parameters there are
+    for (finer, side, parameters) in [(0, 2, 2), (1, 4, 6), (2, 8, 10), (3, 8, 10)] {
+        let head = Choice::new("boxes", json!({"finer": finer, "hidden": []}));
+        let head = HeadChoice::choose(heads::standard(), &head, "model.head", initializers::standard()).unwrap();
+        let loss = Loss::choose(standard(), &Choice::named("fcos"), "training.loss").unwrap();
+        let batch = AxisLength::Named("batch".into());
+        let wanted = FineTuning { head, loss, train: TrainSelection::Head, ..FineTuning::head(batch, CLASSES) };
+        let program = compile(&pyramid(), &wanted, &OperatorCatalog::standard()).unwrap();
+        let prediction: Vec<Option<usize>> = program.manifest.prediction.shape.iter().map(AxisLength::fixed).collect();
+        assert_eq!(prediction, [None, Some(CLASSES + 4), Some(side), Some(side)], "{finer}");
+        assert_eq!(program.manifest.parameters.len(), parameters, "{finer}");
+    }
+}
+
 #[test]
 fn what_has_no_map_and_losses_of_something_else_are_refused() {
     for (tail, options, loss, message) in [
         (Tail::Tokens, json!({}), "fcos", "there is no map [batch, features, height, width] behind output"),
         (Tail::Map, json!({}), "cross_entropy", "use `training.loss: fcos`"),
         (Tail::Map, json!({"prior": 1}), "fcos", "prior is above 0 and below 1, got 1"),
+        (Tail::Map, json!({"finer": 4}), "fcos", "finer is 0 to 3, got 4"),
         (Tail::Map, json!({"hidden": [4, 0]}), "fcos", "hidden holds widths of 1 or more, got 0"),
     ] {
         let error = compiled(tail, options, loss).err().unwrap();

@@ -1,5 +1,7 @@
 //! A new head that tells the boxes of a picture at each place of a map.
 
+use std::collections::BTreeSet;
+
 use millstream_schemas::choice::{Choice, Options};
 use millstream_schemas::shown;
 use schemars::JsonSchema;
@@ -20,15 +22,22 @@ pub(super) const HEAD: HeadKind = HeadKind {
     name: "boxes",
     summary: "A new one that tells at each place of a map what lies there and how far its sides are, for the loss `fcos`.",
     documentation: "It reads a map of features `[batch, features, height, width]`: what the model gives, or, of a model of classes, what its \
-        last pooling or flattening reads. A convolution of three by three and a `Relu` for each width of `hidden`, drawn by `he_normal`, then \
+        last pooling or flattening reads. `finer` says how many times that becomes twice as high and wide: a convolution of single places \
+        with 512 outputs, of which four each become four places (`DepthToSpace`), is added to one of the last map of that size on the way \
+        there, with a `Relu` (Lin et al., \"Feature Pyramid Networks\", 2017); where the model has no such map it stays as it is, which is \
+        noted. A convolution of three by three and a `Relu` for each width of `hidden`, drawn by `he_normal`, then \
         one convolution of single places make scores of the classes and four distances. What is there begins with a probability of `prior` \
-        each, and all sides one place away (Lin et al., 2017; Tian et al., 2019).",
-    samples: &["{}", r#"{"hidden": []}"#, r#"{"hidden": [128, 128], "prior": 0.05}"#],
+        each, and all sides one place away (Lin et al., \"Focal Loss\", 2017; Tian et al., 2019).",
+    samples: &["{}", r#"{"hidden": [], "finer": 0}"#, r#"{"hidden": [128, 128], "prior": 0.05, "finer": 2}"#],
     build: HeadBuild::of::<BoxHead>(),
 };
 
 /// Width and height of the kernels in front of the last layer.
 const KERNEL: usize = 3;
+/// Features of a map that was made finer.
+const FINER_WIDTH: usize = 128;
+/// Maps are not made finer more often.
+const FINEST: usize = 3;
 /// How far the weights of the last layer begin from 0.
 const LAST_DEVIATION: f64 = 0.01;
 /// Distances to the sides of a box.
@@ -40,6 +49,9 @@ const READ_FIRST: [&str; 8] =
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct BoxHead {
+    /// How many times the map is made twice as high and wide, where the model has a map of that size.
+    #[schemars(range(min = 0, max = FINEST))]
+    finer: usize,
     /// Widths of the layers before the last, in order; none for a single layer.
     #[schemars(inner(range(min = 1)))]
     hidden: Vec<usize>,
@@ -50,7 +62,7 @@ struct BoxHead {
 
 impl Default for BoxHead {
     fn default() -> Self {
-        Self { hidden: vec![256], prior: 0.01 }
+        Self { finer: 1, hidden: vec![256], prior: 0.01 }
     }
 }
 
@@ -58,6 +70,7 @@ impl Options for BoxHead {
     fn validate(&self) -> Result<(), String> {
         match self {
             Self { hidden, .. } if hidden.contains(&0) => Err("hidden holds widths of 1 or more, got 0".into()),
+            Self { finer, .. } if *finer > FINEST => Err(format!("finer is 0 to {FINEST}, got {finer}")),
             Self { prior, .. } if !(*prior > 0.0 && *prior < 1.0) => {
                 Err(format!("prior is above 0 and below 1, got {prior}"))
             }
@@ -75,15 +88,32 @@ impl HeadFunction for BoxHead {
                 "the head `boxes` tells boxes, and the loss is one of something else; use `training.loss: fcos`";
             return Err(CompilerError::setting("model.head", message));
         }
-        let (features, width) = map_of(model.graph, model.output)?;
-        let name = shown(model.graph.name(features));
-        model.notes.push(format!("the new head tells boxes at the places of `{name}`, of {width} features each"));
+        let (map, width) = map_of(model.graph, model.output)?;
         let (graph, seed) = (&mut *model.graph, model.seed);
         let kernels = Initializer::named("he_normal").expect("it has no options");
-        let (mut value, mut read, mut before) = (features, width, Vec::new());
+        let mut before = Vec::new();
+        let (mut value, mut read, mut last) = (map, width, map);
+        for at in 0..self.finer {
+            let Some((side, width)) = finer(graph, last) else { break };
+            let top = Layer::of(format!("head.finer.{at}.top"), 1, 4 * FINER_WIDTH);
+            let top = top.add(graph, (value, read), &kernels, seed)?;
+            let made = Layer::of(format!("head.finer.{at}.side"), 1, FINER_WIDTH);
+            let made = made.add(graph, (side, width), &kernels, seed)?;
+            before.extend([top.weight, top.bias, made.weight, made.bias]);
+            let spread = graph.append("DepthToSpace", &[top.value], &[("blocksize", 2.into())], "spread")?;
+            let sum = graph.append("Add", &[made.value, spread], &[], "finer")?;
+            value = graph.append("Relu", &[sum], &[], "finer_activated")?;
+            (read, last) = (FINER_WIDTH, side);
+        }
+        let (name, at) = (shown(graph.name(map)), shown(graph.name(last)));
+        model.notes.push(match last == map {
+            true => format!("the new head tells boxes at the places of `{name}`, of {width} features each"),
+            false => format!(
+                "the new head tells boxes at the places of `{at}`, by its features and the {width} each of `{name}`"
+            ),
+        });
         for (at, width) in self.hidden.iter().enumerate() {
-            let bias = vec![0.0; *width];
-            let layer = Layer { name: &format!("head.hidden.{at}"), kernel: KERNEL, bias: &bias };
+            let layer = Layer::of(format!("head.hidden.{at}"), KERNEL, *width);
             let made = layer.add(graph, (value, read), &kernels, seed)?;
             before.extend([made.weight, made.bias]);
             value = graph.append("Relu", &[made.value], &[], "activated")?;
@@ -94,8 +124,9 @@ impl HeadFunction for BoxHead {
             .expect("the initializer has this option");
         let unlikely = (self.prior / (1.0 - self.prior)).ln() as f32;
         let classes = model.classes.saturating_sub(SIDES);
-        let bias: Vec<f32> = (0..model.classes).map(|at| if at < classes { unlikely } else { 0.0 }).collect();
-        let made = Layer { name: "head", kernel: 1, bias: &bias }.add(graph, (value, read), &small, seed)?;
+        let bias = (0..model.classes).map(|at| if at < classes { unlikely } else { 0.0 }).collect();
+        let last = Layer { name: "head".into(), kernel: 1, bias, result: "boxes" };
+        let made = last.add(graph, (value, read), &small, seed)?;
         graph.set_outputs(&[made.value]);
         Ok(PlacedHead::from(Head {
             output: made.value,
@@ -114,12 +145,14 @@ impl HeadFunction for BoxHead {
 }
 
 /// A convolution that leaves the places where they are.
-struct Layer<'a> {
-    name: &'a str,
+struct Layer {
+    name: String,
     /// Width and height, odd.
     kernel: usize,
     /// What it begins with; one number for each of its outputs.
-    bias: &'a [f32],
+    bias: Vec<f32>,
+    /// What its result is called.
+    result: &'static str,
 }
 
 struct Added {
@@ -130,7 +163,12 @@ struct Added {
     node: usize,
 }
 
-impl Layer<'_> {
+impl Layer {
+    /// With so many outputs, which begin with no bias.
+    fn of(name: String, kernel: usize, outputs: usize) -> Self {
+        Self { name, kernel, bias: vec![0.0; outputs], result: "hidden" }
+    }
+
     /// Behind a map of so many features.
     fn add(
         &self,
@@ -146,12 +184,11 @@ impl Layer<'_> {
         }
         let name = graph.free_name(&format!("{}.weight", self.name));
         let weight = graph.constant(&name, how.draw(&shape, Fans::of_convolution(&shape), seed, &name));
-        let bias = graph.named_constant(&format!("{}.bias", self.name), Constant::f32([made], self.bias));
+        let bias = graph.named_constant(&format!("{}.bias", self.name), Constant::f32([made], &self.bias));
         let (node, around) = (graph.nodes().len(), (self.kernel / 2) as i64);
         let sides: Attribute = vec![self.kernel as i64; 2].into();
         let attributes = [("kernel_shape", sides), ("pads", vec![around; 4].into())];
-        let result = if self.kernel == 1 { "boxes" } else { "hidden" };
-        let value = graph.append("Conv", &[map, weight, bias], &attributes, result)?;
+        let value = graph.append("Conv", &[map, weight, bias], &attributes, self.result)?;
         Ok(Added { value, weight, bias, node })
     }
 }
@@ -194,6 +231,24 @@ fn features(graph: &Graph, value: ValueId) -> Option<usize> {
     };
     // what no layer made, as a picture, holds none
     (feature_axis(graph, value) == Some(1)).then_some(features)
+}
+
+/// Of the maps on the way to one the last that is twice as high and wide, and how many features it has.
+fn finer(graph: &Graph, map: ValueId) -> Option<(ValueId, usize)> {
+    let sides = |value: ValueId| match graph.tensor_type(value)?.shape.as_slice() {
+        [_, _, height, width] => Some([height.fixed()?, width.fixed()?]),
+        _ => None,
+    };
+    let wanted = sides(map)?.map(|side| 2 * side);
+    let (mut open, mut before) = (vec![map], BTreeSet::new());
+    while let Some(value) = open.pop() {
+        if let Some(node) = graph.maker(value).filter(|node| before.insert(*node)) {
+            open.extend(graph.nodes()[node].inputs.iter().flatten());
+        }
+    }
+    let made = before.iter().rev().flat_map(|node| graph.nodes()[*node].outputs.iter().flatten().copied());
+    let mut fitting = made.filter(|value| sides(*value) == Some(wanted));
+    fitting.find_map(|value| Some((value, features(graph, value)?)))
 }
 
 /// What a node reads, where that is one computed value.
