@@ -315,13 +315,9 @@ fn training(guess: &Guess, head: Option<Head>) -> String {
         );
     }
     let _ = writeln!(text, "  schedule:\n    {schedule}");
-    if !guess.evaluate.is_empty() {
-        // nothing is found for some epochs, and then more and more
-        let patience = if is_at_places { 15 } else { 5 };
-        let _ = writeln!(
-            text,
-            "  # ends when so many epochs are no better than the best\n  early_stopping: {{patience: {patience}}}"
-        );
+    // of several boxes nothing is found for some epochs, which says nothing of those that follow
+    if !guess.evaluate.is_empty() && !is_at_places {
+        text.push_str("  # ends when so many epochs are no better than the best\n  early_stopping: {patience: 5}\n");
     }
     text
 }
