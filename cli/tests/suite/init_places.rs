@@ -456,7 +456,7 @@ fn pictures_of_several_things_become_a_recipe_that_finds_them() {
     let (said, recipe) = made(&place, "squares", "classes.onnx");
     contains(&said, &["what is in a picture and where", "up to 2 boxes", "a new last layer tells boxes"]);
     contains(&recipe, &["head: boxes", "most: 2, as: classed", "loss: fcos", "best: mean_average_precision"]);
-    let set = ["--set", "training.epochs=60", "--set", "training.optimizer.adamw.learning_rate=0.003"];
+    let set = ["--set", "training.epochs=60", "--set", "training.optimizer.adamw.learning_rate=0.001"];
     place.run(&[&["train", "made.yaml"][..], &set].concat()).done();
     let metrics: serde_json::Value = serde_json::from_slice(&place.read("runs/made/metrics.json")).unwrap();
     let found = metrics["evaluation"]["mean_average_precision_50"].as_f64().unwrap();

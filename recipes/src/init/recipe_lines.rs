@@ -314,6 +314,11 @@ fn training(guess: &Guess, head: Option<Head>) -> String {
             quoted(layer)
         );
     }
+    if is_at_places && head.is_some() {
+        text.push_str(
+            "  learning_rate_multipliers:\n    # the new layers begin from nothing\n    - {match: 'head*', multiplier: 3}\n",
+        );
+    }
     let _ = writeln!(text, "  schedule:\n    {schedule}");
     // of several boxes nothing is found for some epochs, which says nothing of those that follow
     if !guess.evaluate.is_empty() && !is_at_places {
