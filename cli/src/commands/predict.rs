@@ -30,6 +30,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Predict) -> anyhow::Re
     let mut options = PredictOptions {
         batch: arguments.batch,
         top: arguments.top,
+        least_probability: arguments.least_probability,
         masks: arguments.masks.clone(),
         output: arguments.output.clone(),
         decimal_comma: arguments.decimal_comma,

@@ -11,9 +11,6 @@ use super::predicted_as::PredictedAs;
 use super::predicted_row::{ClassProbability, ClassShare, PredictedThing, RowAnswer};
 use crate::RecipeError;
 
-/// Things in pictures are told that are as likely as this: what is learned by a focal loss seldom says that it is sure.
-const LEAST_PROBABILITY: f32 = 0.3;
-
 /// What a model's scores say.
 pub(super) struct Answers {
     reads: PredictionKind,
@@ -22,6 +19,8 @@ pub(super) struct Answers {
     thresholds: Vec<f64>,
     /// Classes named of each row; 0 for all.
     top: usize,
+    /// How things in pictures are told apart.
+    detecting: Detecting,
     masks: Option<MaskFiles>,
     /// How boxes stand in numbers, where these are boxes.
     boxes: Option<BoxForm>,
@@ -44,7 +43,8 @@ impl Answers {
         }
         let masks = options.masks.as_deref().map(MaskFiles::new).transpose()?;
         let boxes = boxes.filter(|_| reads == PredictionKind::Numbers);
-        Ok(Self { reads, classes, thresholds, top: options.top, masks, boxes })
+        let detecting = Detecting { least_probability: options.least_probability, ..Detecting::default() };
+        Ok(Self { reads, classes, thresholds, top: options.top, detecting, masks, boxes })
     }
 
     pub(super) fn kind(&self) -> PredictedAs {
@@ -168,9 +168,8 @@ impl Answers {
 
     fn things(&self, shape: [usize; 3], told: &[f32], space: Option<&PictureSpace>) -> RowAnswer {
         let Some(space) = space else { return led_nowhere() };
-        let detecting = Detecting { least_probability: LEAST_PROBABILITY, ..Detecting::default() };
         let [across, down] = space.prepared();
-        let things = detecting.things(told, shape).into_iter().map(|thing| {
+        let things = self.detecting.things(told, shape).into_iter().map(|thing| {
             let [left, top, right, bottom] = thing.bounds.map(f64::from);
             let r#box = space.bounds([left * across, top * down, right * across, bottom * down]);
             PredictedThing { class: self.name(thing.class), probability: thing.probability, r#box }
@@ -329,6 +328,9 @@ mod tests {
         assert!((thing.probability - 0.880_797).abs() < 1e-5, "{thing:?}");
         let near = thing.r#box.iter().zip([25.0, 12.5, 100.0, 50.0]).all(|(a, b)| (a - b).abs() < 1e-3);
         assert!(near, "{thing:?}");
+        let options = PredictOptions { least_probability: 0.1, ..PredictOptions::new("model.onnx") };
+        let more = answers(PredictionKind::Boxes, &[], &options).of_row(&[1, 7, 1, 1], &told, none, Some(&space));
+        assert!(matches!(more.unwrap(), RowAnswer::Things { things } if things.len() == 2 && things[1].class == "c"));
         let nowhere = of_boxes.of_row(&[1, 7, 1, 1], &told, none, None).unwrap();
         assert!(matches!(nowhere, RowAnswer::Unusable { .. }), "{nowhere:?}");
     }
