@@ -34,6 +34,7 @@ pub(super) const TABLES: &[(&str, &str, &[&str])] = &[
         "compiler/src/losses",
         "LOSS",
         &[
+            "box_places",
             "class_numbers",
             "class_weights",
             "embeddings",
@@ -121,6 +122,7 @@ pub(super) const TABLES: &[(&str, &str, &[&str])] = &[
             "average",
             "bootstrap",
             "class_counts",
+            "detections",
             "edit_distance",
             "evaluation",
             "figure_kind",
