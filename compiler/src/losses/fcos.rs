@@ -16,14 +16,15 @@ pub(super) const LOSS: LossKind = LossKind {
     name: "fcos",
     summary: "Several boxes of a picture: at each place of a map what lies there, and how far its sides are.",
     documentation: "Tian et al., \"FCOS: Fully Convolutional One-Stage Object Detection\" (2019), on one map and without its branch of \
-        centre-ness. The prediction is `[batch, classes + 4, height, width]`: scores of the classes before a sigmoid, then the logarithms of \
-        the distances from the middle of the place to the left, top, right and bottom side of its box, in places. Targets are float32 \
-        `[batch, most, 5]` as of `boxes: {as: classed}`: the corners as shares of the sides, then the class, below 0 where there is no \
-        box. A place belongs to the smallest box that its middle lies in, at most `center_radius` places across and down from the middle of \
-        that; all others are background. Of a picture the loss is (Σ focal + Σ (1 − GIoU)) / max(places that belong to a box, 1): the \
-        focal loss of a sigmoid with α and γ over all places and classes (Lin et al., 2017), the generalized intersection over union over \
-        places of boxes (Rezatofighi et al., 2019). The loss of a batch is the mean over pictures, each by max(its places, 1) and its weight. \
-        A box that no middle of a place lies in is not learned: a finer map has more places. The metric is `mean_average_precision`.",
+        centre-ness. The prediction is `[batch, classes + 4, height, width]`: scores of the classes before a sigmoid, then \
+        the logarithms of the distances from the middle of the place to the left, top, right and bottom side of its box, in \
+        places. Targets are float32 `[batch, most, 5]` as of `boxes: {as: classed}`: the corners as shares of the sides, \
+        then the class, below 0 where there is no box. A place belongs to the smallest box that its middle lies in, at most \
+        `center_radius` places across and down from the middle of that; all others are background. Of a picture the loss is \
+        (Σ focal + Σ (1 − GIoU)) / max(places that belong to a box, 1): the focal loss of a sigmoid with α and γ over all \
+        places and classes (Lin et al., 2017), the generalized intersection over union over places of boxes (Rezatofighi et \
+        al., 2019). The loss of a batch is the mean over pictures, each by max(its places, 1) and its weight. A box that no \
+        middle of a place lies in is not learned: a finer map has more places. The metric is `mean_average_precision`.",
     samples: &["{}", r#"{"gamma": 1.5, "alpha": 0.5, "center_radius": 0}"#],
     build: Build::of::<Fcos>(),
 };
@@ -172,7 +173,8 @@ impl Fcos {
     }
 }
 
-/// 1 − GIoU of the box that is told at each place and the one that it belongs to, 0 where it belongs to none: `[batch, 1, height, width]`.
+/// 1 − GIoU of the box that is told at each place and the one that it belongs to, 0 where it belongs to none:
+/// `[batch, 1, height, width]`.
 fn off_the_box(
     graph: &mut Graph,
     prediction: ValueId,

@@ -16,19 +16,20 @@ use super::metric_kind::{Build, MetricKind, Worked};
 pub(super) const METRIC: MetricKind = MetricKind {
     name: "mean_average_precision",
     summary: "The mean over classes of the precision at which boxes are found, by the recall that each probability brings.",
-    documentation: "As COCO counts it: of each picture the 100 likeliest things of a probability of 0.05 or more, after those were left out \
-        that overlap a likelier one of their class by more than 0.6. The likeliest is held first against the box of its class that it \
-        overlaps most and that none was held against, and is right where their intersection over union reaches a bound. Over all pictures the \
-        precision is the largest at this recall or more, the average precision its mean at the recalls 0, 0.01, … 1, and the figure the mean over \
-        the classes that occur. `mean_average_precision` is the mean of it over the bounds 0.5, 0.55, … 0.95, `mean_average_precision_50` that of \
-        0.5 alone. Boxes of crowds and of difficult things count as others. It holds 8 bytes for each thing that is found.",
+    documentation: "As COCO counts it: of each picture the 100 likeliest things of a probability of 0.05 or more, after those were left \
+        out that overlap a likelier one of their class by more than 0.6. The likeliest is held first against the box of its \
+        class that it overlaps most and that none was held against, and is right where their intersection over union reaches \
+        a bound. Over all pictures the precision is the largest at this recall or more, the average precision its mean at \
+        the recalls 0, 0.01, … 1, and the figure the mean over the classes that occur. `mean_average_precision` is the mean \
+        of it over the bounds 0.5, 0.55, … 0.95, `mean_average_precision_50` that of 0.5 alone. Boxes of crowds and of \
+        difficult things count as others. It holds 8 bytes for each thing that is found.",
     better: Better::Higher,
     unit: Unit::Share,
     of_constant_answer: false,
     samples: &[
-        // One class, maps of one place. The first picture: a box that is found as it is (p 0.88); the second: told twice as wide (p 0.73), which
-        // makes an intersection over union of 1/2. At 0.5 both are right; from 0.55 on the first alone, with which recalls up to 0.5 are reached:
-        // 51 of 101.
+        // One class, maps of one place. The first picture: a box that is found as it is (p 0.88); the second: told twice as wide (p
+        // 0.73), which makes an intersection over union of 1/2. At 0.5 both are right; from 0.55 on the first alone, with which
+        // recalls up to 0.5 are reached: 51 of 101.
         Worked {
             options: "{}",
             shape: &[2, 5, 1, 1],
@@ -47,8 +48,8 @@ pub(super) const METRIC: MetricKind = MetricKind {
             targets: &[0.25, 0.25, 0.75, 0.75, 0.0, 0.25, 0.25, 0.75, 0.75, 0.0],
             wanted: r#"{"mean_average_precision": 0.5544554455445545, "mean_average_precision_50": 1.0}"#,
         },
-        // Two classes, maps of one place. Class 0 is found in the first picture (p 0.5) and told where there is none in the second (p 0.88):
-        // a precision of 1/2 at all recalls. The box of class 1 in the second picture is not told (p 0.02).
+        // Two classes, maps of one place. Class 0 is found in the first picture (p 0.5) and told where there is none in the second (p
+        // 0.88): a precision of 1/2 at all recalls. The box of class 1 in the second picture is not told (p 0.02).
         Worked {
             options: "{}",
             shape: &[2, 6, 1, 1],

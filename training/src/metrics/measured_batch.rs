@@ -307,8 +307,8 @@ impl<'a> MeasuredBatch<'a> {
         })
     }
 
-    /// Of each row that counts what is told of its picture, row-major `[classes + 4, height, width]`, and its boxes of five numbers each, those
-    /// that fill it up included; nothing where the targets are no boxes.
+    /// Of each row that counts what is told of its picture, row-major `[classes + 4, height, width]`, and its boxes of five numbers
+    /// each, those that fill it up included; nothing where the targets are no boxes.
     pub fn pictures(&self) -> impl Iterator<Item = (&[f32], &[f32])> {
         let (in_a_row, rows) = (self.in_a_row(), self.weights.len().max(1));
         self.rows().filter_map(move |row| match self.targets {

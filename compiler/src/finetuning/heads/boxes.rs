@@ -21,13 +21,14 @@ use crate::losses::PredictionKind;
 pub(super) const HEAD: HeadKind = HeadKind {
     name: "boxes",
     summary: "A new one that tells at each place of a map what lies there and how far its sides are, for the loss `fcos`.",
-    documentation: "It reads a map of features `[batch, features, height, width]`: what the model gives, or, of a model of classes, what its \
-        last pooling or flattening reads. `finer` says how many times that becomes twice as high and wide: a convolution of single places \
-        with 512 outputs, of which four each become four places (`DepthToSpace`), is added to one of the last map of that size on the way \
-        there, with a `Relu` (Lin et al., \"Feature Pyramid Networks\", 2017); where the model has no such map it stays as it is, which is \
-        noted. A convolution of three by three and a `Relu` for each width of `hidden`, drawn by `he_normal`, then \
-        one convolution of single places make scores of the classes and four distances. What is there begins with a probability of `prior` \
-        each, and all sides one place away (Lin et al., \"Focal Loss\", 2017; Tian et al., 2019).",
+    documentation: "It reads a map of features `[batch, features, height, width]`: what the model gives, or, of a model of classes, what \
+        its last pooling or flattening reads. `finer` says how many times that becomes twice as high and wide: a convolution \
+        of single places with 512 outputs, of which four each become four places (`DepthToSpace`), is added to one of the \
+        last map of that size on the way there, with a `Relu` (Lin et al., \"Feature Pyramid Networks\", 2017); where the \
+        model has no such map it stays as it is, which is noted. A convolution of three by three and a `Relu` for each width \
+        of `hidden`, drawn by `he_normal`, then one convolution of single places make scores of the classes and four \
+        distances. What is there begins with a probability of `prior` each, and all sides one place away (Lin et al., \
+        \"Focal Loss\", 2017; Tian et al., 2019).",
     samples: &["{}", r#"{"hidden": [], "finer": 0}"#, r#"{"hidden": [128, 128], "prior": 0.05, "finer": 2}"#],
     build: HeadBuild::of::<BoxHead>(),
 };
@@ -193,8 +194,8 @@ impl Layer {
     }
 }
 
-/// The map of features that a model's output is made of, `[batch, features, height, width]`, and how many features it has: the output itself,
-/// or what is found on the way back from the last linear layer, through what reads one value that is computed.
+/// The map of features that a model's output is made of, `[batch, features, height, width]`, and how many features it has: the output
+/// itself, or what is found on the way back from the last linear layer, through what reads one value that is computed.
 fn map_of(graph: &Graph, output: ValueId) -> Result<(ValueId, usize), CompilerError> {
     if let Some(width) = features(graph, output) {
         return Ok((output, width));

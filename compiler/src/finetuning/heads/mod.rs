@@ -26,7 +26,7 @@ pub fn standard() -> &'static Catalog<HeadKind> {
     static CATALOG: OnceLock<Catalog<HeadKind>> = OnceLock::new();
     CATALOG.get_or_init(|| {
         Catalog::new([
-            boxes::HEAD,
+            boxes::HEAD, //
             keep::HEAD,
             new_head::HEAD,
             new_with::HEAD,
