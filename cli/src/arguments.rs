@@ -346,6 +346,9 @@ pub(crate) struct Predict {
     /// Name so many of the most likely classes of each row; 0 names all
     #[arg(long, value_name = "CLASSES", default_value_t = 5)]
     pub(crate) top: usize,
+    /// Tell things in pictures that are so likely or more, of a model that finds several
+    #[arg(long, value_name = "SHARE", default_value_t = 0.3, value_parser = probability)]
+    pub(crate) least_probability: f32,
     /// The folder for masks as large as the pictures, of a model that has a class for each pixel; without it their shares are told
     #[arg(long, value_name = "FOLDER")]
     pub(crate) masks: Option<PathBuf>,
@@ -358,6 +361,11 @@ pub(crate) struct Predict {
     /// Threads of ONNX Runtime; 0 takes one for each core
     #[arg(long, value_name = "THREADS", default_value_t = 0)]
     pub(crate) threads: usize,
+}
+
+fn probability(text: &str) -> Result<f32, &'static str> {
+    let probability = text.parse().ok().filter(|probability| (0.0..=1.0).contains(probability));
+    probability.ok_or("wanted a number from 0 to 1")
 }
 
 fn batch(text: &str) -> Result<usize, String> {

@@ -256,7 +256,7 @@ pub(crate) fn prepare(
         output,
         graph: &mut graph,
         reads,
-        classes: wanted.classes,
+        classes: wanted.loss.reads().outputs(wanted.classes).unwrap_or(wanted.classes),
         masks: &wanted.masks,
         seed: wanted.seed,
         operators: catalog,

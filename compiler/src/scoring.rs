@@ -73,7 +73,7 @@ impl Model {
         let mut graph = self.graph(&BTreeMap::new(), catalog)?;
         let output = chosen_output(&graph, output)?;
         let (scores, note) = match reads {
-            PredictionKind::Numbers | PredictionKind::Embeddings => (output, None),
+            PredictionKind::Numbers | PredictionKind::Embeddings | PredictionKind::Boxes => (output, None),
             PredictionKind::ClassScores | PredictionKind::LabelScores | PredictionKind::SequenceScores => {
                 let mut normalized = graph.clone();
                 normalize(&mut normalized);

@@ -14,6 +14,7 @@ use loss_files::loss_file;
 use millstream_compiler::graph::{ElementType, Length, TensorType};
 use millstream_compiler::losses::{LossProgram, PredictionKind, standard};
 use millstream_compiler::{Loss, OperatorCatalog};
+use millstream_schemas::AxisLength;
 use millstream_schemas::choice::Row;
 use onnx_runtime::{floats, run, session};
 use opened_loss::{Batch, Computed, Opened, choose, loss};
@@ -154,6 +155,7 @@ fn shapes(name: &str) -> &'static [&'static [usize]] {
         "cosine_embedding" => &[&[3, 2, 4], &[3, 5]],
         "ctc" => &[&[2, 4, 3], &[3, 6, 4]],
         "dice" => &[&[2, 3, 4], &[2, 3, 2, 2]],
+        "fcos" => &[&[2, 6, 2, 2], &[3, 5, 3, 2]],
         "info_nce" => &[&[5, 3], &[4, 2, 3]],
         "onnx" => &[&[3, 3], &[2, 3]],
         "triplet" => &[&[6, 3], &[7, 2], &[4, 3, 5]],
@@ -184,6 +186,15 @@ fn batch_for(loss: &Loss, shape: &[usize]) -> Batch {
         (PredictionKind::ClassScores, _) => {
             let soft = |at: usize| [0.7, 0.2, 0.1][(at + at / in_a_row) % 3];
             (0..count).map(|at| weights[at / in_a_row] * soft(at)).collect()
+        }
+        // two boxes of each picture, and none of the third
+        (PredictionKind::Boxes, _) => {
+            let classes = shape[1] - 4;
+            let of_row = |row: usize| match row {
+                2 => [0.0, 0.0, 0.0, 0.0, -1.0].repeat(2),
+                _ => vec![0.05, 0.1, 0.95, 0.9, (row % classes) as f32, 0.1, 0.05, 0.55, 0.45, 0.0],
+            };
+            (0..rows).flat_map(of_row).collect()
         }
         (PredictionKind::LabelScores, _) => (0..count).map(|at| [0.0, 1.0, 0.3, 1.0][at % 4]).collect(),
         // groups of rows, or whether two vectors belong together
@@ -279,7 +290,8 @@ fn a_batch_in_which_nothing_counts_has_loss_and_gradient_zero() {
 /// What a program gives for a batch, all of a sequence being each row's: its outputs as it declares them.
 fn outputs(program: &LossProgram, batch: &Batch) -> Vec<Vec<f32>> {
     let rows = batch.shape[0];
-    let in_a_row = batch.targets.len() / rows;
+    let known: usize = program.targets.shape.iter().skip(1).filter_map(AxisLength::fixed).product();
+    let in_a_row = batch.targets.len() / rows / known.max(1);
     let integers = |shape: Vec<usize>, values: Vec<i64>| Tensor::from_array((shape, values)).unwrap().into_dyn();
     let shape: Vec<usize> = program.targets.shape.iter().map(|length| length.fixed().unwrap_or(in_a_row)).collect();
     let targets = match program.targets.dtype.as_str() {

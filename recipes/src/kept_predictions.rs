@@ -77,7 +77,7 @@ impl PredictionSink for KeptPredictions {
             PredictionKind::ClassScores => ScoresOf::Classes,
             PredictionKind::LabelScores => ScoresOf::Labels,
             PredictionKind::Numbers => ScoresOf::Numbers,
-            PredictionKind::SequenceScores | PredictionKind::Embeddings => {
+            PredictionKind::SequenceScores | PredictionKind::Embeddings | PredictionKind::Boxes => {
                 return Err("predictions are kept of classes, labels and numbers alone".into());
             }
         };

@@ -37,6 +37,13 @@ enum Given {
 /// The loss must be one of such targets.
 pub(crate) fn require_targets(loss: &Loss, source: &RowSource, spec: &BatchSpec) -> Result<(), RecipeError> {
     let Some(target) = spec.of_role(TensorRole::Target).next() else { return Ok(()) };
+    if loss.reads() == PredictionKind::Boxes && source.classes().is_empty() {
+        let message = format!(
+            "the loss `{}` wants boxes with their classes, and the data give other targets; the encoding is `boxes` with `as: classed`",
+            loss.choice().name
+        );
+        return Err(RecipeError::mismatch("data.targets", message));
+    }
     // What others are compared with depends on what the model gives: it is checked when that is known.
     if !loss.reads().are_counted() {
         return Ok(());

@@ -209,6 +209,15 @@ pub(crate) fn longest(spec: &BatchSpec, targets: &[TensorEntry]) -> BTreeMap<Str
             longest.entry(axis).or_insert(most);
         }
     }
+    // axes that a loss leaves open, and the data do not
+    for target in targets {
+        let Some(tensor) = spec.get(&target.name) else { continue };
+        for (length, axis) in tensor.shape.iter().zip(target.shape.iter().skip(1)) {
+            if let (Some(length), AxisLength::Named(name)) = (length.or_else(|| closed(tensor)), axis) {
+                longest.entry(name.clone()).or_insert(length);
+            }
+        }
+    }
     longest
 }
 
@@ -270,5 +279,11 @@ mod tests {
             TensorEntry { name: TARGETS.into(), dtype: "int64".into(), shape: vec![2.into(), "symbols".into()] };
         let wanted = [("sequence", 64), ("sequence_of_sound", 100), ("symbols", 30)];
         assert_eq!(longest(&spec, &[entry]), wanted.map(|(name, most)| (name.to_owned(), most)).into());
+        // boxes, of which all rows have as many
+        let boxes = TensorSpec { role: target, ..TensorSpec::fixed(TARGETS, ElementType::F32, &[20, 5]) };
+        let shape = vec![2.into(), "target_boxes".into(), 5.into()];
+        let entry = TensorEntry { name: TARGETS.into(), dtype: "float32".into(), shape };
+        let spec = BatchSpec { capacity: 2, tensors: vec![boxes] };
+        assert_eq!(longest(&spec, &[entry]), [("target_boxes".to_owned(), 20)].into());
     }
 }

@@ -429,8 +429,8 @@ impl OpenedParts {
     /// The training step before anything of it follows from rates, schedules and lengths.
     pub(crate) fn compiled_model(&self, batch: AxisLength) -> Result<TrainingProgram, RecipeError> {
         require_targets(&self.loss, &self.train, &self.spec)?;
-        let is_counted = self.loss.reads().are_counted();
-        if !is_counted && !self.head.keeps() {
+        let says_outputs = self.loss.reads().outputs(self.train.classes().len()).is_some();
+        if !says_outputs && !self.head.keeps() {
             let loss = &self.loss.choice().name;
             let message = format!("the loss `{loss}` leaves open how many outputs a head has; use `head: keep`");
             return Err(RecipeError::mismatch("model.head", message));

@@ -35,6 +35,7 @@ pub(super) const TABLES: &[(&str, &str, &[&str])] = &[
         "compiler/src/losses",
         "LOSS",
         &[
+            "box_places",
             "class_numbers",
             "class_weights",
             "embeddings",
@@ -123,6 +124,7 @@ pub(super) const TABLES: &[(&str, &str, &[&str])] = &[
             "bootstrap",
             "class_counts",
             "class_intervals",
+            "detections",
             "edit_distance",
             "evaluation",
             "figure_kind",

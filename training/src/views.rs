@@ -26,7 +26,10 @@ impl Averaged {
         match reads {
             PredictionKind::ClassScores => Self::Classes,
             PredictionKind::LabelScores => Self::Labels,
-            PredictionKind::Numbers | PredictionKind::SequenceScores | PredictionKind::Embeddings => Self::Scores,
+            PredictionKind::Numbers
+            | PredictionKind::SequenceScores
+            | PredictionKind::Embeddings
+            | PredictionKind::Boxes => Self::Scores,
         }
     }
 }

@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use millstream::recipes::predict::{
-    PredictInput, PredictOptions, PredictReport, PredictedAs, PredictedBy, PredictedRow, PredictionFormat,
-    PredictionRows, Predictions, RowAnswer,
+    PredictInput, PredictOptions, PredictReport, PredictedAs, PredictedBy, PredictedRow, PredictedThing,
+    PredictionFormat, PredictionRows, Predictions, RowAnswer,
 };
 use millstream::recipes::runs::is_run_folder;
 use millstream::recipes::{Event, Events, RecipeError, Stop, load};
@@ -30,6 +30,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Predict) -> anyhow::Re
     let mut options = PredictOptions {
         batch: arguments.batch,
         top: arguments.top,
+        least_probability: arguments.least_probability,
         masks: arguments.masks.clone(),
         output: arguments.output.clone(),
         decimal_comma: arguments.decimal_comma,
@@ -161,6 +162,7 @@ fn print_table(by: &PredictedBy, rows: Vec<PredictedRow>) -> anyhow::Result<()> 
         PredictedAs::Numbers => &["input", "values"],
         PredictedAs::Box => &["input", ">left", ">top", ">right", ">bottom", "class"],
         PredictedAs::Boxes => &["input", "boxes (left, top, right, bottom)", "class"],
+        PredictedAs::Things => &["input", "class, probability (left, top, right, bottom)"],
     };
     // of models that tell one
     let headings = match headings {
@@ -222,6 +224,16 @@ fn told(answer: RowAnswer) -> Vec<String> {
             let first: Vec<String> = boxes.iter().take(4).map(one).collect();
             let more = if boxes.len() > 4 { format!("; … ({} boxes)", boxes.len()) } else { String::new() };
             std::iter::once(first.join("; ") + &more).chain(class).collect()
+        }
+        RowAnswer::Things { things } if things.is_empty() => vec!["nothing".to_owned()],
+        RowAnswer::Things { things } => {
+            let one = |thing: &PredictedThing| {
+                let sides = thing.r#box.map(|side| format!("{side:.0}")).join(", ");
+                format!("{} {} ({sides})", quoted(&thing.class, ';'), percent(thing.probability))
+            };
+            let first: Vec<String> = things.iter().take(4).map(one).collect();
+            let more = if things.len() > 4 { format!("; … ({} things)", things.len()) } else { String::new() };
+            vec![first.join("; ") + &more]
         }
         RowAnswer::Tokens { classes } => {
             let classes: Vec<String> = classes.iter().map(|class| quoted(class, ' ')).collect();

@@ -2,6 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::box_places::SIDES;
 use crate::CompilerError;
 use crate::graph::{Graph, TensorType, ValueId};
 
@@ -19,6 +20,9 @@ pub enum PredictionKind {
     SequenceScores,
     /// Vectors that are compared with each other, `[batch, …, features]`.
     Embeddings,
+    /// What lies at each place of a map: scores of classes before any sigmoid, and logarithms of the distances to the four sides of its
+    /// box, `[batch, classes + 4, height, width]`.
+    Boxes,
 }
 
 impl PredictionKind {
@@ -28,13 +32,22 @@ impl PredictionKind {
         match self {
             Self::ClassScores | Self::SequenceScores => &["LogSoftmax", "Softmax"],
             Self::LabelScores => &["Sigmoid"],
-            Self::Numbers | Self::Embeddings => &[],
+            Self::Numbers | Self::Embeddings | Self::Boxes => &[],
         }
     }
 
     /// Whether there are as many of them as the data has classes or numbers in a row.
     pub fn are_counted(self) -> bool {
         matches!(self, Self::ClassScores | Self::Numbers | Self::LabelScores)
+    }
+
+    /// How many outputs a new head has for so many classes, labels or numbers; none where the data do not say it.
+    pub fn outputs(self, count: usize) -> Option<usize> {
+        match self {
+            Self::ClassScores | Self::Numbers | Self::LabelScores => Some(count),
+            Self::Boxes => Some(count + SIDES),
+            Self::SequenceScores | Self::Embeddings => None,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Losses: graphs from the model's output and the targets to one number. Each file holds one.
 
 mod binary_cross_entropy;
+mod box_places;
 mod causal_language_modelling;
 mod class_numbers;
 mod class_weights;
@@ -9,6 +10,7 @@ mod cross_entropy;
 mod ctc;
 mod dice;
 mod embeddings;
+mod fcos;
 mod focal;
 mod huber;
 mod info_nce;
@@ -47,6 +49,7 @@ pub fn standard() -> &'static Catalog<LossKind> {
             cross_entropy::LOSS,
             ctc::LOSS,
             dice::LOSS,
+            fcos::LOSS,
             focal::LOSS,
             huber::LOSS,
             info_nce::LOSS,

@@ -1,7 +1,7 @@
 //! Losses with their gradients, opened by ONNX Runtime.
 
 use millstream_compiler::backward::gradients;
-use millstream_compiler::graph::{ElementType, Graph, TensorType};
+use millstream_compiler::graph::{ElementType, Graph, Length, TensorType};
 use millstream_compiler::losses::{LossNodes, standard};
 use millstream_compiler::{Loss, OperatorCatalog};
 use millstream_schemas::{Choice, ChoiceError};
@@ -74,8 +74,9 @@ impl Opened {
     /// With so many places of a sequence being each row's.
     pub(crate) fn compute_of(&mut self, batch: &Batch, lengths: &[i64]) -> Computed {
         // a loss may leave open how many targets a row has
-        let in_a_row = batch.targets.len() / batch.shape[0];
-        let axes = self.targets.shape.iter().map(|length| length.fixed().unwrap_or(in_a_row));
+        let known: usize = self.targets.shape.iter().skip(1).filter_map(Length::fixed).product();
+        let open = batch.targets.len() / batch.shape[0] / known.max(1);
+        let axes = self.targets.shape.iter().map(|length| length.fixed().unwrap_or(open));
         let shape: Vec<usize> = axes.collect();
         let targets: DynValue = match self.targets.dtype {
             ElementType::I64 => {

@@ -26,18 +26,20 @@ use crate::{DataFile, Dataset, PipelineError};
 pub(super) const ENCODING: EncodingKind = EncodingKind {
     name: "boxes",
     summary: "Boxes in the row's image, with their classes.",
-    documentation: "A tensor of floats `[batch, most, 4]` (or flat), and where the boxes have classes a tensor of int64 `[batch, most]` whose name \
-        ends in `.classes`. The column holds lists of boxes of four numbers, a single such box, or boxes with classes: a struct of lists \
-        (`objects: {bbox, category}`) or a list of structs. They follow every step that is drawn for the image: of a box, the box \
-        around what is left of it in the picture remains, unless it is less than `least_visible` of its area or smaller than \
-        `least_area`; what remains keeps its order. Places behind the row's own boxes are filled up with zeros and class −1; a row with an \
-        empty list is all of that. Boxes that reach out of their image by a pixel at most are cut at its edge; what reaches further, \
-        has no area or no number is a damaged row. A row with null has no weight in the loss. Where several inputs are images, `image` names \
-        the one that they follow.",
+    documentation: "A tensor of floats `[batch, most, 4]` (or flat), and where the boxes have classes a tensor of int64 `[batch, most]` \
+        whose name ends in `.classes`. With `as: classed` the class is the fifth number of each box, `[batch, most, 5]`, as \
+        the loss `fcos` takes it. The column holds lists of boxes of four numbers, a single such box, or boxes with classes: a \
+        struct of lists (`objects: {bbox, category}`) or a list of structs. They follow every step that is drawn for the \
+        image: of a box, the box around what is left of it in the picture remains, unless it is less than `least_visible` of \
+        its area or smaller than `least_area`; what remains keeps its order. Places behind the row's own boxes are filled up \
+        with zeros and class −1; a row with an empty list is all of that. Boxes that reach out of their image by a pixel at \
+        most are cut at its edge; what reaches further, has no area or no number is a damaged row. A row with null has no \
+        weight in the loss. Where several inputs are images, `image` names the one that they follow.",
     samples: &[
         r#"{"column": "objects", "convention": "coco", "most": 20}"#,
         r#"{"column": "bbox", "convention": "pascal_voc", "most": 1, "layout": "center_and_size", "without_boxes": "no_weight"}"#,
         r#"{"column": "objects", "convention": "coco", "most": 1, "as": "flat", "beyond": "cut", "class_field": ""}"#,
+        r#"{"column": "objects", "convention": "coco", "most": 20, "as": "classed"}"#,
         r#"{"column": "objects", "convention": "yolo", "most": 8, "beyond": "cut", "box_field": "box", "class_field": "label", "classes": ["cat", "dog"], "least_visible": 0.1, "least_area": 16, "unit": "pixels"}"#,
     ],
     takes: &[Holds::Lists],
@@ -45,6 +47,8 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
     build: Build::of::<Boxes>(),
 };
 
+/// What boxes are called that have no classes, where each is to have one.
+const ONLY_CLASS: &str = "object";
 /// More boxes of a row than this are taken for a mistake.
 const MOST_BOXES: usize = 65_536;
 /// Pixels that a box may reach out of its image: annotations are often rounded.
@@ -156,11 +160,18 @@ enum Form {
     Boxes,
     /// `[batch, 4 × most]`, as a new last layer gives numbers.
     Flat,
+    /// `[batch, most, 5]`: the class is the last number, −1 where there is no box. Boxes without classes are all of one, `object`.
+    Classed,
 }
 
 impl Form {
     fn is_boxes(&self) -> bool {
         *self == Self::Boxes
+    }
+
+    /// Numbers of a box in the tensor.
+    fn numbers(self) -> usize {
+        if self == Self::Classed { 5 } else { 4 }
     }
 }
 
@@ -188,6 +199,11 @@ impl Options for Boxes {
             Self { classes, class_field: Some(field), .. } if field.is_empty() && !classes.is_empty() => {
                 Err("classes are named, and class_field is empty: there are none".into())
             }
+            Self { r#as: Form::Classed, layout, unit, .. }
+                if *layout != Layout::Corners || *unit != LengthUnit::default() =>
+            {
+                Err("boxes that are `classed` have `layout: corners` and `unit: shares`".into())
+            }
             _ => class_names::check(&self.classes),
         }
     }
@@ -201,6 +217,8 @@ impl EncodingOptions for Boxes {
         if let Some(field) = &encoder.class_field {
             let names = self.class_names(source, &encoder, field)?;
             encoder.classes = Some(ClassNames::new(names));
+        } else if self.r#as == Form::Classed {
+            encoder.classes = Some(ClassNames::new(vec![ONLY_CLASS.into()]));
         }
         Ok(Arc::new(encoder))
     }
@@ -344,9 +362,11 @@ impl Encoder for BoxEncoder {
             multiple_of: 1,
             as_long_as: None,
         };
-        let axes: &[usize] = if self.options.r#as == Form::Flat { &[4 * most] } else { &[most, 4] };
+        let form = self.options.r#as;
+        let axes: &[usize] = if form == Form::Flat { &[4 * most] } else { &[most, form.numbers()] };
         let boxes = spec(name.into(), ElementType::F32, axes, 0);
-        let classes = self.classes.as_ref().map(|_| spec(format!("{name}.classes"), ElementType::I64, &[most], -1));
+        let apart = self.classes.as_ref().filter(|_| form != Form::Classed);
+        let classes = apart.map(|_| spec(format!("{name}.classes"), ElementType::I64, &[most], -1));
         Ok(std::iter::once(boxes).chain(classes).collect())
     }
 
@@ -359,7 +379,11 @@ impl Encoder for BoxEncoder {
         let [RowTensor { values: RowElements::F32(values), .. }, classes @ ..] = out else {
             unreachable!("as `tensors` says")
         };
+        let (form, most) = (self.options.r#as, self.options.most);
         values.fill(0.0);
+        if form == Form::Classed {
+            values.iter_mut().skip(4).step_by(form.numbers()).for_each(|class| *class = -1.0);
+        }
         let classes = match classes {
             [] => &mut [][..],
             [RowTensor { values: RowElements::I64(classes), .. }] => classes,
@@ -383,10 +407,11 @@ impl Encoder for BoxEncoder {
         };
         let boxes: Vec<BoundingBox> = moved.boxes.into_iter().filter(large).collect();
         let (width, height) = self.options.unit.in_pixels(drawing.output_size(&drawing.source));
-        let most = self.options.most;
-        for (bounds, out) in boxes.iter().zip(values.chunks_exact_mut(4)) {
-            let BoundingBox { left, top, right, bottom, .. } = *bounds;
+        for (bounds, out) in boxes.iter().zip(values.chunks_exact_mut(form.numbers())) {
+            let BoundingBox { left, top, right, bottom, label } = *bounds;
             let numbers = self.options.layout.write([left / width, top / height, right / width, bottom / height]);
+            // names are so few that each has a float of its own
+            let numbers = numbers.into_iter().chain([label as f64]);
             out.iter_mut().zip(numbers).for_each(|(out, number)| *out = number as f32);
         }
         classes.iter_mut().zip(&boxes).for_each(|(out, bounds)| *out = bounds.label);
@@ -405,6 +430,15 @@ impl Encoder for BoxEncoder {
         View::Numbers
     }
 
+    fn classes(&self) -> &[String] {
+        self.names_of_scores().unwrap_or_default()
+    }
+
+    fn learned_of(&self, classes: &[String]) -> Option<Json> {
+        let are_learned = self.options.classes.is_empty() && self.class_field.is_some();
+        self.names_of_scores().filter(|_| are_learned).map(|_| json!({ "box_classes": classes }))
+    }
+
     fn follows_input(&self) -> bool {
         true
     }
@@ -419,10 +453,15 @@ impl Encoder for BoxEncoder {
         let classes = tensors.get(1).and_then(|classes| classes.as_i64());
         let (width, height) = self.options.unit.in_pixels(picture);
         let (width, height) = (width as f32, height as f32);
-        let boxes = values.as_chunks::<4>().0.iter().enumerate().filter(|(_, numbers)| **numbers != [0.0; 4]);
-        let mark = |(index, numbers): (usize, &[f32; 4])| {
-            let [left, top, right, bottom] = self.options.layout.corners(*numbers);
-            let class = classes.and_then(|classes| usize::try_from(*classes.get(index)?).ok());
+        let of_boxes = values.chunks_exact(self.options.r#as.numbers()).enumerate();
+        let boxes = of_boxes.filter_map(|(index, all)| {
+            let (numbers, class) = all.split_first_chunk::<4>().filter(|(numbers, _)| **numbers != [0.0; 4])?;
+            let class = class.first().map(|class| *class as i64);
+            Some((*numbers, class.or_else(|| classes?.get(index).copied())))
+        });
+        let mark = |(numbers, class): ([f32; 4], Option<i64>)| {
+            let [left, top, right, bottom] = self.options.layout.corners(numbers);
+            let class = class.and_then(|class| usize::try_from(class).ok());
             let name = |class: usize| self.classes.as_ref()?.names().get(class).cloned();
             let class = class.and_then(|class| Some((class, name(class)?)));
             let (left, right) = (left * width, right * width);
@@ -433,6 +472,11 @@ impl Encoder for BoxEncoder {
 }
 
 impl BoxEncoder {
+    /// Names of the classes, where a model has scores of them.
+    fn names_of_scores(&self) -> Option<&[String]> {
+        self.classes.as_ref().filter(|_| self.options.r#as == Form::Classed).map(ClassNames::names)
+    }
+
     /// The boxes of a row as stored; `None` where it has null.
     fn stored<'a>(&self, value: Value<'a>) -> Result<Option<Vec<StoredBox<'a>>>, String> {
         match value {
@@ -532,6 +576,7 @@ impl BoxEncoder {
 
 #[cfg(test)]
 mod tests {
+    use millstream_schemas::choice::Options;
     use serde_json::{Value, json};
 
     use super::Boxes;
@@ -546,5 +591,18 @@ mod tests {
         assert_eq!(written(json!({"convention": "coco", "most": 4})), before);
         assert_eq!(written(json!({"convention": "coco", "most": 4, "as": "boxes"})), before);
         assert_eq!(written(json!({"convention": "coco", "most": 4, "as": "flat"}))["as"], "flat");
+    }
+
+    #[test]
+    fn classed_boxes_are_corners_in_shares_of_the_picture() {
+        for (options, is_right) in [
+            (json!({"convention": "coco", "most": 4, "as": "classed"}), true),
+            (json!({"convention": "coco", "most": 4, "as": "classed", "layout": "center_and_size"}), false),
+            (json!({"convention": "coco", "most": 4, "as": "classed", "unit": "pixels"}), false),
+            (json!({"convention": "coco", "most": 4, "unit": "pixels"}), true),
+        ] {
+            let read: Boxes = serde_json::from_value(options.clone()).unwrap();
+            assert_eq!(read.validate().is_ok(), is_right, "{options}");
+        }
     }
 }

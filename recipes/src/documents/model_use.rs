@@ -199,6 +199,11 @@ fn output(model: &Model, noted: &Preprocessing, opened: &Opened, classes: &[Stri
         }
         (PredictionKind::Numbers, _) => "Numbers that were trained to be what the target is.",
         (PredictionKind::Embeddings, _) => "Vectors that are compared with each other.",
+        (PredictionKind::Boxes, _) => {
+            "For each place of a map scores of the classes before a sigmoid, whose sigmoids are the probabilities that a thing of the class is \
+             there, then the logarithms of the distances from the middle of the place to the left, top, right and bottom side of its box, in \
+             places. Of boxes of one class that overlap by more than 0.6, intersection over union, the likeliest is the answer."
+        }
     };
     let (mut said, mut places) = (vec![is.to_owned()], classes.to_vec());
     if reads == PredictionKind::Numbers {

@@ -98,6 +98,7 @@ fn require_answers(recipe: &Recipe, catalogs: &Catalogs) -> Result<(), RecipeErr
         PredictionKind::ClassScores | PredictionKind::LabelScores | PredictionKind::Numbers => return Ok(()),
         PredictionKind::SequenceScores => "sequences",
         PredictionKind::Embeddings => "vectors that are compared with each other",
+        PredictionKind::Boxes => "boxes",
     };
     let message = format!("members answer with classes, labels or numbers, and a model of this loss gives {what}");
     Err(RecipeError::mismatch("training.loss", message))

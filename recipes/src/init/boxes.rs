@@ -1,8 +1,10 @@
 //! What the boxes of a column are.
 
+use std::collections::BTreeSet;
+
 use millstream_pipeline::arrow_schema::{DataType, Field};
 use millstream_pipeline::{Dataset, List, Value};
-use millstream_schemas::shown;
+use millstream_schemas::{count, shown};
 
 use super::most_rows::MOST_ROWS;
 use crate::RecipeError;
@@ -11,6 +13,8 @@ use crate::model_inputs::shown_shape;
 
 /// Names of columns and fields with boxes.
 const NAMES: [&str; 4] = ["bbox", "bboxes", "box", "boxes"];
+/// The field with classes that is read where none is named.
+const CLASSES: &str = "category";
 /// What four numbers may be.
 const CONVENTIONS: [&str; 4] = ["albumentations", "coco", "pascal_voc", "yolo"];
 /// Boxes from where on it is no chance that all of them could be corners.
@@ -29,8 +33,21 @@ pub(super) struct Boxes {
     pub(super) is_recorded: bool,
     /// As many of a row are told.
     pub(super) most: usize,
-    /// Whether they are told as one row of numbers.
+    /// Whether they are told as one row of numbers, where not at the places of a map.
     pub(super) is_flat: bool,
+    /// Whether they are told at the places of a map.
+    pub(super) places: AtPlaces,
+}
+
+/// Whether boxes are told at the places of a map, with their classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AtPlaces {
+    /// The model gives the numbers of boxes by itself, or there is one box of one class in each picture.
+    Never,
+    /// Where the model has such a map; there is one box in each picture.
+    First,
+    /// There is no other way.
+    Only,
 }
 
 /// Where in a column boxes lie.
@@ -91,10 +108,12 @@ impl Boxes {
             _ => None,
         };
         let (mut rows, mut with_one, mut with_several, mut largest, mut seen) = (0, 0_u64, 0_u64, 1, Vec::new());
+        let mut classes = BTreeSet::new();
         dataset.find_row(&[column.to_owned()], |row| {
             rows += 1;
             let before = seen.len();
             each_box(row.get(0), field.as_deref(), &mut seen);
+            each_class(row.get(0), &mut classes);
             largest = largest.max(seen.len() - before);
             match seen.len() - before {
                 0 => {}
@@ -106,9 +125,9 @@ impl Boxes {
         let refused = |why: String| {
             let message = format!(
                 "`{}` holds boxes, and {why}; there is no loss that assigns boxes to a detector's anchors or queries. What can be trained: a \
-                 model whose first output is [batch, boxes, 4], on boxes in their order; a model of classes with a new last layer, on pictures \
-                 of one thing each; a loss of your own (`loss: {{onnx: {{file: …}}}}`) from such an output and the boxes; a loop of your own, to \
-                 which the batches give the boxes and their classes",
+                 model of classes or features of convolutions, whose last map gets a new last layer (`head: boxes`, `loss: fcos`); a model \
+                 whose first output is [batch, boxes, 4], on boxes in their order; a loss of your own (`loss: {{onnx: {{file: …}}}}`) from such \
+                 an output and the boxes; a loop of your own, to which the batches give the boxes and their classes",
                 shown(column)
             );
             Err(RecipeError::mismatch("MODEL", message))
@@ -117,20 +136,20 @@ impl Boxes {
         let (convention, is_recorded) = (recorded.unwrap_or_else(|| convention(&seen)), recorded.is_some());
         let field = field.filter(|field| field != "bbox");
         let are_several = with_several as f64 > FEW * (with_one + with_several) as f64;
-        match scores {
-            None => {
-                let most = if are_several { largest } else { 1 };
-                Ok(Self { field, convention, is_recorded, most, is_flat: !are_several })
-            }
-            Some([_, Some(most), Some(4)]) if *most > 0 => {
-                Ok(Self { field, convention, is_recorded, most: *most, is_flat: false })
-            }
-            Some([_, _]) if are_several => {
-                refused(format!("{with_several} of {} rows have several", with_one + with_several))
-            }
-            Some([_, _]) => Ok(Self { field, convention, is_recorded, most: 1, is_flat: true }),
-            Some(other) => refused(format!("the model's first output is {}", shown_shape(other))),
-        }
+        let (most, is_flat, places) = match scores {
+            Some([_, Some(most), Some(4)]) if *most > 0 => (*most, false, AtPlaces::Never),
+            Some([_, _, _, _]) => (largest, true, AtPlaces::Only),
+            None | Some([_, _]) if are_several => (largest, true, AtPlaces::Only),
+            None | Some([_, _]) if classes.len() > 1 => (largest, true, AtPlaces::First),
+            None | Some([_, _]) => (1, true, AtPlaces::Never),
+            Some(other) => return refused(format!("the model's first output is {}", shown_shape(other))),
+        };
+        Ok(Self { field, convention, is_recorded, most, is_flat, places })
+    }
+
+    /// How many of a row there are at most, in words.
+    pub(super) fn most_in_words(&self) -> String {
+        count(self.most as u64, "box")
     }
 }
 
@@ -168,6 +187,34 @@ fn each_box(value: Value<'_>, field: Option<&str>, seen: &mut Vec<[f64; 4]>) {
     }
 }
 
+/// Adds the classes of the boxes of a row, until there are several.
+fn each_class(value: Value<'_>, classes: &mut BTreeSet<String>) {
+    let mut add = |class: Value<'_>| {
+        let name = match class {
+            Value::Text(name) => Some(name.to_owned()),
+            number => number.number().map(|number| number.to_string()),
+        };
+        if classes.len() < 2 {
+            classes.extend(name);
+        }
+    };
+    match value {
+        Value::Struct(fields) => {
+            if let Some(Value::List(of_boxes)) = fields.get(CLASSES) {
+                of_boxes.iter().for_each(add);
+            }
+        }
+        Value::List(objects) => objects.iter().for_each(|object| {
+            if let Value::Struct(fields) = object
+                && let Some(class) = fields.get(CLASSES)
+            {
+                add(class);
+            }
+        }),
+        _ => {}
+    }
+}
+
 /// What the four numbers of a column's boxes are, where its files say so, as those of imports do.
 fn recorded(dataset: &Dataset, column: &str) -> Option<&'static str> {
     let text = dataset.arrow_schema().metadata().get(BOX_CONVENTIONS)?;
@@ -192,6 +239,9 @@ fn convention(boxes: &[[f64; 4]]) -> &'static str {
 mod tests {
     use std::sync::Arc;
 
+    use millstream_pipeline::arrow_array::builder::{Float64Builder, Int64Builder, ListBuilder};
+    use millstream_pipeline::arrow_array::{Array, ArrayRef, RecordBatch, StructArray};
+
     use super::*;
 
     #[test]
@@ -207,6 +257,51 @@ mod tests {
         ] {
             assert_eq!(convention(&boxes), wanted, "{boxes:?}");
         }
+    }
+
+    #[test]
+    fn several_boxes_or_classes_are_told_at_the_places_of_a_map() {
+        let rows = |boxes: &[usize], classes: &[i64]| {
+            let mut sides = ListBuilder::new(ListBuilder::new(Float64Builder::new()));
+            let mut names = ListBuilder::new(Int64Builder::new());
+            for (count, class) in boxes.iter().zip(classes) {
+                for _ in 0..*count {
+                    sides.values().values().append_slice(&[1.0, 2.0, 3.0, 4.0]);
+                    sides.values().append(true);
+                    names.values().append_value(*class);
+                }
+                sides.append(true);
+                names.append(true);
+            }
+            let (sides, names) = (sides.finish(), names.finish());
+            let field = |name: &str, kind: &DataType| Arc::new(Field::new(name, kind.clone(), true));
+            let of = vec![
+                (field("bbox", sides.data_type()), Arc::new(sides) as ArrayRef),
+                (field("category", names.data_type()), Arc::new(names) as ArrayRef),
+            ];
+            let objects: ArrayRef = Arc::new(StructArray::from(of));
+            let rows = RecordBatch::try_from_iter_with_nullable([("objects", objects, true)]).unwrap();
+            Dataset::from_batches("rows", &[rows], 10).unwrap()
+        };
+        let (one, several) = (rows(&[1, 1, 0], &[0, 0, 0]), rows(&[1, 3, 0], &[0, 0, 0]));
+        let of_classes = rows(&[1, 1, 0], &[0, 1, 0]);
+        let scores: &[Option<usize>] = &[None, Some(10)];
+        let map: &[Option<usize>] = &[None, Some(10), Some(7), Some(7)];
+        let in_order: &[Option<usize>] = &[None, Some(5), Some(4)];
+        for (dataset, scores, wanted) in [
+            (&one, Some(scores), (1, true, AtPlaces::Never)),
+            (&several, Some(scores), (3, true, AtPlaces::Only)),
+            (&of_classes, Some(scores), (1, true, AtPlaces::First)),
+            (&one, Some(map), (1, true, AtPlaces::Only)),
+            (&several, Some(in_order), (5, false, AtPlaces::Never)),
+            (&several, None, (3, true, AtPlaces::Only)),
+            (&one, None, (1, true, AtPlaces::Never)),
+        ] {
+            let found = Boxes::of(dataset, "objects", scores).unwrap();
+            assert_eq!((found.most, found.is_flat, found.places), wanted, "{scores:?}");
+        }
+        let refused = Boxes::of(&several, "objects", Some(&[None, Some(5), Some(6)])).unwrap_err().to_string();
+        assert!(refused.contains("first output is [?, 5, 6]") && refused.contains("`head: boxes`"), "{refused}");
     }
 
     #[test]

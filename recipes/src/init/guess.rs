@@ -5,6 +5,7 @@ use millstream_compiler::{Model, ModelReport, OperatorCatalog, describe};
 use millstream_pipeline::{Dataset, SplitRole};
 use millstream_schemas::{AxisLength, Feature, count, grouped, shown, shown_path};
 
+use super::boxes::AtPlaces;
 use super::image_columns::columns_of_images;
 use super::init_options::InitOptions;
 use super::input::Input;
@@ -61,6 +62,8 @@ pub(super) enum Head {
     Pooled,
     /// A new linear layer behind the model.
     OnFeatures,
+    /// A new one that tells boxes at the places of the model's last map.
+    Boxes,
 }
 
 impl Guess {
@@ -106,13 +109,19 @@ impl Guess {
 
     /// Last layers that are tried, the likeliest first.
     pub(super) fn heads(&self) -> Vec<Head> {
+        if let (Input::Image { .. }, Told::Boxes { boxes, .. }) = (&self.input, &self.told) {
+            return match boxes.places {
+                AtPlaces::Only => vec![Head::Boxes],
+                AtPlaces::First => vec![Head::Boxes, Head::New, Head::OnFeatures],
+                AtPlaces::Never if !boxes.is_flat => vec![Head::Keep],
+                AtPlaces::Never if self.knows_classes => vec![Head::Keep, Head::New, Head::OnFeatures],
+                AtPlaces::Never => vec![Head::New, Head::OnFeatures, Head::Keep],
+            };
+        }
         match (&self.input, self.is_of_tokens) {
             (Input::Text { .. }, true) => vec![Head::Pooled],
             (Input::Text { .. }, false) => vec![Head::New, Head::Keep, Head::OnFeatures],
             (Input::Numbers { .. }, _) => vec![Head::Keep, Head::New, Head::OnFeatures],
-            (Input::Image { .. }, _) if matches!(&self.told, Told::Boxes { boxes, .. } if !boxes.is_flat) => {
-                vec![Head::Keep]
-            }
             // what stands behind a map of scores would be of the whole picture
             (Input::Image { .. }, _) if matches!(self.told, Told::Mask { .. }) => match self.knows_classes {
                 true => vec![Head::Keep, Head::New],
@@ -128,7 +137,7 @@ impl Guess {
         match head {
             Head::Keep => None,
             Head::New => self.last_layer.as_deref(),
-            Head::Pooled | Head::OnFeatures => Some("head"),
+            Head::Pooled | Head::OnFeatures | Head::Boxes => Some("head"),
         }
     }
 
@@ -150,12 +159,13 @@ impl Guess {
                 format!("the model takes the numbers of {}, {how}", numbers_in_words(columns, row_numbers))
             }
         };
-        let told = self.told.in_words(self.class_count);
+        let told = self.told.in_words(self.class_count, self.told.is_at_places(Some(head == Head::Boxes)));
         let head = match head {
             Head::Keep => "its own last layer is trained on",
             Head::New => "a new last layer takes the place of the model's",
             Head::Pooled => "a new last layer stands on the mean of its tokens",
             Head::OnFeatures => "a new last layer stands behind the model",
+            Head::Boxes => "a new last layer tells boxes at the places of the model's last map",
         };
         let all = format!("all {} parameters are trained", grouped(trained as u64));
         let decided = [told, format!("{head}; {all}"), self.rows_in_words()];
@@ -182,7 +192,8 @@ impl Guess {
             }
         };
         let model = "the model is missing: fill it in under `model`, or name it behind the data".to_owned();
-        let decided = [self.told.in_words(self.class_count), self.rows_in_words(), model];
+        let told = self.told.in_words(self.class_count, self.told.is_at_places(None));
+        let decided = [told, self.rows_in_words(), model];
         let input = std::iter::once(input).chain(self.left_out_in_words());
         self.imported.iter().cloned().chain(input).chain(decided).chain(self.to_look_at()).collect()
     }

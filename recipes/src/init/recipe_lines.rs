@@ -22,6 +22,9 @@ const NO_MODEL: &str = "\
 /// [`NO_MODEL`] with the last layer that a model of what is told has.
 fn no_model(told: &Told) -> String {
     let head = match told {
+        told if told.is_at_places(None) => {
+            "boxes  # a new last layer that tells boxes at the places of the model's last map"
+        }
         Told::Boxes { boxes, .. } if boxes.is_flat => {
             "keep  # of a model that gives four numbers; of any other {new_with: zeros}, a new last layer"
         }
@@ -58,7 +61,7 @@ pub(super) fn written(guess: &Guess, head: Option<Head>) -> String {
         rows => line(&format!("  evaluate: {}", patterns(rows))),
     }
     line(&format!("  batch: {}", batch(guess)));
-    line(&of_data(guess));
+    line(&of_data(guess, head));
     if let Input::Image { size, preparation, .. } = &guess.input {
         line(&transforms(guess, *size, preparation));
     }
@@ -74,6 +77,7 @@ fn of_model(model: &str, head: Head) -> String {
         Head::New => ("{new_with: zeros}", "a new last layer, which begins by telling nothing"),
         Head::Pooled => ("{pooled: mean}", "a new last layer on the mean of the tokens"),
         Head::OnFeatures => ("{on_features: {}}", "a new last layer on what the model gives"),
+        Head::Boxes => ("boxes", "a new last layer that tells boxes at the places of the model's last map"),
     };
     format!(
         "model:\n  path: {}\n  head: {named}  # {why}\n  # or `head` (that layer alone: quick, for few rows), {{last: 4}}, norms, biases, or \
@@ -102,7 +106,7 @@ fn inputs(guess: &Guess, of_one: &str) -> String {
     text
 }
 
-fn of_data(guess: &Guess) -> String {
+fn of_data(guess: &Guess, head: Option<Head>) -> String {
     let mut text = String::new();
     match &guess.input {
         Input::Image { column, .. } => {
@@ -170,7 +174,13 @@ fn of_data(guess: &Guess) -> String {
         Told::Boxes { column, boxes } => {
             let field =
                 boxes.field.as_ref().map_or_else(String::new, |field| format!(", box_field: {}", quoted(field)));
-            let form = if boxes.is_flat { ", as: flat, beyond: cut" } else { ", beyond: cut" };
+            let is_at_places = guess.told.is_at_places(head.map(|head| head == Head::Boxes));
+            let (most, form) = match (is_at_places, boxes.is_flat) {
+                // pictures of nothing are to be told as such
+                (true, _) => (boxes.most, ", as: classed, beyond: cut"),
+                (false, true) => (1, ", as: flat, beyond: cut, class_field: '', without_boxes: no_weight"),
+                (false, false) => (boxes.most, ", beyond: cut, class_field: '', without_boxes: no_weight"),
+            };
             let numbers = if boxes.is_recorded {
                 "what their four numbers are (`convention`) is said by the data"
             } else {
@@ -179,11 +189,9 @@ fn of_data(guess: &Guess) -> String {
             writeln!(
                 text,
                 "  targets:\n    # {numbers}\n    boxes:\n      \
-                 boxes: {{column: {}{field}, convention: {}, most: {}{form}, class_field: '', without_boxes: no_weight, \
-                 least_visible: 0.3}}",
+                 boxes: {{column: {}{field}, convention: {}, most: {most}{form}, least_visible: 0.3}}",
                 quoted(column),
-                boxes.convention,
-                boxes.most
+                boxes.convention
             )
         }
     };
@@ -255,7 +263,12 @@ fn has_sides(guess: &Guess) -> bool {
 
 fn training(guess: &Guess, head: Option<Head>) -> String {
     let mut text = "training:\n".to_owned();
+    let is_at_places = guess.told.is_at_places(head.map(|head| head == Head::Boxes));
     let (epochs, rate, schedule) = match &guess.input {
+        // where things are takes longer to be learned
+        Input::Image { .. } if is_at_places => {
+            ((4 * ROWS_OF_A_RUN).div_ceil(guess.rows.max(1)).clamp(12, 60), "0.0003", "cosine: {warmup: 0.1}")
+        }
         // what is known already is not to be forgotten
         Input::Image { .. } if head == Some(Head::Keep) && matches!(guess.told, Told::Class { .. }) => {
             (ROWS_OF_A_RUN.div_ceil(guess.rows.max(1)).clamp(3, 30), "0.00003", "cosine: {warmup: 0.1}")
@@ -280,6 +293,9 @@ fn training(guess: &Guess, head: Option<Head>) -> String {
             }
             text.push_str("  loss: sparse_cross_entropy\n  metrics: [mean_iou, dice, accuracy]\n  best: mean_iou\n");
         }
+        Told::Boxes { .. } if is_at_places => {
+            text.push_str("  loss: fcos\n  metrics: [mean_average_precision]\n  best: mean_average_precision\n");
+        }
         Told::Boxes { boxes, .. } => {
             let padding = if boxes.is_flat { "" } else { ", ignore_padding: true" };
             let _ = writeln!(text, "  loss: {{huber: {{delta: 0.1{padding}}}}}\n  metrics: [mae]");
@@ -298,8 +314,14 @@ fn training(guess: &Guess, head: Option<Head>) -> String {
             quoted(layer)
         );
     }
+    if is_at_places && head.is_some() {
+        text.push_str(
+            "  learning_rate_multipliers:\n    # the new layers begin from nothing\n    - {match: 'head*', multiplier: 3}\n",
+        );
+    }
     let _ = writeln!(text, "  schedule:\n    {schedule}");
-    if !guess.evaluate.is_empty() {
+    // of several boxes nothing is found for some epochs, which says nothing of those that follow
+    if !guess.evaluate.is_empty() && !is_at_places {
         text.push_str("  # ends when so many epochs are no better than the best\n  early_stopping: {patience: 5}\n");
     }
     text

@@ -4,7 +4,7 @@ use millstream_pipeline::arrow_schema::DataType;
 use millstream_pipeline::{Dataset, Value};
 use millstream_schemas::{Feature, count, shown};
 
-use super::boxes::{Boxes, column_of_boxes, has_boxes};
+use super::boxes::{AtPlaces, Boxes, column_of_boxes, has_boxes};
 use super::masks::Masks;
 use super::most_rows::MOST_ROWS;
 use crate::RecipeError;
@@ -158,7 +158,13 @@ impl Told {
         Ok(if are_too_many.is_none() && have_no_gaps { texts.len() + numbers.len() } else { 0 })
     }
 
-    pub(super) fn in_words(&self, classes: usize) -> String {
+    /// Whether boxes are told at the places of a map by a new last layer of that kind; where none is known yet, whether they would be.
+    pub(super) fn is_at_places(&self, is_of_places: Option<bool>) -> bool {
+        let Self::Boxes { boxes, .. } = self else { return false };
+        is_of_places.unwrap_or(boxes.places != AtPlaces::Never)
+    }
+
+    pub(super) fn in_words(&self, classes: usize, is_at_places: bool) -> String {
         let column = shown(self.column());
         match self {
             Self::Class { .. } if classes == 0 => format!("it tells the class in `{column}`"),
@@ -173,13 +179,16 @@ impl Told {
                 let seen = count(masks.looked_at, "mask");
                 format!("it tells the class of each pixel in `{column}`, one of {classes}{values}, by {seen}")
             }
-            Self::Boxes { boxes: Boxes { is_flat: true, .. }, .. } => format!(
-                "it tells where the thing in a picture is, four numbers, by the first box in `{column}`; a detector of several needs a \
-                 loss that there is not"
+            Self::Boxes { boxes, .. } if is_at_places => format!(
+                "it tells what is in a picture and where, by the boxes and classes in `{column}`; up to {} in a picture were seen",
+                boxes.most_in_words()
             ),
+            Self::Boxes { boxes: Boxes { is_flat: true, .. }, .. } => {
+                format!("it tells where the thing in a picture is, four numbers, by the first box in `{column}`")
+            }
             Self::Boxes { boxes, .. } => format!(
                 "it tells up to {} in `{column}`, in their order; nothing assigns them to what the model gives",
-                count(boxes.most, "box")
+                boxes.most_in_words()
             ),
         }
     }
@@ -331,7 +340,7 @@ mod tests {
             let rows = RecordBatch::try_from_iter_with_nullable([("kind", values, true)]).unwrap();
             let dataset = Dataset::from_batches("rows", &[rows], 10).unwrap();
             let told = Told::Class { column: "kind".into() };
-            assert_eq!(told.in_words(told.class_count(&dataset).unwrap()), wanted);
+            assert_eq!(told.in_words(told.class_count(&dataset).unwrap(), false), wanted);
         }
     }
 

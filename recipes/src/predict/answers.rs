@@ -1,14 +1,14 @@
 use millstream_compiler::losses::PredictionKind;
 use millstream_schemas::{Batch, count};
 use millstream_training::Prediction;
-use millstream_training::metrics::{sigmoid, softmax};
+use millstream_training::metrics::{Detecting, sigmoid, softmax};
 
 use super::box_form::BoxForm;
 use super::mask_files::MaskFiles;
 use super::picture_space::PictureSpace;
 use super::predict_options::PredictOptions;
 use super::predicted_as::PredictedAs;
-use super::predicted_row::{ClassProbability, ClassShare, RowAnswer};
+use super::predicted_row::{ClassProbability, ClassShare, PredictedThing, RowAnswer};
 use crate::RecipeError;
 
 /// What a model's scores say.
@@ -19,6 +19,8 @@ pub(super) struct Answers {
     thresholds: Vec<f64>,
     /// Classes named of each row; 0 for all.
     top: usize,
+    /// How things in pictures are told apart.
+    detecting: Detecting,
     masks: Option<MaskFiles>,
     /// How boxes stand in numbers, where these are boxes.
     boxes: Option<BoxForm>,
@@ -42,13 +44,15 @@ impl Answers {
         }
         let masks = options.masks.as_deref().map(MaskFiles::new).transpose()?;
         let boxes = boxes.filter(|_| reads == PredictionKind::Numbers);
-        Ok(Self { reads, classes, thresholds, top: options.top, masks, boxes })
+        let detecting = Detecting { least_probability: options.least_probability, ..Detecting::default() };
+        Ok(Self { reads, classes, thresholds, top: options.top, detecting, masks, boxes })
     }
 
     pub(super) fn kind(&self) -> PredictedAs {
         match self.reads {
             PredictionKind::ClassScores | PredictionKind::SequenceScores => PredictedAs::Classes,
             PredictionKind::LabelScores => PredictedAs::Labels,
+            PredictionKind::Boxes => PredictedAs::Things,
             PredictionKind::Numbers if self.boxes.as_ref().is_some_and(|form| form.most == 1) => PredictedAs::Box,
             PredictionKind::Numbers if self.boxes.is_some() => PredictedAs::Boxes,
             PredictionKind::Numbers | PredictionKind::Embeddings => PredictedAs::Numbers,
@@ -57,7 +61,7 @@ impl Answers {
 
     /// Whether places of prepared pictures are to be told of the pictures as they were.
     pub(super) fn are_of_places(&self) -> bool {
-        self.boxes.is_some() || self.reads == PredictionKind::ClassScores
+        self.boxes.is_some() || matches!(self.reads, PredictionKind::ClassScores | PredictionKind::Boxes)
     }
 
     /// What the model says of the row in a slot of a batch, with what of it lies in files; `space` is that of its picture, and `file` what it is called
@@ -109,6 +113,9 @@ impl Answers {
                 Ok(self.mask([*classes, *height, *width], scores, space))
             }
             (PredictionKind::LabelScores, [_, _]) => Ok(self.labels(scores)),
+            (PredictionKind::Boxes, [_, channels, height, width]) => {
+                Ok(self.things([*channels, *height, *width], scores, space))
+            }
             (PredictionKind::Numbers, _) if self.boxes.is_some() => self.boxes(shape, scores, space),
             (PredictionKind::Numbers | PredictionKind::Embeddings, _) => {
                 Ok(RowAnswer::Numbers { values: scores.to_vec() })
@@ -152,16 +159,23 @@ impl Answers {
             let message = format!("it gives numbers of the shape {shape:?}, and boxes are told by four each");
             return Err(RecipeError::mismatch("model", message));
         };
-        let Some(space) = space else {
-            return Ok(RowAnswer::Unusable {
-                error: "its picture cannot be led back to what it was before it was prepared".into(),
-            });
-        };
+        let Some(space) = space else { return Ok(led_nowhere()) };
         let class = form.class().cloned();
         Ok(match form.most {
             1 => RowAnswer::Box { r#box: form.read(*first, space), class },
             _ => RowAnswer::Boxes { boxes: numbers.iter().map(|one| form.read(*one, space)).collect(), class },
         })
+    }
+
+    fn things(&self, shape: [usize; 3], told: &[f32], space: Option<&PictureSpace>) -> RowAnswer {
+        let Some(space) = space else { return led_nowhere() };
+        let [across, down] = space.prepared();
+        let things = self.detecting.things(told, shape).into_iter().map(|thing| {
+            let [left, top, right, bottom] = thing.bounds.map(f64::from);
+            let r#box = space.bounds([left * across, top * down, right * across, bottom * down]);
+            PredictedThing { class: self.name(thing.class), probability: thing.probability, r#box }
+        });
+        RowAnswer::Things { things: things.collect() }
     }
 
     /// A box with the class that scores of another output, `[batch, classes]`, say of its picture: the most likely, the first of equals.
@@ -217,6 +231,11 @@ impl Answers {
     }
 }
 
+/// What is said where places in a prepared picture are of no use.
+fn led_nowhere() -> RowAnswer {
+    RowAnswer::Unusable { error: "its picture cannot be led back to what it was before it was prepared".into() }
+}
+
 /// The first of the highest.
 fn highest(count: usize, score: impl Fn(usize) -> f32) -> usize {
     (0..count).fold(0, |best, class| if score(class) > score(best) { class } else { best })
@@ -230,6 +249,9 @@ fn length(batch: &Batch, slot: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use image::ImageReader;
+    use millstream_schemas::Choice;
+    use millstream_transforms::{Chain, ImageFacts};
+    use serde_json::json;
 
     use super::*;
 
@@ -288,6 +310,30 @@ mod tests {
         }
         let unusable = RowAnswer::Unusable { error: "x".into() };
         assert_eq!(numbers.with_class(unusable.clone(), &scores, 0), unusable);
+    }
+
+    #[test]
+    fn things_are_told_in_pixels_of_the_picture_with_their_class() {
+        let chain = Chain::parse(&[Choice::new("resize", json!({"size": 10}))]).unwrap();
+        let space = PictureSpace::of(&chain, &ImageFacts::new(100, 50)).unwrap().unwrap();
+        let of_boxes = answers(PredictionKind::Boxes, &[], &PredictOptions::new("model.onnx"));
+        assert!(of_boxes.kind() == PredictedAs::Things && of_boxes.are_of_places());
+        // three classes at one place, of which the second is told, and the third too seldom to be one
+        let quarter = 0.25_f32.ln();
+        let told = [-9.0, 2.0, -2.0, quarter, quarter, 0.0, 0.0];
+        let RowAnswer::Things { things } = of_boxes.of_row(&[1, 7, 1, 1], &told, none, Some(&space)).unwrap() else {
+            panic!("things were wanted");
+        };
+        let [thing] = things.as_slice() else { panic!("one was wanted: {things:?}") };
+        assert_eq!(thing.class, "b");
+        assert!((thing.probability - 0.880_797).abs() < 1e-5, "{thing:?}");
+        let near = thing.r#box.iter().zip([25.0, 12.5, 100.0, 50.0]).all(|(a, b)| (a - b).abs() < 1e-3);
+        assert!(near, "{thing:?}");
+        let options = PredictOptions { least_probability: 0.1, ..PredictOptions::new("model.onnx") };
+        let more = answers(PredictionKind::Boxes, &[], &options).of_row(&[1, 7, 1, 1], &told, none, Some(&space));
+        assert!(matches!(more.unwrap(), RowAnswer::Things { things } if things.len() == 2 && things[1].class == "c"));
+        let nowhere = of_boxes.of_row(&[1, 7, 1, 1], &told, none, None).unwrap();
+        assert!(matches!(nowhere, RowAnswer::Unusable { .. }), "{nowhere:?}");
     }
 
     #[test]

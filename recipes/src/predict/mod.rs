@@ -22,7 +22,7 @@ pub use input_files::PredictInput;
 pub use predict_options::PredictOptions;
 pub use predict_report::{PredictReport, PredictedBy};
 pub use predicted_as::PredictedAs;
-pub use predicted_row::{ClassProbability, ClassShare, PredictedRow, RowAnswer};
+pub use predicted_row::{ClassProbability, ClassShare, PredictedRow, PredictedThing, RowAnswer};
 pub use predictions::{Predictions, predict};
 pub use row_format::RowFormat;
 pub use writers::{PredictionFormat, PredictionRows};

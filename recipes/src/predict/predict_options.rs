@@ -15,6 +15,8 @@ pub struct PredictOptions {
     pub batch: usize,
     /// How many classes of each row are named, the most likely first; 0 names all.
     pub top: usize,
+    /// Things in pictures are told that are so likely or more, of models that find several; of focal losses that is seldom near to 1.
+    pub least_probability: f32,
     /// Where masks are written, of models that have a class for each pixel.
     pub masks: Option<PathBuf>,
     /// The file that the caller writes what is predicted into: it is refused where it is one of the inputs.
@@ -32,13 +34,14 @@ pub struct PredictOptions {
 }
 
 impl PredictOptions {
-    /// The five most likely classes, 32 rows at a time, on whatever device is there.
+    /// The five most likely classes, things from a probability of 0.3 on, 32 rows at a time, on whatever device is there.
     pub fn new(model: impl Into<PathBuf>) -> Self {
         Self {
             model: model.into(),
             recipe: None,
             batch: 32,
             top: 5,
+            least_probability: 0.3,
             masks: None,
             output: None,
             decimal_comma: false,

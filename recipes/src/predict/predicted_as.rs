@@ -14,4 +14,6 @@ pub enum PredictedAs {
     Box,
     /// Where things in a picture are.
     Boxes,
+    /// Where things in a picture are, what each is, and how likely it is to be there.
+    Things,
 }

@@ -61,6 +61,11 @@ pub enum RowAnswer {
         #[serde(skip_serializing_if = "Option::is_none")]
         class: Option<String>,
     },
+    /// What is in a picture, and where.
+    Things {
+        /// The likeliest first.
+        things: Vec<PredictedThing>,
+    },
     /// A class for each token.
     Tokens {
         /// In their order.
@@ -85,6 +90,17 @@ pub enum RowAnswer {
         /// Why.
         error: String,
     },
+}
+
+/// A thing in a picture.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PredictedThing {
+    /// What it is; the number of its class where that has no name.
+    pub class: String,
+    /// How likely it is to be there, from 0 to 1.
+    pub probability: f32,
+    /// Left, top, right and bottom in pixels of the picture, as [`RowAnswer::Box`] has them.
+    pub r#box: [f32; 4],
 }
 
 /// A class and how likely it is.

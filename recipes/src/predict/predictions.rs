@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use millstream_compiler::Model;
+use millstream_compiler::losses::PredictionKind;
 use millstream_pipeline::encodings::{Encoders, StreamFacts, WantedTensor};
 use millstream_pipeline::{Batches, Dataset, PipelineError, StreamOptions};
 use millstream_runtime::{Device, DeviceKind, DeviceRequest};
@@ -88,7 +89,7 @@ impl Predictions {
         let fixed = predictor.inputs().first().and_then(|(_, shape)| usize::try_from(*shape.first()?).ok());
         // places are told of a picture where it is the only one, and prepared without chance
         let of_pictures = columns.0.iter().filter(|column| column.is_image()).count() == 1 && !chain.is_random();
-        let boxes = BoxForm::of(&preprocessing).filter(|_| of_pictures);
+        let boxes = BoxForm::of(&preprocessing).filter(|_| of_pictures && reads == PredictionKind::Numbers);
         let class = boxes.as_ref().and_then(BoxForm::class).cloned();
         let not_told = boxes.as_ref().and_then(BoxForm::not_told);
         let answers = Answers::new(reads, classes.clone(), thresholds_of(&model)?, boxes, options)?;

@@ -82,6 +82,7 @@ impl PredictionRows {
                     PredictedAs::Numbers => &["input", "values", "error"],
                     PredictedAs::Box => &["input", "left", "top", "right", "bottom", "class", "error"],
                     PredictedAs::Boxes => &["input", "boxes", "class", "error"],
+                    PredictedAs::Things => &["input", "things", "error"],
                 };
                 let all = headings.iter().map(|heading| (*heading).to_owned());
                 let has_probabilities = matches!(by.predicts, PredictedAs::Classes | PredictedAs::Labels);
@@ -181,6 +182,7 @@ fn cells(row: &PredictedRow, kind: PredictedAs) -> Vec<String> {
             let all: Vec<String> = boxes.iter().map(one).collect();
             cells.extend([all.join("; "), class.clone().unwrap_or_default(), String::new()]);
         }
+        RowAnswer::Things { things } => cells.extend([json(things), String::new()]),
         RowAnswer::Tokens { classes } => cells.extend([json(classes), String::new(), String::new()]),
         RowAnswer::Mask { mask: Some(mask), .. } => {
             cells.extend([mask.display().to_string(), String::new(), String::new()]);
@@ -191,7 +193,7 @@ fn cells(row: &PredictedRow, kind: PredictedAs) -> Vec<String> {
         }
         RowAnswer::Unusable { error } => {
             let empty = match kind {
-                PredictedAs::Labels | PredictedAs::Numbers => 1,
+                PredictedAs::Labels | PredictedAs::Numbers | PredictedAs::Things => 1,
                 PredictedAs::Classes | PredictedAs::Boxes => 2,
                 PredictedAs::Box => 5,
             };
@@ -233,6 +235,11 @@ fn schema(by: &PredictedBy) -> SchemaRef {
             sides.into_iter().chain([Field::new("class", DataType::Utf8, true)]).collect()
         }
         PredictedAs::Boxes => vec![Field::new("boxes", boxes(), true), Field::new("class", DataType::Utf8, true)],
+        PredictedAs::Things => vec![
+            Field::new("boxes", boxes(), true),
+            Field::new("classes", texts(), true),
+            Field::new("probabilities", list(), true),
+        ],
     });
     fields.push(Field::new("error", DataType::Utf8, true));
     let classes = serde_json::to_string(&by.classes).expect("lists of strings always serialize");
@@ -252,6 +259,42 @@ fn shares(rows: &[PredictedRow], classes: &[String]) -> ArrayRef {
         array.append(shares.is_some());
     }
     Arc::new(array.finish())
+}
+
+/// Of each row a list of boxes.
+fn lists_of_boxes(rows: &[PredictedRow], of: impl Fn(&RowAnswer) -> Option<Vec<[f32; 4]>>) -> ArrayRef {
+    let mut array = ListBuilder::new(ListBuilder::new(Float32Builder::new()));
+    for row in rows {
+        let boxes = of(&row.answer);
+        for own in boxes.iter().flatten() {
+            array.values().values().append_slice(own);
+            array.values().append(true);
+        }
+        array.append(boxes.is_some());
+    }
+    Arc::new(array.finish())
+}
+
+/// Of each row the boxes, classes and probabilities of what is in its picture.
+fn things(rows: &[PredictedRow]) -> [ArrayRef; 3] {
+    let of = |answer: &RowAnswer| match answer {
+        RowAnswer::Things { things } => Some(things.clone()),
+        _ => None,
+    };
+    let mut classes = ListBuilder::new(StringBuilder::new());
+    let mut probabilities = ListBuilder::new(Float32Builder::new());
+    for row in rows {
+        let things = of(&row.answer);
+        for thing in things.iter().flatten() {
+            classes.values().append_value(&thing.class);
+            probabilities.values().append_value(thing.probability);
+        }
+        classes.append(things.is_some());
+        probabilities.append(things.is_some());
+    }
+    let boxes =
+        lists_of_boxes(rows, |answer| of(answer).map(|things| things.iter().map(|thing| thing.r#box).collect()));
+    [boxes, Arc::new(classes.finish()), Arc::new(probabilities.finish())]
 }
 
 fn class_of_boxes(answer: &RowAnswer) -> Option<String> {
@@ -345,18 +388,13 @@ fn record_batch(
             arrays.push(text(&class_of_boxes));
         }
         PredictedAs::Boxes => {
-            let mut array = ListBuilder::new(ListBuilder::new(Float32Builder::new()));
-            for row in rows {
-                let boxes = if let RowAnswer::Boxes { boxes, .. } = &row.answer { Some(boxes) } else { None };
-                for own in boxes.into_iter().flatten() {
-                    array.values().values().append_slice(own);
-                    array.values().append(true);
-                }
-                array.append(boxes.is_some());
-            }
-            arrays.push(Arc::new(array.finish()));
+            arrays.push(lists_of_boxes(rows, |answer| match answer {
+                RowAnswer::Boxes { boxes, .. } => Some(boxes.clone()),
+                _ => None,
+            }));
             arrays.push(text(&class_of_boxes));
         }
+        PredictedAs::Things => arrays.extend(things(rows)),
     }
     arrays.push(text(&|answer| match answer {
         RowAnswer::Unusable { error } => Some(error.clone()),
@@ -369,7 +407,7 @@ fn record_batch(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::predict::predicted_row::ClassShare;
+    use crate::predict::predicted_row::{ClassShare, PredictedThing};
 
     #[test]
     fn names_with_blanks_and_commas_are_told_apart_in_a_cell() {
@@ -383,6 +421,11 @@ mod tests {
         {
             assert_eq!(serde_json::from_str::<Vec<String>>(&cell).unwrap(), names(), "{cell}");
         }
+        let thing = PredictedThing { class: "a, b".into(), probability: 0.5, r#box: [1.0, 2.0, 3.5, 4.0] };
+        assert_eq!(
+            cell(RowAnswer::Things { things: vec![thing] }, PredictedAs::Things),
+            r#"[{"class":"a, b","probability":0.5,"box":[1.0,2.0,3.5,4.0]}]"#
+        );
         let none = RowAnswer::Labels { labels: Vec::new(), top: Vec::new(), probabilities: Vec::new() };
         assert_eq!(cell(none, PredictedAs::Labels), "[]");
         let share = |class: &str, share| ClassShare { class: class.into(), share };

@@ -27,6 +27,8 @@ enum Targets<'a> {
     Tokens(&'a [i64]),
     /// Of a sequence, as many as there are in a row of the batch.
     Symbols(&'a [i64]),
+    /// Of each picture boxes of five numbers, the sides as shares and the class.
+    Boxes(&'a [f32]),
     /// Of a shape of their own: the loss alone compares them.
     Other,
 }
@@ -47,6 +49,7 @@ enum RowTargets {
     Classes(Vec<i64>),
     Tokens(Vec<i64>),
     Symbols(Vec<i64>),
+    Boxes(Vec<f32>),
     Other,
 }
 
@@ -54,7 +57,7 @@ impl MeasuredRow {
     /// Bytes of what it holds.
     pub(super) fn bytes(&self) -> u64 {
         let targets = match &self.targets {
-            RowTargets::Floats(targets) => 4 * targets.len(),
+            RowTargets::Floats(targets) | RowTargets::Boxes(targets) => 4 * targets.len(),
             RowTargets::Classes(targets) | RowTargets::Tokens(targets) | RowTargets::Symbols(targets) => {
                 8 * targets.len()
             }
@@ -70,6 +73,7 @@ impl MeasuredRow {
             RowTargets::Classes(targets) => Targets::Classes(targets),
             RowTargets::Tokens(targets) => Targets::Tokens(targets),
             RowTargets::Symbols(targets) => Targets::Symbols(targets),
+            RowTargets::Boxes(targets) => Targets::Boxes(targets),
             RowTargets::Other => Targets::Other,
         };
         let (prediction, shape, reads) = (&self.prediction, &self.shape, self.reads);
@@ -131,12 +135,18 @@ impl<'a> MeasuredBatch<'a> {
         reads: PredictionKind,
     ) -> Result<Self, TrainingError> {
         let is_scores = reads == PredictionKind::ClassScores;
-        let is_compared = is_scores || reads == PredictionKind::Numbers;
-        let axes = if is_scores { "[batch, classes, …]" } else { "[batch, …]" };
+        let is_of_boxes = reads == PredictionKind::Boxes;
+        let is_compared = is_scores || is_of_boxes || reads == PredictionKind::Numbers;
+        let axes = match reads {
+            PredictionKind::ClassScores => "[batch, classes, …]",
+            PredictionKind::Boxes => "[batch, classes + 4, height, width]",
+            _ => "[batch, …]",
+        };
         let rows = weights.len();
         let fits = shape.first() == Some(&rows)
             && shape.iter().product::<usize>() == prediction.len()
-            && (!is_scores || shape.len() >= 2);
+            && (!is_scores || shape.len() >= 2)
+            && (!is_of_boxes || shape.len() == 4);
         if !fits {
             return Err(TrainingError::Input {
                 name: "prediction".into(),
@@ -146,7 +156,10 @@ impl<'a> MeasuredBatch<'a> {
         }
         let places = |classes: usize| prediction.len() / classes.max(1);
         let targets = match &targets.data {
-            TensorData::F32(values) if values.len() == prediction.len() => Targets::Floats(values),
+            TensorData::F32(values) if is_of_boxes && matches!(targets.shape.as_slice(), [of, _, 5] if *of == rows) => {
+                Targets::Boxes(values)
+            }
+            TensorData::F32(values) if !is_of_boxes && values.len() == prediction.len() => Targets::Floats(values),
             TensorData::I64(values) if is_scores && values.len() == places(shape[1]) => Targets::Classes(values),
             TensorData::I64(values)
                 if reads == PredictionKind::SequenceScores
@@ -166,7 +179,10 @@ impl<'a> MeasuredBatch<'a> {
             _ => {
                 return Err(TrainingError::Input {
                     name: "targets".into(),
-                    wanted: format!("float32 {shape:?}, or int64 without the axis of classes"),
+                    wanted: match is_of_boxes {
+                        true => format!("float32 [{rows}, boxes, 5]"),
+                        false => format!("float32 {shape:?}, or int64 without the axis of classes"),
+                    },
                     got: format!("{:?}", targets.shape),
                 });
             }
@@ -218,6 +234,7 @@ impl<'a> MeasuredBatch<'a> {
             Targets::Classes(targets) => RowTargets::Classes(part(targets, row, rows)),
             Targets::Tokens(targets) => RowTargets::Tokens(part(targets, row, rows)),
             Targets::Symbols(targets) => RowTargets::Symbols(part(targets, row, rows)),
+            Targets::Boxes(targets) => RowTargets::Boxes(part(targets, row, rows)),
             Targets::Other => RowTargets::Other,
         };
         let mut shape = self.shape.to_vec();
@@ -243,7 +260,7 @@ impl<'a> MeasuredBatch<'a> {
         let of_row = move |row: usize| row * in_a_row..(row + 1) * in_a_row;
         self.rows().filter_map(move |row| match self.targets {
             Targets::Floats(targets) => Some((row, &self.prediction[of_row(row)], &targets[of_row(row)])),
-            Targets::Classes(_) | Targets::Tokens(_) | Targets::Symbols(_) | Targets::Other => None,
+            _ => None,
         })
     }
 
@@ -270,7 +287,7 @@ impl<'a> MeasuredBatch<'a> {
                 let scores = &self.prediction[row * in_a_row..(row + 1) * in_a_row];
                 Some((row, scores, &tokens[row * length..(row + 1) * length]))
             }
-            Targets::Floats(_) | Targets::Classes(_) | Targets::Symbols(_) | Targets::Other => None,
+            _ => None,
         })
     }
 
@@ -285,6 +302,20 @@ impl<'a> MeasuredBatch<'a> {
                 let scores = &self.prediction[row * in_a_row..(row + 1) * in_a_row];
                 let scores = &scores[..length.unwrap_or(in_a_row).min(in_a_row)];
                 Some((row, scores, &symbols[row * many..(row + 1) * many]))
+            }
+            _ => None,
+        })
+    }
+
+    /// Of each row that counts what is told of its picture, row-major `[classes + 4, height, width]`, and its boxes of five numbers
+    /// each, those that fill it up included; nothing where the targets are no boxes.
+    pub fn pictures(&self) -> impl Iterator<Item = (&[f32], &[f32])> {
+        let (in_a_row, rows) = (self.in_a_row(), self.weights.len().max(1));
+        self.rows().filter_map(move |row| match self.targets {
+            Targets::Boxes(boxes) => {
+                let many = boxes.len() / rows;
+                let told = &self.prediction[row * in_a_row..(row + 1) * in_a_row];
+                Some((told, &boxes[row * many..(row + 1) * many]))
             }
             _ => None,
         })
@@ -310,7 +341,7 @@ impl<'a> MeasuredBatch<'a> {
                     gather(targets, &mut wanted);
                     wanted.iter().any(|target| *target != 0.0).then(|| highest(&wanted))
                 }
-                Targets::Tokens(_) | Targets::Symbols(_) | Targets::Other => None,
+                Targets::Tokens(_) | Targets::Symbols(_) | Targets::Boxes(_) | Targets::Other => None,
             };
             let Some(truth) = truth else { continue };
             gather(self.prediction, &mut scores);

@@ -84,7 +84,8 @@ impl Measurement {
             PredictionKind::Numbers
             | PredictionKind::LabelScores
             | PredictionKind::SequenceScores
-            | PredictionKind::Embeddings => rows.extend(batch.rows()),
+            | PredictionKind::Embeddings
+            | PredictionKind::Boxes => rows.extend(batch.rows()),
         }
         self.rows += rows.len() as u64;
         self.not_finite += rows.iter().filter(|row| !batch.is_finite(**row)).count() as u64;

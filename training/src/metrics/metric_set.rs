@@ -211,6 +211,7 @@ fn read_as(reads: PredictionKind) -> &'static str {
         PredictionKind::LabelScores => "labels",
         PredictionKind::SequenceScores => "sequences",
         PredictionKind::Embeddings => "vectors",
+        PredictionKind::Boxes => "boxes",
     }
 }
 
@@ -219,6 +220,7 @@ fn usual(reads: PredictionKind) -> Vec<Choice> {
         PredictionKind::ClassScores => &["accuracy", "top_k", "confusion_matrix", "per_class"],
         PredictionKind::Numbers => &["mse", "mae", "r2"],
         PredictionKind::LabelScores => &["f1", "exact_match"],
+        PredictionKind::Boxes => &["mean_average_precision"],
         PredictionKind::SequenceScores | PredictionKind::Embeddings => &[],
     };
     names.iter().map(|name| Choice::named(*name)).collect()

@@ -13,6 +13,7 @@ mod class_counts;
 mod class_intervals;
 mod cohen_kappa;
 mod confusion_matrix;
+mod detections;
 mod dice;
 mod edit_distance;
 mod evaluation;
@@ -27,6 +28,7 @@ mod interval;
 mod log_loss;
 mod mae;
 mod matthews;
+mod mean_average_precision;
 mod mean_iou;
 mod measured_batch;
 mod measurement;
@@ -64,6 +66,7 @@ use millstream_schemas::choice::Catalog;
 
 pub use bootstrap::Bootstrap;
 pub use bootstrap::interval as percentiles;
+pub use detections::{Detecting, Detection};
 pub use evaluation::{Evaluation, Majority};
 pub use figure_kind::{Better, FigureKind, Unit};
 pub use figures::Figures;
@@ -100,6 +103,7 @@ pub fn standard() -> &'static Catalog<MetricKind> {
             log_loss::METRIC,
             mae::METRIC,
             matthews::METRIC,
+            mean_average_precision::METRIC,
             mean_iou::METRIC,
             median_absolute_error::METRIC,
             mse::METRIC,
@@ -148,8 +152,11 @@ mod tests {
         Value::Object(found)
     }
 
-    /// Symbols of sequences are as many as there are; all other targets are of the shape of the prediction.
+    /// Symbols of sequences are as many as there are, and boxes of five numbers; all other targets are of the shape of the prediction.
     fn targets_of(metric: &Metric, shape: &[usize], targets: &[f32]) -> Tensor {
+        if metric.reads() == PredictionKind::Boxes {
+            return Tensor::f32([shape[0], targets.len() / shape[0] / 5, 5], targets.to_vec());
+        }
         if metric.reads() != PredictionKind::SequenceScores {
             return Tensor::f32(shape, targets.to_vec());
         }

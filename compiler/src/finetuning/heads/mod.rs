@@ -1,5 +1,6 @@
 //! Heads: what becomes of the layer that makes a model's answer. Each file holds one way.
 
+mod boxes;
 mod head_choice;
 mod head_function;
 mod head_kind;
@@ -25,7 +26,8 @@ pub fn standard() -> &'static Catalog<HeadKind> {
     static CATALOG: OnceLock<Catalog<HeadKind>> = OnceLock::new();
     CATALOG.get_or_init(|| {
         Catalog::new([
-            keep::HEAD, //
+            boxes::HEAD, //
+            keep::HEAD,
             new_head::HEAD,
             new_with::HEAD,
             on_features::HEAD,

@@ -107,6 +107,41 @@ fn classes_of_boxes_are_learned_once_and_are_the_same_for_other_rows() {
     assert!(error.to_string().contains("quince"), "{error}");
 }
 
+/// As losses of several boxes a picture take them: the class beside the corners, one class where there are none, −1 behind the boxes.
+#[test]
+fn classed_boxes_have_their_class_as_the_fifth_number() {
+    let with_classes = list(fields(&[("category", DataType::Utf8), ("bbox", list(DataType::Float32))]));
+    let two = json!([{"category": "pear", "bbox": [6, 11, 24, 22]}, {"category": "apple", "bbox": [30, 0, 30, 44]}]);
+    let plain = list(list(DataType::Float32));
+    for (of, first, classes, numbers) in [
+        (with_classes, two, &["apple", "pear"][..], [1.0, 0.0]),
+        (plain, json!([[6, 11, 24, 22], [30, 0, 30, 44]]), &["object"][..], [0.0, 0.0]),
+    ] {
+        let dataset = marked(&of, &[first, json!([]), Json::Null], None);
+        let wanted = json!({"convention": "coco", "most": 3, "as": "classed"});
+        let encoders = open(&dataset, "boxes", wanted.clone()).unwrap();
+        assert_eq!(encoders.classes(), classes, "{of}");
+        assert!(encoders.class_column().is_none(), "{of}");
+        assert_eq!(encoders.learned()["targets"], json!({"box_classes": classes}), "{of}");
+        let batch = only(&dataset, "boxes", wanted, json!([])).unwrap();
+        assert_eq!(batch.tensors["targets"].shape, [3, 3, 5], "{of}");
+        assert!(!batch.tensors.contains_key("targets.classes"), "{of}");
+        let none = [0.0, 0.0, 0.0, 0.0, -1.0];
+        let boxes = [[0.1, 0.25, 0.5, 0.75, numbers[0]], [0.5, 0.0, 1.0, 1.0, numbers[1]], none];
+        let all = [boxes, [none; 3], [none; 3]].concat().concat();
+        let found = f32s(&batch, "targets");
+        assert!(found.iter().zip(&all).all(|(a, b)| (a - b).abs() < 1e-6), "{of}: {found:?}");
+        assert_eq!(batch.weights.as_slice(), [1.0, 1.0, 0.0], "{of}");
+    }
+    // a model that knows other classes too
+    let of = list(fields(&[("category", DataType::Utf8), ("bbox", list(DataType::Float32))]));
+    let dataset = marked(&of, &[json!([{"category": "pear", "bbox": [6, 11, 24, 22]}])], None);
+    let encoders = open(&dataset, "boxes", json!({"convention": "coco", "most": 1, "as": "classed"})).unwrap();
+    let names = ["apple", "fig", "pear"].map(str::to_owned);
+    let encoders = encoders.of_classes(&dataset, &names).unwrap().unwrap();
+    assert_eq!(encoders.classes(), names);
+}
+
 /// What becomes of boxes that a crop cuts: the picture is the middle 30×44 pixels of 60×44.
 #[test]
 fn what_remains_of_boxes_is_told_by_options() {

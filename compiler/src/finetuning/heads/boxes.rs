@@ -1,0 +1,265 @@
+//! A new head that tells the boxes of a picture at each place of a map.
+
+use std::collections::BTreeSet;
+
+use millstream_schemas::choice::{Choice, Options};
+use millstream_schemas::shown;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::head_function::{HeadFunction, HeadModel, PlacedHead};
+use super::head_kind::{HeadBuild, HeadKind, HeadOptions};
+use crate::CompilerError;
+use crate::finetuning::feature_axis::feature_axis;
+use crate::finetuning::head::{Head, head_behind};
+use crate::finetuning::nodes::named;
+use crate::graph::{Attribute, Constant, Graph, Node, TensorType, ValueId};
+use crate::initializers::{self, Fans, Initializer};
+use crate::losses::PredictionKind;
+
+pub(super) const HEAD: HeadKind = HeadKind {
+    name: "boxes",
+    summary: "A new one that tells at each place of a map what lies there and how far its sides are, for the loss `fcos`.",
+    documentation: "It reads a map of features `[batch, features, height, width]`: what the model gives, or, of a model of classes, what \
+        its last pooling or flattening reads. `finer` says how many times that becomes twice as high and wide: a convolution \
+        of single places with 512 outputs, of which four each become four places (`DepthToSpace`), is added to one of the \
+        last map of that size on the way there, with a `Relu` (Lin et al., \"Feature Pyramid Networks\", 2017); where the \
+        model has no such map it stays as it is, which is noted. A convolution of three by three and a `Relu` for each width \
+        of `hidden`, drawn by `he_normal`, then one convolution of single places make scores of the classes and four \
+        distances. What is there begins with a probability of `prior` each, and all sides one place away (Lin et al., \
+        \"Focal Loss\", 2017; Tian et al., 2019).",
+    samples: &["{}", r#"{"hidden": [], "finer": 0}"#, r#"{"hidden": [128, 128], "prior": 0.05, "finer": 2}"#],
+    build: HeadBuild::of::<BoxHead>(),
+};
+
+/// Width and height of the kernels in front of the last layer.
+const KERNEL: usize = 3;
+/// Features of a map that was made finer.
+const FINER_WIDTH: usize = 128;
+/// Maps are not made finer more often.
+const FINEST: usize = 3;
+/// How far the weights of the last layer begin from 0.
+const LAST_DEVIATION: f64 = 0.01;
+/// Distances to the sides of a box.
+const SIDES: usize = 4;
+/// Operators that say by further inputs how they read the first one.
+const READ_FIRST: [&str; 8] =
+    ["Cast", "Flatten", "ReduceMax", "ReduceMean", "ReduceSum", "Reshape", "Squeeze", "Unsqueeze"];
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct BoxHead {
+    /// How many times the map is made twice as high and wide, where the model has a map of that size.
+    #[schemars(range(min = 0, max = FINEST))]
+    finer: usize,
+    /// Widths of the layers before the last, in order; none for a single layer.
+    #[schemars(inner(range(min = 1)))]
+    hidden: Vec<usize>,
+    /// The probability that each class begins with at each place, above 0 and below 1.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    prior: f64,
+}
+
+impl Default for BoxHead {
+    fn default() -> Self {
+        Self { finer: 1, hidden: vec![256], prior: 0.01 }
+    }
+}
+
+impl Options for BoxHead {
+    fn validate(&self) -> Result<(), String> {
+        match self {
+            Self { hidden, .. } if hidden.contains(&0) => Err("hidden holds widths of 1 or more, got 0".into()),
+            Self { finer, .. } if *finer > FINEST => Err(format!("finer is 0 to {FINEST}, got {finer}")),
+            Self { prior, .. } if !(*prior > 0.0 && *prior < 1.0) => {
+                Err(format!("prior is above 0 and below 1, got {prior}"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl HeadOptions for BoxHead {}
+
+impl HeadFunction for BoxHead {
+    fn place(&self, model: &mut HeadModel<'_>) -> Result<PlacedHead, CompilerError> {
+        if model.reads != PredictionKind::Boxes {
+            let message =
+                "the head `boxes` tells boxes, and the loss is one of something else; use `training.loss: fcos`";
+            return Err(CompilerError::setting("model.head", message));
+        }
+        let (map, width) = map_of(model.graph, model.output)?;
+        let (graph, seed) = (&mut *model.graph, model.seed);
+        let kernels = Initializer::named("he_normal").expect("it has no options");
+        let mut before = Vec::new();
+        let (mut value, mut read, mut last) = (map, width, map);
+        for at in 0..self.finer {
+            let Some((side, width)) = finer(graph, last) else { break };
+            let top = Layer::of(format!("head.finer.{at}.top"), 1, 4 * FINER_WIDTH);
+            let top = top.add(graph, (value, read), &kernels, seed)?;
+            let made = Layer::of(format!("head.finer.{at}.side"), 1, FINER_WIDTH);
+            let made = made.add(graph, (side, width), &kernels, seed)?;
+            before.extend([top.weight, top.bias, made.weight, made.bias]);
+            let spread = graph.append("DepthToSpace", &[top.value], &[("blocksize", 2.into())], "spread")?;
+            let sum = graph.append("Add", &[made.value, spread], &[], "finer")?;
+            value = graph.append("Relu", &[sum], &[], "finer_activated")?;
+            (read, last) = (FINER_WIDTH, side);
+        }
+        let (name, at) = (shown(graph.name(map)), shown(graph.name(last)));
+        model.notes.push(match last == map {
+            true => format!("the new head tells boxes at the places of `{name}`, of {width} features each"),
+            false => format!(
+                "the new head tells boxes at the places of `{at}`, by its features and the {width} each of `{name}`"
+            ),
+        });
+        for (at, width) in self.hidden.iter().enumerate() {
+            let layer = Layer::of(format!("head.hidden.{at}"), KERNEL, *width);
+            let made = layer.add(graph, (value, read), &kernels, seed)?;
+            before.extend([made.weight, made.bias]);
+            value = graph.append("Relu", &[made.value], &[], "activated")?;
+            read = *width;
+        }
+        let small = Choice::new("truncated_normal", json!({ "deviation": LAST_DEVIATION }));
+        let small = Initializer::choose(initializers::standard(), &small, "model.head.boxes")
+            .expect("the initializer has this option");
+        let unlikely = (self.prior / (1.0 - self.prior)).ln() as f32;
+        let classes = model.classes.saturating_sub(SIDES);
+        let bias = (0..model.classes).map(|at| if at < classes { unlikely } else { 0.0 }).collect();
+        let last = Layer { name: "head".into(), kernel: 1, bias, result: "boxes" };
+        let made = last.add(graph, (value, read), &small, seed)?;
+        graph.set_outputs(&[made.value]);
+        Ok(PlacedHead::from(Head {
+            output: made.value,
+            logits: made.value,
+            node: made.node,
+            weight: made.weight,
+            bias: Some(made.bias),
+            class_axis: 0,
+            classes: model.classes,
+            reads_matrix: false,
+            others: Vec::new(),
+            before,
+            dropped: Vec::new(),
+        }))
+    }
+}
+
+/// A convolution that leaves the places where they are.
+struct Layer {
+    name: String,
+    /// Width and height, odd.
+    kernel: usize,
+    /// What it begins with; one number for each of its outputs.
+    bias: Vec<f32>,
+    /// What its result is called.
+    result: &'static str,
+}
+
+struct Added {
+    value: ValueId,
+    weight: ValueId,
+    bias: ValueId,
+    /// Index of its node.
+    node: usize,
+}
+
+impl Layer {
+    /// With so many outputs, which begin with no bias.
+    fn of(name: String, kernel: usize, outputs: usize) -> Self {
+        Self { name, kernel, bias: vec![0.0; outputs], result: "hidden" }
+    }
+
+    /// Behind a map of so many features.
+    fn add(
+        &self,
+        graph: &mut Graph,
+        (map, read): (ValueId, usize),
+        how: &Initializer,
+        seed: u64,
+    ) -> Result<Added, CompilerError> {
+        let made = self.bias.len();
+        let shape = [made, read, self.kernel, self.kernel];
+        if !TensorType::f32(shape).fits_a_machine() || read == 0 || made == 0 {
+            return Err(CompilerError::Selection(format!("a layer of {read} features and {made} outputs")));
+        }
+        let name = graph.free_name(&format!("{}.weight", self.name));
+        let weight = graph.constant(&name, how.draw(&shape, Fans::of_convolution(&shape), seed, &name));
+        let bias = graph.named_constant(&format!("{}.bias", self.name), Constant::f32([made], &self.bias));
+        let (node, around) = (graph.nodes().len(), (self.kernel / 2) as i64);
+        let sides: Attribute = vec![self.kernel as i64; 2].into();
+        let attributes = [("kernel_shape", sides), ("pads", vec![around; 4].into())];
+        let value = graph.append("Conv", &[map, weight, bias], &attributes, self.result)?;
+        Ok(Added { value, weight, bias, node })
+    }
+}
+
+/// The map of features that a model's output is made of, `[batch, features, height, width]`, and how many features it has: the output
+/// itself, or what is found on the way back from the last linear layer, through what reads one value that is computed.
+fn map_of(graph: &Graph, output: ValueId) -> Result<(ValueId, usize), CompilerError> {
+    if let Some(width) = features(graph, output) {
+        return Ok((output, width));
+    }
+    let none = |why: String| {
+        let message = format!(
+            "there is no map [batch, features, height, width] behind output `{}`: {why}; export the model so that it gives one, and name it by \
+             `model.output` where it gives several values",
+            shown(graph.name(output))
+        );
+        CompilerError::setting("model.head", message)
+    };
+    let start = head_behind(graph, output, PredictionKind::ClassScores).map_or(output, |head| {
+        let read = graph.nodes().get(head.node).and_then(|node| node.input(0));
+        read.unwrap_or(output)
+    });
+    let mut value = start;
+    loop {
+        if let Some(width) = features(graph, value) {
+            return Ok((value, width));
+        }
+        let name = shown(graph.name(value));
+        let Some(node) = graph.producer(value) else { return Err(none(format!("`{name}` is made by no node"))) };
+        value =
+            read(graph, node).ok_or_else(|| none(format!("{} reads several computed values", named(graph, node))))?;
+    }
+}
+
+/// How many features a value has at each place, where it is a map of more than one.
+fn features(graph: &Graph, value: ValueId) -> Option<usize> {
+    let features = match graph.tensor_type(value)?.shape.as_slice() {
+        [_, features, height, width] if *height != 1 || *width != 1 => features.fixed()?,
+        _ => return None,
+    };
+    // what no layer made, as a picture, holds none
+    (feature_axis(graph, value) == Some(1)).then_some(features)
+}
+
+/// Of the maps on the way to one the last that is twice as high and wide, and how many features it has.
+fn finer(graph: &Graph, map: ValueId) -> Option<(ValueId, usize)> {
+    let sides = |value: ValueId| match graph.tensor_type(value)?.shape.as_slice() {
+        [_, _, height, width] => Some([height.fixed()?, width.fixed()?]),
+        _ => None,
+    };
+    let wanted = sides(map)?.map(|side| 2 * side);
+    let (mut open, mut before) = (vec![map], BTreeSet::new());
+    while let Some(value) = open.pop() {
+        if let Some(node) = graph.maker(value).filter(|node| before.insert(*node)) {
+            open.extend(graph.nodes()[node].inputs.iter().flatten());
+        }
+    }
+    let made = before.iter().rev().flat_map(|node| graph.nodes()[*node].outputs.iter().flatten().copied());
+    let mut fitting = made.filter(|value| sides(*value) == Some(wanted));
+    fitting.find_map(|value| Some((value, features(graph, value)?)))
+}
+
+/// What a node reads, where that is one computed value.
+fn read(graph: &Graph, node: &Node) -> Option<ValueId> {
+    if READ_FIRST.contains(&node.operator.as_str()) {
+        return node.input(0);
+    }
+    let is_computed = |value: &ValueId| {
+        graph.inputs().contains(value) || graph.producer(*value).is_some_and(|made| !made.is("Constant"))
+    };
+    let mut computed = node.inputs.iter().flatten().copied().filter(is_computed);
+    computed.next().filter(|_| computed.next().is_none())
+}
