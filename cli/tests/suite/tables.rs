@@ -364,11 +364,8 @@ fn a_quotation_that_is_not_closed_and_a_key_written_twice_are_told_by_imports_an
     }
 }
 
-#[test]
-fn a_table_with_decimal_commas_is_predicted_from_as_it_was_imported() {
-    if !has_runtime() {
-        return;
-    }
+/// A workplace with `cells.csv`, 40 rows of numbers with decimal commas, which are imported and trained on.
+fn trained_on_decimal_commas() -> Workplace {
     let place = Workplace::bare();
     let row = |row: usize| format!("{},{};{},5\n", row % 4, row % 10, [1, 5][row % 2]);
     let rows: String = (0..40).map(row).collect();
@@ -379,6 +376,15 @@ fn a_table_with_decimal_commas_is_predicted_from_as_it_was_imported() {
     place.write("recipe.yaml", &recipe.replace("epochs: 30", "epochs: 1"));
     table_network(&place.path("network.onnx"), &[("kind", 1)], 1);
     place.run(&["train", "recipe.yaml", "--quiet"]).done();
+    place
+}
+
+#[test]
+fn a_table_with_decimal_commas_is_predicted_from_as_it_was_imported() {
+    if !has_runtime() {
+        return;
+    }
+    let place = trained_on_decimal_commas();
     place.write("new.csv", "size;id\n1,5;a\n2,25;b\n1.000,5;c\n");
     place.write("points.csv", "size,id\n1.5,a\n2.25,b\n1000.5,c\n");
     let of_commas = predicted(&place, &["new.csv", "--decimal-comma"]);
@@ -399,16 +405,7 @@ fn a_table_with_decimal_commas_is_measured_as_it_was_imported() {
     if !has_runtime() {
         return;
     }
-    let place = Workplace::bare();
-    let row = |row: usize| format!("{},{};{},5\n", row % 4, row % 10, [1, 5][row % 2]);
-    let rows: String = (0..40).map(row).collect();
-    place.write("cells.csv", &format!("size;price\n{rows}"));
-    place.run(&["import", "cells.csv", "-o", "cells", "--decimal-comma"]).done();
-    let recipe = BY_ONE_OF_TWO.replace("  evaluate: rows.csv\n", "").replace("rows.csv", "cells");
-    let recipe = recipe.replace("{category: {column: COLUMN, unknown: zeros}}", "{number: {column: size}}");
-    place.write("recipe.yaml", &recipe.replace("epochs: 30", "epochs: 1"));
-    table_network(&place.path("network.onnx"), &[("kind", 1)], 1);
-    place.run(&["train", "recipe.yaml", "--quiet"]).done();
+    let place = trained_on_decimal_commas();
     let measured = |more: &[&str]| {
         let report = place.run(&[&["evaluate", "recipe.yaml", "--json", "--data"][..], more].concat()).json();
         assert_eq!(report["evaluation"]["rows"], 40, "{more:?}: {report}");
