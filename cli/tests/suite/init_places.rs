@@ -461,8 +461,12 @@ fn pictures_of_several_things_become_a_recipe_that_finds_them() {
     let metrics: serde_json::Value = serde_json::from_slice(&place.read("runs/made/metrics.json")).unwrap();
     let found = metrics["evaluation"]["mean_average_precision_50"].as_f64().unwrap();
     assert!(found > 0.3, "{}", metrics["evaluation"]);
-    // the same is measured of the file alone
-    place.run(&["evaluate", "runs/made"]).done();
+    let table = &metrics["evaluation"]["average_precision_by_class"];
+    assert_eq!((&table[0]["name"], &table[1]["name"]), (&"bright".into(), &"grey".into()), "{table}");
+    assert!((0..2).all(|at| table[at]["boxes"].as_u64() > Some(0)), "{table}");
+    // the same is measured of the file alone, and told by classes
+    let told = place.run(&["evaluate", "runs/made"]).done();
+    contains(&told, &["class", "boxes", "average_precision", "average_precision_50", "bright", "grey"]);
     // things are told in pixels of the pictures, with their class
     place.run(&["predict", "runs/made", "squares/images", "-o", "things.jsonl"]).done();
     let lines = String::from_utf8(place.read("things.jsonl")).unwrap();

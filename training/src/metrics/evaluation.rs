@@ -206,6 +206,8 @@ fn rows_of(class: &Record) -> Option<u64> {
 fn majority_of(table: &Table) -> Option<Majority> {
     let Table::Classes(classes) = table else { return None };
     let rows = |class: &Record| rows_of(class).unwrap_or(0);
+    // classes of things in rows are counted by the things
+    classes.iter().find_map(rows_of)?;
     let class = classes.iter().max_by_key(|class| rows(class))?;
     let Some(Cell::Text(name)) = class.get("name") else { return None };
     Some(Majority {
@@ -253,6 +255,22 @@ mod tests {
         assert!(message.contains("the interval of `accuracy` is not two numbers"), "{message}");
         let odd = json!({"rows": 5, "loss": 0.25, "accuracy": "high"});
         assert!(serde_json::from_value::<Evaluation>(odd).unwrap_err().to_string().contains("`accuracy` is no table"));
+    }
+
+    #[test]
+    fn what_was_found_of_boxes_is_read_as_it_was_written_and_has_no_majority() {
+        let written = json!({
+            "rows": 5, "not_finite": 0, "loss": 0.25, "mean_average_precision": 0.5,
+            "average_precision_by_class": [
+                {"name": "a", "boxes": 7, "average_precision": 0.5, "average_precision_50": 0.75},
+                {"name": "b", "boxes": 0, "average_precision": null, "average_precision_50": null},
+            ],
+        });
+        let read: Evaluation = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!(read.majority, None);
+        let again = serde_json::to_value(&read).unwrap();
+        assert_eq!(again["average_precision_by_class"], written["average_precision_by_class"]);
+        assert_eq!(serde_json::from_value::<Evaluation>(again).unwrap(), read);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::figure_kind::{Better, Unit};
 use super::measured_batch::MeasuredBatch;
 use super::metric_function::{Meter, MetricFunction};
 use super::metric_kind::{Build, MetricKind, Worked};
+use super::table::{Cell, Record, Table};
 
 pub(super) const METRIC: MetricKind = MetricKind {
     name: "mean_average_precision",
@@ -21,8 +22,9 @@ pub(super) const METRIC: MetricKind = MetricKind {
         class that it overlaps most and that none was held against, and is right where their intersection over union reaches \
         a bound. Over all pictures the precision is the largest at this recall or more, the average precision its mean at \
         the recalls 0, 0.01, … 1, and the figure the mean over the classes that occur. `mean_average_precision` is the mean \
-        of it over the bounds 0.5, 0.55, … 0.95, `mean_average_precision_50` that of 0.5 alone. Boxes of crowds and of \
-        difficult things count as others. It holds 8 bytes for each thing that is found.",
+        of it over the bounds 0.5, 0.55, … 0.95, `mean_average_precision_50` that of 0.5 alone. The table \
+        `average_precision_by_class` has boxes and average precisions of each class, none of one that does not occur. Boxes \
+        of crowds and of difficult things count as others. It holds 8 bytes for each thing that is found.",
     better: Better::Higher,
     unit: Unit::Share,
     of_constant_answer: false,
@@ -46,7 +48,9 @@ pub(super) const METRIC: MetricKind = MetricKind {
                 -1.386_294_4,
             ],
             targets: &[0.25, 0.25, 0.75, 0.75, 0.0, 0.25, 0.25, 0.75, 0.75, 0.0],
-            wanted: r#"{"mean_average_precision": 0.5544554455445545, "mean_average_precision_50": 1.0}"#,
+            wanted: r#"{"mean_average_precision": 0.5544554455445545, "mean_average_precision_50": 1.0,
+                "average_precision_by_class": [
+                {"name": "0", "boxes": 2, "average_precision": 0.5544554455445545, "average_precision_50": 1.0}]}"#,
         },
         // Two classes, maps of one place. Class 0 is found in the first picture (p 0.5) and told where there is none in the second (p
         // 0.88): a precision of 1/2 at all recalls. The box of class 1 in the second picture is not told (p 0.02).
@@ -68,7 +72,10 @@ pub(super) const METRIC: MetricKind = MetricKind {
                 -1.386_294_4,
             ],
             targets: &[0.25, 0.25, 0.75, 0.75, 0.0, 0.25, 0.25, 0.75, 0.75, 1.0],
-            wanted: r#"{"mean_average_precision": 0.25, "mean_average_precision_50": 0.25}"#,
+            wanted: r#"{"mean_average_precision": 0.25, "mean_average_precision_50": 0.25,
+                "average_precision_by_class": [
+                {"name": "0", "boxes": 1, "average_precision": 0.5, "average_precision_50": 0.5},
+                {"name": "1", "boxes": 1, "average_precision": 0.0, "average_precision_50": 0.0}]}"#,
         },
         // No box in any picture: there is nothing to be found.
         Worked {
@@ -76,7 +83,9 @@ pub(super) const METRIC: MetricKind = MetricKind {
             shape: &[1, 5, 1, 1],
             prediction: &[0.0, 0.0, 0.0, 0.0, 0.0],
             targets: &[0.0, 0.0, 0.0, 0.0, -1.0],
-            wanted: r#"{"mean_average_precision": null, "mean_average_precision_50": null}"#,
+            wanted: r#"{"mean_average_precision": null, "mean_average_precision_50": null,
+                "average_precision_by_class": [
+                {"name": "0", "boxes": 0, "average_precision": null, "average_precision_50": null}]}"#,
         },
     ],
     build: Build::of::<MeanAveragePrecision>(),
@@ -106,14 +115,16 @@ impl MetricFunction for MeanAveragePrecision {
         vec!["mean_average_precision".into(), "mean_average_precision_50".into()]
     }
 
-    fn start(&self, _: &[String]) -> Result<Box<dyn Meter>, String> {
-        Ok(Box::new(Found::default()))
+    fn start(&self, classes: &[String]) -> Result<Box<dyn Meter>, String> {
+        Ok(Box::new(Found { classes: classes.to_vec(), ..Found::default() }))
     }
 }
 
 /// What was found in pictures, by classes.
 #[derive(Debug, Default)]
 struct Found {
+    /// Their names; none where they are not known.
+    classes: Vec<String>,
     of_class: BTreeMap<usize, OfClass>,
 }
 
@@ -143,14 +154,30 @@ impl Meter for Found {
     }
 
     fn figures(&self) -> Vec<Option<f64>> {
-        let there: Vec<&OfClass> = self.of_class.values().filter(|of| of.boxes > 0).collect();
-        if there.is_empty() {
-            return vec![None, None];
+        let there: Vec<[f64; 2]> = self.of_class.values().filter_map(OfClass::figures).collect();
+        let mean = |figure: usize| {
+            let sum: f64 = there.iter().map(|of| of[figure]).sum();
+            (!there.is_empty()).then(|| sum / there.len() as f64)
+        };
+        vec![mean(0), mean(1)]
+    }
+
+    fn tables(&self) -> Vec<(String, Table)> {
+        if self.classes.is_empty() {
+            return Vec::new();
         }
-        let of_bound =
-            |bound: usize| there.iter().map(|of| of.average_precision(bound)).sum::<f64>() / there.len() as f64;
-        let all: Vec<f64> = (0..BOUNDS).map(of_bound).collect();
-        vec![Some(all.iter().sum::<f64>() / BOUNDS as f64), all.first().copied()]
+        let record = |(class, name): (usize, &String)| {
+            let of = self.of_class.get(&class);
+            let [all, at_half] = of.and_then(OfClass::figures).map_or([None; 2], |figures| figures.map(Some));
+            Record(vec![
+                ("name".into(), Cell::Text(name.clone())),
+                ("boxes".into(), Cell::Count(of.map_or(0, |of| of.boxes))),
+                ("average_precision".into(), Cell::Share(all)),
+                ("average_precision_50".into(), Cell::Share(at_half)),
+            ])
+        };
+        let records = self.classes.iter().enumerate().map(record).collect();
+        vec![("average_precision_by_class".into(), Table::Classes(records))]
     }
 }
 
@@ -186,13 +213,22 @@ fn rightness(things: &[Detection], boxes: &[(usize, [f32; 4])]) -> Vec<u16> {
 }
 
 impl OfClass {
-    /// At one of the bounds.
-    fn average_precision(&self, bound: usize) -> f64 {
+    /// Its average precision, the mean over the bounds and that at the first; none where there are no boxes of it.
+    fn figures(&self) -> Option<[f64; 2]> {
+        if self.boxes == 0 {
+            return None;
+        }
         let mut order: Vec<&(f32, u16)> = self.told.iter().collect();
         order.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let all: [f64; BOUNDS] = std::array::from_fn(|bound| self.average_precision(&order, bound));
+        Some([all.iter().sum::<f64>() / BOUNDS as f64, all[0]])
+    }
+
+    /// At one of the bounds, of what was told, the likeliest first.
+    fn average_precision(&self, order: &[&(f32, u16)], bound: usize) -> f64 {
         let mut right = 0;
         let mut curve: Vec<(f64, f64)> = Vec::with_capacity(order.len());
-        for (at, (_, bits)) in order.into_iter().enumerate() {
+        for (at, (_, bits)) in order.iter().enumerate() {
             right += u64::from((bits >> bound) & 1);
             curve.push((right as f64 / self.boxes as f64, right as f64 / (at + 1) as f64));
         }
@@ -232,7 +268,10 @@ mod tests {
 
     #[test]
     fn average_precisions_are_those_worked_by_hand() {
-        let of = |boxes, told: &[(f32, u16)]| OfClass { boxes, told: told.to_vec() }.average_precision(0);
+        let of = |boxes, told: &[(f32, u16)]| {
+            let [_, at_half] = OfClass { boxes, told: told.to_vec() }.figures().unwrap();
+            at_half
+        };
         assert_eq!(of(3, &[]), 0.0);
         assert_eq!(of(1, &[(0.9, 1), (0.8, 0)]), 1.0);
         assert_eq!(of(1, &[(0.8, 1), (0.9, 0)]), 0.5);
@@ -247,5 +286,31 @@ mod tests {
         found.of_class.insert(0, OfClass { boxes: 1, told: vec![(0.9, u16::MAX)] });
         found.of_class.insert(1, OfClass { boxes: 0, told: vec![(0.9, 0)] });
         assert_eq!(found.figures(), [Some(1.0), Some(1.0)]);
+    }
+
+    #[test]
+    fn average_precision_of_each_class_is_told_and_its_mean_is_the_figure() {
+        let of_class = [
+            (0, OfClass { boxes: 2, told: vec![(0.9, u16::MAX), (0.8, 1)] }),
+            (2, OfClass { boxes: 4, told: Vec::new() }),
+        ];
+        let classes = ["cat", "dog", "eel"].map(String::from).to_vec();
+        let found = Found { classes, of_class: of_class.into() };
+        let tables = found.tables();
+        let [(name, Table::Classes(records))] = tables.as_slice() else { panic!("{tables:?}") };
+        assert_eq!((name.as_str(), records.len()), ("average_precision_by_class", 3));
+        let share = |at: usize, column: &str| match records[at].get(column) {
+            Some(Cell::Share(share)) => *share,
+            other => panic!("{other:?}"),
+        };
+        let boxes = |at: usize| records[at].get("boxes").cloned();
+        assert_eq!([0, 1, 2].map(boxes), [2, 0, 4].map(|boxes| Some(Cell::Count(boxes))));
+        assert_eq!([0, 1, 2].map(|at| share(at, "average_precision_50")), [Some(1.0), None, Some(0.0)]);
+        // of the bounds but the first one of two is found: 51 of the 101 recalls
+        let wanted = (1.0 + 9.0 * 51.0 / 101.0) / 10.0;
+        assert!((share(0, "average_precision").unwrap() - wanted).abs() < 1e-12, "{records:?}");
+        let figures = found.figures();
+        assert!((figures[0].unwrap() - wanted / 2.0).abs() < 1e-12 && figures[1] == Some(0.5), "{figures:?}");
+        assert!(Found::default().tables().is_empty(), "classes without names have no lines");
     }
 }

@@ -199,6 +199,10 @@ impl Measurement {
     }
 
     fn majority(&self) -> Option<Majority> {
+        // of things in pictures no class is the answer for all
+        if self.reads != PredictionKind::ClassScores {
+            return None;
+        }
         let (class, of_class) = self.classes.iter().zip(&self.of_class).max_by_key(|(_, count)| **count)?;
         Some(Majority {
             class: class.clone(),

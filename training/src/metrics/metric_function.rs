@@ -19,7 +19,7 @@ pub trait MetricFunction: fmt::Debug + Send + Sync {
     fn figure_names(&self) -> Vec<String>;
 
     /// Begins to measure. `classes` are in the order of the scores; there are none where numbers or
-    /// labels are predicted.
+    /// labels are predicted. Of boxes they are the classes of the things.
     ///
     /// # Errors
     /// It makes no sense for these classes; in words.

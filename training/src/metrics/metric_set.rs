@@ -168,9 +168,9 @@ impl MetricSet {
         self.start(classes).map(drop)
     }
 
-    /// The classes where one excludes the others; none of labels and symbols, which have names too.
+    /// The classes where one excludes the others, of rows or of things in them; none of labels and symbols, which have names too.
     pub(super) fn of_classes<'a>(&self, classes: &'a [String]) -> &'a [String] {
-        if self.reads == PredictionKind::ClassScores { classes } else { &[] }
+        if matches!(self.reads, PredictionKind::ClassScores | PredictionKind::Boxes) { classes } else { &[] }
     }
 
     /// Begins to measure.

@@ -141,8 +141,7 @@ mod tests {
 
     /// What a metric finds in a batch, by name.
     fn found(metric: &Metric, shape: &[usize], prediction: &[f32], targets: &[f32], weights: &[f64]) -> Value {
-        let classes = if metric.reads() == PredictionKind::ClassScores { names(shape[1]) } else { Vec::new() };
-        let mut meter = metric.start(&classes).unwrap();
+        let mut meter = metric.start(&classes_of(metric, shape)).unwrap();
         let targets = targets_of(metric, shape, targets);
         meter.add(&MeasuredBatch::new((shape, prediction), &targets, weights, metric.reads()).unwrap());
         let kinds = metric.figures().iter().map(|kind| kind.name.clone());
@@ -150,6 +149,14 @@ mod tests {
             kinds.zip(meter.figures()).map(|(name, value)| (name, json!(value))).collect();
         found.extend(meter.tables().into_iter().map(|(name, table)| (name, json!(table))));
         Value::Object(found)
+    }
+
+    fn classes_of(metric: &Metric, shape: &[usize]) -> Vec<String> {
+        match metric.reads() {
+            PredictionKind::ClassScores => names(shape[1]),
+            PredictionKind::Boxes => names(shape[1] - 4),
+            _ => Vec::new(),
+        }
     }
 
     /// Symbols of sequences are as many as there are, and boxes of five numbers; all other targets are of the shape of the prediction.
@@ -211,9 +218,7 @@ mod tests {
         for row in standard().rows() {
             let sample = &row.samples[0];
             let metric = chosen(row.name, serde_json::from_str(sample.options).unwrap()).unwrap();
-            let is_scores = metric.reads() == PredictionKind::ClassScores;
-            let classes = if is_scores { names(sample.shape[1]) } else { Vec::new() };
-            let mut meter = metric.start(&classes).unwrap();
+            let mut meter = metric.start(&classes_of(&metric, sample.shape)).unwrap();
             let shape = [&[1], &sample.shape[1..]].concat();
             let in_a_row: usize = shape.iter().product();
             let of_row = sample.targets.chunks(sample.targets.len() / sample.shape[0]);
