@@ -93,6 +93,46 @@ fn values_are_those_worked_by_hand() {
 }
 
 #[test]
+fn in_a_crowd_nothing_is_said_of_its_class_but_where_a_box_of_it_is() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let ln2 = f64::ln(2.0);
+    let quarter = f32::ln(0.25);
+    let whole = [0.0, 0.0, 1.0, 1.0];
+    let crowd = |sides, class: f32| of_class(sides, -2.0 - class);
+    let of_two = |boxes: &[[f32; 5]]| one([1, 6, 1, 1], vec![0.0, 0.0, quarter, quarter, quarter, quarter], boxes);
+    // a class that is not there, at a place and a probability of one half
+    let absent = 0.75 * ln2 / 4.0;
+    let present = 0.25 * ln2 / 4.0;
+    for (what, batch, wanted) in [
+        ("of two classes the other is not there", of_two(&[crowd(whole, 1.0)]), absent),
+        ("crowds of both", of_two(&[crowd(whole, 1.0), crowd(whole, 0.0)]), 0.0),
+        ("two of a class", of_two(&[crowd(whole, 1.0), crowd(MIDDLE, 1.0)]), absent),
+        ("none that the place lies in", of_two(&[crowd([0.0, 0.0, 0.25, 1.0], 1.0)]), 2.0 * absent),
+        ("a box of its class", of_two(&[crowd(whole, 0.0), of_class(MIDDLE, 0.0)]), present + absent),
+        ("a box of another class", of_two(&[of_class(MIDDLE, 1.0), crowd(whole, 0.0)]), present),
+        (
+            "of four places two lie in it",
+            one([1, 5, 1, 4], vec![0.0; 20], &[crowd([0.0, 0.0, 0.5, 1.0], 0.0)]),
+            2.0 * absent,
+        ),
+        (
+            "the last places of the two rows in the middle of four",
+            one([1, 5, 4, 2], vec![0.0; 40], &[crowd([0.5, 0.25, 1.0, 0.75], 0.0)]),
+            6.0 * absent,
+        ),
+    ] {
+        let found = Opened::new(&loss("fcos", json!({})), &batch.shape).compute(&batch);
+        assert!((found.loss - wanted).abs() < 2e-6, "{what}: {}, wanted {wanted}", found.loss);
+        assert!(found.gradient.iter().all(|slope| slope.is_finite()), "{what}: {:?}", found.gradient);
+    }
+    let hidden = of_two(&[crowd(whole, 1.0), crowd(whole, 0.0)]);
+    let found = Opened::new(&loss("fcos", json!({})), &hidden.shape).compute(&hidden);
+    assert!(found.gradient.iter().all(|slope| *slope == 0.0), "{:?}", found.gradient);
+}
+
+#[test]
 fn without_a_radius_all_places_in_a_box_belong_to_it() {
     if !onnx_runtime::available() {
         return;
@@ -124,7 +164,15 @@ fn a_box_of_a_class_that_there_is_not_makes_the_loss_infinite_where_its_picture_
     if !onnx_runtime::available() {
         return;
     }
-    for (class, weight, is_finite) in [(1.0, 1.0, true), (2.0, 1.0, false), (2.0, 0.0, true), (-1.0, 1.0, true)] {
+    for (class, weight, is_finite) in [
+        (1.0, 1.0, true),
+        (2.0, 1.0, false),
+        (2.0, 0.0, true),
+        (-1.0, 1.0, true),
+        (-3.0, 1.0, true),
+        (-4.0, 1.0, false),
+        (-4.0, 0.0, true),
+    ] {
         let batch = one([1, 6, 1, 1], vec![0.0; 6], &[of_class(MIDDLE, class)]);
         let batch = Batch { weights: vec![weight], ..batch };
         let found = Opened::new(&loss("fcos", json!({})), &batch.shape).compute(&batch).loss;

@@ -7,6 +7,8 @@ use crate::graph::{Constant, ElementType, Graph, Length, ValueId};
 pub(super) const SIDES: usize = 4;
 /// The sides of a box, as shares of those of the picture, and its class.
 pub(super) const NUMBERS_OF_BOX: usize = SIDES + 1;
+/// What stands for the first class where a box is around a crowd; the number of each further class is one less.
+const CROWD: f32 = -2.0;
 
 /// What the places of maps belong to. Each is the box that is smallest of those that its middle lies in.
 pub(super) struct BoxPlaces {
@@ -19,6 +21,8 @@ pub(super) struct BoxPlaces {
     class: ValueId,
     /// Of all boxes: float32 `[batch, most, 1, 1]`.
     classes: ValueId,
+    /// 1 where the middle of a place lies in a box or crowd, however far from its middle: float32 `[batch, most, height, width]`.
+    inside: ValueId,
 }
 
 impl BoxPlaces {
@@ -46,6 +50,10 @@ impl BoxPlaces {
         let below_all = graph.scalar(-0.5);
         let is_box = graph.add("Greater", &[numbers[SIDES], below_all], &[])?;
         let is_inside = graph.add("And", &[is_inside, is_box], &[])?;
+        let nearest = [across.depth(graph, 0.0)?, down.depth(graph, 0.0)?];
+        let nearest = graph.add("Min", &nearest, &[])?;
+        let inside = graph.add("Greater", &[nearest, zero], &[])?;
+        let inside = graph.cast(inside, ElementType::F32)?;
 
         // shares of a picture are at most 1, so what is left of 2 is above 0
         let breadth = graph.minus(numbers[2], numbers[0])?;
@@ -74,7 +82,7 @@ impl BoxPlaces {
         ];
         let class = of_own(graph, numbers[SIDES])?;
         let belongs = graph.reduce_sum(is_own, &[1], true)?;
-        Ok(Self { belongs, distances, class, classes: numbers[SIDES] })
+        Ok(Self { belongs, distances, class, classes: numbers[SIDES], inside })
     }
 
     /// 1 at the class of each place that belongs to a box, 0 elsewhere: float32 `[batch, classes, height, width]`.
@@ -86,10 +94,36 @@ impl BoxPlaces {
         graph.times(is_class, self.belongs)
     }
 
-    /// 1 for each picture in which a box has a class beyond these, otherwise 0: float32 `[batch]`.
+    /// 0 where the middle of a place lies in a crowd of a class and the place belongs to no box of it, otherwise 1: float32
+    /// `[batch, classes, height, width]`. `is_class`: as of [`BoxPlaces::classes`].
+    pub(super) fn counted(
+        &self,
+        graph: &mut Graph,
+        classes: usize,
+        is_class: ValueId,
+    ) -> Result<ValueId, CompilerError> {
+        let all: Vec<f32> = (0..classes).map(|class| CROWD - class as f32).collect();
+        let all = graph.constant("crowds", Constant::f32([classes, 1], &all));
+        // [batch, 1, classes, most] times [batch, height, most, width]
+        let of_boxes = graph.transpose(self.classes, &[0, 2, 3, 1])?;
+        let is_crowd = graph.add("Equal", &[of_boxes, all], &[])?;
+        let is_crowd = graph.cast(is_crowd, ElementType::F32)?;
+        let inside = graph.transpose(self.inside, &[0, 2, 1, 3])?;
+        let crowds = graph.add("MatMul", &[is_crowd, inside], &[])?;
+        let crowds = graph.transpose(crowds, &[0, 2, 1, 3])?;
+        let (zero, one) = (graph.scalar(0.0), graph.scalar(1.0));
+        let outside = graph.minus(one, crowds)?;
+        // a place may lie in several crowds
+        graph.add("Max", &[outside, is_class, zero], &[])
+    }
+
+    /// 1 for each picture in which a box or crowd has a class beyond these, otherwise 0: float32 `[batch]`.
     pub(super) fn strange_classes(&self, graph: &mut Graph, classes: usize) -> Result<ValueId, CompilerError> {
         let last = graph.scalar((classes - 1) as f32);
         let is_strange = graph.add("Greater", &[self.classes, last], &[])?;
+        let last_crowd = graph.scalar(CROWD - (classes - 1) as f32);
+        let is_strange_crowd = graph.add("Less", &[self.classes, last_crowd], &[])?;
+        let is_strange = graph.add("Or", &[is_strange, is_strange_crowd], &[])?;
         let is_strange = graph.cast(is_strange, ElementType::F32)?;
         let count = graph.reduce_sum(is_strange, &[1, 2, 3], false)?;
         graph.add("Sign", &[count], &[])

@@ -19,8 +19,9 @@ pub(super) const LOSS: LossKind = LossKind {
         centre-ness. The prediction is `[batch, classes + 4, height, width]`: scores of the classes before a sigmoid, then \
         the logarithms of the distances from the middle of the place to the left, top, right and bottom side of its box, in \
         places. Targets are float32 `[batch, most, 5]` as of `boxes: {as: classed}`: the corners as shares of the sides, \
-        then the class, below 0 where there is no box. A place belongs to the smallest box that its middle lies in, at most \
-        `center_radius` places across and down from the middle of that; all others are background. Of a picture the loss is \
+        then the class, −1 where there is no box, and −2 − class where it is around a crowd of a class. A place belongs to \
+        the smallest box that its middle lies in, at most `center_radius` places across and down from the middle of that; \
+        all others are background. In a crowd nothing is said of its class but where a box of it is. Of a picture the loss is \
         (Σ focal + Σ (1 − GIoU)) / max(places that belong to a box, 1): the focal loss of a sigmoid with α and γ over all \
         places and classes (Lin et al., 2017), the generalized intersection over union over places of boxes (Rezatofighi et \
         al., 2019). The loss of a batch is the mean over pictures, each by max(its places, 1) and its weight. A box that no \
@@ -134,6 +135,8 @@ impl Fcos {
         let scores = graph.slice(prediction, &[1], &[0], &[classes], &[1])?;
         let is_class = places.classes(graph, classes)?;
         let focal = self.focal(graph, scores, is_class)?;
+        let counted = places.counted(graph, classes, is_class)?;
+        let focal = graph.times(focal, counted)?;
         let focal = sums_of_rows(graph, focal)?;
         let off = off_the_box(graph, prediction, classes, &places)?;
         let off = sums_of_rows(graph, off)?;

@@ -28,13 +28,15 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
     summary: "Boxes in the row's image, with their classes.",
     documentation: "A tensor of floats `[batch, most, 4]` (or flat), and where the boxes have classes a tensor of int64 `[batch, most]` \
         whose name ends in `.classes`. With `as: classed` the class is the fifth number of each box, `[batch, most, 5]`, as \
-        the loss `fcos` takes it. The column holds lists of boxes of four numbers, a single such box, or boxes with classes: a \
-        struct of lists (`objects: {bbox, category}`) or a list of structs. They follow every step that is drawn for the \
-        image: of a box, the box around what is left of it in the picture remains, unless it is less than `least_visible` of \
-        its area or smaller than `least_area`; what remains keeps its order. Places behind the row's own boxes are filled up \
-        with zeros and class −1; a row with an empty list is all of that. Boxes that reach out of their image by a pixel at \
-        most are cut at its edge; what reaches further, has no area or no number is a damaged row. A row with null has no \
-        weight in the loss. Where several inputs are images, `image` names the one that they follow.",
+        the loss `fcos` takes it; a box around a crowd (COCO's `iscrowd`) has −2 − class there and stands behind the others, \
+        so that loss and metric pass over what is found in it. The column holds lists of boxes of four numbers, a single such \
+        box, or boxes with classes: a struct of lists (`objects: {bbox, category}`) or a list of structs. They follow every \
+        step that is drawn for the image: of a box, the box around what is left of it in the picture remains, unless it is \
+        less than `least_visible` of its area or smaller than `least_area`; what remains keeps its order. Places behind the \
+        row's own boxes are filled up with zeros and class −1; a row with an empty list is all of that. Boxes that reach out \
+        of their image by a pixel at most are cut at its edge; what reaches further, has no area or no number is a damaged \
+        row. A row with null has no weight in the loss. Where several inputs are images, `image` names the one that they \
+        follow.",
     samples: &[
         r#"{"column": "objects", "convention": "coco", "most": 20}"#,
         r#"{"column": "bbox", "convention": "pascal_voc", "most": 1, "layout": "center_and_size", "without_boxes": "no_weight"}"#,
@@ -49,6 +51,10 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
 
 /// What boxes are called that have no classes, where each is to have one.
 const ONLY_CLASS: &str = "object";
+/// The field that says of each box whether it is around a crowd, as COCO calls it.
+const CROWD_FIELD: &str = "iscrowd";
+/// What stands for the first class where a box is around a crowd; the number of each further class is one less.
+const CROWD: i64 = -2;
 /// More boxes of a row than this are taken for a mistake.
 const MOST_BOXES: usize = 65_536;
 /// Pixels that a box may reach out of its image: annotations are often rounded.
@@ -76,6 +82,11 @@ pub(super) struct Boxes {
     /// empty.
     #[serde(default)]
     class_field: Option<String>,
+    /// The field that says which boxes are around a crowd (numbers, 0 for none, or truth values), of boxes that are `classed`: it is not
+    /// asked for what is found in these, nor for what is not. `iscrowd` by itself where there is one, and none when it is empty.
+    // Left out where it is not said, so that streams are what they were before there was a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crowd_field: Option<String>,
     /// Names of the classes; by themselves those that the files' metadata declares, or else the sorted distinct strings, or 0
     /// to the largest number.
     #[serde(default)]
@@ -204,6 +215,9 @@ impl Options for Boxes {
             {
                 Err("boxes that are `classed` have `layout: corners` and `unit: shares`".into())
             }
+            Self { r#as, crowd_field: Some(field), .. } if *r#as != Form::Classed && !field.is_empty() => {
+                Err("crowd_field is of boxes that are `classed`: set `as: classed`, or leave it out".into())
+            }
             _ => class_names::check(&self.classes),
         }
     }
@@ -213,6 +227,7 @@ impl EncodingOptions for Boxes {
     fn open(&self, source: &Source<'_>) -> Result<Arc<dyn Encoder>, PipelineError> {
         let column = source.columns[0].clone();
         let class_field = self.found_class_field(source.dataset, &column)?;
+        self.require_crowd_field(source.dataset, &column)?;
         let mut encoder = BoxEncoder { column: [column], class_field, classes: None, options: self.clone() };
         if let Some(field) = &encoder.class_field {
             let names = self.class_names(source, &encoder, field)?;
@@ -247,6 +262,31 @@ impl Boxes {
             }
         }
         Ok(found.and_then(|(_, field)| field))
+    }
+
+    /// Refuses a field of crowds that was named and that a file has not.
+    fn require_crowd_field(&self, dataset: &Dataset, column: &str) -> Result<(), PipelineError> {
+        let Some(name) = self.crowd_field.as_deref().filter(|name| !name.is_empty()) else { return Ok(()) };
+        for file in dataset.files().iter().filter(|file| file.has_rows()) {
+            let field = file.schema().field_with_name(column).expect("the dataset was asked for the column");
+            let fields = match (field.data_type(), element(field.data_type())) {
+                (DataType::Struct(fields), _) | (_, Some(DataType::Struct(fields))) => &**fields,
+                _ => &[][..],
+            };
+            if !fields.iter().any(|field| field.name() == name) {
+                let near = nearest(name, fields.iter().map(|field| field.name().as_str()));
+                let near = near.map_or_else(String::new, |near| format!("; did you mean `{}`?", shown(near)));
+                let reason = format!("has no field `{}` that says which boxes are around a crowd{near}", shown(name));
+                return Err(PipelineError::Column { file: file.name.to_string(), column: shown(column), reason });
+            }
+        }
+        Ok(())
+    }
+
+    /// The field that says which boxes are around a crowd, where that is asked for.
+    fn crowds(&self) -> Option<&str> {
+        let name = self.crowd_field.as_deref().unwrap_or(CROWD_FIELD);
+        (self.r#as == Form::Classed && !name.is_empty()).then_some(name)
     }
 
     /// The field with the classes in a column of this type.
@@ -320,7 +360,7 @@ impl Boxes {
         class_names::in_lists(source, &self.classes, "box_classes", Some(field), |row, collector| {
             // What cannot be read is told when the row is met.
             let boxes = encoder.stored(row.get(0)).unwrap_or_default().unwrap_or_default();
-            boxes.into_iter().filter_map(|(_, class)| class).for_each(|class| collector.see(class));
+            boxes.into_iter().filter_map(|stored| stored.class).for_each(|class| collector.see(class));
         })
     }
 }
@@ -333,8 +373,25 @@ struct BoxEncoder {
     options: Boxes,
 }
 
-/// Four numbers, and a class where there are classes.
-type StoredBox<'a> = (Value<'a>, Option<Value<'a>>);
+/// A box as its row holds it.
+struct StoredBox<'a> {
+    /// Four of them.
+    numbers: Value<'a>,
+    /// Where there are classes.
+    class: Option<Value<'a>>,
+    is_crowd: bool,
+}
+
+impl<'a> StoredBox<'a> {
+    fn plain(numbers: Value<'a>) -> Self {
+        Self { numbers, class: None, is_crowd: false }
+    }
+}
+
+/// Whether a value of the field for it says that a box is around a crowd.
+fn says_crowd(value: Option<Value<'_>>) -> bool {
+    value.and_then(Value::number).is_some_and(|number| number != 0.0)
+}
 
 impl Encoder for BoxEncoder {
     fn columns(&self) -> &[String] {
@@ -397,15 +454,18 @@ impl Encoder for BoxEncoder {
             sample.without_target();
             return Ok(());
         };
-        let targets = Targets { boxes, ..Targets::default() };
-        let rules = MoveRules { least_visible: self.options.least_visible, ..MoveRules::default() };
-        let moved = targets
-            .moved_with_image(drawing, &rules)
-            .map_err(|error| Damage::value(&self.column[0], error.to_string()))?;
-        let large = |bounds: &BoundingBox| {
-            (bounds.right - bounds.left) * (bounds.bottom - bounds.top) >= self.options.least_area
+        let (crowds, boxes): (Vec<_>, Vec<_>) = boxes.into_iter().partition(|bounds| bounds.label <= CROWD);
+        let moved = |boxes: Vec<BoundingBox>, least_visible: f64| {
+            let targets = Targets { boxes, ..Targets::default() };
+            let rules = MoveRules { least_visible, ..MoveRules::default() };
+            let moved = targets.moved_with_image(drawing, &rules);
+            moved.map(|moved| moved.boxes).map_err(|error| Damage::value(&self.column[0], error.to_string()))
         };
-        let boxes: Vec<BoundingBox> = moved.boxes.into_iter().filter(large).collect();
+        let mut boxes = moved(boxes, self.options.least_visible)?;
+        boxes.retain(|bounds| (bounds.right - bounds.left) * (bounds.bottom - bounds.top) >= self.options.least_area);
+        // of a crowd whatever is left of it may be found
+        let own = boxes.len();
+        boxes.extend(moved(crowds, 0.0)?);
         let (width, height) = self.options.unit.in_pixels(drawing.output_size(&drawing.source));
         for (bounds, out) in boxes.iter().zip(values.chunks_exact_mut(form.numbers())) {
             let BoundingBox { left, top, right, bottom, label } = *bounds;
@@ -416,7 +476,7 @@ impl Encoder for BoxEncoder {
         }
         classes.iter_mut().zip(&boxes).for_each(|(out, bounds)| *out = bounds.label);
         match (boxes.len(), self.options.beyond) {
-            (0, _) if self.options.without_boxes == WithoutBoxes::NoWeight => sample.without_target(),
+            _ if own == 0 && self.options.without_boxes == WithoutBoxes::NoWeight => sample.without_target(),
             (boxes, Beyond::Damaged) if boxes > most => {
                 let has = format!("has {boxes} boxes in the picture, and a row has {most} at most; raise `most`");
                 return Err(Damage::value(&self.column[0], format!("{has}, or set `beyond: cut`")).into());
@@ -461,8 +521,13 @@ impl Encoder for BoxEncoder {
         });
         let mark = |(numbers, class): ([f32; 4], Option<i64>)| {
             let [left, top, right, bottom] = self.options.layout.corners(numbers);
+            let is_crowd = class.is_some_and(|class| class <= CROWD);
+            let class = class.map(|class| if is_crowd { CROWD - class } else { class });
             let class = class.and_then(|class| usize::try_from(class).ok());
-            let name = |class: usize| self.classes.as_ref()?.names().get(class).cloned();
+            let name = |class: usize| {
+                let name = self.classes.as_ref()?.names().get(class)?;
+                Some(if is_crowd { format!("{name} (crowd)") } else { name.clone() })
+            };
             let class = class.and_then(|class| Some((class, name(class)?)));
             let (left, right) = (left * width, right * width);
             Mark::Box { left, top: top * height, right, bottom: bottom * height, class }
@@ -482,15 +547,17 @@ impl BoxEncoder {
         match value {
             Value::Null => Ok(None),
             Value::List(list) if list.iter().next().is_some_and(|first| first.number().is_some()) => {
-                Ok(Some(vec![(value, None)]))
+                Ok(Some(vec![StoredBox::plain(value)]))
             }
             Value::List(list) => {
                 let one = |value: Value<'a>| match value {
                     Value::Struct(fields) => {
                         let class = self.class_field.as_ref().map(|name| fields.get(name).unwrap_or(Value::Null));
-                        (fields.get(&self.options.box_field).unwrap_or(Value::Null), class)
+                        let numbers = fields.get(&self.options.box_field).unwrap_or(Value::Null);
+                        let is_crowd = says_crowd(self.options.crowds().and_then(|name| fields.get(name)));
+                        StoredBox { numbers, class, is_crowd }
                     }
-                    numbers => (numbers, None),
+                    numbers => StoredBox::plain(numbers),
                 };
                 Ok(Some(list.iter().map(one).collect()))
             }
@@ -503,16 +570,25 @@ impl BoxEncoder {
                     let has_classes = self.class_field.as_ref().is_some_and(|name| list(name).is_some());
                     return if has_classes { Err("has classes, and null in place of boxes".into()) } else { Ok(None) };
                 };
-                let Some(name) = &self.class_field else {
-                    return Ok(Some(boxes.iter().map(|numbers| (numbers, None)).collect()));
-                };
-                let classes = list(name);
-                let number = classes.map_or(0, |classes| classes.len());
-                if number != boxes.len() {
-                    return Err(format!("has {} and {}", count(boxes.len(), "box"), count(number, "class")));
+                let mut stored: Vec<StoredBox<'a>> = boxes.iter().map(StoredBox::plain).collect();
+                if let Some(name) = &self.class_field {
+                    let classes = list(name);
+                    let number = classes.map_or(0, |classes| classes.len());
+                    if number != boxes.len() {
+                        return Err(format!("has {} and {}", count(boxes.len(), "box"), count(number, "class")));
+                    }
+                    let classes = classes.into_iter().flat_map(|classes| classes.iter());
+                    stored.iter_mut().zip(classes).for_each(|(stored, class)| stored.class = Some(class));
                 }
-                let classes = classes.into_iter().flat_map(|classes| classes.iter());
-                Ok(Some(boxes.iter().zip(classes.map(Some)).collect()))
+                if let Some((name, crowds)) = self.options.crowds().and_then(|name| Some((name, list(name)?))) {
+                    if crowds.len() != boxes.len() {
+                        let (boxes, entries) = (count(boxes.len(), "box"), count(crowds.len(), "entry"));
+                        return Err(format!("has {boxes} and {entries} in `{}`", shown(name)));
+                    }
+                    let all = stored.iter_mut().zip(crowds.iter());
+                    all.for_each(|(stored, value)| stored.is_crowd = says_crowd(Some(value)));
+                }
+                Ok(Some(stored))
             }
             _ => Err("holds no boxes".into()),
         }
@@ -521,7 +597,7 @@ impl BoxEncoder {
     /// The boxes of a row in an image of this size.
     fn read(&self, value: Value<'_>, image: &ImageFacts) -> Result<Option<Vec<BoundingBox>>, String> {
         let Some(stored) = self.stored(value)? else { return Ok(None) };
-        let read = |(index, (numbers, class)): (usize, StoredBox<'_>)| {
+        let read = |(index, StoredBox { numbers, class, is_crowd }): (usize, StoredBox<'_>)| {
             let place = |reason: String| format!("has as box {}: {reason}", index + 1);
             let class = match (class, &self.classes) {
                 (Some(class), Some(known)) => match known.class(class) {
@@ -531,7 +607,8 @@ impl BoxEncoder {
                 },
                 _ => 0,
             };
-            self.bounds(numbers, image, class).map_err(place)
+            let label = if is_crowd { CROWD - class } else { class };
+            self.bounds(numbers, image, label).map_err(place)
         };
         stored.into_iter().enumerate().map(read).collect::<Result<_, _>>().map(Some)
     }

@@ -88,9 +88,20 @@ fn bounds(logarithms: &[f32], place: usize, [height, width]: [usize; 2]) -> [f32
 
 /// Intersection over union of two boxes; 0 where neither has an area.
 pub(super) fn overlap(a: &[f32; 4], b: &[f32; 4]) -> f32 {
-    let common = area([a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
+    let common = common(a, b);
     let union = area(*a) + area(*b) - common;
     if union > 0.0 { common / union } else { 0.0 }
+}
+
+/// Which share of a box lies in another; 0 where it has no area.
+pub(super) fn covered(own: &[f32; 4], other: &[f32; 4]) -> f32 {
+    let whole = area(*own);
+    if whole > 0.0 { common(own, other) / whole } else { 0.0 }
+}
+
+/// The area that two boxes share.
+fn common(a: &[f32; 4], b: &[f32; 4]) -> f32 {
+    area([a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])])
 }
 
 fn area([left, top, right, bottom]: [f32; 4]) -> f32 {
@@ -154,6 +165,18 @@ mod tests {
             ([0.5; 4], [0.5; 4], 0.0),
         ] {
             assert!((overlap(&a, &b) - wanted).abs() < 1e-6, "{a:?} {b:?}");
+        }
+    }
+
+    #[test]
+    fn a_box_is_covered_by_the_share_that_lies_in_the_other() {
+        for (own, other, wanted) in [
+            ([0.25, 0.25, 0.5, 0.5], [0.0, 0.0, 1.0, 1.0], 1.0),
+            ([0.0, 0.0, 1.0, 1.0], [0.25, 0.25, 0.5, 0.5], 0.0625),
+            ([0.0, 0.0, 0.5, 1.0], [0.25, 0.0, 1.0, 1.0], 0.5),
+            ([0.5; 4], [0.0, 0.0, 1.0, 1.0], 0.0),
+        ] {
+            assert!((covered(&own, &other) - wanted).abs() < 1e-6, "{own:?} {other:?}");
         }
     }
 }

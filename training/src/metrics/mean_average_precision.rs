@@ -7,7 +7,7 @@ use millstream_schemas::choice::Options;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::detections::{Detecting, Detection, overlap};
+use super::detections::{Detecting, Detection, covered, overlap};
 use super::figure_kind::{Better, Unit};
 use super::measured_batch::MeasuredBatch;
 use super::metric_function::{Meter, MetricFunction};
@@ -23,8 +23,9 @@ pub(super) const METRIC: MetricKind = MetricKind {
         a bound. Over all pictures the precision is the largest at this recall or more, the average precision its mean at \
         the recalls 0, 0.01, … 1, and the figure the mean over the classes that occur. `mean_average_precision` is the mean \
         of it over the bounds 0.5, 0.55, … 0.95, `mean_average_precision_50` that of 0.5 alone. The table \
-        `average_precision_by_class` has boxes and average precisions of each class, none of one that does not occur. Boxes \
-        of crowds and of difficult things count as others. It holds 8 bytes for each thing that is found.",
+        `average_precision_by_class` has boxes and average precisions of each class, none of one that does not occur. Where \
+        a box is around a crowd (`crowd_field` of the encoding `boxes`), what is found of its class with at least such a \
+        share in it is neither right nor wrong. It holds 8 bytes for each thing that is found.",
     better: Better::Higher,
     unit: Unit::Share,
     of_constant_answer: false,
@@ -77,6 +78,28 @@ pub(super) const METRIC: MetricKind = MetricKind {
                 {"name": "0", "boxes": 1, "average_precision": 0.5, "average_precision_50": 0.5},
                 {"name": "1", "boxes": 1, "average_precision": 0.0, "average_precision_50": 0.0}]}"#,
         },
+        // One class, maps of one place. What is found first (p 0.95) lies in a crowd of the class and is left out of the count; what is
+        // found then (p 0.88) is right.
+        Worked {
+            options: "{}",
+            shape: &[2, 5, 1, 1],
+            prediction: &[
+                2.0,
+                -1.386_294_4,
+                -1.386_294_4,
+                -1.386_294_4,
+                -1.386_294_4,
+                3.0,
+                -1.386_294_4,
+                -1.386_294_4,
+                -1.386_294_4,
+                -1.386_294_4,
+            ],
+            targets: &[0.25, 0.25, 0.75, 0.75, 0.0, 0.0, 0.0, 1.0, 1.0, -2.0],
+            wanted: r#"{"mean_average_precision": 1.0, "mean_average_precision_50": 1.0,
+                "average_precision_by_class": [
+                {"name": "0", "boxes": 1, "average_precision": 1.0, "average_precision_50": 1.0}]}"#,
+        },
         // No box in any picture: there is nothing to be found.
         Worked {
             options: "{}",
@@ -95,6 +118,8 @@ pub(super) const METRIC: MetricKind = MetricKind {
 const BOUNDS: usize = 10;
 /// Recalls at which the precision is asked for: 0, 0.01, … 1.
 const RECALLS: usize = 101;
+/// What stands for the first class where a box is around a crowd; the number of each further class is one less.
+const CROWD: f32 = -2.0;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -132,8 +157,28 @@ struct Found {
 struct OfClass {
     /// Boxes that there are.
     boxes: u64,
-    /// What was taken for one: how likely, and a bit for each bound at which it is right.
-    told: Vec<(f32, u16)>,
+    /// What was taken for one.
+    told: Vec<Told>,
+}
+
+/// What was taken for a thing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Told {
+    probability: f32,
+    /// A bit for each bound at which it is right.
+    right: u16,
+    /// A bit for each bound at which it is not counted, since it lies in a crowd.
+    ignored: u16,
+}
+
+/// A box that is there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct TrueBox {
+    class: usize,
+    /// Left, top, right and bottom, as shares.
+    sides: [f32; 4],
+    /// Whether it is around several things of its class.
+    is_crowd: bool,
 }
 
 impl Meter for Found {
@@ -141,10 +186,12 @@ impl Meter for Found {
         let &[_, channels, height, width] = batch.shape() else { return };
         for (told, targets) in batch.pictures() {
             let things = Detecting::default().things(told, [channels, height, width]);
-            let boxes: Vec<(usize, [f32; 4])> = targets.chunks_exact(5).filter_map(true_box).collect();
-            boxes.iter().for_each(|(class, _)| self.of_class.entry(*class).or_default().boxes += 1);
-            for (thing, right) in things.iter().zip(rightness(&things, &boxes)) {
-                self.of_class.entry(thing.class).or_default().told.push((thing.probability, right));
+            let boxes: Vec<TrueBox> = targets.chunks_exact(5).filter_map(true_box).collect();
+            for one in boxes.iter().filter(|one| !one.is_crowd) {
+                self.of_class.entry(one.class).or_default().boxes += 1;
+            }
+            for (thing, told) in things.iter().zip(compared(&things, &boxes)) {
+                self.of_class.entry(thing.class).or_default().told.push(told);
             }
         }
     }
@@ -181,35 +228,43 @@ impl Meter for Found {
     }
 }
 
-/// Its class and sides; none of what fills a row up.
-fn true_box(numbers: &[f32]) -> Option<(usize, [f32; 4])> {
+/// A box of five numbers; none of what fills a row up.
+fn true_box(numbers: &[f32]) -> Option<TrueBox> {
     let (sides, class) = numbers.split_first_chunk::<4>()?;
-    let class = class.first().copied().filter(|class| *class >= 0.0)?;
-    (sides[2] > sides[0] && sides[3] > sides[1]).then_some((class as usize, *sides))
+    let number = class.first().copied()?;
+    let is_crowd = number <= CROWD;
+    let class = if is_crowd { CROWD - number } else { number };
+    let is_there = class >= 0.0 && sides[2] > sides[0] && sides[3] > sides[1];
+    is_there.then_some(TrueBox { class: class as usize, sides: *sides, is_crowd })
 }
 
-/// For each thing of a picture, the likeliest first, a bit for each bound at which it is right.
-fn rightness(things: &[Detection], boxes: &[(usize, [f32; 4])]) -> Vec<u16> {
-    let mut right = vec![0; things.len()];
+/// What each thing of a picture is worth, the likeliest first.
+fn compared(things: &[Detection], boxes: &[TrueBox]) -> Vec<Told> {
+    let told = |thing: &Detection| Told { probability: thing.probability, ..Told::default() };
+    let mut all: Vec<Told> = things.iter().map(told).collect();
     for bound in 0..BOUNDS {
-        let least = 0.5 + 0.05 * bound as f32;
+        // rounded as little as the numbers are
+        let least = 0.5 + 0.05 * bound as f32 - 1e-6;
         let mut taken = vec![false; boxes.len()];
-        for (thing, right) in things.iter().zip(&mut right) {
+        for (thing, told) in things.iter().zip(&mut all) {
             let mut best: Option<(usize, f32)> = None;
-            for (at, (class, sides)) in boxes.iter().enumerate() {
-                let found = if *class == thing.class && !taken[at] { overlap(sides, &thing.bounds) } else { 0.0 };
-                // rounded as little as the numbers are
-                if found >= least - 1e-6 && best.is_none_or(|(_, most)| found > most) {
+            for (at, one) in boxes.iter().enumerate() {
+                let is_open = one.class == thing.class && !one.is_crowd && !taken[at];
+                let found = if is_open { overlap(&one.sides, &thing.bounds) } else { 0.0 };
+                if found >= least && best.is_none_or(|(_, most)| found > most) {
                     best = Some((at, found));
                 }
             }
+            let mut crowds = boxes.iter().filter(|one| one.is_crowd && one.class == thing.class);
             if let Some((at, _)) = best {
                 taken[at] = true;
-                *right |= 1 << bound;
+                told.right |= 1 << bound;
+            } else if crowds.any(|one| covered(&thing.bounds, &one.sides) >= least) {
+                told.ignored |= 1 << bound;
             }
         }
     }
-    right
+    all
 }
 
 impl OfClass {
@@ -218,18 +273,18 @@ impl OfClass {
         if self.boxes == 0 {
             return None;
         }
-        let mut order: Vec<&(f32, u16)> = self.told.iter().collect();
-        order.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut order: Vec<Told> = self.told.clone();
+        order.sort_by(|a, b| b.probability.total_cmp(&a.probability));
         let all: [f64; BOUNDS] = std::array::from_fn(|bound| self.average_precision(&order, bound));
         Some([all.iter().sum::<f64>() / BOUNDS as f64, all[0]])
     }
 
     /// At one of the bounds, of what was told, the likeliest first.
-    fn average_precision(&self, order: &[&(f32, u16)], bound: usize) -> f64 {
+    fn average_precision(&self, order: &[Told], bound: usize) -> f64 {
         let mut right = 0;
         let mut curve: Vec<(f64, f64)> = Vec::with_capacity(order.len());
-        for (at, (_, bits)) in order.iter().enumerate() {
-            right += u64::from((bits >> bound) & 1);
+        for (at, told) in order.iter().filter(|told| (told.ignored >> bound) & 1 == 0).enumerate() {
+            right += u64::from((told.right >> bound) & 1);
             curve.push((right as f64 / self.boxes as f64, right as f64 / (at + 1) as f64));
         }
         // the largest precision at this recall or more
@@ -251,10 +306,15 @@ impl OfClass {
 mod tests {
     use super::*;
 
+    fn counted((probability, right): (f32, u16)) -> Told {
+        Told { probability, right, ignored: 0 }
+    }
+
     #[test]
     fn a_box_is_found_once_and_by_the_likeliest_that_overlaps_it_most() {
         let thing = |probability, bounds| Detection { class: 0, probability, bounds };
-        let boxes = [(0, [0.0, 0.0, 0.5, 1.0]), (0, [0.5, 0.0, 1.0, 1.0]), (1, [0.0, 0.0, 0.5, 1.0])];
+        let one = |class, sides| TrueBox { class, sides, is_crowd: false };
+        let boxes = [one(0, [0.0, 0.0, 0.5, 1.0]), one(0, [0.5, 0.0, 1.0, 1.0]), one(1, [0.0, 0.0, 0.5, 1.0])];
         let things = [
             thing(0.9, [0.0, 0.0, 0.5, 1.0]),
             thing(0.8, [0.0, 0.0, 0.5, 1.0]),
@@ -262,14 +322,50 @@ mod tests {
             thing(0.7, [0.4, 0.0, 0.9, 1.0]),
             thing(0.6, [0.0, 0.0, 1.0, 0.1]),
         ];
-        let found = rightness(&things, &boxes);
-        assert_eq!(found, [0b11_1111_1111, 0, 0b1111, 0], "0.5, 0.55, 0.6 and 0.65");
+        let found = compared(&things, &boxes);
+        let right: Vec<u16> = found.iter().map(|told| told.right).collect();
+        assert_eq!(right, [0b11_1111_1111, 0, 0b1111, 0], "0.5, 0.55, 0.6 and 0.65");
+        assert!(found.iter().all(|told| told.ignored == 0), "{found:?}");
+    }
+
+    #[test]
+    fn what_lies_in_a_crowd_is_neither_right_nor_wrong_unless_a_box_of_its_own_is_there() {
+        let thing = |class, bounds| Detection { class, probability: 0.5, bounds };
+        let crowd = TrueBox { class: 0, sides: [0.0, 0.0, 0.5, 1.0], is_crowd: true };
+        let own = TrueBox { class: 0, sides: [0.0, 0.0, 0.25, 0.5], is_crowd: false };
+        let things = [
+            thing(0, [0.0, 0.0, 0.25, 0.5]),
+            // the same again, of which there is one, and elsewhere in the crowd
+            thing(0, [0.0, 0.0, 0.25, 0.5]),
+            thing(0, [0.25, 0.5, 0.5, 1.0]),
+            // 0.3 of 0.5, which is 0.6
+            thing(0, [0.2, 0.0, 0.7, 1.0]),
+            thing(0, [0.5, 0.0, 1.0, 1.0]),
+            thing(1, [0.0, 0.0, 0.25, 0.5]),
+        ];
+        let all = 0b11_1111_1111;
+        for boxes in [[crowd, own], [own, crowd]] {
+            let found = compared(&things, &boxes);
+            let ignored: Vec<u16> = found.iter().map(|told| told.ignored).collect();
+            assert_eq!(ignored, [0, all, all, 0b111, 0, 0]);
+            let right: Vec<u16> = found.iter().map(|told| told.right).collect();
+            assert_eq!(right, [all, 0, 0, 0, 0, 0]);
+        }
+    }
+
+    #[test]
+    fn numbers_below_minus_one_are_crowds_of_their_class() {
+        let of = |class: f32| true_box(&[0.0, 0.0, 0.5, 0.5, class]).map(|one| (one.class, one.is_crowd));
+        let found = [0.0, 3.0, -1.0, -2.0, -5.0, f32::NAN].map(of);
+        assert_eq!(found, [Some((0, false)), Some((3, false)), None, Some((0, true)), Some((3, true)), None]);
+        assert_eq!(true_box(&[0.5, 0.0, 0.5, 0.5, 0.0]), None);
     }
 
     #[test]
     fn average_precisions_are_those_worked_by_hand() {
         let of = |boxes, told: &[(f32, u16)]| {
-            let [_, at_half] = OfClass { boxes, told: told.to_vec() }.figures().unwrap();
+            let told = told.iter().copied().map(counted).collect();
+            let [_, at_half] = OfClass { boxes, told }.figures().unwrap();
             at_half
         };
         assert_eq!(of(3, &[]), 0.0);
@@ -278,20 +374,23 @@ mod tests {
         // right, wrong, right of three: recalls of 1/3 at 1, and of 2/3 at 2/3: 34 and 33 of the 101
         let found = of(3, &[(0.9, 1), (0.7, 1), (0.8, 0)]);
         assert!((found - (34.0 + 33.0 * 2.0 / 3.0) / 101.0).abs() < 1e-12, "{found}");
+        // the wrong one is ignored at the first bound
+        let told = vec![counted((0.8, 1)), Told { probability: 0.9, right: 0, ignored: 1 }];
+        assert_eq!(OfClass { boxes: 1, told }.figures().unwrap()[1], 1.0);
     }
 
     #[test]
     fn a_class_that_is_told_and_does_not_occur_is_left_out_of_the_mean() {
         let mut found = Found::default();
-        found.of_class.insert(0, OfClass { boxes: 1, told: vec![(0.9, u16::MAX)] });
-        found.of_class.insert(1, OfClass { boxes: 0, told: vec![(0.9, 0)] });
+        found.of_class.insert(0, OfClass { boxes: 1, told: vec![counted((0.9, u16::MAX))] });
+        found.of_class.insert(1, OfClass { boxes: 0, told: vec![counted((0.9, 0))] });
         assert_eq!(found.figures(), [Some(1.0), Some(1.0)]);
     }
 
     #[test]
     fn average_precision_of_each_class_is_told_and_its_mean_is_the_figure() {
         let of_class = [
-            (0, OfClass { boxes: 2, told: vec![(0.9, u16::MAX), (0.8, 1)] }),
+            (0, OfClass { boxes: 2, told: [(0.9, u16::MAX), (0.8, 1)].map(counted).to_vec() }),
             (2, OfClass { boxes: 4, told: Vec::new() }),
         ];
         let classes = ["cat", "dog", "eel"].map(String::from).to_vec();

@@ -142,6 +142,70 @@ fn classed_boxes_have_their_class_as_the_fifth_number() {
     assert_eq!(encoders.classes(), names);
 }
 
+/// As COCO marks them: what is found in a crowd is neither right nor wrong.
+#[test]
+fn boxes_around_a_crowd_stand_behind_the_others_with_a_number_below_minus_one() {
+    let with_structs =
+        list(fields(&[("category", DataType::Utf8), ("bbox", list(DataType::Float32)), ("iscrowd", DataType::Int64)]));
+    let with_lists = fields(&[
+        ("category", list(DataType::Utf8)),
+        ("bbox", list(list(DataType::Float32))),
+        ("iscrowd", list(DataType::Int64)),
+    ]);
+    let structs = json!([
+        {"category": "pear", "bbox": [6, 11, 24, 22], "iscrowd": 1},
+        {"category": "apple", "bbox": [30, 0, 30, 44], "iscrowd": 0},
+    ]);
+    let boxes = json!([[6, 11, 24, 22], [30, 0, 30, 44]]);
+    let lists = |crowds: Json| json!({"category": ["pear", "apple"], "bbox": boxes, "iscrowd": crowds});
+    let near = |found: &[f32], wanted: [[f32; 5]; 3]| {
+        found.len() == 15 && found.iter().zip(wanted.concat()).all(|(a, b)| (a - b).abs() < 1e-5)
+    };
+    let none = [0.0, 0.0, 0.0, 0.0, -1.0];
+    let (pear, apple) = ([0.1, 0.25, 0.5, 0.75], [0.5, 0.0, 1.0, 1.0]);
+    let of_class = |[left, top, right, bottom]: [f32; 4], class: f32| [left, top, right, bottom, class];
+    let classed = json!({"convention": "coco", "most": 3, "as": "classed"});
+    for (of, row) in [(&with_structs, structs), (&with_lists, lists(json!([1, 0])))] {
+        let dataset = marked(of, &[row], None);
+        let batch = only(&dataset, "boxes", classed.clone(), json!([])).unwrap();
+        let found = f32s(&batch, "targets");
+        assert!(near(found, [of_class(apple, 0.0), of_class(pear, -3.0), none]), "{of}: {found:?}");
+        // as others, where that is asked for, and where the class is no number of the box
+        let mut as_others = classed.clone();
+        as_others["crowd_field"] = "".into();
+        let batch = only(&dataset, "boxes", as_others, json!([])).unwrap();
+        let found = f32s(&batch, "targets");
+        assert!(near(found, [of_class(pear, 1.0), of_class(apple, 0.0), none]), "{of}: {found:?}");
+        let apart = only(&dataset, "boxes", json!({"convention": "coco", "most": 3}), json!([])).unwrap();
+        assert_eq!(i64s(&apart, "targets.classes"), [1, 0, -1], "{of}");
+        // whatever is left of a crowd stays, and is nothing to be found
+        let mut cut = classed.clone();
+        cut["least_visible"] = json!(0.9);
+        cut["without_boxes"] = "no_weight".into();
+        let batch = only(&dataset, "boxes", cut, json!([{"center_crop": {"size": [30, 44]}}])).unwrap();
+        let found = f32s(&batch, "targets");
+        assert!(near(found, [of_class([0.0, 0.25, 0.5, 0.75], -3.0), none, none]), "{of}: {found:?}");
+        assert_eq!(batch.weights.as_slice(), [0.0], "{of}");
+    }
+    let unmarked = marked(&with_lists, &[lists(Json::Null)], None);
+    let batch = only(&unmarked, "boxes", classed.clone(), json!([])).unwrap();
+    assert!(near(f32s(&batch, "targets"), [of_class(pear, 1.0), of_class(apple, 0.0), none]));
+
+    let short = marked(&with_lists, &[lists(json!([1, 0])), lists(json!([1]))], None);
+    let error = only(&short, "boxes", classed.clone(), json!([])).unwrap_err().to_string();
+    assert!(error.contains("has 2 boxes and 1 entry in `iscrowd`"), "{error}");
+    for (options, message) in [
+        (
+            json!({"convention": "coco", "most": 3, "as": "classed", "crowd_field": "crowded"}),
+            "has no field `crowded` that says which boxes are around a crowd",
+        ),
+        (json!({"convention": "coco", "most": 3, "crowd_field": "iscrowd"}), "set `as: classed`"),
+    ] {
+        let error = with_causes(&open(&short, "boxes", options).map(drop).unwrap_err());
+        assert!(error.contains(message), "{error}");
+    }
+}
+
 /// What becomes of boxes that a crop cuts: the picture is the middle 30×44 pixels of 60×44.
 #[test]
 fn what_remains_of_boxes_is_told_by_options() {
