@@ -6,18 +6,21 @@ use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
 use millstream_pipeline::encodings::View;
 use millstream_pipeline::{Value, decode};
-use millstream_schemas::count;
 use millstream_schemas::recipe::{EvaluationRecipe, TransparencyPolicy};
+use millstream_schemas::{count, percent};
 use millstream_training::RunRecord;
-use millstream_training::metrics::Mistake;
-use millstream_training::report::{About, Example, WrongRow};
+use millstream_training::metrics::{BoxRole, Mistake, MistakenPicture, PictureBox};
+use millstream_training::report::{About, BoxLook, Example, ShownBox, WrongPicture, WrongRow};
 
 use crate::origin::Origin;
+use crate::predict::PictureSpace;
 use crate::run_folder::RunFolder;
 use crate::{Opened, RecipeError, RowSource};
 
 /// The longest side of a small picture, in pixels.
 const SIDE: u32 = 160;
+/// The same of pictures that boxes are drawn in.
+const SIDE_WITH_BOXES: u32 = 320;
 const QUALITY: u8 = 82;
 /// Bytes of a recipe that are shown.
 const MOST_RECIPE: u64 = 1 << 20;
@@ -27,7 +30,7 @@ pub(crate) fn of_folder(folder: &RunFolder) -> About {
     let recipe = folder.recipe();
     let is_small = fs::metadata(&recipe).is_ok_and(|file| file.len() <= MOST_RECIPE);
     let recipe = is_small.then(|| fs::read_to_string(recipe).ok()).flatten();
-    About { facts: facts(folder), recipe, mistakes: Vec::new() }
+    About { facts: facts(folder), recipe, ..About::default() }
 }
 
 /// Of a run whose data are open.
@@ -46,6 +49,19 @@ pub(crate) fn of_run(folder: &RunFolder, opened: &Opened, record: &RunRecord) ->
         let mistakes = record.evaluation.iter().flat_map(|evaluation| &evaluation.mistakes);
         let wrong = |mistake| wrong_row(source, transparency, &record.classes, mistake).ok().flatten();
         about.mistakes = mistakes.filter_map(wrong).collect();
+        let pictures: Vec<&MistakenPicture> =
+            record.evaluation.iter().flat_map(|evaluation| &evaluation.mistaken_pictures).collect();
+        let drawn =
+            |picture: &&MistakenPicture| wrong_picture(source, transparency, &record.classes, picture).ok().flatten();
+        about.pictures = pictures.iter().filter_map(drawn).collect();
+        let missing = pictures.len() - about.pictures.len();
+        if missing > 0 {
+            let said = format!(
+                "{} not drawn: they cannot be read, or boxes cannot be led back through the transforms of the evaluation",
+                count(missing, "picture")
+            );
+            about.facts.push(("what it was most wrong about".into(), said));
+        }
     }
     about
 }
@@ -81,26 +97,10 @@ fn wrong_row(
     let row = source.dataset.read_row(&id, source.encoders.columns())?;
     let example = match row.get(&column) {
         Some(Value::Text(text)) => Example::Text(text.to_owned()),
-        Some(Value::Bytes(bytes)) if view != View::Text => {
-            let Ok(image) = decode::decode(bytes, transparency) else { return Ok(None) };
-            let (width, height) = (image.width, image.height);
-            let Some(image) = image::RgbImage::from_raw(width, height, image.pixels) else { return Ok(None) };
-            let share = f64::from(SIDE) / f64::from(width.max(height).max(1));
-            let side = |length: u32| ((f64::from(length) * share).round() as u32).max(1);
-            let small = match share < 1.0 {
-                true => imageops::resize(&image, side(width), side(height), FilterType::Triangle),
-                // of a few pixels: each is seen
-                false if share >= 2.0 => {
-                    imageops::resize(&image, width * share as u32, height * share as u32, FilterType::Nearest)
-                }
-                false => image,
-            };
-            let mut bytes = Vec::new();
-            let encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);
-            let written = small.write_with_encoder(encoder);
-            written.map_err(|error| RecipeError::mismatch("the report's pictures", error.to_string()))?;
-            Example::Jpeg(bytes)
-        }
+        Some(Value::Bytes(bytes)) if view != View::Text => match small_picture(bytes, transparency, SIDE)? {
+            Some(small) => Example::Jpeg(small.jpeg),
+            None => return Ok(None),
+        },
         _ => return Ok(None),
     };
     let class = |index: usize| classes.get(index).cloned().unwrap_or_else(|| index.to_string());
@@ -110,6 +110,92 @@ fn wrong_row(
         predicted: class(mistake.predicted),
         probability: mistake.probability,
         probability_of_truth: mistake.probability_of_truth,
+        row: id.to_string(),
+    }))
+}
+
+/// A picture as it stands in a page.
+struct SmallPicture {
+    /// A JPEG file.
+    jpeg: Vec<u8>,
+    /// Width and height in pixels.
+    size: [u32; 2],
+    /// Those of the picture that it was made of.
+    source: [u32; 2],
+}
+
+/// With a longest side of so many pixels; none of what is no picture.
+fn small_picture(
+    bytes: &[u8],
+    transparency: TransparencyPolicy,
+    longest: u32,
+) -> Result<Option<SmallPicture>, RecipeError> {
+    let Ok(image) = decode::decode(bytes, transparency) else { return Ok(None) };
+    let (width, height) = (image.width, image.height);
+    let Some(image) = image::RgbImage::from_raw(width, height, image.pixels) else { return Ok(None) };
+    let share = f64::from(longest) / f64::from(width.max(height).max(1));
+    let side = |length: u32| ((f64::from(length) * share).round() as u32).max(1);
+    let small = match share < 1.0 {
+        true => imageops::resize(&image, side(width), side(height), FilterType::Triangle),
+        // of a few pixels: each is seen
+        false if share >= 2.0 => {
+            imageops::resize(&image, width * share as u32, height * share as u32, FilterType::Nearest)
+        }
+        false => image,
+    };
+    let mut jpeg = Vec::new();
+    let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
+    let written = small.write_with_encoder(encoder);
+    written.map_err(|error| RecipeError::mismatch("the report's pictures", error.to_string()))?;
+    Ok(Some(SmallPicture { jpeg, size: [small.width(), small.height()], source: [width, height] }))
+}
+
+/// None where the row is no picture, or is prepared by what cannot be led back: chance, or a step that is no projective map.
+fn wrong_picture(
+    source: &RowSource,
+    transparency: TransparencyPolicy,
+    classes: &[String],
+    mistaken: &MistakenPicture,
+) -> Result<Option<WrongPicture>, RecipeError> {
+    let (column, view) = source.shown_column()?;
+    let id = mistaken.row_id();
+    let row = source.dataset.read_row(&id, source.encoders.columns())?;
+    let Some(Value::Bytes(bytes)) = row.get(&column).filter(|_| view != View::Text && !source.chain.is_random()) else {
+        return Ok(None);
+    };
+    let Ok(header) = decode::header(bytes) else { return Ok(None) };
+    let Some(space) = PictureSpace::of(&source.chain, &header.facts)? else { return Ok(None) };
+    let Some(small) = small_picture(bytes, transparency, SIDE_WITH_BOXES)? else { return Ok(None) };
+    if small.source != [header.facts.width, header.facts.height] {
+        return Ok(None);
+    }
+    let class = |index: usize| classes.get(index).cloned().unwrap_or_else(|| index.to_string());
+    let shown_box = |one: &PictureBox| {
+        let [across, down] = space.prepared();
+        let [left, top, right, bottom] = one.bounds.map(f64::from);
+        let [left, top, right, bottom] =
+            space.bounds([left * across, top * down, right * across, bottom * down]).map(f64::from);
+        let along = |place: f64, axis: usize| place * f64::from(small.size[axis]) / f64::from(small.source[axis]);
+        let told = one.probability.map(|probability| format!(" {}", percent(f64::from(probability))));
+        let (look, before) = match one.role {
+            BoxRole::There => (BoxLook::There, ""),
+            BoxRole::Crowd => (BoxLook::Ignored, "a crowd of "),
+            BoxRole::Right => (BoxLook::Right, ""),
+            BoxRole::Wrong => (BoxLook::Wrong, ""),
+            BoxRole::InCrowd => (BoxLook::Ignored, "in a crowd: "),
+        };
+        ShownBox {
+            look,
+            label: format!("{before}{}{}", class(one.class), told.unwrap_or_default()),
+            bounds: [along(left, 0), along(top, 1), along(right, 0), along(bottom, 1)],
+        }
+    };
+    Ok(Some(WrongPicture {
+        boxes: mistaken.boxes.iter().map(shown_box).collect(),
+        jpeg: small.jpeg,
+        size: small.size,
+        missed: mistaken.missed,
+        wrong: mistaken.wrong,
         row: id.to_string(),
     }))
 }

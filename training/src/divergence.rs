@@ -219,6 +219,7 @@ mod tests {
             intervals: Vec::new(),
             slices: Vec::new(),
             mistakes: Vec::new(),
+            mistaken_pictures: Vec::new(),
         };
         let decides = &FigureKind::of_older_builds()[0];
         let start = |accuracy, loss| EpochEvaluation::from(&evaluation(accuracy, loss));
@@ -258,6 +259,7 @@ mod tests {
             intervals: Vec::new(),
             slices: Vec::new(),
             mistakes: Vec::new(),
+            mistaken_pictures: Vec::new(),
         };
         let r2 =
             FigureKind { name: "r2".into(), better: Better::Higher, unit: Unit::Number, of_constant_answer: false };
@@ -316,6 +318,7 @@ mod tests {
             intervals: Vec::new(),
             slices: Vec::new(),
             mistakes: Vec::new(),
+            mistaken_pictures: Vec::new(),
         };
         let r2 =
             FigureKind { name: "r2".into(), better: Better::Higher, unit: Unit::Number, of_constant_answer: false };

@@ -136,6 +136,7 @@ mod tests {
             intervals: Vec::new(),
             slices: Vec::new(),
             mistakes: Vec::new(),
+            mistaken_pictures: Vec::new(),
         }
     }
 

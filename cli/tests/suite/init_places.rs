@@ -467,6 +467,14 @@ fn pictures_of_several_things_become_a_recipe_that_finds_them() {
     // the same is measured of the file alone, and told by classes
     let told = place.run(&["evaluate", "runs/made"]).done();
     contains(&told, &["class", "boxes", "average_precision", "average_precision_50", "bright", "grey"]);
+    // of a model that has learned next to nothing the page draws what it missed
+    let short = ["--set", "training.epochs=1", "--set", "output.folder=runs/short"];
+    place.run(&[&["train", "made.yaml"][..], &short].concat()).done();
+    let metrics: serde_json::Value = serde_json::from_slice(&place.read("runs/short/metrics.json")).unwrap();
+    let pictures = metrics["evaluation"]["mistaken_pictures"].as_array().unwrap();
+    let page = String::from_utf8(place.read("runs/short/report.html")).unwrap();
+    assert!(!pictures.is_empty() && page.matches("<svg class=\"boxes\"").count() == pictures.len(), "{metrics}");
+    assert!(page.contains("<title>bright</title>") && page.contains(" not found"), "{page}");
     // things are told in pixels of the pictures, with their class
     place.run(&["predict", "runs/made", "squares/images", "-o", "things.jsonl"]).done();
     let lines = String::from_utf8(place.read("things.jsonl")).unwrap();

@@ -19,6 +19,7 @@ mod table_rows;
 mod writers;
 
 pub use input_files::PredictInput;
+pub(crate) use picture_space::PictureSpace;
 pub use predict_options::PredictOptions;
 pub use predict_report::{PredictReport, PredictedBy};
 pub use predicted_as::PredictedAs;

@@ -18,7 +18,7 @@ const MOST_GROUPS: usize = 4;
 
 /// How places in a prepared picture lie in the picture as it was.
 #[derive(Clone, Debug)]
-pub(super) struct PictureSpace {
+pub(crate) struct PictureSpace {
     /// From pixels of the prepared picture to those of the source, and back.
     to_source: Matrix,
     from_source: Matrix,
@@ -32,7 +32,7 @@ impl PictureSpace {
     ///
     /// # Errors
     /// It is too large.
-    pub(super) fn of(chain: &Chain, source: &ImageFacts) -> Result<Option<Self>, RecipeError> {
+    pub(crate) fn of(chain: &Chain, source: &ImageFacts) -> Result<Option<Self>, RecipeError> {
         let drawing = chain.draw_image(source, &DrawKey { seed: 0, epoch: 0, row: 0 })?;
         let Some(to_source) = source_matrix(&drawing) else { return Ok(None) };
         let Some(from_source) = to_source.inverse() else { return Ok(None) };
@@ -41,12 +41,12 @@ impl PictureSpace {
     }
 
     /// Width and height of the prepared picture in pixels.
-    pub(super) fn prepared(&self) -> [f64; 2] {
+    pub(crate) fn prepared(&self) -> [f64; 2] {
         self.prepared.map(f64::from)
     }
 
     /// The box (left, top, right, bottom) around one of the prepared picture, in pixels of the source, cut at its edges.
-    pub(super) fn bounds(&self, [left, top, right, bottom]: [f64; 4]) -> [f32; 4] {
+    pub(crate) fn bounds(&self, [left, top, right, bottom]: [f64; 4]) -> [f32; 4] {
         let corners = [(left, top), (right, top), (right, bottom), (left, bottom)];
         let corners = corners.map(|(x, y)| self.to_source.apply(x, y));
         let [width, height] = self.source.map(f64::from);

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use millstream_schemas::Recipe;
+use millstream_training::metrics::Detecting;
 
 use crate::Catalogs;
 
@@ -41,7 +42,7 @@ impl PredictOptions {
             recipe: None,
             batch: 32,
             top: 5,
-            least_probability: 0.3,
+            least_probability: Detecting::LEAST_TOLD,
             masks: None,
             output: None,
             decimal_comma: false,

@@ -201,6 +201,7 @@ mod tests {
             intervals: Vec::new(),
             slices: Vec::new(),
             mistakes: Vec::new(),
+            mistaken_pictures: Vec::new(),
         };
         let history = History { best_evaluation: Some(evaluation), ..History::default() };
         let (place, files) = saved(folder.path(), manifest(Vec::new(), history.clone())).unwrap();

@@ -52,6 +52,7 @@ fn evaluation(epoch: u64) -> Evaluation {
         confidence: 0.95,
         slices: Vec::new(),
         mistakes: Vec::new(),
+        mistaken_pictures: Vec::new(),
     }
 }
 

@@ -39,6 +39,9 @@ const LONGEST: f32 = 8.0;
 const SIDES: usize = 4;
 
 impl Detecting {
+    /// What is told to people is so likely or more: of focal losses that is seldom near to 1.
+    pub const LEAST_TOLD: f32 = 0.3;
+
     /// The things of a picture, the likeliest first. `told`: scores of classes before a sigmoid, then logarithms of the distances from the
     /// middle of a place to the left, top, right and bottom side, in places: row-major `[classes + 4, height, width]`. None where it has
     /// another size.

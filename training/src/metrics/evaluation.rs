@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::figure_kind::FigureKind;
 use super::figures::Figures;
 use super::interval::{USUAL_CONFIDENCE, by_name, intervals_of};
+use super::mistaken_pictures::MistakenPicture;
 use super::mistakes::Mistake;
 use super::slices::SlicedColumn;
 use super::table::{Cell, Record, Table};
@@ -46,6 +47,9 @@ pub struct Evaluation {
     /// The rows that a model of classes was most wrong about, the worst first; a few of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mistakes: Vec<Mistake>,
+    /// The pictures that a detector was most wrong about, the worst first; a few of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mistaken_pictures: Vec<MistakenPicture>,
 }
 
 /// The most frequent class among the targets.
@@ -168,6 +172,8 @@ struct Written {
     slices: Vec<SlicedColumn>,
     #[serde(default)]
     mistakes: Vec<Mistake>,
+    #[serde(default)]
+    mistaken_pictures: Vec<MistakenPicture>,
     #[serde(flatten)]
     found: Map<String, Value>,
 }
@@ -176,12 +182,21 @@ impl TryFrom<Written> for Evaluation {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
-        let Written { rows, not_finite, loss, majority, confidence, intervals, slices, mistakes, found } = written;
-        let intervals = intervals_of(intervals)?;
-        let (figures, tables) = (Figures::default(), Vec::new());
-        let mut this =
-            Self { rows, not_finite, loss, figures, tables, majority, confidence, intervals, slices, mistakes };
-        for (name, value) in found {
+        let intervals = intervals_of(written.intervals)?;
+        let mut this = Self {
+            rows: written.rows,
+            not_finite: written.not_finite,
+            loss: written.loss,
+            figures: Figures::default(),
+            tables: Vec::new(),
+            majority: written.majority,
+            confidence: written.confidence,
+            intervals,
+            slices: written.slices,
+            mistakes: written.mistakes,
+            mistaken_pictures: written.mistaken_pictures,
+        };
+        for (name, value) in written.found {
             match value {
                 Value::Null | Value::Number(_) => this.figures.set(&name, value.as_f64()),
                 value => {
@@ -293,6 +308,7 @@ mod tests {
                 intervals: Vec::new(),
                 slices: Vec::new(),
                 mistakes: Vec::new(),
+                mistaken_pictures: Vec::new(),
             };
             let said = evaluation.no_better_than_majority(&FigureKind::of_older_builds());
             assert_eq!(said.is_some(), wanted.is_some());
@@ -325,6 +341,7 @@ mod tests {
                     intervals: Vec::new(),
                     slices: Vec::new(),
                     mistakes: Vec::new(),
+                    mistaken_pictures: Vec::new(),
                 };
                 let said = evaluation.no_better_than_majority(&[]).unwrap();
                 let wanted = format!("all {what} are of class `background`, so a mean IoU on them says little");

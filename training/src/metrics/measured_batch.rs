@@ -308,14 +308,14 @@ impl<'a> MeasuredBatch<'a> {
     }
 
     /// Of each row that counts what is told of its picture, row-major `[classes + 4, height, width]`, and its boxes of five numbers
-    /// each, those that fill it up included; nothing where the targets are no boxes.
-    pub fn pictures(&self) -> impl Iterator<Item = (&[f32], &[f32])> {
+    /// each, those that fill it up included, with the row; nothing where the targets are no boxes.
+    pub fn pictures(&self) -> impl Iterator<Item = (usize, &[f32], &[f32])> {
         let (in_a_row, rows) = (self.in_a_row(), self.weights.len().max(1));
         self.rows().filter_map(move |row| match self.targets {
             Targets::Boxes(boxes) => {
                 let many = boxes.len() / rows;
                 let told = &self.prediction[row * in_a_row..(row + 1) * in_a_row];
-                Some((told, &boxes[row * many..(row + 1) * many]))
+                Some((row, told, &boxes[row * many..(row + 1) * many]))
             }
             _ => None,
         })

@@ -146,6 +146,7 @@ impl Measurement {
             intervals,
             slices: Vec::new(),
             mistakes: Vec::new(),
+            mistaken_pictures: Vec::new(),
         }))
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use millstream_schemas::{percent, shown, shown_up_to};
+use millstream_schemas::{count, percent, shown, shown_up_to};
 use serde::Serialize;
 
 /// What a page says of a run beside its record.
@@ -14,6 +14,49 @@ pub struct About {
     pub recipe: Option<String>,
     /// Rows that it was most wrong about, the worst first.
     pub mistakes: Vec<WrongRow>,
+    /// Pictures in which a detector was most wrong, the worst first.
+    pub pictures: Vec<WrongPicture>,
+}
+
+/// A picture in which a detector missed boxes, or told what is not there.
+#[derive(Clone, Debug)]
+pub struct WrongPicture {
+    /// It, small, as the bytes of a JPEG file.
+    pub jpeg: Vec<u8>,
+    /// Width and height of that in pixels.
+    pub size: [u32; 2],
+    /// What is there and what was told.
+    pub boxes: Vec<ShownBox>,
+    /// Boxes that were not found.
+    pub missed: u64,
+    /// Things that were told and are not there.
+    pub wrong: u64,
+    /// Where it lies.
+    pub row: String,
+}
+
+/// A box that is drawn in a picture.
+#[derive(Clone, Debug)]
+pub struct ShownBox {
+    /// How it is drawn.
+    pub look: BoxLook,
+    /// What is said of it where a pointer rests on its edge.
+    pub label: String,
+    /// Left, top, right and bottom, in pixels of the picture.
+    pub bounds: [f64; 4],
+}
+
+/// How a box is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BoxLook {
+    /// As what is there.
+    There,
+    /// As what was told and is there.
+    Right,
+    /// As what was told and is not there.
+    Wrong,
+    /// As what does not count.
+    Ignored,
 }
 
 /// A row that a model of classes was wrong about.
@@ -53,6 +96,29 @@ pub(super) struct ShownAbout {
     facts: Vec<(String, String)>,
     recipe: Option<String>,
     mistakes: Vec<ShownMistake>,
+    pictures: Vec<ShownPicture>,
+}
+
+#[derive(Serialize)]
+struct ShownPicture {
+    /// In Base64.
+    jpeg: String,
+    width: u32,
+    height: u32,
+    boxes: Vec<DrawnBox>,
+    about: String,
+    row: String,
+}
+
+#[derive(Serialize)]
+struct DrawnBox {
+    /// Classes of the style sheet.
+    style: &'static str,
+    label: String,
+    x: String,
+    y: String,
+    width: String,
+    height: String,
 }
 
 #[derive(Serialize)]
@@ -74,6 +140,43 @@ impl ShownAbout {
             facts: about.facts.iter().map(fact).collect(),
             recipe: about.recipe.as_ref().map(|text| lines(text)),
             mistakes: about.mistakes.iter().map(ShownMistake::new).collect(),
+            pictures: about.pictures.iter().map(ShownPicture::new).collect(),
+        }
+    }
+}
+
+impl ShownPicture {
+    fn new(picture: &WrongPicture) -> Self {
+        let [width, height] = picture.size;
+        let missed = (picture.missed > 0).then(|| format!("{} not found", count(picture.missed, "box")));
+        let wrong = (picture.wrong > 0).then(|| format!("{} told in vain", picture.wrong));
+        Self {
+            jpeg: base64(&picture.jpeg),
+            width,
+            height,
+            boxes: picture.boxes.iter().map(DrawnBox::new).collect(),
+            about: missed.into_iter().chain(wrong).collect::<Vec<_>>().join(", "),
+            row: shown(&picture.row),
+        }
+    }
+}
+
+impl DrawnBox {
+    fn new(one: &ShownBox) -> Self {
+        let [left, top, right, bottom] = one.bounds;
+        let pixels = |length: f64| format!("{length:.1}");
+        Self {
+            style: match one.look {
+                BoxLook::There => "s2",
+                BoxLook::Right => "s0",
+                BoxLook::Wrong => "s1 d6",
+                BoxLook::Ignored => "s6 d2",
+            },
+            label: shown(&one.label),
+            x: pixels(left),
+            y: pixels(top),
+            width: pixels((right - left).max(0.0)),
+            height: pixels((bottom - top).max(0.0)),
         }
     }
 }

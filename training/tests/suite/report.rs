@@ -5,7 +5,7 @@ use millstream_compiler::losses::PredictionKind;
 use millstream_runtime::Device;
 use millstream_schemas::Fingerprint;
 use millstream_training::metrics::{Better, Cell, FigureKind, Record, Table, Unit};
-use millstream_training::report::{About, Example, Page, WrongRow};
+use millstream_training::report::{About, BoxLook, Example, Page, ShownBox, WrongPicture, WrongRow};
 use millstream_training::schedules::Schedule;
 use millstream_training::{
     BatchSource, BoxError, Event, LoopSettings, MetricSet, RunRecord, StepSettings, Trainer, TrainerSettings, report,
@@ -138,6 +138,7 @@ fn the_page_says_how_a_run_came_about_and_what_it_was_wrong_about() {
         facts: vec![("host".into(), "<b>here".into())],
         recipe: Some("version: 1\ndata:\n  train: </pre>\n".into()),
         mistakes: vec![wrong_row(Example::Jpeg(vec![255, 216, 255])), wrong_row(Example::Text("a <u>text".into()))],
+        pictures: Vec::new(),
     }];
     let runs = [record];
     let page = Page { title: "t", runs: &runs, about: &about, ..Page::default() }.render().unwrap();
@@ -156,6 +157,37 @@ fn the_page_says_how_a_run_came_about_and_what_it_was_wrong_about() {
     assert!(!page.contains("EventSource"));
     let live = Page { title: "t", runs: &runs, is_live: true, ..Page::default() }.render().unwrap();
     assert!(live.contains("new EventSource(\"events\")") && live.matches("<script").count() == 1);
+}
+
+#[test]
+fn the_page_draws_what_a_detector_missed_and_told_in_vain() {
+    let one = |look, label: &str, bounds| ShownBox { look, label: label.into(), bounds };
+    let about = [About {
+        pictures: vec![WrongPicture {
+            jpeg: vec![255, 216, 255],
+            size: [320, 200],
+            boxes: vec![
+                one(BoxLook::There, "<i>cat", [10.0, 20.0, 110.5, 70.0]),
+                one(BoxLook::Wrong, "dog 87 %", [0.0, 0.0, 32.0, 20.0]),
+                one(BoxLook::Ignored, "a crowd of dog", [200.0, 0.0, 320.0, 20.0]),
+            ],
+            missed: 1,
+            wrong: 2,
+            row: "a.parquet, row group 0, row 3".into(),
+        }],
+        ..About::default()
+    }];
+    let page = Page { title: "t", runs: &[record("run")], about: &about, ..Page::default() }.render().unwrap();
+    for part in [
+        "viewBox=\"0 0 320 200\"",
+        "href=\"data:image/jpeg;base64,/9j/\"",
+        "<rect class=\"s2\" x=\"10.0\" y=\"20.0\" width=\"100.5\" height=\"50.0\"><title>&lt;i&gt;cat</title></rect>",
+        "<rect class=\"s1 d6\" x=\"0.0\" y=\"0.0\" width=\"32.0\" height=\"20.0\"><title>dog 87 %</title></rect>",
+        "<rect class=\"s6 d2\"",
+        "<figcaption>1 box not found, 2 told in vain</figcaption>",
+    ] {
+        assert!(page.contains(part), "{part} is missing in {page}");
+    }
 }
 
 #[test]
