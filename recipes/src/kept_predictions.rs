@@ -6,12 +6,41 @@ use millstream_compiler::Model;
 use millstream_compiler::losses::PredictionKind;
 use millstream_pipeline::PredictionWriter;
 use millstream_schemas::recipe::ByteSize;
-use millstream_schemas::{Fingerprint, PredictionTargets, Predictions, PredictionsHeader, RowId, ScoresOf};
+use millstream_schemas::{
+    Fingerprint, PredictionTargets, Predictions, PredictionsHeader, RowId, ScoresOf, shell_path, shown_path,
+};
 use millstream_training::metrics::MeasuredBatch;
 use millstream_training::{BoxError, PredictionSink};
 
 use crate::RecipeError;
 use crate::measuring::Measuring;
+
+/// Refuses to keep what a model gives where that is no class, labels or numbers of a row; in words, with what there is instead.
+///
+/// # Errors
+/// It is read as something else.
+pub(crate) fn require_kept(reads: PredictionKind, model: &Path) -> Result<(), String> {
+    let what = match reads {
+        PredictionKind::ClassScores | PredictionKind::LabelScores | PredictionKind::Numbers => return Ok(()),
+        PredictionKind::SequenceScores => "sequences",
+        PredictionKind::Embeddings => "vectors that are compared with each other",
+        PredictionKind::Boxes => "boxes",
+    };
+    let (file, measured) = match reads {
+        PredictionKind::Boxes => (
+            "things.parquet",
+            ", `millstream evaluate` measures it by classes, and with `evaluation.slices` by columns of the rows, and the report page of a \
+             run draws the pictures that it was most wrong about",
+        ),
+        _ => ("answers.parquet", ""),
+    };
+    Err(format!(
+        "answers are kept of classes, labels or numbers alone, and {} gives {what}; `millstream predict {} FILES -o {file}` writes what it \
+         gives{measured}",
+        shown_path(model),
+        shell_path(model)
+    ))
+}
 
 /// Keeps predictions in a file or in memory.
 pub(crate) struct KeptPredictions {
@@ -32,7 +61,7 @@ impl KeptPredictions {
     /// In a file.
     ///
     /// # Errors
-    /// The rows cannot be read, or the file would take the place of the model.
+    /// The rows cannot be read, the file would take the place of the model, or what that gives is not kept.
     pub(crate) fn in_file(path: &Path, model: &Model, measuring: &Measuring) -> Result<Self, RecipeError> {
         let is_model =
             path.canonicalize().ok().zip(model.path().canonicalize().ok()).is_some_and(|(own, model)| own == model);
@@ -48,12 +77,14 @@ impl KeptPredictions {
     /// In memory, so many bytes at most.
     ///
     /// # Errors
-    /// The rows cannot be read.
+    /// The rows cannot be read, or what the model gives is not kept.
     pub(crate) fn in_memory(model: &Model, measuring: &Measuring, most: ByteSize) -> Result<Self, RecipeError> {
         Self::of(Place::Memory(None, most), model, measuring)
     }
 
     fn of(place: Place, model: &Model, measuring: &Measuring) -> Result<Self, RecipeError> {
+        let refused = |why| RecipeError::mismatch("training.loss", why);
+        require_kept(measuring.metrics().reads(), model.path()).map_err(refused)?;
         let (model, classes) = (model.fingerprint().clone(), measuring.classes().to_vec());
         Ok(Self { model, data: measuring.data()?, classes, place })
     }
@@ -144,4 +175,24 @@ fn answers(rows: &[Option<RowId>], batch: &MeasuredBatch<'_>, mut found: Predict
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_kept_of_a_detector_is_told_with_what_there_is_instead() {
+        let of = |reads| require_kept(reads, Path::new("runs/thing/model.onnx"));
+        for reads in [PredictionKind::ClassScores, PredictionKind::LabelScores, PredictionKind::Numbers] {
+            assert_eq!(of(reads), Ok(()));
+        }
+        let why = of(PredictionKind::Boxes).unwrap_err();
+        for part in ["gives boxes", "`millstream predict runs/thing/model.onnx FILES -o things.parquet`", "by classes"]
+        {
+            assert!(why.contains(part), "{why}");
+        }
+        let why = of(PredictionKind::Embeddings).unwrap_err();
+        assert!(why.contains("gives vectors") && !why.contains("things"), "{why}");
+    }
 }

@@ -475,6 +475,19 @@ fn pictures_of_several_things_become_a_recipe_that_finds_them() {
     let page = String::from_utf8(place.read("runs/short/report.html")).unwrap();
     assert!(!pictures.is_empty() && page.matches("<svg class=\"boxes\"").count() == pictures.len(), "{metrics}");
     assert!(page.contains("<title>bright</title>") && page.contains(" not found"), "{page}");
+    // answers of a row are no boxes: what asks for them says what there is instead
+    let instead = ["gives boxes", "`millstream predict ", "-o things.parquet"];
+    place.run(&["evaluate", "runs/made", "--predictions", "kept.parquet"]).failed_with(&instead);
+    assert!(!place.path("kept.parquet").exists());
+    place.run(&["errors", "runs/made"]).failed_with(&instead);
+    let both = ["ensemble", "fit", "runs/made", "runs/short", "-o", "both"];
+    place.run(&both).failed_with(&[&instead[..], &["training.average"]].concat());
+    assert!(!place.path("both").exists());
+    let train = ["ensemble", "members", "made.yaml", "--folds", "2", "-o", "members"];
+    place.run(&train).failed_with(&["members answer with classes", "gives boxes", "training.average"]);
+    let ran = place.run(&["compare", "runs/made", "runs/short", "--predict"]);
+    contains(&ran.stderr, &["gives boxes", "`millstream predict "]);
+    contains(&ran.done(), &["mean-average-precision"]);
     // things are told in pixels of the pictures, with their class
     place.run(&["predict", "runs/made", "squares/images", "-o", "things.jsonl"]).done();
     let lines = String::from_utf8(place.read("things.jsonl")).unwrap();

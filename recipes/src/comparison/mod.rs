@@ -20,6 +20,7 @@ pub use report::{ComparedRun, ComparisonReport, PairedComparison, PairedFigure, 
 
 use crate::calibrated::thresholds_of;
 use crate::choices::Choices;
+use crate::kept_predictions::require_kept;
 use crate::pages::page;
 use crate::report::{read_record, titles};
 use crate::run_folder::RunFolder;
@@ -105,8 +106,13 @@ pub fn compare(
             }
         }
         let most = ByteSize(run.recipe.data.memory.0 / (2 * runs.len() as u64));
-        let mut found = run_predictions::kept(&run.folder, most)?;
-        if found.is_err() && options.predict && run.folder.model().exists() {
+        let reads = Choices::of(&run.recipe.training, &options.catalogs)?.loss.reads();
+        let are_kept = require_kept(reads, &run.folder.model());
+        let mut found = match &are_kept {
+            Ok(()) => run_predictions::kept(&run.folder, most)?,
+            Err(why) => Err(why.clone()),
+        };
+        if found.is_err() && are_kept.is_ok() && options.predict && run.folder.model().exists() {
             let with = (&options.catalogs, options.library.as_deref());
             if !run_predictions::keep(&run.folder, &run.recipe, with, events, stop)? {
                 return Ok(None);

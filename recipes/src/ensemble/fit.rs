@@ -88,6 +88,7 @@ pub fn fit(options: &FitOptions, events: &mut dyn Events, stop: &Stop) -> Result
     let options = &FitOptions { members, ..options.clone() };
     let opened = members::open(&options.members, options.output_name.as_deref(), &options.catalogs)?;
     require_others(&opened, &options.folder)?;
+    members::require_answers(&opened)?;
     let joined_by = if method.averages_weights() { JoinedBy::Weights } else { JoinedBy::Scores };
     let alike = members::require_alike(&opened, joined_by)?;
     let (scores, of_rows) = aligned(&opened, &options.members, &options.predictions, options.memory)?;

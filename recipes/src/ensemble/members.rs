@@ -12,6 +12,7 @@ use millstream_training::ensembles::{EnsembleMember, FittedEnsemble};
 
 use super::files::EnsembleFolder;
 use super::members_folder::{MembersFolder, NOT_ALL_TRAINED};
+use crate::kept_predictions::require_kept;
 use crate::preprocessing::{self, JoinedBy, Preprocessing};
 use crate::run_folder::RunFolder;
 use crate::search::StudyFolder;
@@ -210,6 +211,24 @@ pub(super) fn require_alike(members: &[Opened], by: JoinedBy) -> Result<Vec<Stri
     }
     Ok(notes)
 }
+
+/// Refuses members whose answers are not kept, and so cannot be brought together.
+///
+/// # Errors
+/// The file of one says that it gives something else than classes, labels or numbers.
+pub(super) fn require_answers(members: &[Opened]) -> Result<(), RecipeError> {
+    for member in members {
+        // what cannot be read of it is told where it is needed
+        let Ok(Some(own)) = Preprocessing::read(&member.model) else { continue };
+        let classes = labels_file::of_model(&member.model, &member.path)?.unwrap_or_default();
+        require_kept(own.reads(&classes), &member.path)
+            .map_err(|why| RecipeError::ensemble(&member.path, why + ONE_RUN))?;
+    }
+    Ok(())
+}
+
+/// What there is for a single run in place of an ensemble.
+pub(super) const ONE_RUN: &str = "; of one run the mean of several states is `training.average: {last: 5}`";
 
 /// How many axes the members' outputs have where each token or pixel has an answer of its own, as their files say alike.
 pub(super) fn axes_of_places(members: &[Opened], reads: PredictionKind) -> Option<usize> {

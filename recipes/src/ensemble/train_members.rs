@@ -100,7 +100,9 @@ fn require_answers(recipe: &Recipe, catalogs: &Catalogs) -> Result<(), RecipeErr
         PredictionKind::Embeddings => "vectors that are compared with each other",
         PredictionKind::Boxes => "boxes",
     };
-    let message = format!("members answer with classes, labels or numbers, and a model of this loss gives {what}");
+    let once = members::ONE_RUN;
+    let message =
+        format!("members answer with classes, labels or numbers, and a model of this loss gives {what}{once}");
     Err(RecipeError::mismatch("training.loss", message))
 }
 

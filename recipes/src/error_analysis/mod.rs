@@ -22,8 +22,9 @@ use millstream_transforms::{Chain, Kind};
 pub use report::{Bin, ErrorPart, ErrorReport, FactorOf, FactorReport, Rate, Seen, Split};
 
 use crate::calibrated::thresholds_of;
+use crate::choices::Choices;
 use crate::imported::{import_rows, require_named};
-use crate::kept_predictions::KeptPredictions;
+use crate::kept_predictions::{KeptPredictions, require_kept};
 use crate::measuring::{Measuring, ToMeasure};
 use crate::pages::page;
 use crate::right_answers::is_right;
@@ -78,6 +79,8 @@ pub fn errors(
         let message = format!("{} has exported no model", shown_path(&folder.0));
         return Err(RecipeError::mismatch("run", message));
     }
+    let reads = Choices::of(&recipe.training, &options.catalogs)?.loss.reads();
+    require_kept(reads, &path).map_err(|why| RecipeError::mismatch("training.loss", why))?;
     let place = if options.data.is_some() { "--data" } else { "data.evaluate" };
     require_named(options.data.as_ref(), options.decimal_comma)?;
     let data = options.data.clone().or_else(|| recipe.data.evaluate.clone());

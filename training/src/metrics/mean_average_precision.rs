@@ -117,6 +117,7 @@ pub(super) const METRIC: MetricKind = MetricKind {
 
 /// Recalls at which the precision is asked for: 0, 0.01, … 1.
 const RECALLS: usize = 101;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct MeanAveragePrecision {}
