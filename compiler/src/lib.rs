@@ -10,6 +10,7 @@ pub mod adapter_files;
 pub mod backward;
 mod batch_axis;
 mod binding;
+mod box_maps;
 mod describe;
 mod dilated_adapters;
 mod error;
@@ -52,6 +53,7 @@ mod unsound_fusions;
 mod weights_file;
 
 pub use adapted_model::{AdaptableModel, adapters_in, merge_adapters, taking_adapter, wrapper};
+pub use box_maps::{BoxMap, BoxMaps, box_maps};
 pub use describe::{LayerReport, ModelReport, OperatorCoverage, SharedWeight, describe};
 pub use dilated_adapters::{dilated_beside, dilated_in};
 pub use error::CompilerError;

@@ -5,7 +5,9 @@ use millstream_compiler::finetuning::heads;
 use millstream_compiler::graph::{Constant, Graph, Length, TensorType, ValueId};
 use millstream_compiler::initializers;
 use millstream_compiler::losses::standard;
-use millstream_compiler::{FineTuning, HeadChoice, Loss, Model, OperatorCatalog, TrainingProgram, compile};
+use millstream_compiler::{
+    BoxMap, FineTuning, HeadChoice, Loss, Model, OperatorCatalog, TrainingProgram, box_maps, compile,
+};
 use millstream_schemas::recipe::TrainSelection;
 use millstream_schemas::{AxisLength, Choice};
 use serde_json::{Value, json};
@@ -125,6 +127,32 @@ fn the_map_is_made_finer_as_often_as_the_model_has_one_of_that_size() {
         assert_eq!(prediction, [None, Some(CLASSES + 4), Some(side), Some(side)], "{finer}");
         assert_eq!(program.manifest.parameters.len(), parameters, "{finer}");
     }
+}
+
+#[test]
+fn the_maps_that_a_head_can_stand_on_are_told_with_their_size_and_stride() {
+    let catalog = OperatorCatalog::standard();
+    let found = box_maps(&pyramid(), &catalog).unwrap();
+    let [of_output] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(of_output.obstacle, None);
+    let told = |map: &BoxMap| (map.features, map.places, map.pixels);
+    let both = |side| [Some(side); 2];
+    let wanted = [(6, both(2), both(8)), (5, both(4), both(4)), (4, both(8), both(2))];
+    assert_eq!(of_output.maps.iter().map(told).collect::<Vec<_>>(), wanted);
+    for tail in [Tail::Map, Tail::Pooled, Tail::Classifier] {
+        let found = box_maps(&backbone(tail), &catalog).unwrap();
+        assert_eq!(found[0].maps.iter().map(told).collect::<Vec<_>>(), [(FEATURES, both(4), both(2))], "{tail:?}");
+    }
+    let found = box_maps(&backbone(Tail::Tokens), &catalog).unwrap();
+    let why = found[0].obstacle.as_ref().unwrap();
+    assert!(found[0].maps.is_empty() && why.contains("there is no map"), "{found:?}");
+
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let x = graph.input("x", TensorType::f32([Length::named("batch"), 4.into()]));
+    let y = graph.add("Relu", &[x], &[]).unwrap();
+    graph.set_outputs(&[y]);
+    let of_numbers = Model::from_bytes(graph.to_onnx("numbers")).unwrap();
+    assert!(box_maps(&of_numbers, &catalog).unwrap().is_empty());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use millstream::OperatorCatalog;
-use millstream::compiler::{ExportAdvice, KnownOperators, Passage, known_operators};
+use millstream::compiler::{BoxMaps, ExportAdvice, KnownOperators, Passage, known_operators};
 use millstream::recipes::inspect::{DatasetReport, ModelInspection, WholeStep, inspect_dataset, inspect_model};
 use millstream::schemas::recipe::ByteSize;
 
@@ -173,6 +173,7 @@ fn describe_model(report: &ModelInspection) -> String {
     for note in &model.notes {
         text.push_str(&output::prose(&format!("\nnote: {}", harmless(note))));
     }
+    text.push_str(&box_maps(&report.box_maps));
     text.push_str(&whole_step(&report.whole_step));
     if report.advice.is_empty() {
         text.push_str("\nthe export has nothing that is known to train badly\n");
@@ -195,6 +196,33 @@ fn describe_model(report: &ModelInspection) -> String {
         for layer in &found.layers {
             text.push_str(&format!("  {}\n", shown(layer)));
         }
+    }
+    text
+}
+
+/// Which maps of a model of pictures tell boxes.
+fn box_maps(of_outputs: &[BoxMaps]) -> String {
+    if of_outputs.is_empty() {
+        return String::new();
+    }
+    let sides = |sides: [Option<usize>; 2]| {
+        let [down, across] = sides.map(|side| side.map_or_else(|| "?".to_owned(), |side| side.to_string()));
+        if down == across { down } else { format!("{down} × {across}") }
+    };
+    let mut listed = Table::new(&["output", ">finer", "map", ">features", ">places a side", ">pixels a place"]);
+    for of in of_outputs {
+        for (finer, map) in of.maps.iter().enumerate() {
+            let numbers = [grouped(map.features as u64), sides(map.places), sides(map.pixels)];
+            let names = [of.output.clone(), finer.to_string(), map.name.clone()];
+            listed.row(names.into_iter().chain(numbers));
+        }
+    }
+    let mut text = "\nmaps that a detector can stand on (`head: {boxes: {finer: …}}`):\n".to_owned();
+    if of_outputs.iter().any(|of| !of.maps.is_empty()) {
+        text.push_str(&listed.render());
+    }
+    for why in of_outputs.iter().filter_map(|of| of.obstacle.as_ref()) {
+        text.push_str(&output::prose(&format!("  {}", harmless(why))));
     }
     text
 }

@@ -91,6 +91,12 @@ fn models_are_inspected() {
     assert_eq!(report["layers"].as_array().unwrap().len(), 53);
     assert_eq!(report["patterns"][0]["layers"], serde_json::json!(["conv5", "conv50", "conv51"]));
     assert_eq!(report["patterns"][1]["parameters"], 1280 * 1001 + 1001);
+    let map = &report["box_maps"][0]["maps"][0];
+    assert_eq!((&map["places"], &map["pixels"]), (&serde_json::json!([7, 7]), &serde_json::json!([32, 32])), "{map}");
+    let said = millstream(&["inspect", text(&model)]).done();
+    assert!(said.contains("maps that a detector can stand on") && said.contains("pixels a place"), "{said}");
+    let of_texts = corpus.join("models/minilm-l6-h384-v12k/model.onnx");
+    assert!(!millstream(&["inspect", text(&of_texts)]).done().contains("a detector can stand on"));
     for name in ["mobilenet_v1_0.25_128", "resnet20_cifar10", "resnet20_cifar10_opset20", "minilm-l6-h384-v12k"] {
         let said = millstream(&["inspect", text(&corpus.join("models").join(name).join("model.onnx"))]).done();
         assert!(said.contains("layers") && said.contains("operators"), "{name}: {said}");

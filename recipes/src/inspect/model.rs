@@ -1,7 +1,9 @@
 use std::path::Path;
 
 use millstream_compiler::finetuning::pattern_matches;
-use millstream_compiler::{ExportAdvice, Model, ModelReport, OperatorCatalog, describe, export_advice};
+use millstream_compiler::{
+    BoxMaps, ExportAdvice, Model, ModelReport, OperatorCatalog, box_maps, describe, export_advice,
+};
 use millstream_schemas::nearest;
 use serde::Serialize;
 
@@ -16,6 +18,9 @@ pub struct ModelInspection {
     pub model: ModelReport,
     /// What to change where the model was exported, so that it trains better; empty where nothing was found.
     pub advice: Vec<ExportAdvice>,
+    /// Of a model of pictures, which maps behind its outputs the head `boxes` can stand on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub box_maps: Vec<BoxMaps>,
     /// What a step takes that trains all of it.
     pub whole_step: WholeStep,
     /// What each pattern matches.
@@ -49,6 +54,7 @@ pub fn inspect_model(
     let file = Model::read(path)?;
     let model = describe(&file, None, operators)?;
     let advice = export_advice(&file, &model, operators)?;
+    let box_maps = box_maps(&file, operators)?;
     let matched = |pattern: &String| {
         let layers: Vec<_> = model.layers.iter().filter(|layer| pattern_matches(pattern, &layer.name)).collect();
         let names = model.layers.iter().map(|layer| layer.name.as_str());
@@ -61,5 +67,5 @@ pub fn inspect_model(
     };
     let patterns = patterns.iter().map(matched).collect();
     let whole_step = WholeStep::of(&file, &model, operators, library);
-    Ok(ModelInspection { model, advice, whole_step, patterns })
+    Ok(ModelInspection { model, advice, box_maps, whole_step, patterns })
 }

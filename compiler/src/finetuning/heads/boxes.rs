@@ -194,6 +194,17 @@ impl Layer {
     }
 }
 
+/// The map that a new head reads behind an output, then those that it goes to where it makes that finer, in order; with how many features
+/// each has.
+///
+/// # Errors
+/// There is no map.
+pub(crate) fn maps(graph: &Graph, output: ValueId) -> Result<Vec<(ValueId, usize)>, CompilerError> {
+    let first = map_of(graph, output)?;
+    let finer = std::iter::successors(Some(first), |(map, _)| finer(graph, *map));
+    Ok(finer.take(FINEST + 1).collect())
+}
+
 /// The map of features that a model's output is made of, `[batch, features, height, width]`, and how many features it has: the output
 /// itself, or what is found on the way back from the last linear layer, through what reads one value that is computed.
 fn map_of(graph: &Graph, output: ValueId) -> Result<(ValueId, usize), CompilerError> {

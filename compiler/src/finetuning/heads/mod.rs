@@ -15,6 +15,7 @@ use std::sync::OnceLock;
 
 use millstream_schemas::choice::Catalog;
 
+pub(crate) use boxes::maps as maps_of_boxes;
 pub use head_choice::HeadChoice;
 pub use head_function::{HeadFunction, HeadModel, PlacedHead};
 pub use head_kind::{HeadBuild, HeadKind, HeadOptions, MadeHead};
