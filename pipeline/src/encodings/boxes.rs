@@ -215,8 +215,7 @@ impl EncodingOptions for Boxes {
         let class_field = self.found_class_field(source.dataset, &column)?;
         let mut encoder = BoxEncoder { column: [column], class_field, classes: None, options: self.clone() };
         if let Some(field) = &encoder.class_field {
-            let names = self.class_names(source, &encoder, field)?;
-            encoder.classes = Some(ClassNames::new(names));
+            encoder.classes = Some(self.class_names(source, &encoder, field)?);
         } else if self.r#as == Form::Classed {
             encoder.classes = Some(ClassNames::new(vec![ONLY_CLASS.into()]));
         }
@@ -311,12 +310,7 @@ impl Boxes {
         }
     }
 
-    fn class_names(
-        &self,
-        source: &Source<'_>,
-        encoder: &BoxEncoder,
-        field: &str,
-    ) -> Result<Vec<String>, PipelineError> {
+    fn class_names(&self, source: &Source<'_>, encoder: &BoxEncoder, field: &str) -> Result<ClassNames, PipelineError> {
         class_names::in_lists(source, &self.classes, "box_classes", Some(field), |row, collector| {
             // What cannot be read is told when the row is met.
             let boxes = encoder.stored(row.get(0)).unwrap_or_default().unwrap_or_default();
