@@ -47,6 +47,8 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
     build: Build::of::<Boxes>(),
 };
 
+/// What fields with the classes of boxes are usually called; the first is read by itself.
+pub const BOX_CLASS_FIELDS: [&str; 6] = ["category", "categories", "label", "labels", "class", "classes"];
 /// What boxes are called that have no classes, where each is to have one.
 const ONLY_CLASS: &str = "object";
 /// More boxes of a row than this are taken for a mistake.
@@ -286,19 +288,26 @@ impl Boxes {
                 shown(boxes.data_type().to_string())
             ));
         }
-        let name = self.class_field.as_deref().unwrap_or("category");
+        let name = self.class_field.as_deref().unwrap_or(BOX_CLASS_FIELDS[0]);
+        let are_classes =
+            |field: &Field| of_row(field).is_some_and(|kind| is_text(&kind) || holds_class_numbers(&kind));
+        let is_usual = |field: &Field| BOX_CLASS_FIELDS.iter().any(|usual| field.name().eq_ignore_ascii_case(usual));
         match (find(name), &self.class_field) {
             (_, Some(none)) if none.is_empty() => Ok(None),
-            (Some(field), _) if of_row(field).is_some_and(|kind| is_text(&kind) || holds_class_numbers(&kind)) => {
-                Ok(Some(name.to_owned()))
-            }
+            (Some(field), _) if are_classes(field) => Ok(Some(name.to_owned())),
             (Some(field), _) => Err(format!(
                 "has a field `{}` of {}, which are no classes",
                 shown(name),
                 shown(field.data_type().to_string())
             )),
             (None, Some(_)) => Err(format!("has no field `{}` with classes{}", shown(name), near(name))),
-            (None, None) => self.no_field().map(|()| None),
+            (None, None) => match fields.iter().find(|field| is_usual(field) && are_classes(field)) {
+                Some(other) if self.r#as == Form::Classed => Err(format!(
+                    "has no field `{name}` with classes, and one called `{0}`: read them by `class_field: {0}`, or none by `class_field: ''`",
+                    shown(other.name())
+                )),
+                _ => self.no_field().map(|()| None),
+            },
         }
     }
 

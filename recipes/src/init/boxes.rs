@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use millstream_pipeline::arrow_schema::{DataType, Field};
+use millstream_pipeline::encodings::BOX_CLASS_FIELDS;
 use millstream_pipeline::{Dataset, List, Value};
+use millstream_schemas::features::{holds_class_numbers, is_text};
 use millstream_schemas::{count, shown};
 
 use super::most_rows::MOST_ROWS;
@@ -13,8 +15,6 @@ use crate::model_inputs::shown_shape;
 
 /// Names of columns and fields with boxes.
 const NAMES: [&str; 4] = ["bbox", "bboxes", "box", "boxes"];
-/// The field with classes that is read where none is named.
-const CLASSES: &str = "category";
 /// What four numbers may be.
 const CONVENTIONS: [&str; 4] = ["albumentations", "coco", "pascal_voc", "yolo"];
 /// Boxes from where on it is no chance that all of them could be corners.
@@ -27,6 +27,8 @@ const FEW: f64 = 0.1;
 pub(super) struct Boxes {
     /// The field of structs, where it is not the usual one.
     pub(super) field: Option<String>,
+    /// The field of structs with their classes, where there is one.
+    pub(super) class_field: Option<String>,
     /// What their four numbers are.
     pub(super) convention: &'static str,
     /// Whether the data say so; else they only seem to be.
@@ -57,14 +59,34 @@ enum Place<'a> {
     Field(&'a str),
 }
 
-/// Where boxes lie in a column of this name and type; none where it holds none.
-fn place<'a>(name: &str, kind: &'a DataType) -> Option<Place<'a>> {
-    let element = |kind: &'a DataType| match kind {
+/// What lists of this type hold.
+fn element(kind: &DataType) -> Option<&DataType> {
+    match kind {
         DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _) => {
             Some(field.data_type())
         }
         _ => None,
+    }
+}
+
+/// The field with the classes of the boxes in a column of this type, by its name.
+fn class_field(kind: &DataType) -> Option<String> {
+    let (fields, of_lists) = match (kind, element(kind)) {
+        (DataType::Struct(fields), _) => (fields, true),
+        (_, Some(DataType::Struct(fields))) => (fields, false),
+        _ => return None,
     };
+    let are_classes = |field: &&Field| {
+        let kind = if of_lists { element(field.data_type()) } else { Some(field.data_type()) };
+        kind.is_some_and(|kind| is_text(kind) || holds_class_numbers(kind))
+    };
+    let fields: Vec<&Field> = fields.iter().map(|field| &**field).filter(are_classes).collect();
+    let of_name = |name: &&str| fields.iter().find(|field| field.name().eq_ignore_ascii_case(name));
+    BOX_CLASS_FIELDS.iter().find_map(of_name).map(|field| field.name().clone())
+}
+
+/// Where boxes lie in a column of this name and type; none where it holds none.
+fn place<'a>(name: &str, kind: &'a DataType) -> Option<Place<'a>> {
     let are_numbers = |kind: &DataType| kind.is_numeric();
     let is_known = |name: &str| NAMES.iter().any(|known| name.eq_ignore_ascii_case(known));
     let of_lists = |field: &'a Field| element(field.data_type()).and_then(element).is_some_and(are_numbers);
@@ -108,12 +130,13 @@ impl Boxes {
             _ => None,
         };
         let (mut rows, mut with_one, mut with_several, mut largest, mut seen) = (0, 0_u64, 0_u64, 1, Vec::new());
+        let class_field = kind.as_ref().and_then(class_field);
         let mut classes = BTreeSet::new();
         dataset.find_row(&[column.to_owned()], |row| {
             rows += 1;
             let before = seen.len();
             each_box(row.get(0), field.as_deref(), &mut seen);
-            each_class(row.get(0), &mut classes);
+            each_class(row.get(0), class_field.as_deref(), &mut classes);
             largest = largest.max(seen.len() - before);
             match seen.len() - before {
                 0 => {}
@@ -144,7 +167,7 @@ impl Boxes {
             None | Some([_, _]) => (1, true, AtPlaces::Never),
             Some(other) => return refused(format!("the model's first output is {}", shown_shape(other))),
         };
-        Ok(Self { field, convention, is_recorded, most, is_flat, places })
+        Ok(Self { field, class_field, convention, is_recorded, most, is_flat, places })
     }
 
     /// How many of a row there are at most, in words.
@@ -188,7 +211,8 @@ fn each_box(value: Value<'_>, field: Option<&str>, seen: &mut Vec<[f64; 4]>) {
 }
 
 /// Adds the classes of the boxes of a row, until there are several.
-fn each_class(value: Value<'_>, classes: &mut BTreeSet<String>) {
+fn each_class(value: Value<'_>, field: Option<&str>, classes: &mut BTreeSet<String>) {
+    let Some(field) = field else { return };
     let mut add = |class: Value<'_>| {
         let name = match class {
             Value::Text(name) => Some(name.to_owned()),
@@ -200,13 +224,13 @@ fn each_class(value: Value<'_>, classes: &mut BTreeSet<String>) {
     };
     match value {
         Value::Struct(fields) => {
-            if let Some(Value::List(of_boxes)) = fields.get(CLASSES) {
+            if let Some(Value::List(of_boxes)) = fields.get(field) {
                 of_boxes.iter().for_each(add);
             }
         }
         Value::List(objects) => objects.iter().for_each(|object| {
             if let Value::Struct(fields) = object
-                && let Some(class) = fields.get(CLASSES)
+                && let Some(class) = fields.get(field)
             {
                 add(class);
             }
@@ -302,6 +326,26 @@ mod tests {
         }
         let refused = Boxes::of(&several, "objects", Some(&[None, Some(5), Some(6)])).unwrap_err().to_string();
         assert!(refused.contains("first output is [?, 5, 6]") && refused.contains("`head: boxes`"), "{refused}");
+    }
+
+    #[test]
+    fn classes_of_boxes_are_found_whatever_their_field_is_called() {
+        let list = |of: DataType| DataType::List(Arc::new(Field::new_list_field(of, true)));
+        for (fields, wanted) in [
+            (&[("bbox", DataType::Float32), ("categories", DataType::Int64)][..], Some("categories")),
+            (&[("label", DataType::Utf8), ("category", DataType::Int64)][..], Some("category")),
+            (&[("Label", DataType::Utf8), ("area", DataType::Float32)][..], Some("Label")),
+            (&[("class", DataType::Binary), ("area", DataType::Float32)][..], None),
+        ] {
+            let one = |(name, kind): &(&str, DataType)| Field::new(*name, kind.clone(), true);
+            let of_structs = list(DataType::Struct(fields.iter().map(one).collect()));
+            let of_lists = |(name, kind): &(&str, DataType)| Field::new(*name, list(kind.clone()), true);
+            let of_lists = DataType::Struct(fields.iter().map(of_lists).collect());
+            for kind in [of_structs, of_lists] {
+                assert_eq!(class_field(&kind).as_deref(), wanted, "{kind}");
+            }
+        }
+        assert_eq!(class_field(&list(list(DataType::Float64))), None);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 use std::fmt::Write;
 
+use millstream_pipeline::encodings::BOX_CLASS_FIELDS;
+
 use super::guess::{Guess, Head, SMALL};
 use super::image_preparation::{ImagePreparation, Size};
 use super::input::Input;
@@ -175,11 +177,17 @@ fn of_data(guess: &Guess, head: Option<Head>) -> String {
             let field =
                 boxes.field.as_ref().map_or_else(String::new, |field| format!(", box_field: {}", quoted(field)));
             let is_at_places = guess.told.is_at_places(head.map(|head| head == Head::Boxes));
+            let classes = boxes.class_field.as_deref().filter(|field| is_at_places && *field != BOX_CLASS_FIELDS[0]);
+            let classes = classes.map_or_else(String::new, |field| format!(", class_field: {}", quoted(field)));
             let (most, form) = match (is_at_places, boxes.is_flat) {
                 // pictures of nothing are to be told as such
                 (true, _) => (boxes.most, ", as: classed, beyond: cut"),
                 (false, true) => (1, ", as: flat, beyond: cut, class_field: '', without_boxes: no_weight"),
                 (false, false) => (boxes.most, ", beyond: cut, class_field: '', without_boxes: no_weight"),
+            };
+            let of_one = match is_at_places && boxes.class_field.is_none() {
+                true => "    # nothing says of which classes they are: all of one, `object`\n",
+                false => "",
             };
             let numbers = if boxes.is_recorded {
                 "what their four numbers are (`convention`) is said by the data"
@@ -188,8 +196,8 @@ fn of_data(guess: &Guess, head: Option<Head>) -> String {
             };
             writeln!(
                 text,
-                "  targets:\n    # {numbers}\n    boxes:\n      \
-                 boxes: {{column: {}{field}, convention: {}, most: {most}{form}, least_visible: 0.3}}",
+                "  targets:\n    # {numbers}\n{of_one}    boxes:\n      \
+                 boxes: {{column: {}{field}{classes}, convention: {}, most: {most}{form}, least_visible: 0.3}}",
                 quoted(column),
                 boxes.convention
             )

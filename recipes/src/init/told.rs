@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use millstream_pipeline::arrow_schema::DataType;
+use millstream_pipeline::encodings::BOX_CLASS_FIELDS;
 use millstream_pipeline::{Dataset, Value};
 use millstream_schemas::{Feature, count, shown};
 
@@ -179,10 +180,15 @@ impl Told {
                 let seen = count(masks.looked_at, "mask");
                 format!("it tells the class of each pixel in `{column}`, one of {classes}{values}, by {seen}")
             }
-            Self::Boxes { boxes, .. } if is_at_places => format!(
-                "it tells what is in a picture and where, by the boxes and classes in `{column}`; up to {} in a picture were seen",
-                boxes.most_in_words()
-            ),
+            Self::Boxes { boxes, .. } if is_at_places => {
+                let by = match &boxes.class_field {
+                    Some(field) if field == BOX_CLASS_FIELDS[0] => format!("the boxes and classes in `{column}`"),
+                    Some(field) => format!("the boxes in `{column}` and their classes in `{}`", shown(field)),
+                    None => format!("the boxes in `{column}`, all of one class, `object`"),
+                };
+                let most = boxes.most_in_words();
+                format!("it tells what is in a picture and where, by {by}; up to {most} in a picture were seen")
+            }
             Self::Boxes { boxes: Boxes { is_flat: true, .. }, .. } => {
                 format!("it tells where the thing in a picture is, four numbers, by the first box in `{column}`")
             }

@@ -170,6 +170,25 @@ fn classed_boxes_have_their_class_as_the_fifth_number() {
     assert_eq!(encoders.classes(), names);
 }
 
+#[test]
+fn classed_boxes_whose_classes_lie_in_another_field_are_not_all_of_one_class() {
+    let of = fields(&[("bbox", list(list(DataType::Float32))), ("categories", list(DataType::Utf8))]);
+    let dataset = marked(&of, &[json!({"bbox": [[6, 11, 24, 22]], "categories": ["pear"]})], None);
+    for (field, wanted) in
+        [(None, Err("`class_field: categories`")), (Some("categories"), Ok("pear")), (Some(""), Ok("object"))]
+    {
+        let mut options = json!({"convention": "coco", "most": 1, "as": "classed"});
+        if let Some(field) = field {
+            options["class_field"] = field.into();
+        }
+        match (open(&dataset, "boxes", options), wanted) {
+            (Ok(encoders), Ok(class)) => assert_eq!(encoders.classes(), [class], "{field:?}"),
+            (Err(error), Err(part)) => assert!(with_causes(&error).contains(part), "{}", with_causes(&error)),
+            (found, _) => panic!("{field:?}: {:?}", found.map(drop)),
+        }
+    }
+}
+
 /// What becomes of boxes that a crop cuts: the picture is the middle 30×44 pixels of 60×44.
 #[test]
 fn what_remains_of_boxes_is_told_by_options() {
