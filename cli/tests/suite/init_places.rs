@@ -480,6 +480,14 @@ fn pictures_of_several_things_become_a_recipe_that_finds_them() {
     place.run(&["predict", "runs/made", "squares/images", "-o", "things.csv"]).done();
     contains(&String::from_utf8(place.read("things.csv")).unwrap(), &["input,things,error"]);
     place.run(&["predict", "runs/made", "squares/images", "-o", "things.parquet"]).done();
+    // trained again it tells the same classes by its own last layer, and others by a new one on what that reads
+    let (said, recipe) = made(&place, "squares", "runs/made/model.onnx");
+    contains(&said, &["what is in a picture and where", "its own last layer is trained on"]);
+    contains(&recipe, &["head: keep", "most: 2, as: classed", "loss: fcos"]);
+    place.write("squares/data.yaml", "names: [pale, dark]\n");
+    let (said, recipe) = made(&place, "squares", "runs/made/model.onnx");
+    contains(&said, &["a new last layer tells boxes"]);
+    contains(&recipe, &["head: boxes"]);
 }
 
 #[test]

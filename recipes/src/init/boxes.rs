@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use millstream_pipeline::arrow_schema::{DataType, Field};
-use millstream_pipeline::encodings::BOX_CLASS_FIELDS;
+use millstream_pipeline::encodings::{self, BOX_CLASS_FIELDS, Encoders, WantedTensor};
 use millstream_pipeline::{Dataset, List, Value};
 use millstream_schemas::features::{holds_class_numbers, is_text};
-use millstream_schemas::{count, shown};
+use millstream_schemas::{Choice, TARGETS, TensorRole, count, shown};
+use serde_json::json;
 
 use super::most_rows::MOST_ROWS;
 use crate::RecipeError;
@@ -168,6 +169,28 @@ impl Boxes {
             Some(other) => return refused(format!("the model's first output is {}", shown_shape(other))),
         };
         Ok(Self { field, class_field, convention, is_recorded, most, is_flat, places })
+    }
+
+    /// Whether these are the classes of all boxes of the column, in any order.
+    ///
+    /// # Errors
+    /// The rows cannot be read.
+    pub(super) fn are_of(&self, dataset: &Dataset, column: &str, classes: &[String]) -> Result<bool, RecipeError> {
+        let mut options =
+            json!({ "column": column, "convention": self.convention, "most": self.most, "as": "classed" });
+        let fields = [("box_field", &self.field), ("class_field", &self.class_field)];
+        for (option, field) in fields.into_iter().filter_map(|(option, field)| Some((option, field.as_ref()?))) {
+            options[option] = field.as_str().into();
+        }
+        let wanted = WantedTensor {
+            name: TARGETS.into(),
+            role: TensorRole::Target,
+            encoding: Choice::new("boxes", options),
+            place: "DATA".into(),
+        };
+        let own = Encoders::open(dataset, encodings::standard(), &[wanted], &[])?;
+        let sorted = |names: &[String]| names.iter().cloned().collect::<BTreeSet<String>>();
+        Ok(sorted(own.classes()) == sorted(classes))
     }
 
     /// How many of a row there are at most, in words.

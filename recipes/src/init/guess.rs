@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use millstream_compiler::losses::classes_among;
 use millstream_compiler::{Model, ModelReport, OperatorCatalog, describe};
 use millstream_pipeline::{Dataset, SplitRole};
 use millstream_schemas::{AxisLength, Feature, count, grouped, shown, shown_path};
@@ -111,6 +112,7 @@ impl Guess {
     pub(super) fn heads(&self) -> Vec<Head> {
         if let (Input::Image { .. }, Told::Boxes { boxes, .. }) = (&self.input, &self.told) {
             return match boxes.places {
+                AtPlaces::Only if self.knows_classes => vec![Head::Keep, Head::Boxes],
                 AtPlaces::Only => vec![Head::Boxes],
                 AtPlaces::First => vec![Head::Boxes, Head::New, Head::OnFeatures],
                 AtPlaces::Never if !boxes.is_flat => vec![Head::Keep],
@@ -250,6 +252,10 @@ impl Seen {
         let knows_classes = match &told {
             Told::Class { .. } => !classes.is_empty() && known == classes && gives == Some(classes.len()),
             Told::Mask { masks, .. } => gives == Some(classes.len()) || masks.is_one_score,
+            Told::Boxes { column, boxes } if boxes.places == AtPlaces::Only => {
+                let are_told = scores.len() == 4 && gives.and_then(classes_among) == Some(known.len());
+                are_told && boxes.are_of(dataset, column, &known)?
+            }
             Told::Boxes { boxes, .. } => !boxes.is_flat || gives == Some(4),
             Told::Labels { .. } | Told::Number { .. } => false,
         };

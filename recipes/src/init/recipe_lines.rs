@@ -273,6 +273,10 @@ fn training(guess: &Guess, head: Option<Head>) -> String {
     let mut text = "training:\n".to_owned();
     let is_at_places = guess.told.is_at_places(head.map(|head| head == Head::Boxes));
     let (epochs, rate, schedule) = match &guess.input {
+        // what is known already is not to be forgotten
+        Input::Image { .. } if is_at_places && head == Some(Head::Keep) => {
+            ((2 * ROWS_OF_A_RUN).div_ceil(guess.rows.max(1)).clamp(6, 30), "0.0001", "cosine: {warmup: 0.1}")
+        }
         // where things are takes longer to be learned
         Input::Image { .. } if is_at_places => {
             ((4 * ROWS_OF_A_RUN).div_ceil(guess.rows.max(1)).clamp(12, 60), "0.0003", "cosine: {warmup: 0.1}")
@@ -322,7 +326,7 @@ fn training(guess: &Guess, head: Option<Head>) -> String {
             quoted(layer)
         );
     }
-    if is_at_places && head.is_some() {
+    if head == Some(Head::Boxes) {
         text.push_str(
             "  learning_rate_multipliers:\n    # the new layers begin from nothing\n    - {match: 'head*', multiplier: 3}\n",
         );

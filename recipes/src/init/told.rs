@@ -159,10 +159,15 @@ impl Told {
         Ok(if are_too_many.is_none() && have_no_gaps { texts.len() + numbers.len() } else { 0 })
     }
 
-    /// Whether boxes are told at the places of a map by a new last layer of that kind; where none is known yet, whether they would be.
+    /// Whether boxes are told at the places of a map, where that is known by the last layer: whether it is a new one of that kind. Where
+    /// none is known yet, whether they would be.
     pub(super) fn is_at_places(&self, is_of_places: Option<bool>) -> bool {
         let Self::Boxes { boxes, .. } = self else { return false };
-        is_of_places.unwrap_or(boxes.places != AtPlaces::Never)
+        match boxes.places {
+            AtPlaces::Never => false,
+            AtPlaces::First => is_of_places.unwrap_or(true),
+            AtPlaces::Only => true,
+        }
     }
 
     pub(super) fn in_words(&self, classes: usize, is_at_places: bool) -> String {
