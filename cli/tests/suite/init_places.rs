@@ -484,8 +484,9 @@ fn pictures_of_several_things_become_a_recipe_that_finds_them() {
     let (said, recipe) = made(&place, "squares", "runs/made/model.onnx");
     contains(&said, &["what is in a picture and where", "its own last layer is trained on"]);
     contains(&recipe, &["head: keep", "most: 2, as: classed", "loss: fcos"]);
-    place.write("squares/data.yaml", "names: [pale, dark]\n");
-    let (said, recipe) = made(&place, "squares", "runs/made/model.onnx");
+    yolo_of_two(&place, "others");
+    place.write("others/data.yaml", "names: [pale, dark]\n");
+    let (said, recipe) = made(&place, "others", "runs/made/model.onnx");
     contains(&said, &["a new last layer tells boxes"]);
     contains(&recipe, &["head: boxes"]);
 }
