@@ -480,6 +480,13 @@ fn pictures_of_several_things_become_a_recipe_that_finds_them() {
     place.run(&["predict", "runs/made", "squares/images", "-o", "things.csv"]).done();
     contains(&String::from_utf8(place.read("things.csv")).unwrap(), &["input,things,error"]);
     place.run(&["predict", "runs/made", "squares/images", "-o", "things.parquet"]).done();
+    // boxes that have no place are told of
+    let cut = ["--set", "data.targets.boxes.boxes.most=1", "--set", "training.epochs=1", "--set", "output.folder=cut"];
+    let ran = place.run(&[&["train", "made.yaml"][..], &cut].concat());
+    for of in ["training, in all epochs", "the evaluation"] {
+        let wanted = format!("beyond the `most` of a row were left out of {of}");
+        assert!(ran.stderr.contains(&wanted), "wanted {wanted} in {}", ran.stderr);
+    }
     // trained again it tells the same classes by its own last layer, and others by a new one on what that reads
     let (said, recipe) = made(&place, "squares", "runs/made/model.onnx");
     contains(&said, &["what is in a picture and where", "its own last layer is trained on"]);

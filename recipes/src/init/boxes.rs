@@ -133,18 +133,21 @@ impl Boxes {
         let (mut rows, mut with_one, mut with_several, mut largest, mut seen) = (0, 0_u64, 0_u64, 1, Vec::new());
         let class_field = kind.as_ref().and_then(class_field);
         let mut classes = BTreeSet::new();
-        dataset.find_row(&[column.to_owned()], |row| {
+        dataset.each_row(&[column.to_owned()], |row| {
             rows += 1;
+            // what does not fit in is not learned
+            largest = largest.max(boxes_in(row.get(0), field.as_deref()));
+            if rows > MOST_ROWS {
+                return;
+            }
             let before = seen.len();
             each_box(row.get(0), field.as_deref(), &mut seen);
             each_class(row.get(0), class_field.as_deref(), &mut classes);
-            largest = largest.max(seen.len() - before);
             match seen.len() - before {
                 0 => {}
                 1 => with_one += 1,
                 _ => with_several += 1,
             }
-            (rows >= MOST_ROWS).then_some(())
         })?;
         let refused = |why: String| {
             let message = format!(
@@ -197,6 +200,15 @@ impl Boxes {
     pub(super) fn most_in_words(&self) -> String {
         count(self.most as u64, "box")
     }
+}
+
+/// How many boxes a row has.
+fn boxes_in(value: Value<'_>, field: Option<&str>) -> usize {
+    let of_lists = match (value, field) {
+        (Value::Struct(fields), Some(field)) => fields.get(field),
+        (boxes, _) => Some(boxes),
+    };
+    if let Some(Value::List(boxes)) = of_lists { boxes.len() } else { 0 }
 }
 
 /// Adds the numbers of each box of a row.
@@ -347,6 +359,10 @@ mod tests {
             let found = Boxes::of(dataset, "objects", scores).unwrap();
             assert_eq!((found.most, found.is_flat, found.places), wanted, "{scores:?}");
         }
+        // the fullest picture may stand behind all that are looked at
+        let counts: Vec<usize> = [vec![2; MOST_ROWS + 5], vec![9, 2]].concat();
+        let late = rows(&counts, &vec![0; counts.len()]);
+        assert_eq!(Boxes::of(&late, "objects", Some(scores)).unwrap().most, 9);
         let refused = Boxes::of(&several, "objects", Some(&[None, Some(5), Some(6)])).unwrap_err().to_string();
         assert!(refused.contains("first output is [?, 5, 6]") && refused.contains("`head: boxes`"), "{refused}");
     }
