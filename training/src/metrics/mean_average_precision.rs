@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::detections::{Detecting, Detection, overlap};
 use super::figure_kind::{Better, Unit};
 use super::measured_batch::MeasuredBatch;
-use super::metric_function::{Meter, MetricFunction};
+use super::metric_function::{Meter, MetricFunction, RowCounts};
 use super::metric_kind::{Build, MetricKind, Worked};
 
 pub(super) const METRIC: MetricKind = MetricKind {
@@ -135,6 +135,22 @@ impl Meter for Found {
             for (thing, right) in things.iter().zip(rightness(&things, &boxes)) {
                 self.of_class.entry(thing.class).or_default().told.push((thing.probability, right));
             }
+        }
+    }
+
+    fn counts_of(&self, row: &MeasuredBatch<'_>) -> Option<RowCounts> {
+        let mut found = Self::default();
+        found.add(row);
+        let bytes = found.bytes_held() + (found.of_class.len() * size_of::<(usize, OfClass)>()) as u64;
+        Some(RowCounts { counts: Box::new(found.of_class), bytes })
+    }
+
+    fn add_counts(&mut self, counts: &RowCounts) {
+        let Some(of_class) = counts.counts.downcast_ref::<BTreeMap<usize, OfClass>>() else { return };
+        for (class, of_row) in of_class {
+            let all = self.of_class.entry(*class).or_default();
+            all.boxes += of_row.boxes;
+            all.told.extend_from_slice(&of_row.told);
         }
     }
 
