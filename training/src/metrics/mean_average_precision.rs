@@ -16,7 +16,8 @@ use super::metric_kind::{Build, MetricKind, Worked};
 pub(super) const METRIC: MetricKind = MetricKind {
     name: "mean_average_precision",
     summary: "The mean over classes of the precision at which boxes are found, by the recall that each probability brings.",
-    documentation: "As COCO counts it: of each picture the 100 likeliest things of a probability of 0.05 or more, after those were left \
+    documentation: "As COCO counts it: of each picture the 100 likeliest things of all classes (COCO's evaluation takes 100 of each \
+        class of those that it is given, seldom more than that) of a probability of 0.05 or more, after those were left \
         out that overlap a likelier one of their class by more than 0.6. The likeliest is held first against the box of its \
         class that it overlaps most and that none was held against, and is right where their intersection over union reaches \
         a bound. Over all pictures the precision is the largest at this recall or more, the average precision its mean at \
