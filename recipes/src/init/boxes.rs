@@ -36,21 +36,21 @@ pub(super) struct Boxes {
     pub(super) is_recorded: bool,
     /// As many of a row are told.
     pub(super) most: usize,
-    /// Whether they are told as one row of numbers, where not at the places of a map.
-    pub(super) is_flat: bool,
-    /// Whether they are told at the places of a map.
-    pub(super) places: AtPlaces,
+    /// How they are told.
+    pub(super) task: BoxTask,
 }
 
-/// Whether boxes are told at the places of a map, with their classes.
+/// How boxes are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AtPlaces {
-    /// The model gives the numbers of boxes by itself, or there is one box of one class in each picture.
-    Never,
-    /// Where the model has such a map; there is one box in each picture.
+pub(super) enum BoxTask {
+    /// As many as the model gives, in their order, by four numbers each.
+    InOrder,
+    /// The first of each picture, by a row of four numbers: there is one of one class in each.
     First,
-    /// There is no other way.
-    Only,
+    /// At the places of a map, with their classes; or the first, where the model has no such map: there is one in each picture.
+    PlacesOrFirst,
+    /// At the places of a map, with their classes: there is no other way.
+    Places,
 }
 
 /// Where in a column boxes lie.
@@ -163,15 +163,15 @@ impl Boxes {
         let (convention, is_recorded) = (recorded.unwrap_or_else(|| convention(&seen)), recorded.is_some());
         let field = field.filter(|field| field != "bbox");
         let are_several = with_several as f64 > FEW * (with_one + with_several) as f64;
-        let (most, is_flat, places) = match scores {
-            Some([_, Some(most), Some(4)]) if *most > 0 => (*most, false, AtPlaces::Never),
-            Some([_, _, _, _]) => (largest, true, AtPlaces::Only),
-            None | Some([_, _]) if are_several => (largest, true, AtPlaces::Only),
-            None | Some([_, _]) if classes.len() > 1 => (largest, true, AtPlaces::First),
-            None | Some([_, _]) => (1, true, AtPlaces::Never),
+        let (most, task) = match scores {
+            Some([_, Some(most), Some(4)]) if *most > 0 => (*most, BoxTask::InOrder),
+            Some([_, _, _, _]) => (largest, BoxTask::Places),
+            None | Some([_, _]) if are_several => (largest, BoxTask::Places),
+            None | Some([_, _]) if classes.len() > 1 => (largest, BoxTask::PlacesOrFirst),
+            None | Some([_, _]) => (1, BoxTask::First),
             Some(other) => return refused(format!("the model's first output is {}", shown_shape(other))),
         };
-        Ok(Self { field, class_field, convention, is_recorded, most, is_flat, places })
+        Ok(Self { field, class_field, convention, is_recorded, most, task })
     }
 
     /// Whether these are the classes of all boxes of the column, in any order.
@@ -348,16 +348,16 @@ mod tests {
         let map: &[Option<usize>] = &[None, Some(10), Some(7), Some(7)];
         let in_order: &[Option<usize>] = &[None, Some(5), Some(4)];
         for (dataset, scores, wanted) in [
-            (&one, Some(scores), (1, true, AtPlaces::Never)),
-            (&several, Some(scores), (3, true, AtPlaces::Only)),
-            (&of_classes, Some(scores), (1, true, AtPlaces::First)),
-            (&one, Some(map), (1, true, AtPlaces::Only)),
-            (&several, Some(in_order), (5, false, AtPlaces::Never)),
-            (&several, None, (3, true, AtPlaces::Only)),
-            (&one, None, (1, true, AtPlaces::Never)),
+            (&one, Some(scores), (1, BoxTask::First)),
+            (&several, Some(scores), (3, BoxTask::Places)),
+            (&of_classes, Some(scores), (1, BoxTask::PlacesOrFirst)),
+            (&one, Some(map), (1, BoxTask::Places)),
+            (&several, Some(in_order), (5, BoxTask::InOrder)),
+            (&several, None, (3, BoxTask::Places)),
+            (&one, None, (1, BoxTask::First)),
         ] {
             let found = Boxes::of(dataset, "objects", scores).unwrap();
-            assert_eq!((found.most, found.is_flat, found.places), wanted, "{scores:?}");
+            assert_eq!((found.most, found.task), wanted, "{scores:?}");
         }
         // the fullest picture may stand behind all that are looked at
         let counts: Vec<usize> = [vec![2; MOST_ROWS + 5], vec![9, 2]].concat();

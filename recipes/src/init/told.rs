@@ -5,7 +5,7 @@ use millstream_pipeline::encodings::BOX_CLASS_FIELDS;
 use millstream_pipeline::{Dataset, Value};
 use millstream_schemas::{Feature, count, shown};
 
-use super::boxes::{AtPlaces, Boxes, column_of_boxes, has_boxes};
+use super::boxes::{BoxTask, Boxes, column_of_boxes, has_boxes};
 use super::masks::Masks;
 use super::most_rows::MOST_ROWS;
 use crate::RecipeError;
@@ -163,10 +163,10 @@ impl Told {
     /// none is known yet, whether they would be.
     pub(super) fn is_at_places(&self, is_of_places: Option<bool>) -> bool {
         let Self::Boxes { boxes, .. } = self else { return false };
-        match boxes.places {
-            AtPlaces::Never => false,
-            AtPlaces::First => is_of_places.unwrap_or(true),
-            AtPlaces::Only => true,
+        match boxes.task {
+            BoxTask::InOrder | BoxTask::First => false,
+            BoxTask::PlacesOrFirst => is_of_places.unwrap_or(true),
+            BoxTask::Places => true,
         }
     }
 
@@ -194,7 +194,7 @@ impl Told {
                 let most = boxes.most_in_words();
                 format!("it tells what is in a picture and where, by {by}; up to {most} in a picture were seen")
             }
-            Self::Boxes { boxes: Boxes { is_flat: true, .. }, .. } => {
+            Self::Boxes { boxes, .. } if boxes.task != BoxTask::InOrder => {
                 format!("it tells where the thing in a picture is, four numbers, by the first box in `{column}`")
             }
             Self::Boxes { boxes, .. } => format!(
