@@ -164,6 +164,15 @@ mod tests {
     }
 
     #[test]
+    fn the_overlap_that_is_documented_is_the_one_that_is_used() {
+        let said = format!("overlap a likelier one of their class by more than {}.", Detecting::default().most_overlap);
+        let documented = super::super::mean_average_precision::METRIC.documentation;
+        let page = include_str!("../../../docs/tasks/boxes.md");
+        assert!(documented.contains(&said), "{documented}");
+        assert!(page.contains(&said), "docs/tasks/boxes.md: {said}");
+    }
+
+    #[test]
     fn overlaps_are_intersections_over_unions() {
         for (a, b, wanted) in [
             ([0.0, 0.0, 0.5, 0.5], [0.0, 0.0, 0.5, 0.5], 1.0),
