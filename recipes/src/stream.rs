@@ -58,7 +58,8 @@ impl BatchSource for Stream {
     }
 }
 
-/// That boxes had no place in the targets of rows that are `of` training or evaluation, and what becomes of them; nothing where all had one.
+/// That boxes had no place in the targets of rows that are `of` training or evaluation, and what becomes of them; nothing where all had
+/// one.
 pub(crate) fn boxes_left_out(boxes: u64, of: &str, so: &str) -> Option<String> {
     let were = if boxes == 1 { "was" } else { "were" };
     let boxes = (boxes > 0).then(|| count(boxes, "box"))?;

@@ -303,7 +303,8 @@ impl Boxes {
             (None, Some(_)) => Err(format!("has no field `{}` with classes{}", shown(name), near(name))),
             (None, None) => match fields.iter().find(|field| is_usual(field) && are_classes(field)) {
                 Some(other) if self.r#as == Form::Classed => Err(format!(
-                    "has no field `{name}` with classes, and one called `{0}`: read them by `class_field: {0}`, or none by `class_field: ''`",
+                    "has no field `{name}` with classes, and one called `{0}`: read them by `class_field: {0}`, or none by \
+                     `class_field: ''`",
                     shown(other.name())
                 )),
                 _ => self.no_field().map(|()| None),

@@ -40,8 +40,8 @@ impl Answers {
         options: &PredictOptions,
     ) -> Result<Self, RecipeError> {
         if reads == PredictionKind::Boxes && !of_pictures {
-            let message = "the model tells things at the places of a prepared picture, which are led back to the picture of a row where that \
-                           is the only one and is prepared without chance; it has several, or the transforms of evaluation draw \
+            let message = "the model tells things at the places of a prepared picture, which are led back to the picture of a row where \
+                           that is the only one and is prepared without chance; it has several, or the transforms of evaluation draw \
                            something. `evaluate` measures it";
             return Err(RecipeError::mismatch("model", message));
         }

@@ -254,8 +254,8 @@ fn map_of(graph: &Graph, output: ValueId) -> Result<(ValueId, usize), CompilerEr
     };
     map_behind(graph, output).map_err(|why| {
         let message = format!(
-            "there is no map [batch, features, height, width] behind output `{}`: {}; export the model so that it gives one, and name it by \
-             `model.output` where it gives several values",
+            "there is no map [batch, features, height, width] behind output `{}`: {}; export the model so that it gives one, and name it \
+             by `model.output` where it gives several values",
             shown(graph.name(output)),
             behind.unwrap_or(why)
         );
