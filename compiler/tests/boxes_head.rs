@@ -32,6 +32,14 @@ enum Tail {
     Pooled,
     /// That, and a linear layer of seven classes.
     Classifier,
+    /// A mean over the places, a convolution of it and its `HardSwish` in single operators, and a linear layer of seven classes.
+    Activated,
+    /// A mean over the places, something like its normalization in single operators, and a linear layer of seven classes.
+    Normalized,
+    /// Scores of three classes and four distances at each place.
+    Detector,
+    /// Scores of three classes, enlarged to the size of the picture.
+    Segmentation,
     /// The places as tokens, each added to what a product of all of them makes of it.
     Tokens,
 }
@@ -48,13 +56,45 @@ fn backbone(tail: Tail) -> Model {
         let pooled = graph.add("GlobalAveragePool", &[map], &[]).unwrap();
         graph.add("Flatten", &[pooled], &[]).unwrap()
     };
+    let classifier = |graph: &mut Graph, vectors: ValueId| {
+        let classes = weight(graph, "old.weight", &[FEATURES, 7]);
+        graph.add("Gemm", &[vectors, classes], &[]).unwrap()
+    };
+    let places = |graph: &mut Graph, scores: usize| {
+        let kernel = weight(graph, "own.weight", &[scores, FEATURES, 1, 1]);
+        graph.add("Conv", &[map, kernel], &[]).unwrap()
+    };
     let output = match tail {
         Tail::Map => map,
+        Tail::Detector => places(&mut graph, CLASSES + 4),
+        Tail::Segmentation => {
+            let scores = places(&mut graph, 3);
+            let scales = graph.constant("scales", Constant::f32([4], &[1.0, 1.0, 2.0, 2.0]));
+            graph.add_with("Resize", &[Some(scores), None, Some(scales)], &[("mode", "nearest".into())], 1).unwrap()[0]
+        }
+        Tail::Activated => {
+            let pooled = graph.add("GlobalAveragePool", &[map], &[]).unwrap();
+            let kernel = weight(&mut graph, "wide.weight", &[FEATURES, FEATURES, 1, 1]);
+            let wide = graph.add("Conv", &[pooled, kernel], &[]).unwrap();
+            let gate = graph.add("HardSigmoid", &[wide], &[]).unwrap();
+            let activated = graph.times(wide, gate).unwrap();
+            let vectors = graph.add("Flatten", &[activated], &[]).unwrap();
+            classifier(&mut graph, vectors)
+        }
+        Tail::Normalized => {
+            let vectors = pooled(&mut graph);
+            let sum = graph.reduce_sum(vectors, &[1], true).unwrap();
+            let off = graph.minus(vectors, sum).unwrap();
+            let squares = graph.times(off, off).unwrap();
+            let variance = graph.reduce_sum(squares, &[1], true).unwrap();
+            let deviation = graph.add("Sqrt", &[variance], &[]).unwrap();
+            let normalized = graph.divided_by(off, deviation).unwrap();
+            classifier(&mut graph, normalized)
+        }
         Tail::Pooled => pooled(&mut graph),
         Tail::Classifier => {
             let pooled = pooled(&mut graph);
-            let classes = weight(&mut graph, "old.weight", &[FEATURES, 7]);
-            graph.add("Gemm", &[pooled, classes], &[]).unwrap()
+            classifier(&mut graph, pooled)
         }
         Tail::Tokens => {
             let places = graph.constant("places", Constant::i64([3], &[0, FEATURES as i64, 16]));
@@ -80,7 +120,8 @@ fn compiled(tail: Tail, options: Value, loss: &str) -> Result<TrainingProgram, S
 
 #[test]
 fn the_last_map_is_read_whatever_stands_behind_it() {
-    for tail in [Tail::Map, Tail::Pooled, Tail::Classifier] {
+    let own = [Tail::Detector, Tail::Segmentation];
+    for tail in [Tail::Map, Tail::Pooled, Tail::Classifier, Tail::Activated, Tail::Normalized].into_iter().chain(own) {
         let program = compiled(tail, json!({"hidden": [6]}), "fcos").unwrap();
         let prediction: Vec<Option<usize>> = program.manifest.prediction.shape.iter().map(AxisLength::fixed).collect();
         assert_eq!(prediction, [None, Some(CLASSES + 4), Some(4), Some(4)], "{tail:?}");
@@ -95,15 +136,21 @@ fn the_last_map_is_read_whatever_stands_behind_it() {
     }
 }
 
-/// A model of seven classes that halves pictures of 16 by 16 pixels three times.
-fn pyramid() -> Model {
+/// A model of seven classes that halves pictures of so many pixels a side three times, to the larger half.
+fn pyramid(pixels: usize) -> Model {
     let mut graph = Graph::new(17, OperatorCatalog::standard());
-    let shape = [Length::named("batch"), 3.into(), 16.into(), 16.into()];
+    let shape = [Length::named("batch"), 3.into(), pixels.into(), pixels.into()];
     let mut value = graph.input("x", TensorType::f32(shape));
     for (at, (read, made)) in [(3, 4), (4, 5), (5, 6)].into_iter().enumerate() {
-        let kernel = weight(&mut graph, &format!("stage.{at}.weight"), &[made, read, 2, 2]);
-        value = graph.add("Conv", &[value, kernel], &[("strides", vec![2, 2].into())]).unwrap();
+        let kernel = weight(&mut graph, &format!("stage.{at}.weight"), &[made, read, 3, 3]);
+        let halved = [("strides", vec![2, 2].into()), ("pads", vec![1, 1, 1, 1].into())];
+        value = graph.add("Conv", &[value, kernel], &halved).unwrap();
         value = graph.add("Relu", &[value], &[]).unwrap();
+        // another map of the same size, which is not the last
+        let kernel = weight(&mut graph, &format!("further.{at}.weight"), &[made + 10, made, 1, 1]);
+        let further = graph.add("Conv", &[value, kernel], &[]).unwrap();
+        let kernel = weight(&mut graph, &format!("back.{at}.weight"), &[made, made + 10, 1, 1]);
+        value = graph.add("Conv", &[further, kernel], &[]).unwrap();
     }
     let pooled = graph.add("GlobalAveragePool", &[value], &[]).unwrap();
     let pooled = graph.add("Flatten", &[pooled], &[]).unwrap();
@@ -115,17 +162,36 @@ fn pyramid() -> Model {
 
 #[test]
 fn the_map_is_made_finer_as_often_as_the_model_has_one_of_that_size() {
-    // how often, how many places a side, how many parameters there are
-    for (finer, side, parameters) in [(0, 2, 2), (1, 4, 6), (2, 8, 10), (3, 8, 10)] {
+    // pixels a side, how often it is wanted, places a side, features of the maps that are added, what is noted
+    let rows: [(usize, usize, usize, &[usize], Option<&str>); 8] = [
+        (16, 0, 2, &[], None),
+        (16, 1, 4, &[5], None),
+        (16, 2, 8, &[5, 4], None),
+        (16, 3, 8, &[5, 4], Some("`finer: 3` was applied 2 times: the model has no map of 16×16 places")),
+        // 37 pixels become 19, 10 and 5 places
+        (37, 1, 10, &[5], None),
+        (37, 2, 19, &[5, 4], None),
+        // 33 become 17, 9 and 5
+        (33, 2, 17, &[5, 4], None),
+        (33, 3, 17, &[5, 4], Some("`finer: 3` was applied 2 times: the model has no map of 34×34 places")),
+    ];
+    for (pixels, finer, side, added, noted) in rows {
         let head = Choice::new("boxes", json!({"finer": finer, "hidden": []}));
         let head = HeadChoice::choose(heads::standard(), &head, "model.head", initializers::standard()).unwrap();
         let loss = Loss::choose(standard(), &Choice::named("fcos"), "training.loss").unwrap();
         let batch = AxisLength::Named("batch".into());
         let wanted = FineTuning { head, loss, train: TrainSelection::Head, ..FineTuning::head(batch, CLASSES) };
-        let program = compile(&pyramid(), &wanted, &OperatorCatalog::standard()).unwrap();
+        let program = compile(&pyramid(pixels), &wanted, &OperatorCatalog::standard()).unwrap();
         let prediction: Vec<Option<usize>> = program.manifest.prediction.shape.iter().map(AxisLength::fixed).collect();
-        assert_eq!(prediction, [None, Some(CLASSES + 4), Some(side), Some(side)], "{finer}");
-        assert_eq!(program.manifest.parameters.len(), parameters, "{finer}");
+        assert_eq!(prediction, [None, Some(CLASSES + 4), Some(side), Some(side)], "{pixels} {finer}");
+        assert_eq!(program.manifest.parameters.len(), 2 + 4 * added.len(), "{pixels} {finer}");
+        for (at, features) in added.iter().enumerate() {
+            let name = format!("head.finer.{at}.side.weight");
+            let found = program.manifest.parameters.iter().find(|entry| entry.name == name);
+            assert_eq!(found.unwrap().shape[1], *features, "{pixels} {finer} {at}");
+        }
+        let found = program.notes.iter().find(|note| note.contains("was applied")).map(String::as_str);
+        assert_eq!(found, noted, "{pixels} {finer}");
     }
 }
 
@@ -153,6 +219,27 @@ fn the_maps_that_a_head_can_stand_on_are_told_with_their_size_and_stride() {
     graph.set_outputs(&[y]);
     let of_numbers = Model::from_bytes(graph.to_onnx("numbers")).unwrap();
     assert!(box_maps(&of_numbers, &catalog).unwrap().is_empty());
+}
+
+#[test]
+fn a_picture_that_was_normalized_is_no_map_of_features() {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let shape = [Length::named("batch"), 3.into(), 8.into(), 8.into()];
+    let x = graph.input("x", TensorType::f32(shape));
+    let mean = weight(&mut graph, "mean", &[3, 1, 1]);
+    let normalized = graph.minus(x, mean).unwrap();
+    let pixels = graph.add("Flatten", &[normalized], &[]).unwrap();
+    let classes = weight(&mut graph, "old.weight", &[3 * 64, 7]);
+    let output = graph.add("Gemm", &[pixels, classes], &[]).unwrap();
+    graph.set_outputs(&[output]);
+    let model = Model::from_bytes(graph.to_onnx("pixels")).unwrap();
+    let head = Choice::named("boxes");
+    let head = HeadChoice::choose(heads::standard(), &head, "model.head", initializers::standard()).unwrap();
+    let loss = Loss::choose(standard(), &Choice::named("fcos"), "training.loss").unwrap();
+    let batch = AxisLength::Named("batch".into());
+    let wanted = FineTuning { head, loss, ..FineTuning::head(batch, CLASSES) };
+    let error = compile(&model, &wanted, &OperatorCatalog::standard()).err().unwrap().to_string();
+    assert!(error.contains("there is no map") && error.contains("`x` is made by no node"), "{error}");
 }
 
 #[test]

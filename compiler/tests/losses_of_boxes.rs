@@ -78,6 +78,16 @@ fn values_are_those_worked_by_hand() {
             1.0,
         ),
         (
+            "the same where the smaller one comes first",
+            one(
+                [1, 6, 1, 1],
+                vec![0.0, 0.0, quarter, quarter, quarter, quarter],
+                &[of_class(MIDDLE, 1.0), of_class(whole, 0.0)],
+            ),
+            ln2 / 4.0,
+            1.0,
+        ),
+        (
             "of four places beside each other two are near enough to the middle of the box",
             one([1, 5, 1, 4], four_places.concat(), &[of_class(whole, 0.0)]),
             ln2 / 4.0,

@@ -5,15 +5,21 @@ use millstream_schemas::{Feature, shown};
 use crate::RecipeError;
 use crate::row_source::RowSource;
 
+/// Classes that a message names.
+const SHOWN: usize = 8;
+
 /// Lets the labels of `source` mean classes of `wanted` (names in the order of the scores, from `whose`).
 ///
 /// Text is looked up by name, so its order does not matter. Numbers whose names the metadata declares must count in the
-/// same order, and may stop earlier. Numbers without names are taken as they are; a row beyond the last is damaged.
+/// same order, and may stop earlier. Numbers without names are taken as they are; a row beyond the last is damaged. Classes of what lies
+/// in lists are looked up by name, those of numbers whose names the metadata declares too; classes that are not learned of rows must be
+/// those that are wanted.
 pub(crate) fn align(source: &mut RowSource, wanted: &[String], whose: &str, place: &str) -> Result<(), RecipeError> {
     let refused = |message: String| RecipeError::mismatch(place, message);
     let Some((tensor, column)) = source.encoders.class_tensor().zip(source.encoders.class_column()) else {
-        if let Some(encoders) = source.encoders.of_classes(&source.dataset, wanted)? {
-            source.encoders = encoders;
+        match source.encoders.of_classes(&source.dataset, wanted)? {
+            Some(encoders) => source.encoders = encoders,
+            None => same_classes(source.classes(), wanted, whose).map_err(refused)?,
         }
         return Ok(());
     };
@@ -33,6 +39,24 @@ pub(crate) fn align(source: &mut RowSource, wanted: &[String], whose: &str, plac
     Ok(())
 }
 
+/// Classes that rows do not tell, such as those that a recipe names, or the only one of boxes that have none.
+fn same_classes(own: &[String], wanted: &[String], whose: &str) -> Result<(), String> {
+    if own.is_empty() || wanted.is_empty() || own == wanted {
+        return Ok(());
+    }
+    let listed = |names: &[String]| {
+        let first: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{}`", shown(name))).collect();
+        let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
+        format!("{}{more}", first.join(", "))
+    };
+    Err(format!(
+        "the classes here are {}, and those of {whose} are {}; name them alike in the encoding of the target, where it takes names, \
+         or the field with the classes",
+        listed(own),
+        listed(wanted)
+    ))
+}
+
 fn same_order(names: &[String], wanted: &[String], whose: &str) -> Result<(), String> {
     if let Some(index) = names.iter().zip(wanted).position(|(got, wanted)| got != wanted) {
         let (got, wanted) = (shown(&names[index]), shown(&wanted[index]));
@@ -46,7 +70,45 @@ fn same_order(names: &[String], wanted: &[String], whose: &str) -> Result<(), St
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use millstream_pipeline::Dataset;
+    use millstream_pipeline::arrow_array::builder::{Float64Builder, ListBuilder};
+    use millstream_pipeline::arrow_array::{ArrayRef, RecordBatch};
+    use millstream_pipeline::encodings::{Encoders, WantedTensor, standard};
+    use millstream_schemas::{Choice, TensorRole};
+    use millstream_transforms::Chain;
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn boxes_without_classes_do_not_pass_for_the_first_of_several() {
+        let mut boxes = ListBuilder::new(ListBuilder::new(Float64Builder::new()));
+        boxes.values().values().append_slice(&[1.0, 2.0, 3.0, 4.0]);
+        boxes.values().append(true);
+        boxes.append(true);
+        let boxes: ArrayRef = Arc::new(boxes.finish());
+        let rows = RecordBatch::try_from_iter_with_nullable([("boxes", boxes, true)]).unwrap();
+        let dataset = Dataset::from_batches("rows", &[rows], 10).unwrap();
+        let options = json!({"column": "boxes", "convention": "coco", "most": 1, "as": "classed"});
+        let wanted = WantedTensor {
+            name: "targets".into(),
+            role: TensorRole::Target,
+            encoding: Choice::new("boxes", options),
+            place: "data.targets.boxes".into(),
+        };
+        let encoders = Encoders::open(&dataset, standard(), &[wanted], &[]).unwrap();
+        let chain = Chain::parse(&[]).unwrap();
+        let mut source = RowSource { dataset, encoders, chain, notes: Vec::new(), is_imported: false };
+        let names = ["cat", "dog"].map(str::to_owned);
+        let refused = align(&mut source, &names, "the model", "data.evaluate").unwrap_err().to_string();
+        for part in ["data.evaluate", "the classes here are `object`, and those of the model are `cat`, `dog`"] {
+            assert!(refused.contains(part), "{refused}");
+        }
+        align(&mut source, &["object".to_owned()], "the model", "data.evaluate").unwrap();
+        align(&mut source, &[], "the training data", "data.evaluate").unwrap();
+    }
 
     #[test]
     fn declared_numbers_must_count_in_the_same_order() {

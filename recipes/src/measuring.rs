@@ -35,7 +35,7 @@ use crate::preprocessing::{self, Preprocessing};
 use crate::row_source::{RowSource, Wanted};
 use crate::run_folder::make_place_for;
 use crate::slices::{self, SlicedRows};
-use crate::stream::{Stream, no_usable_row};
+use crate::stream::{Stream, boxes_left_out, no_usable_row};
 use crate::stream_options::stream_options;
 use crate::{Catalogs, Event, Events, MemoryEstimate, RecipeError, Stop, labels_file, overlap};
 
@@ -275,7 +275,10 @@ impl Measuring {
         let (predictor, loss, metrics) = (&mut self.predictor, &mut self.loss, &self.metrics);
         let mut told = |rows| progress.tell(rows);
         let found = evaluate_with(predictor, loss, metrics, &mut batches, &classes, extras, &mut told);
-        self.skipped = batches.0.counters().skipped;
+        let counters = batches.0.counters();
+        self.skipped = counters.skipped;
+        let so = "nothing that is found is held against them";
+        self.warnings.extend(boxes_left_out(counters.parts_left_out, "the evaluation", so));
         found.map_err(|error| self.or_no_row(error, &batches))
     }
 

@@ -14,6 +14,7 @@ use crate::preprocessing::Preprocessing;
 use crate::program_files;
 use crate::run_folder::RunFolder;
 use crate::run_state::RunState;
+use crate::stream::boxes_left_out;
 use crate::{Opened, RecipeError, adapter_output, labels_file, run_about};
 
 pub(crate) fn write_record(folder: &RunFolder, opened: &Opened, record: &RunRecord) -> Result<(), RecipeError> {
@@ -49,7 +50,8 @@ pub(crate) fn notes(opened: &Opened, found: &Findings, trainer: &Trainer, counte
             first + 1
         ));
     }
-    let StreamCounters { damaged_rows, skipped, .. } = counters;
+    let StreamCounters { damaged_rows, skipped, parts_left_out, .. } = counters;
+    notes.extend(boxes_left_out(*parts_left_out, "training, in all epochs", "they are not learned"));
     if *damaged_rows > 0 {
         let (rows, was) = (count(*damaged_rows, "damaged row"), if *damaged_rows == 1 { "was" } else { "were" });
         notes.push(format!("{rows} {was} left out of training ({} in all epochs)", count(*skipped, "time")));

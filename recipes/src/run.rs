@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::run_logs;
 use crate::run_parts::RunParts;
 use crate::run_state::RunState;
 use crate::runs_memory::HeldMemory;
-use crate::stream::{Stream, Watched, no_usable_row};
+use crate::stream::{Stream, Watched, boxes_left_out, no_usable_row};
 use crate::{Compiled, Event, Events, RecipeError, Resources, RunSummary, Silent, StartMode, Stop};
 
 /// A run of a compiled recipe: it advances as far as it is told to, stands still in between, and ends with
@@ -46,6 +46,8 @@ pub struct Run {
     pub(crate) prefix: Option<RunPrefix>,
     pub(crate) opening: Duration,
     pub(crate) state: RunState,
+    /// The most boxes of an evaluation that had no place in its targets.
+    pub(crate) boxes_left_out: u64,
     /// As it was given last.
     pub(crate) stop: Stop,
     /// What it counts for among the runs of the process.
@@ -257,6 +259,7 @@ impl Run {
         };
         let stopping = || stop.is_requested();
         let (skipped, of_statistics) = (RefCell::new(None), RefCell::new(None));
+        let (boxes, boxes_of_statistics) = (Cell::new(self.boxes_left_out), Cell::new(0));
         let shared = self.resources.as_ref().map(Resources::streams);
         let joint = self.resources.as_ref().map(Resources::joint);
         let (trainer, stream) = (&mut self.trainer, &mut self.stream);
@@ -270,20 +273,20 @@ impl Run {
             let serving = prefix.and_then(|prefix| prefix.of_set(at)).cloned();
             let options = if serving.is_some() { targets_alone(options) } else { options };
             let left = if rows < source.dataset.rows() { rows.div_ceil(batch) } else { u64::MAX };
-            let skipped = &skipped;
+            let (skipped, boxes) = (&skipped, &boxes);
             let open = move || -> Result<Box<dyn BatchSource + '_>, BoxError> {
                 let stream = Stream::open(joint, &source.dataset, options.clone(), None)?.serving(serving.clone());
-                Ok(Box::new(Watched { stream, left, skipped }))
+                Ok(Box::new(Watched { stream, left, skipped, boxes }))
             };
             opens.push((name, Box::new(open)));
         }
         let mut statistics = opened.statistics.as_ref().map(|rows| {
             let beside = Beside::Stream(stream.0.monitor());
-            let (options, left, skipped) =
-                (rows.stream(&opened.recipe, shared, beside), rows.batches(), &of_statistics);
+            let (options, left) = (rows.stream(&opened.recipe, shared, beside), rows.batches());
+            let (skipped, boxes) = (&of_statistics, &boxes_of_statistics);
             move || -> Result<Box<dyn BatchSource + '_>, BoxError> {
                 let stream = Stream::open(joint, &rows.source().dataset, options.clone(), None)?;
-                Ok(Box::new(Watched { stream, left, skipped }))
+                Ok(Box::new(Watched { stream, left, skipped, boxes }))
             }
         });
         let mut sets: Vec<EvaluationSet<'_, '_>> =
@@ -291,6 +294,7 @@ impl Run {
         let statistics = statistics.as_mut().map(|open| open as &mut EvaluationBatches<'_>);
         let sources = RunSources { sets: &mut sets, statistics };
         let ending = trainer.advance_from(until, stream, sources, &mut observer, &stopping);
+        self.boxes_left_out = boxes.get();
         let found = self.compiled.findings();
         ending.map_err(|error| match (error, &found.evaluate) {
             (TrainingError::NothingLabelled, Some(report)) if opened.sets.is_empty() => {
@@ -335,6 +339,11 @@ impl Run {
     fn record(&self, ended: Option<&Ended>, events: &mut dyn Events) -> RunRecord {
         let (opened, counters) = (self.compiled.opened(), self.counters());
         let mut notes = results::notes(opened, self.compiled.findings(), &self.trainer, &counters);
+        notes.extend(boxes_left_out(
+            self.boxes_left_out,
+            "the evaluation",
+            "nothing that is found is held against them",
+        ));
         notes.extend(self.logs.failures().iter().cloned());
         notes.extend(ended.into_iter().flat_map(|ended| ended.warnings.iter().cloned()));
         for message in &notes {

@@ -266,6 +266,7 @@ impl Reserved {
             prefix,
             opening: began.elapsed(),
             state: if is_finished { RunState::Finished } else { RunState::UnderWay },
+            boxes_left_out: 0,
             stop: Stop::default(),
             _held: held,
             _locked: locked,

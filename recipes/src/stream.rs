@@ -1,7 +1,7 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use millstream_pipeline::{Dataset, JointBatches, JointStreams, StreamCounters, StreamOptions};
-use millstream_schemas::{Batch, ResumePoint};
+use millstream_schemas::{Batch, ResumePoint, count};
 use millstream_training::{BatchSource, BoxError};
 
 use crate::check::left_out;
@@ -58,6 +58,14 @@ impl BatchSource for Stream {
     }
 }
 
+/// That boxes had no place in the targets of rows that are `of` training or evaluation, and what becomes of them; nothing where all had
+/// one.
+pub(crate) fn boxes_left_out(boxes: u64, of: &str, so: &str) -> Option<String> {
+    let were = if boxes == 1 { "was" } else { "were" };
+    let boxes = (boxes > 0).then(|| count(boxes, "box"))?;
+    Some(format!("{boxes} beyond the `most` of a row {were} left out of {of}: {so}; raise `most` in `data.targets`"))
+}
+
 /// How many rows a stream has left out as damaged, and the first whose image or text cannot be used, with the reason.
 pub(crate) type Skipped = (u64, Option<String>);
 
@@ -80,6 +88,8 @@ pub(crate) struct Watched<'a> {
     /// Batches that are still taken.
     pub(crate) left: u64,
     pub(crate) skipped: &'a RefCell<Option<Skipped>>,
+    /// The most boxes that had no place in the targets of such a stream.
+    pub(crate) boxes: &'a Cell<u64>,
 }
 
 impl BatchSource for Watched<'_> {
@@ -88,6 +98,7 @@ impl BatchSource for Watched<'_> {
         self.left = self.left.saturating_sub(1);
         if batch.is_none() {
             *self.skipped.borrow_mut() = self.stream.skipped();
+            self.boxes.set(self.boxes.get().max(self.stream.counters().parts_left_out));
         }
         batch
     }

@@ -461,10 +461,16 @@ fn pictures_of_several_things_become_a_recipe_that_finds_them() {
     let metrics: serde_json::Value = serde_json::from_slice(&place.read("runs/made/metrics.json")).unwrap();
     let found = metrics["evaluation"]["mean_average_precision_50"].as_f64().unwrap();
     assert!(found > 0.3, "{}", metrics["evaluation"]);
+    // the same is measured of the file alone, but for what a rounded number does to a box at a bound
+    let again = place.run(&["evaluate", "runs/made", "--json"]).json()["evaluation"].take();
+    for figure in ["mean_average_precision", "mean_average_precision_50"] {
+        let [wanted, found] = [&metrics["evaluation"], &again].map(|figures| figures[figure].as_f64().unwrap());
+        assert!((found - wanted).abs() < 0.05, "{figure}: {wanted}, evaluated {again}");
+    }
     let table = &metrics["evaluation"]["average_precision_by_class"];
     assert_eq!((&table[0]["name"], &table[1]["name"]), (&"bright".into(), &"grey".into()), "{table}");
     assert!((0..2).all(|at| table[at]["boxes"].as_u64() > Some(0)), "{table}");
-    // the same is measured of the file alone, and told by classes
+    // it is told by classes
     let told = place.run(&["evaluate", "runs/made"]).done();
     contains(&told, &["class", "boxes", "average_precision", "average_precision_50", "bright", "grey"]);
     // of a model that has learned next to nothing the page draws what it missed
@@ -505,6 +511,22 @@ fn pictures_of_several_things_become_a_recipe_that_finds_them() {
     place.run(&["predict", "runs/made", "squares/images", "-o", "things.csv"]).done();
     contains(&String::from_utf8(place.read("things.csv")).unwrap(), &["input,things,error"]);
     place.run(&["predict", "runs/made", "squares/images", "-o", "things.parquet"]).done();
+    // boxes that have no place are told of
+    let cut = ["--set", "data.targets.boxes.boxes.most=1", "--set", "training.epochs=1", "--set", "output.folder=cut"];
+    let ran = place.run(&[&["train", "made.yaml"][..], &cut].concat());
+    for of in ["training, in all epochs", "the evaluation"] {
+        let wanted = format!("beyond the `most` of a row were left out of {of}");
+        assert!(ran.stderr.contains(&wanted), "wanted {wanted} in {}", ran.stderr);
+    }
+    // trained again it tells the same classes by its own last layer, and others by a new one on what that reads
+    let (said, recipe) = made(&place, "squares", "runs/made/model.onnx");
+    contains(&said, &["what is in a picture and where", "its own last layer is trained on"]);
+    contains(&recipe, &["head: keep", "most: 2, as: classed", "loss: fcos"]);
+    yolo_of_two(&place, "others");
+    place.write("others/data.yaml", "names: [pale, dark]\n");
+    let (said, recipe) = made(&place, "others", "runs/made/model.onnx");
+    contains(&said, &["a new last layer tells boxes"]);
+    contains(&recipe, &["head: boxes"]);
 }
 
 #[test]

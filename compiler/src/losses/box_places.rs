@@ -3,8 +3,17 @@
 use crate::CompilerError;
 use crate::graph::{Constant, ElementType, Graph, Length, ValueId};
 
+/// Logarithms of distances are taken to be at most this, so that none is infinite: a box of 2981 places.
+pub const LONGEST: f32 = 8.0;
+
+/// How many classes a prediction of boxes has scores of, by its channels: those before the distances to the sides of a box. None where
+/// there are too few channels for one.
+pub fn classes_among(channels: usize) -> Option<usize> {
+    channels.checked_sub(SIDES).filter(|classes| *classes > 0)
+}
+
 /// Left, top, right, bottom.
-pub(super) const SIDES: usize = 4;
+pub const SIDES: usize = 4;
 /// The sides of a box, as shares of those of the picture, and its class.
 pub(super) const NUMBERS_OF_BOX: usize = SIDES + 1;
 /// What stands for the first class where a box is around a crowd; the number of each further class is one less.

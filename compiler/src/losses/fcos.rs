@@ -4,7 +4,7 @@ use millstream_schemas::choice::{Options, at_least, share};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::box_places::{BoxPlaces, NUMBERS_OF_BOX, SIDES};
+use super::box_places::{BoxPlaces, LONGEST, NUMBERS_OF_BOX, SIDES, classes_among};
 use super::class_numbers::{infinite_in_rows, infinite_where};
 use super::loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind, RowLossNodes};
 use super::loss_kind::{Build, LossKind};
@@ -32,8 +32,6 @@ pub(super) const LOSS: LossKind = LossKind {
 
 /// What the axis of the boxes is called, which nothing of the model has.
 const MOST: &str = "target_boxes";
-/// Logarithms of distances are taken to be at most this, so that none is infinite: a box of 2981 places.
-const LONGEST: f32 = 8.0;
 /// What an area is taken to be at least, in squares of places.
 const LEAST_AREA: f32 = 1e-7;
 
@@ -110,8 +108,7 @@ fn classes_of(prediction: &TensorType) -> Result<usize, CompilerError> {
     };
     match prediction.shape.as_slice() {
         [_, channels, _, _] if prediction.dtype == ElementType::F32 => {
-            let classes = channels.fixed().and_then(|channels| channels.checked_sub(SIDES));
-            classes.filter(|classes| *classes > 0).ok_or_else(refused)
+            channels.fixed().and_then(classes_among).ok_or_else(refused)
         }
         _ => Err(refused()),
     }

@@ -32,6 +32,7 @@ use std::sync::OnceLock;
 
 use millstream_schemas::choice::{Catalog, Choice};
 
+pub use box_places::{LONGEST as LONGEST_LOGARITHM, SIDES as BOX_SIDES, classes_among};
 pub use class_weights::balanced_class_weights;
 pub use loss::Loss;
 pub use loss_function::{LossFunction, LossInputs, LossNodes, PredictionKind, RowLossNodes};

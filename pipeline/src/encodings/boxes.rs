@@ -49,6 +49,8 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
     build: Build::of::<Boxes>(),
 };
 
+/// What fields with the classes of boxes are usually called; the first is read by itself.
+pub const BOX_CLASS_FIELDS: [&str; 6] = ["category", "categories", "label", "labels", "class", "classes"];
 /// What boxes are called that have no classes, where each is to have one.
 const ONLY_CLASS: &str = "object";
 /// The field that says of each box whether it is around a crowd, as COCO calls it.
@@ -230,8 +232,7 @@ impl EncodingOptions for Boxes {
         self.require_crowd_field(source.dataset, &column)?;
         let mut encoder = BoxEncoder { column: [column], class_field, classes: None, options: self.clone() };
         if let Some(field) = &encoder.class_field {
-            let names = self.class_names(source, &encoder, field)?;
-            encoder.classes = Some(ClassNames::new(names));
+            encoder.classes = Some(self.class_names(source, &encoder, field)?);
         } else if self.r#as == Form::Classed {
             encoder.classes = Some(ClassNames::new(vec![ONLY_CLASS.into()]));
         }
@@ -327,19 +328,27 @@ impl Boxes {
                 shown(boxes.data_type().to_string())
             ));
         }
-        let name = self.class_field.as_deref().unwrap_or("category");
+        let name = self.class_field.as_deref().unwrap_or(BOX_CLASS_FIELDS[0]);
+        let are_classes =
+            |field: &Field| of_row(field).is_some_and(|kind| is_text(&kind) || holds_class_numbers(&kind));
+        let is_usual = |field: &Field| BOX_CLASS_FIELDS.iter().any(|usual| field.name().eq_ignore_ascii_case(usual));
         match (find(name), &self.class_field) {
             (_, Some(none)) if none.is_empty() => Ok(None),
-            (Some(field), _) if of_row(field).is_some_and(|kind| is_text(&kind) || holds_class_numbers(&kind)) => {
-                Ok(Some(name.to_owned()))
-            }
+            (Some(field), _) if are_classes(field) => Ok(Some(name.to_owned())),
             (Some(field), _) => Err(format!(
                 "has a field `{}` of {}, which are no classes",
                 shown(name),
                 shown(field.data_type().to_string())
             )),
             (None, Some(_)) => Err(format!("has no field `{}` with classes{}", shown(name), near(name))),
-            (None, None) => self.no_field().map(|()| None),
+            (None, None) => match fields.iter().find(|field| is_usual(field) && are_classes(field)) {
+                Some(other) if self.r#as == Form::Classed => Err(format!(
+                    "has no field `{name}` with classes, and one called `{0}`: read them by `class_field: {0}`, or none by \
+                     `class_field: ''`",
+                    shown(other.name())
+                )),
+                _ => self.no_field().map(|()| None),
+            },
         }
     }
 
@@ -351,12 +360,7 @@ impl Boxes {
         }
     }
 
-    fn class_names(
-        &self,
-        source: &Source<'_>,
-        encoder: &BoxEncoder,
-        field: &str,
-    ) -> Result<Vec<String>, PipelineError> {
+    fn class_names(&self, source: &Source<'_>, encoder: &BoxEncoder, field: &str) -> Result<ClassNames, PipelineError> {
         class_names::in_lists(source, &self.classes, "box_classes", Some(field), |row, collector| {
             // What cannot be read is told when the row is met.
             let boxes = encoder.stored(row.get(0)).unwrap_or_default().unwrap_or_default();

@@ -17,6 +17,8 @@ pub(super) const MOST_CLASSES: usize = 65_536;
 pub(super) struct ClassNames {
     names: Vec<String>,
     by_name: HashMap<String, i64>,
+    /// What the numbers of these rows are called, where they may count otherwise; none where they are those of the classes.
+    numbered: Vec<String>,
 }
 
 /// A label as the file has it.
@@ -58,7 +60,17 @@ impl<'a> Label<'a> {
 impl ClassNames {
     pub(super) fn new(names: Vec<String>) -> Self {
         let by_name = names.iter().enumerate().map(|(index, name)| (name.clone(), index as i64)).collect();
-        Self { names, by_name }
+        Self { names, by_name, numbered: Vec::new() }
+    }
+
+    /// The same, of rows whose files call their numbers so: each is the class of that name. Names that are the classes' own numbers call
+    /// them nothing.
+    fn with_numbers(mut self, called: Vec<String>) -> Self {
+        let are_numbers = self.names.iter().enumerate().all(|(class, name)| *name == class.to_string());
+        if !are_numbers && !self.names.starts_with(&called) {
+            self.numbered = called;
+        }
+        self
     }
 
     pub(super) fn names(&self) -> &[String] {
@@ -70,16 +82,23 @@ impl ClassNames {
         let classes = self.names.len();
         match Label::of(value) {
             Label::Class(-1) => Ok(-1),
+            Label::Class(label) if !self.numbered.is_empty() => {
+                let called = usize::try_from(label).ok().and_then(|label| self.numbered.get(label));
+                let beyond = Damage::LabelOutOfRange { label: label.into(), classes: self.numbered.len() };
+                self.named(called.ok_or(beyond)?)
+            }
             Label::Class(label) if usize::try_from(label).is_ok_and(|label| label < classes) => Ok(label),
             Label::Class(label) => Err(Damage::LabelOutOfRange { label: label.into(), classes }),
             Label::Beyond(label) => Err(Damage::LabelOutOfRange { label: label.into(), classes }),
             Label::NotWhole(label) => Err(Damage::LabelNotWhole { label }),
             Label::Null => Err(Damage::NullLabel),
-            Label::Name(name) => match self.by_name.get(name) {
-                Some(class) => Ok(*class),
-                None => Err(Damage::UnknownLabel { label: name.into(), classes }),
-            },
+            Label::Name(name) => self.named(name),
         }
+    }
+
+    fn named(&self, name: &str) -> Result<i64, Damage> {
+        let unknown = || Damage::UnknownLabel { label: name.into(), classes: self.names.len() };
+        self.by_name.get(name).copied().ok_or_else(unknown)
     }
 }
 
@@ -180,7 +199,8 @@ pub(super) fn twice(names: &[String]) -> Option<&String> {
 }
 
 /// The classes of what a column has in its lists: those that are `stated`, or were learned under `key`, or that files declare
-/// for a `field` of the structs in them, or else those of the labels that `see` finds in each row.
+/// for a `field` of the structs in them, or else those of the labels that `see` finds in each row. Where they were learned of other
+/// rows, numbers are read by the names that files declare for them.
 ///
 /// # Errors
 /// The rows cannot be read, or there are too many classes.
@@ -190,23 +210,21 @@ pub(super) fn in_lists(
     key: &str,
     field: Option<&str>,
     see: impl Fn(RowValues<'_>, &mut LabelCollector),
-) -> Result<Vec<String>, PipelineError> {
+) -> Result<ClassNames, PipelineError> {
     let Source { dataset, columns, .. } = *source;
     let column = &columns[0];
-    let known = match stated {
-        [] => learned(source.learned, key),
-        stated => Some(stated.to_vec()),
-    };
-    let known = match known {
-        Some(names) => Some(names),
-        None => declared(dataset, column, field)?,
-    };
-    match known {
-        Some(names) => not_too_many(dataset, column, names),
-        None => {
+    let classes = |names| not_too_many(dataset, column, names).map(ClassNames::new);
+    if !stated.is_empty() {
+        return classes(stated.to_vec());
+    }
+    let (learned, declared) = (learned(source.learned, key), declared(dataset, column, field)?);
+    match (learned, declared) {
+        (Some(learned), Some(called)) => Ok(classes(learned)?.with_numbers(called)),
+        (Some(names), None) | (None, Some(names)) => classes(names),
+        (None, None) => {
             let mut collector = LabelCollector::default();
             dataset.each_row(columns, |row| see(row, &mut collector))?;
-            collector.names().map_err(|reason| too_many(dataset, column, reason))
+            Ok(ClassNames::new(collector.names().map_err(|reason| too_many(dataset, column, reason))?))
         }
     }
 }
@@ -242,6 +260,26 @@ fn first_difference(first: &[String], second: &[String]) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_that_other_rows_count_otherwise_are_read_by_their_names() {
+        let all = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        for (known, called, numbers, wanted) in [
+            (&["cat", "dog"][..], &["dog", "cat"][..], [0, 1], [Some(1), Some(0)]),
+            (&["cat", "dog"], &["dog"], [0, 1], [Some(1), None]),
+            (&["cat", "dog"], &["cat", "eel"], [0, 1], [Some(0), None]),
+            // the same, or not as far
+            (&["cat", "dog", "eel"], &["cat", "dog"], [1, 2], [Some(1), Some(2)]),
+            // classes that had no names
+            (&["0", "1"], &["cat", "dog"], [0, 1], [Some(0), Some(1)]),
+        ] {
+            let classes = ClassNames::new(all(known)).with_numbers(all(called));
+            let found = numbers.map(|number| classes.class(Value::Signed(number)).ok());
+            assert_eq!(found, wanted, "{known:?} {called:?}");
+            assert_eq!(classes.class(Value::Signed(-1)).ok(), Some(-1));
+            assert_eq!(classes.class(Value::Text(known[1])).ok(), Some(1));
+        }
+    }
 
     #[test]
     fn names_that_occur_twice_are_found_among_the_most_there_can_be() {

@@ -40,6 +40,7 @@ use std::sync::OnceLock;
 
 use millstream_schemas::choice::Catalog;
 
+pub use boxes::BOX_CLASS_FIELDS;
 pub use encode_error::EncodeError;
 pub use encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
 pub use encoders::Encoders;

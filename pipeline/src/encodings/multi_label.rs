@@ -52,7 +52,7 @@ impl EncodingOptions for MultiLabel {
             }
         })?;
         let (column, are_stated) = ([source.columns[0].clone()], !self.classes.is_empty());
-        Ok(Arc::new(LabelEncoder { column, labels: ClassNames::new(labels), are_stated }))
+        Ok(Arc::new(LabelEncoder { column, labels, are_stated }))
     }
 }
 

@@ -140,9 +140,9 @@ impl EncodingOptions for Spans {
     fn open(&self, source: &Source<'_>) -> Result<Arc<dyn Encoder>, PipelineError> {
         let column = source.columns[0].clone();
         self.check_fields(source.dataset, &column)?;
-        let names = self.class_names(source)?;
-        let tags = self.tagging.tags(&names);
-        Ok(Arc::new(SpanEncoder { column: [column], classes: ClassNames::new(names), tags, options: self.clone() }))
+        let classes = self.class_names(source)?;
+        let tags = self.tagging.tags(classes.names());
+        Ok(Arc::new(SpanEncoder { column: [column], classes, tags, options: self.clone() }))
     }
 }
 
@@ -187,7 +187,7 @@ impl Spans {
         Ok(())
     }
 
-    fn class_names(&self, source: &Source<'_>) -> Result<Vec<String>, PipelineError> {
+    fn class_names(&self, source: &Source<'_>) -> Result<ClassNames, PipelineError> {
         let field = Some(self.class_field.as_str());
         class_names::in_lists(source, &self.classes, "span_classes", field, |row, collector| {
             // What cannot be read is told when the row is met.

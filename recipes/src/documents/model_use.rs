@@ -9,6 +9,7 @@ use millstream_pipeline::encodings::ByHand;
 use millstream_schemas::choice::{Catalog, Row};
 use millstream_schemas::recipe::TransparencyPolicy;
 use millstream_schemas::{Choice, Recipe, Standardization, TensorRole, decimal, grouped, shown};
+use millstream_training::metrics::Detecting;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -202,10 +203,16 @@ fn output(model: &Model, noted: &Preprocessing, opened: &Opened, classes: &[Stri
         (PredictionKind::Boxes, _) => {
             "For each place of a map scores of the classes before a sigmoid, whose sigmoids are the probabilities that a thing of the class is \
              there, then the logarithms of the distances from the middle of the place to the left, top, right and bottom side of its box, in \
-             places. Of boxes of one class that overlap by more than 0.6, intersection over union, the likeliest is the answer."
+             places."
         }
     };
     let (mut said, mut places) = (vec![is.to_owned()], classes.to_vec());
+    if reads == PredictionKind::Boxes {
+        let most = Detecting::default().most_overlap;
+        said.push(format!(
+            "Of boxes of one class that overlap by more than {most}, intersection over union, the likeliest is the answer."
+        ));
+    }
     if reads == PredictionKind::Numbers {
         for (encoding, learned) in noted.targets() {
             let stated = columns(encoding);

@@ -1,6 +1,6 @@
 //! Running statistics of a mean of weights, which has none of its own: one pass over the training rows of a recipe.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::path::Path;
 
 use millstream_compiler::Model;
@@ -85,9 +85,9 @@ impl<'a> MeanStatistics<'a> {
         let rows =
             rows.ok_or_else(|| RecipeError::mismatch("model.batch_normalization", "no rows are named for it"))?;
         let options = rows.stream(&opened.recipe, None, Beside::Nothing);
-        let skipped = RefCell::new(None);
+        let (skipped, boxes) = (RefCell::new(None), Cell::new(0));
         let stream = Stream::open(None, &rows.source().dataset, options, None)?;
-        let mut batches = Watched { stream, left: rows.batches(), skipped: &skipped };
+        let mut batches = Watched { stream, left: rows.batches(), skipped: &skipped, boxes: &boxes };
         let found = running_statistics(&mut runner, &mut batches, &|| self.stop.is_requested())?;
         found.ok_or_else(|| RecipeError::mismatch("data.train", "it was asked to stop"))
     }

@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 
 use millstream_pipeline::arrow_schema::{DataType, Field};
+use millstream_pipeline::encodings::{self, BOX_CLASS_FIELDS, Encoders, WantedTensor};
 use millstream_pipeline::{Dataset, List, Value};
-use millstream_schemas::{count, shown};
+use millstream_schemas::features::{holds_class_numbers, is_text};
+use millstream_schemas::{Choice, TARGETS, TensorRole, count, shown};
+use serde_json::json;
 
 use super::most_rows::MOST_ROWS;
 use crate::RecipeError;
@@ -13,8 +16,6 @@ use crate::model_inputs::shown_shape;
 
 /// Names of columns and fields with boxes.
 const NAMES: [&str; 4] = ["bbox", "bboxes", "box", "boxes"];
-/// The field with classes that is read where none is named.
-const CLASSES: &str = "category";
 /// What four numbers may be.
 const CONVENTIONS: [&str; 4] = ["albumentations", "coco", "pascal_voc", "yolo"];
 /// Boxes from where on it is no chance that all of them could be corners.
@@ -27,27 +28,29 @@ const FEW: f64 = 0.1;
 pub(super) struct Boxes {
     /// The field of structs, where it is not the usual one.
     pub(super) field: Option<String>,
+    /// The field of structs with their classes, where there is one.
+    pub(super) class_field: Option<String>,
     /// What their four numbers are.
     pub(super) convention: &'static str,
     /// Whether the data say so; else they only seem to be.
     pub(super) is_recorded: bool,
     /// As many of a row are told.
     pub(super) most: usize,
-    /// Whether they are told as one row of numbers, where not at the places of a map.
-    pub(super) is_flat: bool,
-    /// Whether they are told at the places of a map.
-    pub(super) places: AtPlaces,
+    /// How they are told.
+    pub(super) task: BoxTask,
 }
 
-/// Whether boxes are told at the places of a map, with their classes.
+/// How boxes are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AtPlaces {
-    /// The model gives the numbers of boxes by itself, or there is one box of one class in each picture.
-    Never,
-    /// Where the model has such a map; there is one box in each picture.
+pub(super) enum BoxTask {
+    /// As many as the model gives, in their order, by four numbers each.
+    InOrder,
+    /// The first of each picture, by a row of four numbers: there is one of one class in each.
     First,
-    /// There is no other way.
-    Only,
+    /// At the places of a map, with their classes; or the first, where the model has no such map: there is one in each picture.
+    PlacesOrFirst,
+    /// At the places of a map, with their classes: there is no other way.
+    Places,
 }
 
 /// Where in a column boxes lie.
@@ -57,14 +60,34 @@ enum Place<'a> {
     Field(&'a str),
 }
 
-/// Where boxes lie in a column of this name and type; none where it holds none.
-fn place<'a>(name: &str, kind: &'a DataType) -> Option<Place<'a>> {
-    let element = |kind: &'a DataType| match kind {
+/// What lists of this type hold.
+fn element(kind: &DataType) -> Option<&DataType> {
+    match kind {
         DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _) => {
             Some(field.data_type())
         }
         _ => None,
+    }
+}
+
+/// The field with the classes of the boxes in a column of this type, by its name.
+fn class_field(kind: &DataType) -> Option<String> {
+    let (fields, of_lists) = match (kind, element(kind)) {
+        (DataType::Struct(fields), _) => (fields, true),
+        (_, Some(DataType::Struct(fields))) => (fields, false),
+        _ => return None,
     };
+    let are_classes = |field: &&Field| {
+        let kind = if of_lists { element(field.data_type()) } else { Some(field.data_type()) };
+        kind.is_some_and(|kind| is_text(kind) || holds_class_numbers(kind))
+    };
+    let fields: Vec<&Field> = fields.iter().map(|field| &**field).filter(are_classes).collect();
+    let of_name = |name: &&str| fields.iter().find(|field| field.name().eq_ignore_ascii_case(name));
+    BOX_CLASS_FIELDS.iter().find_map(of_name).map(|field| field.name().clone())
+}
+
+/// Where boxes lie in a column of this name and type; none where it holds none.
+fn place<'a>(name: &str, kind: &'a DataType) -> Option<Place<'a>> {
     let are_numbers = |kind: &DataType| kind.is_numeric();
     let is_known = |name: &str| NAMES.iter().any(|known| name.eq_ignore_ascii_case(known));
     let of_lists = |field: &'a Field| element(field.data_type()).and_then(element).is_some_and(are_numbers);
@@ -108,19 +131,23 @@ impl Boxes {
             _ => None,
         };
         let (mut rows, mut with_one, mut with_several, mut largest, mut seen) = (0, 0_u64, 0_u64, 1, Vec::new());
+        let class_field = kind.as_ref().and_then(class_field);
         let mut classes = BTreeSet::new();
-        dataset.find_row(&[column.to_owned()], |row| {
+        dataset.each_row(&[column.to_owned()], |row| {
             rows += 1;
+            // what does not fit in is not learned
+            largest = largest.max(boxes_in(row.get(0), field.as_deref()));
+            if rows > MOST_ROWS {
+                return;
+            }
             let before = seen.len();
             each_box(row.get(0), field.as_deref(), &mut seen);
-            each_class(row.get(0), &mut classes);
-            largest = largest.max(seen.len() - before);
+            each_class(row.get(0), class_field.as_deref(), &mut classes);
             match seen.len() - before {
                 0 => {}
                 1 => with_one += 1,
                 _ => with_several += 1,
             }
-            (rows >= MOST_ROWS).then_some(())
         })?;
         let refused = |why: String| {
             let message = format!(
@@ -136,21 +163,52 @@ impl Boxes {
         let (convention, is_recorded) = (recorded.unwrap_or_else(|| convention(&seen)), recorded.is_some());
         let field = field.filter(|field| field != "bbox");
         let are_several = with_several as f64 > FEW * (with_one + with_several) as f64;
-        let (most, is_flat, places) = match scores {
-            Some([_, Some(most), Some(4)]) if *most > 0 => (*most, false, AtPlaces::Never),
-            Some([_, _, _, _]) => (largest, true, AtPlaces::Only),
-            None | Some([_, _]) if are_several => (largest, true, AtPlaces::Only),
-            None | Some([_, _]) if classes.len() > 1 => (largest, true, AtPlaces::First),
-            None | Some([_, _]) => (1, true, AtPlaces::Never),
+        let (most, task) = match scores {
+            Some([_, Some(most), Some(4)]) if *most > 0 => (*most, BoxTask::InOrder),
+            Some([_, _, _, _]) => (largest, BoxTask::Places),
+            None | Some([_, _]) if are_several => (largest, BoxTask::Places),
+            None | Some([_, _]) if classes.len() > 1 => (largest, BoxTask::PlacesOrFirst),
+            None | Some([_, _]) => (1, BoxTask::First),
             Some(other) => return refused(format!("the model's first output is {}", shown_shape(other))),
         };
-        Ok(Self { field, convention, is_recorded, most, is_flat, places })
+        Ok(Self { field, class_field, convention, is_recorded, most, task })
+    }
+
+    /// Whether these are the classes of all boxes of the column, in any order.
+    ///
+    /// # Errors
+    /// The rows cannot be read.
+    pub(super) fn are_of(&self, dataset: &Dataset, column: &str, classes: &[String]) -> Result<bool, RecipeError> {
+        let mut options =
+            json!({ "column": column, "convention": self.convention, "most": self.most, "as": "classed" });
+        let fields = [("box_field", &self.field), ("class_field", &self.class_field)];
+        for (option, field) in fields.into_iter().filter_map(|(option, field)| Some((option, field.as_ref()?))) {
+            options[option] = field.as_str().into();
+        }
+        let wanted = WantedTensor {
+            name: TARGETS.into(),
+            role: TensorRole::Target,
+            encoding: Choice::new("boxes", options),
+            place: "DATA".into(),
+        };
+        let own = Encoders::open(dataset, encodings::standard(), &[wanted], &[])?;
+        let sorted = |names: &[String]| names.iter().cloned().collect::<BTreeSet<String>>();
+        Ok(sorted(own.classes()) == sorted(classes))
     }
 
     /// How many of a row there are at most, in words.
     pub(super) fn most_in_words(&self) -> String {
         count(self.most as u64, "box")
     }
+}
+
+/// How many boxes a row has.
+fn boxes_in(value: Value<'_>, field: Option<&str>) -> usize {
+    let of_lists = match (value, field) {
+        (Value::Struct(fields), Some(field)) => fields.get(field),
+        (boxes, _) => Some(boxes),
+    };
+    if let Some(Value::List(boxes)) = of_lists { boxes.len() } else { 0 }
 }
 
 /// Adds the numbers of each box of a row.
@@ -188,7 +246,8 @@ fn each_box(value: Value<'_>, field: Option<&str>, seen: &mut Vec<[f64; 4]>) {
 }
 
 /// Adds the classes of the boxes of a row, until there are several.
-fn each_class(value: Value<'_>, classes: &mut BTreeSet<String>) {
+fn each_class(value: Value<'_>, field: Option<&str>, classes: &mut BTreeSet<String>) {
+    let Some(field) = field else { return };
     let mut add = |class: Value<'_>| {
         let name = match class {
             Value::Text(name) => Some(name.to_owned()),
@@ -200,13 +259,13 @@ fn each_class(value: Value<'_>, classes: &mut BTreeSet<String>) {
     };
     match value {
         Value::Struct(fields) => {
-            if let Some(Value::List(of_boxes)) = fields.get(CLASSES) {
+            if let Some(Value::List(of_boxes)) = fields.get(field) {
                 of_boxes.iter().for_each(add);
             }
         }
         Value::List(objects) => objects.iter().for_each(|object| {
             if let Value::Struct(fields) = object
-                && let Some(class) = fields.get(CLASSES)
+                && let Some(class) = fields.get(field)
             {
                 add(class);
             }
@@ -289,19 +348,43 @@ mod tests {
         let map: &[Option<usize>] = &[None, Some(10), Some(7), Some(7)];
         let in_order: &[Option<usize>] = &[None, Some(5), Some(4)];
         for (dataset, scores, wanted) in [
-            (&one, Some(scores), (1, true, AtPlaces::Never)),
-            (&several, Some(scores), (3, true, AtPlaces::Only)),
-            (&of_classes, Some(scores), (1, true, AtPlaces::First)),
-            (&one, Some(map), (1, true, AtPlaces::Only)),
-            (&several, Some(in_order), (5, false, AtPlaces::Never)),
-            (&several, None, (3, true, AtPlaces::Only)),
-            (&one, None, (1, true, AtPlaces::Never)),
+            (&one, Some(scores), (1, BoxTask::First)),
+            (&several, Some(scores), (3, BoxTask::Places)),
+            (&of_classes, Some(scores), (1, BoxTask::PlacesOrFirst)),
+            (&one, Some(map), (1, BoxTask::Places)),
+            (&several, Some(in_order), (5, BoxTask::InOrder)),
+            (&several, None, (3, BoxTask::Places)),
+            (&one, None, (1, BoxTask::First)),
         ] {
             let found = Boxes::of(dataset, "objects", scores).unwrap();
-            assert_eq!((found.most, found.is_flat, found.places), wanted, "{scores:?}");
+            assert_eq!((found.most, found.task), wanted, "{scores:?}");
         }
+        // the fullest picture may stand behind all that are looked at
+        let counts: Vec<usize> = [vec![2; MOST_ROWS + 5], vec![9, 2]].concat();
+        let late = rows(&counts, &vec![0; counts.len()]);
+        assert_eq!(Boxes::of(&late, "objects", Some(scores)).unwrap().most, 9);
         let refused = Boxes::of(&several, "objects", Some(&[None, Some(5), Some(6)])).unwrap_err().to_string();
         assert!(refused.contains("first output is [?, 5, 6]") && refused.contains("`head: boxes`"), "{refused}");
+    }
+
+    #[test]
+    fn classes_of_boxes_are_found_whatever_their_field_is_called() {
+        let list = |of: DataType| DataType::List(Arc::new(Field::new_list_field(of, true)));
+        for (fields, wanted) in [
+            (&[("bbox", DataType::Float32), ("categories", DataType::Int64)][..], Some("categories")),
+            (&[("label", DataType::Utf8), ("category", DataType::Int64)][..], Some("category")),
+            (&[("Label", DataType::Utf8), ("area", DataType::Float32)][..], Some("Label")),
+            (&[("class", DataType::Binary), ("area", DataType::Float32)][..], None),
+        ] {
+            let one = |(name, kind): &(&str, DataType)| Field::new(*name, kind.clone(), true);
+            let of_structs = list(DataType::Struct(fields.iter().map(one).collect()));
+            let of_lists = |(name, kind): &(&str, DataType)| Field::new(*name, list(kind.clone()), true);
+            let of_lists = DataType::Struct(fields.iter().map(of_lists).collect());
+            for kind in [of_structs, of_lists] {
+                assert_eq!(class_field(&kind).as_deref(), wanted, "{kind}");
+            }
+        }
+        assert_eq!(class_field(&list(list(DataType::Float64))), None);
     }
 
     #[test]

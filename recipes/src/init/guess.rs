@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use millstream_compiler::losses::classes_among;
 use millstream_compiler::{Model, ModelReport, OperatorCatalog, describe};
 use millstream_pipeline::{Dataset, SplitRole};
 use millstream_schemas::{AxisLength, Feature, count, grouped, shown, shown_path};
 
-use super::boxes::AtPlaces;
+use super::boxes::BoxTask;
 use super::image_columns::columns_of_images;
 use super::init_options::InitOptions;
 use super::input::Input;
@@ -110,12 +111,13 @@ impl Guess {
     /// Last layers that are tried, the likeliest first.
     pub(super) fn heads(&self) -> Vec<Head> {
         if let (Input::Image { .. }, Told::Boxes { boxes, .. }) = (&self.input, &self.told) {
-            return match boxes.places {
-                AtPlaces::Only => vec![Head::Boxes],
-                AtPlaces::First => vec![Head::Boxes, Head::New, Head::OnFeatures],
-                AtPlaces::Never if !boxes.is_flat => vec![Head::Keep],
-                AtPlaces::Never if self.knows_classes => vec![Head::Keep, Head::New, Head::OnFeatures],
-                AtPlaces::Never => vec![Head::New, Head::OnFeatures, Head::Keep],
+            return match boxes.task {
+                BoxTask::Places if self.knows_classes => vec![Head::Keep, Head::Boxes],
+                BoxTask::Places => vec![Head::Boxes],
+                BoxTask::PlacesOrFirst => vec![Head::Boxes, Head::New, Head::OnFeatures],
+                BoxTask::InOrder => vec![Head::Keep],
+                BoxTask::First if self.knows_classes => vec![Head::Keep, Head::New, Head::OnFeatures],
+                BoxTask::First => vec![Head::New, Head::OnFeatures, Head::Keep],
             };
         }
         match (&self.input, self.is_of_tokens) {
@@ -250,7 +252,11 @@ impl Seen {
         let knows_classes = match &told {
             Told::Class { .. } => !classes.is_empty() && known == classes && gives == Some(classes.len()),
             Told::Mask { masks, .. } => gives == Some(classes.len()) || masks.is_one_score,
-            Told::Boxes { boxes, .. } => !boxes.is_flat || gives == Some(4),
+            Told::Boxes { column, boxes } if boxes.task == BoxTask::Places => {
+                let are_told = scores.len() == 4 && gives.and_then(classes_among) == Some(known.len());
+                are_told && boxes.are_of(dataset, column, &known)?
+            }
+            Told::Boxes { boxes, .. } => boxes.task == BoxTask::InOrder || gives == Some(4),
             Told::Labels { .. } | Told::Number { .. } => false,
         };
         let is_of_tokens = scores.len() == 3 && matches!(input, Input::Text { .. });

@@ -1,5 +1,8 @@
 use std::fmt::Write;
 
+use millstream_pipeline::encodings::BOX_CLASS_FIELDS;
+
+use super::boxes::BoxTask;
 use super::guess::{Guess, Head, SMALL};
 use super::image_preparation::{ImagePreparation, Size};
 use super::input::Input;
@@ -25,7 +28,7 @@ fn no_model(told: &Told) -> String {
         told if told.is_at_places(None) => {
             "boxes  # a new last layer that tells boxes at the places of the model's last map"
         }
-        Told::Boxes { boxes, .. } if boxes.is_flat => {
+        Told::Boxes { boxes, .. } if boxes.task != BoxTask::InOrder => {
             "keep  # of a model that gives four numbers; of any other {new_with: zeros}, a new last layer"
         }
         Told::Boxes { .. } => "keep  # of a model that gives the four numbers of each box",
@@ -175,11 +178,17 @@ fn of_data(guess: &Guess, head: Option<Head>) -> String {
             let field =
                 boxes.field.as_ref().map_or_else(String::new, |field| format!(", box_field: {}", quoted(field)));
             let is_at_places = guess.told.is_at_places(head.map(|head| head == Head::Boxes));
-            let (most, form) = match (is_at_places, boxes.is_flat) {
+            let classes = boxes.class_field.as_deref().filter(|field| is_at_places && *field != BOX_CLASS_FIELDS[0]);
+            let classes = classes.map_or_else(String::new, |field| format!(", class_field: {}", quoted(field)));
+            let (most, form) = match boxes.task {
                 // pictures of nothing are to be told as such
-                (true, _) => (boxes.most, ", as: classed, beyond: cut"),
-                (false, true) => (1, ", as: flat, beyond: cut, class_field: '', without_boxes: no_weight"),
-                (false, false) => (boxes.most, ", beyond: cut, class_field: '', without_boxes: no_weight"),
+                _ if is_at_places => (boxes.most, ", as: classed, beyond: cut"),
+                BoxTask::InOrder => (boxes.most, ", beyond: cut, class_field: '', without_boxes: no_weight"),
+                _ => (1, ", as: flat, beyond: cut, class_field: '', without_boxes: no_weight"),
+            };
+            let of_one = match is_at_places && boxes.class_field.is_none() {
+                true => "    # nothing says of which classes they are: all of one, `object`\n",
+                false => "",
             };
             let numbers = if boxes.is_recorded {
                 "what their four numbers are (`convention`) is said by the data"
@@ -188,8 +197,8 @@ fn of_data(guess: &Guess, head: Option<Head>) -> String {
             };
             writeln!(
                 text,
-                "  targets:\n    # {numbers}\n    boxes:\n      \
-                 boxes: {{column: {}{field}, convention: {}, most: {most}{form}, least_visible: 0.3}}",
+                "  targets:\n    # {numbers}\n{of_one}    boxes:\n      \
+                 boxes: {{column: {}{field}{classes}, convention: {}, most: {most}{form}, least_visible: 0.3}}",
                 quoted(column),
                 boxes.convention
             )
@@ -265,6 +274,10 @@ fn training(guess: &Guess, head: Option<Head>) -> String {
     let mut text = "training:\n".to_owned();
     let is_at_places = guess.told.is_at_places(head.map(|head| head == Head::Boxes));
     let (epochs, rate, schedule) = match &guess.input {
+        // what is known already is not to be forgotten
+        Input::Image { .. } if is_at_places && head == Some(Head::Keep) => {
+            ((2 * ROWS_OF_A_RUN).div_ceil(guess.rows.max(1)).clamp(6, 30), "0.0001", "cosine: {warmup: 0.1}")
+        }
         // where things are takes longer to be learned
         Input::Image { .. } if is_at_places => {
             ((4 * ROWS_OF_A_RUN).div_ceil(guess.rows.max(1)).clamp(12, 60), "0.0003", "cosine: {warmup: 0.1}")
@@ -297,7 +310,7 @@ fn training(guess: &Guess, head: Option<Head>) -> String {
             text.push_str("  loss: fcos\n  metrics: [mean_average_precision]\n  best: mean_average_precision\n");
         }
         Told::Boxes { boxes, .. } => {
-            let padding = if boxes.is_flat { "" } else { ", ignore_padding: true" };
+            let padding = if boxes.task == BoxTask::InOrder { ", ignore_padding: true" } else { "" };
             let _ = writeln!(text, "  loss: {{huber: {{delta: 0.1{padding}}}}}\n  metrics: [mae]");
         }
     }
@@ -314,7 +327,7 @@ fn training(guess: &Guess, head: Option<Head>) -> String {
             quoted(layer)
         );
     }
-    if is_at_places && head.is_some() {
+    if head == Some(Head::Boxes) {
         text.push_str(
             "  learning_rate_multipliers:\n    # the new layers begin from nothing\n    - {match: 'head*', multiplier: 3}\n",
         );

@@ -1,10 +1,11 @@
 use std::collections::BTreeSet;
 
 use millstream_pipeline::arrow_schema::DataType;
+use millstream_pipeline::encodings::BOX_CLASS_FIELDS;
 use millstream_pipeline::{Dataset, Value};
 use millstream_schemas::{Feature, count, shown};
 
-use super::boxes::{AtPlaces, Boxes, column_of_boxes, has_boxes};
+use super::boxes::{BoxTask, Boxes, column_of_boxes, has_boxes};
 use super::masks::Masks;
 use super::most_rows::MOST_ROWS;
 use crate::RecipeError;
@@ -158,10 +159,15 @@ impl Told {
         Ok(if are_too_many.is_none() && have_no_gaps { texts.len() + numbers.len() } else { 0 })
     }
 
-    /// Whether boxes are told at the places of a map by a new last layer of that kind; where none is known yet, whether they would be.
+    /// Whether boxes are told at the places of a map, where that is known by the last layer: whether it is a new one of that kind. Where
+    /// none is known yet, whether they would be.
     pub(super) fn is_at_places(&self, is_of_places: Option<bool>) -> bool {
         let Self::Boxes { boxes, .. } = self else { return false };
-        is_of_places.unwrap_or(boxes.places != AtPlaces::Never)
+        match boxes.task {
+            BoxTask::InOrder | BoxTask::First => false,
+            BoxTask::PlacesOrFirst => is_of_places.unwrap_or(true),
+            BoxTask::Places => true,
+        }
     }
 
     pub(super) fn in_words(&self, classes: usize, is_at_places: bool) -> String {
@@ -179,11 +185,16 @@ impl Told {
                 let seen = count(masks.looked_at, "mask");
                 format!("it tells the class of each pixel in `{column}`, one of {classes}{values}, by {seen}")
             }
-            Self::Boxes { boxes, .. } if is_at_places => format!(
-                "it tells what is in a picture and where, by the boxes and classes in `{column}`; up to {} in a picture were seen",
-                boxes.most_in_words()
-            ),
-            Self::Boxes { boxes: Boxes { is_flat: true, .. }, .. } => {
+            Self::Boxes { boxes, .. } if is_at_places => {
+                let by = match &boxes.class_field {
+                    Some(field) if field == BOX_CLASS_FIELDS[0] => format!("the boxes and classes in `{column}`"),
+                    Some(field) => format!("the boxes in `{column}` and their classes in `{}`", shown(field)),
+                    None => format!("the boxes in `{column}`, all of one class, `object`"),
+                };
+                let most = boxes.most_in_words();
+                format!("it tells what is in a picture and where, by {by}; up to {most} in a picture were seen")
+            }
+            Self::Boxes { boxes, .. } if boxes.task != BoxTask::InOrder => {
                 format!("it tells where the thing in a picture is, four numbers, by the first box in `{column}`")
             }
             Self::Boxes { boxes, .. } => format!(

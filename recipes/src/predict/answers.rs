@@ -27,6 +27,8 @@ pub(super) struct Answers {
 }
 
 impl Answers {
+    /// `of_pictures`: whether each row has one picture that is prepared without chance.
+    ///
     /// # Errors
     /// Such scores are not read.
     pub(super) fn new(
@@ -34,8 +36,15 @@ impl Answers {
         classes: Vec<String>,
         thresholds: Vec<f64>,
         boxes: Option<BoxForm>,
+        of_pictures: bool,
         options: &PredictOptions,
     ) -> Result<Self, RecipeError> {
+        if reads == PredictionKind::Boxes && !of_pictures {
+            let message = "the model tells things at the places of a prepared picture, which are led back to the picture of a row where \
+                           that is the only one and is prepared without chance; it has several, or the transforms of evaluation draw \
+                           something. `evaluate` measures it";
+            return Err(RecipeError::mismatch("model", message));
+        }
         if reads == PredictionKind::SequenceScores {
             let message = "the model gives scores of symbols or of next tokens for each step of a sequence (the losses `ctc` and \
                            `causal_language_modelling`), of which `predict` makes no text; `evaluate` measures them, and \
@@ -257,7 +266,7 @@ mod tests {
 
     fn answers(reads: PredictionKind, thresholds: &[f64], options: &PredictOptions) -> Answers {
         let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
-        Answers::new(reads, classes, thresholds.to_vec(), None, options).unwrap()
+        Answers::new(reads, classes, thresholds.to_vec(), None, true, options).unwrap()
     }
 
     fn none() -> Option<usize> {
@@ -337,6 +346,19 @@ mod tests {
     }
 
     #[test]
+    fn things_of_rows_of_several_pictures_are_refused_once_and_not_row_by_row() {
+        let options = PredictOptions::new("model.onnx");
+        let of = |reads, of_pictures| Answers::new(reads, Vec::new(), Vec::new(), None, of_pictures, &options);
+        let error = of(PredictionKind::Boxes, false).err().unwrap().to_string();
+        assert!(
+            error.contains("is the only one and is prepared without chance") && error.contains("`evaluate`"),
+            "{error}"
+        );
+        assert!(of(PredictionKind::Boxes, true).is_ok());
+        assert!(of(PredictionKind::ClassScores, false).is_ok());
+    }
+
+    #[test]
     fn places_are_read_class_by_class() {
         let options = PredictOptions::new("model.onnx");
         let of_classes = answers(PredictionKind::ClassScores, &[], &options);
@@ -378,7 +400,7 @@ mod tests {
     #[test]
     fn scores_of_symbols_are_refused_with_the_command_that_reads_them() {
         let error =
-            Answers::new(PredictionKind::SequenceScores, Vec::new(), Vec::new(), None, &PredictOptions::new("m"));
+            Answers::new(PredictionKind::SequenceScores, Vec::new(), Vec::new(), None, true, &PredictOptions::new("m"));
         assert!(error.err().unwrap().to_string().contains("`evaluate`"));
     }
 }

@@ -4,21 +4,31 @@ use millstream_schemas::{GOLDEN, mix};
 
 use super::measured_batch::MeasuredRow;
 use super::metric::Metric;
-use super::metric_function::Meter;
+use super::metric_function::{Meter, RowCounts};
 use crate::RowLoss;
 
 /// How intervals are found of any figure: rows are drawn again with replacement, as many as there are, and the figure is
 /// measured of them, `resamples` times; the interval of 95 % is from the 2.5th to the 97.5th percentile (Efron, "Bootstrap
 /// methods: another look at the jackknife", 1979), another one accordingly.
 ///
-/// All that was predicted is held in memory until the evaluation ends, 4 bytes a number, and each metric is measured
-/// `resamples` times more.
+/// All that was predicted is held in memory until the evaluation ends, 4 bytes a number, or what a metric counts of each row where that is
+/// less, and each metric is measured `resamples` times more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bootstrap {
     /// How often, 1 or more; 1000 are usual.
     pub resamples: u32,
     /// What decides which rows are drawn.
     pub seed: u64,
+}
+
+/// Rows that are drawn, as one metric measures them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeldRows<'a> {
+    pub(super) rows: &'a [MeasuredRow],
+    /// Of each row, where the metric counts them in place of the rows; otherwise none.
+    pub(super) counts: &'a [RowCounts],
+    /// As of [`MeasuredBatch::with_thresholds`](super::MeasuredBatch::with_thresholds).
+    pub(super) thresholds: &'a [f64],
 }
 
 /// It was asked to stop.
@@ -41,14 +51,13 @@ impl Bootstrap {
         self,
         metric: &Metric,
         classes: &[String],
-        rows: &[MeasuredRow],
-        thresholds: &[f64],
+        held: HeldRows<'_>,
         confidence: f64,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Vec<Option<[f64; 2]>>, Stopped> {
         let figures = metric.figures().len();
         let mut found: Vec<Vec<f64>> = vec![Vec::new(); figures];
-        self.resampled(metric, classes, rows, thresholds, go_on, &mut |meter| {
+        self.resampled(metric, classes, held, go_on, &mut |meter| {
             for (values, value) in found.iter_mut().zip(meter.figures()) {
                 values.extend(value.filter(|value| !value.is_nan()));
             }
@@ -64,8 +73,7 @@ impl Bootstrap {
         self,
         metric: &Metric,
         classes: &[String],
-        rows: &[MeasuredRow],
-        thresholds: &[f64],
+        HeldRows { rows, counts, thresholds }: HeldRows<'_>,
         go_on: &mut dyn FnMut() -> bool,
         take: &mut dyn FnMut(&dyn Meter),
     ) -> Result<(), Stopped> {
@@ -76,7 +84,10 @@ impl Bootstrap {
             }
             let mut meter = metric.start(classes).expect("the metric was begun with these classes before");
             for row in self.drawn(resample, rows.len()) {
-                meter.add(&rows[row].batch().with_thresholds(thresholds));
+                match counts.get(row) {
+                    Some(counts) => meter.add_counts(counts),
+                    None => meter.add(&rows[row].batch().with_thresholds(thresholds)),
+                }
             }
             take(&*meter);
         }

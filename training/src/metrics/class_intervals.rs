@@ -1,7 +1,6 @@
 //! Intervals of the shares in tables of classes.
 
-use super::bootstrap::{Bootstrap, Stopped, interval};
-use super::measured_batch::MeasuredRow;
+use super::bootstrap::{Bootstrap, HeldRows, Stopped, interval};
 use super::metric::Metric;
 use super::table::{Cell, Table};
 
@@ -17,7 +16,7 @@ pub(super) fn draw(
     (bootstrap, confidence): (Bootstrap, f64),
     metric: &Metric,
     classes: &[String],
-    (rows, thresholds): (&[MeasuredRow], &[f64]),
+    held: HeldRows<'_>,
     tables: &mut [(String, Table)],
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<(), Stopped> {
@@ -26,7 +25,7 @@ pub(super) fn draw(
         return Ok(());
     }
     let mut found: Vec<Vec<f64>> = vec![Vec::new(); open.len()];
-    bootstrap.resampled(metric, classes, rows, thresholds, go_on, &mut |meter| {
+    bootstrap.resampled(metric, classes, held, go_on, &mut |meter| {
         let drawn = meter.tables();
         for (place, values) in open.iter().zip(&mut found) {
             values.extend(share_at(&drawn, *place).filter(|share| !share.is_nan()));

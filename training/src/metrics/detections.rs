@@ -1,5 +1,7 @@
 //! Boxes that are told at the places of a map.
 
+use millstream_compiler::losses::{BOX_SIDES, LONGEST_LOGARITHM, classes_among};
+
 use super::probabilities::sigmoid;
 
 /// A thing that was found in a picture.
@@ -24,7 +26,8 @@ pub struct Detecting {
     pub most: usize,
 }
 
-/// As FCOS evaluates: from 0.05 on, 0.6 of overlap, 100 of a picture, as COCO counts them.
+/// As FCOS evaluates: from 0.05 on, 0.6 of overlap, 100 of a picture, of all classes together. COCO's evaluation takes 100 of each class
+/// of those that it is given, which are seldom more than 100 of a picture.
 impl Default for Detecting {
     fn default() -> Self {
         Self { least_probability: 0.05, most_overlap: 0.6, most: 100 }
@@ -33,10 +36,6 @@ impl Default for Detecting {
 
 /// Before overlaps are looked at, so many of the likeliest are kept.
 const MOST_CANDIDATES: usize = 1000;
-/// Logarithms of distances are taken to be at most this, as by the loss `fcos`.
-const LONGEST: f32 = 8.0;
-/// Sides of a box.
-const SIDES: usize = 4;
 
 impl Detecting {
     /// What is told to people is so likely or more: of focal losses that is seldom near to 1.
@@ -44,9 +43,9 @@ impl Detecting {
 
     /// The things of a picture, the likeliest first. `told`: scores of classes before a sigmoid, then logarithms of the distances from the
     /// middle of a place to the left, top, right and bottom side, in places: row-major `[classes + 4, height, width]`. None where it has
-    /// another size.
+    /// another size; and nothing of a place whose four logarithms are not all numbers, or whose box has no area in the picture.
     pub fn things(&self, told: &[f32], [channels, height, width]: [usize; 3]) -> Vec<Detection> {
-        let (classes, places) = (channels.saturating_sub(SIDES), height * width);
+        let (classes, places) = (classes_among(channels).unwrap_or(0), height * width);
         if classes == 0 || places == 0 || told.len() != channels * places {
             return Vec::new();
         }
@@ -56,11 +55,8 @@ impl Detecting {
             // not so where it is no number
             if probability >= self.least_probability {
                 let (class, place) = (at / places, at % places);
-                found.push(Detection {
-                    class,
-                    probability,
-                    bounds: bounds(&told[classes * places..], place, [height, width]),
-                });
+                let bounds = bounds(&told[classes * places..], place, [height, width]);
+                found.extend(bounds.map(|bounds| Detection { class, probability, bounds }));
             }
         }
         found.sort_by(|a, b| b.probability.total_cmp(&a.probability));
@@ -79,14 +75,20 @@ impl Detecting {
     }
 }
 
-/// The box at a place, of logarithms of distances `[4, height, width]`; cut at the picture's edges.
-fn bounds(logarithms: &[f32], place: usize, [height, width]: [usize; 2]) -> [f32; 4] {
-    let distance = |side: usize| logarithms[side * height * width + place].min(LONGEST).exp();
+/// The box at a place, of logarithms of distances `[4, height, width]`, cut at the picture's edges; none where one is no number, or nothing
+/// is left.
+fn bounds(logarithms: &[f32], place: usize, [height, width]: [usize; 2]) -> Option<[f32; BOX_SIDES]> {
+    let own: [f32; BOX_SIDES] = std::array::from_fn(|side| logarithms[side * height * width + place]);
+    if !own.iter().all(|logarithm| logarithm.is_finite()) {
+        return None;
+    }
+    let distance = |side: usize| own[side].min(LONGEST_LOGARITHM).exp();
     let (x, y) = ((place % width) as f32 + 0.5, (place / width) as f32 + 0.5);
     let (across, down) = (width as f32, height as f32);
     let sides =
         [(x - distance(0)) / across, (y - distance(1)) / down, (x + distance(2)) / across, (y + distance(3)) / down];
-    sides.map(|side| side.clamp(0.0, 1.0))
+    let sides = sides.map(|side| side.clamp(0.0, 1.0));
+    (area(sides) > 0.0).then_some(sides)
 }
 
 /// Intersection over union of two boxes; 0 where neither has an area.
@@ -152,11 +154,36 @@ mod tests {
     }
 
     #[test]
+    fn distances_that_are_no_number_do_not_become_a_box_of_the_whole_picture() {
+        let told = map([9.0; 4], [[0.5; 4]; 4]);
+        assert_eq!(Detecting::default().things(&told, [5, 2, 2]).len(), 4);
+        for strange in [f32::NAN, f32::INFINITY] {
+            for side in 0..4 {
+                let mut told = told.clone();
+                told[4 + 4 * side + 2] = strange;
+                assert_eq!(Detecting::default().things(&told, [5, 2, 2]).len(), 3, "{strange} {side}");
+            }
+        }
+        // a distance that is too short for a float has no area
+        let told = map([9.0; 4], [[0.5; 4], [1e-30; 4], [0.5; 4], [0.5; 4]]);
+        assert_eq!(Detecting::default().things(&told, [5, 2, 2]).len(), 3);
+    }
+
+    #[test]
     fn what_is_no_number_and_maps_of_another_size_tell_nothing() {
         let told = map([f32::NAN; 4], [[1.0; 4]; 4]);
         assert!(Detecting::default().things(&told, [5, 2, 2]).is_empty());
         assert!(Detecting::default().things(&told, [5, 2, 3]).is_empty());
         assert!(Detecting::default().things(&told, [4, 2, 2]).is_empty());
+    }
+
+    #[test]
+    fn the_overlap_that_is_documented_is_the_one_that_is_used() {
+        let said = format!("overlap a likelier one of their class by more than {}.", Detecting::default().most_overlap);
+        let documented = super::super::mean_average_precision::METRIC.documentation;
+        let page = include_str!("../../../docs/tasks/boxes.md");
+        assert!(documented.contains(&said), "{documented}");
+        assert!(page.contains(&said), "docs/tasks/boxes.md: {said}");
     }
 
     #[test]

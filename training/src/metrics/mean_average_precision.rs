@@ -11,14 +11,15 @@ use super::compared_boxes::{BOUNDS, Told, TrueBox, compared};
 use super::detections::Detecting;
 use super::figure_kind::{Better, Unit};
 use super::measured_batch::MeasuredBatch;
-use super::metric_function::{Meter, MetricFunction};
+use super::metric_function::{Meter, MetricFunction, RowCounts};
 use super::metric_kind::{Build, MetricKind, Worked};
 use super::table::{Cell, Record, Table};
 
 pub(super) const METRIC: MetricKind = MetricKind {
     name: "mean_average_precision",
     summary: "The mean over classes of the precision at which boxes are found, by the recall that each probability brings.",
-    documentation: "As COCO counts it: of each picture the 100 likeliest things of a probability of 0.05 or more, after those were left \
+    documentation: "As COCO counts it: of each picture the 100 likeliest things of all classes (COCO's evaluation takes 100 of each \
+        class of those that it is given, seldom more than that) of a probability of 0.05 or more, after those were left \
         out that overlap a likelier one of their class by more than 0.6. The likeliest is held first against the box of its \
         class that it overlaps most and that none was held against, and is right where their intersection over union reaches \
         a bound. Over all pictures the precision is the largest at this recall or more, the average precision its mean at \
@@ -170,6 +171,22 @@ impl Meter for Found {
             for (thing, told) in things.iter().zip(compared(&things, &boxes)) {
                 self.of_class.entry(thing.class).or_default().told.push(told);
             }
+        }
+    }
+
+    fn counts_of(&self, row: &MeasuredBatch<'_>) -> Option<RowCounts> {
+        let mut found = Self::default();
+        found.add(row);
+        let bytes = found.bytes_held() + (found.of_class.len() * size_of::<(usize, OfClass)>()) as u64;
+        Some(RowCounts { counts: Box::new(found.of_class), bytes })
+    }
+
+    fn add_counts(&mut self, counts: &RowCounts) {
+        let Some(of_class) = counts.counts.downcast_ref::<BTreeMap<usize, OfClass>>() else { return };
+        for (class, of_row) in of_class {
+            let all = self.of_class.entry(*class).or_default();
+            all.boxes += of_row.boxes;
+            all.told.extend_from_slice(&of_row.told);
         }
     }
 

@@ -66,6 +66,11 @@ impl MeasuredRow {
         (size_of::<Self>() + 8 * self.shape.len() + 4 * self.prediction.len() + targets) as u64
     }
 
+    /// A row of which nothing but that it is there is known.
+    pub(super) fn without_values(self) -> Self {
+        Self { prediction: Vec::new(), shape: Vec::new(), targets: RowTargets::Other, ..self }
+    }
+
     /// A batch of this row alone.
     pub(super) fn batch(&self) -> MeasuredBatch<'_> {
         let targets = match &self.targets {

@@ -1,12 +1,12 @@
 use millstream_compiler::losses::PredictionKind;
 
-use super::bootstrap::{Bootstrap, Stopped};
+use super::bootstrap::{Bootstrap, HeldRows, Stopped};
 use super::class_intervals;
 use super::evaluation::{Evaluation, Majority};
 use super::figure_kind::FigureKind;
 use super::measured_batch::{MeasuredBatch, MeasuredRow};
 use super::metric::Metric;
-use super::metric_function::Meter;
+use super::metric_function::{Meter, RowCounts};
 use super::metric_set::MetricSet;
 use super::table::Table;
 use crate::{RowLoss, TrainingError};
@@ -18,6 +18,8 @@ pub(crate) struct Measurement {
     meters: Vec<(Metric, Box<dyn Meter>)>,
     /// And the rows that it draws from.
     bootstrap: Option<(Bootstrap, Vec<MeasuredRow>)>,
+    /// Of each meter what it counts of each of these rows; none where it is to see the rows again.
+    counts: Vec<Vec<RowCounts>>,
     /// The loss of each row, where the bootstrap draws from them and all batches have told it.
     row_losses: Option<Vec<RowLoss>>,
     confidence: f64,
@@ -37,11 +39,12 @@ impl Measurement {
     /// # Errors
     /// A metric makes no sense for these classes.
     pub(crate) fn start(metrics: &MetricSet, classes: &[String]) -> Result<Self, TrainingError> {
-        let meters = metrics.metrics().iter().cloned().zip(metrics.start(classes)?).collect();
+        let meters: Vec<_> = metrics.metrics().iter().cloned().zip(metrics.start(classes)?).collect();
         let classes = metrics.of_classes(classes);
         Ok(Self {
             reads: metrics.reads(),
             classes: classes.to_vec(),
+            counts: meters.iter().map(|_| Vec::new()).collect(),
             meters,
             bootstrap: metrics.bootstrap().map(|bootstrap| (bootstrap, Vec::new())),
             row_losses: metrics.bootstrap().map(|_| Vec::new()),
@@ -91,9 +94,22 @@ impl Measurement {
         self.not_finite += rows.iter().filter(|row| !batch.is_finite(**row)).count() as u64;
         self.meters.iter_mut().for_each(|(_, meter)| meter.add(batch));
         if let Some((_, held)) = &mut self.bootstrap {
-            let first = held.len();
-            held.extend(rows.iter().map(|row| batch.row(*row)));
-            self.bytes += held[first..].iter().map(MeasuredRow::bytes).sum::<u64>();
+            for row in &rows {
+                let own = batch.row(*row);
+                let mut is_seen_again = self.meters.is_empty();
+                for ((_, meter), counts) in self.meters.iter().zip(&mut self.counts) {
+                    match meter.counts_of(&own.batch().with_thresholds(&self.thresholds)) {
+                        Some(of_row) => {
+                            self.bytes += of_row.bytes;
+                            counts.push(of_row);
+                        }
+                        None => is_seen_again = true,
+                    }
+                }
+                let own = if is_seen_again { own } else { own.without_values() };
+                self.bytes += own.bytes();
+                held.push(own);
+            }
         }
         Ok(())
     }
@@ -127,9 +143,9 @@ impl Measurement {
             return Ok(None);
         }
         let (mut intervals, mut tables) = (Vec::new(), Vec::new());
-        for (metric, meter) in &self.meters {
-            intervals.extend(self.intervals(metric, &**meter, go_on)?);
-            tables.extend(self.tables(metric, &**meter, go_on)?);
+        for ((metric, meter), counts) in self.meters.iter().zip(&self.counts) {
+            intervals.extend(self.intervals(metric, &**meter, counts, go_on)?);
+            tables.extend(self.tables(metric, &**meter, counts, go_on)?);
         }
         let loss = self.weighted_loss / self.weight;
         intervals.extend(self.interval_of_loss(loss, go_on)?.map(|ends| (FigureKind::LOSS.to_owned(), ends)));
@@ -155,12 +171,14 @@ impl Measurement {
         &self,
         metric: &Metric,
         meter: &dyn Meter,
+        counts: &[RowCounts],
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Vec<(String, [f64; 2])>, Stopped> {
         let (values, mut intervals) = (meter.figures(), meter.intervals(self.confidence));
         intervals.resize(values.len(), None);
         if let Some((bootstrap, rows)) = self.bootstrap.as_ref().filter(|_| intervals.contains(&None)) {
-            let drawn = bootstrap.intervals(metric, &self.classes, rows, &self.thresholds, self.confidence, go_on)?;
+            let held = HeldRows { rows, counts, thresholds: &self.thresholds };
+            let drawn = bootstrap.intervals(metric, &self.classes, held, self.confidence, go_on)?;
             intervals = intervals.into_iter().zip(drawn).map(|(known, drawn)| known.or(drawn)).collect();
         }
         let has_value = |value: Option<f64>| value.is_some_and(f64::is_finite);
@@ -173,19 +191,14 @@ impl Measurement {
         &self,
         metric: &Metric,
         meter: &dyn Meter,
+        counts: &[RowCounts],
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Vec<(String, Table)>, Stopped> {
         let Some((bootstrap, rows)) = &self.bootstrap else { return Ok(meter.tables()) };
         let mut tables = meter.tables_with_intervals(self.confidence);
         let how = (*bootstrap, self.confidence);
-        class_intervals::draw(
-            how,
-            metric,
-            &self.classes,
-            (rows.as_slice(), self.thresholds.as_slice()),
-            &mut tables,
-            go_on,
-        )?;
+        let held = HeldRows { rows, counts, thresholds: &self.thresholds };
+        class_intervals::draw(how, metric, &self.classes, held, &mut tables, go_on)?;
         Ok(tables)
     }
 
@@ -365,6 +378,32 @@ mod tests {
         metrics.require_fit(960).unwrap();
         let message = metrics.require_fit(961).unwrap_err().to_string();
         assert!(message.contains("than the 960 B that they may") && message.contains("`data.memory`"), "{message}");
+    }
+
+    #[test]
+    fn the_bootstrap_of_boxes_holds_what_was_found_and_not_the_maps() {
+        const PLACES: usize = 16 * 16;
+        let metrics = named(&["mean_average_precision"], PredictionKind::Boxes);
+        let metrics = metrics.with_bootstrap(Bootstrap { resamples: 40, seed: 2 });
+        let mut measurement = Measurement::start(&metrics, &[]).unwrap();
+        let (one, rows) = (5 * PLACES, 6);
+        for at in 0..rows {
+            // a thing at the first place, which is a box of the picture in two of three
+            let mut prediction = vec![-9.0_f32; one];
+            prediction[0] = 2.0 + at as f32 / 10.0;
+            (1..5).for_each(|side| prediction[side * PLACES] = -std::f32::consts::LN_2);
+            let side = 1.0 / 16.0;
+            let own = if at % 3 == 0 { [0.5, 0.5, 0.75, 0.75, 0.0] } else { [0.0, 0.0, side, side, 0.0] };
+            let targets = Tensor::f32([1, 1, 5], own.to_vec());
+            let batch = MeasuredBatch::new((&[1, 5, 16, 16], &prediction), &targets, &[1.0], PredictionKind::Boxes);
+            measurement.add(&batch.unwrap(), 0.1, 1.0).unwrap();
+        }
+        let held = measurement.bytes_held();
+        assert!(held < rows as u64 * 400, "{held} B, and the maps alone are {}", rows * one * 4);
+        let found = measurement.finish().unwrap();
+        let value = found.figures.get("mean_average_precision").unwrap();
+        let (_, [low, high]) = found.intervals.iter().find(|(name, _)| name == "mean_average_precision").unwrap();
+        assert!(0.0 < *low && *low < value && value < *high && *high <= 1.0, "{low} {value} {high}");
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::fmt;
 
 use millstream_compiler::losses::PredictionKind;
@@ -26,6 +27,15 @@ pub trait MetricFunction: fmt::Debug + Send + Sync {
     fn start(&self, classes: &[String]) -> Result<Box<dyn Meter>, String>;
 }
 
+/// What a row adds to what a meter counts.
+#[derive(Debug)]
+pub struct RowCounts {
+    /// In a form that meters of its metric know.
+    pub counts: Box<dyn Any + Send>,
+    /// Bytes that it holds.
+    pub bytes: u64,
+}
+
 /// Gathers what a metric counts, batch by batch.
 pub trait Meter: Send {
     /// Adds the rows of a batch.
@@ -39,6 +49,18 @@ pub trait Meter: Send {
     fn intervals(&self, confidence: f64) -> Vec<Option<[f64; 2]>> {
         let _ = confidence;
         Vec::new()
+    }
+
+    /// What a batch of one row adds to what is counted, where that is less than the row: the bootstrap holds it in place of the row. None
+    /// where rows are added again as they are.
+    fn counts_of(&self, row: &MeasuredBatch<'_>) -> Option<RowCounts> {
+        let _ = row;
+        None
+    }
+
+    /// Adds what a meter of the same metric made by [`Meter::counts_of`].
+    fn add_counts(&mut self, counts: &RowCounts) {
+        let _ = counts;
     }
 
     /// Bytes of what is held of each row, for figures that are of their order; 0 where sums are enough.

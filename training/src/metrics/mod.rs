@@ -76,7 +76,7 @@ pub use interval::{confidence_in_words, interval_in_words, wilson, with_interval
 pub use measured_batch::{Answer, LabelAnswer, MeasuredBatch};
 pub(crate) use measurement::Measurement;
 pub use metric::Metric;
-pub use metric_function::{Meter, MetricFunction};
+pub use metric_function::{Meter, MetricFunction, RowCounts};
 pub use metric_kind::{Build, MetricKind, Worked};
 pub use metric_set::MetricSet;
 pub(crate) use mistaken_pictures::MistakenPictures;

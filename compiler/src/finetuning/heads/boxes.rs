@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use millstream_schemas::choice::{Choice, Options};
-use millstream_schemas::shown;
+use millstream_schemas::{count, shown};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -16,19 +16,20 @@ use crate::finetuning::head::{Head, head_behind};
 use crate::finetuning::nodes::named;
 use crate::graph::{Attribute, Constant, Graph, Node, TensorType, ValueId};
 use crate::initializers::{self, Fans, Initializer};
-use crate::losses::PredictionKind;
+use crate::losses::{PredictionKind, classes_among};
 
 pub(super) const HEAD: HeadKind = HeadKind {
     name: "boxes",
     summary: "A new one that tells at each place of a map what lies there and how far its sides are, for the loss `fcos`.",
     documentation: "It reads a map of features `[batch, features, height, width]`: what the model gives, or, of a model of classes, what \
-        its last pooling or flattening reads. `finer` says how many times that becomes twice as high and wide: a convolution \
+        its last pooling or flattening reads, and of one that ends in a linear layer at each place, as of segmentation or \
+        boxes, what that reads. `finer` says how many times that becomes twice as high and wide: a convolution \
         of single places with 512 outputs, of which four each become four places (`DepthToSpace`), is added to one of the \
-        last map of that size on the way there, with a `Relu` (Lin et al., \"Feature Pyramid Networks\", 2017); where the \
-        model has no such map it stays as it is, which is noted. A convolution of three by three and a `Relu` for each width \
-        of `hidden`, drawn by `he_normal`, then one convolution of single places make scores of the classes and four \
-        distances. What is there begins with a probability of `prior` each, and all sides one place away (Lin et al., \
-        \"Focal Loss\", 2017; Tian et al., 2019).",
+        last map of that size on the way there, or of one less a side, with a `Relu` (Lin et al., \"Feature Pyramid \
+        Networks\", 2017); where the model has no such map it stays as it is, which is noted. A convolution of three by \
+        three and a `Relu` for each width of `hidden`, drawn by `he_normal`, then one convolution of single places make \
+        scores of the classes and four distances. What is there begins with a probability of `prior` each, and all sides one \
+        place away (Lin et al., \"Focal Loss\", 2017; Tian et al., 2019).",
     samples: &["{}", r#"{"hidden": [], "finer": 0}"#, r#"{"hidden": [128, 128], "prior": 0.05, "finer": 2}"#],
     build: HeadBuild::of::<BoxHead>(),
 };
@@ -41,11 +42,48 @@ const FINER_WIDTH: usize = 128;
 const FINEST: usize = 3;
 /// How far the weights of the last layer begin from 0.
 const LAST_DEVIATION: f64 = 0.01;
-/// Distances to the sides of a box.
-const SIDES: usize = 4;
 /// Operators that say by further inputs how they read the first one.
 const READ_FIRST: [&str; 8] =
     ["Cast", "Flatten", "ReduceMax", "ReduceMean", "ReduceSum", "Reshape", "Squeeze", "Unsqueeze"];
+/// Operators that make of one value another of the same places, or one of them all, when they read it several times: activations and
+/// normalizations in single operators.
+const OF_ONE_VALUE: [&str; 33] = [
+    "Abs",
+    "Add",
+    "Cast",
+    "Clip",
+    "Concat",
+    "Div",
+    "Erf",
+    "Exp",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "Log",
+    "Max",
+    "Min",
+    "Mul",
+    "Neg",
+    "Pow",
+    "Reciprocal",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceSum",
+    "ReduceSumSquare",
+    "Relu",
+    "Sigmoid",
+    "Softplus",
+    "Sqrt",
+    "Squeeze",
+    "Sub",
+    "Sum",
+    "Tanh",
+    "Unsqueeze",
+];
+/// What the operators are called by that make features of a picture.
+const OF_LAYERS: [&str; 4] = ["Conv", "Gemm", "MatMul", "Pool"];
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -95,13 +133,21 @@ impl HeadFunction for BoxHead {
         let mut before = Vec::new();
         let (mut value, mut read, mut last) = (map, width, map);
         for at in 0..self.finer {
-            let Some((side, width)) = finer(graph, last) else { break };
+            let Some(Side { map: side, width, is_cut }) = finer(graph, last) else {
+                model.notes.push(not_finer(graph, last, (self.finer, at)));
+                break;
+            };
             let top = Layer::of(format!("head.finer.{at}.top"), 1, 4 * FINER_WIDTH);
             let top = top.add(graph, (value, read), &kernels, seed)?;
             let made = Layer::of(format!("head.finer.{at}.side"), 1, FINER_WIDTH);
             let made = made.add(graph, (side, width), &kernels, seed)?;
             before.extend([top.weight, top.bias, made.weight, made.bias]);
-            let spread = graph.append("DepthToSpace", &[top.value], &[("blocksize", 2.into())], "spread")?;
+            let mut spread = graph.append("DepthToSpace", &[top.value], &[("blocksize", 2.into())], "spread")?;
+            if is_cut && let Some(sides) = sides(graph, side) {
+                let [first, axes] = [&[0, 0], &[2, 3]].map(|numbers| graph.integers(numbers));
+                let until = graph.integers(&sides.map(|side| side as i64));
+                spread = graph.append("Slice", &[spread, first, until, axes], &[], "cut")?;
+            }
             let sum = graph.append("Add", &[made.value, spread], &[], "finer")?;
             value = graph.append("Relu", &[sum], &[], "finer_activated")?;
             (read, last) = (FINER_WIDTH, side);
@@ -124,7 +170,7 @@ impl HeadFunction for BoxHead {
         let small = Initializer::choose(initializers::standard(), &small, "model.head.boxes")
             .expect("the initializer has this option");
         let unlikely = (self.prior / (1.0 - self.prior)).ln() as f32;
-        let classes = model.classes.saturating_sub(SIDES);
+        let classes = classes_among(model.classes).unwrap_or_default();
         let bias = (0..model.classes).map(|at| if at < classes { unlikely } else { 0.0 }).collect();
         let last = Layer { name: "head".into(), kernel: 1, bias, result: "boxes" };
         let made = last.add(graph, (value, read), &small, seed)?;
@@ -201,37 +247,44 @@ impl Layer {
 /// There is no map.
 pub(crate) fn maps(graph: &Graph, output: ValueId) -> Result<Vec<(ValueId, usize)>, CompilerError> {
     let first = map_of(graph, output)?;
-    let finer = std::iter::successors(Some(first), |(map, _)| finer(graph, *map));
+    let finer = std::iter::successors(Some(first), |(map, _)| finer(graph, *map).map(|side| (side.map, side.width)));
     Ok(finer.take(FINEST + 1).collect())
 }
 
-/// The map of features that a model's output is made of, `[batch, features, height, width]`, and how many features it has: the output
-/// itself, or what is found on the way back from the last linear layer, through what reads one value that is computed.
+/// The map of features that a model's output is made of, `[batch, features, height, width]`, and how many features it has: found on the
+/// way back from what the last linear layer reads; or the output itself.
 fn map_of(graph: &Graph, output: ValueId) -> Result<(ValueId, usize), CompilerError> {
-    if let Some(width) = features(graph, output) {
-        return Ok((output, width));
-    }
-    let none = |why: String| {
+    let kinds = [PredictionKind::ClassScores, PredictionKind::LabelScores];
+    let own = kinds.into_iter().find_map(|reads| head_behind(graph, output, reads).ok());
+    // what a model tells of its places by itself is no feature of them; sums of such are read as they are
+    let read = own.filter(|head| head.others.is_empty()).and_then(|head| graph.nodes().get(head.node)?.input(0));
+    let behind = match read.map(|read| map_behind(graph, read)) {
+        Some(Ok(found)) => return Ok(found),
+        Some(Err(why)) => Some(why),
+        None => None,
+    };
+    map_behind(graph, output).map_err(|why| {
         let message = format!(
-            "there is no map [batch, features, height, width] behind output `{}`: {why}; export the model so that it gives one, and name it by \
-             `model.output` where it gives several values",
-            shown(graph.name(output))
+            "there is no map [batch, features, height, width] behind output `{}`: {}; export the model so that it gives one, and name it \
+             by `model.output` where it gives several values",
+            shown(graph.name(output)),
+            behind.unwrap_or(why)
         );
         CompilerError::setting("model.head", message)
-    };
-    let start = head_behind(graph, output, PredictionKind::ClassScores).map_or(output, |head| {
-        let read = graph.nodes().get(head.node).and_then(|node| node.input(0));
-        read.unwrap_or(output)
-    });
-    let mut value = start;
+    })
+}
+
+/// The first map on the way back from a value, through what reads one value that is computed, and how many features it has.
+///
+/// # Errors
+/// Why there is none.
+fn map_behind(graph: &Graph, mut value: ValueId) -> Result<(ValueId, usize), String> {
     loop {
         if let Some(width) = features(graph, value) {
             return Ok((value, width));
         }
-        let name = shown(graph.name(value));
-        let Some(node) = graph.producer(value) else { return Err(none(format!("`{name}` is made by no node"))) };
-        value =
-            read(graph, node).ok_or_else(|| none(format!("{} reads several computed values", named(graph, node))))?;
+        let node = graph.producer(value).ok_or_else(|| format!("`{}` is made by no node", shown(graph.name(value))))?;
+        value = read(graph, node).ok_or_else(|| format!("{} reads several computed values", named(graph, node)))?;
     }
 }
 
@@ -241,36 +294,79 @@ fn features(graph: &Graph, value: ValueId) -> Option<usize> {
         [_, features, height, width] if *height != 1 || *width != 1 => features.fixed()?,
         _ => return None,
     };
-    // what no layer made, as a picture, holds none
-    (feature_axis(graph, value) == Some(1)).then_some(features)
+    let is_of_layer = |node: &usize| OF_LAYERS.iter().any(|layer| graph.nodes()[*node].operator.contains(layer));
+    // what no layer made, as a picture that was normalized, holds none
+    let is_made = feature_axis(graph, value) == Some(1) && makers(graph, value).iter().any(is_of_layer);
+    is_made.then_some(features)
 }
 
-/// Of the maps on the way to one the last that is twice as high and wide, and how many features it has.
-fn finer(graph: &Graph, map: ValueId) -> Option<(ValueId, usize)> {
-    let sides = |value: ValueId| match graph.tensor_type(value)?.shape.as_slice() {
-        [_, _, height, width] => Some([height.fixed()?, width.fixed()?]),
-        _ => None,
-    };
-    let wanted = sides(map)?.map(|side| 2 * side);
-    let (mut open, mut before) = (vec![map], BTreeSet::new());
+/// All nodes on the way to a value, in the order of the graph.
+fn makers(graph: &Graph, value: ValueId) -> BTreeSet<usize> {
+    let (mut open, mut before) = (vec![value], BTreeSet::new());
     while let Some(value) = open.pop() {
         if let Some(node) = graph.maker(value).filter(|node| before.insert(*node)) {
             open.extend(graph.nodes()[node].inputs.iter().flatten());
         }
     }
-    let made = before.iter().rev().flat_map(|node| graph.nodes()[*node].outputs.iter().flatten().copied());
-    let mut fitting = made.filter(|value| sides(*value) == Some(wanted));
-    fitting.find_map(|value| Some((value, features(graph, value)?)))
+    before
 }
 
-/// What a node reads, where that is one computed value.
-fn read(graph: &Graph, node: &Node) -> Option<ValueId> {
-    if READ_FIRST.contains(&node.operator.as_str()) {
-        return node.input(0);
+/// Height and width of a map, where they are known.
+fn sides(graph: &Graph, map: ValueId) -> Option<[usize; 2]> {
+    match graph.tensor_type(map)?.shape.as_slice() {
+        [_, _, height, width] => Some([height.fixed()?, width.fixed()?]),
+        _ => None,
     }
+}
+
+/// A map that is added to one that was made finer.
+struct Side {
+    map: ValueId,
+    /// How many features it has.
+    width: usize,
+    /// Whether it is less than twice as high or wide, as where an odd side was halved.
+    is_cut: bool,
+}
+
+/// Of the maps on the way to one the last that is twice as high and wide, or by one less.
+fn finer(graph: &Graph, map: ValueId) -> Option<Side> {
+    let twice = sides(graph, map)?.map(|side| 2 * side);
+    let before = makers(graph, map);
+    let made = before.iter().rev().flat_map(|node| graph.nodes()[*node].outputs.iter().flatten().copied());
+    made.filter_map(|value| Some((value, sides(graph, value)?)))
+        .filter(|(_, sides)| sides.iter().zip(twice).all(|(side, twice)| *side == twice || *side + 1 == twice))
+        .find_map(|(map, sides)| Some(Side { map, width: features(graph, map)?, is_cut: sides != twice }))
+}
+
+/// That a map was made finer less often than was wanted, and why.
+fn not_finer(graph: &Graph, last: ValueId, (wanted, done): (usize, usize)) -> String {
+    let why = match sides(graph, last) {
+        Some([height, width]) => format!("the model has no map of {}×{} places", 2 * width, 2 * height),
+        None => "how large the maps are is open".to_owned(),
+    };
+    format!("`finer: {wanted}` was applied {}: {why}", count(done as u64, "time"))
+}
+
+/// What a node reads, where that is one computed value, or what all of its values are made of alone.
+fn read(graph: &Graph, node: &Node) -> Option<ValueId> {
     let is_computed = |value: &ValueId| {
         graph.inputs().contains(value) || graph.producer(*value).is_some_and(|made| !made.is("Constant"))
     };
-    let mut computed = node.inputs.iter().flatten().copied().filter(is_computed);
-    computed.next().filter(|_| computed.next().is_none())
+    let reads = |node: &Node| -> Vec<ValueId> {
+        let read = if READ_FIRST.contains(&node.operator.as_str()) { 1 } else { node.inputs.len() };
+        node.inputs.iter().take(read).flatten().copied().filter(is_computed).collect()
+    };
+    let with_maker = |value: ValueId| (graph.maker(value), value);
+    let mut open: BTreeSet<(Option<usize>, ValueId)> = reads(node).into_iter().map(with_maker).collect();
+    let is_of_one = |node: &Node| OF_ONE_VALUE.contains(&node.operator.as_str());
+    if open.len() > 1 && !is_of_one(node) {
+        return None;
+    }
+    // the last of the open ones is made of nothing that is behind it
+    while open.len() > 1 {
+        let (maker, _) = open.pop_last()?;
+        let made = graph.nodes().get(maker?).filter(|node| is_of_one(node))?;
+        open.extend(reads(made).into_iter().map(with_maker));
+    }
+    open.first().map(|(_, value)| *value)
 }

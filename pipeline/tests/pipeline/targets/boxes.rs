@@ -107,6 +107,34 @@ fn classes_of_boxes_are_learned_once_and_are_the_same_for_other_rows() {
     assert!(error.to_string().contains("quince"), "{error}");
 }
 
+#[test]
+fn boxes_whose_file_numbers_the_classes_otherwise_keep_the_class_of_their_name() {
+    let of = fields(&[("bbox", list(list(DataType::Float32))), ("category", list(DataType::Int64))]);
+    let declared = |names: &[&str]| {
+        let numbers = json!({"feature": {"feature": {"dtype": "float32", "_type": "Value"}, "_type": "Sequence"}, "_type": "Sequence"});
+        json!({"bbox": numbers, "category": {"feature": {"names": names, "_type": "ClassLabel"}, "_type": "Sequence"}})
+    };
+    let row = json!({"bbox": [[6, 11, 24, 22]], "category": [0]});
+    let train = marked(&of, std::slice::from_ref(&row), Some(declared(&["cat", "dog"])));
+    let wanted = json!({"convention": "coco", "most": 1, "as": "classed"});
+    let encoders = open(&train, "boxes", wanted.clone()).unwrap();
+    let (learned, names) = (encoders.learned(), encoders.classes().to_vec());
+    for (of_file, class) in [(&["dog", "cat"][..], Some(1.0)), (&["dog"][..], Some(1.0)), (&["eel"][..], None)] {
+        let other = marked(&of, std::slice::from_ref(&row), Some(declared(of_file)));
+        let fresh = open(&other, "boxes", wanted.clone()).unwrap();
+        for encoders in [fresh.of_classes(&other, &names).unwrap().unwrap(), fresh.relearned(&other, &learned).unwrap()]
+        {
+            assert_eq!(encoders.classes(), names, "{of_file:?}");
+            let mut batches = Batches::open(&other, options(encoders, chain(json!([])), 1), None).unwrap();
+            match (batches.next().unwrap(), class) {
+                (Ok(batch), Some(class)) => assert_eq!(f32s(&batch, "targets")[4], class, "{of_file:?}"),
+                (Err(error), None) => assert!(error.to_string().contains("`eel` is none of the 2 classes"), "{error}"),
+                (found, _) => panic!("{of_file:?}: {:?}", found.map(drop)),
+            }
+        }
+    }
+}
+
 /// As losses of several boxes a picture take them: the class beside the corners, one class where there are none, −1 behind the boxes.
 #[test]
 fn classed_boxes_have_their_class_as_the_fifth_number() {
@@ -203,6 +231,25 @@ fn boxes_around_a_crowd_stand_behind_the_others_with_a_number_below_minus_one() 
     ] {
         let error = with_causes(&open(&short, "boxes", options).map(drop).unwrap_err());
         assert!(error.contains(message), "{error}");
+    }
+}
+
+#[test]
+fn classed_boxes_whose_classes_lie_in_another_field_are_not_all_of_one_class() {
+    let of = fields(&[("bbox", list(list(DataType::Float32))), ("categories", list(DataType::Utf8))]);
+    let dataset = marked(&of, &[json!({"bbox": [[6, 11, 24, 22]], "categories": ["pear"]})], None);
+    for (field, wanted) in
+        [(None, Err("`class_field: categories`")), (Some("categories"), Ok("pear")), (Some(""), Ok("object"))]
+    {
+        let mut options = json!({"convention": "coco", "most": 1, "as": "classed"});
+        if let Some(field) = field {
+            options["class_field"] = field.into();
+        }
+        match (open(&dataset, "boxes", options), wanted) {
+            (Ok(encoders), Ok(class)) => assert_eq!(encoders.classes(), [class], "{field:?}"),
+            (Err(error), Err(part)) => assert!(with_causes(&error).contains(part), "{}", with_causes(&error)),
+            (found, _) => panic!("{field:?}: {:?}", found.map(drop)),
+        }
     }
 }
 
