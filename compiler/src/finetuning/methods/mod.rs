@@ -21,6 +21,7 @@ mod prefix_encoder;
 mod prefix_in_node;
 mod prefix_parts;
 mod prefix_tuning;
+mod prefix_written_out;
 mod prompt_tuning;
 mod prompts;
 mod quantized_weights;
