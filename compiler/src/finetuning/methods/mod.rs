@@ -17,6 +17,7 @@ mod method_kind;
 mod oft;
 mod p_tuning;
 mod peft;
+mod prefix_einsum;
 mod prefix_encoder;
 mod prefix_in_node;
 mod prefix_parts;

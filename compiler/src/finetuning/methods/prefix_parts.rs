@@ -1,6 +1,7 @@
 use millstream_schemas::shown;
 
 use super::method_function::MethodModel;
+use super::prefix_einsum;
 use super::prefix_encoder::keys_or_values_of;
 use super::prefix_in_node;
 use super::prefix_written_out;
@@ -93,9 +94,8 @@ fn fits(base: &Graph, attention: &Attention, operators: &OperatorCatalog) -> Res
     if !node.is("Softmax") {
         return Ok(());
     }
-    let makes = |node: &&crate::graph::Node| node.outputs.first().copied().flatten() == Some(attention.mixed);
-    if base.nodes().iter().find(makes).is_some_and(|node| node.is("Einsum")) {
-        return Err("its values are weighed by an Einsum, whose axes stand in an order of its own".into());
+    if prefix_einsum::equations(base, attention)?.is_some() {
+        return Ok(());
     }
     let scores = node.input(0).and_then(|scores| base.tensor_type(scores));
     let queries = base.tensor_type(attention.queries);

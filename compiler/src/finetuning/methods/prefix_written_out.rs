@@ -1,6 +1,7 @@
 //! A prefix in an attention that is one node and orders, counts or keeps its keys itself: the node is written out in its parts first,
 //! by the rule that its gradient is computed by, and the prefix goes in front of its softmax.
 
+use super::prefix_einsum::Equations;
 use crate::CompilerError;
 use crate::backward::Expansion;
 use crate::finetuning::attention::Attention;
@@ -8,7 +9,7 @@ use crate::graph::{Graph, Node, ValueId};
 use crate::operators::{ExpandRule, Gradient, OperatorCatalog};
 
 /// Where a prefix goes into an attention of products and a softmax.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Openings {
     /// The queries that keys are multiplied with, `[rows, heads, tokens, size]`.
     pub(super) queries: ValueId,
@@ -16,6 +17,8 @@ pub(super) struct Openings {
     pub(super) scores: ValueId,
     /// What the heads give, `[rows, heads, tokens, size]`.
     pub(super) mixed: ValueId,
+    /// Where the axes stand otherwise, how a prefix is multiplied.
+    pub(super) equations: Option<Equations>,
 }
 
 /// The rule that writes the node out.
@@ -86,5 +89,5 @@ fn openings(graph: &Graph, own: std::ops::Range<usize>) -> Option<Openings> {
     while let Some(node) = reader(mixed).filter(|node| node.is("Mul") || node.is("Reshape")) {
         mixed = made(node)?;
     }
-    Some(Openings { queries, scores, mixed })
+    Some(Openings { queries, scores, mixed, equations: None })
 }
