@@ -51,7 +51,7 @@ pub(crate) fn quantized_weights(base: &Graph, prediction: Option<ValueId>) -> Ve
 }
 
 /// The path of the module, by its bias, its weight or its node; or else what the weight is called.
-fn layer_name(base: &Graph, node: &Node, weight: ValueId, bias: Option<ValueId>) -> String {
+pub(super) fn layer_name(base: &Graph, node: &Node, weight: ValueId, bias: Option<ValueId>) -> String {
     let before = |name: &str| {
         let ending = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending));
         ending.unwrap_or(name).to_owned()
@@ -72,7 +72,7 @@ fn layer_name(base: &Graph, node: &Node, weight: ValueId, bias: Option<ValueId>)
 }
 
 /// The nodes that a value is computed by.
-fn behind(graph: &Graph, edges: &Edges<'_>, value: ValueId) -> HashSet<usize> {
+pub(super) fn behind(graph: &Graph, edges: &Edges<'_>, value: ValueId) -> HashSet<usize> {
     let (mut found, mut open) = (HashSet::new(), vec![value]);
     while let Some(value) = open.pop() {
         let Some(at) = edges.producers.get(&value) else { continue };
