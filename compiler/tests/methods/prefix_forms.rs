@@ -126,6 +126,80 @@ fn windowed(prefix: Option<&[Vec<f32>; 2]>) -> Vec<u8> {
     graph.to_onnx("windowed")
 }
 
+/// One attention over rows of tokens with padding, as ONNX Runtime's optimizer writes it or in plain operators.
+fn padded(is_one_node: bool, prefix: Option<&[Vec<f32>; 2]>) -> Vec<u8> {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let graph = &mut graph;
+    let rows = TensorType::new(ElementType::I64, [Length::named("batch"), Length::named("sequence")]);
+    let [tokens, seen] = ["input_ids", "attention_mask"].map(|name| graph.input(name, rows.clone()));
+    let table = weight(graph, "words.weight", &[30, WIDTH]);
+    let stream = node(graph, "Gather", &[table, tokens], &[]);
+    let parts = ["query", "key", "value"].map(|name| {
+        let matrix = weight(graph, &format!("{name}.weight"), &[WIDTH, WIDTH]);
+        node(graph, "MatMul", &[stream, matrix], &[])
+    });
+    let mixed = if is_one_node {
+        let seen = node(graph, "Cast", &[seen], &[("to", 6.into())]);
+        let inputs = [parts.map(Some).as_slice(), &[None, Some(seen)]].concat();
+        let heads = [("num_heads", (HEADS as i64).into())];
+        graph.add_in("com.microsoft", "MultiHeadAttention", &inputs, &heads, 1).unwrap()[0]
+    } else {
+        let [q, mut k, mut v] = parts.map(|part| {
+            let heads = whole(graph, &[0, 0, HEADS as i64, SIZE as i64]);
+            let made = node(graph, "Reshape", &[part, heads], &[]);
+            turn(graph, made, &[0, 2, 1, 3])
+        });
+        if let Some([keys, values]) = prefix {
+            let mut joined = |own: &[f32], of_row: ValueId| {
+                let own = Constant::f32([ROWS, HEADS, LENGTH, SIZE], &[own, own].concat());
+                let own = graph.named_constant("prefix", own);
+                node(graph, "Concat", &[own, of_row], &[("axis", 2.into())])
+            };
+            k = joined(&as_keys(keys, 0.5), k);
+            v = joined(values, v);
+        }
+        let keys = turn(graph, k, &[0, 1, 3, 2]);
+        let products = node(graph, "MatMul", &[q, keys], &[]);
+        let [half, one, far] = [0.5, 1.0, 1e4].map(|number| graph.scalar(number));
+        let products = node(graph, "Mul", &[products, half], &[]);
+        let floats = node(graph, "Cast", &[seen], &[("to", 1.into())]);
+        let hidden = node(graph, "Sub", &[floats, one], &[]);
+        let hidden = node(graph, "Mul", &[hidden, far], &[]);
+        let axes = whole(graph, &[1, 2]);
+        let mut hidden = node(graph, "Unsqueeze", &[hidden, axes], &[]);
+        if prefix.is_some() {
+            let pads = whole(graph, &[0, 0, 0, LENGTH as i64, 0, 0, 0, 0]);
+            hidden = node(graph, "Pad", &[hidden, pads], &[]);
+        }
+        let masked = node(graph, "Add", &[products, hidden], &[]);
+        let weights = node(graph, "Softmax", &[masked], &[("axis", (-1).into())]);
+        let mixed = node(graph, "MatMul", &[weights, v], &[]);
+        let mixed = turn(graph, mixed, &[0, 2, 1, 3]);
+        let shape = whole(graph, &[0, 0, WIDTH as i64]);
+        node(graph, "Reshape", &[mixed, shape], &[])
+    };
+    let mean = node(graph, "ReduceMean", &[mixed], &[("axes", vec![1].into()), ("keepdims", 0.into())]);
+    let head = weight(graph, "head.weight", &[WIDTH, CLASSES]);
+    let scores = node(graph, "MatMul", &[mean, head], &[]);
+    graph.set_outputs(&[scores]);
+    graph.to_onnx("padded")
+}
+
+#[test]
+fn a_prefix_goes_into_fused_attention_with_padding_at_any_length() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    assert!(apart(&scores(&padded(true, None)), &scores(&padded(false, None))) < 2e-6);
+    let model = Model::from_bytes(padded(true, None)).unwrap();
+    let program = open(&model, TrainSelection::Nothing, HeadChoice::keep());
+    session(&program.step().unwrap().to_vec());
+    let tuned = scores(&program.export(&learned(), &[]).unwrap().to_vec());
+    let wanted = scores(&padded(false, Some(&learned())));
+    assert!(apart(&tuned, &wanted) < 2e-6, "{tuned:?}, {wanted:?}");
+    assert!(apart(&scores(&padded(true, None)), &wanted) > 1e-3, "the prefix changes something");
+}
+
 /// At any length of rows.
 fn open(model: &Model, train: TrainSelection, head: HeadChoice) -> TrainingProgram {
     let axes = || vec![AxisLength::Fixed(ROWS), AxisLength::Named("sequence".into())];
