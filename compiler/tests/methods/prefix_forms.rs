@@ -301,16 +301,120 @@ fn a_prefix_in_relative_attention_as_einsum_is_keys_without_a_relative_place() {
     assert!(error.contains("is written as `Einsum`, as in models without a cache of keys"), "{error}");
 }
 
+/// Where heads lie.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Layout {
+    Apart,
+    /// In the axis of rows, but for the softmax, as DeBERTa has them.
+    Joined,
+    /// In the axis of rows, of tokens that stand in front of those, as PyTorch's multi-head attention has them.
+    TokensFirst,
+}
+
+fn heads_at(layout: Layout, prefix: Option<&[Vec<f32>; 2]>) -> Vec<u8> {
+    const TOKENS: i64 = 3;
+    let (rows, heads, size, width) = (ROWS as i64, HEADS as i64, SIZE as i64, WIDTH as i64);
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let graph = &mut graph;
+    let reshape = |graph: &mut Graph, value: ValueId, shape: &[i64]| {
+        let shape = whole(graph, shape);
+        node(graph, "Reshape", &[value, shape], &[])
+    };
+    let x = graph.input("x", TensorType::f32(IMAGE));
+    let mut tokens = reshape(graph, x, &[rows, TOKENS, 108]);
+    if layout == Layout::TokensFirst {
+        tokens = turn(graph, tokens, &[1, 0, 2]);
+    }
+    let [q, mut k, mut v] = ["query", "key", "value"].map(|name| {
+        let matrix = weight(graph, &format!("{name}.weight"), &[108, WIDTH]);
+        let made = node(graph, "MatMul", &[tokens, matrix], &[]);
+        if layout == Layout::TokensFirst {
+            let made = reshape(graph, made, &[TOKENS, rows * heads, size]);
+            return turn(graph, made, &[1, 0, 2]);
+        }
+        let made = reshape(graph, made, &[rows, TOKENS, heads, size]);
+        let made = turn(graph, made, &[0, 2, 1, 3]);
+        if layout == Layout::Joined { reshape(graph, made, &[rows * heads, TOKENS, size]) } else { made }
+    });
+    if let (Some([keys, values]), Layout::Apart) = (prefix, layout) {
+        let mut joined = |own: &[f32], of_row: ValueId| {
+            let own = Constant::f32([ROWS, HEADS, LENGTH, SIZE], &[own, own].concat());
+            let own = graph.named_constant("prefix", own);
+            node(graph, "Concat", &[own, of_row], &[("axis", 2.into())])
+        };
+        k = joined(&as_keys(keys, 0.5), k);
+        v = joined(values, v);
+    }
+    let order: &[i64] = if layout == Layout::Apart { &[0, 1, 3, 2] } else { &[0, 2, 1] };
+    let keys = turn(graph, k, order);
+    let half = graph.scalar(0.5);
+    let q = node(graph, "Mul", &[q, half], &[]);
+    let mut scores = node(graph, "MatMul", &[q, keys], &[]);
+    if layout == Layout::Joined {
+        scores = reshape(graph, scores, &[rows, heads, TOKENS, TOKENS]);
+    }
+    let front = if prefix.is_some() { LENGTH as i64 } else { 0 };
+    let all = front + TOKENS;
+    let hidden: Vec<f32> = (0..TOKENS * all).map(|at| if at % all > front + at / all { -1e9 } else { 0.0 }).collect();
+    let shape: &[usize] = &[1, 1, TOKENS as usize, all as usize];
+    let shape = if layout == Layout::TokensFirst { &shape[1..] } else { shape };
+    let hidden = graph.constant("hidden", Constant::f32(shape, &hidden));
+    let masked = node(graph, "Add", &[scores, hidden], &[]);
+    let mut weights = node(graph, "Softmax", &[masked], &[("axis", (-1).into())]);
+    if layout == Layout::Joined {
+        weights = reshape(graph, weights, &[rows * heads, TOKENS, TOKENS]);
+    }
+    let mut mixed = node(graph, "MatMul", &[weights, v], &[]);
+    if layout == Layout::TokensFirst {
+        mixed = turn(graph, mixed, &[1, 0, 2]);
+        mixed = reshape(graph, mixed, &[TOKENS, rows, width]);
+        mixed = turn(graph, mixed, &[1, 0, 2]);
+    } else {
+        if layout == Layout::Joined {
+            mixed = reshape(graph, mixed, &[rows, heads, TOKENS, size]);
+        }
+        mixed = turn(graph, mixed, &[0, 2, 1, 3]);
+    }
+    let mixed = reshape(graph, mixed, &[rows, TOKENS * width]);
+    let head = weight(graph, "head.weight", &[TOKENS as usize * WIDTH, CLASSES]);
+    let scores = node(graph, "MatMul", &[mixed, head], &[]);
+    graph.set_outputs(&[scores]);
+    graph.to_onnx("heads")
+}
+
 #[test]
-fn a_prefix_goes_into_an_exported_xlnet_at_any_length() {
+fn a_prefix_where_heads_lie_in_the_axis_of_rows_is_that_of_heads_apart() {
     if !onnx_runtime::available() {
         return;
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/architectures/xlnet.script.onnx");
-    let model = Model::read(&path).unwrap();
-    let program = open(&model, TrainSelection::Head, HeadChoice::pooled(Pooling::Mean));
-    let prefixes = program.manifest.parameters.iter().filter(|entry| entry.name.contains("prefix_")).count();
-    assert_eq!(prefixes, 4, "keys and values of two layers");
-    session(&program.step().unwrap().to_vec());
-    session(&program.export(&program.parameters, &[]).unwrap().to_vec());
+    // queries are scaled here, and products with the prefix are as these are
+    let [keys, values] = learned();
+    let halves = [keys.iter().map(|key| key * 0.5).collect(), values.clone()];
+    let wanted = scores(&heads_at(Layout::Apart, Some(&halves)));
+    let base = scores(&heads_at(Layout::Apart, None));
+    assert!(apart(&base, &wanted) > 1e-3, "the prefix changes something");
+    for layout in [Layout::Apart, Layout::Joined, Layout::TokensFirst] {
+        assert!(apart(&scores(&heads_at(layout, None)), &base) < 2e-6, "{layout:?}");
+        let model = Model::from_bytes(heads_at(layout, None)).unwrap();
+        let program = compiled_in(&model, &[prefix()], TrainSelection::Nothing).unwrap();
+        session(&program.step().unwrap().to_vec());
+        let tuned = scores(&program.export(&learned(), &[]).unwrap().to_vec());
+        assert!(apart(&tuned, &wanted) < 4e-6, "{layout:?}: {tuned:?}, {wanted:?}");
+    }
+}
+
+#[test]
+fn a_prefix_goes_into_exported_encoders_with_relative_places_at_any_length() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    for file in ["deberta_v2", "xlnet"] {
+        let path = format!("tests/architectures/{file}.script.onnx");
+        let model = Model::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+        let program = open(&model, TrainSelection::Head, HeadChoice::pooled(Pooling::Mean));
+        let prefixes = program.manifest.parameters.iter().filter(|entry| entry.name.contains("prefix_")).count();
+        assert_eq!(prefixes, 4, "{file}: keys and values of two layers");
+        session(&program.step().unwrap().to_vec());
+        session(&program.export(&program.parameters, &[]).unwrap().to_vec());
+    }
 }

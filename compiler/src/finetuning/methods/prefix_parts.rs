@@ -1,7 +1,7 @@
 use millstream_schemas::shown;
 
 use super::method_function::MethodModel;
-use super::prefix_einsum;
+use super::prefix_axes::Axes;
 use super::prefix_encoder::keys_or_values_of;
 use super::prefix_in_node;
 use super::prefix_written_out;
@@ -94,7 +94,7 @@ fn fits(base: &Graph, attention: &Attention, operators: &OperatorCatalog) -> Res
     if !node.is("Softmax") {
         return Ok(());
     }
-    if prefix_einsum::equations(base, attention)?.is_some() {
+    if Axes::of(base, attention)? != Axes::Apart {
         return Ok(());
     }
     let scores = node.input(0).and_then(|scores| base.tensor_type(scores));

@@ -11,7 +11,7 @@ use super::adapter_form::{AdapterForm, PromptForm, PromptRule, tensor};
 use super::cached_prefix::CachedPrefix;
 use super::method_function::{Added, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
-use super::prefix_einsum::equations;
+use super::prefix_axes::Axes;
 use super::prefix_encoder::PrefixEncoder;
 use super::prefix_in_node;
 use super::prefix_parts::{for_queries, is_written_out, numbers_of, part_of, prefixed_attentions, shapes, trained};
@@ -19,7 +19,7 @@ use super::prefix_written_out::{Openings, write_out};
 use crate::CompilerError;
 use crate::adapter_files::AdapterMethod;
 use crate::finetuning::attention::Attention;
-use crate::graph::{Constant, Graph, ValueId};
+use crate::graph::{Constant, ValueId};
 use crate::initializers::WeightRandom;
 use crate::model_file::MOST_ENCODED;
 
@@ -38,8 +38,8 @@ pub(super) const METHOD: MethodKind = MethodKind {
         those that it reads, and its mask is as much longer; where the node orders, counts or keeps keys itself (`is_causal`, earlier keys), and for \
         those of `com.microsoft` (`Attention`, `MultiHeadAttention`, `GroupQueryAttention`), it is written out in plain operators first, also in the exported \
         file, and what it hides of the keys of the row stays hidden. Also where products are written as \
-        `Einsum` (XLNet): P_k is multiplied with the queries that keys are, and has no relative place. With `moves_places` neither in one node nor in \
-        those; nowhere where heads lie in the axis of rows.",
+        `Einsum` (XLNet): P_k is multiplied with the queries that keys are, and has no relative place; and where heads lie in the axis \
+        of rows (DeBERTa), those of a row one behind the other. With `moves_places` in none of these.",
     samples: &[
         "{}",
         r#"{"length": 3, "standard_deviation": 0.5}"#,
@@ -186,9 +186,10 @@ impl PrefixTuning {
         model: &mut MethodModel<'_>,
         places: &[(Attention, String)],
     ) -> Result<Added, CompilerError> {
-        let form = |attention: &Attention| match equations(model.base, attention) {
+        let form = |attention: &Attention| match Axes::of(model.base, attention) {
             _ if !model.base.nodes()[attention.node].is("Softmax") => Some("is one node,"),
-            Ok(None) => None,
+            Ok(Axes::Apart) => None,
+            Ok(Axes::Merged) => Some("has its heads in the axis of rows,"),
             _ => Some("is written as `Einsum`, as in models without a cache of keys,"),
         };
         if let Some((attention, is)) = places.iter().find_map(|(attention, _)| Some((attention, form(attention)?))) {
@@ -249,33 +250,27 @@ impl PrefixTuning {
         let node = &base.nodes()[attention.node];
         let openings = if node.is("Softmax") {
             let scores = node.input(0).expect("a softmax reads scores");
-            let equations = equations(base, attention).map_err(|problem| CompilerError::setting("", problem))?;
-            Openings { queries: attention.queries, scores, mixed: attention.mixed, equations }
+            let axes = Axes::of(base, attention).map_err(|problem| CompilerError::setting("", problem))?;
+            Openings { queries: attention.queries, scores, mixed: attention.mixed, axes }
         } else if is_written_out(base, attention) {
             write_out(graph, attention, model.operators)?
         } else {
             return prefix_in_node::place(graph, attention, layer, own, length);
         };
-        let Openings { queries, scores, mixed, equations } = openings;
+        let Openings { queries, scores, mixed, axes } = openings;
         let reads = |node: &crate::graph::Node| node.is("Softmax") && node.input(0) == Some(scores);
         let Some(at) = graph.nodes().iter().position(reads) else {
             return Err(CompilerError::setting("", "prefix_tuning goes into a model once; take a longer one"));
         };
         let shapes = shapes(attention, length);
+        // as heads of queries have them
+        let for_heads = shapes.map(|[_, a, b]| [attention.heads, a, b]);
         let part = |part: &str| format!("{layer}.{part}");
-        let product = |graph: &mut Graph, of: [ValueId; 2], equation: Option<&str>, name: &str| match equation {
-            Some(equation) => graph.append("Einsum", &of, &[("equation", equation.into())], &part(name)),
-            None => graph.append("MatMul", &of, &[], &part(name)),
-        };
-        let [for_scores, for_heads] = match &equations {
-            Some(own) => [Some(own.scores.as_str()), Some(own.heads.as_str())],
-            None => [None, None],
-        };
 
         let before = graph.nodes().len();
         let joined = graph.in_front_of(at, |graph| {
             let keys = for_queries(graph, own[0], shapes[0], attention.heads, &part("prefix_keys"))?;
-            let made = product(graph, [queries, keys], for_scores, "prefix_scores")?;
+            let made = axes.scores(graph, (queries, keys), (scores, for_heads[0]), &part("prefix_scores"))?;
             graph.append("Concat", &[made, scores], &[("axis", (-1).into())], &part("joined_scores"))
         })?;
         let at = at + graph.nodes().len() - before;
@@ -294,7 +289,7 @@ impl PrefixTuning {
         let at = graph.nodes().iter().position(makes).expect("what heads give keeps its name");
         graph.replace_result(at, &part("base_heads"), |graph, mixed| {
             let values = for_queries(graph, own[1], shapes[1], attention.heads, &part("prefix_values"))?;
-            let made = product(graph, [weights, values], for_heads, "prefix_heads")?;
+            let made = axes.heads(graph, (weights, values), (mixed, for_heads[1]), &part("prefix_heads"))?;
             graph.append("Add", &[mixed, made], &[], &part("heads"))
         })?;
         Ok(())

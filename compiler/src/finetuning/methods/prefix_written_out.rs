@@ -1,7 +1,7 @@
 //! A prefix in an attention that is one node and orders, counts or keeps its keys itself: the node is written out in its parts first,
 //! by the rule that its gradient is computed by, and the prefix goes in front of its softmax.
 
-use super::prefix_einsum::Equations;
+use super::prefix_axes::Axes;
 use crate::CompilerError;
 use crate::backward::Expansion;
 use crate::finetuning::attention::Attention;
@@ -17,8 +17,8 @@ pub(super) struct Openings {
     pub(super) scores: ValueId,
     /// What the heads give, `[rows, heads, tokens, size]`.
     pub(super) mixed: ValueId,
-    /// Where the axes stand otherwise, how a prefix is multiplied.
-    pub(super) equations: Option<Equations>,
+    /// Where their axes stand, if not so.
+    pub(super) axes: Axes,
 }
 
 /// The rule that writes the node out.
@@ -89,5 +89,5 @@ fn openings(graph: &Graph, own: std::ops::Range<usize>) -> Option<Openings> {
     while let Some(node) = reader(mixed).filter(|node| node.is("Mul") || node.is("Reshape")) {
         mixed = made(node)?;
     }
-    Some(Openings { queries, scores, mixed, equations: None })
+    Some(Openings { queries, scores, mixed, axes: Axes::Apart })
 }
