@@ -130,8 +130,11 @@ fn windowed(prefix: Option<&[Vec<f32>; 2]>) -> Vec<u8> {
 fn padded(is_one_node: bool, prefix: Option<&[Vec<f32>; 2]>) -> Vec<u8> {
     let mut graph = Graph::new(17, OperatorCatalog::standard());
     let graph = &mut graph;
-    let rows = TensorType::new(ElementType::I64, [Length::named("batch"), Length::named("sequence")]);
-    let [tokens, seen] = ["input_ids", "attention_mask"].map(|name| graph.input(name, rows.clone()));
+    // a name of its own for each axis, as torch.export gives it
+    let [tokens, seen] = ["input_ids", "attention_mask"].map(|name| {
+        let axes = ["batch", "sequence"].map(|axis| Length::named(&format!("{axis}_of_{name}")));
+        graph.input(name, TensorType::new(ElementType::I64, axes))
+    });
     let table = weight(graph, "words.weight", &[30, WIDTH]);
     let stream = node(graph, "Gather", &[table, tokens], &[]);
     let parts = ["query", "key", "value"].map(|name| {
