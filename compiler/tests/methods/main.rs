@@ -10,6 +10,8 @@ mod of_attention;
 #[path = "../onnx_runtime/mod.rs"]
 mod onnx_runtime;
 mod option_schemas;
+mod prefix_forms;
+mod prefixes;
 mod prompts;
 mod selections;
 

@@ -26,9 +26,39 @@ const PLACES: usize = 40;
 /// What stands at padding.
 const PADDING: i64 = 0;
 
+/// How the vectors of tokens are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Table {
+    #[default]
+    Floats,
+    /// As floats that are multiples of a scale, one for each row or one for all.
+    Multiples { by_row: bool },
+    /// As bytes that become floats in front of the `Gather`, by a scale for each row.
+    Behind,
+    /// As bytes of which rows are picked and become floats then.
+    Picked,
+}
+
+/// Bytes of a table, and the scale of each row.
+fn quantized(by_row: bool) -> (Vec<i8>, Vec<f32>) {
+    let floats = weight_values("words.weight", &[VOCABULARY, WIDTH]);
+    let bytes = floats.iter().map(|value| (value * 100.0).round() as i8 + ZERO).collect();
+    (bytes, (0..VOCABULARY).map(|row| if by_row { 0.01 * (1 + row % 3) as f32 } else { 0.02 }).collect())
+}
+
+/// The byte that is 0.
+const ZERO: i8 = 3;
+
+/// The same in floats.
+fn multiples(by_row: bool) -> Vec<f32> {
+    let (bytes, scales) = quantized(by_row);
+    bytes.iter().enumerate().map(|(at, byte)| scales[at / WIDTH] * f32::from(*byte - ZERO)).collect()
+}
+
 /// An encoder of text of one block.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Text {
+    table: Table,
     /// Vectors behind those of the vocabulary.
     more: Option<fn() -> Vec<f32>>,
     /// Whether each token has scores, and a softmax behind them, and not the first of a row.
@@ -61,10 +91,7 @@ fn text_file(form: Text) -> Vec<u8> {
         |graph: &mut Graph, values: &[i64]| graph.named_constant("number", Constant::i64([values.len()], values));
     let ints = |values: &[i64]| Attribute::Ints(values.to_vec());
 
-    let mut table = weight_values("words.weight", &[VOCABULARY, WIDTH]);
-    table.extend(form.more.map(|more| more()).unwrap_or_default());
-    let table = graph.constant("words.weight", Constant::f32([table.len() / WIDTH, WIDTH], &table));
-    let words = node(graph, "Gather", &[table, tokens], &[]);
+    let words = looked_up(graph, form, tokens);
     graph.rename(words, "words").unwrap();
     let table = weight(graph, "kinds.weight", &[2, WIDTH]);
     let of_kinds = node(graph, "Gather", &[table, kinds], &[]);
@@ -136,6 +163,40 @@ fn text_file(form: Text) -> Vec<u8> {
     let outputs = [Some(given), form.gives_vectors.then_some(stream)];
     graph.set_outputs(&outputs.into_iter().flatten().collect::<Vec<_>>());
     graph.to_onnx("text")
+}
+
+/// The vectors of the tokens.
+fn looked_up(graph: &mut Graph, form: Text, tokens: ValueId) -> ValueId {
+    let by_row = form.table == Table::Behind;
+    let mut floats = match form.table {
+        Table::Multiples { by_row } => multiples(by_row),
+        Table::Floats => weight_values("words.weight", &[VOCABULARY, WIDTH]),
+        Table::Behind | Table::Picked => {
+            let (bytes, scales) = quantized(by_row);
+            let bytes: Vec<u8> = bytes.into_iter().flat_map(i8::to_le_bytes).collect();
+            let of_bytes = |shape: &[usize], bytes: Vec<u8>| Constant {
+                dtype: ElementType::I8,
+                shape: shape.to_vec(),
+                bytes: bytes.into(),
+            };
+            let table = graph.constant("words.weight_quantized", of_bytes(&[VOCABULARY, WIDTH], bytes));
+            let [zero] = ZERO.to_le_bytes();
+            if by_row {
+                let scale = graph.constant("words.weight_scale", Constant::f32([VOCABULARY], &scales));
+                let zeros = of_bytes(&[VOCABULARY], vec![zero; VOCABULARY]);
+                let zero = graph.constant("words.weight_zero_point", zeros);
+                let table = node(graph, "DequantizeLinear", &[table, scale, zero], &[("axis", 0.into())]);
+                return node(graph, "Gather", &[table, tokens], &[]);
+            }
+            let scale = graph.constant("words.weight_scale", Constant::f32([], &scales[..1]));
+            let zero = graph.constant("words.weight_zero_point", of_bytes(&[], vec![zero]));
+            let picked = node(graph, "Gather", &[table, tokens], &[]);
+            return node(graph, "DequantizeLinear", &[picked, scale, zero], &[]);
+        }
+    };
+    floats.extend(form.more.map(|more| more()).unwrap_or_default());
+    let table = graph.constant("words.weight", Constant::f32([floats.len() / WIDTH, WIDTH], &floats));
+    node(graph, "Gather", &[table, tokens], &[])
 }
 
 /// The lengths of rows are open while the file is made.
@@ -244,6 +305,30 @@ fn virtual_tokens_compute_what_tokens_of_a_longer_vocabulary_do() {
             let is_real = |token: usize| places == 1 || !(at..at + LENGTH).contains(&(token % places));
             let rows = wanted.chunks(width).enumerate().filter(|(token, _)| is_real(*token));
             assert_near(&found[&name], &rows.flat_map(|(_, row)| row.to_vec()).collect::<Vec<f32>>());
+        }
+    }
+}
+
+#[test]
+fn virtual_tokens_in_front_of_those_of_a_quantized_table_leave_it_as_it_is() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    for (table, by_row) in [(Table::Behind, true), (Table::Picked, false)] {
+        let forms = [Table::Multiples { by_row }, table].map(|table| Text { table, ..Text::default() });
+        let start = json!({"start": {"tokens": [7, 29]}, "place": "after_first"});
+        for (name, options) in [("prompt_tuning", start), ("p_tuning", json!({}))] {
+            let choice = method(name, options);
+            let [floats, bytes] = forms.map(|form| trained(&text(form), form, std::slice::from_ref(&choice)).unwrap());
+            assert_eq!(bytes.parameters, floats.parameters, "{table:?}, {name}");
+            assert!(bytes.notes.iter().any(|note| note.contains("`words` first")), "{:?}", bytes.notes);
+            bytes.step().unwrap();
+            let exported = [&floats, &bytes].map(|program| program.export(&program.parameters, &[]).unwrap().to_vec());
+            let [wanted, found] = [&exported[0], &exported[1]].map(|file| outputs(file, row_values));
+            assert_eq!(found.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());
+            wanted.iter().for_each(|(name, values)| assert_near(&found[name], values));
+            let stored: Vec<u8> = quantized(by_row).0.into_iter().flat_map(i8::to_le_bytes).collect();
+            assert!(exported[1].windows(stored.len()).any(|own| own == stored), "the table is as it was");
         }
     }
 }

@@ -165,6 +165,8 @@ fn core(flow: &Flow<'_>, index: usize, node: &Node) -> Option<Result<Core, Strin
             let heads = usize::try_from(node.int("num_heads")?).ok().filter(|heads| *heads > 0)?;
             let size = |value: ValueId| match flow.graph().tensor_type(value)?.shape.as_slice() {
                 [_, _, hidden] => Some(hidden.fixed()? / heads),
+                // keys and values of another sequence
+                [_, _, _, size] if value != query => size.fixed(),
                 _ => None,
             };
             let mixed = node.outputs.first().copied().flatten()?;

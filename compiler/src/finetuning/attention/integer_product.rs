@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use crate::graph::{ElementType, Graph, Node, ValueId};
 
-/// A product with a constant matrix of integers: it reads floats and gives floats.
+/// A product with a constant matrix of integers, or a convolution with such kernels: it reads floats and gives floats.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IntegerProduct {
     /// The node that gives the floats.
@@ -19,6 +19,8 @@ pub(crate) struct IntegerProduct {
     pub(crate) outputs: usize,
     /// The bias that the node itself adds.
     pub(crate) bias: Option<ValueId>,
+    /// Of a convolution with kernels `[outputs, inputs in a group, …]`, how many groups it has; nothing of a product with a matrix.
+    pub(crate) groups: Option<usize>,
 }
 
 /// The node that makes each value, and those that read it.
@@ -35,13 +37,22 @@ impl IntegerProduct {
         let whole = |end: usize, input: ValueId, bias: Option<ValueId>| {
             let packed = node.input(1)?;
             let [inputs, outputs] = *graph.constant_of(packed)?.shape.as_slice() else { return None };
-            Some(Self { end, multiplies: index, packed, input, inputs, outputs, bias })
+            Some(Self { end, multiplies: index, packed, input, inputs, outputs, bias, groups: None })
         };
         match (node.domain.as_str(), node.operator.as_str()) {
             ("", "MatMulInteger") => {
                 let rounding = rounded()?;
                 let scale = rounding.outputs.get(1).copied().flatten()?;
                 whole(scaled(graph, neighbours, node, scale)?, rounding.input(0)?, None)
+            }
+            ("", "ConvInteger") => {
+                let (rounding, packed) = (rounded()?, node.input(1)?);
+                let scale = rounding.outputs.get(1).copied().flatten()?;
+                let [outputs, in_a_group, _, ..] = *graph.constant_of(packed)?.shape.as_slice() else { return None };
+                let groups = usize::try_from(node.int("group").unwrap_or(1)).ok().filter(|groups| *groups > 0)?;
+                let (end, input) = (scaled(graph, neighbours, node, scale)?, rounding.input(0)?);
+                let inputs = in_a_group.checked_mul(groups)?;
+                Some(Self { end, multiplies: index, packed, input, inputs, outputs, bias: None, groups: Some(groups) })
             }
             ("com.microsoft", "MatMulIntegerToFloat") => whole(index, rounded()?.input(0)?, node.input(6)),
             ("com.microsoft", "DynamicQuantizeMatMul") => whole(index, node.input(0)?, node.input(4)),
@@ -51,7 +62,7 @@ impl IntegerProduct {
                 graph.constant_of(packed)?;
                 let (inputs, outputs) = (length("K")?, length("N")?);
                 let bias = if node.operator == "MatMulNBits" { node.input(5) } else { None };
-                Some(Self { end: index, multiplies: index, packed, input, inputs, outputs, bias })
+                Some(Self { end: index, multiplies: index, packed, input, inputs, outputs, bias, groups: None })
             }
             _ => None,
         }

@@ -32,7 +32,7 @@ pub(crate) struct Edges<'a> {
     pub(crate) graph: &'a Graph,
     pub(crate) producers: HashMap<ValueId, usize>,
     pub(crate) readers: HashMap<ValueId, Vec<usize>>,
-    /// Products with matrices of integers, by the node that gives the floats.
+    /// Products with matrices of integers and convolutions, by the node that gives the floats.
     integers: HashMap<usize, IntegerProduct>,
 }
 
@@ -52,7 +52,7 @@ impl<'a> Edges<'a> {
         edges
     }
 
-    /// Products with matrices of integers that are not behind a `DequantizeLinear`, in no order.
+    /// Products with matrices of integers, and convolutions with such kernels, that are not behind a `DequantizeLinear`, in no order.
     pub(crate) fn integers(&self) -> impl Iterator<Item = &IntegerProduct> {
         self.integers.values()
     }
@@ -75,7 +75,9 @@ impl<'a> Edges<'a> {
     pub(crate) fn linear(&self, index: usize) -> Option<Linear> {
         let node = &self.graph.nodes()[index];
         let product = node.outputs.first().copied().flatten()?;
-        if let Some(IntegerProduct { packed, input, inputs, outputs, bias, .. }) = self.integers.get(&index) {
+        if let Some(IntegerProduct { packed, input, inputs, outputs, bias, groups: None, .. }) =
+            self.integers.get(&index)
+        {
             let behind = if bias.is_none() { self.added(product, *outputs) } else { None };
             let (bias, result) = behind.map_or((*bias, product), |(bias, result)| (Some(bias), result));
             let (weight, inputs, outputs, input) = (*packed, *inputs, *outputs, *input);

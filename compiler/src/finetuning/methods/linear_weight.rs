@@ -77,14 +77,30 @@ impl LinearWeight {
     /// What the node `at`, one of its readers, multiplies with it, in floats.
     pub(crate) fn float_input_at(graph: &Graph, at: usize) -> Option<ValueId> {
         let node = &graph.nodes()[at];
-        // these multiply floats themselves
-        if ["MatMul", "Gemm", "Conv", "Gather"].iter().any(|operator| node.is(operator)) {
+        if multiplies_floats(node) {
             return node.input(0);
         }
         let edges = Edges::new(graph);
         let whole = edges.integers().find(|product| product.end == at).map(|product| product.input);
         whole.or_else(|| node.input(0))
     }
+
+    /// The node that multiplies in front of the node `at`, one of its readers: where those multiply integers, not the one that gives
+    /// the floats.
+    pub(crate) fn multiplying_at(graph: &Graph, at: usize) -> &Node {
+        let node = &graph.nodes()[at];
+        if multiplies_floats(node) {
+            return node;
+        }
+        let edges = Edges::new(graph);
+        let product = edges.integers().find(|product| product.end == at);
+        product.map_or(node, |product| &graph.nodes()[product.multiplies])
+    }
+}
+
+/// Whether a node that multiplies a weight gives floats itself.
+fn multiplies_floats(node: &Node) -> bool {
+    ["MatMul", "Gemm", "Conv", "Gather"].iter().any(|operator| node.is(operator))
 }
 
 /// Whether a node hands on a matrix transposed; nothing where it makes something else of it.

@@ -46,7 +46,7 @@ pub(super) const METHOD: MethodKind = MethodKind {
         `dora: true` (S. Liu et al., \"DoRA: Weight-Decomposed Low-Rank Adaptation\", 2024): y = (x·W + s·(x·A)·B)·m/‖W + s·A·B‖ + b, the \
         norm that of each output's weights, m `[outputs]` trained and ‖W‖ at the start. As in section 4.3 of the paper the norm \
         is a constant for the gradient. Merged, W becomes (W + s·A·B)·m/‖W + s·A·B‖. No other method goes to the same layers.\n\n\
-        Weights that are quantized (products of integers behind `DynamicQuantizeLinear`, weights behind `DequantizeLinear`, `MatMulNBits`, \
+        Weights that are quantized (products and convolutions of integers behind `DynamicQuantizeLinear`, weights behind `DequantizeLinear`, `MatMulNBits`, \
         `MatMulBnb4`) stay as they are to the byte: A and B go beside, read what is not rounded yet, and stay there when the model is \
         exported, since a sum would have to be rounded anew; `dora` and `pissa` are not for them. Gradients pass what is rounded \
         as if it was not.\n\n\

@@ -1,13 +1,16 @@
 use millstream_schemas::shown;
 
 use super::method_function::MethodModel;
+use super::prefix_axes::Axes;
 use super::prefix_encoder::keys_or_values_of;
 use super::prefix_in_node;
+use super::prefix_written_out;
 use super::quantized_weights::quantized_weights;
 use crate::CompilerError;
 use crate::finetuning::attention::Attention;
 use crate::finetuning::{Layer, Weight, find_attentions};
 use crate::graph::{Constant, Graph, ValueId};
+use crate::operators::OperatorCatalog;
 
 /// The attentions that lead to the prediction, each with the layer that makes its queries.
 pub(super) fn prefixed_attentions(model: &MethodModel<'_>) -> Result<Vec<(Attention, String)>, CompilerError> {
@@ -24,7 +27,7 @@ pub(super) fn prefixed_attentions(model: &MethodModel<'_>) -> Result<Vec<(Attent
         let whole = || quantized.iter().find(|own| own.value == weight).map(|own| own.layer.clone());
         let layer = model.layers.iter().find(of).map(|layer| layer.name.clone()).or_else(whole);
         let Some(layer) = layer else { continue };
-        if let Err(obstacle) = fits(model.base, &attention) {
+        if let Err(obstacle) = fits(model.base, &attention, model.operators) {
             let node = model.base.label(&model.base.nodes()[attention.node]);
             return refuse(format!("no prefix can go into the attention of `{node}`: {obstacle}"));
         }
@@ -76,22 +79,32 @@ pub(super) fn trained(graph: &Graph, value: ValueId, beside: &str) -> Layer {
     Layer { name, operator, weights, learning_rate_multiplier: 1.0, beside }
 }
 
-/// Why no prefix can go into an attention.
-fn fits(base: &Graph, attention: &Attention) -> Result<(), String> {
+/// Whether it is one node that a prefix does not go into as it is.
+pub(super) fn is_written_out(base: &Graph, attention: &Attention) -> bool {
     let node = &base.nodes()[attention.node];
-    if !node.is("Softmax") {
-        return prefix_in_node::fits(base, node);
+    !node.is("Softmax") && prefix_in_node::fits(base, node).is_err()
+}
+
+/// Why no prefix can go into an attention.
+fn fits(base: &Graph, attention: &Attention, operators: &OperatorCatalog) -> Result<(), String> {
+    let node = &base.nodes()[attention.node];
+    if is_written_out(base, attention) {
+        return prefix_written_out::rule(base, node, operators).map(|_| ());
     }
-    let makes = |node: &&crate::graph::Node| node.outputs.first().copied().flatten() == Some(attention.mixed);
-    if base.nodes().iter().find(makes).is_some_and(|node| node.is("Einsum")) {
-        return Err("its values are weighed by an Einsum, whose axes stand in an order of its own".into());
+    if !node.is("Softmax") {
+        return Ok(());
+    }
+    if Axes::of(base, attention)? != Axes::Apart {
+        return Ok(());
     }
     let scores = node.input(0).and_then(|scores| base.tensor_type(scores));
     let queries = base.tensor_type(attention.queries);
     let (Some(scores), Some(queries)) = (scores, queries) else { return Err("its shapes are not known".into()) };
     match (queries.shape.as_slice(), scores.shape.as_slice()) {
         ([rows, heads, tokens, size], [of_rows, of_heads, of_tokens, _])
-            if (rows, heads, tokens) == (of_rows, of_heads, of_tokens)
+            // where a table of places cuts the queries, a mask may leave the scores as long as the row
+            if (rows, heads) == (of_rows, of_heads)
+                && tokens.agrees_with(of_tokens)
                 && heads.fixed() == Some(attention.heads)
                 && size.fixed() == Some(attention.head_size) =>
         {

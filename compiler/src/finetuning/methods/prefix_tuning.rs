@@ -11,9 +11,11 @@ use super::adapter_form::{AdapterForm, PromptForm, PromptRule, tensor};
 use super::cached_prefix::CachedPrefix;
 use super::method_function::{Added, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
+use super::prefix_axes::Axes;
 use super::prefix_encoder::PrefixEncoder;
 use super::prefix_in_node;
-use super::prefix_parts::{for_queries, numbers_of, part_of, prefixed_attentions, shapes, trained};
+use super::prefix_parts::{for_queries, is_written_out, numbers_of, part_of, prefixed_attentions, shapes, trained};
+use super::prefix_written_out::{Openings, write_out};
 use crate::CompilerError;
 use crate::adapter_files::AdapterMethod;
 use crate::finetuning::attention::Attention;
@@ -33,8 +35,11 @@ pub(super) const METHOD: MethodKind = MethodKind {
         places, so that tables of places need as many more, keys are scaled as those of tokens, and rows are longer inside by virtual tokens whose keys and values \
         are those of the prefix, which costs their time in all layers; what reads rows as a whole, such as a pooler or a mean, reads the tokens of the data. The \
         prefix stays beside the model in the exported file. In an attention that is one node (`Attention` of opset 23) the keys and values stand in front of \
-        those that it reads, and its mask is as much longer. Not where that node orders keys itself (`is_causal`), with `moves_places`, for the nodes of other \
-        domains (`com.microsoft`), or where heads lie in the axis of rows.",
+        those that it reads, and its mask is as much longer; where the node orders, counts or keeps keys itself (`is_causal`, earlier keys), and for \
+        those of `com.microsoft` (`Attention`, `MultiHeadAttention`, `GroupQueryAttention`), it is written out in plain operators first, also in the exported \
+        file, and what it hides of the keys of the row stays hidden. Also where products are written as \
+        `Einsum` (XLNet): P_k is multiplied with the queries that keys are, and has no relative place; and where heads lie in the axis \
+        of rows (DeBERTa), those of a row one behind the other. With `moves_places` in none of these.",
     samples: &[
         "{}",
         r#"{"length": 3, "standard_deviation": 0.5}"#,
@@ -105,6 +110,11 @@ impl MethodFunction for PrefixTuning {
             return self.add_as_in_peft(model, &places);
         }
         let mut added = Added { is_apart: true, ..Added::default() };
+        let written_out = places.iter().filter(|(attention, _)| is_written_out(model.base, attention)).count();
+        if written_out > 0 {
+            let attentions = count(written_out, "attention");
+            added.notes.push(format!("written out in plain operators, since one node takes no prefix: {attentions}"));
+        }
         added.file.refusal =
             Some("files of PEFT hold prefixes that move the places of tokens; train with `moves_places: true`".into());
         let made = self.projection.then(|| self.project(model, &places)).transpose()?;
@@ -176,12 +186,16 @@ impl PrefixTuning {
         model: &mut MethodModel<'_>,
         places: &[(Attention, String)],
     ) -> Result<Added, CompilerError> {
-        if let Some((attention, _)) =
-            places.iter().find(|(attention, _)| !model.base.nodes()[attention.node].is("Softmax"))
-        {
+        let form = |attention: &Attention| match Axes::of(model.base, attention) {
+            _ if !model.base.nodes()[attention.node].is("Softmax") => Some("is one node,"),
+            Ok(Axes::Apart) => None,
+            Ok(Axes::Merged) => Some("has its heads in the axis of rows,"),
+            _ => Some("is written as `Einsum`, as in models without a cache of keys,"),
+        };
+        if let Some((attention, is)) = places.iter().find_map(|(attention, _)| Some((attention, form(attention)?))) {
             let node = model.base.label(&model.base.nodes()[attention.node]);
             let message = format!(
-                "the attention of `{node}` is one node, which a prefix with `moves_places` does not go into; leave that out"
+                "the attention of `{node}` {is} which a prefix with `moves_places` does not go into; leave that out"
             );
             return Err(CompilerError::setting("", message));
         }
@@ -233,21 +247,30 @@ impl PrefixTuning {
         own: [ValueId; 2],
     ) -> Result<(), CompilerError> {
         let (base, graph, length) = (model.base, &mut *model.graph, self.length);
-        if !base.nodes()[attention.node].is("Softmax") {
+        let node = &base.nodes()[attention.node];
+        let openings = if node.is("Softmax") {
+            let scores = node.input(0).expect("a softmax reads scores");
+            let axes = Axes::of(base, attention).map_err(|problem| CompilerError::setting("", problem))?;
+            Openings { queries: attention.queries, scores, mixed: attention.mixed, axes }
+        } else if is_written_out(base, attention) {
+            write_out(graph, attention, model.operators)?
+        } else {
             return prefix_in_node::place(graph, attention, layer, own, length);
-        }
-        let scores = base.nodes()[attention.node].input(0).expect("a softmax reads scores");
+        };
+        let Openings { queries, scores, mixed, axes } = openings;
         let reads = |node: &crate::graph::Node| node.is("Softmax") && node.input(0) == Some(scores);
         let Some(at) = graph.nodes().iter().position(reads) else {
             return Err(CompilerError::setting("", "prefix_tuning goes into a model once; take a longer one"));
         };
         let shapes = shapes(attention, length);
+        // as heads of queries have them
+        let for_heads = shapes.map(|[_, a, b]| [attention.heads, a, b]);
         let part = |part: &str| format!("{layer}.{part}");
 
         let before = graph.nodes().len();
         let joined = graph.in_front_of(at, |graph| {
             let keys = for_queries(graph, own[0], shapes[0], attention.heads, &part("prefix_keys"))?;
-            let made = graph.append("MatMul", &[attention.queries, keys], &[], &part("prefix_scores"))?;
+            let made = axes.scores(graph, (queries, keys), (scores, for_heads[0]), &part("prefix_scores"))?;
             graph.append("Concat", &[made, scores], &[("axis", (-1).into())], &part("joined_scores"))
         })?;
         let at = at + graph.nodes().len() - before;
@@ -262,11 +285,11 @@ impl PrefixTuning {
             graph.append("Slice", &[all, end, whole, last], &[], &part("weights"))
         })?;
         let weights = weights.expect("just made");
-        let makes = |node: &crate::graph::Node| node.outputs.first().copied().flatten() == Some(attention.mixed);
+        let makes = |node: &crate::graph::Node| node.outputs.first().copied().flatten() == Some(mixed);
         let at = graph.nodes().iter().position(makes).expect("what heads give keeps its name");
         graph.replace_result(at, &part("base_heads"), |graph, mixed| {
             let values = for_queries(graph, own[1], shapes[1], attention.heads, &part("prefix_values"))?;
-            let made = graph.append("MatMul", &[weights, values], &[], &part("prefix_heads"))?;
+            let made = axes.heads(graph, (weights, values), (mixed, for_heads[1]), &part("prefix_heads"))?;
             graph.append("Add", &[mixed, made], &[], &part("heads"))
         })?;
         Ok(())

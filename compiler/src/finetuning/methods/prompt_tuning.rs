@@ -26,7 +26,8 @@ pub(super) const METHOD: MethodKind = MethodKind {
         them. `place: after_first` puts them behind the first token (`[CLS]`) instead. What the model gives for each token is cut \
         to those of the row. P begins as vectors of drawn tokens (`start: vocabulary`), of the tokens of a text, or normal (`random`, PEFT's \
         own start, with a standard deviation of 1). The first step is not that of the model itself. Rows need room: tables of places must \
-        have `length` more than the longest row. The virtual tokens stay in the exported file. Not where a file fixes the length \
+        have `length` more than the longest row. The virtual tokens stay in the exported file. A table of bytes, \
+        in front of a `DequantizeLinear` or behind it, stays as it is. Not where a file fixes the length \
         of rows inside, and once in a model.",
     samples: &[
         "{}",

@@ -23,8 +23,18 @@ pub(crate) fn quantized_weights(base: &Graph, prediction: Option<ValueId>) -> Ve
         let product = products.get(&index).copied();
         let (value, shape, read, map) = if let Some(own) = product {
             let (inputs, outputs) = (own.inputs, own.outputs);
-            let map = LinearMap::Dense { inputs, outputs, is_transposed: false, factor: 1.0 };
-            (own.packed, vec![inputs, outputs], own.packed, map)
+            let (shape, map) = match (own.groups, base.constant_of(own.packed)) {
+                (Some(groups), Some(kernels)) => {
+                    let (shape, inputs_in_a_group) = (kernels.shape.clone(), inputs / groups);
+                    let kernel = shape.get(2..).unwrap_or_default().to_vec();
+                    (shape, LinearMap::Convolution { outputs, inputs_in_a_group, kernel, groups })
+                }
+                _ => {
+                    let map = LinearMap::Dense { inputs, outputs, is_transposed: false, factor: 1.0 };
+                    (vec![inputs, outputs], map)
+                }
+            };
+            (own.packed, shape, own.packed, map)
         } else {
             let Some(read) = node.input(1) else { continue };
             let Some(value) = edges.stored(read).filter(|value| *value != read && is_integer(*value)) else { continue };
@@ -51,7 +61,7 @@ pub(crate) fn quantized_weights(base: &Graph, prediction: Option<ValueId>) -> Ve
 }
 
 /// The path of the module, by its bias, its weight or its node; or else what the weight is called.
-fn layer_name(base: &Graph, node: &Node, weight: ValueId, bias: Option<ValueId>) -> String {
+pub(super) fn layer_name(base: &Graph, node: &Node, weight: ValueId, bias: Option<ValueId>) -> String {
     let before = |name: &str| {
         let ending = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending));
         ending.unwrap_or(name).to_owned()
@@ -59,8 +69,10 @@ fn layer_name(base: &Graph, node: &Node, weight: ValueId, bias: Option<ValueId>)
     let of_weight = |value: ValueId| module_path::of_weight(&before(base.name(value))).map(str::to_owned);
     let of_node = || {
         let mut plain = Node { name: before(&node.name), ..node.clone() };
-        if plain.operator != "Gemm" && plain.operator != "Conv" {
-            plain.operator = "MatMul".into();
+        match plain.operator.as_str() {
+            "Conv" | "Gemm" => {}
+            "ConvInteger" => plain.operator = "Conv".into(),
+            _ => plain.operator = "MatMul".into(),
         }
         module_path::of_node(base, &plain)
     };
@@ -72,7 +84,7 @@ fn layer_name(base: &Graph, node: &Node, weight: ValueId, bias: Option<ValueId>)
 }
 
 /// The nodes that a value is computed by.
-fn behind(graph: &Graph, edges: &Edges<'_>, value: ValueId) -> HashSet<usize> {
+pub(super) fn behind(graph: &Graph, edges: &Edges<'_>, value: ValueId) -> HashSet<usize> {
     let (mut found, mut open) = (HashSet::new(), vec![value]);
     while let Some(value) = open.pop() {
         let Some(at) = edges.producers.get(&value) else { continue };

@@ -2,7 +2,7 @@
 
 use crate::CompilerError;
 use crate::backward::Expansion;
-use crate::graph::{Constant, ElementType, Graph, Length, Node, ValueId};
+use crate::graph::{Constant, ElementType, Graph, Length, Node, TensorType, ValueId};
 
 type Emitted = Result<ValueId, CompilerError>;
 
@@ -265,15 +265,18 @@ pub(crate) fn bias_of_mask(
     let Some(mask) = mask else { return Ok(bias) };
     let shape = node.graph.shape(mask)?.to_vec();
     let one = &Length::from(1);
+    // files may give the axes of each input names of their own, which the data give the same length
+    let fits =
+        |own: &Length, wanted: &Length| own.agrees_with(wanted) || own.name().is_some() && wanted.name().is_some();
     let axes = match shape.as_slice() {
-        [rows] if rows == batch => [batch, one, one, one],
-        [rows, length] if rows == batch && length.agrees_with(keys) => [batch, one, one, keys],
-        [rows, queries, length] if rows == batch && length.agrees_with(keys) => [batch, one, queries, keys],
+        [rows] if fits(rows, batch) => [batch, one, one, one],
+        [rows, length] if fits(rows, batch) && fits(length, keys) => [batch, one, one, keys],
+        [rows, queries, length] if fits(rows, batch) && fits(length, keys) => [batch, one, queries, keys],
         other => return Err(node.no_gradient(format!("a mask {other:?} for {batch} rows of {keys} keys"))),
     };
     let filter = node.node.float("mask_filter_value").unwrap_or(-10_000.0);
     let graph = &mut *node.graph;
-    let mask = graph.reshape(mask, &axes)?;
+    let mask = with_axes(graph, mask, &axes.map(Length::clone))?;
     let mask = graph.cast(mask, ElementType::I64)?;
     let hidden = if shape.len() == 1 {
         let places = graph.positions(keys)?;
@@ -289,6 +292,18 @@ pub(crate) fn bias_of_mask(
         Some(bias) => graph.plus(hidden, bias).map(Some),
         None => Ok(Some(hidden)),
     }
+}
+
+/// A value in another shape, whose axes may have other names than its own.
+fn with_axes(graph: &mut Graph, value: ValueId, axes: &[Length]) -> Emitted {
+    let known = graph.known_type(value)?.clone();
+    if known.elements().agrees_with(&axes.iter().product()) {
+        return graph.reshape(value, axes);
+    }
+    let lengths = graph.lengths(axes)?;
+    let shaped = graph.append("Reshape", &[value, lengths], &[], "mask")?;
+    graph.set_type(shaped, Some(TensorType::new(known.dtype, axes)));
+    Ok(shaped)
 }
 
 /// The attribute `scale`, or 1/√(size of a head).

@@ -24,7 +24,7 @@ impl Branch<'_> {
     /// Adds s·A·B to what a linear map or a convolution, or a table of embeddings, makes of its input at the node `at`; returns
     /// the result of its `Dropout`, where it has one.
     pub(in super::super) fn add(&self, graph: &mut Graph, at: usize) -> Result<Option<ValueId>, CompilerError> {
-        let node = graph.nodes()[at].clone();
+        let node = LinearWeight::multiplying_at(graph, at).clone();
         let x = LinearWeight::float_input_at(graph, at).expect("what reads a weight reads an input beside it");
         let named = |part: &str| format!("{}.{part}", self.name);
         let mut dropped = None;

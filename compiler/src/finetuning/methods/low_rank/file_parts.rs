@@ -64,7 +64,7 @@ pub(in super::super) fn why_not_in_peft(base: &Graph, weight: &LinearWeight, is_
         return Some(DORA.to_owned());
     }
     let is_dilated = |node: usize| {
-        let dilations = base.nodes()[node].ints("dilations").unwrap_or_default();
+        let dilations = LinearWeight::multiplying_at(base, node).ints("dilations").unwrap_or_default();
         kernel.iter().zip(dilations).any(|(length, dilation)| *length > 1 && *dilation > 1)
     };
     let is_dilated = weight.readers(base).into_iter().any(is_dilated);

@@ -7,6 +7,7 @@ mod filled_inputs;
 mod folded_encoder;
 mod place;
 mod pooled;
+mod rounding;
 mod start;
 mod virtual_tokens;
 mod word_embeddings;

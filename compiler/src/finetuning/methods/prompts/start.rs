@@ -71,8 +71,6 @@ impl Start {
                 }
             },
         };
-        let table = &graph.float_constant(words.table).expect("the table was found as one of 32-bit floats").bytes;
-        let row = size_of::<f32>() * words.width;
         let mut vectors = Vec::with_capacity(length * words.width);
         for token in rows.iter().cycle().take(length) {
             let at = usize::try_from(*token).ok().filter(|at| *at < words.rows);
@@ -83,8 +81,7 @@ impl Start {
                     shown(&words.layer)
                 ));
             };
-            let own = table[at * row..(at + 1) * row].chunks_exact(size_of::<f32>());
-            vectors.extend(own.map(|bytes| f32::from_le_bytes(bytes.try_into().expect("chunks of 4"))));
+            vectors.extend(words.vector(graph, at));
         }
         Ok(vectors)
     }

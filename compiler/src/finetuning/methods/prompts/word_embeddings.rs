@@ -1,19 +1,22 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use millstream_schemas::shown;
 
 use super::super::method_function::MethodModel;
+use super::super::quantized_weights::{behind, layer_name};
+use super::rounding::{Rounding, is_of_bytes};
 use crate::CompilerError;
+use crate::finetuning::attention::Edges;
 use crate::finetuning::nodes::{named, producers};
 use crate::graph::{Graph, Node, ValueId};
 use crate::model_file::InputKind;
 
 /// Where a model looks up the vectors of the tokens that it is given.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(in super::super) struct WordEmbeddings {
     /// The layer of the table.
     pub(in super::super) layer: String,
-    /// The table, a constant `[rows, width]`.
+    /// The table, a constant `[rows, width]` of floats or bytes.
     pub(in super::super) table: ValueId,
     /// Its rows.
     pub(in super::super) rows: usize,
@@ -23,6 +26,8 @@ pub(in super::super) struct WordEmbeddings {
     pub(in super::super) tokens: ValueId,
     /// What is looked up, `[batch, sequence, width]`: once by each node that does.
     pub(in super::super) vectors: Vec<ValueId>,
+    /// How the bytes of the table become floats, where it has bytes.
+    rounding: Option<Rounding>,
 }
 
 /// Tables of no more rows are of kinds of tokens, where another input is looked up in a longer one.
@@ -79,30 +84,76 @@ impl WordEmbeddings {
 fn lookups(model: &MethodModel<'_>) -> Vec<WordEmbeddings> {
     let base = model.base;
     let makers = producers(base);
+    let leads = model.prediction.map(|prediction| behind(base, &Edges::new(base), prediction));
     let mut found: Vec<WordEmbeddings> = Vec::new();
-    for node in base.nodes().iter().filter(|node| picks_rows(node)) {
-        let source = |at: usize, through: &[&str]| {
-            let mut value = node.input(at)?;
-            while let Some(maker) = makers.get(&value).map(|index| &base.nodes()[*index]) {
-                value = maker.input(0).filter(|_| through.iter().any(|operator| maker.is(operator)))?;
-            }
-            Some(value)
-        };
-        let table = source(0, &["Identity"]).and_then(|table| Some((table, base.float_constant(table)?)));
-        let tokens = source(1, &["Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze"]);
+    for (index, node) in base.nodes().iter().enumerate().filter(|(_, node)| picks_rows(node)) {
+        let through = ["Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze"];
+        let tokens = source(base, &makers, node.input(1), &through);
         let tokens = tokens.filter(|tokens| base.inputs().contains(tokens));
-        let made = node.outputs.first().copied().flatten();
-        let (Some((table, constant)), Some(tokens), Some(made)) = (table, tokens, made) else { continue };
-        let [rows, width] = *constant.shape.as_slice() else { continue };
-        if let Some(known) = found.iter_mut().find(|known| known.table == table && known.tokens == tokens) {
-            known.vectors.push(made);
+        let (Some(table), Some(tokens)) = (table_of(base, &makers, node), tokens) else { continue };
+        let Table { value, shape: [rows, width], vectors, rounding } = table;
+        if let Some(known) = found.iter_mut().find(|known| known.table == value && known.tokens == tokens) {
+            known.vectors.push(vectors);
             continue;
         }
-        let of = |layer: &&crate::finetuning::Layer| layer.weights.iter().any(|weight| weight.value == table);
-        let Some(layer) = model.layers.iter().find(of).map(|layer| layer.name.clone()) else { continue };
-        found.push(WordEmbeddings { layer, table, rows, width, tokens, vectors: vec![made] });
+        let of = |layer: &&crate::finetuning::Layer| layer.weights.iter().any(|weight| weight.value == value);
+        let layer = match rounding {
+            None => model.layers.iter().find(of).map(|layer| layer.name.clone()),
+            Some(_) if leads.as_ref().is_some_and(|leads| !leads.contains(&index)) => None,
+            Some(_) => Some(layer_name(base, node, value, None)),
+        };
+        let Some(layer) = layer else { continue };
+        found.push(WordEmbeddings { layer, table: value, rows, width, tokens, vectors: vec![vectors], rounding });
     }
     found
+}
+
+/// What a value is, but for nodes that hand it on.
+fn source(base: &Graph, makers: &HashMap<ValueId, usize>, value: Option<ValueId>, through: &[&str]) -> Option<ValueId> {
+    let mut value = value?;
+    while let Some(maker) = makers.get(&value).map(|index| &base.nodes()[*index]) {
+        value = maker.input(0).filter(|_| through.iter().any(|operator| maker.is(operator)))?;
+    }
+    Some(value)
+}
+
+/// A table that a node picks rows of.
+struct Table {
+    value: ValueId,
+    shape: [usize; 2],
+    /// The rows as floats.
+    vectors: ValueId,
+    rounding: Option<Rounding>,
+}
+
+/// The table of a node: floats, bytes that become floats in front of it, or bytes that do behind it.
+fn table_of(base: &Graph, makers: &HashMap<ValueId, usize>, node: &Node) -> Option<Table> {
+    let made = node.outputs.first().copied().flatten()?;
+    let matrix = |value: ValueId| match base.constant_of(value)?.shape.as_slice() {
+        [rows, width] => Some([*rows, *width]),
+        _ => None,
+    };
+    if let Some(value) = source(base, makers, node.input(0), &["Identity"]) {
+        let shape = matrix(value)?;
+        if base.float_constant(value).is_some() {
+            return Some(Table { value, shape, vectors: made, rounding: None });
+        }
+        let mut readers = base.nodes().iter().filter(|reader| reader.inputs.contains(&Some(made)));
+        let only = readers.next().filter(|only| only.input(0) == Some(made) && !base.outputs().contains(&made))?;
+        let rank = base.tensor_type(made)?.shape.len();
+        let is_read_once = readers.next().is_none() && base.constant_of(value).is_some_and(is_of_bytes);
+        let rounding = Rounding::of(base, only, shape, Some(rank)).filter(|_| is_read_once)?;
+        let vectors = only.outputs.first().copied().flatten()?;
+        return Some(Table { value, shape, vectors, rounding: Some(rounding) });
+    }
+    let mut back = base.nodes().get(*makers.get(&node.input(0)?)?)?;
+    while back.is("Identity") {
+        back = base.nodes().get(*makers.get(&back.input(0)?)?)?;
+    }
+    let value = source(base, makers, back.input(0), &["Identity"])?;
+    let shape = matrix(value).filter(|_| base.constant_of(value).is_some_and(is_of_bytes))?;
+    let rounding = Some(Rounding::of(base, back, shape, None)?);
+    Some(Table { value, shape, vectors: made, rounding })
 }
 
 fn picks_rows(node: &Node) -> bool {
@@ -118,13 +169,24 @@ fn none_found(base: &Graph) -> String {
             named(base, node)
         ),
         None => "virtual tokens go in front of those that a model looks up in a table of embeddings, and no input is looked up \
-                 in one (a `Gather` of a constant matrix of 32-bit floats); use another method, `prefix_tuning` or `lora` for \
-                 example"
+                 in one (a `Gather` of a constant matrix of 32-bit floats, or of bytes behind or in front of a `DequantizeLinear` with \
+                 constants); use another method, `prefix_tuning` or `lora` for example"
             .into(),
     }
 }
 
 impl WordEmbeddings {
+    /// The vector of a token that is in the table.
+    pub(super) fn vector(&self, graph: &Graph, token: usize) -> Vec<f32> {
+        let table = graph.constant_of(self.table).expect("a table is a constant");
+        if let Some(rounding) = &self.rounding {
+            return rounding.row(table, token, self.width);
+        }
+        let row = size_of::<f32>() * self.width;
+        let own = table.bytes[token * row..(token + 1) * row].chunks_exact(size_of::<f32>());
+        own.map(|bytes| f32::from_le_bytes(bytes.try_into().expect("chunks of 4"))).collect()
+    }
+
     /// A token that may stand where virtual ones are put in: an ordinary one, and none that the model looks for in its rows,
     /// as for padding or for the end.
     pub(super) fn filler(&self, base: &Graph) -> i64 {

@@ -1,0 +1,93 @@
+//! A prefix in an attention that is one node and orders, counts or keeps its keys itself: the node is written out in its parts first,
+//! by the rule that its gradient is computed by, and the prefix goes in front of its softmax.
+
+use super::prefix_axes::Axes;
+use crate::CompilerError;
+use crate::backward::Expansion;
+use crate::finetuning::attention::Attention;
+use crate::graph::{Graph, Node, ValueId};
+use crate::operators::{ExpandRule, Gradient, OperatorCatalog};
+
+/// Where a prefix goes into an attention of products and a softmax.
+#[derive(Clone, Debug)]
+pub(super) struct Openings {
+    /// The queries that keys are multiplied with, `[rows, heads, tokens, size]`.
+    pub(super) queries: ValueId,
+    /// What the softmax reads, `[rows, heads, tokens, keys]`.
+    pub(super) scores: ValueId,
+    /// What the heads give, `[rows, heads, tokens, size]`.
+    pub(super) mixed: ValueId,
+    /// Where their axes stand, if not so.
+    pub(super) axes: Axes,
+}
+
+/// The rule that writes the node out.
+///
+/// # Errors
+/// There is none; the reason, in words.
+pub(super) fn rule(graph: &Graph, node: &Node, operators: &OperatorCatalog) -> Result<ExpandRule, String> {
+    match operators.gradient_of(&node.domain, &node.operator, graph.opset_of(&node.domain)) {
+        Ok(Gradient::Expand(rule)) => Ok(rule),
+        Ok(_) => Err(format!("{} is one node, and no rule writes it out", node.qualified_operator())),
+        Err(reason) => Err(format!("{} is one node, and {reason}", node.qualified_operator())),
+    }
+}
+
+/// Writes the attention out, and tells where a prefix goes into it: queries `[rows, heads, tokens, size]` that no scale has
+/// multiplied, scores as the softmax reads them, and what the heads give, `[rows, heads, tokens, size]`.
+///
+/// # Errors
+/// The node has a prefix already, or has a form that its rule does not write out.
+pub(super) fn write_out(
+    graph: &mut Graph,
+    attention: &Attention,
+    operators: &OperatorCatalog,
+) -> Result<Openings, CompilerError> {
+    let makes = |node: &Node| node.outputs.first().copied().flatten() == Some(attention.mixed);
+    let at = graph.nodes().iter().position(makes).expect("what heads give keeps its name");
+    let Ok(rule) = rule(graph, &graph.nodes()[at], operators) else {
+        return Err(CompilerError::setting("", "prefix_tuning goes into a model once; take a longer one"));
+    };
+    let label = graph.label(&graph.nodes()[at]);
+    let before = graph.nodes().len();
+    let refuse = |problem: String| {
+        CompilerError::setting("", format!("no prefix can go into the attention of `{label}`: {problem}"))
+    };
+    graph
+        .replace_node(at, |graph, node| rule(&mut Expansion { graph, node }))
+        .map_err(|error| refuse(error.to_string()))?;
+    let end = at + 1 + graph.nodes().len() - before;
+    openings(graph, at..end).ok_or_else(|| refuse("what it is written out as has another form".into()))
+}
+
+/// Where a prefix goes into the nodes of an attention that is written out.
+fn openings(graph: &Graph, own: std::ops::Range<usize>) -> Option<Openings> {
+    let own = &graph.nodes()[own];
+    let made = |node: &Node| node.outputs.first().copied().flatten();
+    let maker = |value: ValueId| own.iter().find(|node| made(node) == Some(value));
+    let reader = |value: ValueId| own.iter().find(|node| node.input(0) == Some(value));
+    let softmax = own.iter().find(|node| node.is("Softmax"))?;
+    let scores = softmax.input(0)?;
+    let mut behind = maker(scores)?;
+    while !behind.is("MatMul") {
+        behind = maker(behind.input(0)?)?;
+    }
+    // heads that share keys are one, and queries are scaled
+    let mut queries = behind.input(0)?;
+    loop {
+        let node = maker(queries)?;
+        queries = node.input(0)?;
+        if node.is("Mul") {
+            break;
+        }
+    }
+    let mut ahead = reader(made(softmax)?)?;
+    while !ahead.is("MatMul") {
+        ahead = reader(made(ahead)?)?;
+    }
+    let mut mixed = made(ahead)?;
+    while let Some(node) = reader(mixed).filter(|node| node.is("Mul") || node.is("Reshape")) {
+        mixed = made(node)?;
+    }
+    Some(Openings { queries, scores, mixed, axes: Axes::Apart })
+}
