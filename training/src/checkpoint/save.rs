@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use millstream_schemas::Fingerprint;
@@ -73,9 +74,13 @@ pub(crate) fn save(
 /// checkpoint that this one replaces.
 fn write(folder: &Path, before: &Path, snapshot: &mut Snapshot) -> Result<(), TrainingError> {
     fs::create_dir(folder).map_err(TrainingError::io("create", folder))?;
-    let write_file = |name: &str, bytes: &[u8]| {
+    let mut unsynced = Vec::new();
+    let mut write_file = |name: &str, bytes: &[u8]| -> Result<(), TrainingError> {
         let path = folder.join(name);
-        files::write_synced(&path, bytes).map_err(TrainingError::io("write", path))
+        let mut file = fs::File::create(&path).map_err(TrainingError::io("write", &path))?;
+        file.write_all(bytes).map_err(TrainingError::io("write", &path))?;
+        unsynced.push((path, file));
+        Ok(())
     };
     let failed = |fault| TrainingError::Checkpoint { path: folder.to_owned(), fault };
     let mut saved = Vec::new();
@@ -129,6 +134,10 @@ fn write(folder: &Path, before: &Path, snapshot: &mut Snapshot) -> Result<(), Tr
     }
     write_file(MANIFEST_HASH, Fingerprint::of_bytes(&text).0.as_bytes())?;
     write_file(MANIFEST, &text)?;
+    // all behind the last: a file system that keeps a journal writes it once, and not once for each of them
+    for (path, file) in unsynced {
+        file.sync_all().map_err(TrainingError::io("write", path))?;
+    }
     files::sync_folder(folder).map_err(TrainingError::io("sync", folder))
 }
 
@@ -146,43 +155,49 @@ fn of_state<'a>(manifest: &'a CheckpointManifest, state: &'a OptimizerState) -> 
 }
 
 #[cfg(test)]
-mod tests {
-    use millstream_schemas::ResumePoint;
-
-    use super::*;
-    use crate::metrics::{Evaluation, Table};
-    use crate::record::History;
-
-    /// Of a run that has made three steps.
-    fn manifest(settings: Vec<(String, String)>, history: History) -> CheckpointManifest {
-        let resume = ResumePoint {
-            version: ResumePoint::VERSION,
+impl Snapshot {
+    /// Of a run that has made so many steps with no parameters.
+    pub(super) fn of_step(step: u64) -> Self {
+        let resume = millstream_schemas::ResumePoint {
+            version: millstream_schemas::ResumePoint::VERSION,
             seed: 0,
             epoch: 0,
             position: 0,
             dataset: Fingerprint::default(),
             recipe: Fingerprint::default(),
         };
-        CheckpointManifest {
+        let manifest = CheckpointManifest {
             version: CheckpointManifest::VERSION,
-            step: 3,
+            step,
             resume,
-            settings,
-            updates: 3,
+            settings: Vec::new(),
+            updates: step,
             cohorts: Vec::new(),
             averaged: None,
             evaluation_due: false,
             parameters: Vec::new(),
             kept: Vec::new(),
             files: Vec::new(),
-            history,
-        }
+            history: crate::record::History::default(),
+        };
+        let contents = Contents::New { parameters: Vec::new(), state: OptimizerState::default() };
+        Self { manifest, contents, best: None, kept: Vec::new(), finals: Finals::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{Evaluation, Table};
+    use crate::record::History;
+
+    /// Of a run that has made three steps.
+    fn manifest(settings: Vec<(String, String)>, history: History) -> CheckpointManifest {
+        CheckpointManifest { settings, history, ..Snapshot::of_step(3).manifest }
     }
 
     fn saved(folder: &Path, manifest: CheckpointManifest) -> Result<(PathBuf, Vec<SavedFile>), TrainingError> {
-        let contents = Contents::New { parameters: Vec::new(), state: OptimizerState::default() };
-        let (kept, finals) = (Vec::new(), Finals::default());
-        save(folder, Snapshot { manifest, contents, best: None, kept, finals }, 2)
+        save(folder, Snapshot { manifest, ..Snapshot::of_step(3) }, 2)
     }
 
     #[test]
