@@ -1,4 +1,4 @@
-//! Graphs as sessions take them: large matrices lie beside, where all sessions read the same memory.
+//! Graphs as sessions take them: frozen matrices lie beside, where all sessions read the same memory.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -13,10 +13,29 @@ use crate::matrix_sums::sums_as_products;
 use crate::model_file::{Header, OnnxFile};
 use crate::strided_transposes::strided_transposes;
 
-/// Smaller matrices stay constants: as such the runtime packs them for its kernels, which is worth more than their memory.
-const LEAST_BYTES: usize = 1 << 20;
-/// Below this many bytes of large matrices all of them do.
-const LEAST_BYTES_OF_ALL: usize = 64 << 20;
+/// Which matrices lie beside graphs, by their bytes.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// Smaller ones stay constants.
+    least: usize,
+    /// Where the others come to less, they do too.
+    least_of_all: usize,
+}
+
+/// Of graphs that a run opens several of: each session would hold its own copy of a constant, and another one that is packed.
+/// Packing a matrix at each run costs nothing that can be measured where some hundred rows are multiplied by it, as tokens of a
+/// batch are. Fewer feel it: with 32 the product takes up to 1.6 times as long, with 8, by the largest matrices, up to 5
+/// times. Smaller matrices come to little, all of them together. A matrix goes by its own size alone: a part of a graph, as a
+/// frozen prefix is, multiplies by the same kernels as the whole, and so to the same bits. Kernels of convolutions stay
+/// constants, since the runtime lays them out anew only where it knows them; each session holds them once, so laid out.
+const SHARED: Limits = Limits { least: 64 << 10, least_of_all: 0 };
+/// Of a model that one session alone answers with, at times one row at a time: a matrix that is packed at each run takes 1.7
+/// times as long there, which is worth more than a second copy of a small model.
+const ALONE: Limits = Limits { least: 1 << 20, least_of_all: 64 << 20 };
+
+/// Operators beside the standard ones that read matrices from outside as well. Others may want constants: those that read
+/// blocks of integers pack them with their scales.
+const OF_OTHER_DOMAINS: [&str; 4] = ["Attention", "FusedMatMul", "FusedGemm", "EmbedLayerNormalization"];
 
 /// What runs a graph. Each of ONNX Runtime's has kernels of its own, which take some operators in some forms alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +72,7 @@ impl RunGraph {
         provider: Provider,
     ) -> Result<[Self; N], CompilerError> {
         let all: Vec<(&Graph, Vec<&Node>)> = graphs.iter().map(|(graph, _)| (*graph, graph.live_nodes())).collect();
-        let beside = Beside::of(&all);
+        let beside = Beside::of(&all, SHARED);
         let made = graphs.iter().zip(&all).map(|((graph, name), (_, nodes))| {
             let mut open = (*graph).clone();
             let weights = beside.take_from(&mut open, nodes);
@@ -74,7 +93,7 @@ impl RunGraph {
     /// The graph of a model's file with all nodes that its outputs need.
     pub(crate) fn unfolded(header: &Header, graph: &Graph) -> Result<Self, CompilerError> {
         let nodes = graph.needed_nodes();
-        let beside = Beside::of(&[(graph, nodes.clone())]);
+        let beside = Beside::of(&[(graph, nodes.clone())], ALONE);
         let mut open = graph.clone();
         let weights = beside.take_from(&mut open, &nodes);
         let float_nodes = float_nodes(&open, &nodes);
@@ -107,11 +126,11 @@ fn float_nodes(graph: &Graph, nodes: &[&Node]) -> HashSet<String> {
 struct Beside(BTreeMap<String, Bytes>);
 
 impl Beside {
-    fn of(graphs: &[(&Graph, Vec<&Node>)]) -> Self {
+    fn of(graphs: &[(&Graph, Vec<&Node>)], limits: Limits) -> Self {
         let mut refused: HashSet<&str> = HashSet::new();
         let mut candidates: BTreeMap<&str, &Constant> = BTreeMap::new();
         for (graph, nodes) in graphs {
-            for (value, is_fit) in large_matrices(graph, nodes) {
+            for (value, is_fit) in matrices(graph, nodes, limits.least) {
                 let name = graph.name(value);
                 match graph.constant_of(value).filter(|_| is_fit) {
                     Some(constant) => _ = candidates.insert(name, constant),
@@ -122,7 +141,7 @@ impl Beside {
         candidates.retain(|name, _| !refused.contains(name));
         let distinct: HashMap<usize, usize> =
             candidates.values().map(|constant| (constant.bytes.as_ptr() as usize, constant.bytes.len())).collect();
-        if distinct.values().sum::<usize>() < LEAST_BYTES_OF_ALL {
+        if distinct.values().sum::<usize>() < limits.least_of_all {
             return Self(BTreeMap::new());
         }
         let mut aligned: HashMap<usize, Bytes> = HashMap::new();
@@ -138,9 +157,9 @@ impl Beside {
     /// Makes the constants of a graph that lie beside it its inputs.
     fn take_from(&self, graph: &mut Graph, nodes: &[&Node]) -> Vec<FrozenWeight> {
         let mut weights = Vec::new();
-        for (value, _) in large_matrices(graph, nodes) {
+        for (value, _) in matrices(graph, nodes, 0) {
             let Some(bytes) = self.0.get(graph.name(value)) else { continue };
-            let constant = graph.constant_of(value).expect("large matrices are constants");
+            let constant = graph.constant_of(value).expect("the matrices found are constants");
             let (name, shape) = (graph.name(value).to_owned(), constant.shape.clone());
             weights.push(FrozenWeight { name, shape, bytes: bytes.clone() });
             graph.constant_to_input(value);
@@ -149,18 +168,19 @@ impl Beside {
     }
 }
 
-/// Large matrices of 32-bit floats that these nodes of a graph read, in the order in which they are read; and whether they may
-/// be inputs: a node that reads nothing else would be computed at each run instead of once.
-fn large_matrices(graph: &Graph, nodes: &[&Node]) -> Vec<(ValueId, bool)> {
+/// Matrices of 32-bit floats of at least so many bytes that these nodes of a graph read, in the order in which they are read;
+/// and whether they may be inputs: a node that reads nothing else would be computed at each run instead of once.
+fn matrices(graph: &Graph, nodes: &[&Node], least: usize) -> Vec<(ValueId, bool)> {
     let made: HashSet<ValueId> = nodes.iter().flat_map(|node| node.outputs.iter().flatten().copied()).collect();
     let outputs: HashSet<ValueId> = graph.outputs().iter().copied().collect();
     let mut found: Vec<(ValueId, bool)> = Vec::new();
     let mut places: HashMap<ValueId, usize> = HashMap::new();
     for node in nodes {
         let reads_data = node.inputs.iter().flatten().any(|input| graph.constant_of(*input).is_none());
+        let takes_inputs = node.domain.is_empty() || OF_OTHER_DOMAINS.contains(&node.operator.as_str());
         for input in node.inputs.iter().flatten() {
             let matrix = |constant: &&Constant| {
-                constant.dtype == ElementType::F32 && constant.shape.len() == 2 && constant.bytes.len() >= LEAST_BYTES
+                constant.dtype == ElementType::F32 && constant.shape.len() == 2 && constant.bytes.len() >= least
             };
             if graph.constant_of(*input).filter(matrix).is_none() || made.contains(input) {
                 continue;
@@ -169,7 +189,7 @@ fn large_matrices(graph: &Graph, nodes: &[&Node]) -> Vec<(ValueId, bool)> {
                 found.push((*input, !outputs.contains(input) && !graph.is_overridable(*input)));
                 found.len() - 1
             });
-            found[place].1 &= reads_data;
+            found[place].1 &= reads_data && takes_inputs;
         }
     }
     found

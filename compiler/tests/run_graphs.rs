@@ -10,7 +10,7 @@ mod onnx_runtime;
 use millstream_compiler::graph::{Constant, Graph, Length, TensorType};
 use millstream_compiler::losses::PredictionKind;
 use millstream_compiler::{
-    FineTuning, HeadChoice, Model, OperatorCatalog, Provider, RunGraph, TrainingProgram, compile,
+    FineTuning, FrozenPrefix, HeadChoice, Model, OperatorCatalog, Provider, RunGraph, TrainingProgram, compile,
 };
 use millstream_schemas::recipe::TrainSelection;
 use onnx_runtime::{floats, run, session};
@@ -91,8 +91,8 @@ fn large_frozen_matrices_lie_beside_all_graphs_in_one_memory() {
     let last = FineTuning { train: TrainSelection::Match(vec!["layer3".into()]), ..FineTuning::head(ROWS, CLASSES) };
     for (wanted, names) in [
         (FineTuning::head(ROWS, CLASSES), &["layer0.weight", "layer1.weight", "layer2.weight", "layer3.weight"][..]),
-        // less than is worth it
-        (last, &[]),
+        // those that are left are no 64 MiB
+        (last, &["layer0.weight", "layer1.weight", "layer2.weight"]),
     ] {
         let program = compile(&model, &wanted, &catalog).unwrap();
         let graphs = program.run_graphs(Provider::Cpu).unwrap();
@@ -122,6 +122,45 @@ fn large_frozen_matrices_lie_beside_all_graphs_in_one_memory() {
         compile(&model, &FineTuning { head: HeadChoice::keep(), ..FineTuning::head(ROWS, CLASSES) }, &catalog).unwrap();
     let exported = exported.export(&exported.parameters, &[]).unwrap().to_vec();
     assert_close(&got, &run(&mut session(&exported), vec![x()]), "scores");
+}
+
+#[test]
+fn frozen_matrices_of_a_small_model_are_no_constants_of_its_sessions_nor_of_its_frozen_prefix() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    // 64 KiB are a matrix of this side
+    const WIDE: usize = 128;
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let mut value = graph.input("x", TensorType::f32([Length::named("batch"), WIDE.into()]));
+    for (layer, columns) in [WIDE, WIDE, WIDE - 1].into_iter().enumerate() {
+        let values: Vec<f32> = numbers(WIDE * columns, layer).into_iter().map(|value| value / 8.0).collect();
+        let weight = graph.constant(&format!("layer{layer}.weight"), Constant::f32([WIDE, columns], &values));
+        let product = graph.add("MatMul", &[value, weight], &[]).unwrap();
+        value = graph.add("Tanh", &[product], &[]).unwrap();
+    }
+    let head = graph.constant("head.weight", Constant::f32([WIDE - 1, CLASSES], &numbers((WIDE - 1) * CLASSES, 9)));
+    let logits = graph.add("MatMul", &[value, head], &[]).unwrap();
+    graph.output(logits);
+    let (model, catalog) = (Model::from_bytes(graph.to_onnx("small")).unwrap(), OperatorCatalog::standard());
+    let wanted = FineTuning::head(ROWS, CLASSES);
+    let program = compile(&model, &wanted, &catalog).unwrap();
+    let named = |graph: &RunGraph| graph.weights().iter().map(|weight| weight.name.clone()).collect::<Vec<_>>();
+    // one number less in a row is too little to be worth it
+    let names = ["layer0.weight", "layer1.weight"];
+    let files = [program.step(), program.evaluation()].map(|file| file.unwrap().to_vec());
+    for (graph, file) in program.run_graphs(Provider::Cpu).unwrap().iter().zip(&files) {
+        assert_eq!(named(graph), names);
+        assert!(graph.file().length() + 2 * WIDE * WIDE * 4 < file.len() + 1024);
+        let given = [inputs(&program), beside(graph)].into_iter().flatten().collect();
+        let got = run(&mut session(&graph.file().to_vec()), given);
+        assert_close(&got, &run(&mut session(file), inputs(&program)), "a small model");
+    }
+    let prefix = FrozenPrefix::of(&program, &model, &wanted, &catalog).unwrap();
+    assert_eq!(named(&prefix.run_graph(Provider::Cpu).unwrap()), names);
+    // one session alone packs them
+    let scoring = model.evaluated(None, PredictionKind::ClassScores, None, &catalog).unwrap().model;
+    assert!(scoring.weights().is_empty());
 }
 
 /// Depthwise, the second layer with padding on one side alone: what that gives back is a transposed convolution.

@@ -125,6 +125,7 @@ pub fn evaluate(
         shared: None,
         memory_check: Some(recipe.training.memory_check),
         beside: Beside::Nothing,
+        session: None,
     };
     let mut on = None;
     let mut measuring = Measuring::open(&wanted, || {
@@ -151,13 +152,15 @@ pub fn evaluate(
     // the run whose result it is has said how its rows became Parquet
     let is_known = |note: &String| options.data.is_none() && options.model.is_none() && of_import.contains(note);
     told.notes.retain(|note| !is_known(note));
-    // two models at a time are not held
+    let session = measuring.session().clone();
+    // rows of two sets at a time are not held
     drop(measuring);
     told.warnings.extend(evaluation.no_better_than_majority(&figures));
     let mut other_evaluations = Vec::new();
     for (name, data) in sets {
         let place = place_of(name);
-        let wanted = ToMeasure { data, place: &place, slices_may_lack: true, beside: Beside::Nothing, ..wanted };
+        let (beside, session) = (Beside::Nothing, Some(&session));
+        let wanted = ToMeasure { data, place: &place, slices_may_lack: true, beside, session, ..wanted };
         let mut measuring = Measuring::open(&wanted, || Ok(device.clone()))?;
         let Some(evaluation) = measuring.measure(None, events, stop)? else { return Ok(None) };
         told.of_set(&place, &measuring, &evaluation);

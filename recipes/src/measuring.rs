@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Instant;
 
-use millstream_compiler::Model;
 use millstream_compiler::losses::PredictionKind;
+use millstream_compiler::{Model, RowPlaces};
 use millstream_pipeline::{Beside, SharedResources, SplitRole, StreamOptions};
 use millstream_runtime::{Device, DeviceKind};
 use millstream_schemas::recipe::{MemoryCheck, OrderStrength, Patterns};
@@ -60,6 +60,58 @@ pub(crate) struct ToMeasure<'a> {
     pub(crate) memory_check: Option<MemoryCheck>,
     /// Whether its streams have the ceiling on memory to themselves.
     pub(crate) beside: Beside,
+    /// In which the same model was measured by the same recipe on other rows, where it was.
+    pub(crate) session: Option<&'a ScoringSession>,
+}
+
+/// The session that a model is measured in. Its clones are the same session, in which other rows are measured too, unless what
+/// the rows say of classes and places leads to another graph.
+#[derive(Clone)]
+pub(crate) struct ScoringSession {
+    read_as: ReadAs,
+    places: RowPlaces,
+    predictor: Predictor,
+    /// What is worth knowing of it.
+    warnings: Vec<String>,
+}
+
+/// By what scores are found in a model beside the recipe: how many classes there are, and axes of the prediction.
+type ReadAs = (Option<usize>, Option<usize>);
+
+impl ScoringSession {
+    /// # Errors
+    /// The model has no such scores, the machine has too little memory by the policy, or ONNX Runtime refuses the model.
+    fn open(
+        wanted: &ToMeasure<'_>,
+        source: &RowSource,
+        reads: PredictionKind,
+        read_as: ReadAs,
+        device: &Device,
+    ) -> Result<Self, RecipeError> {
+        let ToMeasure { recipe, model, catalogs, .. } = *wanted;
+        let output = recipe.model.as_ref().and_then(|model| model.output.as_deref());
+        let (classes, axes) = read_as;
+        let scoring = model.evaluated_for(output, reads, classes, axes, &catalogs.operators)?;
+        let mut warnings: Vec<String> = scoring.note.into_iter().collect();
+        if let (Some(policy), DeviceKind::Cpu) = (wanted.memory_check, device.kind) {
+            let rows = fixed_batch(model).unwrap_or(recipe.data.batch);
+            let spec = source.spec("transforms.evaluate", recipe.seed, rows)?;
+            let estimate = MemoryEstimate::of_inference(model, &spec, rows, &catalogs.operators);
+            let finding =
+                estimate.and_then(|held| inference_finding(&held, machine_memory(), policy, (rows, "`data.batch`")));
+            match finding {
+                Some(MemoryFinding::Problem(message) | MemoryFinding::TooMany(message)) => {
+                    let message = format!("{message}. `training.memory_check: warn` goes on all the same");
+                    return Err(RecipeError::mismatch("training.memory_check", message));
+                }
+                Some(MemoryFinding::Warning(message)) => warnings.push(message),
+                None => {}
+            }
+        }
+        let predictor = Predictor::open_graph(&scoring.model, device, recipe.training.threads, Some(&scoring.scores))?;
+        warnings.extend(predictor.warning().map(str::to_owned));
+        Ok(Self { read_as, places: scoring.places, predictor, warnings })
+    }
 }
 
 /// A model and rows, opened and checked against each other.
@@ -70,7 +122,7 @@ pub(crate) struct Measuring {
     report: DataReport,
     reads: PredictionKind,
     metrics: MetricSet,
-    predictor: Predictor,
+    session: ScoringSession,
     loss: LossRunner,
     plan: EvaluationPlan,
     shared: Option<SharedResources>,
@@ -141,28 +193,14 @@ impl Measuring {
         of_these_rows.extend(slices.iter().flat_map(|slices| &slices.notes).cloned());
         notes.extend(of_these_rows.iter().cloned());
         let device = device()?;
-        let output = recipe.model.as_ref().and_then(|model| model.output.as_deref());
         let classes = Some(source.classes().len()).filter(|classes| *classes > 0);
-        let axes = prediction_axes(&loss, &source, &spec);
-        let scoring = model.evaluated_for(output, loss.reads(), classes, axes, &catalogs.operators)?;
-        warnings.extend(scoring.note);
-        if let (Some(policy), DeviceKind::Cpu) = (wanted.memory_check, device.kind) {
-            let rows = fixed_batch(model).unwrap_or(recipe.data.batch);
-            let spec = source.spec("transforms.evaluate", recipe.seed, rows)?;
-            let estimate = MemoryEstimate::of_inference(model, &spec, rows, &catalogs.operators);
-            let finding =
-                estimate.and_then(|held| inference_finding(&held, machine_memory(), policy, (rows, "`data.batch`")));
-            match finding {
-                Some(MemoryFinding::Problem(message) | MemoryFinding::TooMany(message)) => {
-                    let message = format!("{message}. `training.memory_check: warn` goes on all the same");
-                    return Err(RecipeError::mismatch("training.memory_check", message));
-                }
-                Some(MemoryFinding::Warning(message)) => warnings.push(message),
-                None => {}
-            }
-        }
-        let predictor = Predictor::open_graph(&scoring.model, &device, recipe.training.threads, Some(&scoring.scores))?;
-        warnings.extend(predictor.warning().map(str::to_owned));
+        let read_as = (classes, prediction_axes(&loss, &source, &spec));
+        let session = match wanted.session.filter(|session| session.read_as == read_as) {
+            Some(session) => session.clone(),
+            None => ScoringSession::open(wanted, &source, loss.reads(), read_as, &device)?,
+        };
+        warnings.extend(session.warnings.iter().cloned());
+        let predictor = &session.predictor;
         if let Some(labels) = labels_file::of_model(model, path)? {
             align(&mut source, &labels, "the model", place)?;
         }
@@ -197,12 +235,12 @@ impl Measuring {
         Ok(Self {
             metrics: with_intervals(metrics, &recipe).with_thresholds(thresholds_of(model)?),
             reads: loss.reads(),
-            loss: LossRunner::new(&loss, &catalogs.operators, &device).with_places(scoring.places),
+            loss: LossRunner::new(&loss, &catalogs.operators, &device).with_places(session.places.clone()),
             recipe,
             source,
             place: place.to_owned(),
             report,
-            predictor,
+            session,
             plan,
             shared: wanted.shared.cloned(),
             beside: wanted.beside.clone(),
@@ -213,6 +251,11 @@ impl Measuring {
             of_these_rows,
             preprocessing_known: !preprocessing::is_unknown(model),
         })
+    }
+
+    /// What the model is measured in.
+    pub(crate) fn session(&self) -> &ScoringSession {
+        &self.session
     }
 
     /// The rows.
@@ -259,7 +302,7 @@ impl Measuring {
             for view in 0..views.count - 1 {
                 let mut batches =
                     Stream::open(None, &self.source.dataset, self.stream(Some((view, &views.chain))), None)?;
-                if !sums.add(&mut self.predictor, &mut batches, &mut |rows| progress.tell(rows))? {
+                if !sums.add(&mut self.session.predictor, &mut batches, &mut |rows| progress.tell(rows))? {
                     return Ok(None);
                 }
                 progress.next_pass();
@@ -272,7 +315,7 @@ impl Measuring {
         let slices = self.slices.as_mut().map(|slices| slices as &mut dyn millstream_training::RowSlices);
         let sink = sink.map(|sink| &mut *sink as &mut dyn PredictionSink);
         let extras = EvaluationExtras { slices, views: mean, sink };
-        let (predictor, loss, metrics) = (&mut self.predictor, &mut self.loss, &self.metrics);
+        let (predictor, loss, metrics) = (&mut self.session.predictor, &mut self.loss, &self.metrics);
         let mut told = |rows| progress.tell(rows);
         let found = evaluate_with(predictor, loss, metrics, &mut batches, &classes, extras, &mut told);
         let counters = batches.0.counters();
@@ -305,7 +348,7 @@ impl Measuring {
         let classes = self.source.classes().to_vec();
         let extras = EvaluationExtras { sink: Some(sink), ..EvaluationExtras::default() };
         let metrics = self.metrics.clone().without_bootstrap();
-        let (predictor, loss) = (&mut self.predictor, &mut self.loss);
+        let (predictor, loss) = (&mut self.session.predictor, &mut self.loss);
         let mut told = |rows| progress.tell(rows);
         let found = evaluate_with(predictor, loss, &metrics, &mut batches, &classes, extras, &mut told);
         Ok(found.map_err(|error| self.or_no_row(error, &batches))?.map(|_| seed))
@@ -319,7 +362,7 @@ impl Measuring {
         make_place_for(&self.recipe)?;
         let mut progress = Progress::new(self.source.dataset.rows(), 1, events, stop);
         let mut batches = Stream::open(None, &self.source.dataset, self.stream(None), None)?;
-        let (predictor, loss, most) = (&mut self.predictor, &mut self.loss, self.recipe.data.memory.0);
+        let (predictor, loss, most) = (&mut self.session.predictor, &mut self.loss, self.recipe.data.memory.0);
         let mut told = |rows| progress.tell(rows);
         let found = Outcomes::gather(predictor, loss, self.reads, &mut batches, most, &mut told);
         found.map_err(|error| match error {

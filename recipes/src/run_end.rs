@@ -12,7 +12,7 @@ use millstream_training::{Evaluation, SetEvaluation, Trainer};
 use crate::calibrated::Calibrated;
 use crate::check::Findings;
 use crate::evaluation_plan::EvaluationPlan;
-use crate::measuring::{Measuring, ToMeasure};
+use crate::measuring::{Measuring, ScoringSession, ToMeasure};
 use crate::results;
 use crate::run_folder::RunFolder;
 use crate::stream::Stream;
@@ -73,19 +73,23 @@ impl RunEnd<'_> {
         let (main, others) =
             sets.split_first().expect("what is asked for in `evaluation` was checked against the data");
         if plan.calibrates() {
-            let Some(outcomes) = self.with_model(main, |measuring| measuring.outcomes(events, stop))? else {
-                return Ok(None);
-            };
+            let model = Model::read(&self.folder.model())?;
+            let found = self.with_model(&model, None, main, |measuring| measuring.outcomes(events, stop))?;
+            let Some(outcomes) = found else { return Ok(None) };
             let train = &self.opened.train;
             let classes = if train.encoders.classes_hold_together() { &[] } else { train.classes() };
             ended.fit(plan, outcomes, classes);
             write(&ended.calibrated)?;
         }
-        let Some((evaluation, notes)) = self.measured(main, events, stop)? else { return Ok(None) };
+        // read and opened once for all sets
+        let (model, mut session) = (Model::read(&self.folder.model())?, None);
+        let found = self.measured(&model, &mut session, main, events, stop)?;
+        let Some((evaluation, notes)) = found else { return Ok(None) };
         ended.notes.extend(notes);
         ended.evaluation = Some(evaluation);
         for set in others {
-            let Some((evaluation, notes)) = self.measured(set, events, stop)? else { return Ok(None) };
+            let found = self.measured(&model, &mut session, set, events, stop)?;
+            let Some((evaluation, notes)) = found else { return Ok(None) };
             ended.notes.extend(notes.into_iter().map(|note| match note.starts_with(&set.place) {
                 true => note,
                 false => format!("{}: {note}", set.place),
@@ -105,9 +109,12 @@ impl RunEnd<'_> {
         named.collect()
     }
 
-    /// What the exported model has on a set, and what is worth knowing of it that was not told before the first step.
+    /// What the exported model has on a set, and what is worth knowing of it that was not told before the first step. It is
+    /// measured in the session that another set has left, or leaves one.
     fn measured(
         &self,
+        model: &Model,
+        session: &mut Option<ScoringSession>,
         set: &MeasuredSet<'_>,
         events: &mut dyn Events,
         stop: &Stop,
@@ -120,7 +127,9 @@ impl RunEnd<'_> {
             };
             self.opened.notes.iter().any(|told| told.ends_with(note)) || found.contains(&as_found)
         };
-        self.with_model(set, |measuring| {
+        let known = session.take();
+        self.with_model(model, known.as_ref(), set, |measuring| {
+            *session = Some(measuring.session().clone());
             let Some(found) = measuring.measure(None, events, stop)? else { return Ok(None) };
             let mut notes = std::mem::take(&mut measuring.notes);
             notes.retain(|note| !told(note));
@@ -128,18 +137,19 @@ impl RunEnd<'_> {
         })
     }
 
-    /// Opens what was exported, with the rows of a set.
+    /// Opens what was exported, in a session where there is one already, with the rows of a set.
     fn with_model<T>(
         &self,
+        model: &Model,
+        session: Option<&ScoringSession>,
         set: &MeasuredSet<'_>,
         act: impl FnOnce(&mut Measuring) -> Result<Option<T>, RecipeError>,
     ) -> Result<Option<T>, RecipeError> {
         let recipe = &self.opened.recipe;
         let path = self.folder.model();
-        let model = Model::read(&path)?;
         let wanted = ToMeasure {
             recipe,
-            model: &model,
+            model,
             path: &path,
             data: set.data,
             decimal_comma: false,
@@ -151,6 +161,7 @@ impl RunEnd<'_> {
             memory_check: None,
             // Training is over: both streams have one ceiling.
             beside: Beside::Stream(self.stream.0.monitor()),
+            session,
         };
         act(&mut Measuring::open(&wanted, || Ok(self.device.clone()))?)
     }

@@ -48,8 +48,8 @@ pub struct Trainer {
     /// What the newest checkpoint holds.
     saved: Option<Progress>,
     writer: Writer,
-    /// What the checkpoint holds that is being written.
-    being_saved: Option<Progress>,
+    /// What the checkpoints hold that are being written or wait for it, by their numbers.
+    being_saved: Vec<(u64, Progress)>,
     /// Counts changes of parameters and state.
     generation: u64,
     /// Updates of the optimizer in what was saved last, and those of each cohort.
@@ -125,7 +125,7 @@ impl Trainer {
             newest_checkpoint: None,
             saved: None,
             writer: Writer::default(),
-            being_saved: None,
+            being_saved: Vec::new(),
             generation: 0,
             updates_saved: (0, Vec::new()),
             speed: Speed::default(),
@@ -183,7 +183,7 @@ impl Trainer {
             newest_checkpoint: Some(checkpoint.path),
             saved: None,
             writer: Writer::default(),
-            being_saved: None,
+            being_saved: Vec::new(),
             generation: 0,
             updates_saved: (0, Vec::new()),
             speed: Speed::default(),

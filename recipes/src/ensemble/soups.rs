@@ -74,6 +74,7 @@ impl RecipeSoups<'_> {
             shared: None,
             memory_check: None,
             beside: Beside::Nothing,
+            session: None,
         };
         let (library, mut used) = (self.library, None);
         let mut measuring = Measuring::open(&wanted, || {

@@ -105,6 +105,7 @@ pub fn errors(
         shared: None,
         memory_check: Some(recipe.training.memory_check),
         beside: Beside::Nothing,
+        session: None,
     };
     let library = options.library.as_deref();
     let mut measuring = Measuring::open(&wanted, || {

@@ -18,7 +18,7 @@ use super::store::{PrefixStore, Room};
 use crate::{Event, Events, Opened, RecipeError, RowSource, Stop};
 
 /// Of what is counted into the keys of activations: another way of computing them takes another number.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A run's part in what is kept of the frozen prefix.
 pub(crate) struct RunPrefix {

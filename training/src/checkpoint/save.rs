@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use millstream_schemas::Fingerprint;
@@ -70,19 +71,32 @@ pub(crate) fn save(
 }
 
 /// Writes the files one by one: a file's bytes are built, written and dropped before the next one's. `before` is the
-/// checkpoint that this one replaces.
+/// checkpoint that this one replaces; what that holds already is not written again. With those of other steps nothing is
+/// shared: where one is damaged, another one is whole.
 fn write(folder: &Path, before: &Path, snapshot: &mut Snapshot) -> Result<(), TrainingError> {
     fs::create_dir(folder).map_err(TrainingError::io("create", folder))?;
-    let write_file = |name: &str, bytes: &[u8]| {
+    let mut unsynced = Vec::new();
+    let mut write_file = |name: &str, bytes: &[u8]| -> Result<(), TrainingError> {
         let path = folder.join(name);
-        files::write_synced(&path, bytes).map_err(TrainingError::io("write", path))
+        let mut file = fs::File::create(&path).map_err(TrainingError::io("write", &path))?;
+        file.write_all(bytes).map_err(TrainingError::io("write", &path))?;
+        unsynced.push((path, file));
+        Ok(())
     };
     let failed = |fault| TrainingError::Checkpoint { path: folder.to_owned(), fault };
     let mut saved = Vec::new();
+    let there: &[SavedFile] = match &snapshot.contents {
+        Contents::AsBefore(files) => files,
+        Contents::New { .. } => &[],
+    };
     let mut write_listed = |name: &str, bytes: &[u8]| -> Result<(), TrainingError> {
         let sha256 = Fingerprint::of_bytes(bytes).0;
+        match there.iter().find(|file| file.sha256 == sha256) {
+            Some(file) => link(&before.join(&file.name), &folder.join(name))?,
+            None => write_file(name, bytes)?,
+        }
         saved.push(SavedFile { name: name.to_owned(), bytes: bytes.len() as u64, sha256 });
-        write_file(name, bytes)
+        Ok(())
     };
     let history = serde_json::to_vec(&snapshot.manifest.history).expect("our own types have string keys");
     write_listed(HISTORY, &history)?;
@@ -114,11 +128,7 @@ fn write(folder: &Path, before: &Path, snapshot: &mut Snapshot) -> Result<(), Tr
     }
     if let Contents::AsBefore(files) = contents {
         for file in files.iter().filter(|file| [WEIGHTS, STATE].contains(&file.name.as_str())) {
-            let (from, to) = (before.join(&file.name), folder.join(&file.name));
-            // Not every file system has links.
-            fs::hard_link(&from, &to)
-                .or_else(|_| fs::copy(&from, &to).and_then(|_| fs::File::open(&to)?.sync_all()))
-                .map_err(TrainingError::io("write", &to))?;
+            link(&before.join(&file.name), &folder.join(&file.name))?;
             saved.push(file.clone());
         }
     }
@@ -129,7 +139,19 @@ fn write(folder: &Path, before: &Path, snapshot: &mut Snapshot) -> Result<(), Tr
     }
     write_file(MANIFEST_HASH, Fingerprint::of_bytes(&text).0.as_bytes())?;
     write_file(MANIFEST, &text)?;
+    // all behind the last: a file system that keeps a journal writes it once, and not once for each of them
+    for (path, file) in unsynced {
+        file.sync_all().map_err(TrainingError::io("write", path))?;
+    }
     files::sync_folder(folder).map_err(TrainingError::io("sync", folder))
+}
+
+/// Makes a file the same as another one.
+fn link(from: &Path, to: &Path) -> Result<(), TrainingError> {
+    // Not every file system has links.
+    fs::hard_link(from, to)
+        .or_else(|_| fs::copy(from, to).and_then(|_| fs::File::open(to)?.sync_all()))
+        .map_err(TrainingError::io("write", to))
 }
 
 fn of_parameters<'a>(manifest: &'a CheckpointManifest, values: &'a [Vec<f32>]) -> Vec<tensors::Named<'a>> {
@@ -146,43 +168,51 @@ fn of_state<'a>(manifest: &'a CheckpointManifest, state: &'a OptimizerState) -> 
 }
 
 #[cfg(test)]
-mod tests {
-    use millstream_schemas::ResumePoint;
-
-    use super::*;
-    use crate::metrics::{Evaluation, Table};
-    use crate::record::History;
-
-    /// Of a run that has made three steps.
-    fn manifest(settings: Vec<(String, String)>, history: History) -> CheckpointManifest {
-        let resume = ResumePoint {
-            version: ResumePoint::VERSION,
+impl Snapshot {
+    /// Of a run that has made so many steps with no parameters.
+    pub(super) fn of_step(step: u64) -> Self {
+        let resume = millstream_schemas::ResumePoint {
+            version: millstream_schemas::ResumePoint::VERSION,
             seed: 0,
             epoch: 0,
             position: 0,
             dataset: Fingerprint::default(),
             recipe: Fingerprint::default(),
         };
-        CheckpointManifest {
+        let manifest = CheckpointManifest {
             version: CheckpointManifest::VERSION,
-            step: 3,
+            step,
             resume,
-            settings,
-            updates: 3,
+            settings: Vec::new(),
+            updates: step,
             cohorts: Vec::new(),
             averaged: None,
             evaluation_due: false,
             parameters: Vec::new(),
             kept: Vec::new(),
             files: Vec::new(),
-            history,
-        }
+            history: crate::record::History::default(),
+        };
+        let contents = Contents::New { parameters: Vec::new(), state: OptimizerState::default() };
+        Self { manifest, contents, best: None, kept: Vec::new(), finals: Finals::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(unix)]
+    use super::super::SavedParameter;
+    use super::*;
+    use crate::metrics::{Evaluation, Table};
+    use crate::record::History;
+
+    /// Of a run that has made three steps.
+    fn manifest(settings: Vec<(String, String)>, history: History) -> CheckpointManifest {
+        CheckpointManifest { settings, history, ..Snapshot::of_step(3).manifest }
     }
 
     fn saved(folder: &Path, manifest: CheckpointManifest) -> Result<(PathBuf, Vec<SavedFile>), TrainingError> {
-        let contents = Contents::New { parameters: Vec::new(), state: OptimizerState::default() };
-        let (kept, finals) = (Vec::new(), Finals::default());
-        save(folder, Snapshot { manifest, contents, best: None, kept, finals }, 2)
+        save(folder, Snapshot { manifest, ..Snapshot::of_step(3) }, 2)
     }
 
     #[test]
@@ -210,6 +240,39 @@ mod tests {
         let loaded = crate::checkpoint::load(&place).unwrap();
         assert!(loaded.manifest.history == history);
         assert!(fs::metadata(place.join(MANIFEST)).unwrap().len() < 4096);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_the_checkpoint_that_is_replaced_holds_is_not_written_again() {
+        use std::os::unix::fs::MetadataExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let save = |contents, best: f32, kept: &[f32]| {
+            let mut snapshot = Snapshot { contents, ..Snapshot::of_step(3) };
+            let parameter = SavedParameter { name: "w".into(), shape: vec![2], state: Vec::new() };
+            snapshot.manifest.parameters = vec![parameter];
+            let shared = |value: f32| SharedParameters::new(vec![vec![value; 2]]);
+            (snapshot.best, snapshot.kept) = (Some(shared(best)), kept.iter().map(|value| shared(*value)).collect());
+            save(folder.path(), snapshot, 2).unwrap()
+        };
+        let state = OptimizerState { tensors: vec![Vec::new()], ..OptimizerState::default() };
+        let first = Contents::New { parameters: vec![vec![1.0; 2]], state };
+        let (place, files) = save(first, 2.0, &[3.0]);
+        let files_at = |names: [&str; 4]| names.map(|name| fs::metadata(place.join(name)).unwrap().ino());
+        let (kept, next) = (kept_name(0), kept_name(1));
+        let before = files_at([WEIGHTS, STATE, BEST, &kept]);
+        // the state that was kept has become the second of two
+        let (_, files) = save(Contents::AsBefore(files), 2.0, &[4.0, 3.0]);
+        assert_eq!(files_at([WEIGHTS, STATE, BEST, &next]), before);
+        assert_ne!(files_at([WEIGHTS, STATE, BEST, &kept])[3], before[3]);
+        // and there is a better one
+        save(Contents::AsBefore(files), 5.0, &[]);
+        let now = files_at([WEIGHTS, STATE, BEST, HISTORY]);
+        assert_eq!(now[..2], before[..2]);
+        assert_ne!(now[2], before[2]);
+        let loaded = crate::checkpoint::load(&place).unwrap();
+        assert_eq!((loaded.parameters, loaded.best), (vec![vec![1.0; 2]], Some(vec![vec![5.0; 2]])));
     }
 
     #[test]

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use millstream_compiler::{FrozenWeight, RunGraph};
 use millstream_schemas::{Batch, shown};
 use ort::session::Session;
@@ -17,9 +19,11 @@ struct Opened {
     weights: FrozenWeights,
 }
 
-/// Runs any ONNX model that takes named float or integer tensors and gives floats, a row for each row of the batch.
+/// Runs any ONNX model that takes named float or integer tensors and gives floats, a row for each row of the batch. Its clones
+/// run the same session, one batch after the other.
+#[derive(Clone)]
 pub struct Predictor {
-    thread: SessionThread<Opened>,
+    thread: Arc<SessionThread<Opened>>,
     inputs: Vec<(String, Vec<i64>)>,
     of_batch: Vec<BatchInput>,
     output: String,
@@ -93,7 +97,8 @@ impl Predictor {
         let of_rows: Vec<&(String, ValueType)> = inputs.iter().filter(is_of_rows).collect();
         let of_batch = of_rows.iter().map(|(name, kind)| BatchInput::of_session(name, kind)).collect();
         let inputs = of_rows.iter().map(|(name, kind)| (name.clone(), shape(kind))).collect();
-        Ok(Self { thread, inputs, of_batch, output: output.clone(), others, classes, warning })
+        let (thread, output) = (Arc::new(thread), output.clone());
+        Ok(Self { thread, inputs, of_batch, output, others, classes, warning })
     }
 
     /// Names and shapes of the inputs; −1 for an axis of any length.

@@ -190,6 +190,7 @@ impl Trainer {
         let evaluations_left = self.evaluations_left();
         let seconds_of_steps = self.speed.seconds_for(self.steps_left(), 0);
         let (metrics, classes, step) = (&self.settings.metrics, &self.settings.classes, self.history.steps);
+        let writer = &mut self.writer;
         let work = |runner: &mut StepRunner| {
             let statistics = match reestimates {
                 false => None,
@@ -208,6 +209,8 @@ impl Trainer {
                     let (rows, seconds) = (before + rows, started.elapsed().as_secs_f64());
                     let of_rows = Event::EvaluationBatch { epoch, rows, seconds, seconds_of_steps, evaluations_left };
                     observer.observe(&of_rows);
+                    // however long it takes, the steps in front of it are on the disk soon
+                    writer.go_on();
                     !stop()
                 };
                 let evaluate = |batch| runner.evaluate(batch);

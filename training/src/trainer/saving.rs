@@ -7,7 +7,7 @@ use super::{Progress, Trainer};
 use crate::TrainingError;
 use crate::checkpoint::{CheckpointManifest, Contents, Failed, SavedParameter, Snapshot, Written};
 use crate::observers::{Event, Observer};
-use crate::optimizers::Averaging;
+use crate::optimizers::{Averaging, StateTensor};
 use crate::until::Ending;
 
 impl Trainer {
@@ -28,17 +28,23 @@ impl Trainer {
         Ok(Ending::Interrupted { checkpoint })
     }
 
-    /// Begins to save a checkpoint, if any are wanted and there is something new; waits for the one before. Parameters must be
-    /// finite even if no checkpoints are wanted.
+    /// Takes a checkpoint, if any are wanted and there is something new, and begins to write it where none is being written. It
+    /// waits for the disk where too many wait to be written. Parameters must be finite even if no checkpoints are wanted.
     pub(super) fn save(&mut self, observer: &mut dyn Observer) -> Result<(), TrainingError> {
         let Some(now) = self.standing() else { return Ok(()) };
-        if [&self.saved, &self.being_saved].contains(&&Some(now.clone())) {
+        if [self.saved.as_ref(), self.being_saved.last().map(|(_, being)| being)].contains(&Some(&now)) {
             return Ok(());
         }
         let Some(settings) = self.settings.checkpoints.clone() else {
             return self.finite_parameters().map(|_| ());
         };
-        self.settle(observer)?;
+        let (bytes, asked) = (self.bytes_to_save(), Instant::now());
+        self.take_written(observer)?;
+        while !self.writer.has_room(now.steps, bytes) {
+            self.writer.wait();
+            self.take_written(observer)?;
+        }
+        self.history.timing.checkpoints += asked.elapsed().as_secs_f64();
         let started = Instant::now();
         let contents = match self.writer.files_of(now.steps, self.generation) {
             Some(files) => Contents::AsBefore(files),
@@ -68,34 +74,54 @@ impl Trainer {
         let best = self.best.as_ref().filter(|_| self.best_generation != Some(self.generation)).map(Arc::clone);
         let (kept, finals) = (self.kept.parameters(), self.finals.clone());
         let snapshot = Snapshot { manifest, contents, best, kept, finals };
-        self.writer.start(&settings, snapshot, self.generation)?;
-        (self.being_saved, self.updates_saved) = (Some(now), (updates, cohorts));
+        let number = self.writer.add(settings, snapshot, self.generation, bytes);
+        self.writer.start();
+        self.being_saved.push((number, now));
+        self.updates_saved = (updates, cohorts);
         self.history.timing.checkpoints += started.elapsed().as_secs_f64();
         Ok(())
     }
 
-    /// Waits until the checkpoint that is being written is on the disk.
+    /// Waits until all checkpoints that were taken are on the disk.
     pub(super) fn settle(&mut self, observer: &mut dyn Observer) -> Result<(), TrainingError> {
         let started = Instant::now();
-        let Some(outcome) = self.writer.wait() else { return Ok(()) };
+        self.take_written(observer)?;
+        while self.writer.wait() {
+            self.take_written(observer)?;
+        }
         self.history.timing.checkpoints += started.elapsed().as_secs_f64();
-        self.take(outcome, observer)
+        Ok(())
     }
 
-    /// Notes that a checkpoint is on the disk, where one is that was not before.
+    /// Notes that checkpoints are on the disk, where some are that were not before; then begins to write the next.
     pub(super) fn take_written(&mut self, observer: &mut dyn Observer) -> Result<(), TrainingError> {
-        self.writer.poll().map_or(Ok(()), |outcome| self.take(outcome, observer))
+        while let Some(outcome) = self.writer.poll() {
+            self.take(outcome, observer)?;
+        }
+        self.writer.start();
+        Ok(())
     }
 
     fn take(&mut self, outcome: Result<Written, Failed>, observer: &mut dyn Observer) -> Result<(), TrainingError> {
-        let progress = self.being_saved.take();
-        let Written { path, step, seconds, .. } = outcome.map_err(|Failed { step, source }| {
+        let Written { path, step, number, seconds, .. } = outcome.map_err(|Failed { step, source }| {
+            self.being_saved.clear();
             let checkpoint = self.newest_checkpoint.clone();
             TrainingError::NotSaved { step, source: Box::new(source), checkpoint }
         })?;
         observer.observe(&Event::CheckpointSaved { path: &path, step, seconds });
+        // those in front of it were left out
+        let behind = self.being_saved.partition_point(|(other, _)| *other <= number);
+        let progress = self.being_saved.drain(..behind).next_back().map(|(_, progress)| progress);
         (self.newest_checkpoint, self.saved) = (Some(path), progress);
         Ok(())
+    }
+
+    /// Bytes of the copies that a checkpoint takes: parameters and state, and the best parameters, which may be others in each.
+    fn bytes_to_save(&self) -> usize {
+        let parameters = self.runner.manifest().parameters.iter();
+        let parameters: usize = parameters.map(|entry| 4 * entry.shape.iter().product::<usize>()).sum();
+        let state: usize = self.runner.state_tensors().iter().flatten().map(StateTensor::bytes).sum();
+        2 * parameters + state
     }
 
     /// Copies of the parameters, which must all be numbers.

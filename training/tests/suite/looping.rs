@@ -463,10 +463,14 @@ fn what_is_the_same_before_and_after_an_evaluation_is_written_once() {
     let mut source = batches(2, PER_EPOCH, None);
     trainer.run(&mut source, Some(&mut evaluation_batches), &mut observer, &|| false).unwrap();
     let written = written.into_inner();
-    let steps: Vec<u64> = written.iter().map(|(step, ..)| *step).collect();
-    assert_eq!(steps, [5, 5, 10, 10]);
-    assert_eq!((written[0], written[2]), (written[1], written[3]));
-    assert_ne!(written[1].1, written[2].1);
+    let of_step = |step: u64| written.iter().filter(move |(of, ..)| *of == step).collect::<Vec<_>>();
+    let [before, behind] = of_step(5)[..] else { panic!("{written:?}") };
+    assert_eq!(before, behind);
+    // the one before the evaluation is left out where it still waited for the disk when the one behind it came
+    let (last, also) = of_step(10).split_last().map(|(last, also)| (**last, also.to_vec())).unwrap();
+    assert!(also.len() < 2 && also.iter().all(|other| **other == last), "{written:?}");
+    assert_ne!(behind.1, last.1);
+    assert_eq!(written.last(), Some(&last));
     let saved = newest(folder.path());
     assert_eq!(bits(&saved.parameters), bits(&trainer.parameters().unwrap()));
     assert!(!saved.manifest.evaluation_due && saved.manifest.history.epochs.len() == 2);

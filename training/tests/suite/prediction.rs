@@ -33,6 +33,20 @@ fn an_exported_model_says_what_the_training_graph_said() {
     }
 }
 
+#[test]
+fn a_session_is_opened_once_for_all_that_ask_it_and_stays_as_long_as_one_of_them() {
+    let first = Predictor::open(&model(), &device(), 1, Some("logits")).unwrap();
+    let clones: Vec<Predictor> = (0..3).map(|_| first.clone()).collect();
+    drop(first);
+    let asking = clones
+        .into_iter()
+        .map(|mut predictor| std::thread::spawn(move || predictor.predict(batch(0, 0, 1)).unwrap().1));
+    let asking: Vec<_> = asking.collect();
+    let answers: Vec<_> = asking.into_iter().map(|asked| asked.join().unwrap()).collect();
+    assert_eq!(answers[0].shape, [BATCH, CLASSES]);
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+}
+
 /// ONNX Runtime 1.31 makes the zeros in front of the pool its own padding, which no maximum sees.
 #[test]
 fn zeros_in_front_of_a_pool_count_in_its_maximum() {
