@@ -34,6 +34,8 @@ struct Inner {
     reserved: Mutex<Reserved>,
     /// Told whenever a run gives that back.
     released: Condvar,
+    /// Bytes in memory that all of them could take together so far.
+    most: AtomicU64,
     held: Arc<HeldBytes>,
 }
 
@@ -133,13 +135,26 @@ impl PrefixStore {
     }
 
     fn of(memory: u64, files: Option<PathBuf>) -> Self {
-        let (kept, padded, reserved) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { memory, files, kept, padded, reserved, released: Condvar::new(), held: Arc::default() }))
+        Self(Arc::new(Inner {
+            memory,
+            files,
+            kept: Mutex::default(),
+            padded: Mutex::default(),
+            reserved: Mutex::default(),
+            released: Condvar::new(),
+            most: AtomicU64::new(0),
+            held: Arc::default(),
+        }))
     }
 
     /// Where files that do not stay lie, where runs have a place in common.
     pub(crate) fn files(&self) -> Option<&Path> {
         self.0.files.as_deref()
+    }
+
+    /// Bytes in memory that all of them could take together so far.
+    pub(crate) fn most(&self) -> u64 {
+        self.0.most.load(Ordering::Relaxed)
     }
 
     /// Bytes in memory.
@@ -188,6 +203,7 @@ impl PrefixStore {
             }
             reserved = inner.released.wait_timeout(reserved, PAUSE).unwrap_or_else(PoisonError::into_inner).0;
         }
+        inner.most.fetch_max(most, Ordering::Relaxed);
         wanted.iter().for_each(|(key, bytes)| reserved.add(key, *bytes));
         self.make_room(&reserved, most);
         drop(reserved);
