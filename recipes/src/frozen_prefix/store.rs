@@ -119,7 +119,8 @@ pub(crate) struct Room {
 
 impl fmt::Debug for PrefixStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PrefixStore").field("memory", &self.0.memory).finish_non_exhaustive()
+        let held = self.0.held.now();
+        f.debug_struct("PrefixStore").field("memory", &self.0.memory).field("held", &held).finish_non_exhaustive()
     }
 }
 
