@@ -110,7 +110,8 @@ impl RunPrefix {
         events: &mut dyn Events,
         stop: &Stop,
     ) -> Result<Self, RecipeError> {
-        let wanted = wanted(&plan, opened, device, shared)?;
+        // a run alone has all that its plan allows
+        let wanted = if store.is_shared() { wanted(&plan, opened, device, shared)? } else { Vec::new() };
         let mut told = |message: String| events.event(&Event::Note { message });
         let reserved = store.reserve(&wanted, plan.memory, stop, &mut told)?;
         // a place in common is others' too, who may be filling files there

@@ -148,6 +148,11 @@ impl PrefixStore {
         }))
     }
 
+    /// Whether it has a ceiling that several runs are under.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.0.memory < u64::MAX
+    }
+
     /// Where files that do not stay lie, where runs have a place in common.
     pub(crate) fn files(&self) -> Option<&Path> {
         self.0.files.as_deref()

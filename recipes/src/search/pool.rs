@@ -37,8 +37,8 @@ pub struct PoolCounts {
     pub joined: u64,
     /// Passes that went on by themselves, since they were too far behind.
     pub left: u64,
-    /// Bytes of rows and batches at their fullest, and of what is kept of frozen parts at its fullest, of all runs together; 0 where runs share
-    /// no memory.
+    /// Bytes of rows and batches at their fullest, and of what is kept of frozen parts at its fullest, of all runs together; 0 where runs
+    /// share no memory.
     pub bytes_peak: u64,
     /// As many as there may be: `data.memory`, and what a run may keep of a frozen part, once for all of them.
     pub bytes_most: u64,
