@@ -5,7 +5,7 @@ use std::fmt;
 
 use millstream_schemas::{AxisLength, TensorEntry, shown};
 
-use crate::batch_axis::{RowsApart, rows_apart};
+use crate::batch_axis::{OTHERS, RowsApart, rows_apart};
 use crate::binding::{bind, length_of};
 use crate::graph::{ElementType, Graph, Node, ValueId};
 use crate::model_file::OnnxFile;
@@ -29,6 +29,8 @@ pub struct FrozenPrefix {
     /// Nodes that are run.
     nodes: usize,
     program: TrainingProgram,
+    /// How many of the program's inputs lie at the border; behind them come those of the model, where batches have them.
+    at_border: usize,
 }
 
 /// Why a program cannot be cut: for people.
@@ -49,7 +51,8 @@ fn no(reason: impl Into<String>) -> NoFrozenPrefix {
 }
 
 impl FrozenPrefix {
-    /// Cuts a program that was compiled of this model as is `wanted`, as late as rows stay apart.
+    /// Cuts a program that was compiled of this model as is `wanted`, as late as rows stay apart. Behind the border batches need no input
+    /// of the model.
     ///
     /// # Errors
     /// There is nothing in front of what is trained, or nothing of it that keeps rows apart; rows have lengths of their own; it
@@ -60,9 +63,6 @@ impl FrozenPrefix {
         wanted: &FineTuning,
         catalog: &OperatorCatalog,
     ) -> Result<Self, NoFrozenPrefix> {
-        if program.mixed.is_some() {
-            return Err(no("the precision computes in 16 bits, and what is kept are 32-bit floats"));
-        }
         let is_open = |entry: &TensorEntry| entry.shape.iter().skip(1).any(|length| length.fixed().is_none());
         if let Some(input) = program.manifest.inputs.iter().find(|entry| is_open(entry)) {
             let name = shown(&input.name);
@@ -73,14 +73,42 @@ impl FrozenPrefix {
         if program.manifest.lengths.is_some() {
             return Err(no("the loss takes the lengths of rows in the inputs"));
         }
+        Self::cut(program, model, wanted, catalog, false)
+    }
+
+    /// As [`FrozenPrefix::of`], for batches that hold the inputs of the model too: rows may have lengths of their own then, and what a row
+    /// gives follows from that row as it is filled up in its batch. The inputs follow the tensors at the border in those of the program.
+    ///
+    /// # Errors
+    /// There is nothing in front of what is trained, or nothing of it that keeps rows apart; it computes in 16 bits.
+    pub fn beside_inputs(
+        program: &TrainingProgram,
+        model: &Model,
+        wanted: &FineTuning,
+        catalog: &OperatorCatalog,
+    ) -> Result<Self, NoFrozenPrefix> {
+        Self::cut(program, model, wanted, catalog, true)
+    }
+
+    fn cut(
+        program: &TrainingProgram,
+        model: &Model,
+        wanted: &FineTuning,
+        catalog: &OperatorCatalog,
+        has_inputs: bool,
+    ) -> Result<Self, NoFrozenPrefix> {
+        if program.mixed.is_some() {
+            return Err(no("the precision computes in 16 bits, and what is kept are 32-bit floats"));
+        }
         let apart = apart(model, wanted, catalog).map_err(|error| no(format!("rows cannot be followed: {error}")))?;
         let graphs: Vec<&Graph> = program.graphs().into_iter().collect();
-        let border = Border::of(&program.manifest.batch, &program.data_names(), &graphs, &apart)?;
+        let border = Border::of(&program.manifest.batch, &program.data_names(), &graphs, &apart, has_inputs)?;
         let cut = |graph: &Graph| {
             let mut cut = graph.clone();
             let find =
                 |names: &[String]| -> Vec<ValueId> { names.iter().filter_map(|name| graph.find(name)).collect() };
-            cut.give_instead(&find(&program.data_names()), &find(&border.names));
+            let gone = if has_inputs { Vec::new() } else { find(&program.data_names()) };
+            cut.give_instead(&gone, &find(&border.names));
             cut
         };
         let mut graph = program.graphs()[1].clone();
@@ -98,7 +126,9 @@ impl FrozenPrefix {
         let mut manifest = program.manifest.clone();
         let inputs = std::mem::take(&mut manifest.inputs);
         manifest.inputs = border.names.iter().map(|name| tensor_entry(&graph, find_in(&graph, name))).collect();
-        Ok(Self { graph, inputs, nodes, program: program.mapped(manifest, cut) })
+        let at_border = manifest.inputs.len();
+        manifest.inputs.extend(inputs.iter().filter(|_| has_inputs).cloned());
+        Ok(Self { graph, inputs, nodes, program: program.mapped(manifest, cut), at_border })
     }
 
     /// The training program behind the border: its inputs are the tensors there, all else is as it was, what it exports too.
@@ -114,10 +144,10 @@ impl FrozenPrefix {
     /// The tensors at the border, each `[batch, …]` of 32-bit floats. One that an input of the model is itself is no output of
     /// [`FrozenPrefix::graph`].
     pub fn border(&self) -> &[TensorEntry] {
-        &self.program.manifest.inputs
+        &self.program.manifest.inputs[..self.at_border]
     }
 
-    /// Numbers that the tensors at the border hold of a row.
+    /// Numbers that the tensors at the border hold of a row, as far as their lengths are known.
     pub fn numbers_per_row(&self) -> usize {
         let of_row = |entry: &TensorEntry| entry.shape.iter().skip(1).filter_map(AxisLength::fixed).product::<usize>();
         self.border().iter().map(of_row).sum()
@@ -150,10 +180,31 @@ fn find_in(graph: &Graph, name: &str) -> ValueId {
     graph.find(name).expect("the border lies in all graphs")
 }
 
-/// Follows the rows of the model as it is prepared for training.
+/// Follows the rows of the model as it is prepared for training; lengths of rows that are open are made up for it, the first that the
+/// model takes.
 fn apart(model: &Model, wanted: &FineTuning, catalog: &OperatorCatalog) -> Result<RowsApart, CompilerError> {
+    let mut lengths = wanted.inputs.values().flat_map(|shape| shape.iter().skip(1));
+    if lengths.all(|length| length.fixed().is_some()) {
+        return apart_at(model, wanted, None, catalog);
+    }
+    let [first, others @ ..] = OTHERS;
+    let found = apart_at(model, wanted, Some(first), catalog);
+    others.into_iter().fold(found, |found, other| found.or_else(|_| apart_at(model, wanted, Some(other), catalog)))
+}
+
+/// With this length for axes that stay open.
+fn apart_at(
+    model: &Model,
+    wanted: &FineTuning,
+    other: Option<usize>,
+    catalog: &OperatorCatalog,
+) -> Result<RowsApart, CompilerError> {
     let mut wanted = FineTuning { batch: ROWS.into(), ..wanted.clone() };
-    wanted.inputs.values_mut().filter_map(|shape| shape.first_mut()).for_each(|rows| *rows = ROWS.into());
+    for shape in wanted.inputs.values_mut() {
+        shape.first_mut().into_iter().for_each(|rows| *rows = ROWS.into());
+        let open = shape.iter_mut().skip(1).filter(|length| length.fixed().is_none());
+        open.zip(other.into_iter().cycle()).for_each(|(length, other)| *length = other.into());
+    }
     let prepared = prepare(model, &wanted, catalog)?;
     let mut graph = bind(&prepared.graph, &prepared.bindings(&wanted), catalog)?;
     raise(&mut graph, catalog);
@@ -168,25 +219,33 @@ struct Border {
 }
 
 impl Border {
-    /// Of graphs of which the first holds all that a step draws.
-    fn of(batch: &AxisLength, data: &[String], graphs: &[&Graph], apart: &RowsApart) -> Result<Self, NoFrozenPrefix> {
+    /// Of graphs of which the first holds all that a step draws. Where batches have the inputs too, none of these lies at it.
+    fn of(
+        batch: &AxisLength,
+        data: &[String],
+        graphs: &[&Graph],
+        apart: &RowsApart,
+        has_inputs: bool,
+    ) -> Result<Self, NoFrozenPrefix> {
         let step = graphs[0];
         let frozen = Frozen::of(step, data);
         let is_candidate = |value: &ValueId| {
             let known = step.tensor_type(*value).filter(|known| known.dtype == ElementType::F32);
             let of_rows = |known: &&crate::graph::TensorType| match known.shape.split_first() {
                 Some((rows, others)) => {
-                    *rows == length_of(batch) && others.iter().all(|length| length.fixed().is_some())
+                    *rows == length_of(batch) && (has_inputs || others.iter().all(|length| length.fixed().is_some()))
                 }
                 None => false,
             };
-            apart.values.contains(step.name(*value)) && known.filter(|known| of_rows(known)).is_some()
+            let is_given = has_inputs && step.inputs().contains(value);
+            let is_apart = !is_given && apart.values.contains(step.name(*value));
+            is_apart && known.filter(|known| of_rows(known)).is_some()
         };
         let candidates: HashSet<&str> =
             frozen.values.iter().filter(|value| is_candidate(value)).map(|value| step.name(*value)).collect();
         let (mut names, mut computed) = (Vec::new(), Vec::new());
         for graph in graphs {
-            for value in wanted_of(graph, data, &candidates, apart)? {
+            for value in wanted_of(graph, data, &candidates, apart, has_inputs)? {
                 let name = graph.name(value).to_owned();
                 if names.contains(&name) {
                     continue;
@@ -227,12 +286,13 @@ impl Frozen {
     }
 }
 
-/// The candidates that the rest of a graph reads. What is frozen and none is computed in the rest.
+/// The candidates that the rest of a graph reads. What is frozen and none is computed in the rest, from inputs where batches have them.
 fn wanted_of(
     graph: &Graph,
     data: &[String],
     candidates: &HashSet<&str>,
     apart: &RowsApart,
+    has_inputs: bool,
 ) -> Result<Vec<ValueId>, NoFrozenPrefix> {
     let frozen = Frozen::of(graph, data);
     let makers: HashMap<ValueId, &Node> = graph
@@ -256,6 +316,9 @@ fn wanted_of(
             continue;
         }
         let Some(maker) = makers.get(&value) else {
+            if has_inputs {
+                continue;
+            }
             let because = apart.obstacle.as_ref().map_or_else(String::new, |obstacle| format!("; {obstacle}"));
             return Err(no(format!(
                 "what is trained reads input `{}`, which is no row of 32-bit floats for each row{because}",

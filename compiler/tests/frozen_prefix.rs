@@ -128,3 +128,34 @@ fn what_cannot_be_kept_is_said() {
     let reason = cut(&model, &FineTuning { inputs, ..head() }).unwrap_err().reason;
     assert!(reason.contains("rows of input `x` have lengths of their own"), "{reason}");
 }
+
+#[test]
+fn rows_that_have_lengths_of_their_own_are_cut_where_batches_hold_the_inputs_too() {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let shape = [Length::named("batch"), Length::named("time"), WIDTH.into()];
+    let x = graph.input("x", TensorType::f32(shape));
+    let first = weight(&mut graph, "first.weight", [WIDTH, 5]);
+    let first = graph.add("MatMul", &[x, first], &[]).unwrap();
+    let bent = graph.add("Relu", &[first], &[]).unwrap();
+    let second = weight(&mut graph, "second.weight", [5, 4]);
+    let second = graph.add("MatMul", &[bent, second], &[]).unwrap();
+    let mean = graph.add("ReduceMean", &[second], &[("axes", vec![1].into()), ("keepdims", 0.into())]).unwrap();
+    let logits = dense(&mut graph, mean, "head", CLASSES);
+    graph.set_outputs(&[logits]);
+    let model = Model::from_bytes(graph.to_onnx("network")).unwrap();
+    let inputs: std::collections::BTreeMap<_, _> =
+        [("x".to_owned(), vec![ROWS.into(), "time".into(), WIDTH.into()])].into();
+    let catalog = OperatorCatalog::standard();
+    // the mean of each row, and before that what each of its places has
+    for (train, wanted, nodes) in
+        [(TrainSelection::Head, "[[4, 4]]", 4), (TrainSelection::Last(2), "[[4, time, 5]]", 2)]
+    {
+        let wanted_tuning = FineTuning { inputs: inputs.clone(), train, ..head() };
+        let program = compile(&model, &wanted_tuning, &catalog).unwrap();
+        let prefix = FrozenPrefix::beside_inputs(&program, &model, &wanted_tuning, &catalog).unwrap();
+        let shapes: Vec<_> = prefix.border().iter().map(|entry| &entry.shape).collect();
+        assert_eq!((format!("{shapes:?}").as_str(), prefix.nodes()), (wanted, nodes));
+        let names: Vec<&str> = prefix.program().manifest.inputs.iter().map(|entry| entry.name.as_str()).collect();
+        assert_eq!((names.len(), names[1]), (2, "x"), "the inputs of the model follow");
+    }
+}

@@ -43,6 +43,9 @@ pub struct StreamOptions {
     pub transparency: TransparencyPolicy,
     /// Leave out the last, incomplete batch of an epoch.
     pub drop_last: bool,
+    /// How many epochs have draws of their own: the epoch e has those of the epoch e modulo it, whenever a row comes in it. All of them
+    /// without, and each time that a row comes.
+    pub draws: Option<u64>,
     /// What happens to each row and batch.
     pub chain: Chain,
     /// Which columns are read, and what tensors are made of them.
@@ -81,6 +84,7 @@ impl StreamOptions {
             damaged: DamagedPolicy::default(),
             transparency: TransparencyPolicy::default(),
             drop_last: false,
+            draws: None,
             chain,
             encoders,
         }
@@ -110,9 +114,10 @@ impl StreamOptions {
     fn fingerprint_by(&self, encoders: Fingerprint) -> Fingerprint {
         let order = (self.own_order(), self.window, self.batch, self.drop_last, self.group_by_length);
         let all = (encoders, self.chain.fingerprint(), order, self.transparency);
-        match &self.sampling {
-            None => Fingerprint::of(&all),
-            Some(sampling) => Fingerprint::of(&(all, sampling)),
+        match (&self.sampling, self.draws) {
+            (None, None) => Fingerprint::of(&all),
+            (Some(sampling), None) => Fingerprint::of(&(all, sampling)),
+            (sampling, Some(draws)) => Fingerprint::of(&(all, sampling, draws)),
         }
     }
 }

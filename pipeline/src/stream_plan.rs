@@ -120,6 +120,7 @@ impl StreamPlan {
             tensors_of,
             work,
             fail_on_damage: options.damaged == DamagedPolicy::Fail,
+            draws: options.draws,
             stop: false.into(),
         };
         let feeder = Feeder {

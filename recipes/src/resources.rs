@@ -72,10 +72,16 @@ impl Resources {
     }
 
     /// The same for runs that come one after the other: files of what is kept of frozen parts, other than those in a recipe's own folder,
-    /// lie in this one, and are gone with the last clone.
+    /// lie in this one, and are gone with the last clone. In memory all of them together have what a recipe gives to one.
     pub(crate) fn with_activations_in(self, folder: PathBuf) -> Self {
-        let memory = self.streams.memory().0 / 4;
-        Self { prefixes: PrefixStore::with_files_in(memory, folder), ..self }
+        // as much in memory as one of them may keep
+        Self { prefixes: PrefixStore::with_files_in(0, folder), ..self }
+    }
+
+    /// Bytes that streams held at their fullest and what is kept of frozen parts at its fullest, and as many as they may hold together.
+    pub(crate) fn bytes(&self) -> [u64; 2] {
+        let (streams, kept) = (&self.streams, &self.prefixes);
+        [streams.bytes_peak() + kept.held().peak(), streams.memory().0.saturating_add(kept.most())]
     }
 
     /// What the frozen parts of models give.

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::data_facts::NotedData;
 use crate::error::with_causes;
 use crate::events::{Totals, translate};
-use crate::frozen_prefix::{Around, RunPrefix, targets_alone};
+use crate::frozen_prefix::{Around, RunPrefix};
 use crate::locked_folder::LockedFolder;
 use crate::results;
 use crate::run_end::{Ended, RunEnd};
@@ -271,7 +271,10 @@ impl Run {
             let beside = Beside::Stream(stream.0.monitor());
             let options = StreamOptions { beside, ..opened.stream_of(source, shared) };
             let serving = prefix.and_then(|prefix| prefix.of_set(at)).cloned();
-            let options = if serving.is_some() { targets_alone(options) } else { options };
+            let options = match prefix.filter(|_| serving.is_some()) {
+                Some(prefix) => prefix.served(options),
+                None => options,
+            };
             let left = if rows < source.dataset.rows() { rows.div_ceil(batch) } else { u64::MAX };
             let (skipped, boxes) = (&skipped, &boxes);
             let open = move || -> Result<Box<dyn BatchSource + '_>, BoxError> {

@@ -172,9 +172,14 @@ impl Reserved {
         let joint = options.resources.as_ref().map(Resources::joint);
         let store =
             || options.resources.as_ref().map_or_else(|| PrefixStore::new(u64::MAX), |own| own.prefixes().clone());
-        let prefix = compiled.prefix().map(|plan| RunPrefix::new(Arc::clone(plan), store(), &folder.0));
-        let of_rows = opened.train_stream(shared)?;
-        let of_rows = if prefix.is_some() { RunPrefix::train_stream(opened, of_rows)? } else { of_rows };
+        let open =
+            |plan: &Arc<_>| RunPrefix::open(Arc::clone(plan), store(), (opened, &device), shared, &mut *events, stop);
+        let prefix = compiled.prefix().map(open).transpose()?;
+        let usual = opened.train_stream(shared)?;
+        let of_rows = match &prefix {
+            Some(prefix) => prefix.train_stream(opened, usual)?,
+            None => usual,
+        };
         let serving = prefix.as_ref().map(|prefix| prefix.training(opened));
         if let Some(Checkpoint { manifest, .. }) = &mut checkpoint {
             renew(manifest, recipe, &opened.catalogs.definitions(), &of_rows);

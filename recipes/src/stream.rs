@@ -45,12 +45,11 @@ impl Stream {
 impl BatchSource for Stream {
     fn next_batch(&mut self) -> Option<Result<Batch, BoxError>> {
         let batch = self.0.next()?;
-        Some(batch.map_err(BoxError::from).and_then(|mut batch| {
-            if let Some(serving) = &self.1 {
-                serving.serve(&mut batch)?;
-            }
-            Ok(batch)
-        }))
+        let served = batch.map_err(BoxError::from).and_then(|batch| match &self.1 {
+            Some(serving) => Ok(serving.serve(batch)?),
+            None => Ok(batch),
+        });
+        Some(served)
     }
 
     fn waiting(&self) -> Option<usize> {

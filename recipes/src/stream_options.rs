@@ -23,6 +23,7 @@ pub(crate) fn stream_options(recipe: &Recipe, source: &RowSource, order: OrderSt
         damaged: data.damaged.with_file_in(output),
         transparency: data.transparency,
         drop_last: false,
+        draws: None,
         chain: source.chain.clone(),
         encoders: source.encoders.clone(),
     }

@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
+use crate::columns::{bytes, texts};
 use crate::dataset::{self, Row};
+use crate::learning;
+use crate::losses_of_places::{of_tokens, sentence, square, tokenizer};
+use crate::onnx::{model, node, tensor, weight};
 use crate::running::Running;
 use crate::workplace::{Workplace, has_runtime};
 
@@ -89,4 +95,103 @@ fn a_run_that_is_killed_at_any_time_goes_on_to_the_bit() {
     arguments.extend(changes.iter().flat_map(|change| ["--set", *change]));
     place.run(&arguments).done();
     assert!(place.read("whole/model.onnx") == place.read("killed/model.onnx"), "the models differ");
+}
+
+/// The model of a run that trains the last layer alone, in a folder of its own.
+fn tuned(place: &Workplace, folder: &str, changes: &[&str]) -> Vec<u8> {
+    let output = format!("output.folder={folder}");
+    place.run_with("train", &[&["model.train={last: 1}", &output][..], changes].concat()).done();
+    place.read(&format!("{folder}/model.onnx"))
+}
+
+/// What `check` notes of a recipe that trains the last layer alone.
+fn noted(place: &Workplace, changes: &[&str]) -> String {
+    let mut arguments = vec!["check", "recipe.yaml", "--json"];
+    arguments.extend(["model.train={last: 1}"].iter().chain(changes).flat_map(|change| ["--set", *change]));
+    place.run(&arguments).json()["notes"].to_string()
+}
+
+#[test]
+fn texts_that_are_filled_up_to_those_beside_them_are_kept_at_each_length_and_train_to_the_bit() {
+    if !has_runtime() {
+        return;
+    }
+    let words = ["ada", "alan", "london", "paris", "is", "in", "and", "was"];
+    let columns = |first: usize, count: usize| {
+        vec![("text", texts((first..first + count).map(|row| sentence(row, &words).join(" "))))]
+    };
+    let place = learning::place(columns, of_tokens(12, 12));
+    tokenizer(&place.path("tokenizer.json"), &words);
+    let tokens = json!({"column": "text", "tokenizer": "tokenizer.json", "pad_to_multiple_of": 2});
+    let recipe = learning::recipe(
+        json!({"inputs": {"input_ids": {"token_ids": tokens}}, "targets": {"next": {"own_tokens": {"learn": "all"}}}}),
+        json!({"loss": "causal_language_modelling", "epochs": 6}),
+    );
+    place.write("recipe.yaml", &recipe.to_string());
+    let said = noted(&place, &[KEPT]);
+    let wanted =
+        "run once for each row at each length that its batch is filled up to (`input_ids`: multiples of 2 up to 128)";
+    assert!(said.contains(wanted) && said.contains("`embedded`"), "{said}");
+    let recomputed = tuned(&place, "recomputed", &[]);
+    let little = "training.frozen_prefix={kept: {memory: 4 KiB}}";
+    for (folder, kept) in [("kept", KEPT), ("auto", "training.frozen_prefix=auto"), ("little", little)] {
+        assert!(tuned(&place, folder, &[kept]) == recomputed, "{folder}: the models differ");
+    }
+    let in_files = "training.frozen_prefix={kept: {disk: 1 GB}}";
+    place
+        .run_with("train", &["model.train={last: 1}", in_files])
+        .failed_with(&["it cannot be kept", "in memory alone"]);
+    // texts that are drawn have the draws of as many epochs as there are variants
+    let drawn = "transforms.train=[{swap_words: {count: 2}}]";
+    let [each, some] = [6, 2].map(|variants| format!("training.frozen_prefix={{kept: {{variants: {variants}}}}}"));
+    let without = tuned(&place, "drawn", &[drawn]);
+    assert!(tuned(&place, "each", &[drawn, &each]) == without, "a variant for each epoch");
+    assert!(tuned(&place, "some", &[drawn, &some]) != without, "two variants for six epochs");
+}
+
+/// Pictures of squares with their masks, and a network of two layers.
+fn pictures() -> Workplace {
+    let columns = |first: usize, count: usize| {
+        let rows = || (first..first + count).map(square);
+        let pictures = bytes(rows().map(|(picture, _)| Some(picture)));
+        vec![("picture", pictures), ("mask", bytes(rows().map(|(_, mask)| Some(mask))))]
+    };
+    let nodes = vec![
+        node("Conv", &["picture", "first.weight", "first.bias"], "maps", &[]),
+        node("Relu", &["maps"], "bent", &[]),
+        node("Conv", &["bent", "last.weight", "last.bias"], "scores", &[]),
+    ];
+    let weights = vec![
+        weight("first.weight", &[4, 3, 1, 1]),
+        weight("first.bias", &[4]),
+        weight("last.weight", &[2, 4, 1, 1]),
+        weight("last.bias", &[2]),
+    ];
+    let inputs = vec![tensor("picture", false, &["batch", "3", "8", "8"])];
+    learning::place(columns, model(nodes, weights, inputs, vec![tensor("scores", false, &["batch", "2", "8", "8"])]))
+}
+
+#[test]
+fn masks_that_move_with_their_picture_are_read_anew_beside_what_is_kept_of_it() {
+    if !has_runtime() {
+        return;
+    }
+    let place = pictures();
+    let mask: Value = json!({"mask": {"column": "mask", "classes": ["dark", "bright"], "ignore_index": 255}});
+    let recipe = learning::recipe(
+        json!({"inputs": {"picture": {"image": {"column": "picture"}}}, "targets": {"mask": mask}}),
+        json!({"loss": {"sparse_cross_entropy": {"ignore_index": 255}}, "epochs": 4}),
+    );
+    place.write("recipe.yaml", &recipe.to_string());
+    let plain = "transforms.train=[{resize: {size: 8}}]";
+    let said = noted(&place, &[plain, KEPT]);
+    assert!(said.contains("targets follow the inputs of their row") && said.contains("60 training rows"), "{said}");
+    assert!(tuned(&place, "plain", &[plain]) == tuned(&place, "kept", &[plain, KEPT]), "the models differ");
+    // a mask is mirrored with the draw of the picture that was kept
+    let drawn = "transforms.train=[{resize: {size: 8}}, horizontal_flip]";
+    let [each, some] = [4, 2].map(|variants| format!("training.frozen_prefix={{kept: {{variants: {variants}}}}}"));
+    let without = tuned(&place, "drawn", &[drawn]);
+    assert!(tuned(&place, "each", &[drawn, &each]) == without, "a variant for each epoch");
+    let twice = tuned(&place, "some", &[drawn, &some]);
+    assert!(twice != without && twice == tuned(&place, "again", &[drawn, &some]), "two variants for four epochs");
 }

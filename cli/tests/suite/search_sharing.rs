@@ -153,3 +153,38 @@ fn trials_share_what_is_kept_of_a_frozen_prefix_in_memory_and_in_files_and_have_
         }
     }
 }
+
+#[test]
+fn trials_at_a_time_hold_no_more_of_rows_and_of_what_is_kept_than_one_of_them_may() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    // 32 bytes a row: training rows of one kind and evaluation rows fit, those of two kinds do not
+    let kinds = [
+        "transforms.train={choose: [[{resize: {size: 16}}], [{resize: {size: 16}}, {horizontal_flip: {probability: 1.0}}]]}",
+        "seed={choose: [1, 2]}",
+        "search={objective: loss, proposer: grid, trials: 4}",
+        "training.epochs=3",
+        "model.train=head",
+        "training.frozen_prefix={kept: {memory: 3 KB}}",
+    ];
+    let mut outcomes = Vec::new();
+    for (folder, parallel) in [("one", "1"), ("beside", "4")] {
+        let output = format!("output.folder={folder}");
+        let line = [&arguments("run", &[&kinds[..], &[&output]].concat())[..], &["--json"]].concat();
+        let said = place.run(&[&line[..], &["--parallel", parallel]].concat()).done();
+        let summary: Value = serde_json::from_str(said.trim().lines().last().unwrap()).unwrap();
+        let bytes = ["bytes_peak", "bytes_most"].map(|name| summary["shared"][name].as_u64().unwrap());
+        // `data.memory` and `memory`, whatever the number of trials at a time
+        assert_eq!(bytes[1], (64 << 20) + 3000, "{summary}");
+        assert!(bytes[0] > 48 * 32 && bytes[0] <= bytes[1], "{summary}");
+        outcomes.push(outcome(&status(&place, folder)));
+    }
+    assert_eq!(outcomes[0], outcomes[1]);
+    assert!(outcomes[0].iter().all(|trial| trial[0] == "complete"), "{outcomes:?}");
+    for trial in 0..4 {
+        let model = format!("trials/{trial:04}/model.onnx");
+        assert!(place.read(&format!("one/{model}")) == place.read(&format!("beside/{model}")), "{model} differs");
+    }
+}

@@ -31,7 +31,7 @@ use rows::{Change, Rows};
 const FACTOR: usize = 97;
 /// Lengths of other axes that are left open, while shapes are inferred: the first that the graph takes. Tables of positions are shorter than
 /// the longest of them in some models.
-const OTHERS: [usize; 3] = [89, 29, 7];
+pub(crate) const OTHERS: [usize; 3] = [89, 29, 7];
 /// What is in the way where it is no single node.
 const THE_GRAPH: &str = "the graph";
 /// Nodes whose lengths are restated; a larger graph that says its number of rows so often is no real one.

@@ -55,6 +55,8 @@ pub(crate) struct WorkerContext {
     pub(crate) work: RowWork,
     /// Whether a damaged row ends the stream.
     pub(crate) fail_on_damage: bool,
+    /// How many epochs have draws of their own, where not all have.
+    pub(crate) draws: Option<u64>,
     pub(crate) stop: AtomicBool,
 }
 
@@ -109,8 +111,11 @@ impl WorkerContext {
         out: &mut [RowTensor<'_>],
     ) -> Result<f32, EncodeError> {
         let values = row.held.rows.row(row.index);
-        // each time that a row comes in an epoch it is drawn anew
-        let draw = epoch ^ u64::from(row.turn) << 32;
+        let draw = match self.draws {
+            Some(draws) => epoch % draws.max(1),
+            // each time that a row comes in an epoch it is drawn anew
+            None => epoch ^ u64::from(row.turn) << 32,
+        };
         let mut sample = Sample::new(&row.id, draw, &self.work, buffers);
         for index in self.encoders.cheapest_first() {
             self.encoders.encode(*index, values, &mut sample, &mut out[self.tensors_of[*index].clone()])?;

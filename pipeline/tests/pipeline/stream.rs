@@ -110,6 +110,26 @@ fn moving_the_dataset_changes_nothing() {
 }
 
 #[test]
+fn draws_of_so_many_epochs_come_again_and_are_those_of_the_first_epochs() {
+    let dataset = digits();
+    let of = |draws: Option<u64>, epochs: u64| {
+        let order = OrderStrength::Sequential;
+        let options = StreamOptions { draws, epochs, order, ..options(&dataset, 16, 48) };
+        let batches = all(&dataset, &options).unwrap();
+        let epochs = batches.chunks(batches.len() / epochs as usize);
+        epochs.map(|epoch| epoch.iter().map(|batch| batch.tensors.clone()).collect()).collect::<Vec<Vec<_>>>()
+    };
+    let (own, again) = (of(None, 4), of(Some(2), 4));
+    assert!(again[..2] == own[..2] && again[2..] == own[..2], "the draws of two epochs, twice");
+    assert!(own[2] != own[0], "draws are others in each epoch");
+    let options = options(&dataset, 16, 48);
+    let point = Batches::open(&dataset, options.clone(), None).unwrap().next().unwrap().unwrap().resume;
+    let other = StreamOptions { draws: Some(2), ..options };
+    let message = Batches::open(&dataset, other, Some(&point)).unwrap_err().to_string();
+    assert!(message.contains("transforms"), "{message}");
+}
+
+#[test]
 fn changed_data_or_settings_are_not_resumed() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = digits();

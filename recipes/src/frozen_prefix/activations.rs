@@ -1,7 +1,9 @@
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::activations_file::{ActivationsFile, Contents};
+use super::held_bytes::{Counted, HeldBytes};
 
 /// Where activations may lie.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +28,7 @@ pub(crate) struct Activations {
     stays: bool,
     left_out: u64,
     first_left_out: Option<String>,
+    counted: Option<Counted>,
 }
 
 impl Activations {
@@ -43,6 +46,7 @@ impl Activations {
             stays: places.file.is_some_and(|(_, stays)| stays),
             left_out: 0,
             first_left_out: None,
+            counted: None,
         })
     }
 
@@ -56,10 +60,12 @@ impl Activations {
         let numbers = contents.numbers;
         let mut held = vec![0.0; held_rows(contents, places) * numbers];
         let mut empty = vec![0.0; numbers];
-        let rows = held.chunks_exact_mut(numbers.max(1)).enumerate();
+        let rows = held.chunks_exact_mut(numbers.max(1)).enumerate().filter(|(row, _)| present[*row]);
         let read = rows.chain([(contents.rows, empty.as_mut_slice())]).try_for_each(|(row, out)| file.read(row, out));
         read.map_err(|error| error.to_string())?;
-        Ok(Some(Self { numbers, present, held, empty, file: Some(file), stays: true, left_out, first_left_out: None }))
+        let file = Some(file);
+        let (first_left_out, counted) = (None, None);
+        Ok(Some(Self { numbers, present, held, empty, file, stays: true, left_out, first_left_out, counted }))
     }
 
     /// Notes what a row has.
@@ -116,9 +122,18 @@ impl Activations {
         }
     }
 
-    /// Bytes in memory.
+    /// Bytes in memory: those of rows that are there, since what was never written takes none.
     pub(crate) fn bytes_held(&self) -> u64 {
-        4 * self.held.len() as u64
+        let rows = self.held.len().checked_div(self.numbers).unwrap_or(0);
+        let there = self.present.iter().take(rows).filter(|is_there| **is_there).count();
+        4 * (there * self.numbers) as u64
+    }
+
+    /// The same, counted among all that is held until it is dropped.
+    #[must_use]
+    pub(crate) fn counted_in(mut self, held: &Arc<HeldBytes>) -> Self {
+        self.counted = Some(Counted::new(held, self.bytes_held()));
+        self
     }
 
     /// Damaged rows, and the first whose input cannot be used, with the reason.

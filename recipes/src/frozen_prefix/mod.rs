@@ -3,6 +3,8 @@
 mod activations;
 mod activations_file;
 mod filling;
+mod held_bytes;
+mod padded;
 mod plan;
 mod row_index;
 mod run_prefix;
@@ -11,6 +13,6 @@ mod store;
 
 pub(crate) use plan::{PrefixPlan, planned};
 pub(crate) use row_index::RowIndex;
-pub(crate) use run_prefix::{Around, RunPrefix, targets_alone};
+pub(crate) use run_prefix::{Around, RunPrefix};
 pub(crate) use serving::Serving;
 pub(crate) use store::PrefixStore;

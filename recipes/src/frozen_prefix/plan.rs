@@ -2,19 +2,31 @@ use std::path::PathBuf;
 
 use millstream_compiler::{FrozenPrefix, TrainingProgram};
 use millstream_schemas::recipe::{ByteSize, FrozenPrefixRecipe};
-use millstream_schemas::{Choice, Fingerprint, TensorRole, count, grouped, shown};
+use millstream_schemas::{Choice, Fingerprint, TensorRole, TensorSpec, count, grouped, shown};
 use millstream_transforms::Chain;
 
+use super::store::PLACE;
 use crate::{Catalogs, Opened, RecipeError};
 
-const PLACE: &str = "training.frozen_prefix";
 /// One part in so many of `data.memory` is for activations unless a recipe says otherwise.
 const PARTS: u64 = 4;
+
+/// What is kept of the rows, and what their batches hold beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// What each row gives; batches are of targets alone.
+    Rows,
+    /// The same; targets follow the inputs of their row, so that both are read anew in each epoch.
+    RowsBesideInputs,
+    /// What each row gives at each length that its batch is filled up to; inputs are read anew in each epoch.
+    PaddedRows,
+}
 
 /// How a recipe's frozen prefix is kept.
 #[derive(Clone, Debug)]
 pub(crate) struct PrefixPlan {
     pub(crate) prefix: FrozenPrefix,
+    pub(crate) keeping: Keeping,
     /// Of its graph, weights included.
     pub(crate) fingerprint: Fingerprint,
     /// Variants of each training row.
@@ -80,27 +92,26 @@ impl PrefixPlan {
                  draws of each row"
             ));
         }
-        if train.encoders.moving_target().is_some() {
-            return Err("the target moves with the image or text of its row".into());
-        }
-        if train.encoders.columns_of(TensorRole::Target).is_empty() {
-            return Err("no column is read for the target".into());
-        }
-        if opened.spec.of_role(TensorRole::Input).any(|tensor| tensor.shape.contains(&None)) {
-            return Err("rows have lengths of their own".into());
-        }
-        if opened.recipe.data.group_by_length == Some(true) {
-            return Err("rows are put together by their lengths".into());
+        let keeping = keeping(opened);
+        let is_padded = keeping == Keeping::PaddedRows;
+        if is_padded && (asked.disk.is_some() || asked.folder.is_some()) {
+            let reason = "rows that have lengths of their own are kept in memory alone; leave `disk` and `folder` out";
+            return Err(reason.into());
         }
         let (model, wanted, catalog) = (&opened.model, opened.fine_tuning(), &opened.catalogs.operators);
-        let prefix = FrozenPrefix::of(program, model, &wanted, catalog).map_err(|no| no.reason)?;
+        let prefix = match is_padded {
+            true => FrozenPrefix::beside_inputs(program, model, &wanted, catalog),
+            false => FrozenPrefix::of(program, model, &wanted, catalog),
+        };
+        let prefix = prefix.map_err(|no| no.reason)?;
         let variants = if train.chain.is_random() { asked.variants.unwrap_or(1).max(1) } else { 1 };
         let variants = variants.min(opened.recipe.training.epochs.max(1));
         let of_row = 4 * prefix.numbers_per_row() as u64;
         let rows: u64 = opened.evaluation_sources().map(|source| opened.evaluated_rows(source)).sum();
         let rows = rows.saturating_add(train.dataset.rows().saturating_mul(variants));
-        let bytes = rows.saturating_mul(of_row);
         let memory = asked.memory.unwrap_or(ByteSize(opened.recipe.data.memory.0 / PARTS)).0;
+        // at how many lengths a row comes is not known before
+        let bytes = if is_padded { memory } else { rows.saturating_mul(of_row) };
         let disk = asked.disk.map_or(0, |disk| disk.0);
         if bytes > memory.max(disk) {
             return Err(format!(
@@ -117,7 +128,7 @@ impl PrefixPlan {
         }
         let has_files = bytes > memory || asked.folder.is_some();
         let fingerprint = Fingerprint::of_bytes(&prefix.graph().map_err(|error| error.to_string())?.to_vec());
-        Ok(Self { prefix, fingerprint, variants, bytes, memory, disk, has_files, folder: asked.folder })
+        Ok(Self { prefix, keeping, fingerprint, variants, bytes, memory, disk, has_files, folder: asked.folder })
     }
 
     /// In words.
@@ -129,17 +140,53 @@ impl PrefixPlan {
             1 => String::new(),
             variants => format!(" and each of {variants} draws"),
         };
+        let nodes = count(self.prefix.nodes() as u64, "node");
+        let border = border.join(", ");
+        if self.keeping == Keeping::PaddedRows {
+            let lengths: Vec<String> = opened.spec.of_role(TensorRole::Input).filter_map(lengths_of).collect();
+            return format!(
+                "{PLACE}: {nodes} in front of {border} run once for each row{of_variants} at each length that its batch is filled up to \
+                 ({}), since what a row gives depends on that in its last bits; {} of it are kept in memory, and a batch with a row that is \
+                 not there is run whole",
+                lengths.join(", "),
+                ByteSize(self.memory)
+            );
+        }
+        let again = match self.keeping {
+            Keeping::RowsBesideInputs => {
+                "; targets follow the inputs of their row, so that both are read anew in each epoch"
+            }
+            _ => "",
+        };
         let place = if self.has_files { "in files" } else { "in memory" };
         format!(
-            "{PLACE}: {} in front of {} run once for each row{of_variants}: {} numbers ({}) a row, {} for {} and what is evaluated, {place}",
-            count(self.prefix.nodes() as u64, "node"),
-            border.join(", "),
+            "{PLACE}: {nodes} in front of {border} run once for each row{of_variants}: {} numbers ({}) a row, {} for {} and what is \
+             evaluated, {place}{again}",
             grouped(numbers),
             ByteSize(4 * numbers),
             ByteSize(self.bytes),
             count(opened.train.dataset.rows(), "training row"),
         )
     }
+}
+
+/// What is kept of a recipe's rows: the least that gives the steps of a run that keeps nothing.
+fn keeping(opened: &Opened) -> Keeping {
+    let encoders = &opened.train.encoders;
+    let follows = encoders.moving_target().is_some() || encoders.columns_of(TensorRole::Target).is_empty();
+    if opened.spec.of_role(TensorRole::Input).any(|tensor| tensor.shape.contains(&None)) {
+        Keeping::PaddedRows
+    } else if follows || opened.recipe.data.group_by_length == Some(true) {
+        Keeping::RowsBesideInputs
+    } else {
+        Keeping::Rows
+    }
+}
+
+/// Which lengths rows of an input are filled up to, in words, where they have their own.
+fn lengths_of(tensor: &TensorSpec) -> Option<String> {
+    let longest = tensor.longest()?;
+    Some(format!("`{}`: multiples of {} up to {longest}", shown(&tensor.name), tensor.multiple_of.max(1)))
 }
 
 /// Names of the transforms that draw.

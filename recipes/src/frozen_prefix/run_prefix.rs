@@ -8,13 +8,15 @@ use millstream_runtime::Device;
 use millstream_schemas::recipe::{ByteSize, OrderStrength};
 use millstream_schemas::{Fingerprint, TensorRole, count, shown_path};
 use millstream_training::{PrefixRunner, Until};
+use serde::Serialize;
 
 use super::activations::{Activations, Places};
 use super::activations_file::{Contents, forget_unfinished};
 use super::filling::Filling;
-use super::plan::PrefixPlan;
-use super::serving::Serving;
-use super::store::{PrefixStore, Room};
+use super::padded::PaddedRows;
+use super::plan::{Keeping, PrefixPlan};
+use super::serving::{Kept, Serving};
+use super::store::{PrefixStore, Reservation, Room};
 use crate::{Event, Events, Opened, RecipeError, RowSource, Stop};
 
 /// Of what is counted into the keys of activations: another way of computing them takes another number.
@@ -27,8 +29,11 @@ pub(crate) struct RunPrefix {
     /// Where files lie until the run ends.
     folder: PathBuf,
     runner: Option<PrefixRunner>,
+    /// Of rows that have lengths of their own.
+    padded: Option<PaddedRows>,
     /// Of each evaluation set, once it is filled.
     sets: Vec<Option<Serving>>,
+    _reserved: Reservation,
 }
 
 /// What a run has around it.
@@ -49,29 +54,100 @@ struct Rows<'a> {
     options: StreamOptions,
     epoch: u64,
     batches: u64,
+    /// How many they are.
+    count: u64,
+}
+
+impl<'a> Rows<'a> {
+    /// Those of an evaluation set.
+    fn of_set(opened: &'a Opened, (name, source): (&str, &'a RowSource), shared: Option<&SharedResources>) -> Self {
+        let rows = opened.evaluated_rows(source);
+        let batch = opened.recipe.data.batch.max(1) as u64;
+        let options = opened.stream_of(source, shared);
+        let batches = if rows < source.dataset.rows() { rows.div_ceil(batch) } else { u64::MAX };
+        let what = format!("{} of `{name}`", count(rows, "evaluation row"));
+        Self { what, source, options, epoch: 0, batches, count: rows }
+    }
+
+    /// Those of training with the draws of a variant.
+    fn of_variant(
+        plan: &PrefixPlan,
+        opened: &'a Opened,
+        variant: u64,
+        shared: Option<&SharedResources>,
+    ) -> Result<Self, PipelineError> {
+        let source = &opened.train;
+        let options = of_training(opened.train_stream(shared)?, variant);
+        let rows = source.dataset.rows();
+        let mut what = count(rows, "training row");
+        if plan.variants > 1 {
+            what = format!("{what}, variant {} of {}", variant + 1, plan.variants);
+        }
+        Ok(Self { what, source, options, epoch: variant, batches: u64::MAX, count: rows })
+    }
+
+    fn beside(self, monitor: &Monitor) -> Self {
+        Self { options: StreamOptions { beside: Beside::Stream(monitor.clone()), ..self.options }, ..self }
+    }
+
+    /// Bytes of all of them, and those that may lie in memory.
+    fn bytes(&self, plan: &PrefixPlan) -> (u64, u64) {
+        let own = self.count.saturating_mul(4 * plan.prefix.numbers_per_row() as u64);
+        (own, (u128::from(plan.memory) * u128::from(own) / u128::from(plan.bytes.max(1))) as u64)
+    }
 }
 
 impl RunPrefix {
-    pub(crate) fn new(plan: Arc<PrefixPlan>, store: PrefixStore, output: &Path) -> Self {
+    /// Keeps room in memory for all that the run will hold.
+    ///
+    /// # Errors
+    /// Runs beside it leave none, or it was asked to stop while it waited for them.
+    pub(crate) fn open(
+        plan: Arc<PrefixPlan>,
+        store: PrefixStore,
+        (opened, device): (&Opened, &Device),
+        shared: Option<&SharedResources>,
+        events: &mut dyn Events,
+        stop: &Stop,
+    ) -> Result<Self, RecipeError> {
+        // a run alone has all that its plan allows
+        let wanted = if store.is_shared() { wanted(&plan, opened, device, shared)? } else { Vec::new() };
+        let mut told = |message: String| events.event(&Event::Note { message });
+        let reserved = store.reserve(&wanted, plan.memory, stop, &mut told)?;
         // a place in common is others' too, who may be filling files there
-        let folder = store.files().map_or_else(|| output.join("activations"), Path::to_owned);
+        let folder = store.files().map_or_else(|| opened.recipe.output.folder.join("activations"), Path::to_owned);
         if store.files().is_none() {
             forget_unfinished(&folder);
         }
-        Self { plan, store, folder, runner: None, sets: Vec::new() }
+        Ok(Self { plan, store, folder, runner: None, padded: None, sets: Vec::new(), _reserved: reserved })
     }
 
-    /// How the training rows are streamed where only their targets are read, in the order in which they would come anyway.
+    /// How the training rows are streamed where what is kept serves them, in the order in which they would come anyway.
     ///
     /// # Errors
     /// The rows cannot be streamed.
-    pub(crate) fn train_stream(opened: &Opened, usual: StreamOptions) -> Result<StreamOptions, PipelineError> {
+    pub(crate) fn train_stream(&self, opened: &Opened, usual: StreamOptions) -> Result<StreamOptions, PipelineError> {
+        if self.plan.keeping == Keeping::PaddedRows {
+            return Ok(self.served(usual));
+        }
         let filling = of_training(usual.clone(), 0).least_memory(&opened.train.dataset)?;
         let beside = match usual.beside {
             Beside::Later(least) => Beside::Later(least.max(filling)),
             _ => Beside::Later(filling),
         };
-        Ok(StreamOptions { beside, ..targets_alone(usual) })
+        Ok(StreamOptions { beside, ..self.served(usual) })
+    }
+
+    /// What of rows is read that what is kept serves: their targets alone where these follow no input and the rows are of one length.
+    pub(crate) fn served(&self, usual: StreamOptions) -> StreamOptions {
+        match self.plan.keeping {
+            Keeping::Rows => targets_alone(usual),
+            // what is kept has these draws, and what follows it has them too
+            Keeping::RowsBesideInputs | Keeping::PaddedRows => {
+                let draws = usual.chain.is_random().then_some(self.plan.variants);
+                StreamOptions { draws, ..usual }
+            }
+        }
     }
 
     /// What serves the training rows; it is filled by [`RunPrefix::fill`].
@@ -95,43 +171,62 @@ impl RunPrefix {
         events: &mut dyn Events,
     ) -> Result<bool, RecipeError> {
         let Around { opened, device, shared, monitor, serving, stop } = around;
-        let beside = || Beside::Stream(monitor.clone());
         let sets = opened.evaluation_sets();
         self.sets.resize(sets.len(), None);
-        for (at, (name, source)) in sets.into_iter().enumerate() {
+        if self.plan.keeping == Keeping::PaddedRows {
+            self.serve_padded(opened, device, serving, events)?;
+            return Ok(true);
+        }
+        for (at, set) in sets.into_iter().enumerate() {
             if self.sets[at].is_some() {
                 continue;
             }
-            let rows = opened.evaluated_rows(source);
-            let batch = opened.recipe.data.batch.max(1) as u64;
-            let options = StreamOptions { beside: beside(), ..opened.stream_of(source, shared) };
-            let batches = if rows < source.dataset.rows() { rows.div_ceil(batch) } else { u64::MAX };
-            let what = format!("{} of `{name}`", count(rows, "evaluation row"));
-            let mut serving = Serving::of(opened, source, self.plan.prefix.border(), 1);
-            let rows = Rows { what, source, options, epoch: 0, batches };
+            let rows = Rows::of_set(opened, set, shared).beside(&monitor);
+            let mut serving = Serving::of(opened, set.1, self.plan.prefix.border(), 1);
             let Some(kept) = self.kept(rows, &serving, (opened, device, stop), events)? else { return Ok(false) };
-            serving.take(0, kept);
+            serving.take(0, Kept::Rows(kept));
             self.sets[at] = Some(serving);
         }
         let Some(serving) = serving else { return Ok(true) };
         let variant = serving.variant_of(epoch);
         if serving.lacks(variant) {
-            let source = &opened.train;
-            let usual = opened.train_stream(shared)?;
-            let options = StreamOptions { beside: beside(), ..of_training(usual, variant as u64) };
-            let mut what = count(source.dataset.rows(), "training row");
-            if self.plan.variants > 1 {
-                what = format!("{what}, variant {} of {}", variant + 1, self.plan.variants);
-            }
-            let rows = Rows { what, source, options, epoch: variant as u64, batches: u64::MAX };
+            let rows = Rows::of_variant(&self.plan, opened, variant as u64, shared)?.beside(&monitor);
             let Some(kept) = self.kept(rows, serving, (opened, device, stop), events)? else { return Ok(false) };
-            serving.take(variant, kept);
+            serving.take(variant, Kept::Rows(kept));
         }
         if !serving.lacks_any() {
             // what it holds is not needed any more
             self.runner = None;
         }
         Ok(true)
+    }
+
+    /// Lets batches of rows that have lengths of their own be served: what is not kept of them is computed when they come.
+    fn serve_padded(
+        &mut self,
+        opened: &Opened,
+        device: &Device,
+        serving: &mut Option<Serving>,
+        events: &mut dyn Events,
+    ) -> Result<(), RecipeError> {
+        let Self { plan, store, padded, sets, .. } = self;
+        let rows = match padded {
+            Some(rows) => rows,
+            None => {
+                let kept = store.padded(&padded_key(plan, opened, device), plan.memory);
+                let runner = open_runner(plan, opened, device, events)?;
+                padded.insert(PaddedRows::new(kept, runner, &plan.prefix))
+            }
+        };
+        let kept = Kept::Padded(rows.clone());
+        for ((_, source), own) in opened.evaluation_sets().into_iter().zip(sets) {
+            let own = own.get_or_insert_with(|| Serving::of(opened, source, plan.prefix.border(), 1));
+            own.take_for_all(&kept);
+        }
+        if let Some(serving) = serving {
+            serving.take_for_all(&kept);
+        }
+        Ok(())
     }
 
     /// How far a run can go with what was filled for an epoch.
@@ -158,8 +253,7 @@ impl RunPrefix {
         let key = key(plan, &rows, opened, device)?;
         let contents =
             Contents { key: key.clone(), rows: serving.index().rows(), numbers: plan.prefix.numbers_per_row() };
-        let own = (contents.rows as u64).saturating_mul(4 * contents.numbers as u64);
-        let memory = (u128::from(plan.memory) * u128::from(own) / u128::from(plan.bytes.max(1))) as u64;
+        let (_, memory) = rows.bytes(plan);
         let file = plan.folder.as_deref().map_or((folder.as_path(), false), |folder| (folder, true));
         let places = Places { memory, file: plan.has_files.then_some(file) };
         let needed = Activations::bytes_of_passing_file(&contents, places);
@@ -188,13 +282,7 @@ impl RunPrefix {
             events.event(&Event::Note { message });
             let runner = match runner {
                 Some(runner) => runner,
-                None => {
-                    let opened = PrefixRunner::open(&plan.prefix, device, opened.recipe.training.threads)?;
-                    if let Some(message) = opened.warning() {
-                        events.event(&Event::Warning { message: message.to_owned() });
-                    }
-                    runner.insert(opened)
-                }
+                None => runner.insert(open_runner(plan, opened, device, events)?),
             };
             let opening = RecipeError::io("write", file.0);
             let mut activations = Activations::open(&contents, places).map_err(opening)?;
@@ -216,6 +304,42 @@ impl RunPrefix {
     }
 }
 
+/// What a run will hold in memory, by its keys.
+fn wanted(
+    plan: &PrefixPlan,
+    opened: &Opened,
+    device: &Device,
+    shared: Option<&SharedResources>,
+) -> Result<Vec<(Fingerprint, u64)>, RecipeError> {
+    if plan.keeping == Keeping::PaddedRows {
+        return Ok(vec![(padded_key(plan, opened, device), plan.memory)]);
+    }
+    let mut all: Vec<Rows<'_>> =
+        opened.evaluation_sets().into_iter().map(|set| Rows::of_set(opened, set, shared)).collect();
+    for variant in 0..plan.variants {
+        all.push(Rows::of_variant(plan, opened, variant, shared)?);
+    }
+    let of_rows = |rows: &Rows<'_>| -> Result<(Fingerprint, u64), RecipeError> {
+        let (own, memory) = rows.bytes(plan);
+        Ok((key(plan, rows, opened, device)?, if plan.has_files { own.min(memory) } else { own }))
+    };
+    all.iter().map(of_rows).collect()
+}
+
+/// Opens what runs the frozen part, and tells what should be known of it.
+fn open_runner(
+    plan: &PrefixPlan,
+    opened: &Opened,
+    device: &Device,
+    events: &mut dyn Events,
+) -> Result<PrefixRunner, RecipeError> {
+    let runner = PrefixRunner::open(&plan.prefix, device, opened.recipe.training.threads)?;
+    if let Some(message) = runner.warning() {
+        events.event(&Event::Warning { message: message.to_owned() });
+    }
+    Ok(runner)
+}
+
 /// All rows in the order of their files, with the draws of an epoch.
 fn of_training(usual: StreamOptions, epoch: u64) -> StreamOptions {
     StreamOptions {
@@ -229,7 +353,7 @@ fn of_training(usual: StreamOptions, epoch: u64) -> StreamOptions {
 }
 
 /// The same rows in the same order, without their inputs.
-pub(crate) fn targets_alone(usual: StreamOptions) -> StreamOptions {
+fn targets_alone(usual: StreamOptions) -> StreamOptions {
     let encoders: Encoders = usual.encoders.of_role(TensorRole::Target);
     StreamOptions { encoders, images_beside: true, group_by_length: Some(false), ..usual }
 }
@@ -250,10 +374,20 @@ fn key(plan: &PrefixPlan, rows: &Rows<'_>, opened: &Opened, device: &Device) -> 
         &options.damaged,
         ByteSize(options.memory.0),
     );
+    Ok(Fingerprint::of(&(VERSION, &plan.fingerprint, of_rows, of_stream, of_device(opened, device))))
+}
+
+/// Of all that decides what the frozen part gives for rows with lengths of their own, but for the rows.
+fn padded_key(plan: &PrefixPlan, opened: &Opened, device: &Device) -> Fingerprint {
+    let batch = opened.recipe.data.batch;
+    Fingerprint::of(&(VERSION, "padded", &plan.fingerprint, batch, of_device(opened, device)))
+}
+
+/// How sums are added up.
+fn of_device(opened: &Opened, device: &Device) -> impl Serialize {
     let training = &opened.recipe.training;
-    let of_device =
-        (device.kind.to_string(), device.runtime().version(), threads(device, training.threads), training.precision);
-    Ok(Fingerprint::of(&(VERSION, &plan.fingerprint, of_rows, of_stream, of_device)))
+    let threads = threads(device, training.threads);
+    (device.kind.to_string(), device.runtime().version().to_owned(), threads, training.precision)
 }
 
 /// Threads of ONNX Runtime.

@@ -3,17 +3,27 @@ use std::sync::Arc;
 use millstream_schemas::{Batch, Tensor, TensorData, TensorEntry, TensorRole, TensorSpec};
 
 use super::activations::Activations;
+use super::padded::PaddedRows;
 use super::row_index::RowIndex;
 use crate::{Opened, RecipeError, RowSource};
 
-/// Puts what is kept into batches that hold targets alone.
+/// What is kept of rows with the draws of a variant.
+#[derive(Clone, Debug)]
+pub(crate) enum Kept {
+    /// Of each row.
+    Rows(Arc<Activations>),
+    /// Of each row at each length, as far as it was met.
+    Padded(PaddedRows),
+}
+
+/// Puts what is kept into batches.
 #[derive(Clone, Debug)]
 pub(crate) struct Serving {
     border: Vec<TensorEntry>,
     targets: Vec<TensorSpec>,
     index: RowIndex,
     /// Of each variant of the rows; the epoch e has that of e mod so many.
-    variants: Vec<Option<Arc<Activations>>>,
+    variants: Vec<Option<Kept>>,
 }
 
 impl Serving {
@@ -45,25 +55,41 @@ impl Serving {
         self.variants.iter().any(Option::is_none)
     }
 
-    pub(crate) fn take(&mut self, variant: usize, activations: Arc<Activations>) {
-        self.variants[variant] = Some(activations);
+    pub(crate) fn take(&mut self, variant: usize, kept: Kept) {
+        self.variants[variant] = Some(kept);
+    }
+
+    /// Takes what is the same for all variants.
+    pub(crate) fn take_for_all(&mut self, kept: &Kept) {
+        self.variants.fill(Some(kept.clone()));
     }
 
     /// Damaged rows, and the first whose input cannot be used, with the reason.
     pub(crate) fn left_out(&self) -> (u64, Option<String>) {
-        let most = self.variants.iter().flatten().map(|all| all.left_out()).max_by_key(|(rows, _)| *rows);
-        most.map_or((0, None), |(rows, first)| (rows, first.map(str::to_owned)))
+        let of_variant = |kept: &Kept| match kept {
+            Kept::Rows(all) => {
+                let (rows, first) = all.left_out();
+                (rows, first.map(str::to_owned))
+            }
+            // a row that cannot be used is left out when it is read
+            Kept::Padded(_) => (0, None),
+        };
+        let most = self.variants.iter().flatten().map(of_variant).max_by_key(|(rows, _)| *rows);
+        most.unwrap_or_default()
     }
 
     /// Gives a batch the tensors at the border. Rows that were left out as damaged are left out of it too.
     ///
     /// # Errors
-    /// A file cannot be read.
-    pub(crate) fn serve(&self, batch: &mut Batch) -> Result<(), RecipeError> {
+    /// A file cannot be read, or ONNX Runtime fails.
+    pub(crate) fn serve(&self, mut batch: Batch) -> Result<Batch, RecipeError> {
         // where to go on after it is in the epoch behind where it is an epoch's last
         let epoch = batch.resume.epoch - u64::from(batch.resume.position == 0);
-        let kept =
-            self.variants[self.variant_of(epoch)].as_ref().expect("it is filled before its first batch is taken");
+        let kept = self.variants[self.variant_of(epoch)].as_ref();
+        let kept = match kept.expect("it is filled before its first batch is taken") {
+            Kept::Rows(kept) => kept,
+            Kept::Padded(rows) => return rows.serve(batch),
+        };
         let numbers: Vec<usize> = self.border.iter().map(of_row).collect();
         let slots = batch.capacity();
         let mut tensors: Vec<Tensor> = self.border.iter().map(|entry| zeros(entry, slots)).collect();
@@ -80,11 +106,11 @@ impl Serving {
                 rest = others;
             }
             if !is_there {
-                self.leave_out(batch, slot);
+                self.leave_out(&mut batch, slot);
             }
         }
         batch.tensors.extend(self.border.iter().map(|entry| entry.name.clone()).zip(tensors));
-        Ok(())
+        Ok(batch)
     }
 
     /// Makes a slot an empty one.

@@ -1,23 +1,88 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
 
 use millstream_schemas::Fingerprint;
+use millstream_schemas::recipe::ByteSize;
 
 use super::activations::Activations;
+use super::held_bytes::HeldBytes;
+use super::padded::PaddedActivations;
+use crate::{RecipeError, Stop};
+
+/// Where a recipe says what is kept.
+pub(super) const PLACE: &str = "training.frozen_prefix";
+/// How often one that waits looks whether it is to stop.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Activations that runs of one process have in common, by all that decides them. Clones are the same.
 #[derive(Clone)]
 pub(crate) struct PrefixStore(Arc<Inner>);
 
 struct Inner {
-    /// Bytes in memory above which what no run uses is given up.
+    /// Bytes in memory that all of them take together at most.
     memory: u64,
     /// Where files that do not stay lie as long as the process works, where runs come one after the other.
     files: Option<PathBuf>,
     /// Used last comes last.
     kept: Mutex<Vec<(Fingerprint, Arc<Slot>)>>,
+    /// Of rows that have lengths of their own; used last comes last.
+    padded: Mutex<Vec<(Fingerprint, Arc<PaddedActivations>)>>,
+    /// What runs that are there hold or will hold in memory.
+    reserved: Mutex<Reserved>,
+    /// Told whenever a run gives that back.
+    released: Condvar,
+    /// Bytes in memory that all of them could take together so far.
+    most: AtomicU64,
+    held: Arc<HeldBytes>,
+}
+
+/// Bytes by key, each with the number of runs that use it.
+#[derive(Debug, Default)]
+struct Reserved(Vec<(Fingerprint, u64, usize)>);
+
+impl Reserved {
+    fn bytes(&self) -> u64 {
+        self.0.iter().fold(0_u64, |sum, (_, bytes, _)| sum.saturating_add(*bytes))
+    }
+
+    fn has(&self, key: &Fingerprint) -> bool {
+        self.0.iter().any(|(known, ..)| known == key)
+    }
+
+    fn add(&mut self, key: &Fingerprint, bytes: u64) {
+        match self.0.iter_mut().find(|(known, ..)| known == key) {
+            Some((_, known, runs)) => (*known, *runs) = ((*known).max(bytes), *runs + 1),
+            None => self.0.push((key.clone(), bytes, 1)),
+        }
+    }
+
+    fn remove(&mut self, key: &Fingerprint) {
+        self.0.iter_mut().filter(|(known, ..)| known == key).for_each(|(_, _, runs)| *runs -= 1);
+        self.0.retain(|(_, _, runs)| *runs > 0);
+    }
+}
+
+/// A run's part in the memory of a store; given back when dropped.
+pub(crate) struct Reservation {
+    store: PrefixStore,
+    keys: Vec<Fingerprint>,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let mut reserved = lock(&self.store.0.reserved);
+        self.keys.iter().for_each(|key| reserved.remove(key));
+        drop(reserved);
+        self.store.0.released.notify_all();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // lists and counts are whole whoever panicked beside them
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Default)]
@@ -26,6 +91,21 @@ struct Slot {
     filled: Mutex<Option<Arc<Activations>>>,
     /// Bytes in files that do not stay, once it is filled: they count from before the first is written.
     promised: AtomicU64,
+}
+
+impl Slot {
+    /// Bytes in memory and in files that do not stay, and whether a run uses it.
+    fn bytes(&self) -> ([u64; 2], bool) {
+        let filled = match self.filled.try_lock() {
+            Ok(filled) => filled,
+            Err(TryLockError::Poisoned(filled)) => filled.into_inner(),
+            // it is being filled
+            Err(TryLockError::WouldBlock) => return ([0, self.promised.load(Ordering::Relaxed)], true),
+        };
+        filled
+            .as_ref()
+            .map_or(([0, 0], true), |own| ([own.bytes_held(), own.bytes_in_passing_file()], Arc::strong_count(own) > 1))
+    }
 }
 
 /// What a run allows for what is kept, used or not.
@@ -39,23 +119,130 @@ pub(crate) struct Room {
 
 impl fmt::Debug for PrefixStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PrefixStore").field("memory", &self.0.memory).finish_non_exhaustive()
+        let held = self.0.held.now();
+        f.debug_struct("PrefixStore").field("memory", &self.0.memory).field("held", &held).finish_non_exhaustive()
     }
 }
 
 impl PrefixStore {
     pub(crate) fn new(memory: u64) -> Self {
-        Self(Arc::new(Inner { memory, files: None, kept: Mutex::default() }))
+        Self::of(memory, None)
     }
 
-    /// For runs that come one after the other: files that do not stay lie in this folder, until the last clone is gone.
+    /// For runs each of which has a thread of its own, as trials of a search: files that do not stay lie in this folder, until the last
+    /// clone is gone, and a run that finds no room in memory waits until there is some.
     pub(crate) fn with_files_in(memory: u64, folder: PathBuf) -> Self {
-        Self(Arc::new(Inner { memory, files: Some(folder), kept: Mutex::default() }))
+        Self::of(memory, Some(folder))
+    }
+
+    fn of(memory: u64, files: Option<PathBuf>) -> Self {
+        Self(Arc::new(Inner {
+            memory,
+            files,
+            kept: Mutex::default(),
+            padded: Mutex::default(),
+            reserved: Mutex::default(),
+            released: Condvar::new(),
+            most: AtomicU64::new(0),
+            held: Arc::default(),
+        }))
+    }
+
+    /// Whether it has a ceiling that several runs are under.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.0.memory < u64::MAX
     }
 
     /// Where files that do not stay lie, where runs have a place in common.
     pub(crate) fn files(&self) -> Option<&Path> {
         self.0.files.as_deref()
+    }
+
+    /// Bytes in memory that all of them could take together so far.
+    pub(crate) fn most(&self) -> u64 {
+        self.0.most.load(Ordering::Relaxed)
+    }
+
+    /// Bytes in memory.
+    pub(crate) fn held(&self) -> &HeldBytes {
+        &self.0.held
+    }
+
+    /// Keeps room in memory for what a run will hold, all at once, so that no run that holds some of it waits for more; what several runs
+    /// use counts once. `room` are the bytes that this run allows for all. Where there is none, a run with a thread of its own waits until
+    /// others end, and says so by `told`.
+    ///
+    /// # Errors
+    /// There is no room and it cannot wait, or it was asked to stop before there was.
+    pub(crate) fn reserve(
+        &self,
+        wanted: &[(Fingerprint, u64)],
+        room: u64,
+        stop: &Stop,
+        told: &mut dyn FnMut(String),
+    ) -> Result<Reservation, RecipeError> {
+        let (inner, most) = (&*self.0, self.0.memory.max(room));
+        let mut reserved = lock(&inner.reserved);
+        let mut waits = false;
+        loop {
+            let others = reserved.bytes();
+            let more = wanted.iter().filter(|(key, _)| !reserved.has(key));
+            let more = more.fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
+            if others == 0 || others.saturating_add(more) <= most {
+                break;
+            }
+            let [more, others, most] = [more, others, most].map(ByteSize);
+            let message = format!(
+                "what runs at the same time keep takes {others}, this one's takes {more} more, and there are {most} for all of them"
+            );
+            if inner.files.is_none() {
+                return Err(RecipeError::mismatch(
+                    PLACE,
+                    format!("{message}; open fewer at a time, or let them share more memory"),
+                ));
+            }
+            if stop.is_requested() {
+                return Err(RecipeError::Stopped);
+            }
+            if !std::mem::replace(&mut waits, true) {
+                told(format!("{PLACE}: {message}: this one waits until others end"));
+            }
+            reserved = inner.released.wait_timeout(reserved, PAUSE).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        inner.most.fetch_max(most, Ordering::Relaxed);
+        wanted.iter().for_each(|(key, bytes)| reserved.add(key, *bytes));
+        self.make_room(&reserved, most);
+        drop(reserved);
+        Ok(Reservation { store: self.clone(), keys: wanted.iter().map(|(key, _)| key.clone()).collect() })
+    }
+
+    /// Drops what no run uses, what was not used for longest first, as long as it takes more than what is reserved leaves.
+    fn make_room(&self, reserved: &Reserved, most: u64) {
+        let (mut kept, mut padded) = (lock(&self.0.kept), lock(&self.0.padded));
+        let of_padded = padded.iter().filter(|(key, _)| !reserved.has(key)).map(|(_, own)| own.bytes_held());
+        let of_kept = kept.iter().filter(|(key, _)| !reserved.has(key)).map(|(_, slot)| slot.bytes().0[0]);
+        let mut held = of_padded.chain(of_kept).fold(reserved.bytes(), u64::saturating_add);
+        let mut stays = |key: &Fingerprint, bytes: u64, is_used: bool| {
+            let is_kept = held <= most || is_used || bytes == 0 || reserved.has(key);
+            held -= if is_kept { 0 } else { bytes };
+            is_kept
+        };
+        padded.retain(|(key, own)| stays(key, own.bytes_held(), Arc::strong_count(own) > 1));
+        kept.retain(|(key, slot)| {
+            let ([bytes, _], is_used) = slot.bytes();
+            stays(key, bytes, is_used)
+        });
+    }
+
+    /// Those of rows that have lengths of their own, under a key; at most so many bytes of them.
+    pub(crate) fn padded(&self, key: &Fingerprint, most: u64) -> Arc<PaddedActivations> {
+        let mut padded = lock(&self.0.padded);
+        let own = match padded.iter().position(|(known, _)| known == key) {
+            Some(at) => padded.remove(at).1,
+            None => Arc::new(PaddedActivations::new(most, &self.0.held)),
+        };
+        padded.push((key.clone(), Arc::clone(&own)));
+        own
     }
 
     /// What is kept under a key, or what `make` makes; nothing where that makes nothing. Another run that wants the same waits. `needed` are
@@ -72,21 +259,21 @@ impl PrefixStore {
         make: impl FnOnce(u64) -> Result<Option<Activations>, E>,
     ) -> Result<Option<Arc<Activations>>, E> {
         let slot = self.slot(key);
-        let mut filled = slot.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut filled = lock(&slot.filled);
         if let Some(activations) = &*filled {
             return Ok(Some(Arc::clone(activations)));
         }
         slot.promised.store(needed, Ordering::Relaxed);
         let beyond = self.give_up(room);
         let Some(made) = make(if needed > 0 { beyond } else { 0 })? else { return Ok(None) };
-        let made = Arc::clone(filled.insert(Arc::new(made)));
+        let made = Arc::clone(filled.insert(Arc::new(made.counted_in(&self.0.held))));
         drop(filled);
         self.give_up(room);
         Ok(Some(made))
     }
 
     fn slot(&self, key: &Fingerprint) -> Arc<Slot> {
-        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.0.kept);
         let slot = match kept.iter().position(|(known, _)| known == key) {
             Some(at) => kept.remove(at).1,
             None => Arc::default(),
@@ -98,23 +285,12 @@ impl PrefixStore {
     /// Drops what no run uses: what was not used for longest as long as too much is held, and files that do not stay at once where runs
     /// have no place for them in common. Gives by how many bytes more is in a common place than there is room for.
     fn give_up(&self, room: Room) -> u64 {
-        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes_of = |slot: &Slot| {
-            let filled = match slot.filled.try_lock() {
-                Ok(filled) => filled,
-                Err(TryLockError::Poisoned(filled)) => filled.into_inner(),
-                // it is being filled
-                Err(TryLockError::WouldBlock) => return ([0, slot.promised.load(Ordering::Relaxed)], true),
-            };
-            filled.as_ref().map_or(([0, 0], true), |own| {
-                ([own.bytes_held(), own.bytes_in_passing_file()], Arc::strong_count(own) > 1)
-            })
-        };
+        let mut kept = lock(&self.0.kept);
         let most = [self.0.memory.max(room.memory), if self.0.files.is_some() { room.disk } else { 0 }];
-        let all = kept.iter().map(|(_, slot)| bytes_of(slot).0);
+        let all = kept.iter().map(|(_, slot)| slot.bytes().0);
         let mut held = all.fold([0_u64; 2], |sum, own| [sum[0].saturating_add(own[0]), sum[1].saturating_add(own[1])]);
         kept.retain(|(_, slot)| {
-            let (own, is_used) = bytes_of(slot);
+            let (own, is_used) = slot.bytes();
             let is_too_much = (0..2).any(|at| own[at] > 0 && held[at] > most[at]);
             let stays = is_used || !is_too_much;
             if !stays {
@@ -141,7 +317,9 @@ mod tests {
             let contents = Contents { key: key.clone(), rows: 10, numbers: 1 };
             let make = |_: u64| {
                 made.push(key.0.clone());
-                Ok::<_, std::io::Error>(Some(Activations::open(&contents, Places { memory: 1000, file: None })?))
+                let mut all = Activations::open(&contents, Places { memory: 1000, file: None })?;
+                (0..10).try_for_each(|row| all.put(row, &[0.5]))?;
+                Ok::<_, std::io::Error>(Some(all))
             };
             store.get(&key, Room { memory: 0, disk: 0 }, 0, make).unwrap().unwrap()
         };
@@ -161,6 +339,70 @@ mod tests {
                 .is_none()
         );
     }
+
+    /// Whether one that wants these bytes under these keys has them at once.
+    fn asked(store: &PrefixStore, wanted: &[(&str, u64)]) -> Option<Reservation> {
+        let wanted: Vec<_> =
+            wanted.iter().map(|(key, bytes)| (Fingerprint::of_bytes(key.as_bytes()), *bytes)).collect();
+        // one that would wait is asked to stop
+        let stop = Stop::default();
+        stop.request();
+        store.reserve(&wanted, 0, &stop, &mut |_| {}).ok()
+    }
+
+    #[test]
+    fn what_runs_at_the_same_time_hold_is_never_more_than_there_is_room_for() {
+        let folder = tempfile::tempdir().unwrap();
+        for store in [PrefixStore::new(100), PrefixStore::with_files_in(100, folder.path().join("activations"))] {
+            let fill = |key: &str| {
+                let key = Fingerprint::of_bytes(key.as_bytes());
+                let contents = Contents { key: key.clone(), rows: 10, numbers: 1 };
+                let made = store.get(&key, Room { memory: 0, disk: 0 }, 0, |_| {
+                    let mut all = Activations::open(&contents, Places { memory: 1000, file: None })?;
+                    (0..10).try_for_each(|row| all.put(row, &[0.5]))?;
+                    Ok::<_, std::io::Error>(Some(all))
+                });
+                made.unwrap().unwrap()
+            };
+            let first = (asked(&store, &[("a", 40), ("b", 40)]).unwrap(), fill("a"), fill("b"));
+            // the same counts once, and what is more does not fit
+            let second = (asked(&store, &[("b", 40)]).unwrap(), fill("b"));
+            assert!(asked(&store, &[("b", 40), ("c", 40)]).is_none());
+            drop(first);
+            // `a` makes room, since nobody uses it; `b` does not
+            let third = (asked(&store, &[("c", 40)]).unwrap(), fill("c"));
+            assert!(asked(&store, &[("a", 40)]).is_none());
+            drop((second, third));
+            let padded = asked(&store, &[("d", 90)]).unwrap();
+            assert!(store.held().now() <= 10, "{:?}", store.held());
+            drop(padded);
+            // alone it goes on whatever it takes, as a run without others does
+            assert!(asked(&store, &[("e", 101)]).is_some());
+            assert_eq!(store.held().peak(), 80);
+        }
+    }
+
+    #[test]
+    fn a_trial_that_finds_no_room_waits_until_another_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = PrefixStore::with_files_in(100, folder.path().join("activations"));
+        let first = asked(&store, &[("a", 60)]).unwrap();
+        let (told, is_told) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                let wanted = [(Fingerprint::of_bytes(b"b"), 60)];
+                let told = told;
+                store.reserve(&wanted, 0, &Stop::default(), &mut |message| told.send(message).unwrap()).is_ok()
+            });
+            let message: String = is_told.recv().unwrap();
+            let wanted = "and there are 100 B for all of them: this one waits until others end";
+            assert!(message.ends_with(wanted), "{message}");
+            assert!(!waiting.is_finished());
+            drop(first);
+            assert!(waiting.join().unwrap());
+        });
+    }
+
     #[test]
     fn runs_that_come_one_after_the_other_find_the_files_of_those_before_them_within_the_room_on_the_disk() {
         let folder = tempfile::tempdir().unwrap();

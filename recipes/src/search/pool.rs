@@ -37,6 +37,11 @@ pub struct PoolCounts {
     pub joined: u64,
     /// Passes that went on by themselves, since they were too far behind.
     pub left: u64,
+    /// Bytes of rows and batches at their fullest, and of what is kept of frozen parts at its fullest, of all runs together; 0 where runs
+    /// share no memory.
+    pub bytes_peak: u64,
+    /// As many as there may be: `data.memory`, and what a run may keep of a frozen part, once for all of them.
+    pub bytes_most: u64,
 }
 
 impl Pool {
@@ -52,7 +57,9 @@ impl Pool {
     /// With those of the streams that runs have in common.
     pub(crate) fn counts(&self, resources: Option<&Resources>) -> PoolCounts {
         let joint = resources.map(|resources| resources.joint().counts()).unwrap_or_default();
-        PoolCounts { streams: joint.opened, joined: joint.joined, left: joint.left, ..*held(&self.counts) }
+        let [bytes_peak, bytes_most] = resources.map(Resources::bytes).unwrap_or_default();
+        let (streams, joined, left) = (joint.opened, joint.joined, joint.left);
+        PoolCounts { streams, joined, left, bytes_peak, bytes_most, ..*held(&self.counts) }
     }
 
     /// Opens and compiles, as far as that was not done before.

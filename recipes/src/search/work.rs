@@ -266,12 +266,11 @@ fn leaves_rows_open(open: &OpenRecipe) -> bool {
     open.space().parameters().iter().any(|parameter| named.iter().any(|place| parameter.name.starts_with(place)))
 }
 
-/// Memory for as many runs as there are at a time, each as much as the recipe says.
+/// What the recipe gives to a run, for as many as there are at a time together.
 fn resources(open: &OpenRecipe, parallel: usize, options: &SearchOptions) -> ResourceOptions {
     let (data, training) = (&open.first().data, &open.first().training);
-    let memory = data.memory.0.saturating_mul(parallel as u64);
     ResourceOptions {
-        memory: millstream_schemas::recipe::ByteSize(memory),
+        memory: data.memory,
         runs: parallel,
         workers: data.workers,
         threads: training.threads,

@@ -1,5 +1,5 @@
 use millstream_compiler::FrozenPrefix;
-use millstream_schemas::{Batch, TensorEntry};
+use millstream_schemas::{Batch, Tensor, TensorData, TensorEntry};
 use ort::session::Session;
 
 use super::batch_input::{BatchInput, session_inputs};
@@ -52,6 +52,19 @@ impl PrefixRunner {
     /// # Errors
     /// The batch lacks an input, its type or shape does not fit, or ONNX Runtime fails.
     pub fn run(&mut self, batch: Batch) -> Result<(Batch, Vec<Vec<f32>>), TrainingError> {
+        let (batch, border) = self.tensors(batch)?;
+        let values = border.into_iter().map(|tensor| match tensor.data {
+            TensorData::F32(values) => values.to_vec(),
+            _ => unreachable!("the border is of 32-bit floats"),
+        });
+        Ok((batch, values.collect()))
+    }
+
+    /// The same with their shapes, which follow from that of the batch where its rows have lengths of their own.
+    ///
+    /// # Errors
+    /// As [`PrefixRunner::run`].
+    pub fn tensors(&mut self, batch: Batch) -> Result<(Batch, Vec<Tensor>), TrainingError> {
         let (inputs, border) = (self.inputs.clone(), self.border.clone());
         self.thread.call("compute the frozen part", move |Opened { session, weights }| {
             let fail = || TrainingError::session("running the frozen part");
@@ -60,10 +73,15 @@ impl PrefixRunner {
             let mut found = Vec::with_capacity(border.len());
             for TensorEntry { name, .. } in &border {
                 // an input of the model that lies at the border itself
-                let own = batch.tensors.get(name).and_then(|tensor| tensor.as_f32());
+                let own = batch.tensors.get(name).filter(|tensor| tensor.as_f32().is_some());
                 found.push(match (own, outputs.get(name)) {
-                    (Some(values), _) => values.to_vec(),
-                    (None, Some(made)) => made.try_extract_tensor::<f32>().map_err(fail())?.1.to_vec(),
+                    (Some(tensor), _) => tensor.clone(),
+                    (None, Some(made)) => {
+                        let (shape, values) = made.try_extract_tensor::<f32>().map_err(fail())?;
+                        let shape: Vec<usize> =
+                            shape.iter().map(|length| usize::try_from(*length).unwrap_or(0)).collect();
+                        Tensor::f32(shape, values.to_vec())
+                    }
                     (None, None) => unreachable!("the border is made of inputs and outputs of the graph"),
                 });
             }
