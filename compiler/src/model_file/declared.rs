@@ -31,13 +31,13 @@ pub(super) fn element_type(value: &ValueInfoProto) -> Option<ElementType> {
     ElementType::from_onnx(tensor_of(value)?.elem_type())
 }
 
-/// What a file says that constants were in the source: those that torch.export had as inputs of a program, by their kind, and those that its
-/// optimizer has folded from what were no parameters. Where it has folded a parameter, that is not in the file, and its name not known.
+/// What a file says that constants were in the source: those that torch.export had as inputs of a program, by their kind, and those
+/// that its optimizer has folded from what were no parameters. A parameter that it has folded is not in the file, and its name not known.
 pub(super) fn origins(file: &GraphProto) -> Vec<(&str, Origin)> {
     fn entry<'a>(value: &'a ValueInfoProto, key: &str) -> Option<&'a str> {
         value.metadata_props.iter().find(|entry| entry.key() == key).map(|entry| entry.value())
     }
-    let kind = |value: &'_ ValueInfoProto| entry(value, KIND).and_then(Origin::of);
+    let kind = |value: &ValueInfoProto| entry(value, KIND).and_then(Origin::of);
     let told = file.value_info.iter().filter_map(|value| Some((value.name(), kind(value)?)));
     let told: Vec<(&str, Origin)> = told.collect();
     if told.is_empty() {
