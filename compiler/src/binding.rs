@@ -39,6 +39,7 @@ pub(crate) fn bind(open: &Graph, bindings: &Bindings, catalog: &OperatorCatalog)
     for value in open.constants() {
         let constant = open.constant_of(value).expect("these are constants").clone();
         let bound = graph.constant(open.name(value), constant);
+        graph.set_origin(bound, open.origin(value));
         if open.stops_gradient(value) {
             graph.stop_gradient(bound);
         }

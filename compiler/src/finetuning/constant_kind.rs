@@ -49,6 +49,7 @@ pub(crate) enum FrozenReason {
     Number,
     Preprocessing,
     Setting,
+    Stated,
     Waves,
 }
 
@@ -64,8 +65,14 @@ impl FrozenReason {
                 | Self::InFront
                 | Self::Number
                 | Self::Setting
+                | Self::Stated
                 | Self::Waves
         )
+    }
+
+    /// Whether it is taken from a name or a place alone, which the file's own word overrules.
+    pub(super) fn is_by_name(self) -> bool {
+        matches!(self, Self::Buffer | Self::Computed | Self::InFront | Self::Number | Self::Setting)
     }
 
     /// In words that follow the tensor's name.
@@ -98,6 +105,9 @@ impl FrozenReason {
                 "learned from the training rows by `standardize` and `missing`, not by training: numbers are filled and standardized by it"
             }
             Self::Setting => "a setting of the formula that it is used in",
+            Self::Stated => {
+                "a buffer or a constant of the source, as the file says; `train: [{match: [NAME]}, all]` trains it beside all else"
+            }
             Self::Waves => "a table of sines and cosines",
         }
     }

@@ -9,6 +9,7 @@ pub(crate) mod batch_statistics;
 mod chosen_output;
 mod class_axis;
 mod constant_kind;
+mod constant_rules;
 pub(crate) mod dropout;
 mod einsum_layers;
 mod ending;

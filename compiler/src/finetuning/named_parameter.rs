@@ -130,6 +130,16 @@ fn is_literal_name(name: &str) -> bool {
         || is_lifted(name.rsplit('.').next().unwrap_or(name))
 }
 
+/// Whether a name is that which torch.onnx gives to what a `Constant` of a trace makes: a tensor that the source wrote where it uses it.
+/// Parameters and buffers of a module are initializers there: `/up/Constant_1_output_0`.
+pub(super) fn is_literal_of_trace(name: &str) -> bool {
+    let last = name.strip_prefix('/').and_then(|path| path.rsplit('/').next());
+    let made = last.and_then(|last| last.strip_suffix("_output_0")).and_then(|made| made.strip_prefix("Constant"));
+    made.is_some_and(|number| {
+        number.is_empty() || number.strip_prefix('_').is_some_and(|digits| digits.parse::<u64>().is_ok())
+    })
+}
+
 fn is_lifted(last: &str) -> bool {
     LIFTED.iter().any(|beginning| last.starts_with(beginning))
 }

@@ -3,27 +3,14 @@
 use std::collections::{HashMap, HashSet};
 
 use super::angles::angles;
-use super::constant_kind::{
-    FrozenReason, is_all, is_buffer, is_distance_bias, is_infinite_mask, is_low_mask, is_one_filter, is_part,
-    is_table_of_waves, is_token, is_wave_table, no_learned_constant,
-};
-use super::fourier_table::{is_fourier_table, may_be_fourier_table};
-use super::module_path::{is_generated, of_weight};
-use super::named_parameter::{
-    FUNCTIONS, has_module_path, is_of_person, is_of_preparation, is_of_quantization, is_parameter,
-    is_parameter_in_front, is_plain_number, may_be_learned,
-};
+use super::constant_kind::FrozenReason;
+use super::constant_rules::{Asked, may_tell_literals};
 use super::operator_settings::is_setting;
-use super::score_constants::{no_part_of_scores, scores};
-use super::standardize::is_preprocessing;
-use super::state_rates::is_rate;
+use super::score_constants::scores;
 use super::views::VIEWS;
 use super::weight::Weight;
 use crate::graph::{Constant, ElementType, Graph, Node, ValueId};
 use crate::operators::OperatorCatalog;
-
-/// Functions of single numbers that modules take of parameters, as of scales that are to be positive.
-const CURVES: [&str; 5] = ["Clip", "Exp", "Sigmoid", "Softplus", "Tanh"];
 
 /// The parameters that each node reads, by index of the node.
 pub(crate) struct Parameters<'a> {
@@ -40,6 +27,8 @@ pub(crate) struct Parameters<'a> {
     angles: HashSet<ValueId>,
     /// Values that a softmax is taken of, by arithmetic alone.
     scores: HashSet<ValueId>,
+    /// Whether names tell which constants the source wrote where it uses them.
+    may_tell_literals: bool,
     /// Constants that a node reads and that are not taken for weights of it, with the node.
     frozen: Vec<(ValueId, usize, FrozenReason)>,
 }
@@ -59,6 +48,7 @@ impl<'a> Parameters<'a> {
             behind_weights,
             angles: angles(graph),
             scores: scores(graph),
+            may_tell_literals: may_tell_literals(graph),
             frozen,
         }
     }
@@ -125,139 +115,29 @@ impl<'a> Parameters<'a> {
         if is_setting(node, input) || !may_be_float_output(self.graph, node) {
             return None;
         }
-        let name = self.graph.name(value);
-        let operator = if node.domain.is_empty() { node.operator.as_str() } else { "" };
-        let numbers: usize = constant.shape.iter().product();
-        let is_named = !is_generated(name) || numbers == 1 && has_module_path(name);
-        let is_of_module = is_part(name) || of_weight(name).is_some();
-        let may_be_mask = !row.weights.contains(&input) || is_arithmetic(node) || operator == "Gather";
-        let lets_pass = operator != "Where";
-        let reason = if is_preprocessing(operator, name) {
-            Some(FrozenReason::Preprocessing)
-        } else if is_buffer(name) {
-            Some(FrozenReason::Buffer)
-        } else if self.graph.stops_gradient(value)
-            || self.filled.contains(&read) && !(is_of_module || has_module_path(name) || CURVES.contains(&operator))
-        {
-            // it has decided something before the run, or fills a tensor, as the first state of a recurrent layer
-            Some(FrozenReason::Setting)
-        } else if operator == "Gather" && is_table_of_waves(constant) {
-            Some(FrozenReason::Waves)
-        } else if may_be_mask && (is_infinite_mask(constant, lets_pass) || is_low_mask(constant, lets_pass)) {
-            Some(FrozenReason::Mask)
-        } else if may_be_mask && is_distance_bias(constant) {
-            Some(FrozenReason::Distances)
-        } else if let Some(reason) = no_part_of_scores((node, input), &self.scores, name, constant) {
-            Some(reason)
-        } else if may_be_fourier_table(node, input) && !self.graph.is_asked_for(value) && is_fourier_table(constant) {
-            Some(FrozenReason::Fourier)
-        } else if row.weights.contains(&input) && !is_arithmetic(node) {
-            self.no_weight_of_layer(node, input, constant, is_named)
-        } else if is_named {
-            self.no_named_parameter(node, input, value, is_fed)
-        } else if is_fed && row.weights.contains(&input) && numbers > 1 {
-            no_learned_constant(operator, constant).filter(|_| !is_rate(self.graph, node, input, constant))
-        } else if is_fed && operator == "Concat" && joins_tokens(node) && is_token(constant) {
-            // an exporter that folds constants leaves the one of a class token's `Expand`
-            None
-        } else if input == 0 && CURVES.contains(&operator) {
-            // an exporter that folds constants leaves those of parameters, as the temperature of an attention
-            self.makes_angles(node).then_some(FrozenReason::Frequencies)
-        } else if is_fed && may_be_learned(operator, constant) && !is_of_quantization(self.graph, node, input) {
-            Some(FrozenReason::Number)
-        } else if self.makes_angles(node) {
-            Some(FrozenReason::Frequencies)
-        } else {
-            Some(FrozenReason::Computed)
+        let asked = Asked {
+            graph: self.graph,
+            stored: &self.stored,
+            filled: &self.filled,
+            live: &self.live,
+            angles: &self.angles,
+            scores: &self.scores,
+            node,
+            input,
+            read,
+            value,
+            constant,
+            name: self.graph.name(value),
+            operator: if node.domain.is_empty() { node.operator.as_str() } else { "" },
+            has_weights: row.weights.contains(&input),
+            is_fed,
+            may_tell_literals: self.may_tell_literals,
         };
-        // whoever names it knows what it is
-        let is_asked_for = self.graph.is_asked_for(value) && !self.graph.stops_gradient(value);
-        let reason = reason.filter(|reason| !(is_asked_for && reason.is_guessed()));
+        let reason = asked.reason();
         Some(match reason {
             Some(reason) => Err((value, reason)),
             None => Ok(Weight { value, shape: constant.shape.clone(), node: at, input }),
         })
-    }
-
-    /// Whether sines and cosines are taken of what a node makes.
-    fn makes_angles(&self, node: &Node) -> bool {
-        node.outputs.iter().flatten().any(|made| self.angles.contains(made))
-    }
-
-    /// Why a constant with a name that no exporter has made up is no parameter of a node that has no weights of its own there.
-    fn no_named_parameter(&self, node: &Node, input: usize, value: ValueId, is_fed: bool) -> Option<FrozenReason> {
-        let (name, constant) = (self.graph.name(value), self.graph.float_constant(value)?);
-        let operator = if node.domain.is_empty() { node.operator.as_str() } else { "" };
-        let is_single = constant.shape.iter().product::<usize>() == 1;
-        let is_of_module = is_part(name) || of_weight(name).is_some();
-        let is_own =
-            is_of_module || is_parameter(name, operator, constant) && !is_of_quantization(self.graph, node, input);
-        if !is_own {
-            let is_beside = is_fed && is_elementwise(operator) && operator != "Pow";
-            let is_plain = FUNCTIONS.contains(&operator) && is_plain_number(name, constant);
-            let may_be_meant = is_single && (is_beside || is_plain) && is_of_person(name);
-            let is_told = may_be_meant && !is_of_quantization(self.graph, node, input);
-            return Some(if is_told { FrozenReason::Number } else { FrozenReason::Setting });
-        }
-        // beside a constant it is a part of a formula of parameters, as in `1 + gamma`
-        let other = 1usize.checked_sub(input).and_then(|other| node.input(other));
-        let joins_constant = || other.and_then(|other| self.stored.get(&other)).is_some();
-        // in front of all layers it normalizes the input
-        let is_placed = is_fed
-            || !is_elementwise(operator)
-            || is_part(name)
-            || is_single && joins_constant() && !is_of_preparation(name)
-            || is_parameter_in_front(self.graph, (node, input), name, constant, self.makes_angles(node));
-        if !is_placed {
-            return Some(FrozenReason::InFront);
-        }
-        is_wave_table(constant).then_some(FrozenReason::Waves)
-    }
-
-    /// Why a constant is no weight of a node that has its weights there.
-    fn no_weight_of_layer(
-        &self,
-        node: &Node,
-        input: usize,
-        constant: &Constant,
-        is_named: bool,
-    ) -> Option<FrozenReason> {
-        if is_named {
-            return None;
-        }
-        let constant_at = |input: usize| {
-            let stored = node.input(input).and_then(|read| self.stored.get(&read));
-            stored
-                .filter(|value| is_generated(self.graph.name(**value)))
-                .and_then(|value| self.graph.constant_of(*value))
-        };
-        match node.operator.as_str() {
-            _ if !node.domain.is_empty() => None,
-            "MatMul" => {
-                let other = node.input(1 - input).filter(|other| !self.live.contains(other))?;
-                let makes_angles = node.outputs.iter().flatten().any(|made| self.angles.contains(made));
-                let other_is_weight = self.stored.get(&other).is_some_and(|value| !is_buffer(self.graph.name(*value)));
-                match (makes_angles, input == 0 && other_is_weight) {
-                    (true, _) => Some(FrozenReason::Frequencies),
-                    (_, true) => Some(FrozenReason::Computed),
-                    _ => None,
-                }
-            }
-            "Conv" if input == 1 && is_one_filter(constant) => Some(FrozenReason::Filter),
-            "BatchNormalization" | "GroupNormalization" | "InstanceNormalization" | "LayerNormalization" => {
-                let normalizes_weight = node.input(0).is_some_and(|read| self.stored.contains_key(&read));
-                let shift_is_absent = node.input(2).is_none() || constant_at(2).is_some_and(|shift| is_all(shift, 0.0));
-                let scale_is_absent = constant_at(1).is_some_and(|scale| is_all(scale, 1.0));
-                let is_absent = match input {
-                    1 => scale_is_absent && shift_is_absent,
-                    2 if node.operator == "LayerNormalization" || normalizes_weight => shift_is_absent,
-                    2 => scale_is_absent && shift_is_absent,
-                    _ => false,
-                };
-                is_absent.then_some(FrozenReason::Absent)
-            }
-            _ => None,
-        }
     }
 }
 
@@ -269,20 +149,6 @@ pub(crate) fn may_be_merged(constant: &Constant) -> bool {
     let mut values = constant.bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().expect("four")));
     is_vector
         || constant.dtype == ElementType::F32 && values.next().is_some_and(|first| values.all(|value| value == first))
-}
-
-/// Whether a node joins values `[batch, tokens, width]` along the tokens.
-fn joins_tokens(node: &Node) -> bool {
-    matches!(node.int("axis"), Some(1 | -2))
-}
-
-/// A constant beside these is a bias or scale only behind a layer; in front of all layers it normalizes the input.
-pub(crate) fn is_arithmetic(node: &Node) -> bool {
-    node.domain.is_empty() && matches!(node.operator.as_str(), "Add" | "Mul")
-}
-
-fn is_elementwise(operator: &str) -> bool {
-    matches!(operator, "Add" | "Div" | "Mul" | "Pow" | "Sub")
 }
 
 fn may_be_float_output(graph: &Graph, node: &Node) -> bool {

@@ -4,8 +4,9 @@ use millstream_schemas::nearest;
 use millstream_schemas::recipe::{LearningRateMultiplier, TrainSelection};
 
 use super::constant_kind::is_token;
+use super::constant_rules::is_arithmetic;
 use super::module_path::{of_node, of_weight, without_numbers};
-use super::parameters::{is_arithmetic, may_be_merged};
+use super::parameters::may_be_merged;
 use super::{Head, Layer, ParameterFinder, Selected, TrainedLayer, layers, pattern_matches, select_parts};
 use crate::CompilerError;
 use crate::graph::{Constant, Graph, ValueId};
@@ -192,6 +193,7 @@ pub(crate) fn untie(graph: &mut Graph, catalog: &OperatorCatalog) -> Vec<(String
         for slots in places.into_iter().skip(kept) {
             let own = own_name(graph, value, slots[0].0);
             let own = graph.constant(&own, original.clone());
+            graph.set_origin(own, graph.origin(value));
             slots.into_iter().for_each(|(node, input)| graph.set_input(node, input, own));
             own_ones.push(own);
         }

@@ -14,6 +14,7 @@ mod half_precision;
 mod integers;
 mod length;
 mod node;
+mod origin;
 mod patches;
 mod replacement;
 mod run_time_lengths;
@@ -38,6 +39,7 @@ pub use integers::{Integers, Known};
 pub use length::{Length, fixed_lengths};
 pub use node::{Node, ValueId};
 pub(crate) use node::{OF_ONE_PROCESSOR, ONE_PROCESSOR, standard_domain};
+pub(crate) use origin::{KIND, Origin};
 pub use scan::{Step, Steps};
 pub(crate) use stored_types::in_float_type;
 pub use tensor_type::TensorType;
@@ -58,6 +60,8 @@ struct Value {
     is_declared: bool,
     /// Where floats of other widths are computed with as 32-bit ones: what the file stores it as.
     stored: Option<ElementType>,
+    /// What a file says that it was in the source.
+    origin: Option<Origin>,
     /// Whether the reverse pass takes it for a constant.
     stops_gradient: bool,
     /// Whether a recipe names it as what is trained.
@@ -516,7 +520,7 @@ impl Graph {
         }
         let id = ValueId(u32::try_from(self.values.len()).expect("a graph has fewer than 2^32 values"));
         self.names.insert(name.clone(), id);
-        let (element_type, constant, integers, stored) = (None, None, None, None);
+        let (element_type, constant, integers, stored, origin) = (None, None, None, None, None);
         let (is_declared, stops_gradient, is_asked_for, is_overridable) = (false, false, false, false);
         self.values.push(Value {
             name,
@@ -526,6 +530,7 @@ impl Graph {
             integers,
             is_declared,
             stored,
+            origin,
             stops_gradient,
             is_asked_for,
             is_overridable,

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Attribute, Constant, ElementType, Graph, Node, TensorType, ValueId};
+use super::{Attribute, Constant, ElementType, Graph, Node, Origin, TensorType, ValueId};
 use crate::CompilerError;
 
 impl Graph {
@@ -243,6 +243,16 @@ impl Graph {
     /// Notes that a file states the type of a value.
     pub(crate) fn set_declared(&mut self, value: ValueId) {
         self.values[value.0 as usize].is_declared = true;
+    }
+
+    /// Notes what a file says that a constant was in the source.
+    pub(crate) fn set_origin(&mut self, constant: ValueId, origin: Option<Origin>) {
+        self.values[constant.0 as usize].origin = origin;
+    }
+
+    /// What a file says that a constant was in the source.
+    pub(crate) fn origin(&self, constant: ValueId) -> Option<Origin> {
+        self.values[constant.0 as usize].origin
     }
 
     /// Lets the reverse pass take a value for a constant, whatever it is computed from: nodes go on reading it, and no gradient

@@ -6,7 +6,7 @@ use prost::Message;
 
 use super::arena::Arena;
 use super::execution_order::listed;
-use super::{Attribute, Body, Constant, ElementType, Graph, Length, Node, TensorType, ValueId};
+use super::{Attribute, Body, Constant, ElementType, Graph, KIND, Length, Node, TensorType, ValueId};
 use crate::CompilerError;
 use crate::model_file::onnx::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
@@ -41,11 +41,13 @@ impl Graph {
         let mut used: Vec<ValueId> = live.iter().flat_map(|node| node.inputs.iter().flatten().copied()).collect();
         used.extend(&self.outputs);
         let mut seen = HashSet::new();
-        let initializer = used
+        let stored: Vec<ValueId> = used
             .into_iter()
             .filter(|value| seen.insert(*value) && !stands_for.contains_key(value) && !made.contains(value))
-            .filter_map(|value| self.constant_of(value).map(|constant| tensor_proto(self.name(value), constant)))
             .collect();
+        let tensor =
+            |value: &ValueId| self.constant_of(*value).map(|constant| tensor_proto(self.name(*value), constant));
+        let initializer: Vec<TensorProto> = stored.iter().filter_map(tensor).collect();
         let overridable: Vec<ValueId> = self.overridable.iter().copied().filter(|value| seen.contains(value)).collect();
         let mut opset_import = vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(self.opset) }];
         opset_import.extend(
@@ -53,13 +55,14 @@ impl Graph {
                 .iter()
                 .map(|(domain, version)| OperatorSetIdProto { domain: Some(domain.clone()), version: Some(*version) }),
         );
+        let told = self.told_constants(&stored, &overridable);
         let graph = GraphProto {
             name: Some(name.to_owned()),
             node: self.node_protos(&live, &stands_for),
             initializer,
             input: self.inputs.iter().chain(&overridable).map(|value| self.value_info(*value)).collect(),
             output: self.outputs.iter().map(|value| self.value_info(*value)).collect(),
-            value_info: self.declared_values(&live),
+            value_info: [self.declared_values(&live), told].concat(),
             ..GraphProto::default()
         };
         ModelProto {
@@ -218,6 +221,16 @@ impl Graph {
         let outputs: HashSet<ValueId> = self.outputs.iter().copied().collect();
         let declared = made.filter(|value| self.values[value.0 as usize].is_declared && !outputs.contains(value));
         declared.filter(|value| self.tensor_type(*value).is_some()).map(|value| self.value_info(value)).collect()
+    }
+
+    /// What a file has said that constants were in the source; of those that are inputs or outputs as well there is another entry.
+    fn told_constants(&self, stored: &[ValueId], overridable: &[ValueId]) -> Vec<ValueInfoProto> {
+        let is_listed = |value: &ValueId| overridable.contains(value) || self.outputs.contains(value);
+        let told = stored.iter().filter(|value| !is_listed(value)).filter_map(|value| {
+            let metadata_props = vec![entry(KIND, self.origin(*value)?.word())];
+            Some(ValueInfoProto { metadata_props, ..self.value_info(*value) })
+        });
+        told.collect()
     }
 
     fn value_info(&self, value: ValueId) -> ValueInfoProto {

@@ -350,15 +350,23 @@ impl<'a> Importer<'a> {
         let first = self.graph.nodes().len();
         let Some(made) = embedding_bags::made(&mut self.graph, &self.names, node, scope)? else { return Ok(false) };
         self.take_added(first, node)?;
-        if self.graph.tensor_type(made).is_none() {
+        let joined = made.joined;
+        if self.graph.tensor_type(joined).is_none() {
             self.graph.drop_nodes(first);
             return Ok(false);
         }
+        if let Some(count) = made.counted {
+            let made = [Imported::Joined(joined), Imported::Tensor(count)];
+            for (name, value) in node.output.iter().zip(made) {
+                scope.insert(name, value);
+            }
+            return Ok(true);
+        }
         let called = self.output_names(node, scope).into_iter().find(|name| !self.graph.is_taken(name));
         if let Some(called) = called {
-            self.graph.rename(made, &called)?;
+            self.graph.rename(joined, &called)?;
         }
-        scope.insert(&node.output[0], Imported::Tensor(made));
+        scope.insert(&node.output[0], Imported::Tensor(joined));
         Ok(true)
     }
 

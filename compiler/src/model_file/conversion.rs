@@ -29,17 +29,23 @@ pub(super) fn functions() -> impl Iterator<Item = &'static str> {
 
 type Convert = fn(&mut Conversion<'_, '_>) -> Result<(), CompilerError>;
 
+/// The version from which on `Clip`, `Max` and `Min` take integers.
+const FLOATS_ALONE_BEFORE: i64 = 12;
+
 /// An operator, the version from which it is as it is now, and what makes an older one so; an operator that has changed twice
 /// stands twice, in order.
-const CHANGES: [(&str, i64, Convert); 29] = [
+const CHANGES: [(&str, i64, Convert); 32] = [
     ("BatchNormalization", 14, batch_normalization),
     ("Clip", 11, clip),
+    ("Clip", FLOATS_ALONE_BEFORE, all_floats),
     ("DFT", 20, dft),
     ("Dropout", 12, dropout),
     ("GridSample", 20, grid_sample),
     ("GroupNormalization", 21, refuse),
     ("Hardmax", 13, flattened),
     ("LogSoftmax", 13, flattened),
+    ("Max", FLOATS_ALONE_BEFORE, all_floats),
+    ("Min", FLOATS_ALONE_BEFORE, all_floats),
     ("Pad", 11, pad),
     ("ReduceL1", 18, axes),
     ("ReduceL2", 18, axes),
@@ -165,6 +171,31 @@ fn clip(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
         if let Some(Attribute::Float(bound)) = c.node.attributes.remove(name) {
             let bound = c.number_like_first(name, bound);
             c.set_input(at, Some(bound));
+        }
+    }
+    Ok(())
+}
+
+/// Up to version 11 they took floats alone. torch.onnx casts what a program has as integers for them, and what they make back; but it
+/// forgets values whose lengths it does not know, and then bounds integers by floats.
+fn all_floats(c: &mut Conversion<'_, '_>) -> Result<(), CompilerError> {
+    let type_of = |value: &ValueId| c.graph.tensor_type(*value).map(|known| known.dtype);
+    let given: Vec<(usize, ValueId, ElementType)> = c
+        .node
+        .inputs
+        .iter()
+        .enumerate()
+        .filter_map(|(at, value)| {
+            let value = (*value)?;
+            Some((at, value, type_of(&value)?))
+        })
+        .collect();
+    let Some(float) = given.iter().map(|(.., dtype)| *dtype).find(|dtype| dtype.is_float()) else { return Ok(()) };
+    for (at, value, dtype) in given {
+        if !dtype.is_float() && dtype != ElementType::Bool {
+            let name = c.name("floats");
+            let cast = c.graph.append("Cast", &[value], &[("to", i64::from(float.to_onnx()).into())], &name)?;
+            c.set_input(at, Some(cast));
         }
     }
     Ok(())

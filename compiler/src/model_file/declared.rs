@@ -5,8 +5,13 @@ use std::collections::{HashMap, HashSet};
 use super::onnx::{
     GraphProto, ValueInfoProto, tensor_shape_proto, tensor_shape_proto::dimension::Value as Dimension, type_proto,
 };
-use crate::graph::{ElementType, Length, TensorType};
+use crate::graph::{ElementType, KIND, Length, Origin, TensorType};
 use millstream_schemas::shown;
+
+/// What PyTorch's optimizer of graphs notes by this key of a constant: the names of what it was computed from, as a list of Python's.
+const FOLDED_FROM: &str = "pkg.onnxscript.optimizer.folded_from";
+/// What names begin with that PyTorch gives to tensors that the source wrote where it used them, and to numbers of its own.
+const MADE_UP: [&str; 4] = ["_lifted_tensor_constant", "int64_", "lifted_tensor_", "val_"];
 
 /// What the first axis of an input is called where a file has a length of 0 there.
 const ROWS: &str = "batch";
@@ -24,6 +29,38 @@ pub(crate) fn known_shape(value: &ValueInfoProto) -> Option<Vec<Option<usize>>> 
 /// What the elements of a declared value are.
 pub(super) fn element_type(value: &ValueInfoProto) -> Option<ElementType> {
     ElementType::from_onnx(tensor_of(value)?.elem_type())
+}
+
+/// What a file says that constants were in the source: those that torch.export had as inputs of a program, by their kind, and those
+/// that its optimizer has folded from what were no parameters. A parameter that it has folded is not in the file, and its name not known.
+pub(super) fn origins(file: &GraphProto) -> Vec<(&str, Origin)> {
+    fn entry<'a>(value: &'a ValueInfoProto, key: &str) -> Option<&'a str> {
+        value.metadata_props.iter().find(|entry| entry.key() == key).map(|entry| entry.value())
+    }
+    let kind = |value: &ValueInfoProto| entry(value, KIND).and_then(Origin::of);
+    let told = file.value_info.iter().filter_map(|value| Some((value.name(), kind(value)?)));
+    let told: Vec<(&str, Origin)> = told.collect();
+    if told.is_empty() {
+        return told;
+    }
+    let stored: HashSet<&str> = file.initializer.iter().map(|tensor| tensor.name()).collect();
+    let made = file.node.iter().flat_map(|node| node.output.iter().map(String::as_str));
+    let known: HashSet<&str> =
+        made.chain(file.input.iter().map(|input| input.name())).chain(stored.iter().copied()).collect();
+    let parameters: HashSet<&str> =
+        told.iter().filter(|(_, origin)| *origin == Origin::Parameter).map(|(name, _)| *name).collect();
+    let is_none = |name: &str| {
+        let is_made_up = MADE_UP.iter().any(|beginning| name.starts_with(beginning));
+        (is_made_up || known.contains(name)) && !parameters.contains(name)
+    };
+    let is_literal = |value: &&ValueInfoProto| {
+        let names = entry(value, FOLDED_FROM).unwrap_or_default();
+        let mut names = names.split('\'').skip(1).step_by(2).peekable();
+        stored.contains(value.name()) && names.peek().is_some() && names.all(is_none)
+    };
+    let folded = file.value_info.iter().filter(|value| kind(value).is_none()).filter(is_literal);
+    let folded: Vec<(&str, Origin)> = folded.map(|value| (value.name(), Origin::Literal)).collect();
+    [told, folded].concat()
 }
 
 fn tensor_of(value: &ValueInfoProto) -> Option<&type_proto::Tensor> {

@@ -4,7 +4,7 @@ use super::aside::{is_declared_aside, is_text};
 use super::body::Importer;
 use super::constant_of;
 use super::conversion::read_as;
-use super::declared::{declared_types, element_type, free_symbol, input_type};
+use super::declared::{declared_types, element_type, free_symbol, input_type, origins};
 use super::onnx::{ModelProto, ValueInfoProto};
 use super::scope::{Imported, Scope};
 use super::shared_names::shared_names;
@@ -79,6 +79,11 @@ pub(crate) fn import(
     for value in &file.value_info {
         if let Some(Imported::Tensor(id)) = scope.find(value.name()) {
             graph.set_declared(*id);
+        }
+    }
+    for (name, origin) in origins(file) {
+        if let Some(Imported::Tensor(id)) = scope.find(name) {
+            graph.set_origin(*id, Some(origin));
         }
     }
     for output in &file.output {

@@ -2,6 +2,7 @@
 
 mod aside;
 mod attributes;
+mod bags_of_loops;
 mod blocked_channels;
 mod body;
 mod channel_blocks;

@@ -14,6 +14,8 @@ pub(super) enum Imported {
     Tensor(ValueId),
     /// A sequence of values, whose length is known.
     Sequence(Rc<[ValueId]>),
+    /// A sequence of which only this is known: its tensors joined along the first axis.
+    Joined(ValueId),
     /// An optional value that is not there.
     Nothing,
     /// Strings, maps or sequences of the data, or what is made of them: left aside.
@@ -24,15 +26,19 @@ impl Imported {
     pub(super) fn tensor(&self) -> Option<ValueId> {
         match self {
             Self::Tensor(value) => Some(*value),
-            Self::Sequence(_) | Self::Nothing | Self::Aside => None,
+            Self::Sequence(_) | Self::Joined(_) | Self::Nothing | Self::Aside => None,
         }
     }
 
     pub(super) fn sequence(&self) -> Option<&Rc<[ValueId]>> {
         match self {
             Self::Sequence(values) => Some(values),
-            Self::Tensor(_) | Self::Nothing | Self::Aside => None,
+            Self::Tensor(_) | Self::Joined(_) | Self::Nothing | Self::Aside => None,
         }
+    }
+
+    pub(super) fn is_sequence(&self) -> bool {
+        matches!(self, Self::Sequence(_) | Self::Joined(_))
     }
 
     pub(super) fn is_aside(&self) -> bool {

@@ -31,7 +31,7 @@ pub(super) fn made(
     node: &Node,
     inputs: &[Option<Imported>],
 ) -> Result<Option<Vec<Imported>>, CompilerError> {
-    let of_sequences = inputs.iter().flatten().any(|input| input.sequence().is_some());
+    let of_sequences = inputs.iter().flatten().any(Imported::is_sequence);
     let operator = node.operator.as_str();
     let is_made = OPERATORS.contains(&operator) || (operator == "Identity" && of_sequences);
     if !node.domain.is_empty() || !is_made {
@@ -39,7 +39,10 @@ pub(super) fn made(
     }
     let mut maker = Maker { graph, names, node, inputs };
     let made = match operator {
-        "ConcatFromSequence" => Imported::Tensor(maker.concatenated()?),
+        "ConcatFromSequence" => Imported::Tensor(match maker.joined() {
+            Some(joined) => joined,
+            None => maker.concatenated()?,
+        }),
         "Identity" => Imported::Sequence(maker.sequence(0)?),
         "SequenceAt" => Imported::Tensor(maker.at()?),
         "SequenceConstruct" => {
@@ -157,6 +160,16 @@ impl Maker<'_, '_> {
     }
 
     fn sequence(&self, at: usize) -> Result<Rc<[ValueId]>, CompilerError> {
+        if let Some(Imported::Joined(_)) = self.input(at) {
+            return Err(CompilerError::unsupported(
+                format!(
+                    "node `{}` ({}), which reads a sequence of tensors whose number the data decide,",
+                    self.graph.label(self.node),
+                    self.node.operator
+                ),
+                "what a loop over bags makes is followed where its rows are joined along their first axis",
+            ));
+        }
         let found = self.input(at).and_then(Imported::sequence).cloned();
         found.ok_or_else(|| self.error(format!("input {at} is no sequence of tensors")))
     }
@@ -222,6 +235,14 @@ impl Maker<'_, '_> {
         };
         members.insert(at, self.tensor(1)?);
         self.checked(members)
+    }
+
+    /// What is known of a sequence whose tensors are not, if this node joins it along that axis.
+    fn joined(&self) -> Option<ValueId> {
+        let Some(Imported::Joined(joined)) = self.input(0) else { return None };
+        let rank = self.graph.tensor_type(*joined)?.shape.len();
+        let is_first = self.node.int("axis").and_then(|axis| place_of(axis, rank)) == Some(0);
+        (is_first && self.node.int("new_axis").unwrap_or(0) == 0).then_some(*joined)
     }
 
     fn concatenated(&mut self) -> Result<ValueId, CompilerError> {

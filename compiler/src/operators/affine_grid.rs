@@ -18,6 +18,12 @@ pub(super) const OPERATOR: Operator = Operator {
         vec![
             Sample::new("an image", vec![varied(&[2, 2, 3]), fixed_integers(&[2, 3, 4, 5])], vec![]),
             Sample::new("corners in the middle", vec![varied(&[1, 2, 3]), fixed_integers(&[1, 1, 3, 2])], aligned()),
+            Sample::new(
+                "a row, corners in the middle",
+                vec![varied(&[2, 2, 3]), fixed_integers(&[2, 1, 1, 3])],
+                aligned(),
+            ),
+            Sample::new("an entry alone", vec![varied(&[1, 2, 3]), fixed_integers(&[1, 2, 1, 1])], vec![]),
             Sample::new("a volume", vec![varied(&[2, 3, 4]), fixed_integers(&[2, 1, 2, 3, 4])], vec![]),
         ]
     },
@@ -71,18 +77,23 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     Ok(vec![graph.reshape(moved, &shape)?])
 }
 
-/// Evenly spaced places of an axis, whose ends are −1 and 1: at the middle of the entries there, or half an entry beyond.
+/// Evenly spaced places of an axis, whose ends are −1 and 1: at the middle of the entries there, or half an entry beyond. An entry alone
+/// whose middle is meant is at 1, as ONNX Runtime has it.
 fn places(graph: &mut Graph, length: &Length, is_aligned: bool) -> Result<ValueId, CompilerError> {
     let at = graph.positions(length)?;
     let at = graph.cast(at, crate::graph::ElementType::F32)?;
     let [one, two] = [1.0, 2.0].map(|value| graph.scalar(value));
-    let mut count = graph.length_as_float(length)?;
-    let mut doubled = graph.times(at, two)?;
+    let count = graph.length_as_float(length)?;
     if is_aligned {
-        count = graph.minus(count, one)?;
-    } else {
-        doubled = graph.plus(doubled, one)?;
+        let last = graph.minus(count, one)?;
+        let before_last = graph.minus(last, at)?;
+        let doubled = graph.times(before_last, two)?;
+        let divisor = graph.add("Max", &[last, one], &[])?;
+        let share = graph.divided_by(doubled, divisor)?;
+        return graph.minus(one, share);
     }
-    let share = graph.divided_by(doubled, count)?;
+    let doubled = graph.times(at, two)?;
+    let moved = graph.plus(doubled, one)?;
+    let share = graph.divided_by(moved, count)?;
     graph.minus(share, one)
 }

@@ -26,7 +26,21 @@ pub(super) const OPERATOR: Operator = Operator {
             let own = (count > 0).then_some(("support_vectors", vectors));
             Sample::new(name, vec![varied(&[4, 2])], attributes.into_iter().chain(own).collect())
         };
+        let many = || {
+            let numbers = |count: usize, parts: usize| {
+                Attribute::Floats((0..count).map(|at| ((at * 37) % parts) as f32 / parts as f32 - 0.5).collect())
+            };
+            let attributes = vec![
+                ("kernel_type", Attribute::from("RBF")),
+                ("kernel_params", Attribute::Floats(vec![1.0, 0.0, 0.0])),
+                ("coefficients", numbers(1024, 11)),
+                ("support_vectors", numbers(1024 * 16, 101)),
+                ("n_supports", 1024.into()),
+            ];
+            Sample::new("distances from many vectors", vec![varied(&[2, 16])], attributes)
+        };
         vec![
+            many(),
             sample("products", "LINEAR", 3),
             sample("powers", "POLY", 3),
             sample("distances", "RBF", 3),

@@ -4,37 +4,48 @@ use millstream_compiler::{Model, OperatorCatalog, compile};
 use prost::Message;
 
 use crate::onnx_file::onnx::{ModelProto, NodeProto, StringStringEntryProto, TensorProto};
-use crate::onnx_file::{Value, floats, integers, node, sequence, truth, weight};
+use crate::onnx_file::{Value, floats, graph, integers, node, of_type, sequence, truth, weight};
 use crate::written_out::body;
-use crate::{everything, holds_within, ints, network, onnx_runtime};
+use crate::{FLOAT, everything, holds_within, ints, network, onnx_runtime};
 
+/// ONNX's element type of 64-bit integers.
+const INTEGER: i32 = 7;
 const WRITTEN_OUT: &str = "branches and loops of the file are written out";
 
-/// What the loop does in each turn with `ids`, by `starts` and `ends`.
-fn turn(operator: &str) -> Value {
-    let constant = |name: &str| node("Constant", "", name).with("value", Value::Tensor(integers("", &[1], &[0])));
+/// What the loop does in each turn with `ids`, by `starts` and `ends`; each row times its weight where there are weights.
+fn turn(operator: &str, is_weighted: bool) -> Value {
+    let constant =
+        |name: &str, value: i64| node("Constant", "", name).with("value", Value::Tensor(integers("", &[1], &[value])));
+    let given = if is_weighted { "weighted" } else { "rows" };
     let reduced = match operator {
-        "ReduceSum" => node(operator, "rows axis", "bag").with("keepdims", Value::Int(0)),
-        _ => node(operator, "rows", "bag").with("axes", ints(&[0])).with("keepdims", Value::Int(0)),
+        "ReduceSum" => node(operator, &format!("{given} axis"), "bag").with("keepdims", Value::Int(0)),
+        _ => node(operator, given, "bag").with("axes", ints(&[0])).with("keepdims", Value::Int(0)),
     };
-    let nodes = vec![
+    let mut nodes = vec![
         node("Gather", "starts turn", "from"),
         node("Gather", "ends turn", "to"),
-        constant("axis"),
+        constant("axis", 0),
         node("Unsqueeze", "from axis", "from_1"),
-        constant("other_axis"),
+        constant("other_axis", 0),
         node("Unsqueeze", "to other_axis", "to_1"),
         node("Slice", "ids from_1 to_1 first", "own"),
         node("Gather", "bag.weight own", "rows"),
-        reduced,
-        node("Cast", "yes", "further").with("to", Value::Int(9)),
     ];
+    if is_weighted {
+        nodes.extend([
+            node("Slice", "flat_x from_1 to_1 first", "own_weights"),
+            constant("weight_axis", 1),
+            node("Unsqueeze", "own_weights weight_axis", "column"),
+            node("Mul", "rows column", "weighted"),
+        ]);
+    }
+    nodes.extend([reduced, node("Cast", "yes", "further").with("to", Value::Int(9))]);
     body(nodes, vec![], &[], &["further", "bag"])
 }
 
 /// The rows of a table that `x` `[batch, 6]` means, one bag for each row of `x`: `offsets` makes the value `begin` of `rows`, the number of
-/// each bag, and `each`, how many there are in a row.
-fn bags(operator: &str, offsets: Vec<NodeProto>) -> ModelProto {
+/// each bag, and `each`, how many there are in a row. `bags` makes `z` of them.
+fn network_of(offsets: Vec<NodeProto>, bags: Vec<NodeProto>) -> ModelProto {
     let in_front = vec![
         node("Mul", "x five", "wide"),
         node("Abs", "wide", "above"),
@@ -44,19 +55,16 @@ fn bags(operator: &str, offsets: Vec<NodeProto>) -> ModelProto {
         node("Gather", "shape one", "each"),
         node("Gather", "shape zero", "count"),
         node("Reshape", "whole flat", "ids"),
+        node("Reshape", "x flat", "flat_x"),
     ];
-    let behind = vec![
-        node("Shape", "ids", "all_1"),
-        node("Concat", "begin all_1", "starts").with("axis", Value::Int(0)),
-        node("Slice", "starts second last first second", "ends"),
-        node("Shape", "ends", "ends_shape"),
-        node("Gather", "ends_shape zero", "most"),
-        node("Loop", "most yes", "z").with("body", turn(operator)),
-    ];
+    let behind =
+        vec![node("Shape", "ids", "all_1"), node("Concat", "begin all_1", "starts").with("axis", Value::Int(0))];
     let weights: Vec<TensorProto> = vec![
         floats("five", &[], &[5.0]),
         integers("zero", &[], &[0]),
         integers("one", &[], &[1]),
+        integers("two", &[], &[2]),
+        integers("four", &[], &[4]),
         integers("six", &[], &[6]),
         integers("flat", &[1], &[-1]),
         integers("first", &[1], &[0]),
@@ -65,7 +73,30 @@ fn bags(operator: &str, offsets: Vec<NodeProto>) -> ModelProto {
         truth("yes", true),
         weight("bag.weight", &[7, 8]),
     ];
-    network(17, &[6], [in_front, offsets, behind].concat(), weights)
+    network(17, &[6], [in_front, offsets, behind, bags].concat(), weights)
+}
+
+/// Bags as torch.onnx writes them with `dynamo=False`.
+fn bags(operator: &str, offsets: Vec<NodeProto>, is_weighted: bool) -> ModelProto {
+    let nodes = vec![
+        node("Slice", "starts second last first second", "ends"),
+        node("Shape", "ends", "ends_shape"),
+        node("Gather", "ends_shape zero", "most"),
+        node("Loop", "most yes", "z").with("body", turn(operator, is_weighted)),
+    ];
+    network_of(offsets, nodes)
+}
+
+/// Where bags begin: as many rows in each, told by a range; a bag in the middle without rows; offsets of which nothing is known, of bags
+/// that have as many rows each, and of such that have not.
+fn offsets(name: &str) -> Vec<NodeProto> {
+    let numbered = node("Range", "zero count one", "number");
+    match name {
+        "even" => vec![node("Range", "zero all each", "begin")],
+        "with none" => vec![numbered, node("Min", "number one", "low"), node("Mul", "low six", "begin")],
+        "scaled" => vec![numbered, node("Mul", "number six", "begin")],
+        _ => vec![numbered, node("Mul", "number four", "begin")],
+    }
 }
 
 #[test]
@@ -73,27 +104,117 @@ fn the_table_of_an_embedding_bag_is_trained() {
     if !onnx_runtime::available() {
         return;
     }
+    // ONNX Runtime has no mean and no largest of nothing, and PyTorch's is zero
+    let some = ["even", "scaled", "uneven"];
+    let all = ["even", "scaled", "uneven", "with none"];
+    for (operator, is_weighted, forms) in [
+        ("ReduceMax", false, &some[..]),
+        ("ReduceMean", false, &some[..]),
+        ("ReduceSum", false, &all[..]),
+        ("ReduceSum", true, &all[..]),
+    ] {
+        for name in forms {
+            let file = bags(operator, offsets(name), is_weighted);
+            let told = format!("{name}, {operator}, weights {is_weighted}");
+            holds_within(1e-5, &told, &file, &[WRITTEN_OUT], 56 + 45);
+        }
+    }
+}
+
+fn branch(nodes: Vec<NodeProto>, weights: Vec<TensorProto>, output: &str) -> Value {
+    Value::Graph(graph(nodes, weights, vec![], vec![of_type(output, FLOAT)]))
+}
+
+fn either(condition: &str, [then, other]: [Value; 2], output: &str) -> NodeProto {
+    node("If", condition, output).with("then_branch", then).with("else_branch", other)
+}
+
+/// Bags as torch.onnx writes them with `dynamo=True`: a row behind a sequence in each turn.
+fn listed(operator: &str, offsets: Vec<NodeProto>) -> ModelProto {
+    let first_axis = |operator: &str, given: &str, made: &str| match operator {
+        "ReduceSum" => node(operator, &format!("{given} first"), made),
+        _ => node(operator, given, made).with("axes", ints(&[0])),
+    };
+    let own = || node("Slice", "rows start end", "own");
+    let is_last = [node("Sub", "bags one", "last_turn"), node("Equal", "number last_turn", "is_last")];
+    let row = match operator {
+        "ReduceSum" => vec![own(), first_axis(operator, "own", "made")],
+        "ReduceMax" => {
+            let of_last = branch(vec![node("Slice", "rows start all_1", "own_last")], vec![], "own_last");
+            let of_others = branch(vec![own()], vec![], "own");
+            let own_rows = either("is_last", [of_last, of_others], "own_rows");
+            [is_last.to_vec(), vec![own_rows, first_axis(operator, "own_rows", "made")]].concat()
+        }
+        _ => {
+            let divided = vec![
+                node("Cast", "divisor", "divisor_1").with("to", Value::Int(1)),
+                node("Div", "summed divisor_1", "mean_of_some"),
+            ];
+            let undivided = vec![node("Identity", "summed", "mean_of_none")];
+            let of_last = vec![
+                first_axis("ReduceSum", "own", "summed"),
+                node("Shape", "ids", "all_2").with("start", Value::Int(0)).with("end", Value::Int(1)),
+                node("Sub", "all_2 start", "divisor"),
+                node("Greater", "divisor zero", "has_rows"),
+                either(
+                    "has_rows",
+                    [branch(divided, vec![], "mean_of_some"), branch(undivided, vec![], "mean_of_none")],
+                    "mean_of_last",
+                ),
+            ];
+            let of_others = branch(vec![first_axis(operator, "own", "mean")], vec![], "mean");
+            let made = either("is_last", [branch(of_last, vec![], "mean_of_last"), of_others], "made");
+            [vec![own()], is_last.to_vec(), vec![made]].concat()
+        }
+    };
+    let nothing = branch(vec![], vec![floats("nothing", &[1, 8], &[0.0; 8])], "nothing");
+    let cell = vec![
+        node("Reshape", "number flat", "place"),
+        node("CastLike", "one place", "one_1"),
+        node("Add", "place one_1", "place_1"),
+        node("Slice", "starts place place_1", "start"),
+        node("CastLike", "two place", "two_1"),
+        node("Add", "place two_1", "place_2"),
+        node("Slice", "starts place_1 place_2", "end"),
+        node("Equal", "start end", "is_empty"),
+        either("is_empty", [nothing, branch(row, vec![], "made")], "row"),
+        node("SequenceInsert", "so_far row", "more"),
+        node("Add", "number one", "next"),
+        node("Less", "next bags", "further"),
+    ];
+    let Value::Graph(mut turns) = body(cell, vec![], &["so_far", "number"], &["further", "more", "next"]) else {
+        panic!("a body is a graph")
+    };
+    (turns.input[2], turns.input[3]) = (sequence("so_far"), of_type("number", INTEGER));
+    (turns.output[1], turns.output[2]) = (sequence("more"), of_type("next", INTEGER));
+    let nodes = vec![
+        node("Gather", "bag.weight ids", "gathered"),
+        node("Unsqueeze", "flat_x second", "weights"),
+        node("Mul", "gathered weights", "rows"),
+        node("Size", "begin", "bags"),
+        node("SequenceEmpty", "", "none"),
+        node("Less", "zero bags", "any"),
+        node("Loop", "_ any none zero", "list turns").with("body", Value::Graph(turns)),
+        node("ConcatFromSequence", "list", "z").with("axis", Value::Int(0)),
+    ];
+    network_of(offsets, nodes)
+}
+
+#[test]
+fn the_table_of_an_embedding_bag_of_the_newer_exporter_is_trained_with_an_open_batch() {
+    if !onnx_runtime::available() {
+        return;
+    }
     for operator in ["ReduceMax", "ReduceMean", "ReduceSum"] {
-        // as many rows in each bag, told by a range; a bag of them in the middle that has none; and offsets of which nothing is known
-        let even = vec![node("Range", "zero all each", "begin")];
-        let numbered = || node("Range", "zero count one", "number");
-        let uneven = vec![numbered(), node("Min", "number one", "low"), node("Mul", "low six", "begin")];
-        let scaled = vec![numbered(), node("Mul", "number six", "begin")];
-        let forms = match operator {
-            "ReduceMax" => vec![("even", even)],
-            // ONNX Runtime's mean of nothing is no number, and PyTorch's is zero
-            "ReduceMean" => vec![("even", even), ("scaled", scaled)],
-            _ => vec![("even", even), ("scaled", scaled), ("uneven", uneven)],
-        };
-        for (name, offsets) in forms {
-            let file = bags(operator, offsets);
+        for name in ["even", "scaled", "uneven", "with none"] {
+            let file = listed(operator, offsets(name));
             holds_within(1e-5, &format!("{name}, {operator}"), &file, &[WRITTEN_OUT], 56 + 45);
         }
     }
 }
 
 #[test]
-fn an_embedding_bag_of_the_newer_exporter_with_an_open_batch_is_refused_with_what_to_do() {
+fn an_embedding_bag_in_a_loop_of_another_form_is_refused_with_what_to_do() {
     let cell = vec![
         node("Gather", "bag.weight first", "row"),
         node("SequenceInsert", "so_far row", "more"),

@@ -2,7 +2,7 @@
 
 use crate::onnx_file::onnx::{ModelProto, TensorProto};
 use crate::onnx_file::{Value, floats, integers, node, weight};
-use crate::{ROWS, compiled, holds, holds_within, ints, network, onnx_runtime, slopes};
+use crate::{ROWS, answer, compiled, holds, holds_within, ints, network, onnx_runtime, slopes};
 use prost::Message;
 
 /// A network of operators that have changed since, as this version writes them.
@@ -134,6 +134,38 @@ fn files_of_old_opsets_answer_as_before() {
     holds("Softmax of several axes", &network(11, &[4, 6], nodes, weights), &[], 24 + 45);
     let nodes = vec![node("MatMul", "x mix.weight", "h"), node("TopK", "h", "z places").with("k", Value::Int(8))];
     holds("TopK", &network(9, &[6], nodes, vec![weight("mix.weight", &[6, 9])]), &[], 54 + 45);
+}
+
+/// As torch.onnx writes the relative positions of DeBERTa-v2; ONNX Runtime opens no such file.
+#[test]
+fn integers_that_an_exporter_of_opset_11_forgot_to_cast_are_bounded_by_floats() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let file = |operator: &str, bounds: &str, given: &str| {
+        let nodes = vec![
+            node("Sign", "x", "sides"),
+            node("Cast", "sides", "steps").with("to", Value::Int(7)),
+            node("Cast", "steps", "floats").with("to", Value::Int(1)),
+            node(operator, &format!("{given} {bounds}"), "bounded"),
+            node("Cast", "bounded", "places").with("to", Value::Int(7)),
+            node("Gather", "table places", "found"),
+            node("Flatten", "found", "flat"),
+            node("MatMul", "flat mix.weight", "z"),
+        ];
+        let bounds = bounds.split(' ').map(|name| floats(name, &[], &[if name == "low" { 0.0 } else { 0.5 }]));
+        let weights = vec![weight("table", &[3, 3]), weight("mix.weight", &[18, 8])];
+        network(11, &[6], nodes, weights.into_iter().chain(bounds).collect()).encode_to_vec()
+    };
+    for (operator, bounds) in [("Clip", "low high"), ("Clip", "low"), ("Max", "low"), ("Min", "high")] {
+        let [forgotten, whole] = ["steps", "floats"].map(|given| file(operator, bounds, given));
+        let [program, as_meant] = [&forgotten, &whole].map(|bytes| compiled(bytes));
+        assert_eq!(program.trained, as_meant.trained, "{operator} {bounds}");
+        let tuned = program.export(&program.parameters, &[]).unwrap().to_vec();
+        assert_eq!(answer(&tuned, &[ROWS, 6]), answer(&whole, &[ROWS, 6]), "{operator} {bounds}");
+        let (square, slope) = slopes(&program, &[ROWS, 6]);
+        assert!((slope - square).abs() <= 2e-2 * square, "{operator} {bounds}: {slope}, squared gradient {square}");
+    }
 }
 
 /// ONNX Runtime writes `Swish` of opset 24 out by itself, and has nothing for it in a file of opset 25.

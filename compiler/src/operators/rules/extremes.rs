@@ -11,7 +11,11 @@ pub(crate) fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, Compile
     let first = rule.input(0)?;
     let mut shape = first.shape.clone();
     for index in 1..rule.node.inputs.len() {
-        shape = rule.broadcast(&shape, &rule.input(index)?.shape)?;
+        let other = rule.input(index)?;
+        if other.dtype != first.dtype {
+            return Err(rule.types_differ(first, other));
+        }
+        shape = rule.broadcast(&shape, &other.shape)?;
     }
     Ok(vec![TensorType { dtype: first.dtype, shape }])
 }

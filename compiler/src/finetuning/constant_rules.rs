@@ -1,0 +1,388 @@
+//! What a constant that a node reads is: a weight of it, or why it is none. One rule a line, in the order in which they are asked.
+
+use std::collections::{HashMap, HashSet};
+
+use super::constant_kind::{
+    FrozenReason, is_all, is_buffer, is_distance_bias, is_infinite_mask, is_low_mask, is_one_filter, is_part,
+    is_table_of_waves, is_token, is_wave_table, no_learned_constant,
+};
+use super::fourier_table::{is_fourier_table, may_be_fourier_table};
+use super::module_path::{is_generated, of_weight};
+use super::named_parameter::{
+    FUNCTIONS, has_module_path, is_literal_of_trace, is_of_person, is_of_preparation, is_of_quantization, is_parameter,
+    is_parameter_in_front, is_plain_number, may_be_learned,
+};
+use super::score_constants::no_part_of_scores;
+use super::standardize::is_preprocessing;
+use super::state_rates::is_rate;
+use crate::graph::{Constant, Graph, Node, Origin, ValueId};
+
+/// Functions of single numbers that modules take of parameters, as of scales that are to be positive.
+const CURVES: [&str; 5] = ["Clip", "Exp", "Sigmoid", "Softplus", "Tanh"];
+
+/// A constant, and the node that reads it.
+pub(super) struct Asked<'p> {
+    pub(super) graph: &'p Graph,
+    /// What lies behind each value that a constant is handed on by.
+    pub(super) stored: &'p HashMap<ValueId, ValueId>,
+    /// Values that a single number fills, in whatever form.
+    pub(super) filled: &'p HashSet<ValueId>,
+    /// Values that a parameter or an input of floats flows into.
+    pub(super) live: &'p HashSet<ValueId>,
+    /// Values that sines and cosines are taken of, by arithmetic alone.
+    pub(super) angles: &'p HashSet<ValueId>,
+    /// Values that a softmax is taken of, by arithmetic alone.
+    pub(super) scores: &'p HashSet<ValueId>,
+    pub(super) node: &'p Node,
+    /// Which of the node's inputs it is, and the value that is read there.
+    pub(super) input: usize,
+    pub(super) read: ValueId,
+    pub(super) value: ValueId,
+    pub(super) constant: &'p Constant,
+    pub(super) name: &'p str,
+    /// Of the standard; empty where the node's is not.
+    pub(super) operator: &'p str,
+    /// Whether the operator has weights at this input.
+    pub(super) has_weights: bool,
+    /// Whether the node reads what comes out of layers.
+    pub(super) is_fed: bool,
+    /// Whether names tell which constants the source wrote where it uses them.
+    pub(super) may_tell_literals: bool,
+}
+
+type Holds = fn(&Asked<'_>) -> bool;
+
+/// What follows where a rule holds.
+#[derive(Clone, Copy)]
+enum Then {
+    Weight,
+    Frozen(FrozenReason),
+    /// A weight, unless this says why it is none.
+    UnlessFrozen(fn(&Asked<'_>) -> Option<FrozenReason>),
+}
+
+/// The first rule that holds decides.
+const RULES: [(Holds, Then); 17] = [
+    (|c| is_preprocessing(c.operator, c.name), Then::Frozen(FrozenReason::Preprocessing)),
+    (|c| is_buffer(c.name), Then::Frozen(FrozenReason::Buffer)),
+    // it has decided something before the run
+    (|c| c.graph.stops_gradient(c.value), Then::Frozen(FrozenReason::Setting)),
+    // the first state of a recurrent layer
+    (|c| c.fills_no_parameter(), Then::Frozen(FrozenReason::Setting)),
+    // what stands for a row that a branch leaves out
+    (|c| c.fills_branch(), Then::Frozen(FrozenReason::Setting)),
+    (|c| c.operator == "Gather" && is_table_of_waves(c.constant), Then::Frozen(FrozenReason::Waves)),
+    (|c| c.may_be_mask() && c.is_mask(), Then::Frozen(FrozenReason::Mask)),
+    (|c| c.may_be_mask() && is_distance_bias(c.constant), Then::Frozen(FrozenReason::Distances)),
+    (|c| c.no_part_of_scores().is_some(), Then::UnlessFrozen(|c| c.no_part_of_scores())),
+    (|c| c.is_fourier_table(), Then::Frozen(FrozenReason::Fourier)),
+    (|c| c.has_weights && !is_arithmetic(c.node), Then::UnlessFrozen(|c| c.no_weight_of_layer())),
+    (|c| c.is_named(), Then::UnlessFrozen(|c| c.no_named_parameter())),
+    (|c| c.is_fed && c.has_weights && c.numbers() > 1, Then::UnlessFrozen(|c| c.no_learned_constant())),
+    // an exporter that folds constants leaves the one of a class token's `Expand`
+    (|c| c.is_fed && c.joins_tokens() && is_token(c.constant), Then::Weight),
+    // and those of parameters that go through a function, as the temperature of an attention
+    (|c| c.input == 0 && CURVES.contains(&c.operator), Then::UnlessFrozen(|c| c.frequencies())),
+    (|c| c.may_be_learned_number(), Then::Frozen(FrozenReason::Number)),
+    (|c| c.makes_angles(), Then::Frozen(FrozenReason::Frequencies)),
+];
+
+impl Asked<'_> {
+    /// Why the constant is no weight of the node, if it is none.
+    pub(super) fn reason(&self) -> Option<FrozenReason> {
+        let rule = RULES.iter().find(|(holds, _)| holds(self));
+        let reason = match rule.map_or(Then::Frozen(FrozenReason::Computed), |(_, then)| *then) {
+            Then::Weight => None,
+            Then::Frozen(reason) => Some(reason),
+            Then::UnlessFrozen(reason) => reason(self),
+        };
+        let is_stopped = self.graph.stops_gradient(self.value);
+        // the file's own word is more than what name and place tell
+        let origin = self.graph.origin(self.value);
+        let is_none = matches!(origin, Some(Origin::Buffer | Origin::Literal)) || self.is_literal();
+        let reason = match origin {
+            Some(Origin::Parameter) => reason.filter(|reason| is_stopped || !reason.is_by_name()),
+            _ => reason.or_else(|| is_none.then_some(FrozenReason::Stated)),
+        };
+        // whoever names it knows what it is
+        let is_asked_for = self.graph.is_asked_for(self.value) && !is_stopped;
+        reason.filter(|reason| !(is_asked_for && reason.is_guessed()))
+    }
+
+    fn numbers(&self) -> usize {
+        self.constant.shape.iter().product()
+    }
+
+    fn is_named(&self) -> bool {
+        !is_generated(self.name) || self.numbers() == 1 && has_module_path(self.name)
+    }
+
+    fn is_of_module(&self) -> bool {
+        is_part(self.name) || of_weight(self.name).is_some()
+    }
+
+    /// Whether it is several numbers that the source wrote where it uses them.
+    fn is_literal(&self) -> bool {
+        self.may_tell_literals && self.numbers() > 1 && is_literal_of_trace(self.name)
+    }
+
+    /// Whether it is one number that fills a tensor, and no parameter by its name or the function that reads it.
+    fn fills_no_parameter(&self) -> bool {
+        let is_own = self.is_of_module() || has_module_path(self.name) || CURVES.contains(&self.operator);
+        self.filled.contains(&self.read) && !is_own
+    }
+
+    /// Whether it is one number throughout that a branch has, and no parameter by its name.
+    fn fills_branch(&self) -> bool {
+        let first = self.constant.to_f32().and_then(|numbers| numbers.first().copied());
+        self.operator == "If"
+            && first.is_some_and(|first| is_all(self.constant, first))
+            && !(self.is_of_module() || has_module_path(self.name))
+    }
+
+    fn may_be_mask(&self) -> bool {
+        !self.has_weights || is_arithmetic(self.node) || self.operator == "Gather"
+    }
+
+    fn is_mask(&self) -> bool {
+        let lets_pass = self.operator != "Where";
+        is_infinite_mask(self.constant, lets_pass) || is_low_mask(self.constant, lets_pass)
+    }
+
+    fn no_part_of_scores(&self) -> Option<FrozenReason> {
+        no_part_of_scores((self.node, self.input), self.scores, self.name, self.constant)
+    }
+
+    fn is_fourier_table(&self) -> bool {
+        may_be_fourier_table(self.node, self.input)
+            && !self.graph.is_asked_for(self.value)
+            && is_fourier_table(self.constant)
+    }
+
+    fn no_learned_constant(&self) -> Option<FrozenReason> {
+        let reason = no_learned_constant(self.operator, self.constant);
+        reason.filter(|_| !is_rate(self.graph, self.node, self.input, self.constant))
+    }
+
+    /// Whether the node joins values `[batch, tokens, width]` along the tokens.
+    fn joins_tokens(&self) -> bool {
+        self.operator == "Concat" && matches!(self.node.int("axis"), Some(1 | -2))
+    }
+
+    fn frequencies(&self) -> Option<FrozenReason> {
+        self.makes_angles().then_some(FrozenReason::Frequencies)
+    }
+
+    fn may_be_learned_number(&self) -> bool {
+        self.is_fed
+            && may_be_learned(self.operator, self.constant)
+            && !is_of_quantization(self.graph, self.node, self.input)
+    }
+
+    /// Whether sines and cosines are taken of what the node makes.
+    fn makes_angles(&self) -> bool {
+        self.node.outputs.iter().flatten().any(|made| self.angles.contains(made))
+    }
+
+    /// Why a constant with a name that no exporter has made up is no parameter of a node that has no weights of its own there.
+    fn no_named_parameter(&self) -> Option<FrozenReason> {
+        let Self { node, input, constant, name, operator, is_fed, .. } = *self;
+        let (is_single, is_of_module) = (self.numbers() == 1, self.is_of_module());
+        let is_own =
+            is_of_module || is_parameter(name, operator, constant) && !is_of_quantization(self.graph, node, input);
+        if !is_own {
+            let is_beside = is_fed && is_elementwise(operator) && operator != "Pow";
+            let is_plain = FUNCTIONS.contains(&operator) && is_plain_number(name, constant);
+            let may_be_meant = is_single && (is_beside || is_plain) && is_of_person(name);
+            let is_told = may_be_meant && !is_of_quantization(self.graph, node, input);
+            return Some(if is_told { FrozenReason::Number } else { FrozenReason::Setting });
+        }
+        // beside a constant it is a part of a formula of parameters, as in `1 + gamma`
+        let other = 1usize.checked_sub(input).and_then(|other| node.input(other));
+        let joins_constant = || other.and_then(|other| self.stored.get(&other)).is_some();
+        // in front of all layers it normalizes the input
+        let is_placed = is_fed
+            || !is_elementwise(operator)
+            || is_part(name)
+            || is_single && joins_constant() && !is_of_preparation(name)
+            || is_parameter_in_front(self.graph, (node, input), name, constant, self.makes_angles());
+        if !is_placed {
+            return Some(FrozenReason::InFront);
+        }
+        is_wave_table(constant).then_some(FrozenReason::Waves)
+    }
+
+    /// Why a constant is no weight of a node that has its weights there.
+    fn no_weight_of_layer(&self) -> Option<FrozenReason> {
+        let Self { node, input, constant, .. } = *self;
+        if self.is_named() {
+            return None;
+        }
+        let constant_at = |input: usize| {
+            let stored = node.input(input).and_then(|read| self.stored.get(&read));
+            stored
+                .filter(|value| is_generated(self.graph.name(**value)))
+                .and_then(|value| self.graph.constant_of(*value))
+        };
+        match node.operator.as_str() {
+            _ if !node.domain.is_empty() => None,
+            "MatMul" => {
+                let other = node.input(1 - input).filter(|other| !self.live.contains(other))?;
+                let other_is_weight = self.stored.get(&other).is_some_and(|value| !is_buffer(self.graph.name(*value)));
+                match (self.makes_angles(), input == 0 && other_is_weight) {
+                    (true, _) => Some(FrozenReason::Frequencies),
+                    (_, true) => Some(FrozenReason::Computed),
+                    _ => None,
+                }
+            }
+            "Conv" if input == 1 && is_one_filter(constant) => Some(FrozenReason::Filter),
+            "BatchNormalization" | "GroupNormalization" | "InstanceNormalization" | "LayerNormalization" => {
+                let normalizes_weight = node.input(0).is_some_and(|read| self.stored.contains_key(&read));
+                let shift_is_absent = node.input(2).is_none() || constant_at(2).is_some_and(|shift| is_all(shift, 0.0));
+                let scale_is_absent = constant_at(1).is_some_and(|scale| is_all(scale, 1.0));
+                let is_absent = match input {
+                    1 => scale_is_absent && shift_is_absent,
+                    2 if node.operator == "LayerNormalization" || normalizes_weight => shift_is_absent,
+                    2 => scale_is_absent && shift_is_absent,
+                    _ => false,
+                };
+                is_absent.then_some(FrozenReason::Absent)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether names tell which constants the source wrote where it uses them: others have names of their own. A module that was frozen before
+/// it was exported has all its weights as such.
+pub(super) fn may_tell_literals(graph: &Graph) -> bool {
+    let is_large = |value: &ValueId| {
+        graph.float_constant(*value).is_some_and(|constant| constant.shape.iter().product::<usize>() > 1)
+    };
+    graph.constants().into_iter().filter(is_large).any(|value| !is_literal_of_trace(graph.name(value)))
+}
+
+/// A constant beside these is a bias or scale only behind a layer; in front of all layers it normalizes the input.
+pub(crate) fn is_arithmetic(node: &Node) -> bool {
+    node.domain.is_empty() && matches!(node.operator.as_str(), "Add" | "Mul")
+}
+
+fn is_elementwise(operator: &str) -> bool {
+    matches!(operator, "Add" | "Div" | "Mul" | "Pow" | "Sub")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use crate::Model;
+    use crate::finetuning::{Layer, layers};
+    use crate::graph::{Graph, KIND, Origin};
+    use crate::handmade::{graph, node, read, untyped, value, weight, whole};
+    use crate::model_file::onnx::{
+        AttributeProto, GraphProto, StringStringEntryProto, TensorProto, ValueInfoProto, attribute_proto::AttributeType,
+    };
+    use crate::operators::OperatorCatalog;
+
+    const VARIED: [f32; 16] =
+        [0.5, -0.25, 0.0, 0.125, 0.5, 0.25, 1.0, -0.5, 0.75, 0.0, -1.0, 0.5, 0.25, 0.5, -0.75, 0.125];
+    const FOLDED_FROM: &str = "pkg.onnxscript.optimizer.folded_from";
+
+    /// What is read behind a layer, one after the other; `notes` are what the file says of them: name, key, word.
+    fn read_with(constants: &[(&str, TensorProto)], notes: &[(&str, &str, &str)], first: &str) -> Graph {
+        let mut nodes = vec![node("MatMul", &["x", first], &["h0"])];
+        for (at, (operator, constant)) in constants.iter().enumerate() {
+            nodes.push(node(operator, &[&format!("h{at}"), constant.name()], &[&format!("h{}", at + 1)]));
+        }
+        nodes.push(node("Tanh", &[&format!("h{}", constants.len())], &["y"]));
+        let mut weights = vec![weight(first, &[4, 4])];
+        weights.extend(constants.iter().map(|(_, constant)| constant.clone()));
+        let mut file = graph(nodes, weights, vec![value("x", &[4, 4])], vec![value("y", &[4, 4])]);
+        file.value_info = notes
+            .iter()
+            .map(|(name, key, word)| {
+                let entry = StringStringEntryProto { key: Some((*key).into()), value: Some((*word).into()) };
+                ValueInfoProto { metadata_props: vec![entry], ..untyped(name) }
+            })
+            .collect();
+        read(file)
+    }
+
+    fn trained(graph: &Graph) -> Vec<String> {
+        let all: Vec<Layer> = layers(graph, &OperatorCatalog::standard());
+        all.iter().flat_map(|layer| &layer.weights).map(|weight| graph.name(weight.value).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_a_file_says_was_no_parameter_is_not_trained_and_a_single_number_that_was_one_is() {
+        let single = TensorProto { float_data: vec![1.0], ..weight("unit", &[1]) };
+        let constants = [
+            ("Mul", weight("edge_w", &[4])),
+            ("Add", weight("plain", &[4])),
+            ("Mul", weight("clone", &[4])),
+            ("Mul", weight("val_9", &[4])),
+            ("Mul", weight("gain", &[4])),
+            ("Mul", single),
+        ];
+        let notes = [
+            ("edge_w", KIND, "BUFFER"),
+            ("plain", KIND, "CONSTANT_TENSOR"),
+            ("clone", FOLDED_FROM, "['lifted_tensor_0', 'val_3']"),
+            ("val_9", FOLDED_FROM, "['conv.scale', 'val_8']"),
+            ("gain", KIND, "PARAMETER"),
+            ("unit", KIND, "PARAMETER"),
+        ];
+        let names = |wanted: &[&str]| wanted.iter().map(|name| (*name).to_owned()).collect::<Vec<String>>();
+        let mut found = trained(&read_with(&constants, &[], "first.weight"));
+        found.sort();
+        assert_eq!(found, names(&["clone", "edge_w", "first.weight", "gain", "plain", "val_9"]));
+        let told = read_with(&constants, &notes, "first.weight");
+        let mut found = trained(&told);
+        found.sort();
+        assert_eq!(found, names(&["first.weight", "gain", "unit", "val_9"]));
+        // a tuned model says so as well
+        let again = Model::from_bytes(told.to_onnx("again")).unwrap();
+        let again = again.graph(&BTreeMap::new(), &OperatorCatalog::standard()).unwrap();
+        for (name, origin) in [("edge_w", Origin::Buffer), ("clone", Origin::Literal), ("gain", Origin::Parameter)] {
+            assert_eq!(again.origin(again.find(name).unwrap()), Some(origin), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_the_source_wrote_where_it_uses_it_is_not_trained_but_in_a_module_that_was_frozen_whole() {
+        let literal = [("Mul", weight("/edges/Constant_1_output_0", &[4]))];
+        assert_eq!(trained(&read_with(&literal, &[], "first.weight")), ["first.weight"]);
+        let mut found = trained(&read_with(&literal, &[], "/first/Constant_output_0"));
+        found.sort();
+        assert_eq!(found, ["/edges/Constant_1_output_0", "/first/Constant_output_0"]);
+    }
+
+    #[test]
+    fn zeros_that_a_branch_has_in_the_place_of_a_row_are_not_trained() {
+        for (values, is_trained) in [([0.0; 16], false), ([0.25; 16], false), (VARIED, true)] {
+            let branch = |name: &str, inner: GraphProto| AttributeProto {
+                name: Some(name.into()),
+                g: Some(inner),
+                r#type: Some(AttributeType::Graph as i32),
+                ..AttributeProto::default()
+            };
+            let own = TensorProto { float_data: values.to_vec(), ..weight("own", &[1, 4, 4]) };
+            let summed = graph(vec![node("Identity", &["all"], &["same"])], vec![], vec![], vec![untyped("same")]);
+            let stored = graph(vec![], vec![own], vec![], vec![untyped("own")]);
+            let mut either = node("If", &["is_large"], &["row"]);
+            either.attribute = vec![branch("then_branch", summed), branch("else_branch", stored)];
+            let nodes = vec![
+                node("MatMul", &["x", "first.weight"], &["h"]),
+                node("ReduceSum", &["h", "axes"], &["all"]),
+                node("ReduceSum", &["h"], &["sum"]),
+                node("Greater", &["sum", "limit"], &["is_large"]),
+                either,
+                node("Add", &["h", "row"], &["y"]),
+            ];
+            let limit = TensorProto { float_data: vec![0.0], ..weight("limit", &[]) };
+            let weights = vec![weight("first.weight", &[4, 4]), whole("axes", &[1], &[0]), limit];
+            let found = trained(&read(graph(nodes, weights, vec![value("x", &[4, 4])], vec![value("y", &[4, 4])])));
+            assert_eq!(found.iter().any(|name| name.ends_with("own")), is_trained, "{values:?}: {found:?}");
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! What a file says that a constant was in the source.
+
+/// What torch.export notes by this key of each input of a program, parameters among them.
+pub(crate) const KIND: &str = "pkg.torch.export.graph_signature.InputSpec.kind";
+
+/// What a constant was in the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Parameter,
+    Buffer,
+    /// A tensor that is no part of a module's state: written where it is used, or computed of such.
+    Literal,
+}
+
+/// Each by the word of torch.export.
+const WORDS: [(Origin, &str); 3] =
+    [(Origin::Parameter, "PARAMETER"), (Origin::Buffer, "BUFFER"), (Origin::Literal, "CONSTANT_TENSOR")];
+
+impl Origin {
+    /// The one that a word of torch.export means.
+    pub(crate) fn of(word: &str) -> Option<Self> {
+        WORDS.iter().find(|(_, known)| *known == word).map(|(origin, _)| *origin)
+    }
+
+    /// What torch.export calls it.
+    pub(crate) fn word(self) -> &'static str {
+        WORDS.iter().find(|(origin, _)| *origin == self).expect("each has a row").1
+    }
+}
