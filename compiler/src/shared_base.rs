@@ -70,6 +70,14 @@ fn difference((one, of_one): (&Adapter, &Taken), (other, of_other): (&Adapter, &
     if one.has_magnitudes() != other.has_magnitudes() {
         return Some("one has magnitudes (DoRA) and the other none".into());
     }
+    let shapes = |adapter: &Adapter| adapter.shared.values().map(|own| own.shape().to_vec()).collect::<Vec<_>>();
+    if shapes(one) != shapes(other) {
+        return Some(format!(
+            "the matrices that their layers share have the shapes {:?} and {:?}; write a base for each",
+            shapes(one),
+            shapes(other)
+        ));
+    }
     if of_one.whole != of_other.whole {
         let mut names = one.whole.keys().chain(other.whole.keys());
         let differing = names.find(|name| one.whole.get(*name) != other.whole.get(*name));

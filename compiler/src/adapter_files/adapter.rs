@@ -154,10 +154,6 @@ impl AdapterMethod {
     /// Why it is no adapter that a model takes as inputs and is itself without, if it is none: a sentence without its end.
     pub(crate) fn not_as_inputs(&self) -> Option<&'static str> {
         match self {
-            Self::Vera => Some("VeRA reads matrices that all layers share, for which an .onnx_adapter has no place"),
-            Self::Oft { is_exact: true } => {
-                Some("an .onnx_adapter does not say that OFT turns by the exact inverse, and is read as if it did not")
-            }
             Self::LnTuning => Some(
                 "LN_TUNING holds other numbers in the place of the model's own, for which an .onnx_adapter has no place",
             ),

@@ -241,17 +241,21 @@ fn what_a_run_has_trained_is_in_its_files() {
 
         let base = program.export_without_adapters(&parameters, &[]).unwrap().to_vec();
         let is_principal = choice.options["start"] == "pissa";
-        if has_prompt || is_principal || name == "vera" || choice.options["exact"] == true {
+        if has_prompt || is_principal {
             assert!(program.require_adapters(false).is_ok());
             let refused = program.require_adapters(true).unwrap_err().to_string();
             assert!(refused.contains("write `peft`"), "{refused}");
         } else {
             let bare = Adapter { whole: BTreeMap::new(), biases: adapter_files::Biases::None, ..read.clone() };
             let before = scores(&base, Vec::new());
-            let taking = taking_adapter(&Model::from_bytes(base).unwrap(), &bare, &catalog).unwrap();
+            let taking = taking_adapter(&Model::from_bytes(base.clone()).unwrap(), &bare, &catalog).unwrap();
             let model = taking.model.to_vec();
             assert_near(&scores(&model, Vec::new()), &before, &what);
             assert_near(&scores(&model, as_inputs(&taking.adapter)), &wanted, &what);
+            // the file alone says as much as PEFT's folder
+            let back = OnnxAdapter::from_bytes(&taking.adapter.to_bytes().unwrap()).unwrap().adapter().unwrap();
+            let (merged, _) = merge_adapters(&Model::from_bytes(base).unwrap(), &[(&back, 1.0)], &catalog).unwrap();
+            assert_near(&scores(&merged.to_vec(), Vec::new()), &wanted, &what);
         }
 
         let place = std::env::temp_dir().join(format!("millstream-adapter-{}", std::process::id()));
@@ -521,9 +525,15 @@ fn an_adapter_that_does_not_fit_is_an_error_that_names_both_sides() {
         let error = merge(&[(&folder(name), 0.5)]);
         assert!(error.contains(words), "{error}");
     }
-    for name in ["vera", "prompt_tuning", "p_tuning", "prefix_tuning", "pissa"] {
+    for (name, reason) in [
+        ("ln_tuning", "LN_TUNING holds other numbers in the place of the model's own"),
+        ("prompt_tuning", "rows with virtual tokens are longer than without"),
+        ("p_tuning", "rows with virtual tokens are longer than without"),
+        ("prefix_tuning", "rows with virtual tokens are longer than without"),
+        ("pissa", "PiSSA is for weights that are others than the model's own"),
+    ] {
         let refused = taking_adapter(&bert(), &folder(name), &catalog).unwrap_err().to_string();
-        assert!(refused.ends_with("; merge it, or keep PEFT's folder"), "{refused}");
+        assert!(refused.contains(reason) && refused.ends_with("; merge it, or keep PEFT's folder"), "{refused}");
         assert_eq!(OnnxAdapter::of(&folder(name)).unwrap_err(), refused);
     }
     let error = merge(&[(&folder("lora"), 0.5)]);

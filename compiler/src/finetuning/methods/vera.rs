@@ -100,7 +100,8 @@ impl MethodFunction for Vera {
             .into_iter()
             .filter_map(|(name, values, shape)| Some((name.to_owned(), Tensor::new(shape, values.to_vec())?.turned())));
         let (method, shared) = (Some(AdapterMethod::Vera), shared.collect());
-        let file = AdapterForm { method, shared, ..AdapterForm::default() };
+        let shared_values = vec![(projections.a.0, 1), (projections.b.0, 0)];
+        let file = AdapterForm { method, shared, shared_values, ..AdapterForm::default() };
         let mut added = Added { merged: Some(Vec::new()), file, ..Added::default() };
         added.notes.extend(self.layers.note_of_fused(model, "vera"));
         let (mut shared, mut quantized) = (None, Vec::new());
