@@ -285,6 +285,7 @@ fn peft_and_python_s_onnxruntime_compute_what_our_adapters_do() {
     let methods = [
         ("lora", lora, true),
         ("dora", json!({"lora": {"rank": 2, "dora": true}}), true),
+        ("dora_of_tables", json!({"lora": {"rank": 2, "dora": true, "layers": patterns}}), true),
         ("pissa", json!({"lora": {"rank": 2, "start": "pissa"}}), false),
         ("ia3", json!("ia3"), true),
         ("vera", json!({"vera": {"rank": 6}}), true),

@@ -204,6 +204,11 @@ fn what_a_run_has_trained_is_in_its_files() {
         ),
         ("lora", json!({"rank": 2, "layers": {"match": ["*word_embeddings", "*query"]}}), TrainSelection::Nothing),
         ("lora", json!({"rank": 2, "dora": true, "bias": "lora_only"}), TrainSelection::Nothing),
+        (
+            "lora",
+            json!({"rank": 2, "dora": true, "layers": {"match": ["*word_embeddings", "*query"]}}),
+            TrainSelection::Nothing,
+        ),
         ("ia3", json!({}), TrainSelection::Head),
         ("vera", json!({"rank": 6}), TrainSelection::Nothing),
         ("oft", json!({"block_size": 16, "layers": qv}), TrainSelection::Last(2)),

@@ -168,9 +168,8 @@ impl FromAdapter<'_> {
         match self.adapter.method {
             AdapterMethod::Lora { is_rank_stabilized, dropout, is_principal } => {
                 let dora = self.adapter.has_magnitudes();
-                let has_all = modules.values().all(|own| {
-                    matches!(own, ModuleAdapter::LowRank { magnitude, is_table, .. } if magnitude.is_some() || *is_table)
-                });
+                let has_all =
+                    modules.values().all(|own| matches!(own, ModuleAdapter::LowRank { magnitude: Some(_), .. }));
                 if dora && !has_all {
                     return Err(CompilerError::setting(
                         "",
