@@ -311,11 +311,12 @@ impl Adapter {
                 }
             }
             ModuleAdapter::Scales { .. } => Ok(()),
-            ModuleAdapter::Butterflies { blocks, .. } => match blocks.shape() {
-                [_, _, rows, columns] if rows == columns && rows % 2 == 0 => Ok(()),
-                other => {
-                    Err(format!("boft_R has the shape {other:?}, wanted [factors, blocks, size, size], an even size"))
-                }
+            ModuleAdapter::Butterflies { blocks, .. } => match *blocks.shape() {
+                // several factors exchange halves of blocks
+                [factors, _, rows, columns] if rows == columns && (factors == 1 || rows % 2 == 0) => Ok(()),
+                ref other => Err(format!(
+                    "boft_R has the shape {other:?}, wanted [factors, blocks, size, size], an even size where factors are several"
+                )),
             },
             ModuleAdapter::Vectors { of_rank, of_outputs } => {
                 let [rank, outputs] = [of_rank, of_outputs].map(|vector| vector.values().len());

@@ -214,6 +214,7 @@ fn what_a_run_has_trained_is_in_its_files() {
         ("oft", json!({"block_size": 16, "layers": qv}), TrainSelection::Last(2)),
         ("oft", json!({"block_size": 16, "exact": true, "layers": qv}), TrainSelection::Nothing),
         ("boft", json!({"block_size": 4, "factors": 2, "layers": qv}), TrainSelection::Nothing),
+        ("boft", json!({"block_size": 8, "factors": 3, "layers": qv}), TrainSelection::Nothing),
         ("lora", json!({"rank": 2, "alpha": 6, "lora_bias": true, "layers": qv}), TrainSelection::Nothing),
         ("lora", json!({"rank": 2, "alpha": 3, "start": "pissa"}), TrainSelection::Nothing),
         ("lora", json!({"rank": 3, "rank_stabilized": true, "start": "pissa", "layers": qv}), TrainSelection::Nothing),
@@ -431,7 +432,8 @@ fn a_file_holds_no_other_options_than_a_recipe_may_say() {
     prompt.prompt = Tensor::new([100_000, width], vec![0.0; 100_000 * width]);
     let dropped = AdapterMethod::Lora { is_rank_stabilized: false, dropout: 1.5, is_principal: false };
     for (adapter, words) in [
-        (boft(1, 8), "the adapter: block_size is 2 or 4, got 8"),
+        (boft(1, 1), "the adapter: block_size is between 2 and 1024, got 1"),
+        (boft(4, 8), "block_size 8 with 4 factor(s) turns 64 inputs together, which do not divide the 32"),
         // so many that the inputs which they turn together have no number
         (boft(63, 4), "the adapter: factors is between 1 and 16, got 63"),
         (boft(64, 2), "the adapter: factors is between 1 and 16, got 64"),
