@@ -177,6 +177,28 @@ fn a_converted_file_of_each_method_is_listed_merged_and_converted_back() {
 }
 
 #[test]
+fn a_folder_of_vera_without_its_matrices_is_for_all_layers_of_a_model() {
+    let place = Workplace::bare();
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../compiler/tests");
+    let path = |name: &str| files.join(name).to_str().unwrap().to_owned();
+    let (model, folder) = (path("architectures/bert.script.onnx"), path("adapter_files/vera_drawn"));
+    let merge = ["adapter", "merge", &model, "-a", &folder, "-o", "merged.onnx"];
+    place.run(&merge).done();
+    let skip = ["--skip", "*query"];
+    place.run(&[&merge[..], &skip].concat()).failed_with(&["vera_A and vera_B are drawn for all of them"]);
+    let convert = ["adapter", "convert", &folder, "-o", "own.onnx_adapter"];
+    place.run(&convert).failed_with(&["name that by `--model`"]);
+    place.run(&[&convert[..], &["--model", &model]].concat()).done();
+    // which holds them, so that a layer may be left out
+    let held = ["adapter", "merge", &model, "-a", "own.onnx_adapter", "-o", "merged.onnx"];
+    place.run(&[&held[..], &skip].concat()).done();
+    // a folder is drawn by the same key again
+    place.run(&["adapter", "convert", &folder, "-o", "again"]).done();
+    let config: Value = serde_json::from_slice(&place.read("again/adapter_config.json")).unwrap();
+    assert_eq!((&config["save_projection"], &config["projection_prng_key"]), (&json!(false), &json!(11)));
+}
+
+#[test]
 fn several_adapters_get_one_base_and_a_pattern_need_match_one_of_them() {
     let place = Workplace::bare();
     let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../compiler/tests");

@@ -33,6 +33,11 @@ impl OnnxAdapter {
         if let Some(reason) = adapter.method.not_as_inputs() {
             return Err(format!("{reason}; merge it, or keep PEFT's folder"));
         }
+        if adapter.draws_projections() {
+            let message = "its vera_A and vera_B are drawn for the layers of a model (`save_projection: false`); \
+                           name that by `--model`";
+            return Err(message.into());
+        }
         let tensors = adapter.modules.iter().flat_map(|(module, own)| {
             let parts = own.in_graphs(adapter.factor(own)).into_iter();
             parts.map(move |(part, tensor)| (format!("{module}.{}", Self::end(adapter.method, own, part)), tensor))
@@ -153,7 +158,7 @@ impl OnnxAdapter {
             found.entry(module).or_default().insert(end, tensor);
         }
         let method = first.map_or(LORA, |(_, method)| method);
-        if let (Some(name), false) = (shared.keys().next(), method == AdapterMethod::Vera) {
+        if let (Some(name), false) = (shared.keys().next(), method == VERA) {
             return Err(format!("`{name}` is in it, and no `vera_lambda_d` and `vera_lambda_b` of a module"));
         }
         let mut modules = BTreeMap::new();
@@ -168,6 +173,9 @@ impl OnnxAdapter {
     }
 }
 
+/// Whose matrices are inputs too.
+const VERA: AdapterMethod = AdapterMethod::Vera { key: None };
+
 /// Of which the scale is in B.
 const LORA: AdapterMethod = AdapterMethod::Lora { is_rank_stabilized: false, dropout: 0.0, is_principal: false };
 
@@ -181,8 +189,8 @@ const ENDS: [(&str, AdapterMethod); 14] = [
     ("lora_magnitude_vector", LORA),
     ("ia3_l.inputs", AdapterMethod::Ia3),
     ("ia3_l.outputs", AdapterMethod::Ia3),
-    ("vera_lambda_d", AdapterMethod::Vera),
-    ("vera_lambda_b", AdapterMethod::Vera),
+    ("vera_lambda_d", VERA),
+    ("vera_lambda_b", VERA),
     ("oft_R.weight", AdapterMethod::Oft { is_exact: false }),
     ("oft_R.exact", AdapterMethod::Oft { is_exact: true }),
     ("boft_R", AdapterMethod::Boft),
@@ -213,7 +221,7 @@ fn module_of(method: AdapterMethod, mut parts: BTreeMap<&str, &Tensor>) -> Optio
             let (inputs, outputs) = (take("ia3_l.inputs"), take("ia3_l.outputs"));
             ModuleAdapter::Scales { scales: inputs.xor(outputs)?.clone(), are_of_inputs: inputs.is_some() }
         }
-        AdapterMethod::Vera => ModuleAdapter::Vectors {
+        AdapterMethod::Vera { .. } => ModuleAdapter::Vectors {
             of_rank: take("vera_lambda_d")?.clone(),
             of_outputs: take("vera_lambda_b")?.clone(),
         },
@@ -476,12 +484,12 @@ mod tests {
             (LORA, convolution),
             (AdapterMethod::Ia3, scales(true)),
             (AdapterMethod::Ia3, scales(false)),
-            (AdapterMethod::Vera, vectors),
+            (VERA, vectors),
             (AdapterMethod::Oft { is_exact: false }, rotations()),
             (AdapterMethod::Oft { is_exact: true }, rotations()),
             (AdapterMethod::Boft, butterflies),
         ] {
-            let is_vera = method == AdapterMethod::Vera;
+            let is_vera = method == VERA;
             let shared = projections.iter().filter(|_| is_vera).map(|(name, own)| ((*name).to_owned(), own.clone()));
             let adapter = Adapter {
                 method,

@@ -8,7 +8,7 @@ fn one_model_takes_any_adapter_as_inputs_and_is_itself_without() {
         return;
     }
     let (catalog, wanted) = (OperatorCatalog::standard(), scores_of_peft());
-    for name in ["dora", "ia3", "vera", "oft", "oft_exact", "boft", "lora_bias"] {
+    for name in ["dora", "dora_of_tables", "ia3", "vera", "oft", "oft_exact", "boft", "boft_of_eight", "lora_bias"] {
         let taking = taking_adapter(&bert(), &folder(name), &catalog).unwrap();
         let model = taking.model.to_vec();
         assert_near(&scores(&model, Vec::new()), &wanted[""], name);

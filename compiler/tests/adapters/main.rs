@@ -28,13 +28,16 @@ use onnx_runtime::{floats, run, session};
 use ort::value::{DynValue, Tensor as OrtTensor};
 use serde_json::json;
 
-const FOLDERS: [&str; 13] = [
+const FOLDERS: [&str; 16] = [
     "lora",
     "dora",
+    "dora_of_tables",
     "ia3",
     "vera",
+    "vera_drawn",
     "oft",
     "boft",
+    "boft_of_eight",
     "oft_exact",
     "lora_bias",
     "pissa",
@@ -104,6 +107,29 @@ fn a_folder_of_peft_merged_gives_what_peft_gives() {
     assert_near(&merged(&[(&vera, 0.5), (&vera, 0.5)]), &wanted["vera"], "two halves");
     assert_near(&merged(&[(&vera, 2.0), (&vera, -1.0)]), &wanted["vera"], "twice less once");
     assert_near(&merged(&[(&vera, 0.0)]), &wanted[""], "nothing of it");
+}
+
+#[test]
+fn matrices_of_vera_that_a_folder_does_not_hold_are_those_that_peft_draws_by_its_key() {
+    let catalog = OperatorCatalog::standard();
+    let held = folder("vera");
+    let drawn = Adapter { method: AdapterMethod::Vera { key: Some(0) }, shared: BTreeMap::new(), ..held.clone() };
+    let files = PeftFolder::of(&drawn);
+    let config: serde_json::Value = serde_json::from_slice(&files.config).unwrap();
+    assert_eq!((&config["save_projection"], &config["projection_prng_key"]), (&json!(false), &json!(0)));
+    assert_eq!(files.adapter().unwrap(), drawn);
+    // PEFT has written the matrices of `held`, to the bit
+    let taking = taking_adapter(&bert(), &drawn, &catalog).unwrap();
+    assert_eq!(taking.adapter.adapter().unwrap().shared, held.shared);
+    let refused = OnnxAdapter::of(&drawn).unwrap_err();
+    assert!(refused.contains("name that by `--model`"), "{refused}");
+    let other = Adapter { method: AdapterMethod::Vera { key: Some(1) }, ..drawn.clone() };
+    let other = taking_adapter(&bert(), &other, &catalog).unwrap().adapter.adapter().unwrap();
+    assert_ne!(other.shared, held.shared);
+    if onnx_runtime::available() {
+        let (merged, _) = merge_adapters(&bert(), &[(&drawn, 1.0)], &catalog).unwrap();
+        assert_near(&scores(&merged.to_vec(), Vec::new()), &scores_of_peft()["vera"], "drawn");
+    }
 }
 
 /// And it puts rows one behind the other to pick the last token of each.
