@@ -181,6 +181,10 @@ impl Boft {
 /// The order of the inputs in which the rotation `factor` turns neighbours: within runs of `size`·2^`factor`, halves of blocks at
 /// even places come before those at odd ones.
 fn order(inputs: usize, size: usize, factor: usize) -> Vec<usize> {
+    if factor == 0 {
+        // a block of an odd size has no halves
+        return (0..inputs).collect();
+    }
     let (half, run) = (size / 2, size << factor);
     let halves = run / half;
     let of_run = (0..halves).step_by(2).chain((1..halves).step_by(2));
@@ -401,7 +405,9 @@ mod tests {
 
     #[test]
     fn later_rotations_turn_inputs_that_lie_farther_apart() {
-        assert!(order(8, 4, 0).is_sorted(), "neighbours first");
+        for size in [2, 3, 4, 5, 8] {
+            assert_eq!(order(3 * size, size, 0), (0..3 * size).collect::<Vec<usize>>(), "neighbours first");
+        }
         assert_eq!(order(8, 4, 1), [0, 1, 4, 5, 2, 3, 6, 7]);
         assert_eq!(order(8, 2, 1), [0, 2, 1, 3, 4, 6, 5, 7]);
         let order = order(8, 2, 2);
