@@ -115,8 +115,8 @@ pub fn merge_adapters(
 }
 
 /// The model with the tensors of an adapter as inputs, which have defaults: factors of low rank one of rank 0, so that any other
-/// rank can be given; of a convolution, which cannot be of none, one of rank 1 that is zero. The scale of LoRA is in B. What the
-/// adapter holds whole is written into the model.
+/// rank can be given; of a convolution, which cannot be of none, one of rank 1 that is zero. The scale of LoRA is in B. The matrices
+/// that all layers of VeRA share are inputs too. What the adapter holds whole is written into the model.
 ///
 /// # Errors
 /// The adapter does not fit the model, is of a method that no model takes as inputs, or holds something whole that the model has no
@@ -147,6 +147,9 @@ pub(crate) struct Taken {
 
 type OpenRank = (String, usize, String);
 
+/// What the rank of VeRA, which all layers share, is called.
+const VERA_RANK: &str = "vera.rank";
+
 impl Taken {
     pub(crate) fn of(
         adapter: &Adapter,
@@ -173,7 +176,13 @@ impl Taken {
             let constants: Vec<Constant> =
                 form.trained.iter().filter_map(|value| graph.constant_of(*value).cloned()).collect();
             let own = (form.rule)(&constants.iter().collect::<Vec<_>>());
-            for (at, (value, constant)) in form.trained.iter().zip(&constants).enumerate() {
+            let parts = own.in_graphs(1.0).into_iter().map(|(part, _)| part);
+            for (at, ((value, constant), part)) in form.trained.iter().zip(&constants).zip(parts).enumerate() {
+                let end = OnnxAdapter::end(adapter.method, &own, part);
+                if end != part {
+                    let name = graph.free_name(&format!("{}.{end}", form.layer));
+                    graph.rename(*value, &name)?;
+                }
                 let name = graph.name(*value).to_owned();
                 let values = constant.to_f32().expect("what is trained are 32-bit floats");
                 let tensor = Tensor::new(constant.shape.clone(), values);
@@ -192,10 +201,25 @@ impl Taken {
                     let symbol = if is_matrix { "lora_r" } else { symbol };
                     open.push((name.clone(), axis, format!("{}.{symbol}", form.layer)));
                 }
+                if let (ModuleAdapter::Vectors { .. }, 0) = (&own, at) {
+                    first = Constant::f32([0], &[]);
+                    open.push((name.clone(), 0, VERA_RANK.to_owned()));
+                }
                 graph.set_constant(*value, first);
                 graph.set_overridable(*value);
             }
             modules.insert(form.layer.clone(), own);
+        }
+        for (value, axis) in &added.file.shared_values {
+            let constant = graph.constant_of(*value).cloned().expect("what layers share is a constant");
+            let (name, mut shape) = (graph.name(*value).to_owned(), constant.shape.clone());
+            let values = constant.to_f32().expect("what layers share are 32-bit floats");
+            let tensor = Tensor::new(shape.clone(), values);
+            file.parameters.extend(tensor.map(|tensor| (name.clone(), tensor)));
+            shape[*axis] = 0;
+            graph.set_constant(*value, Constant::f32(shape, &[]));
+            graph.set_overridable(*value);
+            open.push((name, *axis, VERA_RANK.to_owned()));
         }
         Ok(Self { graph, file, modules, whole, open, notes: added.notes })
     }

@@ -10,6 +10,9 @@ use crate::adapter_files::{Adapter, Biases, ModuleAdapter, OnnxAdapter, Tensor};
 use crate::model_file::{Model, OnnxFile};
 use crate::operators::OperatorCatalog;
 
+/// The inputs that all layers of VeRA read.
+const SHARED: [&str; 2] = ["vera_A", "vera_B"];
+
 /// A model that any of some adapters is given to, and these.
 #[derive(Clone, Debug)]
 pub struct SharedBase {
@@ -47,7 +50,10 @@ pub fn taking_adapters(
         }
     }
     let (modules, whole, biases) = (all_modules(adapters, &each)?, BTreeMap::new(), Biases::None);
-    let all = Adapter { modules, whole, biases, ..first.clone() };
+    // of any of them the default has no rank
+    let matrix = |name: &str| Some((name.to_owned(), taken.file.parameters.get(name)?.turned()));
+    let shared = SHARED.into_iter().filter_map(matrix).collect();
+    let all = Adapter { modules, whole, biases, shared, ..first.clone() };
     let mut shared = Taken::of(&all, &opened, catalog)?;
     for (value, constant) in &taken.whole {
         shared.graph.set_constant(*value, constant.clone());
@@ -69,6 +75,15 @@ fn difference((one, of_one): (&Adapter, &Taken), (other, of_other): (&Adapter, &
     }
     if one.has_magnitudes() != other.has_magnitudes() {
         return Some("one has magnitudes (DoRA) and the other none".into());
+    }
+    let [own, others] = [of_one, of_other].map(|taken| {
+        let shape = |tensor: &Tensor| tensor.shape().to_vec();
+        SHARED.map(|name| taken.file.parameters.get(name).map(shape).unwrap_or_default())
+    });
+    if own != others {
+        return Some(format!(
+            "the matrices that their layers share have the shapes {own:?} and {others:?}; write a base for each"
+        ));
     }
     if of_one.whole != of_other.whole {
         let mut names = one.whole.keys().chain(other.whole.keys());

@@ -107,7 +107,7 @@ impl TrainedAdapters {
         // with that PEFT keeps a bias that is trained by itself when it saves the adapter again
         let has_option = matches!(
             first.method,
-            AdapterMethod::Lora { .. } | AdapterMethod::Vera | AdapterMethod::Oft { .. } | AdapterMethod::Boft
+            AdapterMethod::Lora { .. } | AdapterMethod::Vera { .. } | AdapterMethod::Oft { .. } | AdapterMethod::Boft
         );
         let outline = first.outline();
         let holds_bias = outline.whole.keys().any(|name| outline.whole_module(name).is_none());

@@ -410,9 +410,17 @@ fn read(paths: &[&Path], skip: &[String]) -> Result<Vec<Adapter>, RecipeError> {
     for pattern in skip {
         let matches = |name: &str| pattern_matches(pattern, name);
         let mut is_used = false;
-        for adapter in &mut adapters {
+        for (path, adapter) in paths.iter().zip(&mut adapters) {
             let before = (adapter.modules.len(), adapter.whole.len());
             adapter.without(&matches);
+            if adapter.draws_projections() && adapter.modules.len() != before.0 {
+                let message = format!(
+                    "`--skip {}` leaves out modules, and its vera_A and vera_B are drawn for all of them (`save_projection: false`); \
+                     save it with `save_projection=True`, or write it as an .onnx_adapter with `--model`, which holds them",
+                    shown(pattern)
+                );
+                return Err(refused(path, message));
+            }
             is_used |= before != (adapter.modules.len(), adapter.whole.len());
         }
         if let (false, Some((first, others))) = (is_used, paths.split_first()) {

@@ -51,7 +51,10 @@ pub enum AdapterMethod {
     /// Scales of what modules make or read.
     Ia3,
     /// Two random matrices for all modules, and two vectors for each.
-    Vera,
+    Vera {
+        /// PEFT's `projection_prng_key`, by which the matrices are drawn where they are not held (`save_projection: false`).
+        key: Option<i64>,
+    },
     /// Rotations of blocks of what modules read.
     Oft {
         /// Whether they are (I − Q)·(I + Q)⁻¹, and not a series of (I + Q)·(I − Q)⁻¹.
@@ -125,7 +128,7 @@ impl AdapterMethod {
         match self {
             Self::Lora { .. } => "LORA",
             Self::Ia3 => "IA3",
-            Self::Vera => "VERA",
+            Self::Vera { .. } => "VERA",
             Self::Oft { .. } => "OFT",
             Self::Boft => "BOFT",
             Self::LnTuning => "LN_TUNING",
@@ -154,10 +157,6 @@ impl AdapterMethod {
     /// Why it is no adapter that a model takes as inputs and is itself without, if it is none: a sentence without its end.
     pub(crate) fn not_as_inputs(&self) -> Option<&'static str> {
         match self {
-            Self::Vera => Some("VeRA reads matrices that all layers share, for which an .onnx_adapter has no place"),
-            Self::Oft { is_exact: true } => {
-                Some("an .onnx_adapter does not say that OFT turns by the exact inverse, and is read as if it did not")
-            }
             Self::LnTuning => Some(
                 "LN_TUNING holds other numbers in the place of the model's own, for which an .onnx_adapter has no place",
             ),
@@ -315,11 +314,12 @@ impl Adapter {
                 }
             }
             ModuleAdapter::Scales { .. } => Ok(()),
-            ModuleAdapter::Butterflies { blocks, .. } => match blocks.shape() {
-                [_, _, rows, columns] if rows == columns && rows % 2 == 0 => Ok(()),
-                other => {
-                    Err(format!("boft_R has the shape {other:?}, wanted [factors, blocks, size, size], an even size"))
-                }
+            ModuleAdapter::Butterflies { blocks, .. } => match *blocks.shape() {
+                // several factors exchange halves of blocks
+                [factors, _, rows, columns] if rows == columns && (factors == 1 || rows % 2 == 0) => Ok(()),
+                ref other => Err(format!(
+                    "boft_R has the shape {other:?}, wanted [factors, blocks, size, size], an even size where factors are several"
+                )),
             },
             ModuleAdapter::Vectors { of_rank, of_outputs } => {
                 let [rank, outputs] = [of_rank, of_outputs].map(|vector| vector.values().len());
@@ -328,6 +328,8 @@ impl Adapter {
                     (Some([of_a, _]), Some([most, of_b])) if *of_a == rank && *of_b == rank && *most >= outputs => {
                         Ok(())
                     }
+                    // by a model's layers it is known how large they are
+                    (None, None) if self.draws_projections() => self.require_one_rank(rank),
                     (Some(a), Some(b)) => {
                         Err(format!("vectors of {rank} and {outputs} do not fit vera_A {a:?} and vera_B {b:?}"))
                     }
@@ -339,6 +341,18 @@ impl Adapter {
                 None => Err(format!("oft_R has the shape {:?}, wanted [blocks, size·(size − 1)/2]", triangles.shape())),
             },
         }
+    }
+
+    fn require_one_rank(&self, rank: usize) -> Result<(), String> {
+        match self.modules.values().filter_map(ModuleAdapter::rank).find(|other| *other != rank) {
+            None => Ok(()),
+            Some(other) => Err(format!("a vector of rank {rank}, and another module has one of rank {other}")),
+        }
+    }
+
+    /// Whether the matrices of VeRA are not held and are drawn for all layers that it goes to, so that none can be left out.
+    pub fn draws_projections(&self) -> bool {
+        matches!(self.method, AdapterMethod::Vera { key: Some(_) }) && self.shared.is_empty()
     }
 
     /// Whether a module is a normalization that LN_TUNING has trained: one whose weight is a vector.
@@ -365,7 +379,7 @@ impl Adapter {
 
     /// Whether it adds to the model's weights and does nothing else to them, so that several can be added.
     pub(crate) fn is_sum(&self) -> bool {
-        matches!(self.method, AdapterMethod::Lora { is_principal: false, .. } | AdapterMethod::Vera)
+        matches!(self.method, AdapterMethod::Lora { is_principal: false, .. } | AdapterMethod::Vera { .. })
             && !self.has_magnitudes()
     }
 
@@ -452,7 +466,7 @@ impl Adapter {
             AdapterMethod::Lora { is_rank_stabilized: true, .. } => "rsLoRA",
             AdapterMethod::Lora { .. } => "LoRA",
             AdapterMethod::Ia3 => "IA³",
-            AdapterMethod::Vera => "VeRA",
+            AdapterMethod::Vera { .. } => "VeRA",
             AdapterMethod::Oft { .. } => "OFT",
             AdapterMethod::Boft => "BOFT",
             AdapterMethod::LnTuning => "LN tuning",

@@ -11,6 +11,7 @@ mod peft_folder;
 mod read;
 mod saved_modules;
 mod tensor;
+mod vera_projections;
 
 pub use adapter::{Adapter, AdapterMethod, Biases, ModuleAdapter};
 pub(crate) use grouped::DORA;
@@ -20,3 +21,4 @@ pub use peft_folder::PeftFolder;
 pub use read::read;
 pub(crate) use saved_modules::{Outline, is_taken_for};
 pub use tensor::Tensor;
+pub(crate) use vera_projections::vera_projections;

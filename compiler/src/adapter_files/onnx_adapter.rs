@@ -33,11 +33,17 @@ impl OnnxAdapter {
         if let Some(reason) = adapter.method.not_as_inputs() {
             return Err(format!("{reason}; merge it, or keep PEFT's folder"));
         }
+        if adapter.draws_projections() {
+            let message = "its vera_A and vera_B are drawn for the layers of a model (`save_projection: false`); \
+                           name that by `--model`";
+            return Err(message.into());
+        }
         let tensors = adapter.modules.iter().flat_map(|(module, own)| {
             let parts = own.in_graphs(adapter.factor(own)).into_iter();
-            parts.map(move |(part, tensor)| (format!("{module}.{part}"), tensor))
+            parts.map(move |(part, tensor)| (format!("{module}.{}", Self::end(adapter.method, own, part)), tensor))
         });
-        Ok(Self { parameters: tensors.collect() })
+        let shared = adapter.shared.iter().map(|(name, tensor)| (name.clone(), tensor.turned()));
+        Ok(Self { parameters: tensors.chain(shared).collect() })
     }
 
     /// The file's bytes.
@@ -117,67 +123,126 @@ impl OnnxAdapter {
         Ok(found)
     }
 
+    /// What the name of a module's tensor ends with: what PEFT calls it, or more where that does not tell what the layer does with it.
+    pub(crate) fn end(method: AdapterMethod, own: &ModuleAdapter, part: &'static str) -> &'static str {
+        match (method, own) {
+            (AdapterMethod::Oft { is_exact: true }, _) => "oft_R.exact",
+            (_, ModuleAdapter::Scales { are_of_inputs: true, .. }) => "ia3_l.inputs",
+            (_, ModuleAdapter::Scales { are_of_inputs: false, .. }) => "ia3_l.outputs",
+            _ => part,
+        }
+    }
+
     /// The adapter that the tensors make, modules called as layers are in names of inputs `LAYER.lora_A.weight`.
     ///
     /// # Errors
-    /// Names end otherwise, or do not tell what the tensors are.
+    /// Names end otherwise, are of several methods, or do not tell what the tensors are.
     pub fn adapter(&self) -> Result<Adapter, String> {
         let mut found: BTreeMap<&str, BTreeMap<&str, &Tensor>> = BTreeMap::new();
-        const ENDS: [&str; 7] = [
-            "lora_A.weight",
-            "lora_B.weight",
-            "lora_embedding_A",
-            "lora_embedding_B",
-            "lora_magnitude_vector",
-            "oft_R.weight",
-            "ia3_l",
-        ];
+        let mut shared = BTreeMap::new();
+        let mut first: Option<(&str, AdapterMethod)> = None;
         for (name, tensor) in &self.parameters {
-            let split = ENDS.iter().find_map(|end| Some((name.strip_suffix(end)?.strip_suffix('.')?, *end)));
-            let Some((module, end)) = split else {
-                return Err(format!(
-                    "the name `{}` does not tell what the tensor is; {}",
-                    shown(name),
-                    ENDS.join(", ")
-                ));
+            if matches!(name.as_str(), "vera_A" | "vera_B") {
+                shared.insert(name.clone(), tensor.turned());
+                continue;
+            }
+            let split = |(end, method): &(&'static str, AdapterMethod)| {
+                Some((name.strip_suffix(end)?.strip_suffix('.')?, *end, *method))
             };
-            if end == "ia3_l" {
-                return Err(
-                    "an .onnx_adapter does not say which scales are of what a layer reads; keep PEFT's folder".into()
-                );
+            let Some((module, end, method)) = ENDS.iter().find_map(split) else { return Err(not_told(name)) };
+            let (other, other_method) = *first.get_or_insert((name.as_str(), method));
+            if other_method != method {
+                let (other, name) = (shown(other), shown(name));
+                return Err(format!("`{other}` and `{name}` are of two methods, and an adapter is of one"));
             }
             found.entry(module).or_default().insert(end, tensor);
         }
-        let is_turned = found.values().any(|parts| parts.contains_key("oft_R.weight"));
-        let method = if is_turned {
-            AdapterMethod::Oft { is_exact: false }
-        } else {
-            AdapterMethod::Lora { is_rank_stabilized: false, dropout: 0.0, is_principal: false }
-        };
+        let method = first.map_or(LORA, |(_, method)| method);
+        if let (Some(name), false) = (shared.keys().next(), method == VERA) {
+            return Err(format!("`{name}` is in it, and no `vera_lambda_d` and `vera_lambda_b` of a module"));
+        }
         let mut modules = BTreeMap::new();
         for (module, parts) in found {
-            let get = |name: &str| parts.get(name).map(|tensor| tensor.turned());
-            let own =
-                match (get("lora_A.weight"), get("lora_B.weight"), get("lora_embedding_A"), get("lora_embedding_B")) {
-                    (Some(a), Some(b), None, None) => (a, b, false),
-                    (None, None, Some(a), Some(b)) => (a, b, true),
-                    (None, None, None, None) if is_turned && parts.len() == 1 => {
-                        let triangles = parts["oft_R.weight"].clone();
-                        modules.insert(module.to_owned(), ModuleAdapter::Rotations { triangles });
-                        continue;
-                    }
-                    _ => return Err(format!("`{}` lacks one of two factors, or has more", shown(module))),
-                };
-            let (a, b, is_table) = own;
-            let alpha = a.shape().first().copied().unwrap_or(0) as f64;
-            let magnitude = parts.get("lora_magnitude_vector").map(|tensor| (*tensor).clone());
-            modules.insert(module.to_owned(), ModuleAdapter::LowRank { a, b, alpha, magnitude, is_table, bias: None });
+            let own = module_of(method, parts);
+            let own = own.ok_or_else(|| format!("`{}` lacks a tensor of its method, or has more", shown(module)))?;
+            modules.insert(module.to_owned(), own);
         }
-        let (shared, whole) = (BTreeMap::new(), BTreeMap::new());
-        let adapter = Adapter { method, modules, prompt: None, shared, whole, biases: Biases::None };
+        let adapter = Adapter { method, modules, prompt: None, shared, whole: BTreeMap::new(), biases: Biases::None };
         adapter.check()?;
         Ok(adapter)
     }
+}
+
+/// Whose matrices are inputs too.
+const VERA: AdapterMethod = AdapterMethod::Vera { key: None };
+
+/// Of which the scale is in B.
+const LORA: AdapterMethod = AdapterMethod::Lora { is_rank_stabilized: false, dropout: 0.0, is_principal: false };
+
+/// Ends of names, each with the method that it is of.
+const ENDS: [(&str, AdapterMethod); 14] = [
+    ("lora_A.weight", LORA),
+    ("lora_B.weight", LORA),
+    ("lora_B.bias", LORA),
+    ("lora_embedding_A", LORA),
+    ("lora_embedding_B", LORA),
+    ("lora_magnitude_vector", LORA),
+    ("ia3_l.inputs", AdapterMethod::Ia3),
+    ("ia3_l.outputs", AdapterMethod::Ia3),
+    ("vera_lambda_d", VERA),
+    ("vera_lambda_b", VERA),
+    ("oft_R.weight", AdapterMethod::Oft { is_exact: false }),
+    ("oft_R.exact", AdapterMethod::Oft { is_exact: true }),
+    ("boft_R", AdapterMethod::Boft),
+    ("boft_s", AdapterMethod::Boft),
+];
+
+/// Why a tensor of this name is not read.
+fn not_told(name: &str) -> String {
+    if name.ends_with(".ia3_l") {
+        return format!(
+            "`{}` does not say whether it scales what the layer reads or what it makes, which `ia3_l.inputs` and `ia3_l.outputs` do;              convert PEFT's folder again, or extract the adapter again",
+            shown(name)
+        );
+    }
+    let ends: Vec<&str> = ENDS.iter().map(|(end, _)| *end).collect();
+    format!(
+        "the name `{}` does not tell what the tensor is; names that end with {} are read, and `vera_A` and `vera_B`",
+        shown(name),
+        ends.join(", ")
+    )
+}
+
+/// What the tensors of a module are, by the ends of their names; nothing where one is missing or is none of the method's.
+fn module_of(method: AdapterMethod, mut parts: BTreeMap<&str, &Tensor>) -> Option<ModuleAdapter> {
+    let mut take = |end: &str| parts.remove(end);
+    let own = match method {
+        AdapterMethod::Ia3 => {
+            let (inputs, outputs) = (take("ia3_l.inputs"), take("ia3_l.outputs"));
+            ModuleAdapter::Scales { scales: inputs.xor(outputs)?.clone(), are_of_inputs: inputs.is_some() }
+        }
+        AdapterMethod::Vera { .. } => ModuleAdapter::Vectors {
+            of_rank: take("vera_lambda_d")?.clone(),
+            of_outputs: take("vera_lambda_b")?.clone(),
+        },
+        AdapterMethod::Oft { is_exact } => {
+            let triangles = take(if is_exact { "oft_R.exact" } else { "oft_R.weight" })?;
+            ModuleAdapter::Rotations { triangles: triangles.clone() }
+        }
+        AdapterMethod::Boft => {
+            ModuleAdapter::Butterflies { blocks: take("boft_R")?.clone(), scales: take("boft_s")?.clone() }
+        }
+        _ => {
+            let (a, b) = (take("lora_A.weight"), take("lora_B.weight"));
+            let is_table = a.is_none() && b.is_none();
+            let (a, b) = if is_table { (take("lora_embedding_A"), take("lora_embedding_B")) } else { (a, b) };
+            let (a, b) = (a?.turned(), b?.turned());
+            let alpha = a.shape().first().copied().unwrap_or(0) as f64;
+            let (magnitude, bias) = (take("lora_magnitude_vector").cloned(), take("lora_B.bias").cloned());
+            ModuleAdapter::LowRank { a, b, alpha, magnitude, is_table, bias }
+        }
+    };
+    parts.is_empty().then_some(own)
 }
 
 /// Numbers of types as in ONNX.
@@ -374,13 +439,69 @@ mod tests {
         assert_eq!(back.modules["q"], own);
         for (name, words) in [
             ("q.other", "does not tell what the tensor is"),
-            ("p.lora_A.weight", "`p` lacks one of two factors"),
-            ("q.ia3_l", "keep PEFT's folder"),
+            ("p.lora_A.weight", "`p` lacks a tensor of its method"),
+            ("q.lora_embedding_A", "`q` lacks a tensor of its method, or has more"),
+            ("q.ia3_l", "does not say whether it scales what the layer reads or what it makes"),
+            ("q.boft_s", "are of two methods"),
+            ("vera_A", "no `vera_lambda_d` and `vera_lambda_b` of a module"),
         ] {
             let mut other = file.clone();
             other.parameters.insert(name.to_owned(), Tensor::vector([1.0]));
             let message = other.adapter().unwrap_err();
             assert!(message.contains(words), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_of_each_method_is_read_back() {
+        let tensor = |shape: &[usize], first: f32| {
+            let numbers: Vec<f32> = (0..shape.iter().product()).map(|at: usize| first + at as f32 / 8.0).collect();
+            Tensor::new(shape, numbers).unwrap()
+        };
+        let low_rank = |magnitude: Option<Tensor>, bias: Option<Tensor>, is_table: bool| {
+            let (a, b) = (tensor(&[2, 3], 1.0), tensor(&[4, 2], -1.0));
+            ModuleAdapter::LowRank { a, b, alpha: 2.0, magnitude, is_table, bias }
+        };
+        let scales = |are_of_inputs: bool| ModuleAdapter::Scales { scales: tensor(&[4], 0.5), are_of_inputs };
+        let rotations = || ModuleAdapter::Rotations { triangles: tensor(&[2, 6], 0.25) };
+        let butterflies = ModuleAdapter::Butterflies { blocks: tensor(&[2, 2, 4, 4], 0.0), scales: tensor(&[4], 1.0) };
+        let vectors = ModuleAdapter::Vectors { of_rank: tensor(&[2], 0.5), of_outputs: tensor(&[4], 0.25) };
+        let convolution = ModuleAdapter::LowRank {
+            a: tensor(&[4, 2, 3, 3], 1.0),
+            b: tensor(&[6, 2, 1, 1], 1.0),
+            alpha: 4.0,
+            magnitude: None,
+            is_table: false,
+            bias: None,
+        };
+        let projections = [("vera_A", tensor(&[2, 3], 1.0)), ("vera_B", tensor(&[4, 2], 2.0))];
+        for (method, own) in [
+            (LORA, low_rank(None, None, false)),
+            (LORA, low_rank(None, None, true)),
+            (LORA, low_rank(None, Some(tensor(&[4], 3.0)), false)),
+            (LORA, low_rank(Some(tensor(&[4], 3.0)), None, false)),
+            (LORA, low_rank(Some(tensor(&[4], 3.0)), None, true)),
+            (LORA, convolution),
+            (AdapterMethod::Ia3, scales(true)),
+            (AdapterMethod::Ia3, scales(false)),
+            (VERA, vectors),
+            (AdapterMethod::Oft { is_exact: false }, rotations()),
+            (AdapterMethod::Oft { is_exact: true }, rotations()),
+            (AdapterMethod::Boft, butterflies),
+        ] {
+            let is_vera = method == VERA;
+            let shared = projections.iter().filter(|_| is_vera).map(|(name, own)| ((*name).to_owned(), own.clone()));
+            let adapter = Adapter {
+                method,
+                modules: BTreeMap::from([("m.q".to_owned(), own)]),
+                prompt: None,
+                shared: shared.collect(),
+                whole: BTreeMap::new(),
+                biases: Biases::None,
+            };
+            let file = OnnxAdapter::of(&adapter).unwrap();
+            let back = OnnxAdapter::from_bytes(&file.to_bytes().unwrap()).unwrap().adapter();
+            assert_eq!(back.unwrap(), adapter, "{:?}", file.parameters.keys());
         }
     }
 }

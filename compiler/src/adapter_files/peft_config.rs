@@ -103,7 +103,7 @@ impl PeftConfig {
                 }
             }
             Some("IA3") => AdapterMethod::Ia3,
-            Some("VERA") => AdapterMethod::Vera,
+            Some("VERA") => AdapterMethod::Vera { key: projection_key(&keys)? },
             Some("LN_TUNING") => AdapterMethod::LnTuning,
             Some("OFT") => {
                 let terms = number("num_cayley_neumann_terms")?.unwrap_or(5.0);
@@ -223,11 +223,11 @@ impl PeftConfig {
                 say("feedforward_modules", json!(own.collect::<Vec<_>>()));
                 say("fan_in_fan_out", false.into());
             }
-            AdapterMethod::Vera => {
+            AdapterMethod::Vera { key } => {
                 let rank = adapter.modules.values().find_map(ModuleAdapter::rank);
                 say("r", rank.unwrap_or(256).into());
-                say("save_projection", true.into());
-                say("projection_prng_key", 0.into());
+                say("save_projection", key.is_none().into());
+                say("projection_prng_key", key.unwrap_or(0).into());
                 say("fan_in_fan_out", false.into());
                 say("bias", only("vera"));
             }
@@ -309,6 +309,15 @@ fn usual<K: Ord, T: Copy>(values: impl Iterator<Item = (K, T)>) -> Option<T> {
         }
     }
     best.map(|(_, value)| value)
+}
+
+/// The key that the matrices of VeRA are drawn by, where they are not saved.
+fn projection_key(keys: &Map<String, Value>) -> Result<Option<i64>, String> {
+    // of larger ones PyTorch's generator takes the same bits
+    let whole = |value: &Value| value.as_i64().or_else(|| value.as_u64().map(|key| key as i64));
+    let key = of_type(keys, "projection_prng_key", "a whole number", whole)?.unwrap_or(0);
+    let is_saved = of_type(keys, "save_projection", "true or false", Value::as_bool)?.unwrap_or(true);
+    Ok((!is_saved).then_some(key))
 }
 
 /// Without a point where there is nothing behind it.

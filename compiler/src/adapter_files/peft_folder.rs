@@ -189,6 +189,10 @@ fn tensors_with(tensors: &[u8], config: &PeftConfig, is_of_graph: bool) -> Resul
             Place::Unknown => return Err(format!("`{}` is of a kind that is not read", shown(name))),
         }
     }
+    // those that are held are those that it was trained with
+    if let (AdapterMethod::Vera { key }, false) = (&mut adapter.method, adapter.shared.is_empty()) {
+        *key = None;
+    }
     for (module, parts) in found {
         let own = of_parts(&module, parts, config, is_of_graph)
             .map_err(|problem| format!("module `{}`: {problem}", shown(&module)))?;
@@ -290,7 +294,7 @@ fn of_parts(
             };
             ModuleAdapter::Scales { scales: scales.flat(), are_of_inputs }
         }
-        AdapterMethod::Vera => {
+        AdapterMethod::Vera { .. } => {
             let (of_rank, of_outputs) = both(take("vera_lambda_d"), take("vera_lambda_b"))?;
             ModuleAdapter::Vectors { of_rank: of_rank.flat(), of_outputs: of_outputs.flat() }
         }

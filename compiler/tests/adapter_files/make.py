@@ -3,7 +3,7 @@ That of `prefix_tuning_gpt2` is for `gpt2.script.onnx` there, that of `prefix_tu
 exporter has named each axis of each input otherwise, and rows lie one behind the other where the last token of each is picked.
 
     pip install torch transformers peft onnx safetensors
-    python make.py
+    python make.py [NAME...]
 
 Written with torch 2.15.0, transformers 5.24.0, peft 0.21.2. `scores.json` holds the class scores of two rows for each folder,
 of models without classes the first four numbers of each token.
@@ -13,6 +13,7 @@ import json
 import logging
 import pathlib
 import shutil
+import sys
 import warnings
 
 import onnx
@@ -36,11 +37,14 @@ CONFIGS = {
         rank_pattern={"intermediate.dense": 3}, alpha_pattern={"encoder.layer.1.attention.self.value": 5},
         modules_to_save=["classifier"]),
     "dora": LoraConfig(r=2, lora_alpha=3, use_dora=True, target_modules=PART),
+    "dora_of_tables": LoraConfig(r=2, lora_alpha=3, use_dora=True, target_modules=["query", "word_embeddings"]),
     "ia3": IA3Config(target_modules=["key", "value", "output.dense"], feedforward_modules=["output.dense"]),
     "vera": VeraConfig(r=4, target_modules=[*PART, "intermediate.dense"]),
+    "vera_drawn": VeraConfig(r=4, target_modules=[*PART, "output.dense"], save_projection=False, projection_prng_key=11),
     "oft": OFTConfig(r=0, oft_block_size=8, target_modules=PART),
     "oft_exact": OFTConfig(r=0, oft_block_size=8, use_cayley_neumann=False, target_modules=PART),
     "boft": BOFTConfig(boft_block_size=4, boft_n_butterfly_factor=2, target_modules=PART),
+    "boft_of_eight": BOFTConfig(boft_block_size=8, boft_n_butterfly_factor=1, target_modules=PART),
     "lora_bias": LoraConfig(r=2, lora_alpha=6, lora_bias=True, target_modules=PART),
     "pissa": LoraConfig(r=2, lora_alpha=3, init_lora_weights="pissa", target_modules=PART),
     "ln_tuning": LNTuningConfig(target_modules=["LayerNorm"], modules_to_save=["classifier"]),
@@ -120,9 +124,12 @@ def scores(model):
         return [round(value, 6) for value in made.flatten().tolist()]
 
 
-def main():
-    found = {name: scores(of(name)) for name in ("", "_gpt2", "_llama")}
+def main(*names):
+    """Those of these names, or all."""
+    found = json.loads((HERE / "scores.json").read_text()) if names else {name: scores(of(name)) for name in ("", "_gpt2", "_llama")}
     for name, config in CONFIGS.items():
+        if names and name not in names:
+            continue
         torch.manual_seed(0)
         model = get_peft_model(of(name), config).eval()
         for parameter in model.parameters():
@@ -135,4 +142,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

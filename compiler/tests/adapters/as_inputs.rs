@@ -8,13 +8,18 @@ fn one_model_takes_any_adapter_as_inputs_and_is_itself_without() {
         return;
     }
     let (catalog, wanted) = (OperatorCatalog::standard(), scores_of_peft());
-    for name in ["dora", "ia3", "oft"] {
+    for name in ["dora", "dora_of_tables", "ia3", "vera", "oft", "oft_exact", "boft", "boft_of_eight", "lora_bias"] {
         let taking = taking_adapter(&bert(), &folder(name), &catalog).unwrap();
         let model = taking.model.to_vec();
         assert_near(&scores(&model, Vec::new()), &wanted[""], name);
         assert_near(&scores(&model, as_inputs(&taking.adapter)), &wanted[name], name);
         let there = OnnxAdapter::from_bytes(&taking.adapter.to_bytes().unwrap()).unwrap();
         assert_eq!(there, taking.adapter);
+        // what was written is read, by the names of layers as by those of PEFT's modules
+        for file in [there, OnnxAdapter::of(&folder(name)).unwrap()] {
+            let (merged, _) = merge_adapters(&bert(), &[(&file.adapter().unwrap(), 1.0)], &catalog).unwrap();
+            assert_near(&scores(&merged.to_vec(), Vec::new()), &wanted[name], name);
+        }
     }
     // the head that it holds whole is in the model; another adapter of another rank goes there too
     let mut lora = folder("lora");
@@ -43,7 +48,7 @@ fn one_model_takes_each_of_several_adapters_on_different_layers() {
         return;
     }
     let (catalog, wanted) = (OperatorCatalog::standard(), scores_of_peft());
-    for name in ["lora", "lora_bias", "dora", "ia3", "oft"] {
+    for name in ["lora", "lora_bias", "dora", "ia3", "vera", "oft", "boft"] {
         let bare = Adapter { whole: BTreeMap::new(), biases: adapter_files::Biases::None, ..folder(name) };
         let part = |left_out: &str| {
             let mut part = bare.clone();

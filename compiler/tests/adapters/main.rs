@@ -28,13 +28,16 @@ use onnx_runtime::{floats, run, session};
 use ort::value::{DynValue, Tensor as OrtTensor};
 use serde_json::json;
 
-const FOLDERS: [&str; 13] = [
+const FOLDERS: [&str; 16] = [
     "lora",
     "dora",
+    "dora_of_tables",
     "ia3",
     "vera",
+    "vera_drawn",
     "oft",
     "boft",
+    "boft_of_eight",
     "oft_exact",
     "lora_bias",
     "pissa",
@@ -104,6 +107,29 @@ fn a_folder_of_peft_merged_gives_what_peft_gives() {
     assert_near(&merged(&[(&vera, 0.5), (&vera, 0.5)]), &wanted["vera"], "two halves");
     assert_near(&merged(&[(&vera, 2.0), (&vera, -1.0)]), &wanted["vera"], "twice less once");
     assert_near(&merged(&[(&vera, 0.0)]), &wanted[""], "nothing of it");
+}
+
+#[test]
+fn matrices_of_vera_that_a_folder_does_not_hold_are_those_that_peft_draws_by_its_key() {
+    let catalog = OperatorCatalog::standard();
+    let held = folder("vera");
+    let drawn = Adapter { method: AdapterMethod::Vera { key: Some(0) }, shared: BTreeMap::new(), ..held.clone() };
+    let files = PeftFolder::of(&drawn);
+    let config: serde_json::Value = serde_json::from_slice(&files.config).unwrap();
+    assert_eq!((&config["save_projection"], &config["projection_prng_key"]), (&json!(false), &json!(0)));
+    assert_eq!(files.adapter().unwrap(), drawn);
+    // PEFT has written the matrices of `held`, to the bit
+    let taking = taking_adapter(&bert(), &drawn, &catalog).unwrap();
+    assert_eq!(taking.adapter.adapter().unwrap().shared, held.shared);
+    let refused = OnnxAdapter::of(&drawn).unwrap_err();
+    assert!(refused.contains("name that by `--model`"), "{refused}");
+    let other = Adapter { method: AdapterMethod::Vera { key: Some(1) }, ..drawn.clone() };
+    let other = taking_adapter(&bert(), &other, &catalog).unwrap().adapter.adapter().unwrap();
+    assert_ne!(other.shared, held.shared);
+    if onnx_runtime::available() {
+        let (merged, _) = merge_adapters(&bert(), &[(&drawn, 1.0)], &catalog).unwrap();
+        assert_near(&scores(&merged.to_vec(), Vec::new()), &scores_of_peft()["vera"], "drawn");
+    }
 }
 
 /// And it puts rows one behind the other to pick the last token of each.
@@ -204,11 +230,17 @@ fn what_a_run_has_trained_is_in_its_files() {
         ),
         ("lora", json!({"rank": 2, "layers": {"match": ["*word_embeddings", "*query"]}}), TrainSelection::Nothing),
         ("lora", json!({"rank": 2, "dora": true, "bias": "lora_only"}), TrainSelection::Nothing),
+        (
+            "lora",
+            json!({"rank": 2, "dora": true, "layers": {"match": ["*word_embeddings", "*query"]}}),
+            TrainSelection::Nothing,
+        ),
         ("ia3", json!({}), TrainSelection::Head),
         ("vera", json!({"rank": 6}), TrainSelection::Nothing),
         ("oft", json!({"block_size": 16, "layers": qv}), TrainSelection::Last(2)),
         ("oft", json!({"block_size": 16, "exact": true, "layers": qv}), TrainSelection::Nothing),
         ("boft", json!({"block_size": 4, "factors": 2, "layers": qv}), TrainSelection::Nothing),
+        ("boft", json!({"block_size": 8, "factors": 3, "layers": qv}), TrainSelection::Nothing),
         ("lora", json!({"rank": 2, "alpha": 6, "lora_bias": true, "layers": qv}), TrainSelection::Nothing),
         ("lora", json!({"rank": 2, "alpha": 3, "start": "pissa"}), TrainSelection::Nothing),
         ("lora", json!({"rank": 3, "rank_stabilized": true, "start": "pissa", "layers": qv}), TrainSelection::Nothing),
@@ -241,17 +273,21 @@ fn what_a_run_has_trained_is_in_its_files() {
 
         let base = program.export_without_adapters(&parameters, &[]).unwrap().to_vec();
         let is_principal = choice.options["start"] == "pissa";
-        if has_prompt || is_principal || name == "vera" || choice.options["exact"] == true {
+        if has_prompt || is_principal {
             assert!(program.require_adapters(false).is_ok());
             let refused = program.require_adapters(true).unwrap_err().to_string();
             assert!(refused.contains("write `peft`"), "{refused}");
         } else {
             let bare = Adapter { whole: BTreeMap::new(), biases: adapter_files::Biases::None, ..read.clone() };
             let before = scores(&base, Vec::new());
-            let taking = taking_adapter(&Model::from_bytes(base).unwrap(), &bare, &catalog).unwrap();
+            let taking = taking_adapter(&Model::from_bytes(base.clone()).unwrap(), &bare, &catalog).unwrap();
             let model = taking.model.to_vec();
             assert_near(&scores(&model, Vec::new()), &before, &what);
             assert_near(&scores(&model, as_inputs(&taking.adapter)), &wanted, &what);
+            // the file alone says as much as PEFT's folder
+            let back = OnnxAdapter::from_bytes(&taking.adapter.to_bytes().unwrap()).unwrap().adapter().unwrap();
+            let (merged, _) = merge_adapters(&Model::from_bytes(base).unwrap(), &[(&back, 1.0)], &catalog).unwrap();
+            assert_near(&scores(&merged.to_vec(), Vec::new()), &wanted, &what);
         }
 
         let place = std::env::temp_dir().join(format!("millstream-adapter-{}", std::process::id()));
@@ -422,7 +458,8 @@ fn a_file_holds_no_other_options_than_a_recipe_may_say() {
     prompt.prompt = Tensor::new([100_000, width], vec![0.0; 100_000 * width]);
     let dropped = AdapterMethod::Lora { is_rank_stabilized: false, dropout: 1.5, is_principal: false };
     for (adapter, words) in [
-        (boft(1, 8), "the adapter: block_size is 2 or 4, got 8"),
+        (boft(1, 1), "the adapter: block_size is between 2 and 1024, got 1"),
+        (boft(4, 8), "block_size 8 with 4 factor(s) turns 64 inputs together, which do not divide the 32"),
         // so many that the inputs which they turn together have no number
         (boft(63, 4), "the adapter: factors is between 1 and 16, got 63"),
         (boft(64, 2), "the adapter: factors is between 1 and 16, got 64"),
@@ -521,9 +558,15 @@ fn an_adapter_that_does_not_fit_is_an_error_that_names_both_sides() {
         let error = merge(&[(&folder(name), 0.5)]);
         assert!(error.contains(words), "{error}");
     }
-    for name in ["vera", "prompt_tuning", "p_tuning", "prefix_tuning", "pissa"] {
+    for (name, reason) in [
+        ("ln_tuning", "LN_TUNING holds other numbers in the place of the model's own"),
+        ("prompt_tuning", "rows with virtual tokens are longer than without"),
+        ("p_tuning", "rows with virtual tokens are longer than without"),
+        ("prefix_tuning", "rows with virtual tokens are longer than without"),
+        ("pissa", "PiSSA is for weights that are others than the model's own"),
+    ] {
         let refused = taking_adapter(&bert(), &folder(name), &catalog).unwrap_err().to_string();
-        assert!(refused.ends_with("; merge it, or keep PEFT's folder"), "{refused}");
+        assert!(refused.contains(reason) && refused.ends_with("; merge it, or keep PEFT's folder"), "{refused}");
         assert_eq!(OnnxAdapter::of(&folder(name)).unwrap_err(), refused);
     }
     let error = merge(&[(&folder("lora"), 0.5)]);

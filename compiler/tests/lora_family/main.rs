@@ -106,6 +106,13 @@ const BOFT: [f32; 10] =
     [0.629901, -0.266656, 0.303559, -0.30214, -0.707649, -1.195693, 0.732489, -1.343746, 0.783025, 0.485511];
 const BOFT_OF_TWO: [f32; 10] =
     [0.947751, -0.39639, 0.548669, -0.416862, -0.256832, -2.142057, 0.847926, -0.778662, 0.758864, -0.507367];
+/// One factor of blocks of 3 and of 12, two of blocks of 6, in float64.
+const BOFT_OF_THREE: [f32; 10] =
+    [0.919475, -0.399274, 0.617354, -0.441249, -0.370396, -2.094296, 0.86382, -1.043421, 0.807155, -0.369633];
+const BOFT_OF_TWELVE: [f32; 10] =
+    [-0.169551, 0.093351, -0.189828, 0.042854, -0.322094, 0.099824, -0.198682, 0.854065, -0.45976, -0.713454];
+const BOFT_OF_SIX: [f32; 10] =
+    [0.600947, -0.125819, -0.113992, -0.205209, 0.234442, -0.327097, -0.142542, 1.407187, -0.526224, -1.252578];
 /// With the random matrices that `WeightRandom` draws by seed 0, rank 3.
 const VERA: [f32; 10] =
     [-2.117995, 1.227066, -1.346225, 0.392638, -0.287625, 6.653435, -2.111046, 1.452722, -1.833574, -0.748071];
@@ -133,14 +140,17 @@ fn each_computes_what_peft_does() {
     let dora = json!({"rank": 2, "alpha": 6, "dora": true});
     let with_magnitude = [factors(), vec![scaled(numbers(OUTPUTS, 12), 0.5)]].concat();
     let oft = vec![scaled(numbers(18, 10), 0.25)];
-    let boft = vec![scaled(numbers(48, 10), 0.5), scaled(numbers(OUTPUTS, 11), 0.5)];
+    let boft = |count: usize| vec![scaled(numbers(count, 10), 0.5), scaled(numbers(OUTPUTS, 11), 0.5)];
     let vera = vec![scaled(numbers(3, 10), 0.5), scaled(numbers(OUTPUTS, 11), 0.5)];
     for (name, options, learned, wanted) in [
         ("lora", lora, factors(), LORA),
         ("lora", dora, with_magnitude, DORA),
         ("oft", json!({"block_size": 4}), oft, OFT),
-        ("boft", json!({}), boft.clone(), BOFT),
-        ("boft", json!({"block_size": 2, "factors": 2}), boft.clone(), BOFT_OF_TWO),
+        ("boft", json!({}), boft(48), BOFT),
+        ("boft", json!({"block_size": 2, "factors": 2}), boft(48), BOFT_OF_TWO),
+        ("boft", json!({"block_size": 3}), boft(36), BOFT_OF_THREE),
+        ("boft", json!({"block_size": 12}), boft(144), BOFT_OF_TWELVE),
+        ("boft", json!({"block_size": 6, "factors": 2}), boft(144), BOFT_OF_SIX),
         ("vera", json!({"rank": 3}), vera, VERA),
     ] {
         let program = beside_linear(name, options.clone());
@@ -282,6 +292,7 @@ fn one_step_serves_sequences_of_any_length() {
         ("lora", json!({"rank": 2, "start": "pissa"})),
         ("oft", json!({"block_size": 4})),
         ("boft", json!({"block_size": 2, "factors": 2})),
+        ("boft", json!({"block_size": 8, "factors": 2, "layers": {"match": ["second"]}})),
         ("vera", json!({"rank": 6})),
     ] {
         let program = of_sequence(&[Choice::new(name, options.clone())]).unwrap();
@@ -405,6 +416,11 @@ fn what_a_method_cannot_do_is_told() {
             "boft",
             json!({"factors": 3}),
             "block_size 4 with 3 factor(s) turns 16 inputs together, which do not divide the 12",
+        ),
+        (
+            "boft",
+            json!({"block_size": 3, "factors": 2}),
+            "block_size is even where there are several factors, which exchange halves of blocks, got 3 with 2 factors",
         ),
         ("vera", json!({"layers": "convolution"}), "the model has no convolution"),
     ] {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use millstream_compiler::adapter_files::{ModuleAdapter, PeftFolder};
 use millstream_compiler::finetuning::methods;
 use millstream_compiler::graph::{Constant, ElementType, Graph, TensorType};
 use millstream_compiler::{
@@ -18,6 +19,12 @@ use crate::{assert_close, numbers, scaled, turned};
 const EMBEDDED: [f32; 18] = [
     -0.493626, -0.619529, -0.390109, -0.516012, -0.641914, -0.767817, 0.411452, 0.233759, 0.96911, 0.791417, 0.613724,
     0.436031, -0.493626, -0.619529, -0.390109, -0.516012, -0.641914, -0.767817,
+];
+
+/// The same with `use_dora` and the magnitudes `numbers(6, 12)` + 1.5.
+const EMBEDDED_WITH_MAGNITUDES: [f32; 18] = [
+    -0.390133, -0.423216, -0.296418, -0.380927, -0.359647, -0.428357, 0.325187, 0.159687, 0.736363, 0.584234, 0.343853,
+    0.243257, -0.390133, -0.423216, -0.296418, -0.380927, -0.359647, -0.428357,
 ];
 
 /// Ids, a table of embeddings, and a head that hands on what it reads.
@@ -101,6 +108,42 @@ fn a_table_of_embeddings_that_is_named_is_adapted_as_peft_does() {
     );
 }
 
+/// The norm of a magnitude is over all rows of the table.
+#[test]
+fn a_table_of_embeddings_has_the_magnitudes_that_peft_gives_it() {
+    let options = json!({"rank": 2, "alpha": 6, "dora": true, "layers": {"match": ["table"]}});
+    let program = tuned_table(options, false).unwrap();
+    let names: Vec<&str> = program.manifest.parameters.iter().map(|entry| entry.name.as_str()).collect();
+    assert_eq!(names, ["table.lora_embedding_A", "table.lora_embedding_B", "table.lora_magnitude_vector"]);
+    let table = numbers(42, 4);
+    let norm = |column: usize| (0..7).map(|row| table[row * 6 + column].powi(2)).sum::<f32>().sqrt();
+    let norms: Vec<f32> = (0..6).map(norm).collect();
+    assert_close(&program.parameters[2], &norms, 1e-6, "magnitudes at the start");
+    let magnitudes: Vec<f32> = numbers(6, 12).into_iter().map(|number| number + 1.5).collect();
+    let learned =
+        vec![turned(&scaled(numbers(14, 10), 0.5), 2), turned(&scaled(numbers(12, 11), 0.5), 6), magnitudes.clone()];
+    // as PEFT has it, and back
+    let adapter = program.adapters(&learned).unwrap().remove(0);
+    assert_eq!(PeftFolder::of(&adapter).adapter().unwrap(), adapter);
+    let ModuleAdapter::LowRank { magnitude: Some(magnitude), is_table: true, .. } = &adapter.modules["table"] else {
+        panic!("{:?}", adapter.modules)
+    };
+    assert_eq!(magnitude.values(), magnitudes);
+    if !onnx_runtime::available() {
+        return;
+    }
+    let ids = || ort::value::Tensor::from_array((vec![3], vec![3i64, 1, 3])).unwrap().into_dyn();
+    let rows = |parameters: &[Vec<f32>], adapters| {
+        let model = program.export_with(parameters, adapters, &[]).unwrap().to_vec();
+        run(&mut session(&model), vec![("ids".to_owned(), ids())]).remove(0)
+    };
+    let base: Vec<f32> = [3, 1, 3].iter().flat_map(|row| table[row * 6..(row + 1) * 6].to_vec()).collect();
+    for adapters in [AdaptersOutput::Merged, AdaptersOutput::Unmerged] {
+        assert_close(&rows(&program.parameters, adapters), &base, 1e-6, "the start");
+        assert_close(&rows(&learned, adapters), &EMBEDDED_WITH_MAGNITUDES, 3e-6, "learned");
+    }
+}
+
 #[test]
 fn what_stays_in_the_model_is_no_adapter_for_it() {
     let options = json!({"rank": 2, "layers": {"match": ["table"]}});
@@ -112,7 +155,7 @@ fn what_stays_in_the_model_is_no_adapter_for_it() {
 }
 
 #[test]
-fn tables_are_adapted_only_where_they_are_named_and_by_plain_lora() {
+fn tables_are_adapted_only_where_they_are_named_and_not_by_pissa() {
     let refused = |options: Value| tuned_table(options, false).unwrap_err().to_string();
     let both = tuned_table(json!({"rank": 1, "layers": {"match": ["t*", "head"]}}), false).unwrap();
     let layers: Vec<&str> = both.manifest.parameters.iter().map(|entry| entry.layer.as_str()).collect();
@@ -120,7 +163,6 @@ fn tables_are_adapted_only_where_they_are_named_and_by_plain_lora() {
     for (options, said) in [
         (json!({"rank": 1}), "the model has no linear layer or convolution beside its head"),
         (json!({"rank": 1, "layers": {"match": ["tabel"]}}), "no linear layer or convolution matches `tabel`"),
-        (json!({"rank": 1, "dora": true, "layers": {"match": ["*"]}}), "`dora: true` is not for tables of embeddings"),
         (json!({"rank": 1, "start": "pissa", "layers": {"match": ["table"]}}), "`start: pissa` is not for tables"),
     ] {
         let error = refused(options);

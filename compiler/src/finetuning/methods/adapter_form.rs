@@ -16,6 +16,8 @@ pub struct AdapterForm {
     pub prompt: Option<PromptForm>,
     /// What all layers read.
     pub shared: BTreeMap<String, Tensor>,
+    /// Where in the graph that is, each with the axis that is the rank.
+    pub shared_values: Vec<(ValueId, usize)>,
     /// Which biases of the model are trained as well.
     pub biases: Biases,
     /// Why there is none, and what to do.

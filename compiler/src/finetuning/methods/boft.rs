@@ -14,7 +14,7 @@ use super::linear_weight::LinearWeight;
 use super::low_rank::{Magnitude, floats};
 use super::method_function::{Added, MergedWeight, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
-use super::rotation::{before_readers, identity_at, in_blocks, product};
+use super::rotation::{before_readers, cayley, cayley_of, identity_at, in_blocks, product};
 use crate::CompilerError;
 use crate::adapter_files::{AdapterMethod, ModuleAdapter};
 use crate::finetuning::{Layer, Weight};
@@ -28,17 +28,22 @@ pub(super) const METHOD: MethodKind = MethodKind {
         later a rotation, the farther apart are the inputs that it turns together. A block is (I − S)·(I + S)⁻¹, S the skew half \
         of a trained matrix: `[factors, blocks, block_size, block_size]`, zero at the start; s `[outputs]` is one, so that the first step \
         is that of the model itself. The inverse is exact: of blocks up to 4 it is (I − S)·((1 + p)·I + S²)/(1 + p + q) with p = ‖S‖²/2 and \
-        q = p²/2 − ‖S²‖²/4, by the theorem of Cayley and Hamilton. Merged, W becomes R·W·diag(s). For linear layers, whose inputs \
+        q = p²/2 − ‖S²‖²/4, by the theorem of Cayley and Hamilton; of larger ones it is found by Newton's iteration, to the precision of floats \
+        while ‖S‖² is below some 800. Blocks of an odd size have one factor. Merged, W becomes R·W·diag(s). For linear layers, whose inputs \
         `block_size`·2^(`factors` − 1) must divide. No other method goes to the same layers.",
-    samples: &["{}", r#"{"block_size": 2, "factors": 3, "layers": {"match": ["columns", "tied", "turned"]}}"#],
+    samples: &[
+        "{}",
+        r#"{"block_size": 2, "factors": 3, "layers": {"match": ["columns", "tied", "turned"]}}"#,
+        r#"{"block_size": 8, "layers": {"match": ["columns", "tied", "turned"]}}"#,
+    ],
     build: Build::of::<Boft>(),
 };
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Boft {
-    /// Inputs that are turned together: 2 or 4.
-    #[schemars(extend("enum" = [2, 4]))]
+    /// Inputs that are turned together; an even number where there are several factors.
+    #[schemars(range(min = 2, max = 1024))]
     pub(super) block_size: usize,
     /// Rotations, one behind the other.
     #[schemars(range(min = 1, max = 16))]
@@ -55,8 +60,8 @@ impl Default for Boft {
 
 impl Options for Boft {
     fn validate(&self) -> Result<(), String> {
-        if !matches!(self.block_size, 2 | 4) {
-            return Err(format!("block_size is 2 or 4, got {}", self.block_size));
+        if !(2..=1024).contains(&self.block_size) {
+            return Err(format!("block_size is between 2 and 1024, got {}", self.block_size));
         }
         if !(1..=16).contains(&self.factors) {
             return Err(format!("factors is between 1 and 16, got {}", self.factors));
@@ -74,6 +79,15 @@ impl MethodFunction for Boft {
                 "`boft` has {} factors; PEFT takes several only where its CUDA extension is built, and elsewhere refuses the folder, \
                  which `peft` and `adapter merge` read; `factors: 1` loads everywhere",
                 self.factors
+            ));
+        }
+        if self.factors > 1 && !self.block_size.is_multiple_of(2) {
+            return Err(CompilerError::setting(
+                "",
+                format!(
+                    "block_size is even where there are several factors, which exchange halves of blocks, got {} with {} factors",
+                    self.block_size, self.factors
+                ),
             ));
         }
         added.notes.extend(self.layers.note_of_fused(model, "boft"));
@@ -167,6 +181,10 @@ impl Boft {
 /// The order of the inputs in which the rotation `factor` turns neighbours: within runs of `size`·2^`factor`, halves of blocks at
 /// even places come before those at odd ones.
 fn order(inputs: usize, size: usize, factor: usize) -> Vec<usize> {
+    if factor == 0 {
+        // a block of an odd size has no halves
+        return (0..inputs).collect();
+    }
     let (half, run) = (size / 2, size << factor);
     let halves = run / half;
     let of_run = (0..halves).step_by(2).chain((1..halves).step_by(2));
@@ -194,6 +212,9 @@ fn reordered(
     graph.append("Gather", &[x, places], &[("axis", (-1).into())], &named("reordered_input"))
 }
 
+/// Blocks up to this size are inverted by a formula.
+const LARGEST_OF_FORMULA: usize = 4;
+
 /// The blocks `[blocks, size, size]` of each rotation, of the trained matrices.
 fn rotations(
     graph: &mut Graph,
@@ -202,16 +223,37 @@ fn rotations(
     named: &dyn Fn(&str) -> String,
 ) -> Result<Vec<ValueId>, CompilerError> {
     let size = shape[3];
-    let number = |graph: &mut Graph, name: &str, value: f32| graph.named_constant(name, Constant::f32([], &[value]));
-    let [one, half, quarter] =
-        [("one", 1.0), ("half", 0.5), ("quarter", 0.25)].map(|(name, value)| number(graph, &named(name), value));
+    let half = graph.named_constant(&named("half"), Constant::f32([], &[0.5]));
     let diagonal: Vec<f32> = (0..size * size).map(|place| identity_at(place, size) as f32).collect();
     let identity = graph.named_constant(&named("boft_identity"), Constant::f32([size, size], &diagonal));
-    let axes = graph.named_constant(&named("boft_axes"), Constant::i64([2], &[2, 3]));
     let r = |part: &str| named(&format!("boft_R.{part}"));
     let turned = graph.append("Transpose", &[trained], &[("perm", vec![0, 1, 3, 2].into())], &r("turned"))?;
     let twice = graph.append("Sub", &[trained, turned], &[], &r("twice_skew"))?;
     let skew = graph.append("Mul", &[twice, half], &[], &r("skew"))?;
+    let all = if size > LARGEST_OF_FORMULA {
+        cayley(graph, skew, (identity, [2, 3]), &r)?
+    } else {
+        by_formula(graph, skew, [identity, half], named)?
+    };
+    (0..shape[0])
+        .map(|factor| {
+            let at = graph.named_constant(&r("factor"), Constant::i64([], &[factor as i64]));
+            graph.append("Gather", &[all, at], &[], &r(&format!("rotation_{factor}")))
+        })
+        .collect()
+}
+
+/// (I − S)²·((1 + p)·I + S²)/(1 + p + q) of blocks S up to [`LARGEST_OF_FORMULA`].
+fn by_formula(
+    graph: &mut Graph,
+    skew: ValueId,
+    [identity, half]: [ValueId; 2],
+    named: &dyn Fn(&str) -> String,
+) -> Result<ValueId, CompilerError> {
+    let [one, quarter] = [("one", 1.0), ("quarter", 0.25)]
+        .map(|(name, value)| graph.named_constant(&named(name), Constant::f32([], &[value])));
+    let axes = graph.named_constant(&named("boft_axes"), Constant::i64([2], &[2, 3]));
+    let r = |part: &str| named(&format!("boft_R.{part}"));
     let square = graph.append("MatMul", &[skew, skew], &[], &r("square"))?;
     let norm = |graph: &mut Graph, value: ValueId, name: &str| {
         let squares = graph.append("Mul", &[value, value], &[], &r(&format!("{name}.squares")))?;
@@ -230,13 +272,7 @@ fn rotations(
     let less = graph.append("Sub", &[identity, skew], &[], &r("less"))?;
     let squared = graph.append("MatMul", &[less, less], &[], &r("less_squared"))?;
     let whole = graph.append("MatMul", &[squared, adjugate], &[], &r("undivided"))?;
-    let all = graph.append("Div", &[whole, divisor], &[], &r("rotations"))?;
-    (0..shape[0])
-        .map(|factor| {
-            let at = graph.named_constant(&r("factor"), Constant::i64([], &[factor as i64]));
-            graph.append("Gather", &[all, at], &[], &r(&format!("rotation_{factor}")))
-        })
-        .collect()
+    graph.append("Div", &[whole, divisor], &[], &r("rotations"))
 }
 
 /// R·W·diag(s), in float64, in the form that W is stored in.
@@ -279,6 +315,9 @@ fn rotation(trained: &[f32], size: usize) -> Vec<f64> {
     let number = |row: usize, column: usize| f64::from(trained[row * size + column]);
     let skew: Vec<f64> =
         places().map(|at| 0.5 * (number(at / size, at % size) - number(at % size, at / size))).collect();
+    if size > LARGEST_OF_FORMULA {
+        return cayley_of(&skew, size);
+    }
     let square = product(&skew, &skew, size);
     let norm = |matrix: &[f64]| matrix.iter().map(|value| value * value).sum::<f64>();
     let p = norm(&skew) / 2.0;
@@ -292,10 +331,11 @@ fn rotation(trained: &[f32], size: usize) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finetuning::methods::linear_weight::LinearMap;
 
     #[test]
     fn blocks_are_rotations_and_the_formula_of_cayley() {
-        for size in [2, 4] {
+        for size in [2, 3, 4, 5, 6, 8, 16] {
             let trained: Vec<f32> = (0..size * size).map(|at| ((at * 7 + 3) % 11) as f32 / 4.0 - 1.0).collect();
             let found = rotation(&trained, size);
             let turned: Vec<f64> = (0..size * size).map(|at| found[at % size * size + at / size]).collect();
@@ -314,9 +354,60 @@ mod tests {
         }
     }
 
+    /// R = P₂·D₂·P₂ᵀ·P₁·D₁·P₁ᵀ with blocks of 8 on the diagonals of D, as PEFT multiplies whole matrices.
+    #[test]
+    fn two_factors_of_blocks_of_eight_merge_by_the_formula() {
+        let (inputs, outputs, size, factors) = (32, 3, 8, 2);
+        let numbers = |count: usize, seed: usize| -> Vec<f32> {
+            (0..count).map(|at| ((at * 7919 + seed) % 2003) as f32 / 1001.0 - 1.0).collect()
+        };
+        let (own, blocks, scale) =
+            (numbers(inputs * outputs, 1), numbers(factors * inputs * size, 2), numbers(outputs, 3));
+        let mut whole: Vec<f64> = (0..inputs * inputs).map(|at| identity_at(at, inputs)).collect();
+        for (factor, of_factor) in blocks.chunks_exact(inputs * size).enumerate() {
+            let rotations: Vec<Vec<f64>> = of_factor.chunks_exact(size * size).map(|own| rotation(own, size)).collect();
+            let diagonal = |at: usize| {
+                let (row, column) = (at / inputs, at % inputs);
+                let is_within = row / size == column / size;
+                if is_within { rotations[row / size][row % size * size + column % size] } else { 0.0 }
+            };
+            let diagonal: Vec<f64> = (0..inputs * inputs).map(diagonal).collect();
+            // row k of P has its one at order[k]
+            let order = order(inputs, size, factor);
+            let at = |at: usize| f64::from(u8::from(order[at / inputs] == at % inputs));
+            let permutation: Vec<f64> = (0..inputs * inputs).map(at).collect();
+            let turned: Vec<f64> =
+                (0..inputs * inputs).map(|at| permutation[at % inputs * inputs + at / inputs]).collect();
+            let mixed = product(&product(&permutation, &diagonal, inputs), &turned, inputs);
+            whole = product(&mixed, &whole, inputs);
+        }
+        let weight = LinearWeight {
+            layer: "fc".into(),
+            value: ValueId(0),
+            shape: vec![inputs, outputs],
+            reads: Vec::new(),
+            map: LinearMap::Dense { inputs, outputs, is_transposed: false, factor: 1.0 },
+            is_shared: false,
+            is_quantized: false,
+        };
+        let dense = Dense::of(&weight, "boft").unwrap();
+        let trained = [Constant::f32([factors, inputs / size, size, size], &blocks), Constant::f32([outputs], &scale)];
+        let own = Constant::f32([inputs, outputs], &own);
+        let found = floats(&merged(dense, (size, factors), &own, [&trained[0], &trained[1]]));
+        let own = floats(&own);
+        for (at, found) in found.iter().enumerate() {
+            let (input, output) = (at / outputs, at % outputs);
+            let parts = (0..inputs).map(|k| whole[input * inputs + k] * f64::from(own[k * outputs + output]));
+            let wanted = parts.sum::<f64>() * f64::from(scale[output]);
+            assert!((f64::from(*found) - wanted).abs() < 1e-6, "{at}: {found}, wanted {wanted}");
+        }
+    }
+
     #[test]
     fn later_rotations_turn_inputs_that_lie_farther_apart() {
-        assert!(order(8, 4, 0).is_sorted(), "neighbours first");
+        for size in [2, 3, 4, 5, 8] {
+            assert_eq!(order(3 * size, size, 0), (0..3 * size).collect::<Vec<usize>>(), "neighbours first");
+        }
         assert_eq!(order(8, 4, 1), [0, 1, 4, 5, 2, 3, 6, 7]);
         assert_eq!(order(8, 2, 1), [0, 2, 1, 3, 4, 6, 5, 7]);
         let order = order(8, 2, 2);

@@ -53,7 +53,8 @@ pub(super) const METHOD: MethodKind = MethodKind {
         Where one layer makes queries, keys and values (GPT-2, GPT-NeoX, BLOOM, Falcon, Phi-3, ModernBERT), any of these roles means the whole \
         layer, as `c_attn` does in PEFT: A and B go to all that it makes, and `check` says so.\n\n\
         A table of embeddings is adapted where `layers: {match: […]}` names it: A `[rows, rank]` is zero and B normal with a standard \
-        deviation of 1; `start` leaves it so, and `dora` and `pissa` are not for tables.",
+        deviation of 1; `start` leaves it so, and `pissa` is not for tables. With `dora` each number of a row has its magnitude, and the \
+        norm is over all rows of the table, as in PEFT.",
     samples: &[
         "{}",
         r#"{"rank": 4, "alpha": 16, "layers": "all"}"#,
@@ -327,12 +328,11 @@ impl Lora {
         };
         let matched = |weight: &LinearWeight| patterns.iter().any(|pattern| pattern_matches(pattern, &weight.layer));
         let tables: Vec<LinearWeight> = tables(model).into_iter().filter(matched).collect();
-        if let Some(first) = tables.first().filter(|_| self.dora || self.start == Start::Pissa) {
-            let option = if self.dora { "dora: true" } else { "start: pissa" };
+        if let Some(first) = tables.first().filter(|_| self.start == Start::Pissa) {
             return Err(CompilerError::setting(
                 "",
                 format!(
-                    "`{option}` is not for tables of embeddings, and `layers.match` names `{}`; adapt it by a second `lora`",
+                    "`start: pissa` is not for tables of embeddings, and `layers.match` names `{}`; adapt it by a second `lora`",
                     shown(&first.layer)
                 ),
             ));

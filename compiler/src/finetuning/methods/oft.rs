@@ -14,7 +14,7 @@ use super::linear_weight::LinearWeight;
 use super::low_rank::floats;
 use super::method_function::{Added, MergedWeight, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
-use super::rotation::{before_readers, identity_at, in_blocks, product};
+use super::rotation::{before_readers, cayley, cayley_of, identity_at, in_blocks, product};
 use crate::CompilerError;
 use crate::adapter_files::{AdapterMethod, ModuleAdapter};
 use crate::finetuning::{Layer, Weight};
@@ -106,9 +106,6 @@ fn common_divisor(a: usize, b: usize) -> usize {
     if b == 0 { a } else { common_divisor(b, a % b) }
 }
 
-/// Steps of Newton's iteration: as many as take 1 − 1/200 below the precision of 32-bit floats.
-const ITERATIONS: usize = 12;
-
 /// Constants that the nodes of all layers read.
 #[derive(Clone, Copy)]
 struct Places {
@@ -153,7 +150,11 @@ impl Oft {
         let Some(first) = weight.readers(graph).first().copied() else { return Ok(()) };
         let rotation = graph.in_front_of(first, |graph| {
             let skew = skew(graph, trained, blocks, places, &named)?;
-            if self.exact { exact_rotations(graph, skew, places, &named) } else { series(graph, skew, places, &named) }
+            if self.exact {
+                cayley(graph, skew, (places.identity, [1, 2]), &|part| named(&format!("oft_R.{part}")))
+            } else {
+                series(graph, skew, places, &named)
+            }
         })?;
         before_readers(graph, weight, |graph, x| in_blocks(graph, x, [blocks, size], rotation, &named))?;
         let node = graph.nodes().iter().position(|node| node.input(0) == Some(trained)).unwrap_or(0);
@@ -188,33 +189,6 @@ fn skew(
     let upper = graph.append("Gather", &[ended, places.upper], &[("axis", 1.into())], &named("oft_R.upper"))?;
     let lower = graph.append("Transpose", &[upper], &[("perm", vec![0, 2, 1].into())], &named("oft_R.lower"))?;
     graph.append("Sub", &[upper, lower], &[], &named("oft_R.skew"))
-}
-
-/// R = (I − Q)·(I + Q)⁻¹. The inverse is that of X ← X·(2I − (I + Q)·X), which begins as (I − Q)/(1 + ‖Q‖²/4), since eigenvalues
-/// of a skew Q come in pairs ±iλ with 2λ² ≤ ‖Q‖²: what is left of the product of both is squared each time.
-fn exact_rotations(
-    graph: &mut Graph,
-    skew: ValueId,
-    places: Places,
-    named: &dyn Fn(&str) -> String,
-) -> Result<ValueId, CompilerError> {
-    let twice = graph.append("Mul", &[places.identity, places.two], &[], &named("oft_R.twice"))?;
-    let one = graph.named_constant(&named("oft_R.one"), Constant::f32([], &[1.0]));
-    let axes = graph.named_constant(&named("oft_R.axes"), Constant::i64([2], &[1, 2]));
-    let plus = graph.append("Add", &[skew, places.identity], &[], &named("oft_R.plus"))?;
-    let minus = graph.append("Sub", &[places.identity, skew], &[], &named("oft_R.minus"))?;
-    let half = graph.named_constant(&named("oft_R.half"), Constant::f32([], &[0.5]));
-    let halves = graph.append("Mul", &[skew, half], &[], &named("oft_R.halves"))?;
-    let squares = graph.append("Mul", &[halves, halves], &[], &named("oft_R.squares"))?;
-    let norm = graph.append("ReduceSum", &[squares, axes], &[("keepdims", 1.into())], &named("oft_R.norm"))?;
-    let bound = graph.append("Add", &[norm, one], &[], &named("oft_R.bound"))?;
-    let mut inverse = graph.append("Div", &[minus, bound], &[], &named("oft_R.guess"))?;
-    for _ in 0..ITERATIONS {
-        let product = graph.append("MatMul", &[plus, inverse], &[], &named("oft_R.product"))?;
-        let rest = graph.append("Sub", &[twice, product], &[], &named("oft_R.rest"))?;
-        inverse = graph.append("MatMul", &[inverse, rest], &[], &named("oft_R.inverse"))?;
-    }
-    graph.append("MatMul", &[minus, inverse], &[], &named("oft_R.rotations"))
 }
 
 /// R = I + 2Q + 2Q² + 2Q³ + Q⁴.
@@ -253,35 +227,13 @@ fn merged(dense: Dense, (size, is_exact): (usize, bool), own: &Constant, trained
     Constant::f32(own.shape.clone(), &values)
 }
 
-/// A⁻¹·B by elimination, of an A whose symmetric part is the identity: no pivot is below 1 then.
-fn solved(mut a: Vec<f64>, mut b: Vec<f64>, size: usize) -> Vec<f64> {
-    for pivot in 0..size {
-        let by = 1.0 / a[pivot * size + pivot];
-        for column in 0..size {
-            a[pivot * size + column] *= by;
-            b[pivot * size + column] *= by;
-        }
-        for row in (0..size).filter(|row| *row != pivot) {
-            let factor = a[row * size + pivot];
-            for column in 0..size {
-                a[row * size + column] -= factor * a[pivot * size + column];
-                b[row * size + column] -= factor * b[pivot * size + column];
-            }
-        }
-    }
-    b
-}
-
 /// R of one block, row by row.
 fn rotation(upper: &[f32], size: usize, is_exact: bool) -> Vec<f64> {
     let number = |row, column| upper_at(row, column, size).map_or(0.0, |at| f64::from(upper[at]));
     let skew: Vec<f64> =
         (0..size * size).map(|at| number(at / size, at % size) - number(at % size, at / size)).collect();
     if is_exact {
-        let signed =
-            |sign: f64| (0..size * size).map(|at| identity_at(at, size) + sign * skew[at]).collect::<Vec<f64>>();
-        // both factors are functions of Q, so that their order is of no matter
-        return solved(signed(1.0), signed(-1.0), size);
+        return cayley_of(&skew, size);
     }
     let square = product(&skew, &skew, size);
     let cube = product(&square, &skew, size);

@@ -21,7 +21,7 @@ use super::oft::Oft;
 use super::prefix_tuning::PrefixTuning;
 use super::prompt_tuning::PromptTuning;
 use super::quantized_weights::quantized_weights;
-use super::vera::Vera;
+use super::vera::{Projections, Vera};
 use crate::CompilerError;
 use crate::adapter_files::{self, Adapter, AdapterMethod, Biases, ModuleAdapter, ModuleNames, Tensor};
 use crate::finetuning::Layer;
@@ -168,9 +168,8 @@ impl FromAdapter<'_> {
         match self.adapter.method {
             AdapterMethod::Lora { is_rank_stabilized, dropout, is_principal } => {
                 let dora = self.adapter.has_magnitudes();
-                let has_all = modules.values().all(|own| {
-                    matches!(own, ModuleAdapter::LowRank { magnitude, is_table, .. } if magnitude.is_some() || *is_table)
-                });
+                let has_all =
+                    modules.values().all(|own| matches!(own, ModuleAdapter::LowRank { magnitude: Some(_), .. }));
                 if dora && !has_all {
                     return Err(CompilerError::setting(
                         "",
@@ -219,13 +218,18 @@ impl FromAdapter<'_> {
                 };
                 checked(&Ia3 { layers: of(false), feed_forward: of(true) }, model)
             }
-            AdapterMethod::Vera => {
+            AdapterMethod::Vera { key } => {
                 let get = |name: &str| self.adapter.shared.get(name).map(Tensor::turned);
-                let (Some(a), Some(b)) = (get("vera_A"), get("vera_B")) else {
-                    return Err(CompilerError::setting("", "the adapter lacks vera_A and vera_B"));
+                let projections = match (get("vera_A"), get("vera_B"), key) {
+                    (Some(a), Some(b), _) => Projections::Given([a, b]),
+                    (None, None, Some(key)) => Projections::OfPeft(key),
+                    _ => return Err(CompilerError::setting("", "the adapter lacks vera_A and vera_B")),
                 };
-                let rank = a.shape()[1];
-                checked(&Vera { rank, layers: all, projections: Some([a, b]), ..Vera::default() }, model)
+                let rank = match &projections {
+                    Projections::Given([a, _]) => a.shape()[1],
+                    _ => modules.values().find_map(|own| own.rank()).unwrap_or(0),
+                };
+                checked(&Vera { rank, layers: all, projections, ..Vera::default() }, model)
             }
             AdapterMethod::Oft { is_exact } => {
                 let mut sizes: Vec<usize> = modules.values().filter_map(|own| own.block_size()).collect();

@@ -16,7 +16,7 @@ use super::low_rank::floats;
 use super::method_function::{Added, MergedWeight, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
 use crate::CompilerError;
-use crate::adapter_files::{AdapterMethod, ModuleAdapter, Tensor};
+use crate::adapter_files::{AdapterMethod, ModuleAdapter, Tensor, vera_projections};
 use crate::finetuning::{Layer, Weight};
 use crate::graph::{Constant, Graph, ValueId};
 use crate::initializers::WeightRandom;
@@ -46,9 +46,21 @@ pub(super) struct Vera {
     pub(super) seed: u64,
     /// Which layers it goes to; linear ones.
     pub(super) layers: AdaptedLayers,
-    /// The random matrices, `[inputs, rank]` and `[rank, outputs]`, where they are not drawn.
+    /// Where the random matrices come from.
     #[serde(skip)]
-    pub(super) projections: Option<[Tensor; 2]>,
+    pub(super) projections: Projections,
+}
+
+/// The two random matrices.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Projections {
+    /// Drawn by the seed.
+    #[default]
+    Drawn,
+    /// `[inputs, rank]` and `[rank, outputs]`.
+    Given([Tensor; 2]),
+    /// Drawn as PEFT draws them by this key.
+    OfPeft(i64),
 }
 
 /// The projections are drawn whole; larger ones hold more than the models they are for.
@@ -56,7 +68,7 @@ const MOST_RANK: usize = 1 << 14;
 
 impl Default for Vera {
     fn default() -> Self {
-        Self { rank: 256, d_initial: 0.1, seed: 0, layers: AdaptedLayers::default(), projections: None }
+        Self { rank: 256, d_initial: 0.1, seed: 0, layers: AdaptedLayers::default(), projections: Projections::Drawn }
     }
 }
 
@@ -81,7 +93,14 @@ impl MethodFunction for Vera {
         let lengths = weights.iter().map(|weight| Dense::of(weight, "vera")).collect::<Result<Vec<_>, _>>()?;
         let most = |length: fn(&Dense) -> usize| lengths.iter().map(length).max().unwrap_or(0);
         let (mut inputs, mut outputs) = (most(|dense| dense.inputs), most(|dense| dense.outputs));
-        if let Some([a, b]) = &self.projections {
+        let given = match &self.projections {
+            Projections::Drawn => None,
+            Projections::Given(both) => Some(both.clone()),
+            Projections::OfPeft(key) => {
+                Some(vera_projections(*key, [self.rank, inputs, outputs]).map(|matrix| matrix.turned()))
+            }
+        };
+        if let Some([a, b]) = &given {
             let given = [a.shape()[0], b.shape()[1]];
             if given[0] < inputs || given[1] < outputs {
                 return Err(CompilerError::setting(
@@ -93,14 +112,15 @@ impl MethodFunction for Vera {
             }
             [inputs, outputs] = given;
         }
-        let mut projections = Projections::draw(model.graph, self, [inputs, outputs]);
+        let mut projections = InGraph::add(model.graph, self, given.as_ref(), [inputs, outputs]);
         let shared =
             [("vera_A", &projections.a.1, [inputs, self.rank]), ("vera_B", &projections.b.1, [self.rank, outputs])];
         let shared = shared
             .into_iter()
             .filter_map(|(name, values, shape)| Some((name.to_owned(), Tensor::new(shape, values.to_vec())?.turned())));
-        let (method, shared) = (Some(AdapterMethod::Vera), shared.collect());
-        let file = AdapterForm { method, shared, ..AdapterForm::default() };
+        let (method, shared) = (Some(AdapterMethod::Vera { key: None }), shared.collect());
+        let shared_values = vec![(projections.a.0, 1), (projections.b.0, 0)];
+        let file = AdapterForm { method, shared, shared_values, ..AdapterForm::default() };
         let mut added = Added { merged: Some(Vec::new()), file, ..Added::default() };
         added.notes.extend(self.layers.note_of_fused(model, "vera"));
         let (mut shared, mut quantized) = (None, Vec::new());
@@ -117,8 +137,8 @@ impl MethodFunction for Vera {
     }
 }
 
-/// The random matrices, whole and in parts.
-struct Projections {
+/// The random matrices in a graph, whole and in parts.
+struct InGraph {
     a: (ValueId, Arc<[f32]>),
     b: (ValueId, Arc<[f32]>),
     rank: usize,
@@ -128,9 +148,8 @@ struct Projections {
     parts: BTreeMap<(usize, usize), ValueId>,
 }
 
-impl Projections {
-    fn draw(graph: &mut Graph, vera: &Vera, [inputs, outputs]: [usize; 2]) -> Self {
-        let given = vera.projections.as_ref();
+impl InGraph {
+    fn add(graph: &mut Graph, vera: &Vera, given: Option<&[Tensor; 2]>, [inputs, outputs]: [usize; 2]) -> Self {
         let mut draw = |name: &str, shape: [usize; 2], fan: usize, given: Option<&Tensor>| {
             let bound = (6.0 / fan.max(1) as f64).sqrt();
             let values = match given {
@@ -170,7 +189,7 @@ impl Vera {
         graph: &mut Graph,
         weight: &LinearWeight,
         dense: Dense,
-        projections: &mut Projections,
+        projections: &mut InGraph,
         added: &mut Added,
     ) -> Result<(), CompilerError> {
         let named = |part: &str| format!("{}.{part}", weight.layer);
