@@ -76,6 +76,7 @@ fn what_was_measured_of_predictions_is_what_the_model_does() {
     for (method, more) in [
         ("probability", &[][..]),
         ("logit", &["--option", "calibrate=true"]),
+        ("median", &[]),
         ("hard_vote", &["--option", "weights=[1, 2, 1]"]),
         ("soft_vote", &[]),
         ("weighted", &[]),
@@ -424,6 +425,7 @@ fn the_ways_are_listed_and_explained() {
         "greedy_soup",
         "hard_vote",
         "logit",
+        "median",
         "probability",
         "rank",
         "selection",
@@ -438,7 +440,7 @@ fn the_ways_are_listed_and_explained() {
     assert!(said.contains("Caruana") && said.contains("--option bag_share=…"), "{said}");
     millstream(&["ensemble", "methods", "selektion"]).failed_with(&["did you mean `selection`?"]);
     let rows = millstream(&["ensemble", "methods", "--json"]).json();
-    assert_eq!(rows.as_array().unwrap().len(), 10);
+    assert_eq!(rows.as_array().unwrap().len(), 11);
 }
 
 /// The shortest times that two models take for a batch of images of 32 × 32, by turns: what else the machine does falls on both. A busy
