@@ -267,7 +267,7 @@ fn an_ensemble_of_numbers_gives_in_one_model_what_was_measured_of_the_prediction
     ] {
         let folder = format!("all/{method}-of-{}", of.len());
         let way = ["--method", method, "--holdout", "0", "--bootstrap", "50", "--json", "-o", &folder];
-        let told = place.run(&[&["ensemble", "fit"], of, &way].concat()).json();
+        let told = place.run(&[&["ensemble", "fit"][..], of, &way].concat()).json();
         let report = &told["ensemble"]["report"];
         let model = format!("{folder}/ensemble.onnx");
         let found = place.run(&["evaluate", "recipe.yaml", "--json", "--model", &model]).json();
