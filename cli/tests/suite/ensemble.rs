@@ -146,6 +146,37 @@ fn what_was_measured_of_predictions_is_what_the_model_does() {
     assert!(said.contains("members' mean"), "{said}");
 }
 
+/// Other systems take no such names.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_whose_name_is_no_utf_8_gets_its_documents_and_no_panic() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    if !has_runtime() {
+        return;
+    }
+    let place = runs();
+    fit(&place, "weighted", &[]);
+    let named = place.path("both").with_file_name(OsStr::from_bytes(b"b\xffth"));
+    std::fs::rename(place.path("both"), &named).unwrap();
+    let of = |arguments: &[&str], folder: &std::path::Path| {
+        let ran = place.command(arguments).arg(folder).output().unwrap();
+        let told = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert!(!told.contains("panicked"), "{told}");
+        (ran.status.success(), String::from_utf8(ran.stdout).unwrap() + &told)
+    };
+    let (is_done, said) = of(&["document", "--json"], &named.join("weighted"));
+    assert!(is_done && said.contains("b\u{fffd}th/weighted/documents"), "{said}");
+    let ledger = std::fs::read(named.join("weighted/documents/ledger.json")).unwrap();
+    let ledger: Value = serde_json::from_slice(&ledger).unwrap();
+    assert!(ledger["folder"].as_str().unwrap().ends_with("b\u{fffd}th/weighted"), "{}", ledger["folder"]);
+    // recipes of members name their folder
+    let (is_done, said) = of(&["ensemble", "members", "recipe.yaml", "--folds", "2", "-o"], &named.join("parts"));
+    assert!(!is_done && said.contains("no UTF-8") && said.contains("choose another folder"), "{said}");
+    assert!(!named.join("parts").exists());
+}
+
 #[test]
 fn members_that_do_not_belong_together_are_refused_with_the_reason() {
     if !has_runtime() {
