@@ -27,6 +27,7 @@ const ONNX_ADAPTER: &str = "onnx_adapter";
 #[derive(Clone, Debug, Serialize)]
 pub struct AdapterReport {
     /// Where it is.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub path: PathBuf,
     /// `LORA`, `IA3`, `VERA` or `OFT`.
     pub method: &'static str,
@@ -55,6 +56,7 @@ pub struct AdaptedModule {
 #[derive(Clone, Debug, Serialize)]
 pub struct WrittenAdapters {
     /// Where.
+    #[serde(serialize_with = "millstream_schemas::written_paths")]
     pub written: Vec<PathBuf>,
     /// What they hold, in words.
     pub summaries: Vec<String>,

@@ -28,6 +28,7 @@ pub struct CompileOptions {
 #[derive(Clone, Debug, Serialize)]
 pub struct CompileReport {
     /// Where they are.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub folder: PathBuf,
     /// What was written.
     pub files: Vec<WrittenFile>,

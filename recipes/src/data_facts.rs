@@ -173,6 +173,7 @@ pub(crate) struct NotedData {
     /// What the model reads, as [`DataReport::kind`]; empty where that is not known.
     pub(crate) kind: String,
     /// Where the first file to train on lay, as [`written`]; empty where that is not known.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub(crate) first_file: PathBuf,
     /// The transforms of training, as captions.
     pub(crate) transforms: Vec<String>,

@@ -43,6 +43,7 @@ pub struct EvaluateOptions {
 #[derive(Clone, Debug, Serialize)]
 pub struct EvaluationReport {
     /// The model.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub model: PathBuf,
     /// The rows.
     pub data: Patterns,
@@ -72,6 +73,7 @@ pub struct EvaluationReport {
     pub preprocessing_known: bool,
     /// The file with what the model gave for each row, where one was written.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "millstream_schemas::written_path_if_any")]
     pub predictions: Option<PathBuf>,
 }
 

@@ -15,6 +15,7 @@ pub enum Event {
     /// Everything is opened; the first step comes next.
     Started {
         /// Folder of the results.
+        #[serde(serialize_with = "millstream_schemas::written_path")]
         folder: PathBuf,
         /// Where steps run: `cpu` or `cuda:N`.
         device: String,
@@ -187,6 +188,7 @@ pub enum Event {
     /// A checkpoint is on the disk.
     Saved {
         /// Its folder.
+        #[serde(serialize_with = "millstream_schemas::written_path")]
         checkpoint: PathBuf,
         /// Steps done.
         step: u64,

@@ -49,6 +49,7 @@ pub struct LrFindReport {
     /// The optimizer of the recipe.
     pub optimizer: String,
     /// The picture that was written.
+    #[serde(serialize_with = "millstream_schemas::written_path_if_any")]
     pub picture: Option<PathBuf>,
     /// Where steps ran: `cpu` or `cuda:N`.
     pub device: String,

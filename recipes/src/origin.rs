@@ -46,6 +46,7 @@ pub struct Parent {
     /// Its name.
     pub run: String,
     /// Its folder, as it was then.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub folder: PathBuf,
     /// Its model, which is the base of this run: the file's SHA-256.
     pub model: Fingerprint,

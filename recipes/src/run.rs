@@ -70,6 +70,7 @@ pub struct RunProgress {
     /// Epochs of the whole run.
     pub total_epochs: u64,
     /// The newest checkpoint.
+    #[serde(serialize_with = "millstream_schemas::written_path_if_any")]
     pub checkpoint: Option<PathBuf>,
 }
 

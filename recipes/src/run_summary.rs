@@ -10,14 +10,18 @@ use crate::Calibrated;
 #[derive(Clone, Debug, Serialize)]
 pub struct RunSummary {
     /// Folder of the results.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub folder: PathBuf,
     /// Whether it was interrupted; then `checkpoint` is where it goes on.
     pub interrupted: bool,
     /// The newest checkpoint.
+    #[serde(serialize_with = "millstream_schemas::written_path_if_any")]
     pub checkpoint: Option<PathBuf>,
     /// The tuned model.
+    #[serde(serialize_with = "millstream_schemas::written_path_if_any")]
     pub model: Option<PathBuf>,
     /// The weights of the last step, where `output.last_model` asks for them.
+    #[serde(serialize_with = "millstream_schemas::written_path_if_any")]
     pub last_model: Option<PathBuf>,
     /// Steps done.
     pub steps: u64,

@@ -14,6 +14,7 @@ const DEEPEST: usize = 3;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StudyPart {
     /// The folder of the study.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub study: PathBuf,
     /// As what the run lies in it.
     pub role: StudyRole,

@@ -28,6 +28,7 @@ mod shown;
 mod standardization;
 mod suggestion;
 mod wording;
+mod written_paths;
 #[cfg(feature = "yaml")]
 pub mod yaml;
 
@@ -53,3 +54,4 @@ pub use shown::{escaped, shown, shown_path, shown_sentences, shown_up_to};
 pub use standardization::Standardization;
 pub use suggestion::nearest;
 pub use wording::plain;
+pub use written_paths::{written_path, written_path_if_any, written_paths};

@@ -91,6 +91,7 @@ pub(super) const TABLES: &[(&str, &str, &[&str])] = &[
             "member_scores",
             "mixture",
             "multinomial",
+            "non_negative",
             "page",
             "row_split",
             "simplex",

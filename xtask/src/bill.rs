@@ -57,7 +57,11 @@ fn bill(metadata: &Value, checksums: &BTreeMap<[String; 2], String>, sha256: Opt
             open.extend(needs(&id));
         }
     }
-    let purl = |id: &str| format!("pkg:cargo/{}@{}", text(&packages[id]["name"]), text(&packages[id]["version"]));
+    // a `+` in a version would be read as a blank
+    let purl = |id: &str| {
+        let version = text(&packages[id]["version"]).replace('+', "%2B");
+        format!("pkg:cargo/{}@{version}", text(&packages[id]["name"]))
+    };
     let component = |id: &String| {
         let package = &packages[id];
         let mut part = Map::new();
@@ -121,8 +125,47 @@ pub(crate) fn write(host: &str, sha256: &str, file: &Path) -> Result<(), String>
 }
 
 #[cfg(test)]
+#[path = "../../cli/build/crates.rs"]
+mod built_in;
+
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The bill that the program holds of itself has what is built for whatever platform, and what only builds it, too.
+    #[test]
+    fn the_bill_of_a_release_says_of_each_crate_what_the_program_says_of_it() {
+        let host = crate::release::host().unwrap();
+        let released = of_program(&host, None).unwrap();
+        let read = |path: &Path| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
+        let lock = read(&root().join("Cargo.lock")).unwrap();
+        let own_needs = built_in::own_needs(root(), &read).unwrap();
+        let of_itself = built_in::bill(&built_in::packages(&lock), &own_needs, &host).unwrap();
+        let of_itself: Value = serde_json::from_str(&of_itself).unwrap();
+        let list = |value: &Value| value.as_array().unwrap().clone();
+        let parts = |bill: &Value| [list(&bill["components"]), vec![bill["metadata"]["component"].clone()]].concat();
+        let others = parts(&of_itself);
+        assert!(list(&released["components"]).len() > 100, "{released}");
+        for part in parts(&released) {
+            let is_it = |other: &&Value| other["bom-ref"] == part["bom-ref"];
+            let other = others.iter().find(is_it).unwrap_or_else(|| panic!("the program does not name {part}"));
+            for key in ["type", "name", "version", "purl", "hashes"] {
+                assert_eq!(part[key], other[key], "{key} of {part}");
+            }
+        }
+        let needs_of_itself = list(&of_itself["dependencies"]);
+        for own in list(&released["dependencies"]) {
+            let other = needs_of_itself.iter().find(|other| other["ref"] == own["ref"]).unwrap();
+            let (needs, known) = (list(&own["dependsOn"]), list(&other["dependsOn"]));
+            let lacks: Vec<&Value> = needs.iter().filter(|need| !known.contains(need)).collect();
+            assert!(lacks.is_empty(), "of {} the program does not name {lacks:?}", own["ref"]);
+        }
+        // a crate has one line in each
+        for bill in [&released, &of_itself] {
+            let names: BTreeSet<String> = parts(bill).iter().map(|part| part["bom-ref"].to_string()).collect();
+            assert_eq!(names.len(), parts(bill).len());
+        }
+    }
 
     #[test]
     fn crates_that_are_compiled_in_are_listed_with_licence_and_checksum_and_tools_are_not() {

@@ -253,7 +253,8 @@ fn page() -> String {
         text += "```\n";
     }
     text + "\n## With larger data\n\nThese name their data and models by `MILLSTREAM_CORPUS`; what they reach is in [performance](../docs/performance.md).\n\n\
-        - `flowers/`: a pretrained MobileNetV2 on 280 photographs: its head, its last layers, everything, and its head on features that are kept.\n\
+        - `flowers/`: a pretrained MobileNetV2 on 280 photographs: its head, its last layers, everything, its head on features that are kept, and a \
+         search.\n\
         - `reviews/`: a sentence encoder on film reviews: its head, LoRA, everything.\n\
         - `tables/`: numbers and categories; a number to be told.\n\
         - `own_loop.rs`, `two_runs.rs`, `rows_in_memory.rs`: from a program in Rust.\n"

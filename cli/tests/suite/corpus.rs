@@ -48,6 +48,18 @@ fn check_says_what_the_flower_recipes_train() {
     }
 }
 
+#[test]
+fn the_search_over_flowers_has_two_methods_with_three_rates_and_checks_each_method() {
+    if corpus().is_none() || !has_runtime() {
+        return;
+    }
+    let (recipe, _folder) = example("flowers/search.yaml");
+    let said = millstream(&["check", text(&recipe)]).done();
+    for part in ["2 values left open, 6 combinations", "tries 6 of them", "280 rows in 2 files", "6,405 trained"] {
+        assert!(said.contains(part), "wanted {part} in\n{said}");
+    }
+}
+
 /// The corpus' data sheet has 116 of 140 for logistic regression on the frozen network, with a standard error of four rows. Two draws
 /// of each photograph go through the network, which is most of the time.
 #[test]

@@ -76,6 +76,7 @@ fn what_was_measured_of_predictions_is_what_the_model_does() {
     for (method, more) in [
         ("probability", &[][..]),
         ("logit", &["--option", "calibrate=true"]),
+        ("median", &[]),
         ("hard_vote", &["--option", "weights=[1, 2, 1]"]),
         ("soft_vote", &[]),
         ("weighted", &[]),
@@ -143,6 +144,37 @@ fn what_was_measured_of_predictions_is_what_the_model_does() {
     assert_eq!(told["ensemble"]["rows"], 48, "{told}");
     let said = place.run(&[&["ensemble", "evaluate", "told", "--predictions"][..], &files].concat()).done();
     assert!(said.contains("members' mean"), "{said}");
+}
+
+/// Other systems take no such names.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_whose_name_is_no_utf_8_gets_its_documents_and_no_panic() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    if !has_runtime() {
+        return;
+    }
+    let place = runs();
+    fit(&place, "weighted", &[]);
+    let named = place.path("both").with_file_name(OsStr::from_bytes(b"b\xffth"));
+    std::fs::rename(place.path("both"), &named).unwrap();
+    let of = |arguments: &[&str], folder: &std::path::Path| {
+        let ran = place.command(arguments).arg(folder).output().unwrap();
+        let told = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert!(!told.contains("panicked"), "{told}");
+        (ran.status.success(), String::from_utf8(ran.stdout).unwrap() + &told)
+    };
+    let (is_done, said) = of(&["document", "--json"], &named.join("weighted"));
+    assert!(is_done && said.contains("b\u{fffd}th/weighted/documents"), "{said}");
+    let ledger = std::fs::read(named.join("weighted/documents/ledger.json")).unwrap();
+    let ledger: Value = serde_json::from_slice(&ledger).unwrap();
+    assert!(ledger["folder"].as_str().unwrap().ends_with("b\u{fffd}th/weighted"), "{}", ledger["folder"]);
+    // recipes of members name their folder
+    let (is_done, said) = of(&["ensemble", "members", "recipe.yaml", "--folds", "2", "-o"], &named.join("parts"));
+    assert!(!is_done && said.contains("no UTF-8") && said.contains("choose another folder"), "{said}");
+    assert!(!named.join("parts").exists());
 }
 
 #[test]
@@ -424,6 +456,7 @@ fn the_ways_are_listed_and_explained() {
         "greedy_soup",
         "hard_vote",
         "logit",
+        "median",
         "probability",
         "rank",
         "selection",
@@ -438,7 +471,7 @@ fn the_ways_are_listed_and_explained() {
     assert!(said.contains("Caruana") && said.contains("--option bag_share=…"), "{said}");
     millstream(&["ensemble", "methods", "selektion"]).failed_with(&["did you mean `selection`?"]);
     let rows = millstream(&["ensemble", "methods", "--json"]).json();
-    assert_eq!(rows.as_array().unwrap().len(), 10);
+    assert_eq!(rows.as_array().unwrap().len(), 11);
 }
 
 /// The shortest times that two models take for a batch of images of 32 × 32, by turns: what else the machine does falls on both. A busy

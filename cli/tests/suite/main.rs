@@ -65,6 +65,7 @@ mod runs;
 mod search;
 mod search_provenance;
 mod search_refused;
+mod search_runners;
 mod search_sharing;
 mod shell;
 mod soup_statistics;

@@ -227,13 +227,17 @@ fn two_processes_share_a_study_and_each_trial_is_done_once() {
     assert_eq!(outcome(&study), outcome(&status(&place, "alone")));
 }
 
-/// A script of `examples/search`, which finds this binary and `ray` by their names.
-fn script(place: &Workplace, name: &str, arguments: &[&str]) -> Command {
-    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/search").join(name);
+/// Where this binary and stand-ins are found by their names.
+pub(crate) fn search_path(place: &Workplace) -> String {
     let own = std::path::Path::new(env!("CARGO_BIN_EXE_millstream")).parent().unwrap();
-    let path = format!("{}:{}:{}", text(&place.path("bin")), text(own), std::env::var("PATH").unwrap());
+    format!("{}:{}:{}", text(&place.path("bin")), text(own), std::env::var("PATH").unwrap())
+}
+
+/// A script of `examples/search`, which finds this binary and `ray` by their names.
+pub(crate) fn script(place: &Workplace, name: &str, arguments: &[&str]) -> Command {
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/search").join(name);
     let mut command = Command::new("bash");
-    command.arg(script).args(arguments).env("PATH", path).current_dir(place.path(""));
+    command.arg(script).args(arguments).env("PATH", search_path(place)).current_dir(place.path(""));
     forget_wishes_about_colour(&mut command);
     command
 }

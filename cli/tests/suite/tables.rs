@@ -243,6 +243,50 @@ fn near(found: &[f64], wanted: &[f64]) {
 }
 
 #[test]
+fn an_ensemble_of_numbers_gives_in_one_model_what_was_measured_of_the_predictions() {
+    if !has_runtime() {
+        return;
+    }
+    let place = by_one_of_two("kind", ["round", "flat"]);
+    for (name, epochs) in [("few", "training.epochs=3"), ("some", "training.epochs=10")] {
+        let folder = format!("output.folder={name}");
+        place.run(&["train", "recipe.yaml", "--quiet", "--set", &folder, "--set", epochs]).done();
+    }
+    let members = ["run", "few", "some"];
+    for name in members {
+        let (recipe, file) = (format!("{name}/recipe.yaml"), format!("{name}/predictions.parquet"));
+        place.run(&["evaluate", &recipe, "--predictions", &file]).done();
+    }
+    for (method, of) in [
+        ("logit", &members[..]),
+        ("median", &members),
+        ("median", &members[..2]),
+        ("selection", &members),
+        ("stacking", &members),
+        ("weighted", &members),
+    ] {
+        let folder = format!("all/{method}-of-{}", of.len());
+        let way = ["--method", method, "--holdout", "0", "--bootstrap", "50", "--json", "-o", &folder];
+        let told = place.run(&[&["ensemble", "fit"][..], of, &way].concat()).json();
+        let report = &told["ensemble"]["report"];
+        let model = format!("{folder}/ensemble.onnx");
+        let found = place.run(&["evaluate", "recipe.yaml", "--json", "--model", &model]).json();
+        let [own, of_model] =
+            [&report["ensemble"], &found["evaluation"]].map(|figures| figures["loss"].as_f64().unwrap());
+        assert!((own - of_model).abs() < 1e-5 * own.max(1.0), "{folder}: {own}, {of_model}");
+        let all = report["members"].as_array().unwrap().iter().map(|member| &member["evaluation"]);
+        for figures in all.chain([&report["ensemble"]]) {
+            let interval = figures["intervals"]["loss"].as_array().unwrap_or_else(|| panic!("{folder}: {figures}"));
+            assert!(interval[0].as_f64() <= figures["loss"].as_f64(), "{folder}: {figures}");
+        }
+        if matches!(method, "selection" | "stacking" | "weighted") {
+            let best = report["members"][0]["evaluation"]["loss"].as_f64().unwrap();
+            assert!(own <= best + 1e-6, "{folder}: {own}, and the best member {best}");
+        }
+    }
+}
+
+#[test]
 fn a_table_on_the_standard_input_is_predicted_as_its_file_is() {
     if !has_runtime() {
         return;

@@ -20,15 +20,18 @@ const SUM_WITHIN: f64 = 1e-6;
 #[serde(rename_all = "snake_case", tag = "by", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Combination {
-    /// A linear function of all that the members give about a row, then a softmax: of classes alone.
+    /// A linear function of all that the members give about a row: of classes, which a softmax follows, or of numbers.
     Linear {
         /// Of what.
         features: LinearFeatures,
-        /// Row-major: a row for each member and class (the first member's classes first), a column for each class.
+        /// Row-major: a row for each member and class or number (the first member's first), a column for each of them.
         coefficients: Vec<Vec<f64>>,
-        /// What is added to the score of each class.
+        /// What is added to the score of each class, or to each number.
         intercepts: Vec<f64>,
     },
+    /// The median over the members: of the logarithms of the probabilities of each class, of the scores of each label, or of each number.
+    /// Of an even number of members it is the mean of the two in the middle.
+    Median {},
     /// The mean of the probabilities, by a softmax over classes or a sigmoid of each label. Handed on are their logarithms, of labels their
     /// log-odds.
     Probabilities {
@@ -73,12 +76,25 @@ impl Combination {
     /// The weight of each member; none where they have no single ones.
     pub fn weights(&self) -> Option<&[f64]> {
         match self {
-            Self::Linear { .. } => None,
+            Self::Linear { .. } | Self::Median {} => None,
             Self::Probabilities { weights }
             | Self::Ranks { weights, .. }
             | Self::Scores { weights }
             | Self::Votes { weights } => Some(weights),
         }
+    }
+
+    /// Whether one of so many members is read: it has weight, or a coefficient that is not 0.
+    pub fn counts(&self, member: usize, members: usize) -> bool {
+        if let Self::Linear { coefficients, .. } = self {
+            let columns = coefficients.len() / members.max(1);
+            let has_own = |member: usize| {
+                coefficients.iter().skip(member * columns).take(columns).flatten().any(|value| *value != 0.0)
+            };
+            // a function of none of them is still written as one of all
+            return has_own(member) || !(0..members).any(has_own);
+        }
+        self.weights().is_none_or(|weights| weights.get(member).is_some_and(|weight| *weight > 0.0))
     }
 
     /// Refuses what does not fit so many members, whose output is read so and has so many columns.
@@ -91,9 +107,10 @@ impl Combination {
 
     fn fault(&self, reads: PredictionKind, members: usize, columns: usize) -> Option<String> {
         let is_known = matches!(reads, PredictionKind::ClassScores | PredictionKind::LabelScores);
-        if !is_known && (reads != PredictionKind::Numbers || !matches!(self, Self::Scores { .. })) {
+        let is_of_numbers = matches!(self, Self::Linear { .. } | Self::Median {} | Self::Scores { .. });
+        if !is_known && (reads != PredictionKind::Numbers || !is_of_numbers) {
             let of = if reads == PredictionKind::Numbers {
-                "numbers are combined by their mean alone"
+                "numbers are combined by a mean, a median or a linear function of them"
             } else {
                 "only classes, labels and numbers are combined"
             };
@@ -110,9 +127,14 @@ impl Combination {
             }
         }
         match self {
-            Self::Linear { coefficients, intercepts, .. } => {
-                if reads != PredictionKind::ClassScores {
-                    return Some("a linear combination is of classes; choose another method for labels".into());
+            Self::Linear { features, coefficients, intercepts } => {
+                if reads == PredictionKind::LabelScores {
+                    return Some(
+                        "a linear combination is of classes or numbers; choose another method for labels".into(),
+                    );
+                }
+                if reads == PredictionKind::Numbers && *features != LinearFeatures::Scores {
+                    return Some("numbers have no probabilities; a linear combination is of them as they are".into());
                 }
                 let is_whole = coefficients.len() == members * columns
                     && coefficients.iter().all(|row| row.len() == columns)
@@ -120,8 +142,8 @@ impl Combination {
                 let are_numbers = coefficients.iter().flatten().chain(intercepts).all(|value| value.is_finite());
                 (!is_whole || !are_numbers).then(|| {
                     format!(
-                        "a linear combination of {members} members with {columns} classes has {} × {columns} finite coefficients and {columns} \
-                         intercepts",
+                        "a linear combination of {members} members with {columns} classes or numbers has {} × {columns} finite \
+                         coefficients and {columns} intercepts",
                         members * columns
                     )
                 })
@@ -134,7 +156,7 @@ impl Combination {
                 }
                 tables.iter().flatten().find_map(|table| table.check().err())
             }
-            Self::Probabilities { .. } | Self::Scores { .. } | Self::Votes { .. } => None,
+            Self::Median {} | Self::Probabilities { .. } | Self::Scores { .. } | Self::Votes { .. } => None,
         }
     }
 
@@ -170,6 +192,10 @@ impl Combination {
                 .collect()
         };
         match self {
+            Self::Median {} => {
+                let places = known_places(reads, members);
+                (0..columns).map(|column| middle(places.iter().map(|own| own[column]).collect())).collect()
+            }
             Self::Scores { weights } => mean(weights, &|at, column| f64::from(members[at][column])),
             Self::Votes { weights } => {
                 let votes: Vec<usize> = members.iter().map(|scores| first_highest(scores)).collect();
@@ -248,6 +274,13 @@ fn handed_on(shares: Vec<f64>, of_labels: bool) -> Vec<f64> {
         false => share.max(LEAST_SHARE).ln(),
     };
     shares.into_iter().map(score).collect()
+}
+
+/// The median of one value or more.
+fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let half = values.len() / 2;
+    if values.len().is_multiple_of(2) { (values[half - 1] + values[half]) / 2.0 } else { values[half] }
 }
 
 fn first_highest(scores: &[f32]) -> usize {
@@ -338,6 +371,46 @@ mod tests {
     }
 
     #[test]
+    fn medians_are_those_of_numpy() {
+        let median = Combination::Median {};
+        let third: [f32; 6] = [0.5, 0.5, -4.0, 9.0, 0.75, 0.0];
+        // numpy.median([a, b, c], axis=0), of an even number numpy.median([a, b], axis=0)
+        let of_three = median.apply(Numbers, 3, &[&A, &B, &third]).unwrap();
+        assert_eq!(of_three, [0.5, 0.5, 1.0, 0.25, 0.75, 0.0]);
+        gives(&median, Numbers, &[0.5, 1.25, 1.5, -0.875, 0.625, -0.25]);
+        gives(&median, LabelScores, &[0.5, 1.25, 1.5, -0.875, 0.625, -0.25]);
+        // the mean of log(softmax(a, 1)) and log(softmax(b, 1))
+        gives(&median, ClassScores, &MEDIANS);
+        assert_eq!(median.apply(Numbers, 3, &[&A]).unwrap(), A, "of one member it is that member");
+        assert_eq!(serde_json::to_string(&median).unwrap(), r#"{"by":"median"}"#);
+        assert!(serde_json::from_str::<Combination>(r#"{"by": "median", "weights": [1.0]}"#).is_err());
+    }
+
+    /// See above.
+    const MEDIANS: [f64; 6] = [
+        -2.2706925257044843,
+        -1.5206925257044843,
+        -1.2706925257044843,
+        -2.1526798091860107,
+        -0.6526798091860109,
+        -1.5276798091860107,
+    ];
+
+    #[test]
+    fn a_linear_function_of_numbers_reads_the_members_that_have_coefficients() {
+        let mut coefficients = vec![vec![0.0; 3]; 6];
+        (coefficients[3][0], coefficients[4][1], coefficients[5][2]) = (2.0, 0.5, 1.0);
+        let intercepts = vec![0.25, 0.0, -1.0];
+        let linear = Combination::Linear { features: LinearFeatures::Scores, coefficients, intercepts };
+        // 2·b + ¼, ½·b, b − 1
+        gives(&linear, Numbers, &[0.25, 1.5, 0.0, -3.75, 0.375, -0.5]);
+        assert_eq!([0, 1].map(|member| linear.counts(member, 2)), [false, true]);
+        let weighted = Combination::Scores { weights: vec![1.0, 0.0] };
+        assert_eq!([0, 1].map(|member| weighted.counts(member, 2)), [true, false]);
+        assert!((0..3).all(|member| Combination::Median {}.counts(member, 3)));
+    }
+
+    #[test]
     fn what_does_not_fit_is_refused_in_words() {
         let probabilities = |weights: &[f64]| Combination::Probabilities { weights: weights.to_vec() };
         for (combination, reads, wanted) in [
@@ -345,7 +418,7 @@ mod tests {
             (probabilities(&[0.5, 0.6]), ClassScores, "sum to 1"),
             (probabilities(&[1.5, -0.5]), ClassScores, "0 or more"),
             (probabilities(&[f64::NAN, 1.0]), ClassScores, "0 or more"),
-            (probabilities(&[0.5, 0.5]), Numbers, "by their mean alone"),
+            (probabilities(&[0.5, 0.5]), Numbers, "by a mean, a median or a linear function"),
             (probabilities(&[0.5, 0.5]), PredictionKind::Embeddings, "only classes, labels and numbers"),
             (
                 Combination::Linear {
@@ -363,7 +436,16 @@ mod tests {
                     intercepts: vec![0.0; 3],
                 },
                 LabelScores,
-                "is of classes",
+                "is of classes or numbers",
+            ),
+            (
+                Combination::Linear {
+                    features: LinearFeatures::Probabilities,
+                    coefficients: vec![vec![0.0; 3]; 6],
+                    intercepts: vec![0.0; 3],
+                },
+                Numbers,
+                "numbers have no probabilities",
             ),
             (Combination::Ranks { weights: vec![0.5, 0.5], tables: vec![] }, ClassScores, "have so many tables"),
         ] {

@@ -41,6 +41,7 @@ impl Combining<'_> {
             Combination::Linear { features, coefficients, intercepts } => {
                 self.linear(*features, coefficients, intercepts, scores)
             }
+            Combination::Median {} => self.median(scores),
             Combination::Probabilities { weights } => {
                 let weighted = weighted(weights);
                 match weighted[..] {
@@ -216,6 +217,38 @@ impl Combining<'_> {
         let bias = Constant::f32([self.columns], &narrowed(intercepts.iter()));
         let bias = self.graph.named_constant("ensemble.intercepts", bias);
         self.graph.append("Gemm", &[read, weight, bias], &[], "ensemble.scores")
+    }
+
+    /// Of the values sorted over the members the one in the middle, or the mean of the two there.
+    fn median(&mut self, scores: &[ValueId]) -> Emitted {
+        let mut values = Vec::with_capacity(scores.len());
+        for value in scores {
+            let is_of_classes = self.reads == PredictionKind::ClassScores;
+            values.push(if is_of_classes { self.log_softmax(*value)? } else { *value });
+        }
+        if let [only] = values[..] {
+            return Ok(only);
+        }
+        let (half, is_even) = (values.len() / 2, values.len().is_multiple_of(2));
+        let first = self.graph.named_constant("ensemble.members", Constant::i64([1], &[0]));
+        for value in &mut values {
+            *value = self.graph.append("Unsqueeze", &[*value, first], &[], "ensemble.value_of_member")?;
+        }
+        let graph = &mut *self.graph;
+        let axis = ("axis", Attribute::Int(0));
+        let all = graph.append("Concat", &values, &[axis.clone()], "ensemble.values")?;
+        let count = graph.named_constant("ensemble.lower_half", Constant::i64([1], &[half as i64 + 1]));
+        let smallest = [axis.clone(), ("largest", Attribute::Int(0)), ("sorted", Attribute::Int(1))];
+        let lower = graph.append("TopK", &[all, count], &smallest, "ensemble.lower_values")?;
+        // the operator has no fewer outputs than two
+        graph.add_output(lower, 1)?;
+        if !is_even {
+            let middle = graph.named_constant("ensemble.middle", Constant::i64([], &[half as i64]));
+            return graph.append("Gather", &[lower, middle], &[axis], "ensemble.median");
+        }
+        let middle = graph.named_constant("ensemble.middle", Constant::i64([2], &[half as i64 - 1, half as i64]));
+        let middle = graph.append("Gather", &[lower, middle], &[axis], "ensemble.middle_values")?;
+        self.reduce("ReduceMean", middle, 0, "ensemble.median")
     }
 
     /// Shares as scores.

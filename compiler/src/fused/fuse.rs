@@ -108,9 +108,9 @@ pub fn fuse(
     if total > MOST_NODES {
         return refused(format!("the members have {total} nodes together; at most {MOST_NODES} are joined"));
     }
-    for (at, weight) in options.combination.weights().unwrap_or_default().iter().enumerate() {
-        if *weight == 0.0 {
-            notes.push(format!("{} has no weight, and is left out of the model", members[at].called(at)));
+    for (at, member) in members.iter().enumerate() {
+        if !options.combination.counts(at, members.len()) {
+            notes.push(format!("{} has no weight, and is left out of the model", member.called(at)));
         }
     }
     let header =
@@ -238,7 +238,7 @@ fn joined(
     let called: Vec<&str> = opened.iter().map(|member| member.called.as_str()).collect();
     let shared = share(&graphs, &called, &mut graph)?;
     notes.extend(shared.notes);
-    let has_weight = |at: usize| options.combination.weights().is_none_or(|weights| weights[at] > 0.0);
+    let has_weight = |at: usize| options.combination.counts(at, opened.len());
     let reader = |at: usize| Reader {
         called: called[at],
         model: members[at].model,

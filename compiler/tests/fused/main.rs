@@ -132,6 +132,7 @@ fn combinations(reads: PredictionKind, members: &[Vec<f32>]) -> Vec<Combination>
         (0..CLASSES).map(|class| RankTable::of(&of_class(class)).unwrap()).collect()
     });
     let mut all = vec![
+        Combination::Median {},
         Combination::Probabilities { weights: equal(members.len()) },
         Combination::Probabilities { weights: weights.clone() },
         Combination::Ranks { weights: weights.clone(), tables: tables.collect() },
@@ -183,13 +184,51 @@ fn five_heads_on_one_backbone_run_it_once_and_give_what_the_members_give() {
         }
     }
     let scores = |weights: Vec<f64>| Combination::Scores { weights };
-    let found = fused(&bare, &options(Numbers, scores(equal(5)))).unwrap();
-    let wanted = scores(equal(5)).apply(Numbers, CLASSES, &slices).unwrap();
-    assert_near(&answer(&found.file.to_vec(), &images(1)), &wanted, "numbers");
     // members without weight are no part of it
     let found = fused(&bare, &options(ClassScores, scores(vec![0.0, 0.0, 1.0, 0.0, 0.0]))).unwrap();
     assert_eq!((found.nodes, found.notes.len()), (7, 4));
     assert_near(&answer(&found.file.to_vec(), &images(1)), slices[2], "one member");
+}
+
+#[test]
+fn numbers_are_combined_by_mean_median_and_linear_function_as_the_members_give_them() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let files: Vec<ModelProto> = (0..5).map(|at| network(&format!("head{at}"), &[], 17)).collect();
+    let scores = scores_of(&files, &images(1));
+    // an odd and an even number, and one, which stays as it is
+    for members in [5, 4, 2, 1] {
+        let slices: Vec<&[f32]> = scores[..members].iter().map(Vec::as_slice).collect();
+        // of the first and of the last alone
+        let coefficient = |row: usize, class: usize| match row / CLASSES {
+            _ if row % CLASSES != class => 0.0,
+            0 => 0.75,
+            member if member + 1 == members => 1.5,
+            _ => 0.0,
+        };
+        let of_row = |row: usize| (0..CLASSES).map(|class| coefficient(row, class)).collect();
+        let coefficients: Vec<Vec<f64>> = (0..members * CLASSES).map(of_row).collect();
+        let (features, intercepts) = (LinearFeatures::Scores, vec![0.5, -2.0, 0.0]);
+        let linear = Combination::Linear { features, coefficients, intercepts };
+        for combination in [Combination::Scores { weights: equal(members) }, Combination::Median {}, linear] {
+            let what = format!("{members} members, {combination:?}");
+            let wanted = combination.apply(Numbers, CLASSES, &slices).unwrap();
+            let is_linear = matches!(combination, Combination::Linear { .. });
+            let found = fused(&files[..members], &options(Numbers, combination)).unwrap();
+            assert_near(&answer(&found.file.to_vec(), &images(1)), &wanted, &what);
+            let left_out = found.notes.iter().filter(|note| note.contains("is left out of the model")).count();
+            assert_eq!(left_out, if is_linear { members.saturating_sub(2) } else { 0 }, "{what}");
+        }
+    }
+    // each row's own middle, which no weights give
+    let slices: Vec<&[f32]> = scores.iter().map(Vec::as_slice).collect();
+    let median = Combination::Median {}.apply(Numbers, CLASSES, &slices).unwrap();
+    for (at, found) in median.iter().enumerate() {
+        let below = slices.iter().filter(|scores| scores[at] < *found).count();
+        let above = slices.iter().filter(|scores| scores[at] > *found).count();
+        assert!(below <= 2 && above <= 2 && slices.iter().any(|scores| scores[at] == *found), "{at}: {found}");
+    }
 }
 
 #[test]

@@ -33,6 +33,7 @@ pub struct ComparedRun {
     /// Its name; no two are called alike.
     pub name: String,
     /// Its folder.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub folder: PathBuf,
     /// `finished`, `interrupted` or `failed`.
     pub ending: String,

@@ -32,6 +32,7 @@ pub struct EnsembleLedger {
     /// Its name.
     pub name: String,
     /// Its folder.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub folder: PathBuf,
     /// Version of this software that wrote the ledger.
     pub software: String,

@@ -38,6 +38,7 @@ pub struct Ledger {
     /// The run's name.
     pub name: String,
     /// Folder of the run.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub folder: PathBuf,
     /// Version of this software that wrote the ledger.
     pub software: String,

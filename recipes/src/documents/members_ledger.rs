@@ -33,6 +33,7 @@ pub struct MembersLedger {
     /// What they are called together.
     pub name: String,
     /// Their folder.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub folder: PathBuf,
     /// Version of this software that wrote the ledger.
     pub software: String,

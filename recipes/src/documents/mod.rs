@@ -29,7 +29,7 @@ mod unique_names;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use millstream_schemas::{files, shown_path};
+use millstream_schemas::{files, shown_path, shown_sentences};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -62,10 +62,12 @@ const LEDGER: &str = "ledger.json";
 #[derive(Clone, Debug, Serialize)]
 pub struct DocumentReport {
     /// The folder.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub folder: PathBuf,
     /// The files in it, by name.
     pub files: Vec<String>,
     /// The file that people fill in.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub statements: PathBuf,
     /// What only people know and nobody has stated yet, by the keys of that file.
     pub not_stated: Vec<String>,
@@ -103,7 +105,7 @@ pub fn document(run: &Path, output: Option<&Path>, catalogs: &Catalogs) -> Resul
         ("datasheet.html", page::html(&format!("{}: datasheet", ledger.data_name), &sheet).into_bytes()),
         ("model.cdx.json", json(&cyclonedx::bill(&ledger))),
         ("croissant.json", json(&croissant::description(&ledger))),
-        (LEDGER, json(&serde_json::to_value(&ledger).expect("our own types have string keys"))),
+        (LEDGER, as_json(&ledger, run)?),
     ];
     written(folder, &documents, &ledger.statements, file, ledger.notes.clone())
 }
@@ -121,7 +123,7 @@ fn of_ensemble(run: &Path, folder: PathBuf, catalogs: &Catalogs) -> Result<Docum
     let mut documents = vec![
         ("README.md", card.clone().into_bytes()),
         ("model-card.html", page::html(&format!("{}: model card", ledger.name), &card).into_bytes()),
-        (LEDGER, json(&serde_json::to_value(&ledger).expect("our own types have string keys"))),
+        (LEDGER, as_json(&ledger, run)?),
     ];
     documents.extend(ensemble::bill(&ledger).map(|bill| ("model.cdx.json", json(&bill))));
     written(folder, &documents, &ledger.statements, file, ledger.notes.clone())
@@ -129,14 +131,14 @@ fn of_ensemble(run: &Path, folder: PathBuf, catalogs: &Catalogs) -> Result<Docum
 
 fn of_members(parts: &MembersFolder, folder: PathBuf, catalogs: &Catalogs) -> Result<DocumentReport, RecipeError> {
     // a folder whose members are not finished gets no file
-    let trained = members_ledger::require_trained(parts)?;
-    let (statements, file) = Statements::of_run(&parts.own.0)?;
+    let (trained, run) = (members_ledger::require_trained(parts)?, parts.own.0.as_path());
+    let (statements, file) = Statements::of_run(run)?;
     let ledger = MembersLedger::gather(parts, trained, statements, catalogs)?;
     let card = members_ledger::markdown(&ledger);
     let documents = [
         ("README.md", card.clone().into_bytes()),
         ("model-card.html", page::html(&format!("{}: model card", ledger.name), &card).into_bytes()),
-        (LEDGER, json(&serde_json::to_value(&ledger).expect("our own types have string keys"))),
+        (LEDGER, as_json(&ledger, run)?),
         ("model.cdx.json", json(&members_ledger::bill(&ledger))),
     ];
     written(folder, &documents, &ledger.statements, file, ledger.notes.clone())
@@ -151,7 +153,7 @@ fn of_study(run: &Path, folder: PathBuf, catalogs: &Catalogs) -> Result<Document
     let documents = [
         ("README.md", card.clone().into_bytes()),
         ("search-card.html", page::html(&format!("{}: search", ledger.name), &card).into_bytes()),
-        (LEDGER, json(&serde_json::to_value(&ledger).expect("our own types have string keys"))),
+        (LEDGER, as_json(&ledger, run)?),
     ];
     written(folder, &documents, &ledger.statements, file, ledger.notes.clone())
 }
@@ -182,6 +184,15 @@ fn written(
         notes,
         folder,
     })
+}
+
+/// What is known of what lies in a folder, as JSON.
+fn as_json(ledger: &impl Serialize, folder: &Path) -> Result<Vec<u8>, RecipeError> {
+    let value = serde_json::to_value(ledger).map_err(|error| {
+        let message = format!("what is known of it cannot be written as JSON: {}", shown_sentences(error.to_string()));
+        RecipeError::mismatch(shown_path(folder), message)
+    })?;
+    Ok(json(&value))
 }
 
 fn json(value: &Value) -> Vec<u8> {

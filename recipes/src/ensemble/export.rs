@@ -41,6 +41,7 @@ pub struct ExportOptions {
 #[derive(Clone, Debug, Serialize)]
 pub struct ExportReport {
     /// The file.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub model: PathBuf,
     /// Its length.
     pub bytes: u64,

@@ -65,6 +65,7 @@ pub struct FitOptions {
 #[derive(Clone, Debug, Serialize)]
 pub struct FitReport {
     /// The folder.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub folder: PathBuf,
     /// As its file says it.
     pub ensemble: FittedEnsemble,

@@ -15,6 +15,7 @@ pub struct MembersReport {
     /// Version of this format; 1.
     pub version: u32,
     /// The folder.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub folder: PathBuf,
     /// Which rows each was trained on.
     pub sampling: Sampling,
@@ -35,8 +36,10 @@ pub struct MembersReport {
     /// What all members together give for the rows that each has not seen.
     pub out_of_fold: Evaluation,
     /// The mean of the members as one model, which these answers stand for.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub model: PathBuf,
     /// The answers, which `ensemble fit` takes with the folder.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub predictions: PathBuf,
 }
 

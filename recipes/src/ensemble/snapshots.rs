@@ -23,6 +23,7 @@ const STATES: &str = "snapshots.json";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
     /// The folder of the run, in the file from that of the states.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub(crate) run: PathBuf,
     /// The step after which it was so.
     pub(crate) step: u64,

@@ -59,6 +59,7 @@ pub fn train_members(
     events: &mut dyn Events,
     stop: &Stop,
 ) -> Result<Option<MembersReport>, RecipeError> {
+    require_text(&options.folder)?;
     require_answers(recipe, &options.catalogs)?;
     let Some(recipe) = with_imported_rows(recipe, events, stop)? else { return Ok(None) };
     let dataset = Dataset::open_split(&recipe.data.train, Path::new("/"), SplitRole::Train);
@@ -127,6 +128,18 @@ fn require_alike_inputs(recipe: &Recipe, parts: &[MemberRows], pool: &Pool, fold
         }
     }
     Ok(())
+}
+
+/// Refuses a folder that the recipes of members cannot name.
+fn require_text(folder: &Path) -> Result<(), RecipeError> {
+    let whole = std::path::absolute(folder).map_err(RecipeError::io("find", folder))?;
+    match whole.to_str() {
+        Some(_) => Ok(()),
+        None => Err(RecipeError::ensemble(
+            &whole,
+            "its name is no UTF-8, or that of a folder above it, and the members' recipes name it; choose another folder",
+        )),
+    }
 }
 
 /// Notes what the folder is of and gives that, or refuses one that is of something else.

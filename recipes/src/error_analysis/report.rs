@@ -8,6 +8,7 @@ pub struct ErrorReport {
     /// Version of this format; 1.
     pub version: u32,
     /// The run.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub run: PathBuf,
     /// When a row counts as erring, in words.
     pub erring: String,

@@ -3,6 +3,7 @@ use millstream_schemas::shown;
 use serde_json::Value as Json;
 
 use super::boxes_in_json::BoxesSeen;
+use super::cell_number::{CellNumber, are_thousands, is_parted};
 use super::column::Kind;
 
 /// What the cells of a column are, counted; decides what it holds.
@@ -55,10 +56,11 @@ impl Seen {
             word if int_of(word).is_some() => &mut self.ints,
             word if float_of(word).is_some() => {
                 self.points += u64::from(word.contains('.'));
-                self.thousands += u64::from(are_thousands(word, '.', ','));
+                let number = CellNumber::of(word, self.decimal_comma);
+                self.thousands += u64::from(matches!(number, CellNumber::Thousands(_)));
                 &mut self.floats
             }
-            word if self.decimal_comma && number_of_decimal_comma(word).is_some() => &mut self.commas,
+            word if CellNumber::of(word, self.decimal_comma).has_comma() => &mut self.commas,
             word if is_long_number(word) => &mut self.long_numbers,
             list if list.starts_with('[') => match serde_json::from_str::<Json>(&long_numbers_as_texts(list)) {
                 Ok(value) => return self.json(&value),
@@ -79,9 +81,7 @@ impl Seen {
             Json::Number(number) if number.is_i64() => &mut self.ints,
             Json::Number(_) => &mut self.floats,
             Json::String(text) if is_long_number(text) => &mut self.long_numbers,
-            Json::String(text) if self.decimal_comma && number_of_decimal_comma(text.trim()).is_some() => {
-                &mut self.commas
-            }
+            Json::String(text) if CellNumber::of(text.trim(), self.decimal_comma).has_comma() => &mut self.commas,
             Json::String(text) => {
                 self.written(text.trim());
                 &mut self.texts
@@ -101,7 +101,7 @@ impl Seen {
         if is_written_number(text) {
             self.written_numbers += 1;
             self.written_number.get_or_insert_with(|| text.to_owned());
-            let has_decimals = number_of_decimal_comma(text).is_some();
+            let has_decimals = CellNumber::of(text, true).has_comma();
             self.written_commas += u64::from(has_decimals);
             self.written_thousands += u64::from(has_decimals && are_thousands(text, ',', '.'));
         }
@@ -203,39 +203,6 @@ fn is_written_number(text: &str) -> bool {
     }
 }
 
-/// Whether it is a number of thousands with this letter between them, and may be one with this letter in front of its decimals: `1,234`
-/// of commas. What begins with 0 is none.
-fn are_thousands(text: &str, between: char, point: char) -> bool {
-    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    text.contains(between) && !unsigned.starts_with('0') && is_parted(text, between, point)
-}
-
-/// Whether a text with points and no comma may be thousands where a comma stands in front of decimals: `1.234`.
-pub(crate) fn may_be_thousands(text: &str) -> bool {
-    are_thousands(text, '.', ',')
-}
-
-/// The number of a text with a comma in front of its decimals, and points between thousands or none: `0,1`, `1.234,5`, `1,5e-3`.
-pub(crate) fn number_of_decimal_comma(text: &str) -> Option<f64> {
-    let (digits, exponent) = text.find(['e', 'E']).map_or((text, ""), |at| text.split_at(at));
-    if !digits.contains(',') || !is_parted(digits, '.', ',') {
-        return None;
-    }
-    let plain = digits.replace('.', "").replace(',', ".") + exponent;
-    plain.parse().ok().filter(|number: &f64| number.is_finite())
-}
-
-/// Whether it is digits, with this letter between thousands, if any, and this one in front of a fraction.
-fn is_parted(text: &str, thousands: char, point: char) -> bool {
-    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let (whole, fraction) = unsigned.split_once(point).unwrap_or((unsigned, "0"));
-    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let mut groups = whole.split(thousands);
-    let first = groups.next().unwrap_or_default();
-    let is_first = are_digits(first) && (first.len() <= 3 || first.len() == whole.len());
-    is_first && groups.all(|group| group.len() == 3 && are_digits(group)) && are_digits(fraction)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,19 +233,6 @@ mod tests {
 
     #[test]
     fn decimal_commas_are_read_where_that_is_asked_for_and_no_point_beside_them_is_guessed_at() {
-        for (text, number) in [
-            ("0,1", Some(0.1)),
-            ("-1.234,5", Some(-1234.5)),
-            ("1,5e-3", Some(0.0015)),
-            ("1.234", None),
-            ("1,234.5", None),
-            ("1,234,567", None),
-            ("1,5e", None),
-            ("1,5 %", None),
-            ("a,5", None),
-        ] {
-            assert_eq!(number_of_decimal_comma(text), number, "{text}");
-        }
         for (cells, wanted, note) in [
             (&["1,634", "2", "NA", "1.234,5"][..], Kind::Float, None),
             (&["1,634", "1.234"], Kind::Text, Some("may stand between thousands")),

@@ -6,6 +6,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, Serialize)]
 pub struct ImportReport {
     /// The folder of the Parquet files.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub folder: PathBuf,
     /// How the source was read: `class_folders`, `metadata`, `tables`.
     pub read_as: &'static str,

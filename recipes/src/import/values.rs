@@ -11,8 +11,8 @@ use millstream_schemas::shown;
 use serde_json::Value as Json;
 
 use super::boxes_in_json::objects;
+use super::cell_number::CellNumber;
 use super::column::{Column, Kind, image_fields};
-use super::columns_seen::number_of_decimal_comma;
 use super::objects::Objects;
 use crate::RecipeError;
 
@@ -42,10 +42,7 @@ impl Value {
             Kind::Bool => bool_of(trimmed).map_or(Self::Missing, Self::Bool),
             Kind::Int => trimmed.parse().map_or(Self::Missing, Self::Int),
             Kind::Float if is_missing(trimmed) => Self::Missing,
-            Kind::Float => {
-                let number = trimmed.parse().ok().or_else(|| number_of_decimal_comma(trimmed));
-                number.map_or(Self::Missing, Self::Float)
-            }
+            Kind::Float => CellNumber::of(trimmed, true).value().map_or(Self::Missing, Self::Float),
             Kind::Floats | Kind::Ints | Kind::Texts => {
                 let value = serde_json::from_str::<Json>(&long_numbers_as_texts(trimmed));
                 value.map_or(Self::Missing, |value| Self::of_json(&value, kind))
@@ -64,7 +61,7 @@ impl Value {
             (Kind::Int, Json::Number(number)) => number.as_i64().map_or(Self::Missing, Self::Int),
             (Kind::Float, Json::Number(number)) => number.as_f64().map_or(Self::Missing, Self::Float),
             (Kind::Float, Json::String(text)) => {
-                number_of_decimal_comma(text.trim()).map_or(Self::Missing, Self::Float)
+                CellNumber::of(text.trim(), true).value().map_or(Self::Missing, Self::Float)
             }
             (Kind::Floats, Json::Array(values)) => {
                 let list: Vec<f64> = values.iter().filter_map(Json::as_f64).collect();

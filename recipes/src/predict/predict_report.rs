@@ -9,6 +9,7 @@ use super::predicted_as::PredictedAs;
 #[derive(Clone, Debug, Serialize)]
 pub struct PredictedBy {
     /// The model's file.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub model: PathBuf,
     /// What it says of a row.
     pub predicts: PredictedAs,

@@ -75,6 +75,7 @@ pub enum RowAnswer {
     Mask {
         /// A grey PNG file with the number of the class of each pixel, where masks are written.
         #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(serialize_with = "millstream_schemas::written_path_if_any")]
         mask: Option<PathBuf>,
         /// Width and height in pixels: those of the picture, or, where its preparation is no map of one point to one, those of what the model
         /// gives.

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::input_columns::{InputColumn, InputColumns};
 use crate::RecipeError;
 use crate::folder_files::{read_bounded, read_file};
-use crate::import::{ArchiveMembers, ReadSeek, may_be_thousands, number_of_decimal_comma};
+use crate::import::{ArchiveMembers, CellNumber, ReadSeek};
 use crate::table_records::{RecordCells, RecordPlace, TableFormat, TableRecord, TableRecords};
 
 /// Names in objects that are remembered, at most.
@@ -267,8 +267,7 @@ fn of_text(text: &str, column: &InputColumn, beside: &Beside, decimal_comma: boo
             text if is_missing(text) => Cell::Missing,
             text => match bool_of(text) {
                 Some(is) => Cell::Number(f64::from(u8::from(is))),
-                None if decimal_comma => number_beside_commas(text),
-                None => text.parse().map_or_else(|_| no_number(text), Cell::Number),
+                None => number(text, decimal_comma),
             },
         },
     }
@@ -293,26 +292,19 @@ fn of_json(value: &Value, column: &InputColumn, beside: &Beside, decimal_comma: 
     }
 }
 
-/// A number of a table in which a comma stands in front of decimals.
-fn number_beside_commas(text: &str) -> Cell {
-    match number_of_decimal_comma(text) {
-        Some(number) => Cell::Number(number),
-        None if may_be_thousands(text) => Cell::Unreadable(format!(
+/// A number of a table; of what is none also how tables of decimal commas are read.
+fn number(text: &str, decimal_comma: bool) -> Cell {
+    match CellNumber::of(text, decimal_comma) {
+        CellNumber::Comma(number) | CellNumber::Point(number) => Cell::Number(number),
+        CellNumber::Thousands(_) => Cell::Unreadable(format!(
             "`{}` may be thousands where a comma stands in front of decimals; write it with a comma, as `1,234` or `1.234,0`",
             shown_up_to(text, 100)
         )),
-        None => text.parse().map_or_else(|_| no_value(text, "number"), Cell::Number),
-    }
-}
-
-/// Of one with a decimal comma also how tables of such are read.
-fn no_number(text: &str) -> Cell {
-    match number_of_decimal_comma(text) {
-        None => no_value(text, "number"),
-        Some(_) => Cell::Unreadable(format!(
+        CellNumber::NoNumber if CellNumber::of(text, true).has_comma() => Cell::Unreadable(format!(
             "`{}` is no number, which has a point; `--decimal-comma` reads tables whose decimals have a comma",
             shown_up_to(text, 100)
         )),
+        CellNumber::NoNumber => no_value(text, "number"),
     }
 }
 

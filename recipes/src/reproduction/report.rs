@@ -9,8 +9,10 @@ pub struct ReproductionReport {
     /// Version of this format; 1.
     pub version: u32,
     /// The run that was repeated.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub run: PathBuf,
     /// Where it was made again.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub folder: PathBuf,
     /// Whether all files, losses and figures are the same, bit by bit.
     pub same: bool,

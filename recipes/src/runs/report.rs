@@ -9,6 +9,7 @@ pub struct RunsReport {
     /// Version of this format; 1.
     pub version: u32,
     /// The folder.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub folder: PathBuf,
     /// Runs, ensembles and searches, the newest first; what lies in a search stands behind it, trials by their numbers.
     pub runs: Vec<RunEntry>,

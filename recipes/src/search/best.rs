@@ -23,6 +23,7 @@ pub struct BestReport {
     /// The trial's number.
     pub trial: u64,
     /// The recipe that was written.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub recipe: PathBuf,
 }
 

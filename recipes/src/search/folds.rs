@@ -31,6 +31,7 @@ struct Written {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoldSource {
     /// Where it lay.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub path: PathBuf,
     /// Bytes.
     pub bytes: u64,

@@ -16,6 +16,7 @@ pub enum SearchEvent {
     /// The study is open; the first trial comes next.
     StudyOpened {
         /// Its folder.
+        #[serde(serialize_with = "millstream_schemas::written_path")]
         folder: PathBuf,
         /// Its name.
         name: String,

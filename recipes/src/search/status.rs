@@ -29,6 +29,7 @@ pub struct StudyReport {
     /// Its name.
     pub name: String,
     /// Its folder.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub folder: PathBuf,
     /// Of which model and rows it is, and when it began.
     pub about: StudyAbout,

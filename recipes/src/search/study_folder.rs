@@ -21,10 +21,13 @@ pub(super) struct Origin {
     /// Version of this file.
     version: u32,
     /// What the recipe was called.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     recipe: PathBuf,
     /// Where relative paths in the recipe start.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     folder: PathBuf,
     /// Where relative paths of arguments start.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     working_directory: PathBuf,
     /// What the command line changed of the recipe.
     changes: Vec<String>,
@@ -164,6 +167,8 @@ impl StudyFolder {
         let here = absolute(&self.0)?;
         let working_directory =
             text.working_directory().map_or_else(|| std::env::current_dir().unwrap_or_default(), Path::to_owned);
+        require_text("the recipe's folder", text.folder())?;
+        require_text("the working directory", &working_directory)?;
         let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
         let from = |here: &Path, folder: &Path| relative_path(folder.to_str()?, here, home.as_deref());
         let real = |folder: &Path| folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
@@ -310,6 +315,17 @@ fn along(folder: &Path, way: &Path) -> PathBuf {
         }
     }
     place
+}
+
+/// Refuses a folder that would be another one when it is read back.
+fn require_text(what: &str, folder: &Path) -> Result<(), RecipeError> {
+    match folder.to_str() {
+        Some(_) => Ok(()),
+        None => Err(RecipeError::mismatch(
+            what,
+            format!("{}: the name is no UTF-8, and a study notes it as a text; rename it", shown_path(folder)),
+        )),
+    }
 }
 
 /// A path as a recipe can name it.

@@ -26,6 +26,7 @@ pub struct Newest {
 #[derive(Clone, Debug, Serialize)]
 pub struct Skipped {
     /// Its folder.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub path: PathBuf,
     /// Why.
     pub reason: String,

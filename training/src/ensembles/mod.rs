@@ -12,9 +12,11 @@ mod hard_vote;
 mod lbfgs;
 mod log_space;
 mod logit;
+mod median;
 mod member_scores;
 mod mixture;
 mod multinomial;
+mod non_negative;
 mod page;
 mod probability;
 mod rank;
@@ -46,6 +48,7 @@ pub fn standard() -> &'static Catalog<EnsembleKind> {
             greedy_soup::ENSEMBLE,
             hard_vote::ENSEMBLE,
             logit::ENSEMBLE,
+            median::ENSEMBLE,
             probability::ENSEMBLE,
             rank::ENSEMBLE,
             selection::ENSEMBLE,
@@ -217,6 +220,56 @@ mod tests {
     }
 
     #[test]
+    fn members_that_tell_numbers_their_mean_and_their_ensemble_are_measured_with_intervals() {
+        // each member errs by 1 on another third of the rows, up and down by turns
+        let targets: Vec<f32> = (0..90).map(|row| (row * 37 % 90) as f32).collect();
+        let own = |member: usize| {
+            let error = |row: usize| match (row / 2 % 3 == member, row % 2) {
+                (false, _) => 0.0,
+                (true, 0) => 1.0,
+                (true, _) => -1.0,
+            };
+            let scores: Vec<f32> = targets.iter().enumerate().map(|(row, target)| target + error(row)).collect();
+            let targets = millstream_schemas::PredictionTargets::Numbers(targets.clone());
+            let of = millstream_schemas::ScoresOf::Numbers;
+            (member.to_string(), super::member_scores::tests::predictions(of, 1, &scores, targets))
+        };
+        let members = MemberScores::align((0..3).map(own).collect()).unwrap();
+        let names: Vec<EnsembleMember> = (0..3)
+            .map(|member| EnsembleMember {
+                name: members.name(member).into(),
+                model: format!("{member}.onnx"),
+                output: None,
+                fingerprint: Default::default(),
+            })
+            .collect();
+        let metrics = MetricSet::usual(members.reads()).with_bootstrap(metrics::Bootstrap { resamples: 50, seed: 1 });
+        // the mean errs by a third on all rows, the median on none
+        for (name, least, most) in [
+            ("logit", 0.111, 0.112),
+            ("median", 0.0, 1e-9),
+            ("selection", 0.1, 0.2),
+            ("stacking", 0.1, 0.2),
+            ("weighted", 0.1, 0.2),
+        ] {
+            let method = chosen(name, json!({})).unwrap();
+            let options = FitOptions { method: &method, metrics: &metrics, holdout: 0.5, seed: 3 };
+            let fitted = FittedEnsemble::fit(names.clone(), &members, &options, &mut NoSoups).unwrap();
+            let report = &fitted.report;
+            let loss = report.ensemble.figure("loss").unwrap();
+            assert!((least..=most).contains(&loss), "{name}: {loss}");
+            assert!(report.ensemble.interval("loss").is_some(), "{name}");
+            assert!(report.members.iter().all(|member| member.evaluation.interval("loss").is_some()), "{name}");
+            let by_hand =
+                report.members.iter().map(|member| member.evaluation.figure("loss").unwrap()).sum::<f64>() / 3.0;
+            assert!((report.mean_of_members.get("loss").unwrap() - by_hand).abs() < 1e-12 && by_hand > loss, "{name}");
+            assert!(fitted.page("numbers").unwrap().contains("mean of the members"), "{name}");
+            let text = serde_json::to_string(&fitted).unwrap();
+            assert_eq!(serde_json::from_str::<FittedEnsemble>(&text).unwrap().model, fitted.model, "{name}");
+        }
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_in_words() {
         let members = three_members();
         let metrics = MetricSet::usual(members.reads());
@@ -264,11 +317,11 @@ mod tests {
                 soups: &mut NoSoups,
             })
         };
-        for name in ["logit", "selection"] {
+        for name in ["logit", "median", "selection", "stacking", "weighted"] {
             assert!(fit(name).is_ok(), "{name}");
         }
-        let message = fit("weighted").unwrap_err().to_string();
-        assert!(message.contains("`weighted` is not for scores of numbers"), "{message}");
-        assert!(matches!(fit("stacking"), Err(TrainingError::Ensemble { .. })));
+        let message = fit("probability").unwrap_err().to_string();
+        assert!(message.contains("`probability` is not for scores of numbers"), "{message}");
+        assert!(matches!(fit("rank"), Err(TrainingError::Ensemble { .. })));
     }
 }

@@ -1,11 +1,12 @@
 use millstream_compiler::fused::Combination;
-use millstream_schemas::PredictionTargets;
 use millstream_schemas::choice::Options;
+use millstream_schemas::{PredictionTargets, ScoresOf, decimal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ensemble_function::{EnsembleFunction, Fitted, Fitting};
 use super::ensemble_kind::{Build, EnsembleKind, Worked};
+use super::member_scores::MemberScores;
 use super::mixture::Mixture;
 use super::simplex::{Minimum, minimize};
 use crate::TrainingError;
@@ -17,9 +18,10 @@ const NEAR: f64 = 1e-6;
 
 pub(super) const ENSEMBLE: EnsembleKind = EnsembleKind {
     name: "weighted",
-    summary: "The mean of the probabilities, with the weights of members that make the loss the least.",
+    summary: "The mean of the probabilities or numbers, with the weights of members that make the loss the least.",
     documentation: "Weights are 0 or more and sum to 1; they minimize the mean of −ln Σ weight · probability of the class (of labels the cross-entropy \
-        of each), which is convex, by projected gradient descent on the simplex. Members without weight are left out of the model.",
+        of each), or of numbers the mean squared error of Σ weight · number. Both are convex, and are minimized by projected gradient \
+        descent on the simplex. Members without weight are left out of the model.",
     samples: &[
         // the first member says 0.8 and is right in three of four rows, the second 0.2 for the same: 0.75 is in between
         Worked {
@@ -54,9 +56,18 @@ impl Options for Weighted {
 }
 
 impl EnsembleFunction for Weighted {
+    fn takes(&self) -> &'static [ScoresOf] {
+        &[ScoresOf::Classes, ScoresOf::Labels, ScoresOf::Numbers]
+    }
+
     fn fit(&self, fitting: &mut Fitting<'_>) -> Result<Fitted, TrainingError> {
-        let terms = Terms::of(fitting);
-        let found = terms.least();
+        let (found, scale) = match (fitting.members.scores_of(), fitting.members.targets()) {
+            (ScoresOf::Numbers, PredictionTargets::Numbers(targets)) => {
+                let errors = Errors::of(fitting.members, targets);
+                (errors.least(), errors.scale)
+            }
+            _ => (Terms::of(fitting).least(), 1.0),
+        };
         let mut weights = found.weights;
         // what is next to nothing costs a model, and changes nothing
         weights.iter_mut().filter(|weight| **weight < 1e-6).for_each(|weight| *weight = 0.0);
@@ -65,11 +76,57 @@ impl EnsembleFunction for Weighted {
         let mut notes = Vec::new();
         if found.gap > NEAR {
             notes.push(format!(
-                "the loss of these weights is at most {:.1e} above the least; it was not brought nearer",
-                found.gap
+                "the loss of these weights is at most {} above the least; it was not brought nearer",
+                decimal(found.gap * scale)
             ));
         }
-        Ok(Fitted { notes, ..Combination::Probabilities { weights }.into() })
+        let combination = match fitting.members.scores_of() {
+            ScoresOf::Numbers => Combination::Scores { weights },
+            _ => Combination::Probabilities { weights },
+        };
+        Ok(Fitted { notes, ..combination.into() })
+    }
+}
+
+/// The mean squared error of a mean of numbers whose weights sum to 1: weightsᵀ · products · weights.
+struct Errors {
+    members: usize,
+    /// Row-major: the mean product of the errors of two members, over `scale`.
+    products: Vec<f64>,
+    /// The largest mean squared error of a member; 1 where none errs.
+    scale: f64,
+}
+
+impl Errors {
+    fn of(scores: &MemberScores, targets: &[f32]) -> Self {
+        let (members, all) = (scores.members(), scores.all_scores());
+        let mut products = vec![0.0; members * members];
+        let mut errors = vec![0.0; members];
+        let share = 1.0 / targets.len() as f64;
+        for (at, target) in targets.iter().enumerate() {
+            for (error, numbers) in errors.iter_mut().zip(&all) {
+                *error = f64::from(numbers[at]) - f64::from(*target);
+            }
+            for (row, one) in products.chunks_mut(members).zip(&errors) {
+                row.iter_mut().zip(&errors).for_each(|(sum, other)| *sum += share * one * other);
+            }
+        }
+        let largest = (0..members).map(|member| products[member * members + member]).fold(0.0, f64::max);
+        // so that what counts as near does not depend on the unit
+        let scale = if largest > 0.0 { largest } else { 1.0 };
+        products.iter_mut().for_each(|product| *product /= scale);
+        Self { members, products, scale }
+    }
+
+    fn least(&self) -> Minimum {
+        let mixed = |weights: &[f64]| -> Vec<f64> {
+            let dot = |row: &[f64]| row.iter().zip(weights).map(|(product, weight)| product * weight).sum::<f64>();
+            self.products.chunks(self.members).map(dot).collect()
+        };
+        let mut value =
+            |weights: &[f64]| mixed(weights).iter().zip(weights).map(|(slope, weight)| slope * weight).sum::<f64>();
+        let mut gradient = |weights: &[f64]| mixed(weights).into_iter().map(|slope| 2.0 * slope).collect::<Vec<f64>>();
+        minimize(self.members, WITHIN, &mut value, &mut gradient)
     }
 }
 
@@ -189,6 +246,50 @@ mod tests {
         fits(&labelled, &OF_LABELS);
     }
 
+    /// Weights of numbers, and what is said of them.
+    fn of_numbers(members: &[Vec<f32>], columns: usize, targets: &[f32]) -> (Vec<f64>, Vec<String>) {
+        let own = |(at, scores): (usize, &Vec<f32>)| {
+            let targets = PredictionTargets::Numbers(targets.to_vec());
+            (at.to_string(), predictions(ScoresOf::Numbers, columns, scores, targets))
+        };
+        let members = MemberScores::align(members.iter().enumerate().map(own).collect()).unwrap();
+        let metrics = MetricSet::usual(members.reads());
+        let mut fitting = Fitting { members: &members, metrics: &metrics, seed: 0, soups: &mut NoSoups };
+        let found = Weighted {}.fit(&mut fitting).unwrap();
+        let FittedModel::Combination(Combination::Scores { weights }) = &found.model else { panic!("{found:?}") };
+        (weights.clone(), found.notes.clone())
+    }
+
+    #[test]
+    fn weights_of_numbers_are_of_the_least_squared_error() {
+        let close = |found: &[f64], wanted: &[f64]| {
+            found.len() == wanted.len() && found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-4)
+        };
+        // one is 1 too high, the other 1, 1, 1 and 2 too low: the errors of w and 1 − w are least at (2 + 2 + 2 + 6) / (4 + 4 + 4 + 9)
+        let (target, two) = ([1.0, 2.0, 3.0, 4.0], [vec![2.0, 3.0, 4.0, 5.0], vec![0.0, 1.0, 2.0, 2.0]]);
+        // in any unit, however large
+        for unit in [1.0_f32, 1e-4, 1e12] {
+            let of_unit = |values: &[f32]| values.iter().map(|value| value * unit).collect::<Vec<f32>>();
+            let members = two.each_ref().map(|member| of_unit(member));
+            let (weights, notes) = of_numbers(&members, 1, &of_unit(&target));
+            assert!(close(&weights, &[12.0 / 21.0, 9.0 / 21.0]) && notes.is_empty(), "{unit}: {weights:?} {notes:?}");
+        }
+        // numpy: a(seed) as `numbers`, y = a(1) + 0.6*a(2) - 0.3*a(3) + cos(0.7 at); scipy.optimize.minimize(the mean squared error, equal
+        // weights, bounds=[(0, 1)] * 4, the sum is 1, method="SLSQP", options={"ftol": 1e-16})
+        let all: Vec<Vec<f32>> = (1..=4).map(numbers).collect();
+        let target = |at: usize| {
+            let own = |member: usize| f64::from(all[member][at]);
+            (own(0) + 0.6 * own(1) - 0.3 * own(2) + (0.7 * at as f64).cos()) as f32
+        };
+        let targets: Vec<f32> = (0..180).map(target).collect();
+        let (weights, notes) = of_numbers(&all, 3, &targets);
+        assert!(close(&weights, &OF_NUMBERS) && notes.is_empty(), "{weights:?} {notes:?}");
+        // members that never err are all alike
+        let exact = [targets.clone(), targets.clone()];
+        assert_eq!(of_numbers(&exact, 3, &targets), (vec![0.5, 0.5], vec![]));
+    }
+
+    const OF_NUMBERS: [f64; 4] = [0.696_529_18, 0.303_470_82, 0.0, 0.0];
     const OF_CLASSES: [f64; 4] = [0.858_597_58, 0.141_402_42, 0.0, 0.0];
     const OF_LABELS: [f64; 3] = [0.829_025_56, 0.170_974_44, 0.0];
 }
