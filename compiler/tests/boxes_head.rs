@@ -198,7 +198,7 @@ fn the_map_is_made_finer_as_often_as_the_model_has_one_of_that_size() {
 #[test]
 fn the_maps_that_a_head_can_stand_on_are_told_with_their_size_and_stride() {
     let catalog = OperatorCatalog::standard();
-    let found = box_maps(&pyramid(), &catalog).unwrap();
+    let found = box_maps(&pyramid(16), &catalog).unwrap();
     let [of_output] = found.as_slice() else { panic!("{found:?}") };
     assert_eq!(of_output.obstacle, None);
     let told = |map: &BoxMap| (map.features, map.places, map.pixels);
