@@ -410,13 +410,13 @@ impl InputFiles {
                     }
                     Some(Source::Table(path)) => {
                         self.open = Some(Open::Table(Box::new(
-                            TableRows::open(&path, columns)?.with_decimal_comma(self.decimal_comma),
+                            TableRows::open(&path, columns)?.with_decimal_comma(self.decimal_comma)?,
                         )));
                         continue;
                     }
                     Some(Source::MemberTable(members, place, name)) => {
                         let table = TableRows::open_member(&members, place, name, columns)?;
-                        self.open = Some(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma))));
+                        self.open = Some(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma)?)));
                         continue;
                     }
                     Some(Source::Read(reader, format)) => match columns.only() {
@@ -483,7 +483,7 @@ impl InputFiles {
             }
         }
         let table = TableRows::read(name, table, reader, columns)?;
-        Ok(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma))))
+        Ok(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma)?)))
     }
 }
 
