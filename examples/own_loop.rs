@@ -16,8 +16,8 @@ fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let mut next = || arguments.next().context("usage: own_loop DATA.parquet MODEL.onnx TUNED.onnx [SIZE]");
     let (data, pretrained, tuned) = (next()?, next()?, next()?);
-    let size: u32 =
-        arguments.next().map_or(Ok(224), |size| size.parse()).context("SIZE is a whole number of pixels")?;
+    let size =
+        arguments.next().map_or(Ok(224), |size| size.parse::<u32>()).context("SIZE is a whole number of pixels")?;
 
     let chain = Chain::parse(&[
         Choice::new("random_resized_crop", json!({"size": size})),
