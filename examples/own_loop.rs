@@ -1,6 +1,7 @@
 //! A training loop of your own: declare transforms, stream a dataset through them, step a pretrained model.
 //!
-//! `cargo run --release --example own_loop -- 'flowers-train-*.parquet' mobilenet.onnx tuned.onnx`
+//! `cargo run --release --example own_loop -- 'flowers-train-*.parquet' mobilenet.onnx tuned.onnx`; behind it the side of the model's images
+//! where that is not 224.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use anyhow::Context;
@@ -13,11 +14,13 @@ use serde_json::json;
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let mut next = || arguments.next().context("usage: own_loop DATA.parquet MODEL.onnx TUNED.onnx");
+    let mut next = || arguments.next().context("usage: own_loop DATA.parquet MODEL.onnx TUNED.onnx [SIZE]");
     let (data, pretrained, tuned) = (next()?, next()?, next()?);
+    let size =
+        arguments.next().map_or(Ok(224), |size| size.parse::<u32>()).context("SIZE is a whole number of pixels")?;
 
     let chain = Chain::parse(&[
-        Choice::new("random_resized_crop", json!({"size": 224})),
+        Choice::new("random_resized_crop", json!({"size": size})),
         Choice::new("horizontal_flip", json!({})),
         Choice::new("normalize", json!({"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]})),
     ])?;

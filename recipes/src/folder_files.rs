@@ -2,7 +2,8 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use millstream_schemas::shown_path;
+use millstream_pipeline::decode::UnreadFormat;
+use millstream_schemas::{shown, shown_path};
 
 use crate::RecipeError;
 
@@ -61,10 +62,21 @@ pub(crate) fn is_image(name: &str) -> bool {
 /// Why a file that [`is_image`] does not take is none.
 pub(crate) fn no_image(name: &str) -> String {
     let ending = extension(Path::new(name));
-    match OTHER_IMAGES.contains(&ending.as_str()) {
-        true => format!("images in `.{ending}` are not read; save it as PNG or JPEG"),
-        false => "it is no image by its name".into(),
+    match UnreadFormat::of_ending(&ending) {
+        Some(format) => format.to_string(),
+        None if OTHER_IMAGES.contains(&ending.as_str()) => {
+            format!("images in `.{ending}` are not read; save it as PNG or JPEG")
+        }
+        None => "it is no image by its name".into(),
     }
+}
+
+/// The first of these names that is an image of which none is read, and why; empty where none is. Begins with a semicolon, to stand behind what
+/// is missing.
+pub(crate) fn other_images<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let is_other = |name: &&str| OTHER_IMAGES.contains(&extension(Path::new(name)).as_str());
+    let first = names.into_iter().find(is_other);
+    first.map_or_else(String::new, |name| format!("; `{}`: {}", shown(name), no_image(name)))
 }
 
 /// What lies below a folder, by name; what begins with a dot is left out.
@@ -148,7 +160,18 @@ mod tests {
     #[test]
     fn an_image_of_a_format_that_is_not_read_is_told_as_one() {
         assert!(is_image("a/x.PPM") && !is_image("x.avif"));
-        assert!(no_image("a/x.AVIF").contains("`.avif` are not read"));
+        for (name, wanted) in [
+            ("a/x.AVIF", "AVIF is not read; save it as PNG or JPEG, as by `avifdec"),
+            ("x.heif", "HEIC is not read"),
+            ("x.jxl", "JPEG XL is not read"),
+            ("x.svg", "SVG is not read; it is a drawing"),
+            ("x.xcf", "images in `.xcf` are not read; save it as PNG or JPEG"),
+        ] {
+            assert!(no_image(name).starts_with(wanted), "{name}: {}", no_image(name));
+            let told = other_images(["readme.txt", name, "b.png"]);
+            assert!(told.starts_with(&format!("; `{name}`: ")) && told.contains(wanted), "{told}");
+        }
+        assert_eq!(other_images(["readme.txt", "b.png"]), "");
         assert_eq!(no_image("avif"), "it is no image by its name");
     }
 

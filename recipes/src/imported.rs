@@ -11,7 +11,7 @@ use millstream_schemas::recipe::{DataRecipe, Patterns};
 use millstream_schemas::{FileLock, FingerprintWriter, Recipe, count, files, grouped, shown_path};
 use serde::{Deserialize, Serialize};
 
-use crate::folder_files::{FolderFiles, extension, is_image};
+use crate::folder_files::{FolderFiles, extension, is_image, other_images};
 use crate::import::{ImportOptions, SplitShare, archive_stem, expanded, images_beside, import};
 use crate::table_records::TableFormat;
 use crate::{Event, Events, RecipeError, Silent, Stop};
@@ -364,7 +364,10 @@ fn what_is_taken(error: PipelineError) -> RecipeError {
         PipelineError::NoFiles { pattern, base, .. } if base.join(&pattern).is_dir() => {
             let message = "the folder holds no *.parquet file, and nothing that is imported either: images in a folder for each class or with a \
                            table, boxes or masks beside them, tables (CSV, JSON Lines), archives of these";
-            RecipeError::mismatch(pattern, message)
+            let found = FolderFiles::below(&base.join(&pattern)).unwrap_or_default().files;
+            let names: Vec<String> = found.iter().map(|file| file.to_string_lossy().into_owned()).collect();
+            let others = other_images(names.iter().map(String::as_str));
+            RecipeError::mismatch(pattern, format!("{message}{others}"))
         }
         other => other.into(),
     }

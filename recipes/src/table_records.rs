@@ -277,6 +277,17 @@ impl<R: Read + Seek> TableRecords<R> {
         }
     }
 
+    /// Where the next record begins, or what is skipped in front of it.
+    pub(crate) fn here(&self) -> RecordPlace {
+        match &self.rows {
+            Rows::Delimited { reader, .. } => {
+                let position = reader.position();
+                RecordPlace { byte: position.byte(), line: position.line() }
+            }
+            Rows::JsonLines { next, .. } => *next,
+        }
+    }
+
     /// Goes to where a record begins.
     ///
     /// # Errors

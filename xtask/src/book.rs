@@ -155,6 +155,7 @@ impl Reader {
         let reader = Self { folder, tools, builds };
         reader.carry_out("cargo run --release --example digits_network -- .digits.onnx")?;
         stand_ins::make(&reader.folder, &reader.folder.join(".digits.onnx"))?;
+        stand_ins::ARCHIVES.iter().try_for_each(|command| reader.carry_out(command))?;
         Ok(reader)
     }
 

@@ -7,6 +7,7 @@ mod documentation;
 mod gallery_page;
 mod help;
 mod in_book;
+mod mixed_picture;
 mod operators_page;
 mod recipe_page;
 mod schema_text;

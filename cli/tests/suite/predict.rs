@@ -141,6 +141,42 @@ fn tables_name_pictures_and_files_are_written_as_their_names_end() {
 }
 
 #[test]
+fn pictures_in_avif_heic_jpeg_xl_and_svg_are_told_as_such_with_what_to_do() {
+    if !has_runtime() {
+        return;
+    }
+    let place = trained();
+    for (ending, bytes, wanted) in [
+        ("avif", &b"\0\0\0\x18ftypavif\0\0\0\0mif1miaf"[..], ["AVIF is not read", "avifdec"]),
+        ("heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", ["HEIC is not read", "heif-convert"]),
+        ("jxl", b"\xff\x0a\xfa\x7f\x90\0\0\0\0", ["JPEG XL is not read", "djxl"]),
+        ("svg", b"<?xml version=\"1.0\"?>\n<svg/>\n", ["SVG is not read", "rsvg-convert"]),
+    ] {
+        // by its name, and by its bytes where it is called otherwise
+        for (folder, file) in
+            [(format!("of-{ending}"), format!("a.{ending}")), (format!("{ending}-as-jpg"), "a.jpg".into())]
+        {
+            let kind = place.path(&folder).join("kind");
+            fs::create_dir_all(&kind).unwrap();
+            fs::write(kind.join(&file), bytes).unwrap();
+            place.run(&["import", &folder, "-o", "imported"]).failed_with(&wanted);
+            place.run(&["train", &folder, "run/model.onnx", "-o", "other"]).failed_with(&wanted);
+            let ran = place.run(&["predict", "run", &format!("{folder}/kind/{file}"), "--json"]);
+            assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+            let row: Value = serde_json::from_str(ran.stdout.trim()).unwrap();
+            let error = row["error"].as_str().unwrap();
+            assert!(wanted.iter().all(|part| error.contains(part)), "{folder}/{file}: {error}");
+        }
+        place.run(&["predict", "run", &format!("of-{ending}")]).failed_with(&wanted);
+        // beside pictures that are read it is passed over, and told
+        let read = place.path(&format!("of-{ending}/kind/b.png"));
+        fs::copy(place.path("photos/2.png"), read).unwrap();
+        let ran = place.run(&["predict", "run", &format!("of-{ending}"), "--json"]);
+        assert!(ran.code == Some(0) && wanted.iter().all(|part| ran.stderr.contains(part)), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn the_standard_input_is_a_picture_and_what_cannot_be_predicted_is_told() {
     if !has_runtime() {
         return;

@@ -435,13 +435,39 @@ fn a_table_with_decimal_commas_is_predicted_from_as_it_was_imported() {
     near(&of_commas, &predicted(&place, &["points.csv"]));
     assert_ne!(of_commas[0].to_bits(), of_commas[1].to_bits());
     place.run(&["predict", "run", "new.csv"]).failed_with(&["none of the 3 rows could be used"]);
-    place.write("thousands.csv", "size;id\n1.234;a\n1,5;b\n");
-    let said = place.run(&["predict", "run", "thousands.csv", "--decimal-comma"]).done();
-    assert!(said.contains("`1.234` may be thousands"), "{said}");
     let file = "cells/cells-train-00000-of-00001.parquet";
     place
         .run(&["predict", "run", file, "--decimal-comma"])
         .failed_with(&["--decimal-comma", "none of the inputs is a table"]);
+}
+
+#[test]
+fn what_a_point_is_beside_decimal_commas_is_decided_by_the_column_for_predictions_as_for_imports() {
+    if !has_runtime() {
+        return;
+    }
+    let place = trained_on_decimal_commas();
+    // no number has a comma, and one has no thousands: each is what it is with points, the first by its own digits could be thousands
+    place.write("points.csv", "size;id\n1.234;a\n12.5;b\n3;c\n");
+    near(&predicted(&place, &["points.csv", "--decimal-comma"]), &predicted(&place, &["points.csv"]));
+    // the same column is one of numbers for an import, and the others are texts
+    for (name, rows, is_number) in [
+        ("points", "1.234;a\n12.5;b\n3;c\n", true),
+        ("both", "1.234;a\n1,5;b\n3;c\n", false),
+        ("decimals", "1.5;a\n1,5;b\n3;c\n", false),
+        ("thousands", "1.234;a\n12.500;b\n3;c\n", false),
+    ] {
+        let file = format!("{name}.csv");
+        place.write(&file, &format!("size;id\n{rows}"));
+        let imported = place.run(&["import", &file, "-o", name, "--decimal-comma"]).done();
+        assert_eq!(!imported.contains("texts"), is_number, "{name}: {imported}");
+        let ran = place.run(&["predict", "run", &file, "--decimal-comma", "--json"]);
+        let rows: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let used = rows.iter().map(|row| row["error"].is_null()).collect::<Vec<_>>();
+        assert_eq!(used, [is_number, is_number, true], "{name}: {rows:?}");
+        let wanted = "may be thousands where a comma stands in front of decimals";
+        assert_eq!(rows[0].to_string().contains(wanted), name == "thousands", "{name}: {rows:?}");
+    }
 }
 
 #[test]

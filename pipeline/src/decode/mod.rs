@@ -9,6 +9,7 @@ mod orientation;
 mod palette;
 mod pixel_numbers;
 mod raster;
+mod unread_format;
 mod whole;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,6 +22,7 @@ pub use decode_error::{DecodeError, MOST_PIXELS};
 pub use format::Format;
 pub use header::Header;
 pub use pixel_numbers::PixelNumbers;
+pub use unread_format::UnreadFormat;
 
 use crate::error::panic_message;
 
@@ -36,16 +38,16 @@ pub struct DecodeScratch {
 /// See [`DecodeError`]; a truncated image may still have a whole header.
 pub fn header(bytes: &[u8]) -> Result<Header, DecodeError> {
     caught("image", || {
+        if let Some(format) = UnreadFormat::of_bytes(bytes) {
+            return Err(DecodeError::Format(format.to_string()));
+        }
         let header = match image::guess_format(bytes) {
             _ if bytes.is_empty() => return Err(DecodeError::Empty),
             Ok(image::ImageFormat::Jpeg) => jpeg::header(bytes)?,
             Ok(format) => raster::header(bytes, format)?,
             Err(_) => {
                 let start: String = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-                let unknown = || format!("it starts with the bytes {start}");
-                return Err(DecodeError::Format(
-                    other_format(bytes).map_or_else(unknown, |name| format!("{name} is not read")),
-                ));
+                return Err(DecodeError::Format(format!("it starts with the bytes {start}")));
             }
         };
         let (width, height) = header.stored;
@@ -54,19 +56,6 @@ pub fn header(bytes: &[u8]) -> Result<Header, DecodeError> {
             sides.contains(&width) && sides.contains(&height) && u64::from(width) * u64::from(height) <= MOST_PIXELS;
         if fits { Ok(header) } else { Err(DecodeError::Size { width, height }) }
     })
-}
-
-/// The name of a format that the decoders do not know, by the first bytes.
-fn other_format(bytes: &[u8]) -> Option<&'static str> {
-    match bytes {
-        [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', b'f' | b's', ..] => Some("AVIF"),
-        [_, _, _, _, b'f', b't', b'y', b'p', b'h', b'e', ..]
-        | [_, _, _, _, b'f', b't', b'y', b'p', b'm', b'i' | b's', ..] => Some("HEIC"),
-        [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] | [0xff, 0x4f, 0xff, 0x51, ..] => Some("JPEG 2000"),
-        [0xff, 0x0a, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] => Some("JPEG XL"),
-        [b'8', b'B', b'P', b'S', ..] => Some("PSD"),
-        _ => None,
-    }
 }
 
 /// Refuses an image whose bytes end before its pixels do, where its format says that: all but TIFF. `header` is the answer of

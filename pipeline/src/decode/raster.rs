@@ -21,7 +21,7 @@ pub(super) fn header(bytes: &[u8], format: ImageFormat) -> Result<Header, Decode
         ImageFormat::Pnm => Format::Pnm,
         ImageFormat::Tiff => Format::Tiff,
         ImageFormat::WebP => Format::WebP,
-        other => return Err(DecodeError::Format(format!("{other:?} is not read"))),
+        other => return Err(DecodeError::Format(format!("{other:?} is not read; save it as PNG or JPEG"))),
     };
     let pixels_alone = without_metadata(bytes, format);
     let mut decoder = decoder(&pixels_alone, format, Limits::default())?;

@@ -162,8 +162,15 @@ impl StudyLedger {
                     _ => Ok(None),
                 };
                 let named = |run: &RunFolder| {
-                    let within = run.0.strip_prefix(folder).unwrap_or(&run.0);
-                    Ok::<_, RecipeError>((within.to_string_lossy().into_owned(), hash(run)?))
+                    // with slashes, whatever the system writes
+                    let name = match run.0.strip_prefix(folder) {
+                        Ok(within) => {
+                            let parts = within.components().map(|part| part.as_os_str().to_string_lossy());
+                            parts.collect::<Vec<_>>().join("/")
+                        }
+                        Err(_) => run.0.to_string_lossy().into_owned(),
+                    };
+                    Ok::<_, RecipeError>((name, hash(run)?))
                 };
                 let first = &runs[0];
                 let ledger = Ledger::gather(&first.0, read_record(first)?, statements.clone(), catalogs)?;

@@ -34,7 +34,7 @@ impl CellNumber {
     }
 
     /// Its value, where points stand in front of decimals.
-    pub(super) fn value(self) -> Option<f64> {
+    pub(crate) fn value(self) -> Option<f64> {
         match self {
             Self::Comma(number) | Self::Point(number) => Some(number),
             Self::Thousands(number) => number,

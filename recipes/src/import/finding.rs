@@ -9,6 +9,7 @@ use super::import_report::LeftOut;
 use super::layout::Layout;
 use super::source_files::SourceFiles;
 use super::{class_folders, coco, mask_folders, samples, tables, yolo};
+use crate::folder_files::other_images;
 use crate::{RecipeError, Stop};
 
 /// Whether images lie beside tables that name them, and not in folders of classes.
@@ -53,8 +54,9 @@ pub(super) fn find(files: &SourceFiles, options: &ImportOptions, stop: &Stop) ->
         let there = if first.is_empty() { "no file".to_owned() } else { first.join(", ") };
         let message = format!(
             "it holds {there}{}; what is imported are images in folders, with boxes, masks or tables, CSV, TSV and JSON Lines, and \
-             archives of them (Parquet is read as it is)",
-            first_of(&files.left_out)
+             archives of them (Parquet is read as it is){}",
+            first_of(&files.left_out),
+            other_images(files.files().iter().map(|file| file.name.as_str()))
         );
         return Err(RecipeError::mismatch(options.sources_in_words(), message));
     };

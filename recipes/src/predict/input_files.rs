@@ -14,7 +14,7 @@ use super::open_input::Open;
 use super::reads::Reads;
 use super::row_format::RowFormat;
 use super::table_rows::{Cell, ReadRow, TableRows, record_batch};
-use crate::folder_files::{FolderFiles, TEXTS, extension, read_bounded};
+use crate::folder_files::{FolderFiles, TEXTS, extension, other_images, read_bounded};
 use crate::import::{ArchiveMembers, archive_stem, masks_among};
 use crate::imported::{DECIMAL_COMMA, NO_TABLE};
 use crate::replaced_inputs::require_no_input;
@@ -265,9 +265,15 @@ impl InputFiles {
                     None => self.passed_over += 1,
                 }
             }
+            let others =
+                columns.only().filter(|only| only.is_image()).map(|_| other_images(names.iter().map(String::as_str)));
+            let others = others.unwrap_or_default();
             return match reads {
-                Some(_) => Ok(()),
-                None => Err(holds_nothing(path, columns)),
+                Some(_) => {
+                    self.notes.extend(others.strip_prefix("; ").map(|told| format!("passed over: {told}")));
+                    Ok(())
+                }
+                None => Err(holds_nothing(path, columns, &others)),
             };
         }
         let kind = extension(path);
@@ -308,7 +314,7 @@ impl InputFiles {
         }
         self.passed_over += members.left_out as u64;
         let Some(reads) = Reads::of(members.names().map(Path::new), columns) else {
-            return Err(holds_nothing(path, columns));
+            return Err(holds_nothing(path, columns, &other_images(members.names())));
         };
         let masks = self.masks_among(members.names());
         for (place, name) in members.names().enumerate() {
@@ -410,13 +416,13 @@ impl InputFiles {
                     }
                     Some(Source::Table(path)) => {
                         self.open = Some(Open::Table(Box::new(
-                            TableRows::open(&path, columns)?.with_decimal_comma(self.decimal_comma),
+                            TableRows::open(&path, columns)?.with_decimal_comma(self.decimal_comma)?,
                         )));
                         continue;
                     }
                     Some(Source::MemberTable(members, place, name)) => {
                         let table = TableRows::open_member(&members, place, name, columns)?;
-                        self.open = Some(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma))));
+                        self.open = Some(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma)?)));
                         continue;
                     }
                     Some(Source::Read(reader, format)) => match columns.only() {
@@ -483,7 +489,7 @@ impl InputFiles {
             }
         }
         let table = TableRows::read(name, table, reader, columns)?;
-        Ok(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma))))
+        Ok(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma)?)))
     }
 }
 
@@ -494,8 +500,8 @@ fn name_below(folder: &Path, file: &Path) -> String {
     parts.join("/")
 }
 
-fn holds_nothing(path: &Path, columns: &InputColumns) -> RecipeError {
-    let message = format!("it holds no file that the model can read: it takes {}", columns.in_words());
+fn holds_nothing(path: &Path, columns: &InputColumns, others: &str) -> RecipeError {
+    let message = format!("it holds no file that the model can read: it takes {}{others}", columns.in_words());
     RecipeError::mismatch(shown_path(path), message)
 }
 

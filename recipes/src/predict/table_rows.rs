@@ -7,7 +7,7 @@ use std::sync::Arc;
 use millstream_pipeline::Holds;
 use millstream_pipeline::arrow_array::builder::{BinaryBuilder, Float64Builder, ListBuilder, StringBuilder};
 use millstream_pipeline::arrow_array::{ArrayRef, RecordBatch};
-use millstream_schemas::cells::{bool_of, is_long_number, is_missing};
+use millstream_schemas::cells::{bool_of, float_of, int_of, is_long_number, is_missing};
 use millstream_schemas::{shown, shown_path, shown_up_to};
 use serde_json::Value;
 
@@ -79,12 +79,57 @@ pub(super) struct TableRows {
     beside: Beside,
     columns: InputColumns,
     records: TableRecords<Box<dyn ReadSeek>>,
-    /// Whether numbers may have a comma in front of their decimals.
-    decimal_comma: bool,
+    /// Of each column what stands in front of its decimals.
+    decimals: Vec<Decimals>,
     /// Of each column its place in a record, where all records have the same.
     places: Vec<usize>,
     /// Of objects the only name that there is in all of them, if there is one alone.
     only: Option<String>,
+}
+
+/// What stands in front of the decimals of a column's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decimals {
+    /// A point, since nothing else was asked for.
+    Point,
+    /// A comma, or a point where no number has a comma and a point cannot stand between thousands.
+    Comma,
+    /// Of some numbers a comma and of others a point, which may stand between thousands.
+    Both,
+    /// A point in every number that has a sign, and each of these may be thousands.
+    Thousands,
+}
+
+/// The numbers of a column where decimals may have a comma, counted as an import counts them.
+#[derive(Clone, Copy, Debug, Default)]
+struct DecimalsSeen {
+    commas: u64,
+    points: u64,
+    /// Of those with a point the ones that may be thousands.
+    thousands: u64,
+}
+
+impl DecimalsSeen {
+    fn count(&mut self, text: &str) {
+        let text = text.trim();
+        if is_missing(text) || bool_of(text).is_some() || int_of(text).is_some() {
+            return;
+        }
+        if float_of(text).is_some() {
+            self.points += u64::from(text.contains('.'));
+            self.thousands += u64::from(matches!(CellNumber::of(text, true), CellNumber::Thousands(_)));
+        } else {
+            self.commas += u64::from(CellNumber::of(text, true).has_comma());
+        }
+    }
+
+    fn decimals(self) -> Decimals {
+        match self {
+            Self { commas: 1.., points: 1.., .. } => Decimals::Both,
+            Self { points: 1.., .. } if self.points == self.thousands => Decimals::Thousands,
+            _ => Decimals::Comma,
+        }
+    }
 }
 
 /// Where the files lie that a table names.
@@ -174,12 +219,45 @@ impl TableRows {
             Some(headings) => places = columns.places(headings, &shown_path(&name))?,
             None => only = seek_in_objects(&mut records, columns, &shown_path(&name))?,
         }
-        Ok(Self { name, beside, columns: columns.clone(), records, decimal_comma: false, places, only })
+        let decimals = vec![Decimals::Point; columns.0.len()];
+        Ok(Self { name, beside, columns: columns.clone(), records, decimals, places, only })
     }
 
-    /// The same, in which numbers may have a comma in front of their decimals, if this is so.
-    pub(super) fn with_decimal_comma(self, decimal_comma: bool) -> Self {
-        Self { decimal_comma, ..self }
+    /// The same, in which numbers may have a comma in front of their decimals, if this is so: what a point means is seen in all rows of a
+    /// column, as in an import.
+    ///
+    /// # Errors
+    /// The table cannot be read.
+    pub(super) fn with_decimal_comma(mut self, decimal_comma: bool) -> Result<Self, RecipeError> {
+        if decimal_comma {
+            self.decimals = self.decimals_of_columns()?;
+        }
+        Ok(self)
+    }
+
+    /// Reads all rows, and goes back to the first.
+    fn decimals_of_columns(&mut self) -> Result<Vec<Decimals>, RecipeError> {
+        let first = self.records.here();
+        let mut seen = vec![DecimalsSeen::default(); self.columns.0.len()];
+        while let Some(record) = self.records.next_record()? {
+            let Ok(record) = record else { continue };
+            for (at, (column, seen)) in self.columns.0.iter().zip(&mut seen).enumerate() {
+                if column.is_image() || column.is_text() {
+                    continue;
+                }
+                match &record.cells {
+                    RecordCells::Texts(texts) => seen.count(texts.get(self.places[at]).unwrap_or_default()),
+                    RecordCells::Object(object) => {
+                        let value = column.key(object, self.only.as_deref()).and_then(|key| object.get(key));
+                        if let Some(Value::String(text)) = value {
+                            seen.count(text);
+                        }
+                    }
+                }
+            }
+        }
+        self.records.go_to(first)?;
+        Ok(seen.into_iter().map(DecimalsSeen::decimals).collect())
     }
 
     /// What is to be said of the rows that were read.
@@ -192,7 +270,7 @@ impl TableRows {
     /// # Errors
     /// The file cannot be read on. A line that is no row is one that cannot be read.
     pub(super) fn next_row(&mut self) -> Result<Option<ReadRow>, RecipeError> {
-        let (beside, decimal_comma) = (&self.beside, self.decimal_comma);
+        let beside = &self.beside;
         let at = |line: u64| format!("{}:{line}", self.name);
         let record = match self.records.next_record()? {
             None => return Ok(None),
@@ -202,18 +280,18 @@ impl TableRows {
         let name = at(record.place.line);
         let cells = match record.cells {
             RecordCells::Texts(record) => {
-                let cell = |(column, place): (&InputColumn, &usize)| {
-                    of_text(record.get(*place).unwrap_or_default(), column, beside, decimal_comma)
+                let cell = |((column, place), decimals): ((&InputColumn, &usize), &Decimals)| {
+                    of_text(record.get(*place).unwrap_or_default(), column, beside, *decimals)
                 };
-                self.columns.0.iter().zip(&self.places).map(cell).collect()
+                self.columns.0.iter().zip(&self.places).zip(&self.decimals).map(cell).collect()
             }
             RecordCells::Object(object) => {
                 // a name that an object lacks is a value that is missing, as in an import
-                let cell = |column: &InputColumn| {
+                let cell = |(column, decimals): (&InputColumn, &Decimals)| {
                     let value = column.key(&object, self.only.as_deref()).and_then(|key| object.get(key));
-                    value.map_or(Cell::Missing, |value| of_json(value, column, beside, decimal_comma))
+                    value.map_or(Cell::Missing, |value| of_json(value, column, beside, *decimals))
                 };
-                self.columns.0.iter().map(cell).collect()
+                self.columns.0.iter().zip(&self.decimals).map(cell).collect()
             }
         };
         Ok(Some(ReadRow { name, cells }))
@@ -255,27 +333,28 @@ fn seek_in_objects(
     Ok(<[String; 1]>::try_from(names).ok().map(|[only]| only))
 }
 
-fn of_text(text: &str, column: &InputColumn, beside: &Beside, decimal_comma: bool) -> Cell {
+fn of_text(text: &str, column: &InputColumn, beside: &Beside, decimals: Decimals) -> Cell {
     match (column.is_image(), column.is_text(), column.takes.contains(&Holds::Lists)) {
         (true, ..) => beside.image(text),
         (_, true, _) => Cell::Text(text.to_owned()),
         (.., true) if text.trim_start().starts_with('[') => match serde_json::from_str::<Value>(text) {
-            Ok(value) => of_json(&value, column, beside, decimal_comma),
+            Ok(value) => of_json(&value, column, beside, decimals),
             Err(_) => no_value(text, "list of numbers"),
         },
         _ => match text.trim() {
             text if is_missing(text) => Cell::Missing,
             text => match bool_of(text) {
                 Some(is) => Cell::Number(f64::from(u8::from(is))),
-                None => number(text, decimal_comma),
+                None if decimals == Decimals::Point => text.parse().map_or_else(|_| no_number(text), Cell::Number),
+                None => number_beside_commas(text, decimals),
             },
         },
     }
 }
 
-fn of_json(value: &Value, column: &InputColumn, beside: &Beside, decimal_comma: bool) -> Cell {
+fn of_json(value: &Value, column: &InputColumn, beside: &Beside, decimals: Decimals) -> Cell {
     match value {
-        Value::String(text) => of_text(text, column, beside, decimal_comma),
+        Value::String(text) => of_text(text, column, beside, decimals),
         Value::Number(number) if column.is_text() => Cell::Text(number.to_string()),
         Value::Number(number) => number.as_f64().map_or(Cell::Missing, Cell::Number),
         Value::Bool(is) if column.is_text() => Cell::Text(is.to_string()),
@@ -292,20 +371,34 @@ fn of_json(value: &Value, column: &InputColumn, beside: &Beside, decimal_comma: 
     }
 }
 
-/// A number of a table; of what is none also how tables of decimal commas are read.
-fn number(text: &str, decimal_comma: bool) -> Cell {
-    match CellNumber::of(text, decimal_comma) {
-        CellNumber::Comma(number) | CellNumber::Point(number) => Cell::Number(number),
-        CellNumber::Thousands(_) => Cell::Unreadable(format!(
-            "`{}` may be thousands where a comma stands in front of decimals; write it with a comma, as `1,234` or `1.234,0`",
+/// A number of a table in which a comma stands in front of decimals.
+fn number_beside_commas(text: &str, decimals: Decimals) -> Cell {
+    let number = CellNumber::of(text, true);
+    let has_point = text.contains('.') && float_of(text).is_some();
+    match (decimals, number) {
+        (Decimals::Both, _) if number.has_comma() || has_point => Cell::Unreadable(format!(
+            "`{}` stands in a column in which some numbers have a comma and others a point, which may stand between thousands; write \
+             all of them with a comma, as `1,5` or `1.234,0`",
             shown_up_to(text, 100)
         )),
-        CellNumber::NoNumber if CellNumber::of(text, true).has_comma() => Cell::Unreadable(format!(
-            "`{}` is no number, which has a point; `--decimal-comma` reads tables whose decimals have a comma",
+        (Decimals::Thousands, CellNumber::Thousands(_)) => Cell::Unreadable(format!(
+            "`{}` may be thousands where a comma stands in front of decimals, as all numbers with a point in its column may; write it \
+             with a comma, as `1,234` or `1.234,0`",
             shown_up_to(text, 100)
         )),
-        CellNumber::NoNumber => no_value(text, "number"),
+        _ => number.value().map_or_else(|| no_value(text, "number"), Cell::Number),
     }
+}
+
+/// Of one with a decimal comma also how tables of such are read.
+fn no_number(text: &str) -> Cell {
+    if !CellNumber::of(text, true).has_comma() {
+        return no_value(text, "number");
+    }
+    Cell::Unreadable(format!(
+        "`{}` is no number, which has a point; `--decimal-comma` reads tables whose decimals have a comma",
+        shown_up_to(text, 100)
+    ))
 }
 
 fn no_value(text: &str, wanted: &str) -> Cell {

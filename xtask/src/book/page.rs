@@ -161,7 +161,7 @@ pub(crate) fn runnable(line: &str, builds: &Path) -> String {
         && let Some((name, arguments)) = rest.split_once(" -- ")
     {
         let example = builds.join("examples").join(name);
-        let parent = arguments.split_whitespace().next().and_then(|file| Path::new(file).parent());
+        let parent = arguments.split_whitespace().next().and_then(|file| Path::new(file.trim_matches('\'')).parent());
         let folder = parent.map_or(String::new(), |parent| format!("mkdir -p './{}' && ", parent.display()));
         line = format!("{folder}'{}' {arguments}", example.display());
     }
@@ -280,6 +280,8 @@ mod tests {
     fn examples_are_run_as_they_are_built() {
         let line = runnable("cargo run --release --example net -- t/n.onnx 2", Path::new("/b"));
         assert_eq!(line, "mkdir -p './t' && '/b/examples/net' t/n.onnx 2");
+        let line = runnable("cargo run --release --example net -- 'd/*.parquet' n.onnx", Path::new("/b"));
+        assert_eq!(line, "mkdir -p './d' && '/b/examples/net' 'd/*.parquet' n.onnx");
         assert_eq!(runnable("millstream watch runs/x", Path::new("/b")), "millstream watch --until-end runs/x");
     }
 }

@@ -42,6 +42,7 @@ pub(super) fn make(folder: &Path, network: &Path) -> Result<(), String> {
         let (text, label) = [("a good day", "fine"), ("win a prize now", "spam")][at % 2];
         format!("{{\"text\": \"{text} {at}\", \"label\": \"{label}\"}}\n")
     };
+    importable(&write)?;
     write("messages.jsonl", (0..24).map(message).collect::<String>().as_bytes())?;
     let network = fs::read(network).map_err(|error| format!("{}: {error}", network.display()))?;
     for name in ["mobilenet_v2.onnx", "mobilenet_v1_0.25_128/model.onnx", "model.onnx"] {
@@ -71,6 +72,38 @@ pub(super) fn make(folder: &Path, network: &Path) -> Result<(), String> {
         boxes.join(", ")
     );
     write("coco/annotations/instances_train2017.json", annotations.as_bytes())
+}
+
+/// Commands that make archives of what [`make`] puts into the folder.
+pub(super) const ARCHIVES: [&str; 2] = [
+    "python -m zipfile -c photos.zip flowers/daisy flowers/roses",
+    "for shard in 0 1 2; do (cd samples/$shard && tar -cf ../../shard-00$shard.tar *); done",
+];
+
+/// What the page about imports names: folders with splits and with tables, tables alone, samples of a WebDataset.
+fn importable(write: &dyn Fn(&str, &[u8]) -> Result<(), String>) -> Result<(), String> {
+    let (mut birds, mut list) = (String::from("file_name,species\n"), String::from("path,species\n"));
+    for at in 0..20 {
+        let (class, species) = [(0, "finch"), (3, "heron")][at % 2];
+        write(&format!("birds/{at}.bmp"), &bitmap(class, at))?;
+        birds += &format!("{at}.bmp,{species}\n");
+        list += &format!("birds/{at}.bmp,{species}\n");
+        let split = if at < 14 { "train" } else { "test" };
+        let pet = ["cat", "dog"][at % 2];
+        write(&format!("pets/{split}/{pet}/{at}.bmp"), &bitmap(class, at))?;
+        let sample = format!("samples/{}/{at:04}", at % 3);
+        write(&format!("{sample}.bmp"), &bitmap(class, at))?;
+        write(&format!("{sample}.txt"), format!("a {species} in front of a wall").as_bytes())?;
+    }
+    write("birds/metadata.csv", birds.as_bytes())?;
+    write("list.csv", list.as_bytes())?;
+    let prices = |from: usize, rows: usize| {
+        let row = |at: usize| format!("{},{:.1}\n", 30 + at * 7 % 90, 100.5 + (at * 37 % 400) as f64);
+        let rows: String = (from..from + rows).map(row).collect();
+        format!("area,price\n{rows}")
+    };
+    write("train.csv", prices(0, 24).as_bytes())?;
+    write("test.csv", prices(24, 8).as_bytes())
 }
 
 /// A line of JSON with a text and what it says.

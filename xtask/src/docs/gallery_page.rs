@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::asked::Asked;
+use super::mixed_picture::{Labelled, holds, svg};
 use super::schema_text::anchor;
 use crate::command::root;
 
@@ -42,6 +43,15 @@ const SHOWN: &[(&str, &str)] = &[
     ("vertical_flip", "vertical_flip"),
 ];
 
+/// The same of what works on whole batches and mixes two rows of them.
+const SHOWN_MIXED: &[(&str, &str)] = &[("mix_up", "{mix_up: {alpha: 0.4}}")];
+/// What is mixed, and the share of a row's own: one of those that are drawn.
+const MIXED: [Labelled; 2] = [
+    Labelled { file: "docs/images/gallery/cat/chelsea.jpg", label: "cat" },
+    Labelled { file: "docs/images/gallery/coffee/coffee.jpg", label: "coffee" },
+];
+const WEIGHT: f64 = 0.7;
+
 /// What may be seen beyond a picture's edges, and what that is.
 const BORDERS: [(&str, &str); 5] = [
     ("picture", "what a crop in front of it has left out, and where that ends the colour `fill`; the default"),
@@ -58,15 +68,33 @@ const RECIPE: &str = "docs/images/gallery/gallery.yaml";
 /// # Errors
 /// `SHOWN` lacks one, or has one that there is not.
 fn shown(transforms: &Value) -> Result<Vec<(&Value, &'static str)>, String> {
-    let rows = transforms.as_array().into_iter().flatten();
     // what works on whole batches is not in previews
-    let rows: Vec<&Value> = rows.filter(|row| row["kind"] != "batch").collect();
+    examples(transforms, false, ("SHOWN", SHOWN))
+}
+
+/// The transforms of whole batches with how each is shown.
+///
+/// # Errors
+/// As [`shown`].
+fn shown_mixed(transforms: &Value) -> Result<Vec<(&Value, &'static str)>, String> {
+    examples(transforms, true, ("SHOWN_MIXED", SHOWN_MIXED))
+}
+
+fn examples<'a>(
+    transforms: &'a Value,
+    of_batches: bool,
+    (called, table): (&str, &[(&str, &'static str)]),
+) -> Result<Vec<(&'a Value, &'static str)>, String> {
+    let rows = transforms.as_array().into_iter().flatten();
+    let rows: Vec<&Value> = rows.filter(|row| (row["kind"] == "batch") == of_batches).collect();
     let known = |name: &str| rows.iter().any(|row| row["name"] == name);
-    if let Some((name, _)) = SHOWN.iter().find(|(name, _)| !known(name)) {
-        return Err(format!("SHOWN in xtask/src/docs/gallery_page.rs has `{name}`, which is no transform of rows"));
+    if let Some((name, _)) = table.iter().find(|(name, _)| !known(name)) {
+        return Err(format!(
+            "{called} in xtask/src/docs/gallery_page.rs has `{name}`, which is no transform of this kind"
+        ));
     }
-    let example = |row: &Value| SHOWN.iter().find(|(name, _)| row["name"] == *name).map(|(_, chain)| *chain);
-    let lacks = |row: &Value| format!("SHOWN in xtask/src/docs/gallery_page.rs lacks {}", row["name"]);
+    let example = |row: &Value| table.iter().find(|(name, _)| row["name"] == *name).map(|(_, chain)| *chain);
+    let lacks = |row: &Value| format!("{called} in xtask/src/docs/gallery_page.rs lacks {}", row["name"]);
     rows.iter().map(|row| Ok((*row, example(row).ok_or_else(|| lacks(row))?))).collect()
 }
 
@@ -76,15 +104,22 @@ pub(super) fn page(asked: &Asked) -> Result<String, String> {
     let mut text = String::from(HEAD);
     for (row, chain) in shown(&transforms)? {
         let name = row["name"].as_str().unwrap_or_default();
-        let summary = row["summary"].as_str().unwrap_or_default();
-        text += &format!(
-            "\n## `{name}`\n\n{summary} [Options](catalogs.md#{}).\n\n```yaml\ntransforms: {{train: [{chain}]}}\n```\n",
-            anchor(name)
-        );
+        text += &section(row, chain);
         text += &match row["kind"] == "text" {
             true => format!("\n```text\n{}\n```\n", asked.text(&preview(chain, &texts()))?.trim_end()),
             false => format!("\n![a cat as it is, and by `{name}` in three epochs]({})\n", picture(name)),
         };
+    }
+    for (row, chain) in shown_mixed(&transforms)? {
+        let name = row["name"].as_str().unwrap_or_default();
+        let [first, second] = MIXED.map(|picture| picture.label);
+        text += &section(row, chain);
+        text += &format!(
+            "\nTwo rows of a batch, and what they become where a share of {WEIGHT} was drawn for a row's own: the labels are mixed as the \
+             pictures are. `preview`, which shows rows, does not show it.\n\n![a {first}, a {second}, and both mixed by `{name}` with the \
+             shares of their labels]({})\n",
+            mixed(name)
+        );
     }
     text += "\n## Borders\n\nWhat `border` shows where a turn, a shift or a crop looks beyond the picture, each with the same turns.\n";
     for (border, meaning) in BORDERS {
@@ -96,6 +131,15 @@ pub(super) fn page(asked: &Asked) -> Result<String, String> {
         );
     }
     Ok(text)
+}
+
+/// What is said of a transform in front of its picture.
+fn section(row: &Value, chain: &str) -> String {
+    let [name, summary] = ["name", "summary"].map(|key| row[key].as_str().unwrap_or_default());
+    format!(
+        "\n## `{name}`\n\n{summary} [Options](catalogs.md#{}).\n\n```yaml\ntransforms: {{train: [{chain}]}}\n```\n",
+        anchor(name)
+    )
 }
 
 /// A turn of a cropped picture with one border.
@@ -118,6 +162,10 @@ pub(super) fn pictures(asked: &Asked) -> Result<(), String> {
         let file = path(&border_name(border));
         asked.text(&preview(&turned(border), &["-o".into(), file.to_string_lossy().into_owned()]))?;
     }
+    for (row, _) in shown_mixed(&transforms)? {
+        let file = mixed_path(row["name"].as_str().unwrap_or_default());
+        fs::write(&file, svg(MIXED, WEIGHT)?).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
     Ok(())
 }
 
@@ -131,6 +179,12 @@ pub(super) fn check(asked: &Asked) -> Result<(), String> {
     let mut lost: Vec<String> = shown(&transforms)?.into_iter().filter_map(|(row, _)| lost(row)).collect();
     let borders = BORDERS.iter().map(|(border, _)| path(&border_name(border)));
     lost.extend(borders.filter(|file| fs::metadata(file).is_err()).map(|file| file.display().to_string()));
+    let mix = svg(MIXED, WEIGHT)?;
+    let mixes =
+        shown_mixed(&transforms)?.into_iter().map(|(row, _)| mixed_path(row["name"].as_str().unwrap_or_default()));
+    lost.extend(
+        mixes.filter(|file| !holds(file, &mix)).map(|file| format!("{} as it would be made now", file.display())),
+    );
     match lost.is_empty() {
         true => Ok(()),
         false => Err(format!("not there: {}; `cargo xtask docs` writes them", lost.join(", "))),
@@ -149,6 +203,14 @@ fn texts() -> [String; 2] {
 
 fn picture(name: &str) -> String {
     format!("images/gallery/{name}.jpg")
+}
+
+fn mixed(name: &str) -> String {
+    format!("images/gallery/{name}.svg")
+}
+
+fn mixed_path(name: &str) -> PathBuf {
+    root().join("docs").join(mixed(name))
 }
 
 fn path(name: &str) -> PathBuf {
