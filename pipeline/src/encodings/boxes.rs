@@ -498,6 +498,10 @@ impl Encoder for BoxEncoder {
         self.names_of_scores().unwrap_or_default()
     }
 
+    fn classes_are_presumed(&self) -> bool {
+        self.options.classes.is_empty()
+    }
+
     fn learned_of(&self, classes: &[String]) -> Option<Json> {
         let are_learned = self.options.classes.is_empty() && self.class_field.is_some();
         self.names_of_scores().filter(|_| are_learned).map(|_| json!({ "box_classes": classes }))
