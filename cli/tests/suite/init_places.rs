@@ -530,6 +530,22 @@ fn pictures_of_several_things_become_a_recipe_that_finds_them() {
 }
 
 #[test]
+fn pictures_of_digits_with_their_boxes_are_not_mirrored() {
+    let place = Workplace::bare();
+    yolo_of_two(&place, "things");
+    yolo_of_two(&place, "digits");
+    place.write("digits/data.yaml", "names: ['1', '7']\n");
+    for (data, wanted, other) in
+        [("things", "- horizontal_flip", "no flips"), ("digits", "# no flips", "- horizontal_flip")]
+    {
+        place.run(&["init", data, "-o", "made.yaml", "--overwrite"]).done();
+        let recipe = String::from_utf8(place.read("made.yaml")).unwrap();
+        contains(&recipe, &[wanted, "no turns"]);
+        assert!(!recipe.contains(other), "{recipe}");
+    }
+}
+
+#[test]
 fn boxes_of_an_import_that_look_like_corners_are_left_top_width_and_height() {
     if !has_runtime() {
         return;

@@ -6,7 +6,7 @@ use millstream_pipeline::arrow_schema::{DataType, Field};
 use millstream_pipeline::encodings::{self, BOX_CLASS_FIELDS, Encoders, WantedTensor};
 use millstream_pipeline::{Dataset, List, Value};
 use millstream_schemas::features::{holds_class_numbers, is_text};
-use millstream_schemas::{Choice, TARGETS, TensorRole, count, shown};
+use millstream_schemas::{Choice, Features, TARGETS, TensorRole, count, shown};
 use serde_json::json;
 
 use super::most_rows::MOST_ROWS;
@@ -20,6 +20,8 @@ const NAMES: [&str; 4] = ["bbox", "bboxes", "box", "boxes"];
 const CONVENTIONS: [&str; 4] = ["albumentations", "coco", "pascal_voc", "yolo"];
 /// Boxes from where on it is no chance that all of them could be corners.
 const ENOUGH: usize = 20;
+/// Names of classes that are looked at, at most.
+const MOST_NAMES: usize = 10_000;
 /// Of the rows with boxes, those that may have several and still be taken for pictures of one thing.
 const FEW: f64 = 0.1;
 
@@ -30,6 +32,8 @@ pub(super) struct Boxes {
     pub(super) field: Option<String>,
     /// The field of structs with their classes, where there is one.
     pub(super) class_field: Option<String>,
+    /// What these classes are called, where the data say so.
+    pub(super) classes: Vec<String>,
     /// What their four numbers are.
     pub(super) convention: &'static str,
     /// Whether the data say so; else they only seem to be.
@@ -132,23 +136,27 @@ impl Boxes {
         };
         let (mut rows, mut with_one, mut with_several, mut largest, mut seen) = (0, 0_u64, 0_u64, 1, Vec::new());
         let class_field = kind.as_ref().and_then(class_field);
-        let mut classes = BTreeSet::new();
+        let mut classes = SeenClasses::default();
         dataset.each_row(&[column.to_owned()], |row| {
             rows += 1;
+            let boxes = boxes_in(row.get(0), field.as_deref());
             // what does not fit in is not learned
-            largest = largest.max(boxes_in(row.get(0), field.as_deref()));
-            if rows > MOST_ROWS {
-                return;
-            }
-            let before = seen.len();
-            each_box(row.get(0), field.as_deref(), &mut seen);
-            each_class(row.get(0), class_field.as_deref(), &mut classes);
-            match seen.len() - before {
+            largest = largest.max(boxes);
+            match boxes {
                 0 => {}
                 1 => with_one += 1,
                 _ => with_several += 1,
             }
+            // rows are often in the order of their classes
+            each_class(row.get(0), class_field.as_deref(), &mut classes);
+            if rows <= MOST_ROWS {
+                each_box(row.get(0), field.as_deref(), &mut seen);
+            }
         })?;
+        let declared = match &class_field {
+            Some(field) => Features::classes_in_lists(schema, "DATA", column, Some(field))?,
+            None => None,
+        };
         let refused = |why: String| {
             let message = format!(
                 "`{}` holds boxes, and {why}; there is no loss that assigns boxes to a detector's anchors or queries. What can be trained: a \
@@ -167,11 +175,12 @@ impl Boxes {
             Some([_, Some(most), Some(4)]) if *most > 0 => (*most, BoxTask::InOrder),
             Some([_, _, _, _]) => (largest, BoxTask::Places),
             None | Some([_, _]) if are_several => (largest, BoxTask::Places),
-            None | Some([_, _]) if classes.len() > 1 => (largest, BoxTask::PlacesOrFirst),
+            None | Some([_, _]) if classes.are_several() => (largest, BoxTask::PlacesOrFirst),
             None | Some([_, _]) => (1, BoxTask::First),
             Some(other) => return refused(format!("the model's first output is {}", shown_shape(other))),
         };
-        Ok(Self { field, class_field, convention, is_recorded, most, task })
+        let classes = declared.unwrap_or_else(|| classes.names.into_iter().collect());
+        Ok(Self { field, class_field, classes, convention, is_recorded, most, task })
     }
 
     /// Whether these are the classes of all boxes of the column, in any order.
@@ -245,29 +254,47 @@ fn each_box(value: Value<'_>, field: Option<&str>, seen: &mut Vec<[f64; 4]>) {
     }
 }
 
-/// Adds the classes of the boxes of a row, until there are several.
-fn each_class(value: Value<'_>, field: Option<&str>, classes: &mut BTreeSet<String>) {
-    let Some(field) = field else { return };
-    let mut add = |class: Value<'_>| {
-        let name = match class {
-            Value::Text(name) => Some(name.to_owned()),
-            number => number.number().map(|number| number.to_string()),
-        };
-        if classes.len() < 2 {
-            classes.extend(name);
+/// Classes of boxes.
+#[derive(Debug, Default)]
+struct SeenClasses {
+    /// Those that are texts.
+    names: BTreeSet<String>,
+    /// Those that are numbers, by their bits, until there are two.
+    numbers: BTreeSet<u64>,
+}
+
+impl SeenClasses {
+    fn add(&mut self, class: Value<'_>) {
+        match (class, class.number()) {
+            (Value::Text(name), _) if self.names.len() < MOST_NAMES && !self.names.contains(name) => {
+                self.names.insert(name.to_owned());
+            }
+            (_, Some(number)) if self.numbers.len() < 2 => {
+                self.numbers.insert(number.to_bits());
+            }
+            _ => {}
         }
-    };
+    }
+
+    fn are_several(&self) -> bool {
+        self.names.len() + self.numbers.len() > 1
+    }
+}
+
+/// Adds the classes of the boxes of a row.
+fn each_class(value: Value<'_>, field: Option<&str>, classes: &mut SeenClasses) {
+    let Some(field) = field else { return };
     match value {
         Value::Struct(fields) => {
             if let Some(Value::List(of_boxes)) = fields.get(field) {
-                of_boxes.iter().for_each(add);
+                of_boxes.iter().for_each(|class| classes.add(class));
             }
         }
         Value::List(objects) => objects.iter().for_each(|object| {
             if let Value::Struct(fields) = object
                 && let Some(class) = fields.get(field)
             {
-                add(class);
+                classes.add(class);
             }
         }),
         _ => {}
@@ -363,6 +390,14 @@ mod tests {
         let counts: Vec<usize> = [vec![2; MOST_ROWS + 5], vec![9, 2]].concat();
         let late = rows(&counts, &vec![0; counts.len()]);
         assert_eq!(Boxes::of(&late, "objects", Some(scores)).unwrap().most, 9);
+        // and so may another class, or all pictures of several things
+        let mut of_two = vec![0; MOST_ROWS + 5];
+        of_two[MOST_ROWS + 2] = 1;
+        let late = rows(&vec![1; of_two.len()], &of_two);
+        assert_eq!(Boxes::of(&late, "objects", Some(scores)).unwrap().task, BoxTask::PlacesOrFirst);
+        let counts: Vec<usize> = [vec![1; MOST_ROWS], vec![2; MOST_ROWS]].concat();
+        let late = rows(&counts, &vec![0; counts.len()]);
+        assert_eq!(Boxes::of(&late, "objects", Some(scores)).unwrap().task, BoxTask::Places);
         let refused = Boxes::of(&several, "objects", Some(&[None, Some(5), Some(6)])).unwrap_err().to_string();
         assert!(refused.contains("first output is [?, 5, 6]") && refused.contains("`head: boxes`"), "{refused}");
     }

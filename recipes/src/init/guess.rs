@@ -34,7 +34,7 @@ pub(super) struct Guess {
     pub(super) rows: u64,
     pub(super) input: Input,
     pub(super) told: Told,
-    /// Names of classes in the order of the scores, where the data have them.
+    /// Names of classes, where the data have them.
     pub(super) classes: Vec<String>,
     /// How many there are; 0 where that is not known.
     class_count: usize,
@@ -89,6 +89,7 @@ impl Guess {
             _ => Vec::new(),
         };
         let numbers_as_classes = numbers_as_classes(&dataset, &seen.told)?;
+        let (classes, class_count) = seen.told.counted_classes(&dataset)?;
         Ok(Self {
             model: options.model.as_deref().map(|path| options.named(path)).transpose()?,
             train: data.clone(),
@@ -96,8 +97,8 @@ impl Guess {
             output: options.named(output)?,
             rows: dataset.rows(),
             input: seen.input,
-            classes: seen.told.classes(&dataset),
-            class_count: seen.told.class_count(&dataset)?,
+            classes,
+            class_count,
             told: seen.told,
             is_of_tokens: seen.is_of_tokens,
             knows_classes: seen.knows_classes,

@@ -267,7 +267,9 @@ fn written_size(size: Size) -> String {
 /// Whether classes are called like digits or letters.
 fn has_sides(guess: &Guess) -> bool {
     let is_sign = |name: &String| name.chars().count() == 1 || name.parse::<u64>().is_ok();
-    matches!(guess.told, Told::Class { .. }) && !guess.classes.is_empty() && guess.classes.iter().all(is_sign)
+    // classes of masks are called by their numbers where nothing names them
+    let are_named = !matches!(&guess.told, Told::Mask { masks, .. } if !masks.is_named);
+    are_named && !guess.classes.is_empty() && guess.classes.iter().all(is_sign)
 }
 
 fn training(guess: &Guess, head: Option<Head>) -> String {
