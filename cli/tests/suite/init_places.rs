@@ -484,6 +484,10 @@ fn pictures_of_several_things_become_a_recipe_that_finds_them() {
     // answers of a row are no boxes: what asks for them says what there is instead
     let instead = ["gives boxes", "`millstream predict ", "-o things.parquet"];
     place.run(&["evaluate", "runs/made", "--predictions", "kept.parquet"]).failed_with(&instead);
+    // before the model is read
+    place.write("damaged.onnx", "no model");
+    let keep = ["evaluate", "made.yaml", "--model", "damaged.onnx", "--predictions", "kept.parquet"];
+    place.run(&keep).failed_with(&instead);
     assert!(!place.path("kept.parquet").exists());
     place.run(&["errors", "runs/made"]).failed_with(&instead);
     let both = ["ensemble", "fit", "runs/made", "runs/short", "-o", "both"];
