@@ -522,6 +522,16 @@ fn pictures_of_several_things_become_a_recipe_that_finds_them() {
         let wanted = format!("beyond the `most` of a row were left out of {of}");
         assert!(ran.stderr.contains(&wanted), "wanted {wanted} in {}", ran.stderr);
     }
+    // once, where the exported model is measured; also of a run that goes on, whose counts are those since then
+    let measured = ["--set", "evaluation.intervals={bootstrap: 0}", "--set", "output.folder=measured"];
+    let train = [&["train", "made.yaml"][..], &cut[..4], &measured].concat();
+    let said = place.run(&train).stderr;
+    assert_eq!(said.matches("left out of the evaluation").count(), 1, "{said}");
+    let said = place.run(&[&train[..], &["--resume"]].concat()).stderr;
+    assert_eq!(said.matches("left out of the evaluation").count(), 1, "{said}");
+    let more = ["--resume", "--set", "training.epochs=2"];
+    let said = place.run(&[&train[..], &more].concat()).stderr;
+    contains(&said, &["left out of training, since it was resumed", "left out of the evaluation"]);
     // trained again it tells the same classes by its own last layer, and others by a new one on what that reads
     let (said, recipe) = made(&place, "squares", "runs/made/model.onnx");
     contains(&said, &["what is in a picture and where", "its own last layer is trained on"]);
