@@ -138,6 +138,14 @@ fn names_that_are_no_utf8_are_taken_or_refused_and_never_changed() {
     let mut check = place.command(&["check", "recipe.yaml"]);
     let ran = Ran::of(check.current_dir(&folder).output().unwrap());
     ran.failed_with(&["a folder above it has a name that is no UTF-8", "recipe.yaml:"]);
+    // The home folder, and the library that is named.
+    let home = place.path("homes").join(name);
+    let mut doctor = place.command(&["runtime", "doctor", "--json"]);
+    let doctor = doctor.env("HOME", &home).env("XDG_DATA_HOME", &home).env("ORT_DYLIB_PATH", home.join("x.so"));
+    let told = Ran::of(doctor.output().unwrap());
+    assert_eq!(told.code, Some(1), "{}{}", told.stdout, told.stderr);
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap_or_else(|e| panic!("{e}: {}", told.stderr));
+    assert!(told["install_folder"].as_str().unwrap().contains("run-\u{fffd}"), "{told}");
     // The folder of a run.
     let runs = place.path("runs");
     std::fs::create_dir(&runs).unwrap();
