@@ -127,8 +127,8 @@ pub trait Encoder: fmt::Debug + Send + Sync {
         false
     }
 
-    /// Whether nobody has named the classes: they are read off the rows, or are one that stands for all. Those that a recipe names are in the
-    /// order of the scores.
+    /// Whether nobody has named the classes: they are read off the rows, or are one that stands for all. Those that a recipe names are in
+    /// the order of the scores.
     fn classes_are_presumed(&self) -> bool {
         false
     }
