@@ -30,7 +30,8 @@ pub(crate) fn require_kept(reads: PredictionKind, model: &Path) -> Result<(), St
         |file: &str| format!("`millstream predict {} FILES -o {file}` writes what it gives", shell_path(model));
     let instead = match reads {
         PredictionKind::SequenceScores => {
-            "`millstream evaluate` measures them, and the exported model gives them to a program that decodes; nothing here makes text of them"
+            "`millstream evaluate` measures them, and the exported model gives them to a program that decodes; nothing here makes text \
+             of them"
                 .to_owned()
         }
         PredictionKind::Boxes => format!(

@@ -15,8 +15,8 @@ pub struct PredictOptions {
     pub batch: usize,
     /// How many classes of each row are named, the most likely first; 0 names all.
     pub top: usize,
-    /// Things in pictures are told that are so likely or more, of models that find several, and of no others; [`LEAST_TOLD`](millstream_training::metrics::Detecting::LEAST_TOLD) where
-    /// it is not said.
+    /// Things in pictures are told that are so likely or more, of models that find several; it is refused for others. By itself
+    /// [`Detecting::LEAST_TOLD`](millstream_training::metrics::Detecting::LEAST_TOLD).
     pub least_probability: Option<f32>,
     /// Where masks are written, of models that have a class for each pixel.
     pub masks: Option<PathBuf>,
