@@ -346,9 +346,9 @@ pub(crate) struct Predict {
     /// Name so many of the most likely classes of each row; 0 names all
     #[arg(long, value_name = "CLASSES", default_value_t = 5)]
     pub(crate) top: usize,
-    /// Tell things in pictures that are so likely or more, of a model that finds several
-    #[arg(long, value_name = "SHARE", default_value_t = 0.3, value_parser = probability)]
-    pub(crate) least_probability: f32,
+    /// Tell things in pictures that are so likely or more, of a model that finds several [default: 0.3]
+    #[arg(long, value_name = "SHARE", value_parser = probability)]
+    pub(crate) least_probability: Option<f32>,
     /// The folder for masks as large as the pictures, of a model that has a class for each pixel; without it their shares are told
     #[arg(long, value_name = "FOLDER")]
     pub(crate) masks: Option<PathBuf>,

@@ -5,7 +5,11 @@
 set -euo pipefail
 workers=$1
 # a job has a working directory of its own
-study=$(cd -- "$2" && pwd)
+# by its whole path; one that is whole already need not be mounted here
+case $2 in
+    /*) study=$2 ;;
+    *) study=$(CDPATH='' cd -- "$2" > /dev/null && pwd) ;;
+esac
 shift 2
 for _ in $(seq "$workers"); do
     ray job submit --no-wait --entrypoint-num-cpus "${CPUS:-1}" --entrypoint-num-gpus "${GPUS:-0}" \

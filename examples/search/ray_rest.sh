@@ -4,7 +4,11 @@
 set -euo pipefail
 address=${RAY_API_SERVER_ADDRESS:-http://127.0.0.1:8265}
 workers=$1
-study=$(cd -- "$2" && pwd)
+# by its whole path; one that is whole already need not be mounted here
+case $2 in
+    /*) study=$2 ;;
+    *) study=$(CDPATH='' cd -- "$2" > /dev/null && pwd) ;;
+esac
 shift 2
 # A shell of the cluster reads the command, so that each word is quoted; `exec` lets the worker have its signals.
 quote="'" quoted="'\\''"

@@ -12,16 +12,30 @@ const SHOWN: usize = 8;
 ///
 /// Text is looked up by name, so its order does not matter. Numbers whose names the metadata declares must count in the
 /// same order, and may stop earlier. Numbers without names are taken as they are; a row beyond the last is damaged. Classes of what lies
-/// in lists are looked up by name, those of numbers whose names the metadata declares too; classes that are not learned of rows must be
-/// those that are wanted.
-pub(crate) fn align(source: &mut RowSource, wanted: &[String], whose: &str, place: &str) -> Result<(), RecipeError> {
+/// in lists are looked up by name, those of numbers whose names the metadata declares too. Classes that a recipe states are in the order of
+/// the scores, whatever names these have elsewhere: a note is given where they differ. Those that nobody has named must be the wanted ones.
+pub(crate) fn align(
+    source: &mut RowSource,
+    wanted: &[String],
+    whose: &str,
+    place: &str,
+) -> Result<Option<String>, RecipeError> {
     let refused = |message: String| RecipeError::mismatch(place, message);
     let Some((tensor, column)) = source.encoders.class_tensor().zip(source.encoders.class_column()) else {
-        match source.encoders.of_classes(&source.dataset, wanted)? {
-            Some(encoders) => source.encoders = encoders,
-            None => same_classes(source.classes(), wanted, whose).map_err(refused)?,
-        }
-        return Ok(());
+        return match source.encoders.of_classes(&source.dataset, wanted)? {
+            Some(encoders) => {
+                source.encoders = encoders;
+                Ok(None)
+            }
+            None => match difference(source.classes(), wanted, whose) {
+                Some(difference) if source.encoders.classes_are_presumed() => Err(refused(format!(
+                    "{difference}; name them alike in the encoding of the target, or the field with the classes"
+                ))),
+                difference => {
+                    Ok(difference.map(|difference| format!("{place}: {difference}; each is taken by its number")))
+                }
+            },
+        };
     };
     match source.dataset.features().get(column) {
         Some(Feature::ClassLabel { names }) if !names.is_empty() => {
@@ -36,25 +50,20 @@ pub(crate) fn align(source: &mut RowSource, wanted: &[String], whose: &str, plac
     }
     let learned = serde_json::json!({ tensor: { "classes": wanted } });
     source.encoders = source.encoders.relearned(&source.dataset, &learned)?;
-    Ok(())
+    Ok(None)
 }
 
-/// Classes that rows do not tell, such as those that a recipe names, or the only one of boxes that have none.
-fn same_classes(own: &[String], wanted: &[String], whose: &str) -> Result<(), String> {
+/// How classes that are not learned of rows differ from those that are wanted, in words; none where they do not, or where there are none.
+fn difference(own: &[String], wanted: &[String], whose: &str) -> Option<String> {
     if own.is_empty() || wanted.is_empty() || own == wanted {
-        return Ok(());
+        return None;
     }
     let listed = |names: &[String]| {
         let first: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{}`", shown(name))).collect();
         let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
         format!("{}{more}", first.join(", "))
     };
-    Err(format!(
-        "the classes here are {}, and those of {whose} are {}; name them alike in the encoding of the target, where it takes names, \
-         or the field with the classes",
-        listed(own),
-        listed(wanted)
-    ))
+    Some(format!("the classes here are {}, and those of {whose} are {}", listed(own), listed(wanted)))
 }
 
 fn same_order(names: &[String], wanted: &[String], whose: &str) -> Result<(), String> {
@@ -74,13 +83,57 @@ mod tests {
 
     use millstream_pipeline::Dataset;
     use millstream_pipeline::arrow_array::builder::{Float64Builder, ListBuilder};
-    use millstream_pipeline::arrow_array::{ArrayRef, RecordBatch};
+    use millstream_pipeline::arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
     use millstream_pipeline::encodings::{Encoders, WantedTensor, standard};
     use millstream_schemas::{Choice, TensorRole};
     use millstream_transforms::Chain;
     use serde_json::json;
 
     use super::*;
+
+    fn named(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    fn source_of(column: ArrayRef, name: &str, encoding: &str, options: serde_json::Value) -> RowSource {
+        let rows = RecordBatch::try_from_iter_with_nullable([(name, column, true)]).unwrap();
+        let dataset = Dataset::from_batches("rows", &[rows], 10).unwrap();
+        let wanted = WantedTensor {
+            name: "targets".into(),
+            role: TensorRole::Target,
+            encoding: Choice::new(encoding, options),
+            place: format!("data.targets.{encoding}"),
+        };
+        let encoders = Encoders::open(&dataset, standard(), &[wanted], &[]).unwrap();
+        let chain = Chain::parse(&[]).unwrap();
+        RowSource { dataset, encoders, chain, notes: Vec::new(), is_imported: false }
+    }
+
+    #[test]
+    fn classes_that_a_recipe_states_are_taken_by_their_numbers_whatever_the_model_calls_them() {
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["E E"]));
+        let symbols = json!({"column": "text", "symbols": ["<pad>", " ", "E"]});
+        let mut votes = ListBuilder::new(Float64Builder::new());
+        votes.values().append_slice(&[0.25, 0.75]);
+        votes.append(true);
+        let votes: ArrayRef = Arc::new(votes.finish());
+        let share: ArrayRef = Arc::new(Float64Array::from(vec![1.0]));
+        for (mut source, own, labels) in [
+            (source_of(texts, "text", "symbols", symbols), &["<pad>", " ", "E"][..], &["<pad>", "|", "E"][..]),
+            (
+                source_of(votes, "votes", "class_probabilities", json!({"column": "votes"})),
+                &["0", "1"],
+                &["cat", "dog"],
+            ),
+            (source_of(share, "share", "class_probabilities", json!({"column": ["share"]})), &["share"], &["a", "b"]),
+        ] {
+            let note = align(&mut source, &named(labels), "the model", "data.train").unwrap().unwrap();
+            assert_eq!(source.classes(), named(own));
+            let of_both = [own[0], labels[1]].map(|name| format!("`{name}`"));
+            assert!(note.starts_with("data.train: ") && of_both.iter().all(|name| note.contains(name)), "{note}");
+            assert_eq!(align(&mut source, &named(own), "the model", "data.train").unwrap(), None);
+        }
+    }
 
     #[test]
     fn boxes_without_classes_do_not_pass_for_the_first_of_several() {
@@ -89,20 +142,10 @@ mod tests {
         boxes.values().append(true);
         boxes.append(true);
         let boxes: ArrayRef = Arc::new(boxes.finish());
-        let rows = RecordBatch::try_from_iter_with_nullable([("boxes", boxes, true)]).unwrap();
-        let dataset = Dataset::from_batches("rows", &[rows], 10).unwrap();
         let options = json!({"column": "boxes", "convention": "coco", "most": 1, "as": "classed"});
-        let wanted = WantedTensor {
-            name: "targets".into(),
-            role: TensorRole::Target,
-            encoding: Choice::new("boxes", options),
-            place: "data.targets.boxes".into(),
-        };
-        let encoders = Encoders::open(&dataset, standard(), &[wanted], &[]).unwrap();
-        let chain = Chain::parse(&[]).unwrap();
-        let mut source = RowSource { dataset, encoders, chain, notes: Vec::new(), is_imported: false };
-        let names = ["cat", "dog"].map(str::to_owned);
-        let refused = align(&mut source, &names, "the model", "data.evaluate").unwrap_err().to_string();
+        let mut source = source_of(boxes, "boxes", "boxes", options);
+        let refused =
+            align(&mut source, &named(&["cat", "dog"]), "the model", "data.evaluate").unwrap_err().to_string();
         for part in ["data.evaluate", "the classes here are `object`, and those of the model are `cat`, `dog`"] {
             assert!(refused.contains(part), "{refused}");
         }

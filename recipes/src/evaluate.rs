@@ -11,8 +11,9 @@ use millstream_schemas::{Recipe, count, shown_path};
 use millstream_training::{Evaluation, FigureKind, PredictionSink, SetEvaluation};
 use serde::Serialize;
 
+use crate::choices::Choices;
 use crate::imported::{import_rows, require_named};
-use crate::kept_predictions::KeptPredictions;
+use crate::kept_predictions::{KeptPredictions, require_kept};
 use crate::measuring::{Measuring, ToMeasure};
 use crate::replaced_inputs::{require_no_row, require_no_source};
 use crate::run_folder::RunFolder;
@@ -102,6 +103,8 @@ pub fn evaluate(
     if let Some(file) = &options.predictions {
         require_no_source(file, recipe)?;
         options.data.iter().try_for_each(|data| require_no_row(file, data))?;
+        let reads = Choices::of(&recipe.training, &options.catalogs)?.loss.reads();
+        require_kept(reads, &path).map_err(|why| RecipeError::mismatch("training.loss", why))?;
     }
     let model = Model::read(&path)?;
     import_rows(recipe, &data, options.decimal_comma, events, stop).map_err(RecipeError::at(place))?;

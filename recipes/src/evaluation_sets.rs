@@ -26,7 +26,7 @@ pub(crate) fn open(
         let place = format!("evaluation.sets.{name}");
         let wanted = Wanted { place: &place, patterns, role: SplitRole::Evaluate, known: None, ..*wanted };
         let mut source = RowSource::open(&wanted, chain.clone())?;
-        align(&mut source, train.classes(), "the training data", &place)?;
+        notes.extend(align(&mut source, train.classes(), "the training data", &place)?);
         source.encoders = source.encoders.relearned(&source.dataset, &train.encoders.learned())?;
         let found = source.notes_of_files().cloned().chain(overlap::copies(&source.dataset)?);
         notes.extend(found.map(|note| format!("{place}: {note}")));

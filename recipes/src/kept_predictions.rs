@@ -26,19 +26,24 @@ pub(crate) fn require_kept(reads: PredictionKind, model: &Path) -> Result<(), St
         PredictionKind::Embeddings => "vectors that are compared with each other",
         PredictionKind::Boxes => "boxes",
     };
-    let (file, measured) = match reads {
-        PredictionKind::Boxes => (
-            "things.parquet",
-            ", `millstream evaluate` measures it by classes, and with `evaluation.slices` by columns of the rows, and the report page of a \
-             run draws the pictures that it was most wrong about",
+    let predict =
+        |file: &str| format!("`millstream predict {} FILES -o {file}` writes what it gives", shell_path(model));
+    let instead = match reads {
+        PredictionKind::SequenceScores => {
+            "`millstream evaluate` measures them, and the exported model gives them to a program that decodes; nothing here makes text \
+             of them"
+                .to_owned()
+        }
+        PredictionKind::Boxes => format!(
+            "{} where a row has one picture, which is prepared without chance; `millstream evaluate` measures it by classes, and with \
+             `evaluation.slices` by columns of the rows, and the report page of a run draws the pictures that it was most wrong about",
+            predict("things.parquet")
         ),
-        _ => ("answers.parquet", ""),
+        _ => predict("answers.parquet"),
     };
     Err(format!(
-        "answers are kept of classes, labels or numbers alone, and {} gives {what}; `millstream predict {} FILES -o {file}` writes what it \
-         gives{measured}",
-        shown_path(model),
-        shell_path(model)
+        "answers are kept of classes, labels or numbers alone, and {} gives {what}; {instead}",
+        shown_path(model)
     ))
 }
 
@@ -182,17 +187,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn sequences_are_not_sent_to_a_command_that_refuses_them() {
+        let why = require_kept(PredictionKind::SequenceScores, Path::new("runs/speech/model.onnx")).unwrap_err();
+        assert!(why.contains("gives sequences") && why.contains("`millstream evaluate` measures them"), "{why}");
+        assert!(!why.contains("millstream predict"), "{why}");
+    }
+
+    #[test]
     fn what_is_not_kept_of_a_detector_is_told_with_what_there_is_instead() {
         let of = |reads| require_kept(reads, Path::new("runs/thing/model.onnx"));
         for reads in [PredictionKind::ClassScores, PredictionKind::LabelScores, PredictionKind::Numbers] {
             assert_eq!(of(reads), Ok(()));
         }
         let why = of(PredictionKind::Boxes).unwrap_err();
-        for part in ["gives boxes", "`millstream predict runs/thing/model.onnx FILES -o things.parquet`", "by classes"]
-        {
+        let command = "`millstream predict runs/thing/model.onnx FILES -o things.parquet`";
+        for part in ["gives boxes", command, "where a row has one picture", "by classes"] {
             assert!(why.contains(part), "{why}");
         }
         let why = of(PredictionKind::Embeddings).unwrap_err();
-        assert!(why.contains("gives vectors") && !why.contains("things"), "{why}");
+        assert!(
+            why.contains("gives vectors") && why.contains("-o answers.parquet") && !why.contains("things"),
+            "{why}"
+        );
     }
 }

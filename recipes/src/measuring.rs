@@ -202,7 +202,7 @@ impl Measuring {
         warnings.extend(session.warnings.iter().cloned());
         let predictor = &session.predictor;
         if let Some(labels) = labels_file::of_model(model, path)? {
-            align(&mut source, &labels, "the model", place)?;
+            notes.extend(align(&mut source, &labels, "the model", place)?);
         }
         let loss = match balanced_options(recipe).is_empty() {
             true => loss,

@@ -159,13 +159,14 @@ impl Opened {
         let mut train = RowSource::open(&wanted, train_chain)?;
         let methods = tokenized(methods, &train.encoders)?;
         require_target(&train)?;
+        let mut notes = Vec::new();
         if head.keeps()
             && let Some(labels) = labels_file::of_model(&model, &model_recipe.path)?
         {
-            align(&mut train, &labels, "the model, whose head is kept", "data.train")?;
+            notes.extend(align(&mut train, &labels, "the model, whose head is kept", "data.train")?);
         }
         metrics.check(train.classes()).map_err(RecipeError::at("training.metrics"))?;
-        let mut notes = places(&train, "data.train")?;
+        notes.extend(places(&train, "data.train")?);
         notes.extend(types.notes(&recipe.data, &train.encoders));
         let reports = Arc::new(DataReports::default());
         let counted = || reports.train(&recipe.data.train, &train).map(|report| report.classes.clone());
@@ -180,7 +181,7 @@ impl Opened {
                 let known = known.and_then(|known| known.evaluate.as_ref()).map(|source| &source.dataset);
                 let wanted = Wanted { place: "data.evaluate", patterns, role: SplitRole::Evaluate, known, ..wanted };
                 let mut source = RowSource::open(&wanted, evaluate_chain)?;
-                align(&mut source, train.classes(), "the training data", "data.evaluate")?;
+                notes.extend(align(&mut source, train.classes(), "the training data", "data.evaluate")?);
                 source.encoders = source.encoders.relearned(&source.dataset, &train.encoders.learned())?;
                 // the same import is told once
                 source.notes.retain(|note| !train.notes.contains(note));

@@ -35,8 +35,13 @@ pub(crate) fn write_record(folder: &RunFolder, opened: &Opened, record: &RunReco
     Ok(page.write(&folder.report())?)
 }
 
-/// What is worth knowing of a run beside its figures.
-pub(crate) fn notes(opened: &Opened, found: &Findings, trainer: &Trainer, counters: &StreamCounters) -> Vec<String> {
+/// What is worth knowing of a run beside its figures. `counters` are those of its training rows, since it was resumed where it was.
+pub(crate) fn notes(
+    opened: &Opened,
+    found: &Findings,
+    trainer: &Trainer,
+    (counters, is_resumed): (&StreamCounters, bool),
+) -> Vec<String> {
     let mut notes = trainer.history().notes();
     if let (Some(EndReason::MaxTime), Some(time)) = (trainer.end_reason(), opened.recipe.training.max_time) {
         let (steps, total) = (grouped(trainer.history().steps), grouped(trainer.total_steps()));
@@ -51,10 +56,11 @@ pub(crate) fn notes(opened: &Opened, found: &Findings, trainer: &Trainer, counte
         ));
     }
     let StreamCounters { damaged_rows, skipped, parts_left_out, .. } = counters;
-    notes.extend(boxes_left_out(*parts_left_out, "training, in all epochs", "they are not learned"));
+    let since = if is_resumed { "since it was resumed" } else { "in all epochs" };
+    notes.extend(boxes_left_out(*parts_left_out, &format!("training, {since}"), "they are not learned"));
     if *damaged_rows > 0 {
         let (rows, was) = (count(*damaged_rows, "damaged row"), if *damaged_rows == 1 { "was" } else { "were" });
-        notes.push(format!("{rows} {was} left out of training ({} in all epochs)", count(*skipped, "time")));
+        notes.push(format!("{rows} {was} left out of training ({} {since})", count(*skipped, "time")));
     }
     if found.train.unlabelled > 0 {
         let (rows, total) = (found.train.unlabelled, count(found.train.rows, "row"));

@@ -342,12 +342,12 @@ impl Run {
     /// The record as it stands, with what is worth knowing told.
     fn record(&self, ended: Option<&Ended>, events: &mut dyn Events) -> RunRecord {
         let (opened, counters) = (self.compiled.opened(), self.counters());
-        let mut notes = results::notes(opened, self.compiled.findings(), &self.trainer, &counters);
-        notes.extend(boxes_left_out(
-            self.boxes_left_out,
-            "the evaluation",
-            "nothing that is found is held against them",
-        ));
+        let mut notes =
+            results::notes(opened, self.compiled.findings(), &self.trainer, (&counters, self.start.goes_on()));
+        // the evaluation that is told is another where the exported model was measured, which has said it of that
+        let of_evaluation = ended.and_then(|ended| ended.evaluation.as_ref()).is_none();
+        let so = "nothing that is found is held against them";
+        notes.extend(boxes_left_out(self.boxes_left_out, "the evaluation", so).filter(|_| of_evaluation));
         notes.extend(self.logs.failures().iter().cloned());
         notes.extend(ended.into_iter().flat_map(|ended| ended.warnings.iter().cloned()));
         for message in &notes {

@@ -40,6 +40,15 @@ struct MeasuredSet<'a> {
     place: String,
 }
 
+/// What was found of them.
+struct Found {
+    evaluation: Evaluation,
+    /// What was not told before the first step.
+    notes: Vec<String>,
+    /// What is known since they were measured.
+    warnings: Vec<String>,
+}
+
 /// What came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Ended {
@@ -50,7 +59,7 @@ pub(crate) struct Ended {
     pub(crate) calibrated: Calibrated,
     /// What is worth knowing.
     pub(crate) notes: Vec<String>,
-    /// What could not be fitted.
+    /// What could not be fitted, and what was left out of what was measured.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -84,17 +93,20 @@ impl RunEnd<'_> {
         // read and opened once for all sets
         let (model, mut session) = (Model::read(&self.folder.model())?, None);
         let found = self.measured(&model, &mut session, main, events, stop)?;
-        let Some((evaluation, notes)) = found else { return Ok(None) };
-        ended.notes.extend(notes);
-        ended.evaluation = Some(evaluation);
+        let Some(found) = found else { return Ok(None) };
+        ended.notes.extend(found.notes);
+        ended.warnings.extend(found.warnings);
+        ended.evaluation = Some(found.evaluation);
         for set in others {
             let found = self.measured(&model, &mut session, set, events, stop)?;
-            let Some((evaluation, notes)) = found else { return Ok(None) };
-            ended.notes.extend(notes.into_iter().map(|note| match note.starts_with(&set.place) {
-                true => note,
-                false => format!("{}: {note}", set.place),
-            }));
-            ended.others.push(SetEvaluation { name: set.name.to_owned(), evaluation });
+            let Some(found) = found else { return Ok(None) };
+            let with_place = |said: String| match said.starts_with(&set.place) {
+                true => said,
+                false => format!("{}: {said}", set.place),
+            };
+            ended.notes.extend(found.notes.into_iter().map(with_place));
+            ended.warnings.extend(found.warnings.into_iter().map(with_place));
+            ended.others.push(SetEvaluation { name: set.name.to_owned(), evaluation: found.evaluation });
         }
         Ok(Some(ended))
     }
@@ -118,7 +130,7 @@ impl RunEnd<'_> {
         set: &MeasuredSet<'_>,
         events: &mut dyn Events,
         stop: &Stop,
-    ) -> Result<Option<(Evaluation, Vec<String>)>, RecipeError> {
+    ) -> Result<Option<Found>, RecipeError> {
         let found = &self.findings.warnings;
         let told = |note: &String| {
             let as_found = match set.name {
@@ -130,10 +142,12 @@ impl RunEnd<'_> {
         let known = session.take();
         self.with_model(model, known.as_ref(), set, |measuring| {
             *session = Some(measuring.session().clone());
-            let Some(found) = measuring.measure(None, events, stop)? else { return Ok(None) };
+            let before = measuring.warnings.len();
+            let Some(evaluation) = measuring.measure(None, events, stop)? else { return Ok(None) };
+            let warnings = measuring.warnings.split_off(before);
             let mut notes = std::mem::take(&mut measuring.notes);
             notes.retain(|note| !told(note));
-            Ok(Some((found, notes)))
+            Ok(Some(Found { evaluation, notes, warnings }))
         })
     }
 

@@ -11,6 +11,7 @@ pub struct Doctor {
     /// The version that `millstream runtime install` fetches.
     pub pinned_version: &'static str,
     /// Where it is put.
+    #[serde(serialize_with = "millstream_schemas::written_path_if_any")]
     pub install_folder: Option<PathBuf>,
     /// The library that is used, if any.
     pub library: Option<LibraryReport>,
@@ -26,6 +27,7 @@ pub struct Doctor {
 #[derive(Clone, Debug, Serialize)]
 pub struct LibraryReport {
     /// The file.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub path: PathBuf,
     /// Who named it.
     pub place: Place,

@@ -55,6 +55,7 @@ pub struct InstallOptions {
 #[derive(Clone, Debug, Serialize)]
 pub struct Installed {
     /// The library file.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub library: PathBuf,
     /// Its version.
     pub version: String,

@@ -10,6 +10,7 @@ use crate::{Place, RuntimeError, Tried, Unusable, install_folder, library};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Located {
     /// The file.
+    #[serde(serialize_with = "millstream_schemas::written_path")]
     pub path: PathBuf,
     /// Who named it.
     pub place: Place,

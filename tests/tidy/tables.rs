@@ -53,6 +53,7 @@ pub(super) const TABLES: &[(&str, &str, &[&str])] = &[
         "pipeline/src/encodings",
         "ENCODING",
         &[
+            "box_fields",
             "class_names",
             "encode_error",
             "encoder",

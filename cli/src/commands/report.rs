@@ -14,7 +14,8 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Report) -> anyhow::Res
     let page = compare_runs(&arguments.runs)?;
     fs::write(file, page).with_context(|| format!("cannot write {}", shown_path(file)))?;
     if global.json {
-        output::print_json(&serde_json::json!({ "report": file, "runs": arguments.runs }))?;
+        let runs: Vec<_> = arguments.runs.iter().map(|run| run.to_string_lossy()).collect();
+        output::print_json(&serde_json::json!({ "report": file.to_string_lossy(), "runs": runs }))?;
     } else {
         let runs = count(arguments.runs.len() as u64, "run");
         output::print(&format!("{}: {runs}", shown_path(file)))?;

@@ -25,8 +25,8 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Watch) -> anyhow::Resu
     let address = format!("http://{}/", watch.address());
     let has_begun = is_run_folder(&folder);
     if global.json {
-        let line =
-            serde_json::json!({ "event": "watching", "run": folder, "address": address, "has_begun": has_begun });
+        let run = folder.to_string_lossy();
+        let line = serde_json::json!({ "event": "watching", "run": run, "address": address, "has_begun": has_begun });
         output::print_json_line(&line)?;
     } else {
         let yet = match (has_begun, missing_place::runs_inside(&folder)) {

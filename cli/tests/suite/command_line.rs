@@ -1,6 +1,7 @@
 //! The command line itself: help, usage, JSON, a reader that goes away.
 
-use std::io::PipeWriter;
+use std::io::{BufRead, BufReader, PipeWriter};
+use std::process::Stdio;
 
 use crate::workplace::{Ran, Workplace, has_runtime, millstream};
 
@@ -137,6 +138,29 @@ fn names_that_are_no_utf8_are_taken_or_refused_and_never_changed() {
     let mut check = place.command(&["check", "recipe.yaml"]);
     let ran = Ran::of(check.current_dir(&folder).output().unwrap());
     ran.failed_with(&["a folder above it has a name that is no UTF-8", "recipe.yaml:"]);
+    // The home folder, and the library that is named.
+    let home = place.path("homes").join(name);
+    let mut doctor = place.command(&["runtime", "doctor", "--json"]);
+    let doctor = doctor.env("HOME", &home).env("XDG_DATA_HOME", &home).env("ORT_DYLIB_PATH", home.join("x.so"));
+    let told = Ran::of(doctor.output().unwrap());
+    assert_eq!(told.code, Some(1), "{}{}", told.stdout, told.stderr);
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap_or_else(|e| panic!("{e}: {}", told.stderr));
+    assert!(told["install_folder"].as_str().unwrap().contains("run-\u{fffd}"), "{told}");
+    // The folder of a run.
+    let runs = place.path("runs");
+    std::fs::create_dir(&runs).unwrap();
+    std::fs::rename(place.path("run"), runs.join(name)).unwrap();
+    let ran = place.command(&["report", "--json"]).arg(runs.join(name)).output().unwrap();
+    let told = Ran::of(ran).json();
+    assert!(told["runs"][0].as_str().unwrap().ends_with("run-\u{fffd}"), "{told}");
+    assert_eq!(told["report"], "report.html");
+    let mut command = place.command(&["watch", "--json"]);
+    let mut watch = command.arg(runs.join(name)).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(watch.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    assert!(line.contains("run-\u{fffd}\""), "{line}");
 }
 
 #[test]

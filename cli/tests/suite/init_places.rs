@@ -484,6 +484,10 @@ fn pictures_of_several_things_become_a_recipe_that_finds_them() {
     // answers of a row are no boxes: what asks for them says what there is instead
     let instead = ["gives boxes", "`millstream predict ", "-o things.parquet"];
     place.run(&["evaluate", "runs/made", "--predictions", "kept.parquet"]).failed_with(&instead);
+    // before the model is read
+    place.write("damaged.onnx", "no model");
+    let keep = ["evaluate", "made.yaml", "--model", "damaged.onnx", "--predictions", "kept.parquet"];
+    place.run(&keep).failed_with(&instead);
     assert!(!place.path("kept.parquet").exists());
     place.run(&["errors", "runs/made"]).failed_with(&instead);
     let both = ["ensemble", "fit", "runs/made", "runs/short", "-o", "both"];
@@ -518,6 +522,16 @@ fn pictures_of_several_things_become_a_recipe_that_finds_them() {
         let wanted = format!("beyond the `most` of a row were left out of {of}");
         assert!(ran.stderr.contains(&wanted), "wanted {wanted} in {}", ran.stderr);
     }
+    // once, where the exported model is measured; also of a run that goes on, whose counts are those since then
+    let measured = ["--set", "evaluation.intervals={bootstrap: 0}", "--set", "output.folder=measured"];
+    let train = [&["train", "made.yaml"][..], &cut[..4], &measured].concat();
+    let said = place.run(&train).stderr;
+    assert_eq!(said.matches("left out of the evaluation").count(), 1, "{said}");
+    let said = place.run(&[&train[..], &["--resume"]].concat()).stderr;
+    assert_eq!(said.matches("left out of the evaluation").count(), 1, "{said}");
+    let more = ["--resume", "--set", "training.epochs=2"];
+    let said = place.run(&[&train[..], &more].concat()).stderr;
+    contains(&said, &["left out of training, since it was resumed", "left out of the evaluation"]);
     // trained again it tells the same classes by its own last layer, and others by a new one on what that reads
     let (said, recipe) = made(&place, "squares", "runs/made/model.onnx");
     contains(&said, &["what is in a picture and where", "its own last layer is trained on"]);
@@ -527,6 +541,22 @@ fn pictures_of_several_things_become_a_recipe_that_finds_them() {
     let (said, recipe) = made(&place, "others", "runs/made/model.onnx");
     contains(&said, &["a new last layer tells boxes"]);
     contains(&recipe, &["head: boxes"]);
+}
+
+#[test]
+fn pictures_of_digits_with_their_boxes_are_not_mirrored() {
+    let place = Workplace::bare();
+    yolo_of_two(&place, "things");
+    yolo_of_two(&place, "digits");
+    place.write("digits/data.yaml", "names: ['1', '7']\n");
+    for (data, wanted, other) in
+        [("things", "- horizontal_flip", "no flips"), ("digits", "# no flips", "- horizontal_flip")]
+    {
+        place.run(&["init", data, "-o", "made.yaml", "--overwrite"]).done();
+        let recipe = String::from_utf8(place.read("made.yaml")).unwrap();
+        contains(&recipe, &[wanted, "no turns"]);
+        assert!(!recipe.contains(other), "{recipe}");
+    }
 }
 
 #[test]

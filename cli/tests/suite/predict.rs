@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Int64Type};
+use millstream::training::metrics::Detecting;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
@@ -542,4 +543,22 @@ fn an_input_is_not_replaced_by_what_is_predicted_or_measured_of_it() {
     // nothing that was begun stays
     let mut names = fs::read_dir(place.path("photos")).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(names.all(|name| !name.to_string_lossy().contains(".tmp-")));
+}
+
+#[test]
+fn the_least_probability_of_a_thing_is_one_number_wherever_it_is_said() {
+    let least = Detecting::LEAST_TOLD;
+    let help = millstream(&["predict", "--help"]).done();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |file: &str| fs::read_to_string(root.join(file)).unwrap();
+    for (text, wanted) in [
+        (help, format!("that finds several [default: {least}]")),
+        (read("docs/predict.md"), format!("from a probability of {least} on (`--least-probability`")),
+        (read("docs/tasks/boxes.md"), format!("from a probability of {least} on (`--least-probability`)")),
+        (read("docs/tasks/boxes.md"), format!("from a probability of {least} on (`mistaken_pictures`")),
+        (read("training/src/report/page.html"), format!("told with {} % or more", (100.0 * least).round())),
+    ] {
+        assert!(text.contains(&wanted), "{wanted}");
+    }
 }

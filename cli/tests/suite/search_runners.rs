@@ -154,3 +154,41 @@ fn a_cluster_that_refuses_a_job_ends_the_script_with_an_error() {
     assert!(!ran.status.success() && told.contains("400"), "{told}");
     refuse.join().unwrap();
 }
+
+/// A stand-in for Ray that writes what a job would run.
+const RAY: &str = "#!/bin/bash\nwhile [ \"$1\" != -- ]; do shift; done\nshift\necho \"$*\" > job.log\n";
+
+#[test]
+fn a_study_that_the_cluster_alone_mounts_is_named_as_it_is_and_another_by_its_whole_path() {
+    let place = Workplace::bare();
+    for folder in ["bin", "study"] {
+        std::fs::create_dir(place.path(folder)).unwrap();
+    }
+    place.write("bin/ray", RAY);
+    assert!(Command::new("chmod").arg("+x").arg(place.path("bin/ray")).status().unwrap().success());
+    let whole = place.path("").canonicalize().unwrap().join("study");
+    for (named, wanted) in [("/of-the-cluster/a study", "/of-the-cluster/a study"), ("study", whole.to_str().unwrap())]
+    {
+        // a folder that is found by this is printed
+        let with_path = |mut command: Command| {
+            let ran = command.env("CDPATH", place.path("")).output().unwrap();
+            assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        };
+        with_path(script(&place, "ray.sh", &["1", named]));
+        let ran = String::from_utf8(place.read("job.log")).unwrap();
+        assert_eq!(ran.trim_end(), format!("millstream search worker {wanted}"));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let taken = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let (_, body) = request(&stream);
+            answer(&stream, "200 OK", "{}");
+            body
+        });
+        let mut command = script(&place, "ray_rest.sh", &["1", named]);
+        command.env("RAY_API_SERVER_ADDRESS", address);
+        with_path(command);
+        let job: Value = serde_json::from_str(&taken.join().unwrap()).unwrap();
+        assert_eq!(job["entrypoint"], format!("exec millstream search worker '{wanted}'"));
+    }
+}

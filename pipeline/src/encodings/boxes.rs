@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
+use super::box_fields::{BOX_CLASS_FIELDS, class_field_of_boxes};
 use super::class_names::{self, ClassNames, MOST_CLASSES};
 use super::encode_error::EncodeError;
 use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
@@ -49,8 +50,6 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
     build: Build::of::<Boxes>(),
 };
 
-/// What fields with the classes of boxes are usually called; the first is read by itself.
-pub const BOX_CLASS_FIELDS: [&str; 6] = ["category", "categories", "label", "labels", "class", "classes"];
 /// What boxes are called that have no classes, where each is to have one.
 const ONLY_CLASS: &str = "object";
 /// The field that says of each box whether it is around a crowd, as COCO calls it.
@@ -331,7 +330,6 @@ impl Boxes {
         let name = self.class_field.as_deref().unwrap_or(BOX_CLASS_FIELDS[0]);
         let are_classes =
             |field: &Field| of_row(field).is_some_and(|kind| is_text(&kind) || holds_class_numbers(&kind));
-        let is_usual = |field: &Field| BOX_CLASS_FIELDS.iter().any(|usual| field.name().eq_ignore_ascii_case(usual));
         match (find(name), &self.class_field) {
             (_, Some(none)) if none.is_empty() => Ok(None),
             (Some(field), _) if are_classes(field) => Ok(Some(name.to_owned())),
@@ -341,11 +339,11 @@ impl Boxes {
                 shown(field.data_type().to_string())
             )),
             (None, Some(_)) => Err(format!("has no field `{}` with classes{}", shown(name), near(name))),
-            (None, None) => match fields.iter().find(|field| is_usual(field) && are_classes(field)) {
+            (None, None) => match class_field_of_boxes(data_type) {
                 Some(other) if self.r#as == Form::Classed => Err(format!(
                     "has no field `{name}` with classes, and one called `{0}`: read them by `class_field: {0}`, or none by \
                      `class_field: ''`",
-                    shown(other.name())
+                    shown(other)
                 )),
                 _ => self.no_field().map(|()| None),
             },
@@ -496,6 +494,10 @@ impl Encoder for BoxEncoder {
 
     fn classes(&self) -> &[String] {
         self.names_of_scores().unwrap_or_default()
+    }
+
+    fn classes_are_presumed(&self) -> bool {
+        self.options.classes.is_empty()
     }
 
     fn learned_of(&self, classes: &[String]) -> Option<Json> {

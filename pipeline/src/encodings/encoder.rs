@@ -127,6 +127,12 @@ pub trait Encoder: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether nobody has named the classes: they are read off the rows, or are one that stands for all. Those that a recipe names are in
+    /// the order of the scores.
+    fn classes_are_presumed(&self) -> bool {
+        false
+    }
+
     /// What it would have learned of rows of these classes, in the order of the scores, where its classes are learned of rows: those of
     /// a model that was trained on others.
     fn learned_of(&self, classes: &[String]) -> Option<Json> {

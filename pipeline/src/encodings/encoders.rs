@@ -314,9 +314,17 @@ impl Encoders {
 
     /// Whether several of these classes may hold together: the target has a number from 0 to 1 for each.
     pub fn classes_hold_together(&self) -> bool {
+        self.target_with_classes().is_some_and(|entry| entry.encoder.classes_hold_together())
+    }
+
+    /// Whether nobody has named these classes ([`Encoder::classes_are_presumed`]).
+    pub fn classes_are_presumed(&self) -> bool {
+        self.target_with_classes().is_some_and(|entry| entry.encoder.classes_are_presumed())
+    }
+
+    fn target_with_classes(&self) -> Option<&Entry> {
         let mut targets = self.entries.iter().filter(|entry| entry.wanted.role == TensorRole::Target);
-        let found = targets.find(|entry| !entry.encoder.classes().is_empty());
-        found.is_some_and(|entry| entry.encoder.classes_hold_together())
+        targets.find(|entry| !entry.encoder.classes().is_empty())
     }
 
     /// The same encodings with these classes in place of those that the first target with classes has learned of the rows; nothing where
@@ -325,9 +333,9 @@ impl Encoders {
     /// # Errors
     /// As [`Encoders::open`].
     pub fn of_classes(&self, dataset: &Dataset, classes: &[String]) -> Result<Option<Self>, PipelineError> {
-        let mut targets = self.entries.iter().filter(|entry| entry.wanted.role == TensorRole::Target);
-        let found = targets.find(|entry| !entry.encoder.classes().is_empty());
-        let learned = found.and_then(|entry| Some(json!({ &entry.wanted.name: entry.encoder.learned_of(classes)? })));
+        let learned = self
+            .target_with_classes()
+            .and_then(|entry| Some(json!({ &entry.wanted.name: entry.encoder.learned_of(classes)? })));
         learned.map(|learned| self.relearned(dataset, &learned)).transpose()
     }
 

@@ -1,5 +1,6 @@
 //! Encodings: from columns of a row to tensors of the batch.
 
+mod box_fields;
 mod boxes;
 mod category;
 mod class_label;
@@ -40,7 +41,7 @@ use std::sync::OnceLock;
 
 use millstream_schemas::choice::Catalog;
 
-pub use boxes::BOX_CLASS_FIELDS;
+pub use box_fields::{BOX_CLASS_FIELDS, BoxPlace, class_field_of_boxes, place_of_boxes};
 pub use encode_error::EncodeError;
 pub use encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
 pub use encoders::Encoders;

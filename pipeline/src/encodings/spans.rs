@@ -304,6 +304,10 @@ impl Encoder for SpanEncoder {
         &self.tags
     }
 
+    fn classes_are_presumed(&self) -> bool {
+        self.options.classes.is_empty()
+    }
+
     fn learned_of(&self, tags: &[String]) -> Option<Json> {
         let classes: Vec<&str> = tags.iter().filter_map(|tag| tag.strip_prefix("I-")).collect();
         let are_tags = self.options.classes.is_empty()

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use millstream_pipeline::arrow_schema::{DataType, Field};
-use millstream_pipeline::encodings::{self, BOX_CLASS_FIELDS, Encoders, WantedTensor};
+use millstream_pipeline::encodings::{self, BoxPlace, Encoders, WantedTensor, class_field_of_boxes, place_of_boxes};
 use millstream_pipeline::{Dataset, List, Value};
-use millstream_schemas::features::{holds_class_numbers, is_text};
-use millstream_schemas::{Choice, TARGETS, TensorRole, count, shown};
+use millstream_schemas::{Choice, Features, TARGETS, TensorRole, count, shown};
 use serde_json::json;
 
 use super::most_rows::MOST_ROWS;
@@ -14,12 +12,12 @@ use crate::RecipeError;
 use crate::import::BOX_CONVENTIONS;
 use crate::model_inputs::shown_shape;
 
-/// Names of columns and fields with boxes.
-const NAMES: [&str; 4] = ["bbox", "bboxes", "box", "boxes"];
 /// What four numbers may be.
 const CONVENTIONS: [&str; 4] = ["albumentations", "coco", "pascal_voc", "yolo"];
 /// Boxes from where on it is no chance that all of them could be corners.
 const ENOUGH: usize = 20;
+/// Names of classes that are looked at, at most.
+const MOST_NAMES: usize = 10_000;
 /// Of the rows with boxes, those that may have several and still be taken for pictures of one thing.
 const FEW: f64 = 0.1;
 
@@ -30,6 +28,8 @@ pub(super) struct Boxes {
     pub(super) field: Option<String>,
     /// The field of structs with their classes, where there is one.
     pub(super) class_field: Option<String>,
+    /// What these classes are called, where the data say so.
+    pub(super) classes: Vec<String>,
     /// What their four numbers are.
     pub(super) convention: &'static str,
     /// Whether the data say so; else they only seem to be.
@@ -53,59 +53,6 @@ pub(super) enum BoxTask {
     Places,
 }
 
-/// Where in a column boxes lie.
-enum Place<'a> {
-    Column,
-    /// In a field of structs.
-    Field(&'a str),
-}
-
-/// What lists of this type hold.
-fn element(kind: &DataType) -> Option<&DataType> {
-    match kind {
-        DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _) => {
-            Some(field.data_type())
-        }
-        _ => None,
-    }
-}
-
-/// The field with the classes of the boxes in a column of this type, by its name.
-fn class_field(kind: &DataType) -> Option<String> {
-    let (fields, of_lists) = match (kind, element(kind)) {
-        (DataType::Struct(fields), _) => (fields, true),
-        (_, Some(DataType::Struct(fields))) => (fields, false),
-        _ => return None,
-    };
-    let are_classes = |field: &&Field| {
-        let kind = if of_lists { element(field.data_type()) } else { Some(field.data_type()) };
-        kind.is_some_and(|kind| is_text(kind) || holds_class_numbers(kind))
-    };
-    let fields: Vec<&Field> = fields.iter().map(|field| &**field).filter(are_classes).collect();
-    let of_name = |name: &&str| fields.iter().find(|field| field.name().eq_ignore_ascii_case(name));
-    BOX_CLASS_FIELDS.iter().find_map(of_name).map(|field| field.name().clone())
-}
-
-/// Where boxes lie in a column of this name and type; none where it holds none.
-fn place<'a>(name: &str, kind: &'a DataType) -> Option<Place<'a>> {
-    let are_numbers = |kind: &DataType| kind.is_numeric();
-    let is_known = |name: &str| NAMES.iter().any(|known| name.eq_ignore_ascii_case(known));
-    let of_lists = |field: &'a Field| element(field.data_type()).and_then(element).is_some_and(are_numbers);
-    let of_box = |field: &'a Field| element(field.data_type()).is_some_and(are_numbers);
-    let first = |fields: &'a millstream_pipeline::arrow_schema::Fields, fits: &dyn Fn(&'a Field) -> bool| {
-        let mut found = fields.iter().filter(|field| is_known(field.name()));
-        found.find(|field| fits(field)).map(|field| Place::Field(field.name()))
-    };
-    match kind {
-        DataType::Struct(fields) => first(fields, &of_lists),
-        list => match element(list)? {
-            DataType::Struct(fields) => first(fields, &of_box),
-            inner if is_known(name) && element(inner).is_some_and(are_numbers) => Some(Place::Column),
-            _ => None,
-        },
-    }
-}
-
 /// The first column of a dataset that holds boxes.
 pub(super) fn column_of_boxes(dataset: &Dataset) -> Option<&str> {
     let mut columns = dataset.features().columns.iter().map(|(name, _)| name.as_str());
@@ -115,7 +62,7 @@ pub(super) fn column_of_boxes(dataset: &Dataset) -> Option<&str> {
 /// Whether a column holds boxes.
 pub(super) fn has_boxes(dataset: &Dataset, column: &str) -> bool {
     let field = dataset.arrow_schema().field_with_name(column);
-    field.is_ok_and(|field| place(column, field.data_type()).is_some())
+    field.is_ok_and(|field| place_of_boxes(column, field.data_type()).is_some())
 }
 
 impl Boxes {
@@ -126,29 +73,33 @@ impl Boxes {
     pub(super) fn of(dataset: &Dataset, column: &str, scores: Option<&[Option<usize>]>) -> Result<Self, RecipeError> {
         let schema = dataset.arrow_schema();
         let kind = schema.field_with_name(column).map(|field| field.data_type().clone()).ok();
-        let field = match kind.as_ref().and_then(|kind| place(column, kind)) {
-            Some(Place::Field(field)) => Some(field.to_owned()),
+        let field = match kind.as_ref().and_then(|kind| place_of_boxes(column, kind)) {
+            Some(BoxPlace::Field(field)) => Some(field.to_owned()),
             _ => None,
         };
         let (mut rows, mut with_one, mut with_several, mut largest, mut seen) = (0, 0_u64, 0_u64, 1, Vec::new());
-        let class_field = kind.as_ref().and_then(class_field);
-        let mut classes = BTreeSet::new();
+        let class_field = kind.as_ref().and_then(class_field_of_boxes).map(str::to_owned);
+        let mut classes = SeenClasses::default();
         dataset.each_row(&[column.to_owned()], |row| {
             rows += 1;
+            let boxes = boxes_in(row.get(0), field.as_deref());
             // what does not fit in is not learned
-            largest = largest.max(boxes_in(row.get(0), field.as_deref()));
-            if rows > MOST_ROWS {
-                return;
-            }
-            let before = seen.len();
-            each_box(row.get(0), field.as_deref(), &mut seen);
-            each_class(row.get(0), class_field.as_deref(), &mut classes);
-            match seen.len() - before {
+            largest = largest.max(boxes);
+            match boxes {
                 0 => {}
                 1 => with_one += 1,
                 _ => with_several += 1,
             }
+            // rows are often in the order of their classes
+            each_class(row.get(0), class_field.as_deref(), &mut classes);
+            if rows <= MOST_ROWS {
+                each_box(row.get(0), field.as_deref(), &mut seen);
+            }
         })?;
+        let declared = match &class_field {
+            Some(field) => Features::classes_in_lists(schema, "DATA", column, Some(field))?,
+            None => None,
+        };
         let refused = |why: String| {
             let message = format!(
                 "`{}` holds boxes, and {why}; there is no loss that assigns boxes to a detector's anchors or queries. What can be trained: a \
@@ -167,11 +118,12 @@ impl Boxes {
             Some([_, Some(most), Some(4)]) if *most > 0 => (*most, BoxTask::InOrder),
             Some([_, _, _, _]) => (largest, BoxTask::Places),
             None | Some([_, _]) if are_several => (largest, BoxTask::Places),
-            None | Some([_, _]) if classes.len() > 1 => (largest, BoxTask::PlacesOrFirst),
+            None | Some([_, _]) if classes.are_several() => (largest, BoxTask::PlacesOrFirst),
             None | Some([_, _]) => (1, BoxTask::First),
             Some(other) => return refused(format!("the model's first output is {}", shown_shape(other))),
         };
-        Ok(Self { field, class_field, convention, is_recorded, most, task })
+        let classes = declared.unwrap_or_else(|| classes.names.into_iter().collect());
+        Ok(Self { field, class_field, classes, convention, is_recorded, most, task })
     }
 
     /// Whether these are the classes of all boxes of the column, in any order.
@@ -245,29 +197,47 @@ fn each_box(value: Value<'_>, field: Option<&str>, seen: &mut Vec<[f64; 4]>) {
     }
 }
 
-/// Adds the classes of the boxes of a row, until there are several.
-fn each_class(value: Value<'_>, field: Option<&str>, classes: &mut BTreeSet<String>) {
-    let Some(field) = field else { return };
-    let mut add = |class: Value<'_>| {
-        let name = match class {
-            Value::Text(name) => Some(name.to_owned()),
-            number => number.number().map(|number| number.to_string()),
-        };
-        if classes.len() < 2 {
-            classes.extend(name);
+/// Classes of boxes.
+#[derive(Debug, Default)]
+struct SeenClasses {
+    /// Those that are texts.
+    names: BTreeSet<String>,
+    /// Those that are numbers, by their bits, until there are two.
+    numbers: BTreeSet<u64>,
+}
+
+impl SeenClasses {
+    fn add(&mut self, class: Value<'_>) {
+        match (class, class.number()) {
+            (Value::Text(name), _) if self.names.len() < MOST_NAMES && !self.names.contains(name) => {
+                self.names.insert(name.to_owned());
+            }
+            (_, Some(number)) if self.numbers.len() < 2 => {
+                self.numbers.insert(number.to_bits());
+            }
+            _ => {}
         }
-    };
+    }
+
+    fn are_several(&self) -> bool {
+        self.names.len() + self.numbers.len() > 1
+    }
+}
+
+/// Adds the classes of the boxes of a row.
+fn each_class(value: Value<'_>, field: Option<&str>, classes: &mut SeenClasses) {
+    let Some(field) = field else { return };
     match value {
         Value::Struct(fields) => {
             if let Some(Value::List(of_boxes)) = fields.get(field) {
-                of_boxes.iter().for_each(add);
+                of_boxes.iter().for_each(|class| classes.add(class));
             }
         }
         Value::List(objects) => objects.iter().for_each(|object| {
             if let Value::Struct(fields) = object
                 && let Some(class) = fields.get(field)
             {
-                add(class);
+                classes.add(class);
             }
         }),
         _ => {}
@@ -300,6 +270,7 @@ mod tests {
 
     use millstream_pipeline::arrow_array::builder::{Float64Builder, Int64Builder, ListBuilder};
     use millstream_pipeline::arrow_array::{Array, ArrayRef, RecordBatch, StructArray};
+    use millstream_pipeline::arrow_schema::{DataType, Field};
 
     use super::*;
 
@@ -363,48 +334,15 @@ mod tests {
         let counts: Vec<usize> = [vec![2; MOST_ROWS + 5], vec![9, 2]].concat();
         let late = rows(&counts, &vec![0; counts.len()]);
         assert_eq!(Boxes::of(&late, "objects", Some(scores)).unwrap().most, 9);
+        // and so may another class, or all pictures of several things
+        let mut of_two = vec![0; MOST_ROWS + 5];
+        of_two[MOST_ROWS + 2] = 1;
+        let late = rows(&vec![1; of_two.len()], &of_two);
+        assert_eq!(Boxes::of(&late, "objects", Some(scores)).unwrap().task, BoxTask::PlacesOrFirst);
+        let counts: Vec<usize> = [vec![1; MOST_ROWS], vec![2; MOST_ROWS]].concat();
+        let late = rows(&counts, &vec![0; counts.len()]);
+        assert_eq!(Boxes::of(&late, "objects", Some(scores)).unwrap().task, BoxTask::Places);
         let refused = Boxes::of(&several, "objects", Some(&[None, Some(5), Some(6)])).unwrap_err().to_string();
         assert!(refused.contains("first output is [?, 5, 6]") && refused.contains("`head: boxes`"), "{refused}");
-    }
-
-    #[test]
-    fn classes_of_boxes_are_found_whatever_their_field_is_called() {
-        let list = |of: DataType| DataType::List(Arc::new(Field::new_list_field(of, true)));
-        for (fields, wanted) in [
-            (&[("bbox", DataType::Float32), ("categories", DataType::Int64)][..], Some("categories")),
-            (&[("label", DataType::Utf8), ("category", DataType::Int64)][..], Some("category")),
-            (&[("Label", DataType::Utf8), ("area", DataType::Float32)][..], Some("Label")),
-            (&[("class", DataType::Binary), ("area", DataType::Float32)][..], None),
-        ] {
-            let one = |(name, kind): &(&str, DataType)| Field::new(*name, kind.clone(), true);
-            let of_structs = list(DataType::Struct(fields.iter().map(one).collect()));
-            let of_lists = |(name, kind): &(&str, DataType)| Field::new(*name, list(kind.clone()), true);
-            let of_lists = DataType::Struct(fields.iter().map(of_lists).collect());
-            for kind in [of_structs, of_lists] {
-                assert_eq!(class_field(&kind).as_deref(), wanted, "{kind}");
-            }
-        }
-        assert_eq!(class_field(&list(list(DataType::Float64))), None);
-    }
-
-    #[test]
-    fn boxes_are_found_in_columns_and_fields() {
-        let list = |of: DataType| DataType::List(Arc::new(Field::new_list_field(of, true)));
-        let structs = |name: &str, kind: DataType| DataType::Struct(vec![Field::new(name, kind, true)].into());
-        let boxes = || list(list(DataType::Float64));
-        for (name, kind, wanted) in [
-            ("objects", structs("bbox", boxes()), Some(Some("bbox"))),
-            ("objects", list(structs("box", list(DataType::Float32))), Some(Some("box"))),
-            ("bbox", boxes(), Some(None)),
-            ("vectors", boxes(), None),
-            ("objects", structs("points", boxes()), None),
-            ("label", DataType::Int64, None),
-        ] {
-            let found = place(name, &kind).map(|place| match place {
-                Place::Column => None,
-                Place::Field(field) => Some(field),
-            });
-            assert_eq!(found, wanted, "{name} {kind}");
-        }
     }
 }

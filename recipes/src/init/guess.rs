@@ -34,7 +34,7 @@ pub(super) struct Guess {
     pub(super) rows: u64,
     pub(super) input: Input,
     pub(super) told: Told,
-    /// Names of classes in the order of the scores, where the data have them.
+    /// Names of classes, where the data have them.
     pub(super) classes: Vec<String>,
     /// How many there are; 0 where that is not known.
     class_count: usize,
@@ -89,6 +89,7 @@ impl Guess {
             _ => Vec::new(),
         };
         let numbers_as_classes = numbers_as_classes(&dataset, &seen.told)?;
+        let (classes, class_count) = seen.told.counted_classes(&dataset)?;
         Ok(Self {
             model: options.model.as_deref().map(|path| options.named(path)).transpose()?,
             train: data.clone(),
@@ -96,8 +97,8 @@ impl Guess {
             output: options.named(output)?,
             rows: dataset.rows(),
             input: seen.input,
-            classes: seen.told.classes(&dataset),
-            class_count: seen.told.class_count(&dataset)?,
+            classes,
+            class_count,
             told: seen.told,
             is_of_tokens: seen.is_of_tokens,
             knows_classes: seen.knows_classes,
@@ -134,6 +135,11 @@ impl Guess {
         }
     }
 
+    /// Whether boxes are told at the places of a map, by this last layer, or by one that would be where there is no model.
+    pub(super) fn is_at_places(&self, head: Option<Head>) -> bool {
+        self.told.is_at_places(head.map(|head| head == Head::Boxes))
+    }
+
     /// What the last layer is called, if it begins anew.
     pub(super) fn new_layer(&self, head: Head) -> Option<&str> {
         match head {
@@ -161,7 +167,7 @@ impl Guess {
                 format!("the model takes the numbers of {}, {how}", numbers_in_words(columns, row_numbers))
             }
         };
-        let told = self.told.in_words(self.class_count, self.told.is_at_places(Some(head == Head::Boxes)));
+        let told = self.told.in_words(self.class_count, self.is_at_places(Some(head)));
         let head = match head {
             Head::Keep => "its own last layer is trained on",
             Head::New => "a new last layer takes the place of the model's",
@@ -194,7 +200,7 @@ impl Guess {
             }
         };
         let model = "the model is missing: fill it in under `model`, or name it behind the data".to_owned();
-        let told = self.told.in_words(self.class_count, self.told.is_at_places(None));
+        let told = self.told.in_words(self.class_count, self.is_at_places(None));
         let decided = [told, self.rows_in_words(), model];
         let input = std::iter::once(input).chain(self.left_out_in_words());
         self.imported.iter().cloned().chain(input).chain(decided).chain(self.to_look_at()).collect()

@@ -23,9 +23,9 @@ const NO_MODEL: &str = "\
 #   train: all";
 
 /// [`NO_MODEL`] with the last layer that a model of what is told has.
-fn no_model(told: &Told) -> String {
-    let head = match told {
-        told if told.is_at_places(None) => {
+fn no_model(guess: &Guess) -> String {
+    let head = match &guess.told {
+        _ if guess.is_at_places(None) => {
             "boxes  # a new last layer that tells boxes at the places of the model's last map"
         }
         Told::Boxes { boxes, .. } if boxes.task != BoxTask::InOrder => {
@@ -55,7 +55,7 @@ pub(super) fn written(guess: &Guess, head: Option<Head>) -> String {
     line("seed: 1");
     match (&guess.model, head) {
         (Some(model), Some(head)) => of_model(model, head).lines().for_each(&mut line),
-        _ => line(&no_model(&guess.told)),
+        _ => line(&no_model(guess)),
     }
     line("data:");
     line(&format!("  train: {}", patterns(&guess.train)));
@@ -177,7 +177,7 @@ fn of_data(guess: &Guess, head: Option<Head>) -> String {
         Told::Boxes { column, boxes } => {
             let field =
                 boxes.field.as_ref().map_or_else(String::new, |field| format!(", box_field: {}", quoted(field)));
-            let is_at_places = guess.told.is_at_places(head.map(|head| head == Head::Boxes));
+            let is_at_places = guess.is_at_places(head);
             let classes = boxes.class_field.as_deref().filter(|field| is_at_places && *field != BOX_CLASS_FIELDS[0]);
             let classes = classes.map_or_else(String::new, |field| format!(", class_field: {}", quoted(field)));
             let (most, form) = match boxes.task {
@@ -267,12 +267,14 @@ fn written_size(size: Size) -> String {
 /// Whether classes are called like digits or letters.
 fn has_sides(guess: &Guess) -> bool {
     let is_sign = |name: &String| name.chars().count() == 1 || name.parse::<u64>().is_ok();
-    matches!(guess.told, Told::Class { .. }) && !guess.classes.is_empty() && guess.classes.iter().all(is_sign)
+    // classes of masks are called by their numbers where nothing names them
+    let are_named = !matches!(&guess.told, Told::Mask { masks, .. } if !masks.is_named);
+    are_named && !guess.classes.is_empty() && guess.classes.iter().all(is_sign)
 }
 
 fn training(guess: &Guess, head: Option<Head>) -> String {
     let mut text = "training:\n".to_owned();
-    let is_at_places = guess.told.is_at_places(head.map(|head| head == Head::Boxes));
+    let is_at_places = guess.is_at_places(head);
     let (epochs, rate, schedule) = match &guess.input {
         // what is known already is not to be forgotten
         Input::Image { .. } if is_at_places && head == Some(Head::Keep) => {

@@ -120,25 +120,27 @@ impl Told {
         }
     }
 
-    /// Names of the classes in the order of the scores, where the data have them.
+    /// Names of the classes, where the data have them; of all but boxes in the order of the scores.
     pub(super) fn classes(&self, dataset: &Dataset) -> Vec<String> {
         match (self, dataset.features().get(self.column())) {
             (Self::Mask { masks, .. }, _) => masks.classes.clone(),
+            (Self::Boxes { boxes, .. }, _) => boxes.classes.clone(),
             (_, Some(Feature::ClassLabel { names })) => names.clone(),
             _ => Vec::new(),
         }
     }
 
-    /// How many classes there are: those with names, or the different texts or numbers of all rows; 0 where that is not known, as of
-    /// numbers with gaps between them or of too many rows to be looked at.
+    /// What the classes are called, those with names or the different texts of all rows, and how many there are, of numbers too; none and
+    /// 0 where that is not known, as of numbers with gaps between them or of too many rows to be looked at.
     ///
     /// # Errors
     /// The rows cannot be read.
-    pub(super) fn class_count(&self, dataset: &Dataset) -> Result<usize, RecipeError> {
+    pub(super) fn counted_classes(&self, dataset: &Dataset) -> Result<(Vec<String>, usize), RecipeError> {
         let names = self.classes(dataset);
-        let Self::Class { column } = self else { return Ok(names.len()) };
+        let count = names.len();
+        let Self::Class { column } = self else { return Ok((names, count)) };
         if !names.is_empty() || dataset.rows() > MOST_COUNTED_ROWS {
-            return Ok(names.len());
+            return Ok((names, count));
         }
         let (mut texts, mut numbers) = (BTreeSet::<String>::new(), BTreeSet::<u64>::new());
         let are_too_many = dataset.find_row(std::slice::from_ref(column), |row| {
@@ -156,7 +158,9 @@ impl Told {
             (texts.len() + numbers.len() > MOST_COUNTED_CLASSES).then_some(())
         })?;
         let have_no_gaps = numbers.last().is_none_or(|last| *last == numbers.len() as u64 - 1);
-        Ok(if are_too_many.is_none() && have_no_gaps { texts.len() + numbers.len() } else { 0 })
+        let count = if are_too_many.is_none() && have_no_gaps { texts.len() + numbers.len() } else { 0 };
+        // numbers have no names
+        Ok((if count == texts.len() { texts.into_iter().collect() } else { Vec::new() }, count))
     }
 
     /// Whether boxes are told at the places of a map, where that is known by the last layer: whether it is a new one of that kind. Where
@@ -351,7 +355,9 @@ mod tests {
             let rows = RecordBatch::try_from_iter_with_nullable([("kind", values, true)]).unwrap();
             let dataset = Dataset::from_batches("rows", &[rows], 10).unwrap();
             let told = Told::Class { column: "kind".into() };
-            assert_eq!(told.in_words(told.class_count(&dataset).unwrap(), false), wanted);
+            let (names, count) = told.counted_classes(&dataset).unwrap();
+            assert_eq!(told.in_words(count, false), wanted);
+            assert!(names.is_empty() || names == ["x", "y", "z"], "{names:?}");
         }
     }
 

@@ -51,9 +51,22 @@ impl Answers {
                            the exported model gives them to a program that decodes";
             return Err(RecipeError::mismatch("model", message));
         }
+        let of_others = [
+            (
+                options.least_probability.is_some() && reads != PredictionKind::Boxes,
+                "--least-probability",
+                "things of several classes",
+            ),
+            (options.masks.is_some() && reads != PredictionKind::ClassScores, "--masks", "a class for each pixel"),
+        ];
+        if let Some((_, option, what)) = of_others.iter().find(|(is_of_others, ..)| *is_of_others) {
+            let message = format!("is of models that tell {what}, and this one tells something else; leave it out");
+            return Err(RecipeError::mismatch(*option, message));
+        }
         let masks = options.masks.as_deref().map(MaskFiles::new).transpose()?;
         let boxes = boxes.filter(|_| reads == PredictionKind::Numbers);
-        let detecting = Detecting { least_probability: options.least_probability, ..Detecting::default() };
+        let least_probability = options.least_probability.unwrap_or(Detecting::LEAST_TOLD);
+        let detecting = Detecting { least_probability, ..Detecting::default() };
         Ok(Self { reads, classes, thresholds, top: options.top, detecting, masks, boxes })
     }
 
@@ -338,7 +351,7 @@ mod tests {
         assert!((thing.probability - 0.880_797).abs() < 1e-5, "{thing:?}");
         let near = thing.r#box.iter().zip([25.0, 12.5, 100.0, 50.0]).all(|(a, b)| (a - b).abs() < 1e-3);
         assert!(near, "{thing:?}");
-        let options = PredictOptions { least_probability: 0.1, ..PredictOptions::new("model.onnx") };
+        let options = PredictOptions { least_probability: Some(0.1), ..PredictOptions::new("model.onnx") };
         let more = answers(PredictionKind::Boxes, &[], &options).of_row(&[1, 7, 1, 1], &told, none, Some(&space));
         assert!(matches!(more.unwrap(), RowAnswer::Things { things } if things.len() == 2 && things[1].class == "c"));
         let nowhere = of_boxes.of_row(&[1, 7, 1, 1], &told, none, None).unwrap();
@@ -356,6 +369,23 @@ mod tests {
         );
         assert!(of(PredictionKind::Boxes, true).is_ok());
         assert!(of(PredictionKind::ClassScores, false).is_ok());
+    }
+
+    #[test]
+    fn options_of_other_models_are_refused_and_not_ignored() {
+        let likely = PredictOptions { least_probability: Some(0.9), ..PredictOptions::new("model.onnx") };
+        let masks = PredictOptions { masks: Some("masks".into()), ..PredictOptions::new("model.onnx") };
+        for (reads, options, wanted) in [
+            (PredictionKind::ClassScores, &likely, Some("--least-probability")),
+            (PredictionKind::Numbers, &likely, Some("--least-probability")),
+            (PredictionKind::Boxes, &likely, None),
+            (PredictionKind::Boxes, &masks, Some("--masks")),
+        ] {
+            let found = Answers::new(reads, Vec::new(), Vec::new(), None, true, options).err();
+            let found = found.map(|error| error.to_string());
+            assert_eq!(found.is_some(), wanted.is_some(), "{found:?}");
+            assert!(found.is_none_or(|found| found.contains(wanted.unwrap())), "{wanted:?}");
+        }
     }
 
     #[test]

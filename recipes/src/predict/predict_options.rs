@@ -1,7 +1,6 @@
 use std::path::PathBuf;
 
 use millstream_schemas::Recipe;
-use millstream_training::metrics::Detecting;
 
 use crate::Catalogs;
 
@@ -16,8 +15,9 @@ pub struct PredictOptions {
     pub batch: usize,
     /// How many classes of each row are named, the most likely first; 0 names all.
     pub top: usize,
-    /// Things in pictures are told that are so likely or more, of models that find several; of focal losses that is seldom near to 1.
-    pub least_probability: f32,
+    /// Things in pictures are told that are so likely or more, of models that find several; it is refused for others. By itself
+    /// [`Detecting::LEAST_TOLD`](millstream_training::metrics::Detecting::LEAST_TOLD).
+    pub least_probability: Option<f32>,
     /// Where masks are written, of models that have a class for each pixel.
     pub masks: Option<PathBuf>,
     /// The file that the caller writes what is predicted into: it is refused where it is one of the inputs.
@@ -42,7 +42,7 @@ impl PredictOptions {
             recipe: None,
             batch: 32,
             top: 5,
-            least_probability: Detecting::LEAST_TOLD,
+            least_probability: None,
             masks: None,
             output: None,
             decimal_comma: false,
