@@ -30,7 +30,8 @@ pub(super) const METHOD: MethodKind = MethodKind {
         is that of the model itself. The inverse is exact: of blocks up to 4 it is (I − S)·((1 + p)·I + S²)/(1 + p + q) with p = ‖S‖²/2 and \
         q = p²/2 − ‖S²‖²/4, by the theorem of Cayley and Hamilton; of larger ones it is found by Newton's iteration, to the precision of floats \
         while the trained numbers have a root mean square below 0.3 or ‖S‖² is below some 800. Blocks of an odd size have one factor. \
-        Merged, W becomes R·W·diag(s). For linear layers, whose inputs `block_size`·2^(`factors` − 1) must divide. No other method goes to the same layers.",
+        Merged, W becomes R·W·diag(s). For linear layers, whose inputs `block_size`·2^(`factors` − 1) must divide. No other method \
+        goes to the same layers.",
     samples: &[
         "{}",
         r#"{"block_size": 2, "factors": 3, "layers": {"match": ["columns", "tied", "turned"]}}"#,

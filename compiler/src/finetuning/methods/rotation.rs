@@ -75,8 +75,8 @@ fn iterations(size: usize) -> usize {
     FEWEST_ITERATIONS.max(steps as usize)
 }
 
-/// R = (I − Q)·(I + Q)⁻¹ of skew blocks Q of `size`, whose rows and columns are the axes `axes`; `identity` is `[size, size]`. The inverse is
-/// that of X ← X·(2I − (I + Q)·X), which begins as (I − Q)/(1 + ‖Q²‖/√8) by Frobenius's norm, since eigenvalues of a skew Q come in pairs
+/// R = (I − Q)·(I + Q)⁻¹ of skew blocks Q of `size`, whose rows and columns are the axes `axes`; `identity` is `[size, size]`. The inverse
+/// is that of X ← X·(2I − (I + Q)·X), which begins as (I − Q)/(1 + ‖Q²‖/√8) by Frobenius's norm, since eigenvalues of a skew Q come in pairs
 /// ±iλ with 2λ⁴ ≤ ‖Q²‖²: what is left of the product of both is squared each time. The gradient goes through the last step alone, in which
 /// that of the inverse is whole.
 pub(super) fn cayley(
