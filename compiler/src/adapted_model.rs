@@ -202,8 +202,9 @@ impl Taken {
                     open.push((name.clone(), axis, format!("{}.{symbol}", form.layer)));
                 }
                 if let (ModuleAdapter::Vectors { .. }, 0) = (&own, at) {
-                    first = Constant::f32([0], &[]);
-                    open.push((name.clone(), 0, VERA_RANK.to_owned()));
+                    // one number goes with the matrices of an adapter, of whatever rank, that leaves this layer alone
+                    first = Constant::f32([1], &[0.0]);
+                    open.push((name.clone(), 0, format!("{}.{VERA_RANK}", form.layer)));
                 }
                 graph.set_constant(*value, first);
                 graph.set_overridable(*value);

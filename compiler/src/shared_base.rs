@@ -10,16 +10,14 @@ use crate::adapter_files::{Adapter, Biases, ModuleAdapter, OnnxAdapter, Tensor};
 use crate::model_file::{Model, OnnxFile};
 use crate::operators::OperatorCatalog;
 
-/// The inputs that all layers of VeRA read.
-const SHARED: [&str; 2] = ["vera_A", "vera_B"];
-
 /// A model that any of some adapters is given to, and these.
 #[derive(Clone, Debug)]
 pub struct SharedBase {
     /// The model, with inputs for all layers that one of the adapters goes to. Without an adapter it computes what it did before, and
     /// an adapter leaves layers alone that are none of its own.
     pub model: OnnxFile,
-    /// The adapters under the names of those inputs, in their order.
+    /// The adapters under the names of those inputs, in their order. The matrices that all layers of VeRA read are as large as those of the
+    /// largest, with zeros in them.
     pub adapters: Vec<OnnxAdapter>,
 }
 
@@ -50,15 +48,15 @@ pub fn taking_adapters(
         }
     }
     let (modules, whole, biases) = (all_modules(adapters, &each)?, BTreeMap::new(), Biases::None);
-    // of any of them the default has no rank
-    let matrix = |name: &str| Some((name.to_owned(), taken.file.parameters.get(name)?.turned()));
-    let shared = SHARED.into_iter().filter_map(matrix).collect();
+    let widest = widest(&each);
+    let shared = widest.map(matrices_of_rank_one).unwrap_or_default();
     let all = Adapter { modules, whole, biases, shared, ..first.clone() };
     let mut shared = Taken::of(&all, &opened, catalog)?;
     for (value, constant) in &taken.whole {
         shared.graph.set_constant(*value, constant.clone());
     }
-    let adapters: Vec<OnnxAdapter> = each.into_iter().map(|taken| taken.file).collect();
+    let adapters: Vec<OnnxAdapter> =
+        each.into_iter().map(|taken| widened(taken.file, widest.unwrap_or_default())).collect();
     let mut names = adapters.iter().flat_map(|adapter| adapter.parameters.keys());
     if let Some(name) = names.find(|name| !shared.file.parameters.contains_key(*name)) {
         let message = format!("two layers would have an input `{}`; write a base for each adapter", shown(name));
@@ -76,15 +74,6 @@ fn difference((one, of_one): (&Adapter, &Taken), (other, of_other): (&Adapter, &
     if one.has_magnitudes() != other.has_magnitudes() {
         return Some("one has magnitudes (DoRA) and the other none".into());
     }
-    let [own, others] = [of_one, of_other].map(|taken| {
-        let shape = |tensor: &Tensor| tensor.shape().to_vec();
-        SHARED.map(|name| taken.file.parameters.get(name).map(shape).unwrap_or_default())
-    });
-    if own != others {
-        return Some(format!(
-            "the matrices that their layers share have the shapes {own:?} and {others:?}; write a base for each"
-        ));
-    }
     if of_one.whole != of_other.whole {
         let mut names = one.whole.keys().chain(other.whole.keys());
         let differing = names.find(|name| one.whole.get(*name) != other.whole.get(*name));
@@ -96,12 +85,52 @@ fn difference((one, of_one): (&Adapter, &Taken), (other, of_other): (&Adapter, &
     None
 }
 
+/// Inputs and outputs of the largest matrices that all layers of VeRA read; nothing of another method.
+fn widest(each: &[Taken]) -> Option<[usize; 2]> {
+    let longest = |name: &str, axis: usize| {
+        each.iter().filter_map(|taken| taken.file.parameters.get(name)?.shape().get(axis).copied()).max()
+    };
+    Some([longest("vera_A", 0)?, longest("vera_B", 1)?])
+}
+
+/// `vera_A [1, inputs]` and `vera_B [outputs, 1]`, whose numbers are of no matter: the default of both has no rank.
+fn matrices_of_rank_one([inputs, outputs]: [usize; 2]) -> BTreeMap<String, Tensor> {
+    let both = [("vera_A", [1, inputs], inputs), ("vera_B", [outputs, 1], outputs)];
+    let matrix = |(name, shape, numbers): (&str, [usize; 2], usize)| {
+        Some((name.to_owned(), Tensor::new(shape, vec![0.0; numbers])?))
+    };
+    both.into_iter().filter_map(matrix).collect()
+}
+
+/// With zeros behind the rows of `vera_A [inputs, rank]` and the columns of `vera_B [rank, outputs]`, which none of the adapter's layers
+/// reads.
+fn widened(mut file: OnnxAdapter, [inputs, outputs]: [usize; 2]) -> OnnxAdapter {
+    for (name, axis, wanted) in [("vera_A", 0, inputs), ("vera_B", 1, outputs)] {
+        let Some(own) = file.parameters.get_mut(name) else { continue };
+        let mut shape = own.shape().to_vec();
+        shape[axis] = wanted.saturating_sub(shape[axis]);
+        if shape[axis] > 0 {
+            let numbers: usize = shape.iter().product();
+            let zeros = Tensor::new(shape, vec![0.0; numbers]).expect("as many zeros as the shape says");
+            *own = own.stacked(&zeros, axis);
+        }
+    }
+    file
+}
+
 /// What belongs to all layers, of those that several adapters go to that of the first.
 fn all_modules(adapters: &[&Adapter], each: &[Taken]) -> Result<BTreeMap<String, ModuleAdapter>, CompilerError> {
     let has_biases = adapters.iter().any(|adapter| adapter.has_biases_of_b());
     let mut all: BTreeMap<String, ModuleAdapter> = BTreeMap::new();
     for (layer, own) in each.iter().flat_map(|taken| &taken.modules) {
         let own = if has_biases { with_bias(layer, own.clone())? } else { own.clone() };
+        let own = match own {
+            // of the rank of the matrices that the base is made with
+            ModuleAdapter::Vectors { of_outputs, .. } => {
+                ModuleAdapter::Vectors { of_rank: Tensor::vector([0.0]), of_outputs }
+            }
+            own => own,
+        };
         match all.get(layer) {
             None => {
                 all.insert(layer.clone(), own);

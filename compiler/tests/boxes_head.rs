@@ -250,6 +250,12 @@ fn what_has_no_map_and_losses_of_something_else_are_refused() {
         (Tail::Map, json!({"prior": 1}), "fcos", "prior is above 0 and below 1, got 1"),
         (Tail::Map, json!({"finer": 4}), "fcos", "finer is 0 to 3, got 4"),
         (Tail::Map, json!({"hidden": [4, 0]}), "fcos", "hidden holds widths of 1 or more, got 0"),
+        (
+            Tail::Map,
+            json!({"hidden": [9_000_000_000_000_000_000_u64]}),
+            "fcos",
+            "a layer of 5 features and 9000000000000000000 outputs holds more than 2147483647 bytes; take smaller widths",
+        ),
     ] {
         let error = compiled(tail, options, loss).err().unwrap();
         assert!(error.contains(message), "{tail:?} {loss}: {error}");

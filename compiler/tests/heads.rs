@@ -331,7 +331,8 @@ fn features_that_do_not_fit_a_head_are_refused() {
         (Form::Vectors, on(Some(Pooling::Mean), &[]), "a pooled head needs an output [batch, sequence, features]"),
         (Form::Maps, on(Some(Pooling::First), &[]), "becomes one vector by `pooling: mean` or `max`"),
         (Form::Maps, on(Some(Pooling::Attention), &[]), "becomes one vector by `pooling: mean` or `max`"),
-        (Form::Vectors, on(None, &[0]), "a layer of 4 features and 0 outputs"),
+        (Form::Vectors, on(None, &[0]), "a layer of 4 features and 0 outputs holds no number"),
+        (Form::Vectors, on(None, &[1 << 38]), "take smaller widths of `hidden`"),
         (Form::Vectors, before, "(Tanh) is no dense layer"),
     ] {
         let wanted = FineTuning { head: HeadChoice::on_features(head), ..FineTuning::head(2, CLASSES) };

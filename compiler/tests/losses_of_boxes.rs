@@ -148,7 +148,7 @@ fn without_a_radius_all_places_in_a_box_belong_to_it() {
         return;
     }
     let batch = one([1, 5, 1, 4], vec![0.0; 20], &[of_class([0.0, 0.0, 1.0, 1.0], 0.0)]);
-    for (radius, counted) in [(0.0, 4.0), (0.25, 1.0), (0.75, 2.0), (2.0, 4.0)] {
+    for (radius, counted) in [(0.0, 4.0), (0.501, 2.0), (0.75, 2.0), (2.0, 4.0)] {
         let loss = loss("fcos", json!({"center_radius": radius}));
         assert_eq!(Opened::new(&loss, &batch.shape).compute(&batch).weight, Some(counted), "{radius}");
     }
@@ -195,6 +195,10 @@ fn options_and_predictions_that_make_no_sense_are_refused() {
     for (options, message) in [
         (json!({"alpha": 1}), "training.loss.fcos: alpha is 0 to below 1, got 1"),
         (json!({"center_radius": -1}), "training.loss.fcos: center_radius is a finite number of 0 or more, got -1"),
+        (
+            json!({"center_radius": 0.5}),
+            "training.loss.fcos: center_radius is above 0.5, so that each box has a place near enough, or 0 for all places in it, got 0.5",
+        ),
     ] {
         assert_eq!(choose("fcos", options).unwrap_err().to_string(), message);
     }

@@ -11,6 +11,7 @@ mod peft_folder;
 mod read;
 mod saved_modules;
 mod tensor;
+mod tensor_names;
 mod vera_projections;
 
 pub use adapter::{Adapter, AdapterMethod, Biases, ModuleAdapter};

@@ -5,6 +5,7 @@ use millstream_schemas::shown;
 use super::Tensor;
 use super::adapter::{Adapter, AdapterMethod, Biases, ModuleAdapter};
 use super::numbers::Stored;
+use super::tensor_names::{LORA, TENSOR_NAMES, TensorName, VERA};
 
 /// ONNX Runtime's `.onnx_adapter`: tensors under the names of the inputs of a model that they are given to.
 ///
@@ -146,10 +147,8 @@ impl OnnxAdapter {
                 shared.insert(name.clone(), tensor.turned());
                 continue;
             }
-            let split = |(end, method): &(&'static str, AdapterMethod)| {
-                Some((name.strip_suffix(end)?.strip_suffix('.')?, *end, *method))
-            };
-            let Some((module, end, method)) = ENDS.iter().find_map(split) else { return Err(not_told(name)) };
+            let split = |own: &TensorName| Some((name.strip_suffix(own.end)?.strip_suffix('.')?, own.end, own.method));
+            let Some((module, end, method)) = TENSOR_NAMES.iter().find_map(split) else { return Err(not_told(name)) };
             let (other, other_method) = *first.get_or_insert((name.as_str(), method));
             if other_method != method {
                 let (other, name) = (shown(other), shown(name));
@@ -173,39 +172,16 @@ impl OnnxAdapter {
     }
 }
 
-/// Whose matrices are inputs too.
-const VERA: AdapterMethod = AdapterMethod::Vera { key: None };
-
-/// Of which the scale is in B.
-const LORA: AdapterMethod = AdapterMethod::Lora { is_rank_stabilized: false, dropout: 0.0, is_principal: false };
-
-/// Ends of names, each with the method that it is of.
-const ENDS: [(&str, AdapterMethod); 14] = [
-    ("lora_A.weight", LORA),
-    ("lora_B.weight", LORA),
-    ("lora_B.bias", LORA),
-    ("lora_embedding_A", LORA),
-    ("lora_embedding_B", LORA),
-    ("lora_magnitude_vector", LORA),
-    ("ia3_l.inputs", AdapterMethod::Ia3),
-    ("ia3_l.outputs", AdapterMethod::Ia3),
-    ("vera_lambda_d", VERA),
-    ("vera_lambda_b", VERA),
-    ("oft_R.weight", AdapterMethod::Oft { is_exact: false }),
-    ("oft_R.exact", AdapterMethod::Oft { is_exact: true }),
-    ("boft_R", AdapterMethod::Boft),
-    ("boft_s", AdapterMethod::Boft),
-];
-
 /// Why a tensor of this name is not read.
 fn not_told(name: &str) -> String {
     if name.ends_with(".ia3_l") {
         return format!(
-            "`{}` does not say whether it scales what the layer reads or what it makes, which `ia3_l.inputs` and `ia3_l.outputs` do;              convert PEFT's folder again, or extract the adapter again",
+            "`{}` does not say whether it scales what the layer reads or what it makes, which `ia3_l.inputs` and \
+             `ia3_l.outputs` do; convert PEFT's folder again, or extract the adapter again",
             shown(name)
         );
     }
-    let ends: Vec<&str> = ENDS.iter().map(|(end, _)| *end).collect();
+    let ends: Vec<&str> = TENSOR_NAMES.iter().map(|own| own.end).collect();
     format!(
         "the name `{}` does not tell what the tensor is; names that end with {} are read, and `vera_A` and `vera_B`",
         shown(name),
@@ -448,7 +424,7 @@ mod tests {
             let mut other = file.clone();
             other.parameters.insert(name.to_owned(), Tensor::vector([1.0]));
             let message = other.adapter().unwrap_err();
-            assert!(message.contains(words), "{message}");
+            assert!(message.contains(words) && !message.contains("  "), "{message}");
         }
     }
 

@@ -12,6 +12,7 @@ use super::grouped;
 use super::numbers::Stored;
 use super::peft_config::PeftConfig;
 use super::saved_modules::Outline;
+use super::tensor_names::TENSOR_NAMES;
 use crate::CompilerError;
 
 /// The files of a folder as PEFT (Hugging Face's library of adapters) writes them: `adapter_config.json` and
@@ -220,29 +221,13 @@ enum Place<'a> {
     Unknown,
 }
 
-/// Ends of keys.
-const PARTS: [&str; 12] = [
-    "boft_R",
-    "boft_s",
-    "lora_A.weight",
-    "lora_B.bias",
-    "lora_B.weight",
-    "lora_embedding_A",
-    "lora_embedding_B",
-    "lora_magnitude_vector",
-    "ia3_l",
-    "vera_lambda_b",
-    "vera_lambda_d",
-    "oft_R.weight",
-];
-
 /// What stands in keys of modules that are saved whole.
 const SAVED: &str = ".modules_to_save.";
 
 fn place(path: &str) -> Place<'_> {
     // older versions end the magnitude so
     let path = path.strip_suffix("lora_magnitude_vector.weight").map_or(path, |_| path.trim_end_matches(".weight"));
-    for part in PARTS {
+    for part in TENSOR_NAMES.iter().map(|own| own.part) {
         if let Some(module) = path.strip_suffix(part).and_then(|front| front.strip_suffix('.')) {
             return Place::Part(module, part);
         }

@@ -8,6 +8,7 @@ use crate::CompilerError;
 use crate::graph::{Constant, Graph, Node, TensorType, ValueId};
 use crate::inference::infer_behind;
 use crate::initializers::{Fans, Initializer};
+use crate::model_file::MOST_ENCODED;
 use crate::operators::OperatorCatalog;
 use millstream_schemas::shown;
 
@@ -48,9 +49,8 @@ fn draw(graph: &mut Graph, head: &mut Head, classes: usize, how: &Initializer, s
     shape[head.class_axis] = classes;
     let others = shape.iter().enumerate().filter(|(axis, _)| *axis != head.class_axis).map(|(_, length)| *length);
     let features = others.fold(1, usize::saturating_mul);
-    if !TensorType::f32(shape.clone()).fits_a_machine() || features == 0 {
-        return Err(CompilerError::Selection(format!("a head of {features} features and {classes} classes")));
-    }
+    let words = format!("a head of {features} features and {classes} classes");
+    require_size(&shape, &words, "use `head: keep`, or data of fewer classes")?;
     let weight = how.draw(&shape, Fans::of_dense(features, classes), seed, graph.name(head.weight));
     graph.set_constant(head.weight, weight);
     if let Some(bias) = head.bias {
@@ -58,6 +58,20 @@ fn draw(graph: &mut Graph, head: &mut Head, classes: usize, how: &Initializer, s
     }
     head.classes = classes;
     Ok(())
+}
+
+/// Refuses the weight of a new head's layer, called so in words, before it is made.
+///
+/// # Errors
+/// It holds no number, or more than an ONNX file in one piece takes.
+pub(crate) fn require_size(shape: &[usize], words: &str, advice: &str) -> Result<(), CompilerError> {
+    let bytes = shape.iter().fold(size_of::<f32>(), |bytes, length| bytes.saturating_mul(*length));
+    let problem = match bytes {
+        0 => "holds no number".to_owned(),
+        bytes if bytes > MOST_ENCODED => format!("holds more than {MOST_ENCODED} bytes; {advice}"),
+        _ => return Ok(()),
+    };
+    Err(CompilerError::setting("model.head", format!("{words} {problem}")))
 }
 
 /// Types behind the head speak of the old classes: where the rules cannot tell them, those whose axis still counts classes,

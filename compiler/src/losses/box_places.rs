@@ -35,8 +35,8 @@ pub(super) struct BoxPlaces {
 }
 
 impl BoxPlaces {
-    /// For the places of a map `[batch, …, height, width]` and boxes `[batch, most, 5]`. `radius`: how far from the middle of a box a
-    /// place may be, across and down, in places; 0 for any distance.
+    /// For the places of a map `[batch, …, height, width]` and boxes `[batch, most, 5]`. `radius`: places are less than this far from
+    /// the middle of a box, across and down, in places; 0 for any distance. Up to 0.5 a box may have no place.
     ///
     /// # Errors
     /// An operator is missing in the graph's table.

@@ -20,7 +20,7 @@ pub(super) const LOSS: LossKind = LossKind {
         the logarithms of the distances from the middle of the place to the left, top, right and bottom side of its box, in \
         places. Targets are float32 `[batch, most, 5]` as of `boxes: {as: classed}`: the corners as shares of the sides, \
         then the class, −1 where there is no box, and −2 − class where it is around a crowd of a class. A place belongs to \
-        the smallest box that its middle lies in, at most `center_radius` places across and down from the middle of that; \
+        the smallest box that its middle lies in, less than `center_radius` places across and down from the middle of that; \
         all others are background. In a crowd nothing is said of its class but where a box of it is. Of a picture the loss is \
         (Σ focal + Σ (1 − GIoU)) / max(places that belong to a box, 1): the focal loss of a sigmoid with α and γ over all \
         places and classes (Lin et al., 2017), the generalized intersection over union over places of boxes (Rezatofighi et \
@@ -32,6 +32,8 @@ pub(super) const LOSS: LossKind = LossKind {
 
 /// What the axis of the boxes is called, which nothing of the model has.
 const MOST: &str = "target_boxes";
+/// How far the middle of a box may be from that of the nearest place, in places.
+const NEAREST: f32 = 0.5;
 /// What an area is taken to be at least, in squares of places.
 const LEAST_AREA: f32 = 1e-7;
 
@@ -44,8 +46,8 @@ struct Fcos {
     /// How much less places count that are known well; 0 for not at all.
     #[schemars(range(min = 0))]
     gamma: f64,
-    /// How far from the middle of a box places belong to it, in places; 0 for all that lie in it.
-    #[schemars(range(min = 0))]
+    /// How far from the middle of a box places belong to it, less than this and in places, above 0.5; 0 for all that lie in it.
+    #[schemars(range(min = 0), extend("not" = {"exclusiveMinimum": 0, "maximum": 0.5}))]
     center_radius: f64,
 }
 
@@ -59,7 +61,15 @@ impl Options for Fcos {
     fn validate(&self) -> Result<(), String> {
         share("alpha", self.alpha)?;
         at_least("gamma", self.gamma)?;
-        at_least("center_radius", self.center_radius)
+        at_least("center_radius", self.center_radius)?;
+        // the middle of a box may be half a place away from the middles of all places
+        match self.center_radius > 0.0 && self.center_radius as f32 <= NEAREST {
+            true => Err(format!(
+                "center_radius is above {NEAREST}, so that each box has a place near enough, or 0 for all places in it, got {}",
+                self.center_radius
+            )),
+            false => Ok(()),
+        }
     }
 }
 

@@ -82,3 +82,38 @@ fn one_model_takes_each_of_several_adapters_on_different_layers() {
         assert!(error.contains(words) && error.contains("adapters 1 (rsLoRA of ranks 2 to 3"), "{error}");
     }
 }
+
+#[test]
+fn one_model_takes_adapters_of_vera_of_other_ranks_and_on_layers_of_other_sizes() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let (catalog, wanted) = (OperatorCatalog::standard(), scores_of_peft());
+    let bare = Adapter { whole: BTreeMap::new(), biases: adapter_files::Biases::None, ..folder("vera") };
+    let [a, b] = ["vera_A", "vera_B"].map(|name| bare.shared[name].clone());
+    let (rank, hidden) = (a.shape()[0], a.shape()[1]);
+    // for more inputs than any of its layers has
+    let mut wide = bare.clone();
+    let rows = a.values().chunks(hidden);
+    let longer: Vec<f32> = rows.flat_map(|row| row.iter().copied().chain([1.0; 3])).collect();
+    wide.shared.insert("vera_A".to_owned(), Tensor::new([rank, hidden + 3], longer).unwrap());
+    let mut narrow = bare;
+    narrow.without(&|module| module.contains("intermediate"));
+    let rows = b.values().chunks(rank).take(hidden);
+    let of_two: Vec<f32> = rows.flat_map(|row| row[..2].to_vec()).collect();
+    narrow.shared.insert("vera_A".to_owned(), Tensor::new([2, hidden], &a.values()[..2 * hidden]).unwrap());
+    narrow.shared.insert("vera_B".to_owned(), Tensor::new([hidden, 2], of_two).unwrap());
+    for own in narrow.modules.values_mut() {
+        let ModuleAdapter::Vectors { of_rank, .. } = own else { panic!("{own:?}") };
+        *of_rank = Tensor::vector(&of_rank.values()[..2]);
+    }
+    for parts in [[&wide, &narrow], [&narrow, &wide]] {
+        let shared = taking_adapters(&bert(), &parts, &catalog).unwrap();
+        let model = shared.model.to_vec();
+        assert_near(&scores(&model, Vec::new()), &wanted[""], "without an adapter");
+        for (part, file) in parts.into_iter().zip(&shared.adapters) {
+            let (alone, _) = merge_adapters(&bert(), &[(part, 1.0)], &catalog).unwrap();
+            assert_near(&scores(&model, as_inputs(file)), &scores(&alone.to_vec(), Vec::new()), &part.in_words());
+        }
+    }
+}

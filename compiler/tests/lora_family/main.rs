@@ -441,6 +441,49 @@ fn what_a_method_cannot_do_is_told() {
     }
 }
 
+/// With a root mean square of 0.3, as after much training.
+#[test]
+fn large_blocks_of_large_numbers_merge_to_what_they_trained() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let (inputs, outputs) = (256, 4);
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let x = graph.input("x", TensorType::f32([ROWS, inputs]));
+    let weight = graph.constant("linear.weight", Constant::f32([outputs, inputs], &numbers(outputs * inputs, 1)));
+    let bias = graph.constant("linear.bias", Constant::f32([outputs], &numbers(outputs, 2)));
+    let made = graph.add("Gemm", &[x, weight, bias], &[("transB", 1.into())]).unwrap();
+    graph.set_outputs(&[made]);
+    let model = Model::from_bytes(graph.to_onnx("wide")).unwrap();
+    let layers = json!({"match": ["linear"]});
+    for (name, options) in [
+        ("boft", json!({"block_size": inputs, "layers": layers})),
+        ("oft", json!({"block_size": inputs, "exact": true, "layers": layers})),
+    ] {
+        let program = tuned(&model, &[Choice::new(name, options)], outputs).unwrap();
+        let learned: Vec<Vec<f32>> =
+            program.parameters.iter().enumerate().map(|(at, own)| scaled(numbers(own.len(), at), 0.52)).collect();
+        let [merged, unmerged] = [AdaptersOutput::Merged, AdaptersOutput::Unmerged].map(|adapters| {
+            let model = program.export_with(&learned, adapters, &[]).unwrap().to_vec();
+            let x = floats(&[ROWS, inputs], &numbers(ROWS * inputs, 3));
+            run(&mut session(&model), vec![("x".to_owned(), x)]).remove(0)
+        });
+        let largest = merged.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
+        assert_close(&unmerged, &merged, 5e-4 * largest, name);
+    }
+}
+
+#[test]
+fn one_identity_serves_all_layers_of_boft() {
+    let layers = json!({"match": ["first", "second"]});
+    let program = of_sequence(&[Choice::new("boft", json!({"block_size": 2, "layers": layers}))]).unwrap();
+    let step = program.step().unwrap().to_vec();
+    let has = |name: &str| step.windows(name.len()).any(|bytes| bytes == name.as_bytes());
+    assert!(has("boft_identity"));
+    // of a layer, and one more of the same name
+    assert!(!has(".boft_identity") && !has("boft_identity_"));
+}
+
 #[test]
 fn several_factors_of_boft_are_noted_since_peft_loads_them_with_its_cuda_extension_only() {
     for (factors, is_noted) in [(1, false), (2, true)] {

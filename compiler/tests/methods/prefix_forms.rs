@@ -421,3 +421,43 @@ fn a_prefix_goes_into_exported_encoders_with_relative_places_at_any_length() {
         session(&program.export(&program.parameters, &[]).unwrap().to_vec());
     }
 }
+
+/// An attention over as many tokens as it has heads, whose scores are an `Einsum` and whose values are weighed by a `MatMul`.
+fn as_many_tokens_as_heads(equation: &str) -> Model {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let graph = &mut graph;
+    let (rows, heads, size) = (ROWS as i64, HEADS as i64, SIZE as i64);
+    let x = graph.input("x", TensorType::f32(IMAGE));
+    let shape = whole(graph, &[rows, heads, 162]);
+    let tokens = node(graph, "Reshape", &[x, shape], &[]);
+    let [q, k, v] = ["query", "key", "value"].map(|name| {
+        let matrix = weight(graph, &format!("{name}.weight"), &[162, WIDTH]);
+        let made = node(graph, "MatMul", &[tokens, matrix], &[]);
+        let shape = whole(graph, &[rows, heads, heads, size]);
+        let made = node(graph, "Reshape", &[made, shape], &[]);
+        if name == "value" || equation.starts_with("bh") { turn(graph, made, &[0, 2, 1, 3]) } else { made }
+    });
+    let scores = node(graph, "Einsum", &[q, k], &[("equation", equation.into())]);
+    let half = graph.scalar(0.5);
+    let scores = node(graph, "Mul", &[scores, half], &[]);
+    let weights = node(graph, "Softmax", &[scores], &[("axis", (-1).into())]);
+    let mixed = node(graph, "MatMul", &[weights, v], &[]);
+    let mixed = turn(graph, mixed, &[0, 2, 1, 3]);
+    let shape = whole(graph, &[rows, heads * WIDTH as i64]);
+    let mixed = node(graph, "Reshape", &[mixed, shape], &[]);
+    let head = weight(graph, "head.weight", &[HEADS * WIDTH, CLASSES]);
+    let scores = node(graph, "MatMul", &[mixed, head], &[]);
+    graph.set_outputs(&[scores]);
+    Model::from_bytes(graph.to_onnx("einsum")).unwrap()
+}
+
+#[test]
+fn a_prefix_is_not_multiplied_along_the_tokens_where_there_are_as_many_as_heads() {
+    let compiled = |equation: &str| {
+        let model = as_many_tokens_as_heads(equation);
+        compiled_in(&model, &[prefix()], TrainSelection::Nothing).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(compiled("bhqd,bhkd->bhqk"), Ok(()));
+    let error = compiled("bqhd,bkhd->bhqk").unwrap_err();
+    assert!(error.contains("has not the axes rows, heads and tokens in this order"), "{error}");
+}

@@ -52,12 +52,15 @@ struct Form {
     is_scored: bool,
     has_past: bool,
     is_causal: bool,
+    /// How many keys of the row a query sees, itself the last; of [`Operator::Grouped`].
+    window: Option<usize>,
 }
 
 impl Form {
     fn of(operator: Operator) -> Self {
         let is_causal = operator == Operator::Grouped;
-        Self { operator, has_bias: false, hidden: Hidden::Nothing, is_scored: false, has_past: false, is_causal }
+        let hidden = Hidden::Nothing;
+        Self { operator, has_bias: false, hidden, is_scored: false, has_past: false, is_causal, window: None }
     }
 
     fn past(self) -> usize {
@@ -168,9 +171,10 @@ fn written(form: Form, prefix: Option<[&[f32]; 2]>) -> Vec<u8> {
             for query in 0..TOKENS {
                 added.extend(std::iter::repeat_n(0.0, length));
                 for key in 0..form.keys() {
+                    let is_before = form.window.is_some_and(|window| key + window <= query + form.past());
                     let is_after = form.is_causal && key > query + form.past();
                     let own = ((row * HEADS + head) * TOKENS + query) * form.keys() + key;
-                    added.push(match form.sees(row, query, key) && !is_after {
+                    added.push(match form.sees(row, query, key) && !is_after && !is_before {
                         true if form.is_scored => scored[own],
                         true => 0.0,
                         false => -1e9,
@@ -267,7 +271,9 @@ fn one_node(form: Form) -> Vec<u8> {
             let lasts = whole(graph, "lasts", &[ROWS], &[form.keys() as i32 - 1; ROWS]);
             let total = whole(graph, "total", &[], &[form.keys() as i32]);
             let inputs = [parts, past.to_vec(), vec![Some(lasts), Some(total)]].concat();
-            let attributes = [("num_heads", heads.into()), ("kv_num_heads", heads.into())];
+            let window = form.window.map_or(-1, |window| window as i64);
+            let attributes =
+                [("num_heads", heads.into()), ("kv_num_heads", heads.into()), ("local_window_size", window.into())];
             graph.add_in("com.microsoft", "GroupQueryAttention", &inputs, &attributes, 1).unwrap()[0]
         }
         _ => {
@@ -303,6 +309,7 @@ fn forms() -> Vec<Form> {
         Form { has_past: true, ..plain },
         Form { has_past: true, is_causal: false, ..plain },
         Form::of(Operator::Grouped),
+        Form { window: Some(2), ..Form::of(Operator::Grouped) },
     ]);
     forms
 }

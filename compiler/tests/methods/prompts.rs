@@ -520,13 +520,14 @@ fn what_virtual_tokens_do_not_fit_is_refused_with_what_to_do() {
         let error = Method::choose(methods::standard(), &choice, "model.methods[0]").unwrap_err().to_string();
         assert!(error.contains(wanted), "{error}");
     }
-    let huge = compiled_in(
-        &text(Text::default()),
-        &[method("p_tuning", json!({"hidden_size": 1_000_000}))],
-        TrainSelection::Nothing,
-    );
-    let error = huge.map(|_| ()).unwrap_err().to_string();
-    assert!(error.contains("an encoder with a hidden_size of 1000000 holds"), "{error}");
+    for (encoder, size) in
+        [("mlp", 1_000_000), ("mlp", 9_000_000_000_000_000_000_u64), ("lstm", 9_000_000_000_000_000_000)]
+    {
+        let choice = method("p_tuning", json!({"encoder": encoder, "hidden_size": size}));
+        let huge = compiled_in(&text(Text::default()), &[choice], TrainSelection::Nothing);
+        let error = huge.map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(&format!("an encoder with a hidden_size of {size} holds")), "{error}");
+    }
 }
 
 /// Two texts through tables of their own.

@@ -14,7 +14,8 @@ use crate::CompilerError;
 use crate::finetuning::feature_axis::feature_axis;
 use crate::finetuning::head::{Head, head_behind};
 use crate::finetuning::nodes::named;
-use crate::graph::{Attribute, Constant, Graph, Node, TensorType, ValueId};
+use crate::finetuning::replacement::require_size;
+use crate::graph::{Attribute, Constant, Graph, Node, ValueId};
 use crate::initializers::{self, Fans, Initializer};
 use crate::losses::{PredictionKind, classes_among};
 
@@ -172,7 +173,7 @@ impl HeadFunction for BoxHead {
         let unlikely = (self.prior / (1.0 - self.prior)).ln() as f32;
         let classes = classes_among(model.classes).unwrap_or_default();
         let bias = (0..model.classes).map(|at| if at < classes { unlikely } else { 0.0 }).collect();
-        let last = Layer { name: "head".into(), kernel: 1, bias, result: "boxes" };
+        let last = Layer { name: "head".into(), kernel: 1, outputs: model.classes, bias: Some(bias), result: "boxes" };
         let made = last.add(graph, (value, read), &small, seed)?;
         graph.set_outputs(&[made.value]);
         Ok(PlacedHead::from(Head {
@@ -196,8 +197,9 @@ struct Layer {
     name: String,
     /// Width and height, odd.
     kernel: usize,
-    /// What it begins with; one number for each of its outputs.
-    bias: Vec<f32>,
+    outputs: usize,
+    /// What its outputs begin with, one number each; none for zeros.
+    bias: Option<Vec<f32>>,
     /// What its result is called.
     result: &'static str,
 }
@@ -213,7 +215,7 @@ struct Added {
 impl Layer {
     /// With so many outputs, which begin with no bias.
     fn of(name: String, kernel: usize, outputs: usize) -> Self {
-        Self { name, kernel, bias: vec![0.0; outputs], result: "hidden" }
+        Self { name, kernel, outputs, bias: None, result: "hidden" }
     }
 
     /// Behind a map of so many features.
@@ -224,14 +226,14 @@ impl Layer {
         how: &Initializer,
         seed: u64,
     ) -> Result<Added, CompilerError> {
-        let made = self.bias.len();
+        let made = self.outputs;
         let shape = [made, read, self.kernel, self.kernel];
-        if !TensorType::f32(shape).fits_a_machine() || read == 0 || made == 0 {
-            return Err(CompilerError::Selection(format!("a layer of {read} features and {made} outputs")));
-        }
+        let words = format!("a layer of {read} features and {made} outputs");
+        require_size(&shape, &words, "take smaller widths of `hidden`, or data of fewer classes")?;
         let name = graph.free_name(&format!("{}.weight", self.name));
         let weight = graph.constant(&name, how.draw(&shape, Fans::of_convolution(&shape), seed, &name));
-        let bias = graph.named_constant(&format!("{}.bias", self.name), Constant::f32([made], &self.bias));
+        let begins = self.bias.clone().unwrap_or_else(|| vec![0.0; made]);
+        let bias = graph.named_constant(&format!("{}.bias", self.name), Constant::f32([made], &begins));
         let (node, around) = (graph.nodes().len(), (self.kernel / 2) as i64);
         let sides: Attribute = vec![self.kernel as i64; 2].into();
         let attributes = [("kernel_shape", sides), ("pads", vec![around; 4].into())];

@@ -12,7 +12,8 @@ use crate::CompilerError;
 use crate::finetuning::dropout;
 use crate::finetuning::feature_axis::feature_axis;
 use crate::finetuning::head::{Head, head_behind};
-use crate::graph::{Constant, Graph, Length, TensorType, ValueId};
+use crate::finetuning::replacement::require_size;
+use crate::graph::{Constant, Graph, Length, ValueId};
 use crate::initializers::{Fans, Initializer, InitializerKind};
 use crate::losses::PredictionKind;
 
@@ -321,6 +322,9 @@ fn wrong_features(graph: &Graph, features: ValueId, pooling: Option<Pooling>) ->
     CompilerError::setting("model.head", message)
 }
 
+/// What to do where a layer is too large.
+const SMALLER: &str = "take smaller widths of `hidden`, or data of fewer classes";
+
 /// A new linear layer, at each place of a sequence or map.
 struct Layer<'a> {
     name: &'a str,
@@ -353,9 +357,7 @@ impl Layer<'_> {
             Form::Last(_) => vec![read, made],
             Form::Map(axes) => [made, read].into_iter().chain(std::iter::repeat_n(1, axes - 2)).collect(),
         };
-        if !TensorType::f32(shape.clone()).fits_a_machine() || read == 0 || made == 0 {
-            return Err(CompilerError::Selection(format!("a layer of {read} features and {made} outputs")));
-        }
+        require_size(&shape, &format!("a layer of {read} features and {made} outputs"), SMALLER)?;
         let name = graph.free_name(&format!("{}.weight", self.name));
         let weight = how.draw(&shape, Fans::of_dense(read, made), seed, &name);
         let weight = graph.constant(&name, weight);

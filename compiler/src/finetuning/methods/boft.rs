@@ -29,8 +29,9 @@ pub(super) const METHOD: MethodKind = MethodKind {
         of a trained matrix: `[factors, blocks, block_size, block_size]`, zero at the start; s `[outputs]` is one, so that the first step \
         is that of the model itself. The inverse is exact: of blocks up to 4 it is (I − S)·((1 + p)·I + S²)/(1 + p + q) with p = ‖S‖²/2 and \
         q = p²/2 − ‖S²‖²/4, by the theorem of Cayley and Hamilton; of larger ones it is found by Newton's iteration, to the precision of floats \
-        while ‖S‖² is below some 800. Blocks of an odd size have one factor. Merged, W becomes R·W·diag(s). For linear layers, whose inputs \
-        `block_size`·2^(`factors` − 1) must divide. No other method goes to the same layers.",
+        while the trained numbers have a root mean square below 0.3 or ‖S‖² is below some 800. Blocks of an odd size have one factor. \
+        Merged, W becomes R·W·diag(s). For linear layers, whose inputs `block_size`·2^(`factors` − 1) must divide. No other method \
+        goes to the same layers.",
     samples: &[
         "{}",
         r#"{"block_size": 2, "factors": 3, "layers": {"match": ["columns", "tied", "turned"]}}"#,
@@ -105,8 +106,12 @@ impl MethodFunction for Boft {
                 ),
             ));
         }
+        // all layers read it
+        let size = self.block_size;
+        let diagonal: Vec<f32> = (0..size * size).map(|place| identity_at(place, size) as f32).collect();
+        let identity = model.graph.named_constant("boft_identity", Constant::f32([size, size], &diagonal));
         for (weight, dense) in weights.iter().zip(lengths) {
-            self.add_before(model.graph, weight, dense, &mut added)?;
+            self.add_before(model.graph, (weight, dense), identity, &mut added)?;
         }
         if let Some(shared) = weights.iter().find(|weight| weight.is_shared) {
             added.stays_beside(&format!("something else reads the weight of `{}` too", shown(&shared.layer)), "boft");
@@ -119,8 +124,8 @@ impl Boft {
     fn add_before(
         &self,
         graph: &mut Graph,
-        weight: &LinearWeight,
-        dense: Dense,
+        (weight, dense): (&LinearWeight, Dense),
+        identity: ValueId,
         added: &mut Added,
     ) -> Result<(), CompilerError> {
         let (size, factors) = (self.block_size, self.factors);
@@ -131,7 +136,7 @@ impl Boft {
         let trained = graph.named_constant(&named("boft_R"), zeros);
         let scale = graph.named_constant(&named("boft_s"), Constant::f32([dense.outputs], &vec![1.0; dense.outputs]));
         let Some(first) = weight.readers(graph).first().copied() else { return Ok(()) };
-        let rotations = graph.in_front_of(first, |graph| rotations(graph, trained, &shape, &named))?;
+        let rotations = graph.in_front_of(first, |graph| rotations(graph, (trained, identity), &shape, &named))?;
         before_readers(graph, weight, |graph, x| {
             let mut rows = x;
             for (factor, rotation) in rotations.iter().enumerate().rev() {
@@ -215,23 +220,21 @@ fn reordered(
 /// Blocks up to this size are inverted by a formula.
 const LARGEST_OF_FORMULA: usize = 4;
 
-/// The blocks `[blocks, size, size]` of each rotation, of the trained matrices.
+/// The blocks `[blocks, size, size]` of each rotation, of the trained matrices. `identity`: `[size, size]`.
 fn rotations(
     graph: &mut Graph,
-    trained: ValueId,
+    (trained, identity): (ValueId, ValueId),
     shape: &[usize],
     named: &dyn Fn(&str) -> String,
 ) -> Result<Vec<ValueId>, CompilerError> {
     let size = shape[3];
     let half = graph.named_constant(&named("half"), Constant::f32([], &[0.5]));
-    let diagonal: Vec<f32> = (0..size * size).map(|place| identity_at(place, size) as f32).collect();
-    let identity = graph.named_constant(&named("boft_identity"), Constant::f32([size, size], &diagonal));
     let r = |part: &str| named(&format!("boft_R.{part}"));
     let turned = graph.append("Transpose", &[trained], &[("perm", vec![0, 1, 3, 2].into())], &r("turned"))?;
     let twice = graph.append("Sub", &[trained, turned], &[], &r("twice_skew"))?;
     let skew = graph.append("Mul", &[twice, half], &[], &r("skew"))?;
     let all = if size > LARGEST_OF_FORMULA {
-        cayley(graph, skew, (identity, [2, 3]), &r)?
+        cayley(graph, skew, (identity, size, [2, 3]), &r)?
     } else {
         by_formula(graph, skew, [identity, half], named)?
     };

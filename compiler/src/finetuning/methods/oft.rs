@@ -29,8 +29,8 @@ pub(super) const METHOD: MethodKind = MethodKind {
         start, so that the first step is that of the model itself. The inverse is Neumann's series to five terms, as is PEFT's \
         default: R = I + 2Q + 2Q² + 2Q³ + Q⁴, which is orthogonal as long as Q is small. `exact: true` turns by (I − Q)·(I + Q)⁻¹ instead, as PEFT does without its series \
         (`use_cayley_neumann=False`), which is orthogonal for any Q: the inverse is found by Newton's iteration, to the precision of floats \
-        while ‖Q‖² is below some 800. Merged, W becomes R·W with the same R. For \
-        linear layers, whose inputs `block_size` must divide. No other method goes to the same layers.",
+        while the numbers of Q have a root mean square below 0.3 or ‖Q‖² is below some 800. Merged, \
+        W becomes R·W with the same R. For linear layers, whose inputs `block_size` must divide. No other method goes to the same layers.",
     samples: &[
         r#"{"block_size": 8}"#,
         r#"{"block_size": 8, "exact": true}"#,
@@ -151,7 +151,7 @@ impl Oft {
         let rotation = graph.in_front_of(first, |graph| {
             let skew = skew(graph, trained, blocks, places, &named)?;
             if self.exact {
-                cayley(graph, skew, (places.identity, [1, 2]), &|part| named(&format!("oft_R.{part}")))
+                cayley(graph, skew, (places.identity, size, [1, 2]), &|part| named(&format!("oft_R.{part}")))
             } else {
                 series(graph, skew, places, &named)
             }

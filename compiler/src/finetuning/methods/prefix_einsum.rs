@@ -16,11 +16,20 @@ pub(super) struct Equations {
 /// Those of an attention whose values an `Einsum` weighs; none of another.
 ///
 /// # Errors
-/// The scores are made otherwise, or it cannot be told which axis is which; in words.
+/// The scores are made otherwise, by an `Einsum` in another order where none weighs the values, or it cannot be told which axis is which;
+/// in words.
 pub(super) fn equations(base: &Graph, attention: &Attention) -> Result<Option<Equations>, String> {
     let einsums = || base.nodes().iter().filter(|node| node.is("Einsum"));
-    let Some(mixing) = einsums().find(|node| made(node) == Some(attention.mixed)) else { return Ok(None) };
-    let products = einsums().filter(|node| node.input(0) == Some(attention.queries));
+    let mut products = einsums().filter(|node| node.input(0) == Some(attention.queries));
+    let Some(mixing) = einsums().find(|node| made(node) == Some(attention.mixed)) else {
+        // lengths do not tell heads from tokens where there are as many
+        return match products.all(has_axes_of_matrices) {
+            true => Ok(None),
+            false => Err("the Einsum of its scores has not the axes rows, heads and tokens in this order, in which its values are \
+                          multiplied"
+                .into()),
+        };
+    };
     let mut found = products.filter_map(|product| of_products(base, attention, product, mixing));
     let refuse = || "which axes of its Einsum are heads and keys is not known".to_owned();
     found.next().map(Some).ok_or_else(refuse)
@@ -57,6 +66,17 @@ fn of_products(base: &Graph, attention: &Attention, product: &Node, mixing: &Nod
         scores: format!("{queries},{head}{size}{key}->{scores}"),
         heads: format!("{weights},{of_weights}{weighed}{number}->{heads}"),
     })
+}
+
+/// Whether a product of queries and keys is that of their matrices: rows and heads stand first in both and stay there, and the tokens of
+/// the queries, which the keys do not have, stand behind.
+fn has_axes_of_matrices(product: &Node) -> bool {
+    let Some([queries, keys, scores]) = terms(product) else { return false };
+    let own: Vec<char> = queries.chars().collect();
+    let [lead @ .., tokens, _] = own.as_slice() else { return false };
+    let stays =
+        scores.len() == own.len() && scores.chars().zip(&own).take(lead.len() + 1).all(|(label, of)| label == *of);
+    stays && lead.iter().all(|label| keys.contains(*label)) && !keys.contains(*tokens)
 }
 
 fn made(node: &Node) -> Option<ValueId> {

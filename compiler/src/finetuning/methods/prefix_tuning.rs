@@ -186,11 +186,16 @@ impl PrefixTuning {
         model: &mut MethodModel<'_>,
         places: &[(Attention, String)],
     ) -> Result<Added, CompilerError> {
-        let form = |attention: &Attention| match Axes::of(model.base, attention) {
-            _ if !model.base.nodes()[attention.node].is("Softmax") => Some("is one node,"),
-            Ok(Axes::Apart) => None,
-            Ok(Axes::Merged) => Some("has its heads in the axis of rows,"),
-            _ => Some("is written as `Einsum`, as in models without a cache of keys,"),
+        let form = |attention: &Attention| {
+            if !model.base.nodes()[attention.node].is("Softmax") {
+                return Some("is one node,".to_owned());
+            }
+            match Axes::of(model.base, attention) {
+                Ok(Axes::Apart) => None,
+                Ok(Axes::Merged) => Some("has its heads in the axis of rows,".to_owned()),
+                Ok(Axes::Named(_)) => Some("is written as `Einsum`, as in models without a cache of keys,".to_owned()),
+                Err(problem) => Some(format!("is of another form ({problem}),")),
+            }
         };
         if let Some((attention, is)) = places.iter().find_map(|(attention, _)| Some((attention, form(attention)?))) {
             let node = model.base.label(&model.base.nodes()[attention.node]);

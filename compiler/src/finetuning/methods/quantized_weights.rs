@@ -70,7 +70,7 @@ pub(super) fn layer_name(base: &Graph, node: &Node, weight: ValueId, bias: Optio
     let of_node = || {
         let mut plain = Node { name: before(&node.name), ..node.clone() };
         match plain.operator.as_str() {
-            "Conv" | "Gemm" => {}
+            "Conv" | "Gather" | "Gemm" => {}
             "ConvInteger" => plain.operator = "Conv".into(),
             _ => plain.operator = "MatMul".into(),
         }
@@ -93,4 +93,36 @@ pub(super) fn behind(graph: &Graph, edges: &Edges<'_>, value: ValueId) -> HashSe
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::graph::Constant;
+    use crate::operators::OperatorCatalog;
+
+    #[test]
+    fn a_quantized_table_or_layer_is_called_as_its_module_is() {
+        for (operator, node, wanted) in [
+            ("Gather", "/embeddings/Gather_quant", "embeddings"),
+            ("Conv", "/stem/Conv_quant", "stem"),
+            ("Gemm", "/head/Gemm_quant", "head"),
+            ("MatMulInteger", "/fc/MatMul_quant", "fc"),
+        ] {
+            let mut base = Graph::new(17, OperatorCatalog::standard());
+            let weight = base.constant("onnx::MatMul_12_quantized", Constant::f32([2, 2], &[0.0; 4]));
+            let node = Node {
+                name: node.to_owned(),
+                operator: operator.to_owned(),
+                domain: String::new(),
+                inputs: vec![Some(weight)],
+                outputs: Vec::new(),
+                attributes: BTreeMap::new(),
+                metadata: Vec::new(),
+            };
+            assert_eq!(layer_name(&base, &node, weight, None), wanted);
+        }
+    }
 }

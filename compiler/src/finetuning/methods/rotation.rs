@@ -60,34 +60,54 @@ pub(super) fn identity_at(place: usize, size: usize) -> f64 {
     f64::from(u8::from(place / size == place % size))
 }
 
-/// Steps of Newton's iteration: as many as take 1 − 1/200 below the precision of 32-bit floats.
-const ITERATIONS: usize = 12;
+/// Root mean square of a block's numbers up to which the inverse of any block is found.
+const LARGEST_SPREAD: f64 = 0.3;
+/// What is left of the identity then.
+const REST: f64 = 1e-6;
+/// Steps that blocks of any size have: they take 1 − 1/200 below the precision of 32-bit floats.
+const FEWEST_ITERATIONS: usize = 12;
 
-/// R = (I − Q)·(I + Q)⁻¹ of skew blocks Q, whose rows and columns are the axes `axes`; `identity` is `[size, size]`. The inverse is that of
-/// X ← X·(2I − (I + Q)·X), which begins as (I − Q)/(1 + ‖Q‖²/4), since eigenvalues of a skew Q come in pairs ±iλ with 2λ² ≤ ‖Q‖²: what is
-/// left of the product of both is squared each time.
+/// Steps of Newton's iteration before the last, for blocks of `size`. With λ² ≤ ‖Q‖²/2 ≤ ([`LARGEST_SPREAD`]·size)²/2, what is left begins
+/// as 1 − 1/(1 + λ²/2) at most, and each step squares it.
+fn iterations(size: usize) -> usize {
+    let half_of_largest = (LARGEST_SPREAD * size as f64).powi(2) / 4.0;
+    let steps = ((1.0 + half_of_largest) * (1.0 / REST).ln()).log2().ceil();
+    FEWEST_ITERATIONS.max(steps as usize)
+}
+
+/// R = (I − Q)·(I + Q)⁻¹ of skew blocks Q of `size`, whose rows and columns are the axes `axes`; `identity` is `[size, size]`. The inverse
+/// is that of X ← X·(2I − (I + Q)·X), which begins as (I − Q)/(1 + ‖Q²‖/√8) by Frobenius's norm, since eigenvalues of a skew Q come in pairs
+/// ±iλ with 2λ⁴ ≤ ‖Q²‖²: what is left of the product of both is squared each time. The gradient goes through the last step alone, in which
+/// that of the inverse is whole.
 pub(super) fn cayley(
     graph: &mut Graph,
     skew: ValueId,
-    (identity, axes): (ValueId, [i64; 2]),
+    (identity, size, axes): (ValueId, usize, [i64; 2]),
     named: &dyn Fn(&str) -> String,
 ) -> Result<ValueId, CompilerError> {
-    let [one, half, two] = [("one", 1.0), ("half", 0.5), ("two", 2.0)]
+    let [one, eighth, two] = [("one", 1.0), ("eighth", 0.125), ("two", 2.0)]
         .map(|(name, value)| graph.named_constant(&named(name), Constant::f32([], &[value])));
     let axes = graph.named_constant(&named("axes"), Constant::i64([2], &axes));
     let twice = graph.append("Mul", &[identity, two], &[], &named("twice"))?;
     let plus = graph.append("Add", &[skew, identity], &[], &named("plus"))?;
     let minus = graph.append("Sub", &[identity, skew], &[], &named("minus"))?;
-    let halves = graph.append("Mul", &[skew, half], &[], &named("halves"))?;
-    let squares = graph.append("Mul", &[halves, halves], &[], &named("squares"))?;
-    let norm = graph.append("ReduceSum", &[squares, axes], &[("keepdims", 1.into())], &named("norm"))?;
+    let square = graph.append("MatMul", &[skew, skew], &[], &named("square"))?;
+    let squares = graph.append("Mul", &[square, square], &[], &named("squares"))?;
+    let sum = graph.append("ReduceSum", &[squares, axes], &[("keepdims", 1.into())], &named("sum"))?;
+    let part = graph.append("Mul", &[sum, eighth], &[], &named("part"))?;
+    let norm = graph.append("Sqrt", &[part], &[], &named("norm"))?;
     let bound = graph.append("Add", &[norm, one], &[], &named("bound"))?;
     let mut inverse = graph.append("Div", &[minus, bound], &[], &named("guess"))?;
-    for _ in 0..ITERATIONS {
+    let step = |graph: &mut Graph, inverse: ValueId| {
         let product = graph.append("MatMul", &[plus, inverse], &[], &named("product"))?;
         let rest = graph.append("Sub", &[twice, product], &[], &named("rest"))?;
-        inverse = graph.append("MatMul", &[inverse, rest], &[], &named("inverse"))?;
+        graph.append("MatMul", &[inverse, rest], &[], &named("inverse"))
+    };
+    for _ in 0..iterations(size) {
+        inverse = step(graph, inverse)?;
     }
+    graph.stop_gradient(inverse);
+    inverse = step(graph, inverse)?;
     graph.append("MatMul", &[minus, inverse], &[], &named("rotations"))
 }
 

@@ -265,14 +265,22 @@ pub(crate) fn bias_of_mask(
     let Some(mask) = mask else { return Ok(bias) };
     let shape = node.graph.shape(mask)?.to_vec();
     let one = &Length::from(1);
-    // files may give the axes of each input names of their own, which the data give the same length
-    let fits =
-        |own: &Length, wanted: &Length| own.agrees_with(wanted) || own.name().is_some() && wanted.name().is_some();
+    let others = node.node.inputs.iter().flatten().filter(|value| **value != mask);
+    let known: Vec<Length> =
+        others.filter_map(|value| node.graph.tensor_type(*value)).flat_map(|known| known.shape.clone()).collect();
+    // files may give the axes of each input names of their own, which the data give the same length; a single axis may also hold several
+    // numbers of each row, which ONNX Runtime tells by its length
+    let is_own = |own: &Length| own.name().is_some() && !known.contains(own);
+    let fits = |own: &Length, wanted: &Length| own.agrees_with(wanted) || is_own(own) && wanted.name().is_some();
     let axes = match shape.as_slice() {
-        [rows] if fits(rows, batch) => [batch, one, one, one],
+        [rows] if rows.agrees_with(batch) => [batch, one, one, one],
         [rows, length] if fits(rows, batch) && fits(length, keys) => [batch, one, one, keys],
         [rows, queries, length] if fits(rows, batch) && fits(length, keys) => [batch, one, queries, keys],
-        other => return Err(node.no_gradient(format!("a mask {other:?} for {batch} rows of {keys} keys"))),
+        other => {
+            return Err(node.no_gradient(format!(
+                "a mask {other:?} for {batch} rows of {keys} keys; export the model with these lengths for the axes of the mask"
+            )));
+        }
     };
     let filter = node.node.float("mask_filter_value").unwrap_or(-10_000.0);
     let graph = &mut *node.graph;
@@ -314,5 +322,52 @@ pub(crate) fn scale_of(node: &Expansion<'_>, size: &Length) -> Result<f32, Compi
         (None, None) => Err(node.no_gradient(format!(
             "heads of length {size}, whose root scales; export the model with fixed lengths for what is open"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::operators::OperatorCatalog;
+
+    #[test]
+    fn a_mask_whose_axes_may_be_of_other_lengths_is_refused() {
+        for (axes, is_taken) in [
+            (&["batch"][..], true),
+            (&["mask_len"][..], false),
+            (&["batch", "keys"][..], true),
+            (&["batch_of_mask", "keys_of_mask"][..], true),
+            (&["batch", "queries"][..], false),
+            (&["keys", "batch"][..], false),
+            (&["batch_of_mask", "queries_of_mask", "keys_of_mask"][..], true),
+            (&["batch", "queries", "queries"][..], false),
+        ] {
+            let mut graph = Graph::new(17, OperatorCatalog::standard());
+            let [queries, keys] = ["queries", "keys"].map(|name| {
+                graph.input(name, TensorType::f32([Length::named("batch"), Length::named(name), 8.into()]))
+            });
+            let axes: Vec<Length> = axes.iter().map(|name| Length::named(name)).collect();
+            let mask = graph.input("mask", TensorType::new(ElementType::I32, axes.as_slice()));
+            let node = Node {
+                name: "attention".to_owned(),
+                operator: "MultiHeadAttention".to_owned(),
+                domain: "com.microsoft".to_owned(),
+                inputs: vec![Some(queries), Some(keys), Some(keys), None, Some(mask)],
+                outputs: Vec::new(),
+                attributes: BTreeMap::new(),
+                metadata: Vec::new(),
+            };
+            let mut expansion = Expansion { graph: &mut graph, node };
+            let lengths = (&Length::named("batch"), &Length::named("keys"));
+            let made = bias_of_mask(&mut expansion, None, Some(mask), lengths);
+            match made {
+                Ok(bias) => assert!(is_taken && bias.is_some(), "{axes:?}"),
+                Err(error) => {
+                    assert!(!is_taken && error.to_string().contains("for the axes of the mask"), "{axes:?}: {error}");
+                }
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 use super::super::linear_weight::{LinearMap, LinearWeight};
 use super::super::method_function::MethodModel;
-use crate::graph::{Graph, Node, ValueId};
+use crate::finetuning::nodes::picks_rows;
+use crate::graph::{Graph, ValueId};
 
 /// Tables of embeddings: matrices of floats of whose rows `Gather` takes some. As linear maps they read one row each.
 pub(in super::super) fn tables(model: &MethodModel<'_>) -> Vec<LinearWeight> {
@@ -51,8 +52,4 @@ pub(in super::super) fn table_readers(graph: &Graph, table: &LinearWeight) -> Ve
     let reads = |value: ValueId| table.reads.iter().any(|(read, _)| *read == value);
     let nodes = graph.nodes().iter().enumerate();
     nodes.filter(|(_, node)| picks_rows(node) && node.input(0).is_some_and(reads)).map(|(index, _)| index).collect()
-}
-
-fn picks_rows(node: &Node) -> bool {
-    node.is("Gather") && matches!(node.int("axis").unwrap_or(0), 0 | -2)
 }

@@ -100,8 +100,13 @@ impl PromptEncoder {
         let Self { width, hidden, .. } = *self;
         match self.kind {
             EncoderKind::Mlp => vec![[width, hidden], [hidden, hidden], [hidden, width]],
-            EncoderKind::Lstm => vec![[2 * hidden, 2 * hidden], [2 * hidden, width]],
+            EncoderKind::Lstm => vec![[self.both_ways(); 2], [self.both_ways(), width]],
         }
+    }
+
+    /// Numbers of an LSTM in both directions; a size of any recipe is counted before it is refused.
+    fn both_ways(&self) -> usize {
+        self.hidden.saturating_mul(2)
     }
 
     /// The numbers that LSTMs read, in order.
@@ -109,7 +114,7 @@ impl PromptEncoder {
         match self.kind {
             EncoderKind::Mlp => Vec::new(),
             EncoderKind::Lstm => {
-                (0..RECURRENT_LAYERS).map(|at| if at == 0 { self.width } else { 2 * self.hidden }).collect()
+                (0..RECURRENT_LAYERS).map(|at| if at == 0 { self.width } else { self.both_ways() }).collect()
             }
         }
     }
@@ -128,11 +133,11 @@ impl PromptEncoder {
         let mut parts = vec![part("embedding".into(), "weight", vec![self.length, self.width], None)];
         let hidden = self.hidden;
         for (at, read) in self.recurrent().into_iter().enumerate() {
-            let bound = Part::one_over_root(hidden);
+            let (bound, gates) = (Part::one_over_root(hidden), hidden.saturating_mul(GATES));
             for (name, shape) in [
-                ("weight", vec![2, GATES * hidden, read]),
-                ("recurrence", vec![2, GATES * hidden, hidden]),
-                ("bias", vec![2, 2 * GATES * hidden]),
+                ("weight", vec![2, gates, read]),
+                ("recurrence", vec![2, gates, hidden]),
+                ("bias", vec![2, gates.saturating_mul(2)]),
             ] {
                 parts.push(part(format!("lstm_head.{at}"), name, shape, bound));
             }

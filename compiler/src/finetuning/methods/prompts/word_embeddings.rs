@@ -7,7 +7,7 @@ use super::super::quantized_weights::{behind, layer_name};
 use super::rounding::{Rounding, is_of_bytes};
 use crate::CompilerError;
 use crate::finetuning::attention::Edges;
-use crate::finetuning::nodes::{named, producers};
+use crate::finetuning::nodes::{named, picks_rows, producers};
 use crate::graph::{Graph, Node, ValueId};
 use crate::model_file::InputKind;
 
@@ -154,10 +154,6 @@ fn table_of(base: &Graph, makers: &HashMap<ValueId, usize>, node: &Node) -> Opti
     let shape = matrix(value).filter(|_| base.constant_of(value).is_some_and(is_of_bytes))?;
     let rounding = Some(Rounding::of(base, back, shape, None)?);
     Some(Table { value, shape, vectors: made, rounding })
-}
-
-fn picks_rows(node: &Node) -> bool {
-    node.is("Gather") && matches!(node.int("axis").unwrap_or(0), 0 | -2)
 }
 
 fn none_found(base: &Graph) -> String {
