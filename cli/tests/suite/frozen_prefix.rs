@@ -194,4 +194,12 @@ fn masks_that_move_with_their_picture_are_read_anew_beside_what_is_kept_of_it() 
     assert!(tuned(&place, "each", &[drawn, &each]) == without, "a variant for each epoch");
     let twice = tuned(&place, "some", &[drawn, &some]);
     assert!(twice != without && twice == tuned(&place, "again", &[drawn, &some]), "two variants for four epochs");
+    // one that is given epochs past its variants is one that had them from the start
+    let few = "training.epochs=2";
+    tuned(&place, "extended", &[drawn, &each, few]);
+    let mut arguments = vec!["train", "recipe.yaml", "--resume"];
+    let changes = ["model.train={last: 1}", "output.folder=extended", drawn, &each, "training.epochs=4"];
+    arguments.extend(changes.iter().flat_map(|change| ["--set", *change]));
+    place.run(&arguments).done();
+    assert!(place.read("extended/model.onnx") == without, "the models differ");
 }

@@ -29,7 +29,10 @@ pub(crate) struct PrefixPlan {
     pub(crate) keeping: Keeping,
     /// Of its graph, weights included.
     pub(crate) fingerprint: Fingerprint,
-    /// Variants of each training row.
+    /// Draws of each training row; none where no transform draws. The epoch e has those of e modulo this, however many epochs there are, so
+    /// that a run that is given more of them goes on as one that had them from the start.
+    pub(crate) draws: Option<u64>,
+    /// Variants of each training row that are computed: the draws that come in the run's epochs.
     pub(crate) variants: u64,
     /// Bytes of all activations.
     pub(crate) bytes: u64,
@@ -104,8 +107,8 @@ impl PrefixPlan {
             false => FrozenPrefix::of(program, model, &wanted, catalog),
         };
         let prefix = prefix.map_err(|no| no.reason)?;
-        let variants = if train.chain.is_random() { asked.variants.unwrap_or(1).max(1) } else { 1 };
-        let variants = variants.min(opened.recipe.training.epochs.max(1));
+        let draws = train.chain.is_random().then(|| asked.variants.unwrap_or(1).max(1));
+        let variants = draws.unwrap_or(1).min(opened.recipe.training.epochs.max(1));
         let of_row = 4 * prefix.numbers_per_row() as u64;
         let rows: u64 = opened.evaluation_sources().map(|source| opened.evaluated_rows(source)).sum();
         let rows = rows.saturating_add(train.dataset.rows().saturating_mul(variants));
@@ -128,7 +131,7 @@ impl PrefixPlan {
         }
         let has_files = bytes > memory || asked.folder.is_some();
         let fingerprint = Fingerprint::of_bytes(&prefix.graph().map_err(|error| error.to_string())?.to_vec());
-        Ok(Self { prefix, keeping, fingerprint, variants, bytes, memory, disk, has_files, folder: asked.folder })
+        Ok(Self { prefix, keeping, fingerprint, draws, variants, bytes, memory, disk, has_files, folder: asked.folder })
     }
 
     /// In words.

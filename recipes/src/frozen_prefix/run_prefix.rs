@@ -144,7 +144,7 @@ impl RunPrefix {
             Keeping::Rows => targets_alone(usual),
             // what is kept has these draws, and what follows it has them too
             Keeping::RowsBesideInputs | Keeping::PaddedRows => {
-                let draws = usual.chain.is_random().then_some(self.plan.variants);
+                let draws = self.plan.draws.filter(|_| usual.chain.is_random());
                 StreamOptions { draws, ..usual }
             }
         }
