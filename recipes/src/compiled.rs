@@ -84,7 +84,7 @@ impl Compiled {
         if let Some(memory) = self.0.memory.get() {
             return Ok(memory);
         }
-        let memory = MemoryEstimate::of(&self.0.opened, &self.0.program)?;
+        let memory = MemoryEstimate::of(&self.0.opened, &self.0.program, self.0.prefix.as_deref())?;
         Ok(self.0.memory.get_or_init(|| memory))
     }
 
