@@ -175,10 +175,12 @@ fn trials_at_a_time_hold_no_more_of_rows_and_of_what_is_kept_than_one_of_them_ma
         let line = [&arguments("run", &[&kinds[..], &[&output]].concat())[..], &["--json"]].concat();
         let said = place.run(&[&line[..], &["--parallel", parallel]].concat()).done();
         let summary: Value = serde_json::from_str(said.trim().lines().last().unwrap()).unwrap();
-        let bytes = ["bytes_peak", "bytes_most"].map(|name| summary["shared"][name].as_u64().unwrap());
+        let names = ["rows_bytes_peak", "kept_bytes_peak", "bytes_most"];
+        let [of_rows, kept, most] = names.map(|name| summary["shared"][name].as_u64().unwrap());
         // `data.memory` and `memory`, whatever the number of trials at a time
-        assert_eq!(bytes[1], (64 << 20) + 3000, "{summary}");
-        assert!(bytes[0] > 48 * 32 && bytes[0] <= bytes[1], "{summary}");
+        assert_eq!(most, (64 << 20) + 3000, "{summary}");
+        assert!(of_rows > 0 && of_rows <= 64 << 20, "{summary}");
+        assert!(kept >= 48 * 32 && kept <= 3000, "{summary}");
         outcomes.push(outcome(&status(&place, folder)));
     }
     assert_eq!(outcomes[0], outcomes[1]);
