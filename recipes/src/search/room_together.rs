@@ -73,8 +73,8 @@ impl PartsOfMemory<'_> {
     /// Those whose rows, transforms or models differ, of large batches first.
     fn recipes(&self) -> Vec<(Assignment, Recipe)> {
         let of_rows = |recipe: &Recipe| {
-            let Recipe { training, output, .. } = self.open.first().clone();
-            Recipe { training, output, ..recipe.clone() }
+            let Recipe { seed, training, output, .. } = self.open.first().clone();
+            Recipe { seed, training, output, ..recipe.clone() }
         };
         let mut found: Vec<(Assignment, Recipe)> = Vec::new();
         for (assignment, recipe) in self.open.corner_recipes() {
@@ -114,20 +114,27 @@ impl PartsOfMemory<'_> {
 
     /// Fewer at a time, until this one has room.
     fn narrow(&self, found: &mut Fitting, opened: &Opened, assignment: &Assignment) -> Result<(), RecipeError> {
-        let mut reason = None;
+        let (mut first, mut last) = (None, None);
         for parallel in (1..=found.parallel).rev() {
             let shared = SharedResources::new(self.memory, parallel, self.workers)?;
             match has_room(opened, &shared) {
-                Err(error) if is_want_of_room(&error) => reason = Some(error),
+                // of as many as were asked for it is told, and what would do for one where not even that has room
+                Err(error) if is_want_of_room(&error) => {
+                    if first.is_none() {
+                        first = Some(error);
+                    } else {
+                        last = Some(error);
+                    }
+                }
                 // what else is wrong with it its trial says
                 _ => {
                     found.parallel = parallel;
-                    found.reason = reason.or(found.reason.take());
+                    found.reason = found.reason.take().or(first);
                     return Ok(());
                 }
             }
         }
-        match reason {
+        match last.or(first) {
             Some(error @ PipelineError::SharedMemory { .. }) => {
                 Err(self.open.with_values_of("", assignment, error.into()))
             }
