@@ -142,7 +142,7 @@ fn texts_that_are_filled_up_to_those_beside_them_are_kept_at_each_length_and_tra
     assert!(noted(&place, &["training.frozen_prefix=auto", "data.memory=512 KiB"]).contains(hardly));
     assert!(noted(&place, &[little]).contains(hardly) && !said.contains(hardly), "{said}");
     let told = ["model.train={last: 1}", "output.folder=told", KEPT].map(|change| ["--set", change]);
-    let told = place.run(&[&["train", "recipe.yaml", "--json"], told.as_flattened()].concat()).done();
+    let told = place.run(&[&["train", "recipe.yaml", "--json"][..], told.as_flattened()].concat()).done();
     let found = told.split(" had all their rows among what is kept").next().unwrap_or_default();
     let found = found.rsplit("training.frozen_prefix: ").next().unwrap_or_default();
     assert!(found.contains(" of ") && found.ends_with("batches") && !found.starts_with("0 of"), "{told}");
