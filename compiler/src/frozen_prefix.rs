@@ -1,6 +1,6 @@
 //! A training program cut in two where the frozen part of the model ends.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use millstream_schemas::{AxisLength, TensorEntry, shown};
@@ -151,6 +151,31 @@ impl FrozenPrefix {
     pub fn numbers_per_row(&self) -> usize {
         let of_row = |entry: &TensorEntry| entry.shape.iter().skip(1).filter_map(AxisLength::fixed).product::<usize>();
         self.border().iter().map(of_row).sum()
+    }
+
+    /// Bytes that the tensors at the border take of a row where the named axes have these lengths.
+    ///
+    /// # Errors
+    /// A named axis has no length there.
+    pub fn bytes_per_row(&self, lengths: &BTreeMap<String, usize>) -> Result<u64, CompilerError> {
+        let of_row = |entry: &TensorEntry| -> Result<u64, CompilerError> {
+            let rows = match entry.shape.first() {
+                Some(AxisLength::Fixed(rows)) => *rows,
+                Some(AxisLength::Named(name)) => lengths.get(name).copied().unwrap_or(1),
+                None => 1,
+            };
+            let bytes = self.graph.bytes_of(find_in(&self.graph, &entry.name), lengths)?;
+            Ok(bytes / rows.max(1) as u64)
+        };
+        self.border().iter().map(of_row).sum()
+    }
+
+    /// Bytes of computed values at the fullest moment of a batch, where the named axes have these lengths.
+    ///
+    /// # Errors
+    /// A named axis has no length there.
+    pub fn activation_bytes(&self, lengths: &BTreeMap<String, usize>) -> Result<u64, CompilerError> {
+        self.graph.activation_bytes(lengths)
     }
 
     /// Nodes that are run once a row, and not at each step.

@@ -238,8 +238,9 @@ pub enum PipelineError {
     },
     /// A stream's part of a shared ceiling on memory does not hold one unit of work.
     #[error(
-        "the memory of {ceiling} that {streams} streams share is too small: {what} needs {needed} of one part; share at \
-         least {enough}"
+        "the memory of {ceiling} that is shared by {} is too small: {what} needs {needed} of one part; set `data.memory` to at least \
+         {enough}, or work on fewer at a time (`--parallel`)",
+        count(*.streams as u64, "stream")
     )]
     SharedMemory {
         /// The ceiling.

@@ -119,11 +119,12 @@ fn report(opened: &Opened, library: Option<&Path>) -> Result<CheckReport, Recipe
             None
         }
     };
-    let memory = program.as_ref().map(|program| MemoryEstimate::of(opened, program));
+    let of_prefix = program.as_ref().map(|program| planned(opened, program)).transpose()?;
+    let (prefix, prefix_note) = of_prefix.unwrap_or_default();
+    let memory = program.as_ref().map(|program| MemoryEstimate::of(opened, program, prefix.as_ref()));
     let training = &recipe.training;
-    let (mut groups, mut stages, mut prefix_note) = (Vec::new(), Vec::new(), None);
+    let (mut groups, mut stages) = (Vec::new(), Vec::new());
     if let Some(program) = &program {
-        prefix_note = planned(opened, program)?.1;
         groups = parameter_groups::reports(program, training, &opened.optimizer);
         stages = freezing::stages(program, training, opened.run_length())?;
         let entries = program.manifest.parameters.iter().rev();

@@ -65,8 +65,9 @@ impl Compiled {
     }
 
     /// What of it steps and evaluations of a run are: all, or what follows the frozen prefix where what that gives is kept.
-    pub(crate) fn run_program(&self) -> &TrainingProgram {
-        self.0.prefix.as_ref().map_or(&self.0.program, |plan| plan.prefix.program())
+    pub(crate) fn run_program(&self, is_kept: bool) -> &TrainingProgram {
+        let prefix = self.0.prefix.as_ref().filter(|_| is_kept);
+        prefix.map_or(&self.0.program, |plan| plan.prefix.program())
     }
 
     pub(crate) fn prefix(&self) -> Option<&Arc<PrefixPlan>> {
@@ -83,7 +84,7 @@ impl Compiled {
         if let Some(memory) = self.0.memory.get() {
             return Ok(memory);
         }
-        let memory = MemoryEstimate::of(&self.0.opened, &self.0.program)?;
+        let memory = MemoryEstimate::of(&self.0.opened, &self.0.program, self.0.prefix.as_deref())?;
         Ok(self.0.memory.get_or_init(|| memory))
     }
 

@@ -28,14 +28,16 @@ pub(crate) enum MemoryFinding {
 /// What is to be said of as many runs, each of which has room: that they have none, and how many would.
 fn of_all(together: Together, estimate: &MemoryEstimate, machine: u64, policy: MemoryCheck) -> Option<MemoryFinding> {
     let runs = together.runs as u64;
-    let own = estimate.total.saturating_sub(estimate.process);
+    // the process itself is there once, and so is what is kept of a frozen part
+    let once = estimate.process.saturating_add(estimate.kept);
+    let own = estimate.total.saturating_sub(once);
     let all = own.saturating_mul(runs).max(together.others.saturating_add(own));
-    let total = estimate.process.saturating_add(all);
+    let total = once.saturating_add(all);
     if runs < 2 || total <= machine {
         return None;
     }
     let each = (all / runs).max(own).max(1);
-    let fit = (machine.saturating_sub(estimate.process) / each).clamp(1, runs - 1);
+    let fit = (machine.saturating_sub(once) / each).clamp(1, runs - 1);
     let said = format!(
         "{runs} runs at a time would hold about {} on the CPU, {} of it each, and there are {}; {fit} at a time would fit \
              (`search.parallel: {fit}`, `--parallel {fit}`)",
@@ -142,6 +144,11 @@ fn largest(estimate: &MemoryEstimate) -> (&'static str, u64, &'static str) {
         ("gradients and optimizer", estimate.training_state, fewer),
         ("copies while saving", estimate.saving, fewer),
         ("data", estimate.stream, "take a smaller `data.memory` or `data.batch`"),
+        (
+            "what is kept of a frozen part",
+            estimate.kept,
+            "give it less `memory` (`training.frozen_prefix: {kept: {memory: …}}`), or `recomputed`",
+        ),
         ("graphs", estimate.graphs, "take a model of fewer nodes"),
     ];
     parts.into_iter().max_by_key(|(_, bytes, _)| *bytes).expect("there are parts")
@@ -257,6 +264,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_of_a_frozen_part_counts_once_for_all_trials() {
+        let gibibytes = |count: u64| count << 30;
+        let [process, kept, total] = [1, 2, 8].map(gibibytes);
+        let estimate = MemoryEstimate { process, kept, total, ..MemoryEstimate::default() };
+        for (runs, is_told) in [(4, false), (5, true)] {
+            let together = Together { runs, others: 0 };
+            let found = memory_finding(Ok(&estimate), Some(gibibytes(23)), MemoryCheck::Refuse, together);
+            assert_eq!(found.is_some(), is_told, "{runs}: {found:?}");
+        }
+    }
+
+    #[test]
     fn what_to_do_is_about_what_takes_most() {
         let part = 4 << 30;
         let usual = MemoryEstimate { total: part, ..MemoryEstimate::default() };
@@ -269,6 +288,7 @@ mod tests {
             ),
             (MemoryEstimate { saving: part, ..usual }, ["saving (4.00 GiB)", "LoRA"]),
             (MemoryEstimate { stream: part, ..usual }, ["data (4.00 GiB)", "`data.memory`"]),
+            (MemoryEstimate { kept: part, ..usual }, ["frozen part (4.00 GiB)", "`recomputed`"]),
         ] {
             let found = memory_finding(Ok(&estimate), Some(1 << 30), MemoryCheck::Refuse, Together::ALONE);
             let Some(MemoryFinding::Problem(message)) = found else { panic!("{found:?}") };

@@ -5,6 +5,7 @@ use millstream_schemas::{BatchSpec, TensorSpec};
 use serde::Serialize;
 
 use crate::Opened;
+use crate::frozen_prefix::PrefixPlan;
 use crate::model_inputs::{longest, shapes};
 use crate::step_settings::{loop_settings, step_settings};
 
@@ -38,6 +39,8 @@ pub struct MemoryEstimate {
     pub activations: u64,
     /// Rows and batches of the data; of much data, the ceiling `data.memory`.
     pub stream: u64,
+    /// What is kept in memory of what a frozen part gives; runs that share resources have it once.
+    pub kept: u64,
     /// Nodes of the graphs, without values and weights.
     pub graphs: u64,
     /// The process itself with ONNX Runtime.
@@ -47,7 +50,12 @@ pub struct MemoryEstimate {
 }
 
 impl MemoryEstimate {
-    pub(crate) fn of(opened: &Opened, program: &TrainingProgram) -> Result<Self, CompilerError> {
+    /// `prefix` is how what the frozen part gives is kept, where it is.
+    pub(crate) fn of(
+        opened: &Opened,
+        program: &TrainingProgram,
+        prefix: Option<&PrefixPlan>,
+    ) -> Result<Self, CompilerError> {
         let [step, evaluation] = program.run_graphs(Provider::Cpu)?.map(|graph| graph.file().length() as u64);
         let evaluation = if opened.evaluate.is_some() { evaluation } else { 0 };
         let statistics = program.statistics_run_graph(Provider::Cpu)?.map_or(0, |graph| graph.file().length() as u64);
@@ -77,11 +85,16 @@ impl MemoryEstimate {
         let of_evaluation = if opened.evaluate.is_some() { of_evaluation } else { 0 };
         // a file of a few nodes can make any number of bytes
         let activations = of_step.saturating_add(program.statistics_bytes(&lengths)?).saturating_add(of_evaluation);
+        // a session of its own computes what is kept
+        let of_prefix = prefix.map_or(Ok(0), |plan| plan.prefix.activation_bytes(&lengths))?;
+        let activations = activations.saturating_add(of_prefix);
+        let kept = prefix.map_or(0, PrefixPlan::in_memory);
         let stream = stream(opened);
         let [of_model, of_step, of_evaluation] = program.node_counts().map(|count| count as u64);
         let run = of_step + if opened.evaluate.is_some() { of_evaluation } else { 0 };
         let graphs = MODEL_NODE * of_model + RUN_NODE * run;
-        let running = (weights + training_state + saving).saturating_add(activations).saturating_add(stream);
+        let running =
+            [activations, stream, kept].into_iter().fold(weights + training_state + saving, u64::saturating_add);
         let kernel = KERNEL_COPIES * program.largest_kernel_bytes();
         let [of_folding_step, of_folding_evaluation] = folded.map(|folded| folded.made.saturating_add(folded.kept));
         let opened_step = (OPENING_COPIES * step + kernel).max((FOLDING_COPIES * step).saturating_add(of_folding_step));
@@ -96,6 +109,7 @@ impl MemoryEstimate {
             saving,
             activations,
             stream,
+            kept,
             graphs,
             process: PROCESS,
             total: (PROCESS + graphs).saturating_add(running.max(opening)),

@@ -78,10 +78,10 @@ impl Resources {
         Self { prefixes: PrefixStore::with_files_in(0, folder), ..self }
     }
 
-    /// Bytes that streams held at their fullest and what is kept of frozen parts at its fullest, and as many as they may hold together.
-    pub(crate) fn bytes(&self) -> [u64; 2] {
+    /// Bytes that streams held at their fullest, bytes of what is kept of frozen parts at its fullest, and as many as both may hold together.
+    pub(crate) fn bytes(&self) -> [u64; 3] {
         let (streams, kept) = (&self.streams, &self.prefixes);
-        [streams.bytes_peak() + kept.held().peak(), streams.memory().0.saturating_add(kept.most())]
+        [streams.bytes_peak(), kept.held().peak(), streams.memory().0.saturating_add(kept.most())]
     }
 
     /// What the frozen parts of models give.

@@ -165,6 +165,9 @@ impl Run {
             RunState::Finished => true,
             RunState::UnderWay | RunState::Interrupted => false,
         };
+        if let Some(message) = self.prefix.as_ref().and_then(RunPrefix::told) {
+            events.event(&Event::Note { message });
+        }
         if !finished && let Err(error) = self.save(events) {
             return Err(self.failed(error, false, events));
         }

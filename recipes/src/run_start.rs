@@ -151,7 +151,7 @@ impl Reserved {
         require_memory(recipe.training.memory_check, device.kind, || compiled.memory(), together, events)?;
         let held = of_runs.filter(|_| device.kind == DeviceKind::Cpu).and_then(|runs| {
             let memory = compiled.memory().ok()?;
-            Some(runs.hold(memory.total.saturating_sub(memory.process)))
+            Some(runs.hold(memory.total.saturating_sub(memory.process).saturating_sub(memory.kept)))
         });
         let mut checkpoint = match start {
             StartMode::Resume | StartMode::Extend => newest_checkpoint(&folder, events)?,
@@ -172,10 +172,15 @@ impl Reserved {
         let joint = options.resources.as_ref().map(Resources::joint);
         let store =
             || options.resources.as_ref().map_or_else(|| PrefixStore::new(u64::MAX), |own| own.prefixes().clone());
-        let open =
-            |plan: &Arc<_>| RunPrefix::open(Arc::clone(plan), store(), (opened, &device), shared, &mut *events, stop);
-        let prefix = compiled.prefix().map(open).transpose()?;
         let usual = opened.train_stream(shared)?;
+        let prefix = match compiled.prefix() {
+            Some(plan) => {
+                let begun = checkpoint.as_ref().map(|checkpoint| &checkpoint.manifest.resume.recipe);
+                let around = (shared, &usual);
+                RunPrefix::open(Arc::clone(plan), store(), (opened, &device), around, begun, &mut *events, stop)?
+            }
+            None => None,
+        };
         let of_rows = match &prefix {
             Some(prefix) => prefix.train_stream(opened, usual)?,
             None => usual,
@@ -187,10 +192,10 @@ impl Reserved {
         let from = checkpoint.as_ref().map(|checkpoint| &checkpoint.manifest.resume);
         let stream = Stream::open(joint, &opened.train.dataset, of_rows, from)?.serving(serving);
         let settings = trainer_settings(compiled, &folder)?;
-        let (of_program, on) = (compiled.clone(), device.clone());
+        let (of_program, on, is_kept) = (compiled.clone(), device.clone(), prefix.is_some());
         let earlier = (!parts.is_empty()).then(|| parts.earlier());
         let trainer = unless_stopped(stop, move || {
-            let run_program = of_program.run_program();
+            let run_program = of_program.run_program(is_kept);
             Ok(match (checkpoint, earlier, start) {
                 (Some(checkpoint), Some(earlier), _) => {
                     Trainer::extend(run_program, &on, settings, checkpoint, &earlier)?
@@ -253,7 +258,9 @@ impl Reserved {
         let of_statistics = opened.statistics_note();
         let notes = opened.notes.iter().chain(&of_statistics).chain(&program.notes).chain(&of_adapters);
         let of_change = changed.filter(|changed| !changed.changes.is_empty()).and_then(|_| of_change(&trainer, &parts));
-        for message in notes.chain(compiled.prefix_note()).chain(&of_change) {
+        // where there is no room for what would be kept, that was told
+        let of_prefix = compiled.prefix_note().filter(|_| prefix.is_some() || compiled.prefix().is_none());
+        for message in notes.chain(of_prefix).chain(&of_change) {
             events.event(&Event::Note { message: message.clone() });
         }
         // One without a step fails when it is advanced.

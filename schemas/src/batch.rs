@@ -201,6 +201,9 @@ impl Tensor {
 /// The tensor that the model's output is held against, as training steps call it.
 pub const TARGETS: &str = "targets";
 
+/// What stands for the first class in the targets of boxes where a box is around a crowd; the number of each further class is one less.
+pub const CROWD: i64 = -2;
+
 /// What a tensor of a batch is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

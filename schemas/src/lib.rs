@@ -32,7 +32,7 @@ mod written_paths;
 #[cfg(feature = "yaml")]
 pub mod yaml;
 
-pub use batch::{Batch, BatchSpec, ElementType, TARGETS, Tensor, TensorData, TensorRole, TensorSpec};
+pub use batch::{Batch, BatchSpec, CROWD, ElementType, TARGETS, Tensor, TensorData, TensorRole, TensorSpec};
 pub use buffer::{ALIGNMENT, Buffer, BufferPart, BufferPool, Element};
 pub use choice::{Choice, ChoiceError};
 pub use counted::{count, plural};

@@ -156,8 +156,12 @@ fn selection(model: &ModelReport) -> String {
 
 /// What is held in memory, and on a device that is not the CPU at least; nothing where it is not known.
 pub(crate) fn memory(held: &MemoryEstimate, least_on_device: Option<u64>) -> String {
+    let kept = match held.kept {
+        0 => String::new(),
+        bytes => format!(", kept of a frozen part {}", ByteSize(bytes)),
+    };
     let parts = format!(
-        "weights {}, gradients and optimizer {}, copies while saving {}, computed values {}, data {}, graphs {}, the program itself {}",
+        "weights {}, gradients and optimizer {}, copies while saving {}, computed values {}, data {}{kept}, graphs {}, the program itself {}",
         ByteSize(held.weights),
         ByteSize(held.training_state),
         ByteSize(held.saving),

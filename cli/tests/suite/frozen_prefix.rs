@@ -137,6 +137,15 @@ fn texts_that_are_filled_up_to_those_beside_them_are_kept_at_each_length_and_tra
     for (folder, kept) in [("kept", KEPT), ("auto", "training.frozen_prefix=auto"), ("little", little)] {
         assert!(tuned(&place, folder, &[kept]) == recomputed, "{folder}: the models differ");
     }
+    // where hardly a batch would find its rows, it is not tried, or tried and told
+    let hardly = "hardly a batch w";
+    assert!(noted(&place, &["training.frozen_prefix=auto", "data.memory=512 KiB"]).contains(hardly));
+    assert!(noted(&place, &[little]).contains(hardly) && !said.contains(hardly), "{said}");
+    let told = ["model.train={last: 1}", "output.folder=told", KEPT].map(|change| ["--set", change]);
+    let told = place.run(&[&["train", "recipe.yaml", "--json"][..], told.as_flattened()].concat()).done();
+    let found = told.split(" had all their rows among what is kept").next().unwrap_or_default();
+    let found = found.rsplit("training.frozen_prefix: ").next().unwrap_or_default();
+    assert!(found.contains(" of ") && found.ends_with("batches") && !found.starts_with("0 of"), "{told}");
     let in_files = "training.frozen_prefix={kept: {disk: 1 GB}}";
     place
         .run_with("train", &["model.train={last: 1}", in_files])
@@ -194,4 +203,12 @@ fn masks_that_move_with_their_picture_are_read_anew_beside_what_is_kept_of_it() 
     assert!(tuned(&place, "each", &[drawn, &each]) == without, "a variant for each epoch");
     let twice = tuned(&place, "some", &[drawn, &some]);
     assert!(twice != without && twice == tuned(&place, "again", &[drawn, &some]), "two variants for four epochs");
+    // one that is given epochs past its variants is one that had them from the start
+    let few = "training.epochs=2";
+    tuned(&place, "extended", &[drawn, &each, few]);
+    let mut arguments = vec!["train", "recipe.yaml", "--resume"];
+    let changes = ["model.train={last: 1}", "output.folder=extended", drawn, &each, "training.epochs=4"];
+    arguments.extend(changes.iter().flat_map(|change| ["--set", *change]));
+    place.run(&arguments).done();
+    assert!(place.read("extended/model.onnx") == without, "the models differ");
 }

@@ -104,7 +104,7 @@ impl Graph {
     }
 
     /// Bytes of a value; none where its type is not known.
-    fn bytes_of(&self, value: ValueId, lengths: &BTreeMap<String, usize>) -> Result<u64, CompilerError> {
+    pub(crate) fn bytes_of(&self, value: ValueId, lengths: &BTreeMap<String, usize>) -> Result<u64, CompilerError> {
         let Some(known) = self.tensor_type(value) else { return Ok(0) };
         let elements = known.elements().with(&|name| lengths.get(name).map(Length::from));
         let Some(elements) = elements.fixed() else {

@@ -16,8 +16,8 @@ pub fn classes_among(channels: usize) -> Option<usize> {
 pub const SIDES: usize = 4;
 /// The sides of a box, as shares of those of the picture, and its class.
 pub(super) const NUMBERS_OF_BOX: usize = SIDES + 1;
-/// What stands for the first class where a box is around a crowd; the number of each further class is one less.
-const CROWD: f32 = -2.0;
+/// As targets have it.
+const CROWD: f32 = millstream_schemas::CROWD as f32;
 
 /// What the places of maps belong to. Each is the box that is smallest of those that its middle lies in.
 pub(super) struct BoxPlaces {

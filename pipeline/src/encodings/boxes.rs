@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field};
 use millstream_schemas::choice::Options;
 use millstream_schemas::features::{holds_class_numbers, is_text};
-use millstream_schemas::{ElementType, Tensor, TensorRole, TensorSpec, count, nearest, shown};
+use millstream_schemas::{CROWD, ElementType, Tensor, TensorRole, TensorSpec, count, nearest, shown};
 use millstream_transforms::targets::{BoundingBox, BoxFormat, MoveRules, Targets};
 use millstream_transforms::{ImageFacts, Target};
 use schemars::JsonSchema;
@@ -54,8 +54,6 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
 const ONLY_CLASS: &str = "object";
 /// The field that says of each box whether it is around a crowd, as COCO calls it.
 const CROWD_FIELD: &str = "iscrowd";
-/// What stands for the first class where a box is around a crowd; the number of each further class is one less.
-const CROWD: i64 = -2;
 /// More boxes of a row than this are taken for a mistake.
 const MOST_BOXES: usize = 65_536;
 /// Pixels that a box may reach out of its image: annotations are often rounded.

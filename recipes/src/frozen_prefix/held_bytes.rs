@@ -38,6 +38,13 @@ impl Counted {
         self.of.peak.fetch_max(now, Ordering::Relaxed);
     }
 
+    /// Gives some of them back.
+    pub(crate) fn remove(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.of.now.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millstream_compiler::FrozenPrefix;
@@ -13,20 +14,20 @@ use super::held_bytes::{Counted, HeldBytes};
 use crate::RecipeError;
 
 /// Bytes that a row takes beside its numbers, about.
-const BESIDE: u64 = 192;
+pub(super) const BESIDE: u64 = 192;
 
 /// What the border holds of rows, each at the length that its batch is filled up to: sums over a longer row are added up in another
 /// order, so that even what a mask leaves out changes the last bits. It is found by the inputs of the row as the batch has them and by the
 /// shapes of the batch, whichever row, set or epoch they are of.
 #[derive(Debug)]
 pub(crate) struct PaddedActivations {
-    /// Bytes at most.
-    most: u64,
     kept: Mutex<KeptRows>,
 }
 
 #[derive(Debug)]
 struct KeptRows {
+    /// Bytes at most.
+    most: u64,
     rows: HashMap<Fingerprint, KeptRow>,
     held: Counted,
 }
@@ -42,8 +43,22 @@ struct KeptRow {
 impl PaddedActivations {
     /// Nothing of any row yet.
     pub(crate) fn new(most: u64, held: &Arc<HeldBytes>) -> Self {
-        let kept = KeptRows { rows: HashMap::new(), held: Counted::new(held, 0) };
-        Self { most, kept: Mutex::new(kept) }
+        let kept = KeptRows { most, rows: HashMap::new(), held: Counted::new(held, 0) };
+        Self { kept: Mutex::new(kept) }
+    }
+
+    /// Keeps at most so many bytes from now on; with `is_used` by others, no fewer than they were promised. What is beyond that is dropped.
+    pub(crate) fn limit(&self, most: u64, is_used: bool) {
+        let mut kept = self.lock();
+        kept.most = if is_used { kept.most.max(most) } else { most };
+        let KeptRows { most, rows, held } = &mut *kept;
+        rows.retain(|_, row| {
+            let stays = held.bytes() <= *most;
+            if !stays {
+                held.remove(bytes_of(row.values.len()));
+            }
+            stays
+        });
     }
 
     /// Bytes in memory.
@@ -81,14 +96,14 @@ impl PaddedActivations {
     fn put(&self, keys: &[Fingerprint], border: &[Tensor]) {
         let shapes: Arc<[Vec<usize>]> = border.iter().map(|tensor| tensor.shape.clone()).collect();
         let numbers: usize = shapes.iter().map(|shape| of_row(shape)).sum();
-        let bytes = (4 * numbers as u64).saturating_add(BESIDE);
+        let bytes = bytes_of(numbers);
         let mut kept = self.lock();
-        let KeptRows { rows, held } = &mut *kept;
+        let KeptRows { most, rows, held } = &mut *kept;
         for (slot, key) in keys.iter().enumerate() {
             if rows.contains_key(key) {
                 continue;
             }
-            if held.bytes().saturating_add(bytes) > self.most {
+            if held.bytes().saturating_add(bytes) > *most {
                 break;
             }
             let mut values = Vec::with_capacity(numbers);
@@ -103,6 +118,11 @@ impl PaddedActivations {
             }
         }
     }
+}
+
+/// Bytes that a row of so many numbers takes.
+fn bytes_of(numbers: usize) -> u64 {
+    (4 * numbers as u64).saturating_add(BESIDE)
 }
 
 /// Numbers of a row of a tensor.
@@ -143,6 +163,14 @@ pub(crate) struct PaddedRows {
     runner: Arc<Mutex<PrefixRunner>>,
     inputs: Arc<[String]>,
     border: Arc<[String]>,
+    counts: Arc<BatchCounts>,
+}
+
+/// Batches of a run that were all there, and those that were run.
+#[derive(Debug, Default)]
+struct BatchCounts {
+    found: AtomicU64,
+    run: AtomicU64,
 }
 
 impl fmt::Debug for PaddedRows {
@@ -156,7 +184,12 @@ impl PaddedRows {
         let names =
             |entries: &[TensorEntry]| -> Arc<[String]> { entries.iter().map(|entry| entry.name.clone()).collect() };
         let (inputs, border) = (names(prefix.inputs()), names(prefix.border()));
-        Self { kept, runner: Arc::new(Mutex::new(runner)), inputs, border }
+        Self { kept, runner: Arc::new(Mutex::new(runner)), inputs, border, counts: Arc::default() }
+    }
+
+    /// Batches that were all there, and those that were run whole.
+    pub(crate) fn counts(&self) -> [u64; 2] {
+        [&self.counts.found, &self.counts.run].map(|count| count.load(Ordering::Relaxed))
     }
 
     /// Gives a batch the tensors at the border. One with a row that is not kept is run whole, as it would be without.
@@ -166,8 +199,12 @@ impl PaddedRows {
     pub(crate) fn serve(&self, batch: Batch) -> Result<Batch, RecipeError> {
         let keys = keys(&batch, &self.inputs);
         let (mut batch, border) = match self.kept.border(&keys) {
-            Some(border) => (batch, border),
+            Some(border) => {
+                self.counts.found.fetch_add(1, Ordering::Relaxed);
+                (batch, border)
+            }
             None => {
+                self.counts.run.fetch_add(1, Ordering::Relaxed);
                 let mut runner = self.runner.lock().unwrap_or_else(PoisonError::into_inner);
                 let (batch, border) = runner.tensors(batch)?;
                 drop(runner);
@@ -259,5 +296,13 @@ mod tests {
         let is_there = |rows: &str| kept.border(&keys(&batch(rows, 4), &inputs)).is_some();
         assert!(is_there("2|1") && !is_there("3|1"));
         assert_eq!(held.peak(), 2 * (4 * 5 + BESIDE));
+        // another run allows more, and one that comes alone after it less
+        kept.limit(4 * (4 * 5 + BESIDE), true);
+        kept.limit(4 * 5 + BESIDE, true);
+        let more = batch("3|4", 4);
+        kept.put(&keys(&more, &inputs), &border(&more));
+        assert_eq!(kept.bytes_held(), 4 * (4 * 5 + BESIDE));
+        kept.limit(4 * 5 + BESIDE, false);
+        assert_eq!((kept.bytes_held(), held.now()), (4 * 5 + BESIDE, 4 * 5 + BESIDE));
     }
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use millstream_compiler::{FrozenPrefix, TrainingProgram};
@@ -5,7 +6,9 @@ use millstream_schemas::recipe::{ByteSize, FrozenPrefixRecipe};
 use millstream_schemas::{Choice, Fingerprint, TensorRole, TensorSpec, count, grouped, shown};
 use millstream_transforms::Chain;
 
+use super::padded::BESIDE;
 use super::store::PLACE;
+use crate::model_inputs::longest;
 use crate::{Catalogs, Opened, RecipeError};
 
 /// One part in so many of `data.memory` is for activations unless a recipe says otherwise.
@@ -29,10 +32,15 @@ pub(crate) struct PrefixPlan {
     pub(crate) keeping: Keeping,
     /// Of its graph, weights included.
     pub(crate) fingerprint: Fingerprint,
-    /// Variants of each training row.
+    /// Draws of each training row; none where no transform draws. The epoch e has those of e modulo this, however many epochs there are, so
+    /// that a run that is given more of them goes on as one that had them from the start.
+    pub(crate) draws: Option<u64>,
+    /// Variants of each training row that are computed: the draws that come in the run's epochs.
     pub(crate) variants: u64,
-    /// Bytes of all activations.
+    /// Bytes of all activations; of rows that have lengths of their own, as many as each takes at the longest.
     pub(crate) bytes: u64,
+    /// Of rows that have lengths of their own, the bytes of all at half of the longest, where that is more than there is room for.
+    pub(crate) beyond: Option<u64>,
     /// Bytes of them in memory at most.
     pub(crate) memory: u64,
     /// Bytes of them in files at most.
@@ -41,6 +49,8 @@ pub(crate) struct PrefixPlan {
     pub(crate) has_files: bool,
     /// Where these are to be found again.
     pub(crate) folder: Option<PathBuf>,
+    /// Whether the recipe keeps it in any case, and not only where there is room.
+    pub(crate) is_needed: bool,
 }
 
 /// What a recipe asks for.
@@ -65,7 +75,7 @@ pub(crate) fn planned(
         FrozenPrefixRecipe::Auto => (Asked::default(), false),
         FrozenPrefixRecipe::Kept { variants, memory, disk, folder } => (Asked { variants, memory, disk, folder }, true),
     };
-    match PrefixPlan::of(opened, program, asked) {
+    match PrefixPlan::of(opened, program, asked, is_needed) {
         Ok(plan) => {
             let note = plan.note(opened);
             Ok((Some(plan), Some(note)))
@@ -76,7 +86,7 @@ pub(crate) fn planned(
 }
 
 impl PrefixPlan {
-    fn of(opened: &Opened, program: &TrainingProgram, asked: Asked) -> Result<Self, String> {
+    fn of(opened: &Opened, program: &TrainingProgram, asked: Asked, is_needed: bool) -> Result<Self, String> {
         let train = &opened.train;
         if opened.statistics.is_some() {
             return Err("statistics of BatchNormalization are computed anew from rows of their own".into());
@@ -104,16 +114,36 @@ impl PrefixPlan {
             false => FrozenPrefix::of(program, model, &wanted, catalog),
         };
         let prefix = prefix.map_err(|no| no.reason)?;
-        let variants = if train.chain.is_random() { asked.variants.unwrap_or(1).max(1) } else { 1 };
-        let variants = variants.min(opened.recipe.training.epochs.max(1));
-        let of_row = 4 * prefix.numbers_per_row() as u64;
+        let draws = train.chain.is_random().then(|| asked.variants.unwrap_or(1).max(1));
+        let variants = draws.unwrap_or(1).min(opened.recipe.training.epochs.max(1));
+        let lengths = longest(&opened.spec, &program.manifest.targets);
+        let [of_row, of_usual] = match is_padded {
+            true => {
+                let half: BTreeMap<String, usize> =
+                    lengths.iter().map(|(axis, most)| (axis.clone(), most.div_ceil(2))).collect();
+                let of_row = |lengths: &BTreeMap<String, usize>| {
+                    prefix.bytes_per_row(lengths).map(|bytes| bytes.saturating_add(BESIDE))
+                };
+                let [longest, usual] = [of_row(&lengths), of_row(&half)];
+                [longest.map_err(|error| error.to_string())?, usual.map_err(|error| error.to_string())?]
+            }
+            false => [4 * prefix.numbers_per_row() as u64; 2],
+        };
         let rows: u64 = opened.evaluation_sources().map(|source| opened.evaluated_rows(source)).sum();
         let rows = rows.saturating_add(train.dataset.rows().saturating_mul(variants));
         let memory = asked.memory.unwrap_or(ByteSize(opened.recipe.data.memory.0 / PARTS)).0;
-        // at how many lengths a row comes is not known before
-        let bytes = if is_padded { memory } else { rows.saturating_mul(of_row) };
+        let (bytes, usual) = (rows.saturating_mul(of_row), rows.saturating_mul(of_usual));
+        let beyond = (is_padded && usual > memory).then_some(usual);
+        if let Some(usual) = beyond.filter(|_| !is_needed) {
+            return Err(format!(
+                "what it gives takes about {} where rows are half as long as they may be, and there are {} for it in memory: hardly a batch \
+                 would find all its rows there",
+                ByteSize(usual),
+                ByteSize(memory)
+            ));
+        }
         let disk = asked.disk.map_or(0, |disk| disk.0);
-        if bytes > memory.max(disk) {
+        if !is_padded && bytes > memory.max(disk) {
             return Err(format!(
                 "what it gives takes {} ({} a row), and there are {} for it in memory and {} in files; raise `memory` or `disk` of \
                  `{PLACE}: {{kept: …}}`",
@@ -126,9 +156,27 @@ impl PrefixPlan {
         if asked.folder.is_some() && bytes > disk {
             return Err(format!("files in `folder` take {}; raise `disk` of `{PLACE}: {{kept: …}}`", ByteSize(bytes)));
         }
-        let has_files = bytes > memory || asked.folder.is_some();
+        let has_files = !is_padded && (bytes > memory || asked.folder.is_some());
         let fingerprint = Fingerprint::of_bytes(&prefix.graph().map_err(|error| error.to_string())?.to_vec());
-        Ok(Self { prefix, keeping, fingerprint, variants, bytes, memory, disk, has_files, folder: asked.folder })
+        Ok(Self {
+            prefix,
+            keeping,
+            fingerprint,
+            draws,
+            variants,
+            bytes,
+            beyond,
+            memory,
+            disk,
+            has_files,
+            folder: asked.folder,
+            is_needed,
+        })
+    }
+
+    /// Bytes of activations that lie in memory at most.
+    pub(crate) fn in_memory(&self) -> u64 {
+        self.bytes.min(self.memory)
     }
 
     /// In words.
@@ -143,13 +191,21 @@ impl PrefixPlan {
         let nodes = count(self.prefix.nodes() as u64, "node");
         let border = border.join(", ");
         if self.keeping == Keeping::PaddedRows {
+            let beyond = self.beyond.map(|bytes| {
+                format!(
+                    ". All of it takes about {} where rows are half as long as they may be: hardly a batch will find all its rows there; raise \
+                     `memory` of `{PLACE}: {{kept: …}}`, or write `recomputed`",
+                    ByteSize(bytes)
+                )
+            });
+            let beyond = beyond.unwrap_or_default();
             let lengths: Vec<String> = opened.spec.of_role(TensorRole::Input).filter_map(lengths_of).collect();
             return format!(
                 "{PLACE}: {nodes} in front of {border} run once for each row{of_variants} at each length that its batch is filled up to \
-                 ({}), since what a row gives depends on that in its last bits; {} of it are kept in memory, and a batch with a row that is \
-                 not there is run whole",
+                 ({}), since what a row gives depends on that in its last bits; up to {} of it are kept in memory, and a batch with a row \
+                 that is not there is run whole{beyond}",
                 lengths.join(", "),
-                ByteSize(self.memory)
+                ByteSize(self.in_memory())
             );
         }
         let again = match self.keeping {

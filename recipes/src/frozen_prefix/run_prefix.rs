@@ -98,7 +98,8 @@ impl<'a> Rows<'a> {
 }
 
 impl RunPrefix {
-    /// Keeps room in memory for all that the run will hold.
+    /// Keeps room in memory for all that the run will hold; nothing where the recipe leaves it open whether anything is kept, and runs beside
+    /// it leave no room. A run that goes on from a checkpoint has the streams that it began with: `begun` are those of the checkpoint.
     ///
     /// # Errors
     /// Runs beside it leave none, or it was asked to stop while it waited for them.
@@ -106,20 +107,31 @@ impl RunPrefix {
         plan: Arc<PrefixPlan>,
         store: PrefixStore,
         (opened, device): (&Opened, &Device),
-        shared: Option<&SharedResources>,
+        (shared, usual): (Option<&SharedResources>, &StreamOptions),
+        begun: Option<&Fingerprint>,
         events: &mut dyn Events,
         stop: &Stop,
-    ) -> Result<Self, RecipeError> {
+    ) -> Result<Option<Self>, RecipeError> {
+        // where batches hold the inputs too, the streams are the same
+        let was_kept = begun.filter(|_| plan.keeping == Keeping::Rows).map(|begun| !usual.is_of(begun));
+        let is_needed = plan.is_needed || was_kept == Some(true);
+        if !is_needed && was_kept == Some(false) {
+            let message = "training.frozen_prefix: it is run at each step, as where the run began".into();
+            events.event(&Event::Note { message });
+            return Ok(None);
+        }
         // a run alone has all that its plan allows
         let wanted = if store.is_shared() { wanted(&plan, opened, device, shared)? } else { Vec::new() };
         let mut told = |message: String| events.event(&Event::Note { message });
-        let reserved = store.reserve(&wanted, plan.memory, stop, &mut told)?;
+        let Some(reserved) = store.reserve(&wanted, plan.memory, is_needed, stop, &mut told)? else {
+            return Ok(None);
+        };
         // a place in common is others' too, who may be filling files there
         let folder = store.files().map_or_else(|| opened.recipe.output.folder.join("activations"), Path::to_owned);
         if store.files().is_none() {
             forget_unfinished(&folder);
         }
-        Ok(Self { plan, store, folder, runner: None, padded: None, sets: Vec::new(), _reserved: reserved })
+        Ok(Some(Self { plan, store, folder, runner: None, padded: None, sets: Vec::new(), _reserved: reserved }))
     }
 
     /// How the training rows are streamed where what is kept serves them, in the order in which they would come anyway.
@@ -144,7 +156,7 @@ impl RunPrefix {
             Keeping::Rows => targets_alone(usual),
             // what is kept has these draws, and what follows it has them too
             Keeping::RowsBesideInputs | Keeping::PaddedRows => {
-                let draws = usual.chain.is_random().then_some(self.plan.variants);
+                let draws = self.plan.draws.filter(|_| usual.chain.is_random());
                 StreamOptions { draws, ..usual }
             }
         }
@@ -213,7 +225,7 @@ impl RunPrefix {
         let rows = match padded {
             Some(rows) => rows,
             None => {
-                let kept = store.padded(&padded_key(plan, opened, device), plan.memory);
+                let kept = store.padded(&padded_key(plan, opened, device), plan.in_memory());
                 let runner = open_runner(plan, opened, device, events)?;
                 padded.insert(PaddedRows::new(kept, runner, &plan.prefix))
             }
@@ -227,6 +239,15 @@ impl RunPrefix {
             serving.take_for_all(&kept);
         }
         Ok(())
+    }
+
+    /// How many batches found all their rows, where rows have lengths of their own.
+    pub(crate) fn told(&self) -> Option<String> {
+        let [found, run] = self.padded.as_ref()?.counts();
+        let all = found.saturating_add(run);
+        (all > 0).then(|| {
+            format!("training.frozen_prefix: {found} of {} had all their rows among what is kept", count(all, "batch"))
+        })
     }
 
     /// How far a run can go with what was filled for an epoch.
@@ -312,7 +333,7 @@ fn wanted(
     shared: Option<&SharedResources>,
 ) -> Result<Vec<(Fingerprint, u64)>, RecipeError> {
     if plan.keeping == Keeping::PaddedRows {
-        return Ok(vec![(padded_key(plan, opened, device), plan.memory)]);
+        return Ok(vec![(padded_key(plan, opened, device), plan.in_memory())]);
     }
     let mut all: Vec<Rows<'_>> =
         opened.evaluation_sets().into_iter().map(|set| Rows::of_set(opened, set, shared)).collect();

@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +27,8 @@ struct Inner {
     memory: u64,
     /// Where files that do not stay lie as long as the process works, where runs come one after the other.
     files: Option<PathBuf>,
+    /// Whether each run has a thread of its own, so that one can wait for another to end.
+    may_wait: bool,
     /// Used last comes last.
     kept: Mutex<Vec<(Fingerprint, Arc<Slot>)>>,
     /// Of rows that have lengths of their own; used last comes last.
@@ -39,29 +42,53 @@ struct Inner {
     held: Arc<HeldBytes>,
 }
 
-/// Bytes by key, each with the number of runs that use it.
 #[derive(Debug, Default)]
-struct Reserved(Vec<(Fingerprint, u64, usize)>);
+struct Reserved {
+    /// Bytes by key, each with the number of runs that use it.
+    held: Vec<(Fingerprint, u64, usize)>,
+    /// Runs that wait, who came first in front.
+    waiting: VecDeque<u64>,
+    /// The number of the next one that waits.
+    next: u64,
+}
 
 impl Reserved {
     fn bytes(&self) -> u64 {
-        self.0.iter().fold(0_u64, |sum, (_, bytes, _)| sum.saturating_add(*bytes))
+        self.held.iter().fold(0_u64, |sum, (_, bytes, _)| sum.saturating_add(*bytes))
     }
 
     fn has(&self, key: &Fingerprint) -> bool {
-        self.0.iter().any(|(known, ..)| known == key)
+        self.held.iter().any(|(known, ..)| known == key)
+    }
+
+    /// Bytes that are reserved under a key.
+    fn of(&self, key: &Fingerprint) -> u64 {
+        self.held.iter().find(|(known, ..)| known == key).map_or(0, |(_, bytes, _)| *bytes)
+    }
+
+    /// The place of one that is to wait behind all others.
+    fn queue(&mut self) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.waiting.push_back(number);
+        number
+    }
+
+    /// Whether nobody who came before waits.
+    fn is_next(&self, place: Option<u64>) -> bool {
+        self.waiting.front().copied() == place
     }
 
     fn add(&mut self, key: &Fingerprint, bytes: u64) {
-        match self.0.iter_mut().find(|(known, ..)| known == key) {
+        match self.held.iter_mut().find(|(known, ..)| known == key) {
             Some((_, known, runs)) => (*known, *runs) = ((*known).max(bytes), *runs + 1),
-            None => self.0.push((key.clone(), bytes, 1)),
+            None => self.held.push((key.clone(), bytes, 1)),
         }
     }
 
     fn remove(&mut self, key: &Fingerprint) {
-        self.0.iter_mut().filter(|(known, ..)| known == key).for_each(|(_, _, runs)| *runs -= 1);
-        self.0.retain(|(_, _, runs)| *runs > 0);
+        self.held.iter_mut().filter(|(known, ..)| known == key).for_each(|(_, _, runs)| *runs -= 1);
+        self.held.retain(|(_, _, runs)| *runs > 0);
     }
 }
 
@@ -126,19 +153,20 @@ impl fmt::Debug for PrefixStore {
 
 impl PrefixStore {
     pub(crate) fn new(memory: u64) -> Self {
-        Self::of(memory, None)
+        Self::of(memory, None, false)
     }
 
     /// For runs each of which has a thread of its own, as trials of a search: files that do not stay lie in this folder, until the last
     /// clone is gone, and a run that finds no room in memory waits until there is some.
     pub(crate) fn with_files_in(memory: u64, folder: PathBuf) -> Self {
-        Self::of(memory, Some(folder))
+        Self::of(memory, Some(folder), true)
     }
 
-    fn of(memory: u64, files: Option<PathBuf>) -> Self {
+    fn of(memory: u64, files: Option<PathBuf>, may_wait: bool) -> Self {
         Self(Arc::new(Inner {
             memory,
             files,
+            may_wait,
             kept: Mutex::default(),
             padded: Mutex::default(),
             reserved: Mutex::default(),
@@ -170,7 +198,8 @@ impl PrefixStore {
 
     /// Keeps room in memory for what a run will hold, all at once, so that no run that holds some of it waits for more; what several runs
     /// use counts once. `room` are the bytes that this run allows for all. Where there is none, a run with a thread of its own waits until
-    /// others end, and says so by `told`.
+    /// others end, behind those that came before it, and says so by `told`; one that can do without (not `is_needed`) has nothing, and
+    /// says that.
     ///
     /// # Errors
     /// There is no room and it cannot wait, or it was asked to stop before there was.
@@ -178,49 +207,72 @@ impl PrefixStore {
         &self,
         wanted: &[(Fingerprint, u64)],
         room: u64,
+        is_needed: bool,
         stop: &Stop,
         told: &mut dyn FnMut(String),
-    ) -> Result<Reservation, RecipeError> {
+    ) -> Result<Option<Reservation>, RecipeError> {
         let (inner, most) = (&*self.0, self.0.memory.max(room));
         let mut reserved = lock(&inner.reserved);
-        let mut waits = false;
+        let mut place = None;
         loop {
             let others = reserved.bytes();
-            let more = wanted.iter().filter(|(key, _)| !reserved.has(key));
-            let more = more.fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
-            if others == 0 || others.saturating_add(more) <= most {
+            let more = wanted.iter().map(|(key, bytes)| bytes.saturating_sub(reserved.of(key)));
+            let more = more.fold(0_u64, u64::saturating_add);
+            // what is there for others already takes the room of nobody who waits
+            let is_there = more == 0 && wanted.iter().all(|(key, _)| reserved.has(key));
+            let fits = others == 0 || others.saturating_add(more) <= most;
+            if is_there || (fits && reserved.is_next(place)) {
                 break;
             }
-            let [more, others, most] = [more, others, most].map(ByteSize);
-            let message = format!(
-                "what runs at the same time keep takes {others}, this one's takes {more} more, and there are {most} for all of them"
-            );
-            if inner.files.is_none() {
+            let message = {
+                let [more, others, most] = [more, others, most].map(ByteSize);
+                format!(
+                    "what runs at the same time keep takes {others}, this one's takes {more} more, and there are {most} for all of them"
+                )
+            };
+            if !is_needed {
+                told(format!("{PLACE}: {message}: of this one it is run at each step"));
+                return Ok(None);
+            }
+            if !inner.may_wait {
                 return Err(RecipeError::mismatch(
                     PLACE,
                     format!("{message}; open fewer at a time, or let them share more memory"),
                 ));
             }
             if stop.is_requested() {
+                self.leave_queue(&mut reserved, place);
                 return Err(RecipeError::Stopped);
             }
-            if !std::mem::replace(&mut waits, true) {
+            if place.is_none() {
+                place = Some(reserved.queue());
                 told(format!("{PLACE}: {message}: this one waits until others end"));
             }
             reserved = inner.released.wait_timeout(reserved, PAUSE).unwrap_or_else(PoisonError::into_inner).0;
         }
+        self.leave_queue(&mut reserved, place);
         inner.most.fetch_max(most, Ordering::Relaxed);
         wanted.iter().for_each(|(key, bytes)| reserved.add(key, *bytes));
         self.make_room(&reserved, most);
         drop(reserved);
-        Ok(Reservation { store: self.clone(), keys: wanted.iter().map(|(key, _)| key.clone()).collect() })
+        Ok(Some(Reservation { store: self.clone(), keys: wanted.iter().map(|(key, _)| key.clone()).collect() }))
+    }
+
+    /// Lets who waits behind one that waits no more look again.
+    fn leave_queue(&self, reserved: &mut Reserved, place: Option<u64>) {
+        if place.is_some() {
+            reserved.waiting.retain(|other| Some(*other) != place);
+            self.0.released.notify_all();
+        }
     }
 
     /// Drops what no run uses, what was not used for longest first, as long as it takes more than what is reserved leaves.
     fn make_room(&self, reserved: &Reserved, most: u64) {
         let (mut kept, mut padded) = (lock(&self.0.kept), lock(&self.0.padded));
-        let of_padded = padded.iter().filter(|(key, _)| !reserved.has(key)).map(|(_, own)| own.bytes_held());
-        let of_kept = kept.iter().filter(|(key, _)| !reserved.has(key)).map(|(_, slot)| slot.bytes().0[0]);
+        // of what is reserved counts too what it holds beyond that
+        let beyond = |key: &Fingerprint, bytes: u64| bytes.saturating_sub(reserved.of(key));
+        let of_padded = padded.iter().map(|(key, own)| beyond(key, own.bytes_held()));
+        let of_kept = kept.iter().map(|(key, slot)| beyond(key, slot.bytes().0[0]));
         let mut held = of_padded.chain(of_kept).fold(reserved.bytes(), u64::saturating_add);
         let mut stays = |key: &Fingerprint, bytes: u64, is_used: bool| {
             let is_kept = held <= most || is_used || bytes == 0 || reserved.has(key);
@@ -234,11 +286,16 @@ impl PrefixStore {
         });
     }
 
-    /// Those of rows that have lengths of their own, under a key; at most so many bytes of them.
+    /// Those of rows that have lengths of their own, under a key; from now on at most so many bytes of them, or as many as a run that uses
+    /// them was promised.
     pub(crate) fn padded(&self, key: &Fingerprint, most: u64) -> Arc<PaddedActivations> {
         let mut padded = lock(&self.0.padded);
         let own = match padded.iter().position(|(known, _)| known == key) {
-            Some(at) => padded.remove(at).1,
+            Some(at) => {
+                let own = padded.remove(at).1;
+                own.limit(most, Arc::strong_count(&own) > 1);
+                own
+            }
             None => Arc::new(PaddedActivations::new(most, &self.0.held)),
         };
         padded.push((key.clone(), Arc::clone(&own)));
@@ -347,7 +404,7 @@ mod tests {
         // one that would wait is asked to stop
         let stop = Stop::default();
         stop.request();
-        store.reserve(&wanted, 0, &stop, &mut |_| {}).ok()
+        store.reserve(&wanted, 0, true, &stop, &mut |_| {}).ok().flatten()
     }
 
     #[test]
@@ -392,7 +449,8 @@ mod tests {
             let waiting = scope.spawn(|| {
                 let wanted = [(Fingerprint::of_bytes(b"b"), 60)];
                 let told = told;
-                store.reserve(&wanted, 0, &Stop::default(), &mut |message| told.send(message).unwrap()).is_ok()
+                let mut told = |message| told.send(message).unwrap();
+                store.reserve(&wanted, 0, true, &Stop::default(), &mut told).is_ok_and(|own| own.is_some())
             });
             let message: String = is_told.recv().unwrap();
             let wanted = "and there are 100 B for all of them: this one waits until others end";
@@ -400,6 +458,45 @@ mod tests {
             assert!(!waiting.is_finished());
             drop(first);
             assert!(waiting.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn who_waits_for_much_has_it_before_those_that_came_later_for_little() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = PrefixStore::with_files_in(100, folder.path().join("activations"));
+        let first = asked(&store, &[("a", 60)]).unwrap();
+        let (told, is_told) = std::sync::mpsc::channel();
+        let wait = |key: &'static str, bytes: u64| {
+            let (store, told) = (store.clone(), told.clone());
+            move || {
+                let wanted = [(Fingerprint::of_bytes(key.as_bytes()), bytes)];
+                let mut say = |_| told.send(key).unwrap();
+                let own = store.reserve(&wanted, 0, true, &Stop::default(), &mut say).unwrap().unwrap();
+                told.send(key).unwrap();
+                own
+            }
+        };
+        std::thread::scope(|scope| {
+            let much = scope.spawn(wait("much", 90));
+            assert_eq!(is_told.recv().unwrap(), "much");
+            // there would be room for it
+            let little = scope.spawn(wait("little", 30));
+            assert_eq!(is_told.recv().unwrap(), "little");
+            // what is there already takes nobody's room, and one that can do without does not wait
+            let same = asked(&store, &[("a", 60)]).unwrap();
+            let wanted = [(Fingerprint::of_bytes(b"b"), 30)];
+            let mut notes = Vec::new();
+            let without = store.reserve(&wanted, 0, false, &Stop::default(), &mut |message| notes.push(message));
+            assert!(without.unwrap().is_none());
+            assert!(notes.len() == 1 && notes[0].ends_with("of this one it is run at each step"), "{notes:?}");
+            assert!(!little.is_finished());
+            drop((first, same));
+            assert_eq!(is_told.recv().unwrap(), "much");
+            assert!(!little.is_finished());
+            drop(much.join().unwrap());
+            assert_eq!(is_told.recv().unwrap(), "little");
+            drop(little.join().unwrap());
         });
     }
 

@@ -16,6 +16,7 @@ mod pool;
 mod resource;
 mod results;
 mod retry;
+mod room_together;
 mod same_data;
 mod same_measure;
 mod same_recipe;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use millstream_schemas::Recipe;
-use millstream_schemas::recipe::{Fault, RecipeText, SearchRecipe};
+use millstream_schemas::recipe::{ByteSize, Fault, RecipeText, SearchRecipe};
 use millstream_search::spaces::{Condition, Distribution, Size};
 use millstream_search::{Assignment, Space, Template};
 use serde_json::Value;
@@ -139,6 +139,22 @@ impl OpenRecipe {
         &self.first
     }
 
+    /// With each alternative, and the least and the largest of each number.
+    pub(super) fn corner_recipes(&self) -> Vec<(Assignment, Recipe)> {
+        // those that make no recipe were refused when this was read
+        let recipe = |assignment: Assignment| self.recipe(&assignment).ok().map(|recipe| (assignment, recipe));
+        corners(&self.space).into_iter().filter_map(recipe).collect()
+    }
+
+    /// The largest `data.memory` of any trial.
+    pub(super) fn most_memory(&self) -> ByteSize {
+        let own = self.first.data.memory;
+        if !self.leaves_open("data.memory") {
+            return own;
+        }
+        self.corner_recipes().iter().map(|(_, recipe)| recipe.data.memory).fold(own, ByteSize::max)
+    }
+
     /// What a recipe can choose among.
     pub fn catalogs(&self) -> &Catalogs {
         &self.catalogs
@@ -203,7 +219,7 @@ impl OpenRecipe {
     }
 
     /// An error of an assignment, with its values below a place where there are any.
-    fn with_values_of(&self, place: &str, assignment: &Assignment, error: RecipeError) -> RecipeError {
+    pub(super) fn with_values_of(&self, place: &str, assignment: &Assignment, error: RecipeError) -> RecipeError {
         let told = self.settings(assignment).into_iter().filter(|(name, _)| name.starts_with(place));
         let told = told.map(|(name, value)| {
             let alternatives = self.space.get(&name).and_then(|one| one.distribution.alternatives());

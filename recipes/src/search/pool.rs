@@ -37,10 +37,11 @@ pub struct PoolCounts {
     pub joined: u64,
     /// Passes that went on by themselves, since they were too far behind.
     pub left: u64,
-    /// Bytes of rows and batches at their fullest, and of what is kept of frozen parts at its fullest, of all runs together; 0 where runs
-    /// share no memory.
-    pub bytes_peak: u64,
-    /// As many as there may be: `data.memory`, and what a run may keep of a frozen part, once for all of them.
+    /// Bytes of rows and batches of all runs together, at their fullest; 0 where runs share no memory.
+    pub rows_bytes_peak: u64,
+    /// Bytes of what is kept of frozen parts for all runs, at its fullest, which may be another time; 0 where runs share no memory.
+    pub kept_bytes_peak: u64,
+    /// As many of both as there may be: `data.memory`, and what a run may keep of a frozen part, once for all of them.
     pub bytes_most: u64,
 }
 
@@ -57,9 +58,9 @@ impl Pool {
     /// With those of the streams that runs have in common.
     pub(crate) fn counts(&self, resources: Option<&Resources>) -> PoolCounts {
         let joint = resources.map(|resources| resources.joint().counts()).unwrap_or_default();
-        let [bytes_peak, bytes_most] = resources.map(Resources::bytes).unwrap_or_default();
+        let [rows_bytes_peak, kept_bytes_peak, bytes_most] = resources.map(Resources::bytes).unwrap_or_default();
         let (streams, joined, left) = (joint.opened, joint.joined, joint.left);
-        PoolCounts { streams, joined, left, bytes_peak, bytes_most, ..*held(&self.counts) }
+        PoolCounts { streams, joined, left, rows_bytes_peak, kept_bytes_peak, bytes_most, ..*held(&self.counts) }
     }
 
     /// Opens and compiles, as far as that was not done before.

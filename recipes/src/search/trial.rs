@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use millstream_pipeline::PipelineError;
 use millstream_search::{
     Asked, AskedTrial, ConfidenceInterval, Decision, Outcome, SearchError, SharedStudy, Study, TrialState,
 };
@@ -454,6 +455,8 @@ fn is_of_study(error: &RecipeError) -> bool {
         | RecipeError::Io { .. }
         | RecipeError::NoRoomTogether { .. }
         | RecipeError::OutputFolder { .. }
+        // a trial alone would have room: no values are at fault
+        | RecipeError::Pipeline(PipelineError::SharedMemory { .. } | PipelineError::SharedBelowOwn { .. })
         | RecipeError::Runtime(_)
         | RecipeError::Search(_)
         | RecipeError::StudyChanged { .. }

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use millstream_schemas::Recipe;
 use millstream_schemas::recipe::RecipeText;
 use millstream_schemas::{shown, shown_path};
 use millstream_search::{Asked, AskedTrial, SharedStudy, Sharing, Study, StudySettings, Trial, TrialState};
@@ -14,6 +15,7 @@ use super::page;
 use super::pool::{Pool, PoolCounts};
 use super::resource::require_comparable;
 use super::results::has_figures;
+use super::room_together::PartsOfMemory;
 use super::same_data::is_held;
 use super::same_measure::require_same_measure;
 use super::same_recipe::{noted, require_same_recipe};
@@ -213,7 +215,6 @@ fn work(
         open.space().parameters().iter().any(|parameter| parameter.name.starts_with("training.frozen_prefix"));
     let shares = parallel > 1 || is_open || !open.first().training.frozen_prefix.is_recomputed();
     let resources = shares.then(|| Resources::open(&resources(open, parallel, options))).transpose()?;
-    let resources = resources.map(|own| own.with_activations_in(activations_of(folder, presence.worker())));
     let imports = Imports::beside(&absolute(folder.path())?);
     let mut opening = |of: &Event| events.event(&SearchEvent::Opening { of: of.clone() });
     let first = match imports.named_in(open.first(), &mut opening, stop) {
@@ -233,6 +234,15 @@ fn work(
         None => Vec::new(),
     };
     let pool = Arc::new(Pool::new(&options.catalogs));
+    let together = Together { open, pool: &pool, imports: &imports, options, stop };
+    let (parallel, resources) = match resources {
+        Some(own) if parallel > 1 && first.is_some() => {
+            let (parallel, own) = together.fitting(parallel, own, events)?;
+            (parallel, Some(own))
+        }
+        own => (parallel, own),
+    };
+    let resources = resources.map(|own| own.with_activations_in(activations_of(folder, presence.worker())));
     let (study, events) = (Mutex::new(shared), Mutex::new(events));
     let worker = Worker {
         folder,
@@ -266,11 +276,56 @@ fn leaves_rows_open(open: &OpenRecipe) -> bool {
     open.space().parameters().iter().any(|parameter| named.iter().any(|place| parameter.name.starts_with(place)))
 }
 
+/// What decides how many trials there are at a time.
+struct Together<'a> {
+    open: &'a OpenRecipe,
+    pool: &'a Arc<Pool>,
+    imports: &'a Imports,
+    options: &'a SearchOptions,
+    stop: &'a Stop,
+}
+
+impl Together<'_> {
+    /// As many trials at a time as have room in parts of `resources`, which are for `parallel` of them, and what these share then: where they
+    /// are fewer, that is told.
+    ///
+    /// # Errors
+    /// A trial has no room even where there is one at a time.
+    fn fitting(
+        &self,
+        parallel: usize,
+        resources: Resources,
+        events: &mut dyn SearchEvents,
+    ) -> Result<(usize, Resources), RecipeError> {
+        let Self { open, pool, imports, options, stop } = *self;
+        let memory = open.most_memory();
+        let parts = PartsOfMemory { open, pool, memory, workers: open.first().data.workers, stop };
+        let is_imported_later = leaves_rows_open(open);
+        let fitting = parts.fitting(parallel, &mut |recipe: &Recipe| match is_imported_later {
+            // what lies there already can be opened
+            true => Ok(Some(recipe.clone())),
+            false => {
+                let mut opening = |of: &Event| events.event(&SearchEvent::Opening { of: of.clone() });
+                imports.named_in(recipe, &mut opening, stop)
+            }
+        })?;
+        if fitting.parallel == parallel {
+            return Ok((parallel, resources));
+        }
+        let reason = fitting.reason.map(|error| format!(": {}", with_causes(&error))).unwrap_or_default();
+        let message = format!("this process works on {} at a time, and not on {parallel}{reason}", fitting.parallel);
+        events.event(&SearchEvent::Warning { message });
+        // the threads of those that are given up are there anew
+        drop(resources);
+        Ok((fitting.parallel, Resources::open(&self::resources(open, fitting.parallel, options))?))
+    }
+}
+
 /// What the recipe gives to a run, for as many as there are at a time together.
 fn resources(open: &OpenRecipe, parallel: usize, options: &SearchOptions) -> ResourceOptions {
     let (data, training) = (&open.first().data, &open.first().training);
     ResourceOptions {
-        memory: data.memory,
+        memory: open.most_memory(),
         runs: parallel,
         workers: data.workers,
         threads: training.threads,

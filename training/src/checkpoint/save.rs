@@ -70,18 +70,40 @@ pub(crate) fn save(
     Ok((place, snapshot.manifest.files))
 }
 
+/// Files that are open at a time until they are on the disk.
+const MOST_OPEN: usize = 64;
+
+/// Files that are written, and may not be on the disk yet. They are synced together: a file system that keeps a journal writes it once then,
+/// and not once for each of them.
+#[derive(Default)]
+struct Unsynced(Vec<(PathBuf, fs::File)>);
+
+impl Unsynced {
+    /// Adds one; when so many are open that others would find none left, they are synced and closed.
+    fn add(&mut self, path: PathBuf, file: fs::File) -> Result<(), TrainingError> {
+        self.0.push((path, file));
+        if self.0.len() < MOST_OPEN { Ok(()) } else { self.sync() }
+    }
+
+    fn sync(&mut self) -> Result<(), TrainingError> {
+        for (path, file) in self.0.drain(..) {
+            file.sync_all().map_err(TrainingError::io("write", path))?;
+        }
+        Ok(())
+    }
+}
+
 /// Writes the files one by one: a file's bytes are built, written and dropped before the next one's. `before` is the
 /// checkpoint that this one replaces; what that holds already is not written again. With those of other steps nothing is
 /// shared: where one is damaged, another one is whole.
 fn write(folder: &Path, before: &Path, snapshot: &mut Snapshot) -> Result<(), TrainingError> {
     fs::create_dir(folder).map_err(TrainingError::io("create", folder))?;
-    let mut unsynced = Vec::new();
+    let mut unsynced = Unsynced::default();
     let mut write_file = |name: &str, bytes: &[u8]| -> Result<(), TrainingError> {
         let path = folder.join(name);
         let mut file = fs::File::create(&path).map_err(TrainingError::io("write", &path))?;
         file.write_all(bytes).map_err(TrainingError::io("write", &path))?;
-        unsynced.push((path, file));
-        Ok(())
+        unsynced.add(path, file)
     };
     let failed = |fault| TrainingError::Checkpoint { path: folder.to_owned(), fault };
     let mut saved = Vec::new();
@@ -139,10 +161,7 @@ fn write(folder: &Path, before: &Path, snapshot: &mut Snapshot) -> Result<(), Tr
     }
     write_file(MANIFEST_HASH, Fingerprint::of_bytes(&text).0.as_bytes())?;
     write_file(MANIFEST, &text)?;
-    // all behind the last: a file system that keeps a journal writes it once, and not once for each of them
-    for (path, file) in unsynced {
-        file.sync_all().map_err(TrainingError::io("write", path))?;
-    }
+    unsynced.sync()?;
     files::sync_folder(folder).map_err(TrainingError::io("sync", folder))
 }
 
@@ -213,6 +232,21 @@ mod tests {
 
     fn saved(folder: &Path, manifest: CheckpointManifest) -> Result<(PathBuf, Vec<SavedFile>), TrainingError> {
         save(folder, Snapshot { manifest, ..Snapshot::of_step(3) }, 2)
+    }
+
+    #[test]
+    fn a_checkpoint_of_more_files_than_a_process_may_open_has_few_of_them_open_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut unsynced, mut most) = (Unsynced::default(), 0);
+        for index in 0..1100 {
+            let path = folder.path().join(kept_name(index));
+            let file = fs::File::create(&path).unwrap();
+            unsynced.add(path, file).unwrap();
+            most = most.max(unsynced.0.len());
+        }
+        assert!(most > 1 && most < MOST_OPEN, "{most}");
+        unsynced.sync().unwrap();
+        assert!(unsynced.0.is_empty());
     }
 
     #[test]

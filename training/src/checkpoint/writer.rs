@@ -2,6 +2,7 @@
 //! taken. Steps that are faster than the disk leave some waiting.
 
 use std::collections::VecDeque;
+use std::io;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -62,14 +63,22 @@ impl Job {
 }
 
 /// Writes checkpoints. When it is dropped the one that is being written is finished first.
-#[derive(Default)]
 pub(crate) struct Writer {
+    /// Begins to write one.
+    begin: fn(Job) -> io::Result<JoinHandle<Outcome>>,
     writing: Option<JoinHandle<Outcome>>,
     waiting: VecDeque<Job>,
     /// What became of those before, in order, where nobody has asked for it yet.
     done: VecDeque<Outcome>,
     last: Option<Written>,
     added: u64,
+}
+
+impl Default for Writer {
+    fn default() -> Self {
+        let begin = |job: Job| std::thread::Builder::new().name("checkpoint".into()).spawn(move || job.write());
+        Self { begin, writing: None, waiting: VecDeque::new(), done: VecDeque::new(), last: None, added: 0 }
+    }
 }
 
 impl Writer {
@@ -108,7 +117,7 @@ impl Writer {
         if let Some(files) = self.files_of(step, job.generation) {
             job.snapshot.contents = Contents::AsBefore(files);
         }
-        match std::thread::Builder::new().name("checkpoint".into()).spawn(move || job.write()) {
+        match (self.begin)(job) {
             Ok(thread) => self.writing = Some(thread),
             Err(error) => {
                 let source = TrainingError::io("start a thread for", "checkpoint")(error);
@@ -123,6 +132,15 @@ impl Writer {
             self.wait();
         }
         self.start();
+    }
+
+    /// What became of one of those that were written, where that is known without waiting; where none is left the next one is begun, and
+    /// one that cannot be begun is told at once.
+    pub(crate) fn take(&mut self) -> Option<Outcome> {
+        self.poll().or_else(|| {
+            self.start();
+            self.done.pop_front()
+        })
     }
 
     /// What became of one of those that were written, where that is known without waiting.
@@ -242,6 +260,23 @@ mod tests {
         let failed = writer.poll().and_then(Result::err).unwrap();
         assert!(failed.source.to_string().contains("the disk is full"), "{}", failed.source);
         assert!(super::super::list(folder.path()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_last_checkpoint_is_not_lost_without_a_word_where_no_thread_can_be_started_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut writer, end) = that_stands_still();
+        writer.begin = |_| Err(io::Error::other("too many threads"));
+        writer.add(settings(folder.path()), Snapshot::of_step(2), 2, 8);
+        assert!(writer.take().is_none(), "the first is not done");
+        end.send(Ok(written(&folder.path().join("step-1")))).ok().unwrap();
+        // as a run settles: nothing is waited for behind it
+        assert!(writer.wait());
+        let told: Vec<Outcome> = std::iter::from_fn(|| writer.take()).collect();
+        assert!(!writer.wait());
+        let [Ok(first), Err(failed)] = &told[..] else { panic!("{} were told", told.len()) };
+        let message = failed.source.to_string();
+        assert!((first.step, failed.step) == (1, 2) && message.contains("start a thread"), "{message}");
     }
 
     #[test]

@@ -41,8 +41,8 @@ pub(super) const ENSEMBLE: EnsembleKind = EnsembleKind {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Stacking {
-    /// What the linear model reads: probabilities, log_probabilities, or scores; of numbers they themselves.
-    features: LinearFeatures,
+    /// What the linear model reads: probabilities (where it is not given), log_probabilities, or scores; of numbers they themselves (`scores`).
+    features: Option<LinearFeatures>,
     /// Strength of the penalty on the coefficients, 0 or more; where it is not given, found by cross-validation, of numbers 0.
     l2: Option<f64>,
 }
@@ -73,10 +73,11 @@ impl EnsembleFunction for Stacking {
             PredictionTargets::Classes(classes) => classes,
             PredictionTargets::Numbers(targets) => return self.of_numbers(fitting, targets),
         };
+        let read = self.features.unwrap_or_default();
         let mut features = vec![0.0; rows * width];
         for (member, scores) in members.all_scores().into_iter().enumerate() {
             for (row, scores) in scores.chunks(columns).enumerate() {
-                let own = self.features.of(scores);
+                let own = read.of(scores);
                 let from = row * width + member * columns;
                 features[from..from + columns].copy_from_slice(&own);
             }
@@ -99,8 +100,7 @@ impl EnsembleFunction for Stacking {
         };
         let solution = all.fit(l2, None);
         let coefficients = solution.coefficients.chunks(columns).map(<[f64]>::to_vec).collect();
-        let combination =
-            Combination::Linear { features: self.features, coefficients, intercepts: solution.intercepts };
+        let combination = Combination::Linear { features: read, coefficients, intercepts: solution.intercepts };
         Ok(Fitted { notes, ..combination.into() })
     }
 }
@@ -108,7 +108,7 @@ impl EnsembleFunction for Stacking {
 impl Stacking {
     /// Least squares with weights of 0 or more.
     fn of_numbers(&self, fitting: &Fitting<'_>, targets: &[f32]) -> Result<Fitted, TrainingError> {
-        if self.features == LinearFeatures::LogProbabilities {
+        if self.features.is_some_and(|features| features != LinearFeatures::Scores) {
             return fitting
                 .refused("numbers have no probabilities, so that they are read as they are; leave `features` out");
         }
@@ -146,6 +146,16 @@ impl Stacking {
                 |(member, own): (usize, &Vec<f64>)| format!("{} · `{}`", decimal(own[0]), shown(members.name(member)));
             let terms: Vec<String> = coefficients.iter().enumerate().map(term).collect();
             notes.push(format!("the ensemble gives {} + {}", terms.join(" + "), decimal(*intercept)));
+        }
+        for (column, intercept) in intercepts.iter().enumerate() {
+            if coefficients.iter().all(|own| own[column] == 0.0) {
+                notes.push(format!(
+                    "number {} of {columns}: what members say of it does not rise with what is true of the rows, so that the ensemble gives {} for \
+                     each row",
+                    column + 1,
+                    decimal(*intercept)
+                ));
+            }
         }
         let combination = Combination::Linear { features: LinearFeatures::Scores, coefficients, intercepts };
         Ok(Fitted { notes, ..combination.into() })
@@ -249,9 +259,22 @@ mod tests {
     fn numbers_of_which_none_goes_with_the_target_and_features_that_they_lack_are_refused() {
         let message = fitted(&Stacking::default(), 1, &[&[3.0, 2.0, 1.0]], &[1.0, 2.0, 3.0]).unwrap_err();
         assert!(message.contains("all weights are 0"), "{message}");
-        let logs = Stacking { features: LinearFeatures::LogProbabilities, l2: None };
-        let message = fitted(&logs, 1, &[&[1.0, 2.0]], &[1.0, 2.0]).unwrap_err();
-        assert!(message.contains("numbers have no probabilities"), "{message}");
+        for features in [LinearFeatures::LogProbabilities, LinearFeatures::Probabilities] {
+            let wanted = Stacking { features: Some(features), l2: None };
+            let message = fitted(&wanted, 1, &[&[1.0, 2.0]], &[1.0, 2.0]).unwrap_err();
+            assert!(message.contains("numbers have no probabilities"), "{message}");
+        }
+        let scores = Stacking { features: Some(LinearFeatures::Scores), l2: None };
+        assert!(fitted(&scores, 1, &[&[1.0, 2.0]], &[1.0, 2.0]).is_ok());
+    }
+
+    #[test]
+    fn a_number_of_several_for_which_no_member_has_a_weight_is_told() {
+        // the second falls where what is true rises
+        let own: &[f32] = &[1.0, 3.0, 2.0, 2.0, 3.0, 1.0];
+        let found = fitted(&Stacking::default(), 2, &[own], &[1.0, 1.0, 2.0, 2.0, 3.0, 3.0]).unwrap();
+        let [note] = &found.notes[..] else { panic!("{:?}", found.notes) };
+        assert!(note.starts_with("number 2 of 2: ") && note.ends_with("gives 2.0000 for each row"), "{note}");
     }
 
     const OF_TWO: [f64; 2] = [6.0 / 7.0, 2.0 / 7.0];

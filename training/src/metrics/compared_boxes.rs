@@ -4,8 +4,8 @@ use super::detections::{Detection, covered, overlap};
 
 /// Of intersections over unions: 0.5, 0.55, … 0.95.
 pub(super) const BOUNDS: usize = 10;
-/// What stands for the first class where a box is around a crowd; the number of each further class is one less.
-const CROWD: f32 = -2.0;
+/// As targets have it.
+const CROWD: f32 = millstream_schemas::CROWD as f32;
 
 /// What was taken for a thing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -93,12 +93,11 @@ impl Trainer {
         Ok(())
     }
 
-    /// Notes that checkpoints are on the disk, where some are that were not before; then begins to write the next.
+    /// Notes that checkpoints are on the disk, where some are that were not before, and begins to write the next.
     pub(super) fn take_written(&mut self, observer: &mut dyn Observer) -> Result<(), TrainingError> {
-        while let Some(outcome) = self.writer.poll() {
+        while let Some(outcome) = self.writer.take() {
             self.take(outcome, observer)?;
         }
-        self.writer.start();
         Ok(())
     }
 
