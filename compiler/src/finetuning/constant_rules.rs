@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use super::constant_kind::{
     FrozenReason, is_all, is_buffer, is_distance_bias, is_infinite_mask, is_low_mask, is_one_filter, is_part,
-    is_table_of_waves, is_token, is_wave_table, no_learned_constant,
+    is_progression, is_table_of_waves, is_token, is_wave_table, no_learned_constant,
 };
 use super::fourier_table::{is_fourier_table, may_be_fourier_table};
 use super::module_path::{is_generated, of_weight};
 use super::named_parameter::{
-    FUNCTIONS, has_module_path, is_literal_of_trace, is_of_person, is_of_preparation, is_of_quantization, is_parameter,
+    FUNCTIONS, has_module_path, is_of_person, is_of_preparation, is_of_quantization, is_parameter,
     is_parameter_in_front, is_plain_number, may_be_learned,
 };
 use super::score_constants::no_part_of_scores;
@@ -46,8 +46,6 @@ pub(super) struct Asked<'p> {
     pub(super) has_weights: bool,
     /// Whether the node reads what comes out of layers.
     pub(super) is_fed: bool,
-    /// Whether names tell which constants the source wrote where it uses them.
-    pub(super) may_tell_literals: bool,
 }
 
 type Holds = fn(&Asked<'_>) -> bool;
@@ -99,10 +97,13 @@ impl Asked<'_> {
         let is_stopped = self.graph.stops_gradient(self.value);
         // the file's own word is more than what name and place tell
         let origin = self.graph.origin(self.value);
-        let is_none = matches!(origin, Some(Origin::Buffer | Origin::Literal)) || self.is_literal();
         let reason = match origin {
-            Some(Origin::Parameter) => reason.filter(|reason| is_stopped || !reason.is_by_name()),
-            _ => reason.or_else(|| is_none.then_some(FrozenReason::Stated)),
+            Some(Origin::Parameter) if !is_stopped && reason.is_some_and(FrozenReason::is_by_name) => {
+                self.no_learned_parameter()
+            }
+            Some(Origin::Parameter) => reason,
+            Some(Origin::Buffer | Origin::Literal) => reason.or(Some(FrozenReason::Stated)),
+            Some(Origin::Untold) | None => reason,
         };
         // whoever names it knows what it is
         let is_asked_for = self.graph.is_asked_for(self.value) && !is_stopped;
@@ -119,11 +120,6 @@ impl Asked<'_> {
 
     fn is_of_module(&self) -> bool {
         is_part(self.name) || of_weight(self.name).is_some()
-    }
-
-    /// Whether it is several numbers that the source wrote where it uses them.
-    fn is_literal(&self) -> bool {
-        self.may_tell_literals && self.numbers() > 1 && is_literal_of_trace(self.name)
     }
 
     /// Whether it is one number that fills a tensor, and no parameter by its name or the function that reads it.
@@ -151,6 +147,16 @@ impl Asked<'_> {
 
     fn no_part_of_scores(&self) -> Option<FrozenReason> {
         no_part_of_scores((self.node, self.input), self.scores, self.name, self.constant)
+    }
+
+    /// Why what the file calls a parameter is none that is learned: torch.export calls those so as well that no gradient was meant for. A
+    /// statistic in front of all layers is one, and frequencies that nothing has moved from where they began.
+    fn no_learned_parameter(&self) -> Option<FrozenReason> {
+        let normalizes = !self.is_fed && is_elementwise(self.operator) && is_of_preparation(self.name);
+        if normalizes {
+            return Some(FrozenReason::InFront);
+        }
+        (self.makes_angles() && is_progression(self.constant)).then_some(FrozenReason::Frequencies)
     }
 
     fn is_fourier_table(&self) -> bool {
@@ -253,15 +259,6 @@ impl Asked<'_> {
     }
 }
 
-/// Whether names tell which constants the source wrote where it uses them: others have names of their own. A module that was frozen before
-/// it was exported has all its weights as such.
-pub(super) fn may_tell_literals(graph: &Graph) -> bool {
-    let is_large = |value: &ValueId| {
-        graph.float_constant(*value).is_some_and(|constant| constant.shape.iter().product::<usize>() > 1)
-    };
-    graph.constants().into_iter().filter(is_large).any(|value| !is_literal_of_trace(graph.name(value)))
-}
-
 /// A constant beside these is a bias or scale only behind a layer; in front of all layers it normalizes the input.
 pub(crate) fn is_arithmetic(node: &Node) -> bool {
     node.domain.is_empty() && matches!(node.operator.as_str(), "Add" | "Mul")
@@ -276,9 +273,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use crate::Model;
-    use crate::finetuning::{Layer, layers};
-    use crate::graph::{Graph, KIND, Origin};
-    use crate::handmade::{graph, node, read, untyped, value, weight, whole};
+    use crate::finetuning::{Layer, layers, normalize};
+    use crate::graph::{Constant, Graph, KIND, Origin};
+    use crate::handmade::{constant_node, graph, node, read, untyped, value, weight, whole};
     use crate::model_file::onnx::{
         AttributeProto, GraphProto, StringStringEntryProto, TensorProto, ValueInfoProto, attribute_proto::AttributeType,
     };
@@ -290,6 +287,10 @@ mod tests {
 
     /// What is read behind a layer, one after the other; `notes` are what the file says of them: name, key, word.
     fn read_with(constants: &[(&str, TensorProto)], notes: &[(&str, &str, &str)], first: &str) -> Graph {
+        read(file_with(constants, notes, first))
+    }
+
+    fn file_with(constants: &[(&str, TensorProto)], notes: &[(&str, &str, &str)], first: &str) -> GraphProto {
         let mut nodes = vec![node("MatMul", &["x", first], &["h0"])];
         for (at, (operator, constant)) in constants.iter().enumerate() {
             nodes.push(node(operator, &[&format!("h{at}"), constant.name()], &[&format!("h{}", at + 1)]));
@@ -305,7 +306,7 @@ mod tests {
                 ValueInfoProto { metadata_props: vec![entry], ..untyped(name) }
             })
             .collect();
-        read(file)
+        file
     }
 
     fn trained(graph: &Graph) -> Vec<String> {
@@ -349,12 +350,134 @@ mod tests {
     }
 
     #[test]
+    fn parameters_that_no_gradient_was_meant_for_stay_frozen_in_front_and_as_frequencies() {
+        let geometric: Vec<f32> = (0..4).map(|at| 10000f32.powf(-(at as f32) / 4.0)).collect();
+        let arithmetic: Vec<f32> = (0..4).map(|at| (1.0 + at as f32 * 1.5) * std::f32::consts::PI).collect();
+        let moved = vec![1.0, 0.11, 0.008, 0.0013];
+        let plain = vec![0.5, 0.25, 0.75, 0.125];
+        // an operator in front of the first layer, a name, the numbers, whether angles are made of it, and whether it is trained
+        for (operator, name, values, are_angles, is_trained) in [
+            ("Mul", "freqs", &geometric, true, false),
+            ("Mul", "rope.freqs", &arithmetic, true, false),
+            ("Mul", "freqs", &moved, true, true),
+            ("Mul", "freqs", &geometric, false, true),
+            ("Sub", "mean", &plain, false, false),
+            ("Div", "net.std", &plain, false, false),
+            ("Sub", "pixel_mean", &plain, false, false),
+            ("Add", "net.shift", &plain, false, true),
+        ] {
+            let constant = TensorProto { float_data: values.clone(), ..weight(name, &[4]) };
+            let nodes = vec![
+                node(operator, &["x", name], &["a"]),
+                node(if are_angles { "Cos" } else { "Tanh" }, &["a"], &["c"]),
+                node("MatMul", &["c", "first.weight"], &["y"]),
+            ];
+            let weights = vec![weight("first.weight", &[4, 4]), constant];
+            let mut file = graph(nodes, weights, vec![value("x", &[4, 4])], vec![value("y", &[4, 4])]);
+            let entry = StringStringEntryProto { key: Some(KIND.into()), value: Some("PARAMETER".into()) };
+            file.value_info = vec![ValueInfoProto { metadata_props: vec![entry], ..untyped(name) }];
+            let found = trained(&read(file));
+            assert_eq!(found.iter().any(|own| own == name), is_trained, "{operator} {name} {values:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_constant_was_folded_from_tells_literals_from_parameters() {
+        // what the names of a list are, and whether what was folded from them is trained
+        for (from, is_trained) in [
+            ("['val_proj.weight']", true),
+            ("['int64_embedding.weight', 'val_3']", true),
+            ("['model.h.0.attn.attention.lifted_tensor_0']", false),
+            ("['val_3', 'int64_m1_1d']", false),
+            (r#"["plain", 'val_3']"#, false),
+            (r#"["edge's", 'val_3']"#, true),
+            // normalizations were folded into it, and it has no note
+            ("['unnoted', 'val_3']", true),
+            ("['gain']", true),
+            ("['h0']", false),
+        ] {
+            let constants = [
+                ("Mul", weight("folded", &[4])),
+                ("Mul", weight("gain", &[4])),
+                ("Add", weight("unnoted", &[4])),
+                ("Add", weight("plain", &[4])),
+            ];
+            let notes = [("gain", KIND, "PARAMETER"), ("plain", KIND, "BUFFER"), ("folded", FOLDED_FROM, from)];
+            let found = trained(&read_with(&constants, &notes, "first.weight"));
+            assert_eq!(found.contains(&"folded".to_owned()), is_trained, "{from}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_notes_no_parameter_at_all_is_trained_by_names_and_places_and_says_so() {
+        let constants = [("Mul", weight("gain", &[4])), ("Mul", weight("rope.inv_freq", &[4]))];
+        let mut notes = vec![("first.weight", KIND, "BUFFER"), ("gain", KIND, "CONSTANT_TENSOR")];
+        for (word, is_trained) in [("BUFFER", true), ("PARAMETER", false)] {
+            notes.push(("other", KIND, word));
+            let file = file_with(&constants, &notes, "first.weight");
+            let (file, catalog) = (crate::handmade::model(file), OperatorCatalog::standard());
+            let graph = file.graph(&BTreeMap::new(), &catalog).unwrap();
+            let mut found = trained(&graph);
+            found.sort();
+            let wanted: &[&str] = if is_trained { &["first.weight", "gain"] } else { &[] };
+            assert_eq!(found, wanted, "{word}");
+            let told = file.notes(&graph).iter().any(|note| note.starts_with("the file calls 3 tensors a buffer"));
+            assert_eq!(told, is_trained, "{word}");
+            notes.pop();
+        }
+    }
+
+    #[test]
     fn what_the_source_wrote_where_it_uses_it_is_not_trained_but_in_a_module_that_was_frozen_whole() {
         let literal = [("Mul", weight("/edges/Constant_1_output_0", &[4]))];
         assert_eq!(trained(&read_with(&literal, &[], "first.weight")), ["first.weight"]);
-        let mut found = trained(&read_with(&literal, &[], "/first/Constant_output_0"));
-        found.sort();
-        assert_eq!(found, ["/edges/Constant_1_output_0", "/first/Constant_output_0"]);
+        // a folded weight has a name of the exporter's
+        for first in ["/first/Constant_output_0", "onnx::MatMul_12"] {
+            let mut found = trained(&read_with(&literal, &[], first));
+            found.sort();
+            assert_eq!(found, ["/edges/Constant_1_output_0", first]);
+        }
+    }
+
+    #[test]
+    fn a_module_that_was_frozen_whole_is_trained_behind_a_new_head_and_when_it_is_tuned_again() {
+        let own = ["/first/Constant_output_0", "/edges/Constant_1_output_0"];
+        for (first, is_trained) in [(own[0], true), ("first.weight", false)] {
+            let mut graph = read_with(&[("Mul", weight(own[1], &[4]))], &[], first);
+            let made = graph.outputs()[0];
+            let deviation = graph.constant("deviation", Constant::f32([4], &[0.5, 2.0, 1.5, 0.25]));
+            let head = graph.constant("head.weight", Constant::f32([4, 4], &VARIED));
+            let scaled = graph.add("Div", &[made, deviation], &[]).unwrap();
+            let scores = graph.add("MatMul", &[scaled, head], &[]).unwrap();
+            graph.output(scores);
+            let mut wanted = vec![first, "head.weight"];
+            wanted.extend(is_trained.then_some(own[1]));
+            wanted.sort_unstable();
+            let mut found = trained(&graph);
+            found.sort();
+            assert_eq!(found, wanted, "{first}");
+            let again = Model::from_bytes(graph.to_onnx("again")).unwrap();
+            let again = again.graph(&BTreeMap::new(), &OperatorCatalog::standard()).unwrap();
+            let mut found = trained(&again);
+            found.sort();
+            assert_eq!(found, wanted, "{first}, again");
+        }
+    }
+
+    #[test]
+    fn what_a_trace_keeps_as_nodes_is_told_as_what_it_stores() {
+        for (first, is_trained) in [("first.weight", false), ("onnx::MatMul_7", true)] {
+            let nodes = vec![
+                constant_node("/edges/Constant_1_output_0", &[4]),
+                node("MatMul", &["x", first], &["h"]),
+                node("Mul", &["h", "/edges/Constant_1_output_0"], &["y"]),
+            ];
+            let weights = vec![weight(first, &[4, 4])];
+            let mut graph = read(graph(nodes, weights, vec![value("x", &[4, 4])], vec![value("y", &[4, 4])]));
+            normalize(&mut graph);
+            let found = trained(&graph);
+            assert_eq!(found.iter().any(|name| name.starts_with("/edges")), is_trained, "{first}: {found:?}");
+        }
     }
 
     #[test]
