@@ -101,9 +101,8 @@ impl Asked<'_> {
             Some(Origin::Parameter) if !is_stopped && reason.is_some_and(FrozenReason::is_by_name) => {
                 self.no_learned_parameter()
             }
-            Some(Origin::Parameter) => reason,
             Some(Origin::Buffer | Origin::Literal) => reason.or(Some(FrozenReason::Stated)),
-            Some(Origin::Untold) | None => reason,
+            Some(Origin::Parameter | Origin::Untold) | None => reason,
         };
         // whoever names it knows what it is
         let is_asked_for = self.graph.is_asked_for(self.value) && !is_stopped;

@@ -253,7 +253,8 @@ impl Model {
         let stated = declared::tensors_beside_no_parameter(self.file_graph());
         if stated > 0 {
             notes.push(format!(
-                "the file calls {} a buffer or constant and none a parameter: which are trained is told by their names and places;                  `nn.Parameter` in the source tells them apart",
+                "the file calls {} a buffer or constant and none a parameter: which are trained is told by their names and places; \
+                 `nn.Parameter` in the source tells them apart",
                 count(stated, "tensor")
             ));
         }
