@@ -12,10 +12,11 @@ use super::named_parameter::{
     FUNCTIONS, has_module_path, is_of_person, is_of_preparation, is_of_quantization, is_parameter,
     is_parameter_in_front, is_plain_number, may_be_learned,
 };
-use super::score_constants::no_part_of_scores;
+use super::score_constants::{is_named_beside_scores, joins_places_of};
 use super::standardize::is_preprocessing;
 use super::state_rates::is_rate;
-use crate::graph::{Constant, Graph, Node, Origin, ValueId};
+use super::views::VIEWS;
+use crate::graph::{Body, Constant, Graph, Node, Origin, ValueId};
 
 /// Functions of single numbers that modules take of parameters, as of scales that are to be positive.
 const CURVES: [&str; 5] = ["Clip", "Exp", "Sigmoid", "Softplus", "Tanh"];
@@ -60,19 +61,20 @@ enum Then {
 }
 
 /// The first rule that holds decides.
-const RULES: [(Holds, Then); 17] = [
+const RULES: [(Holds, Then); 18] = [
     (|c| is_preprocessing(c.operator, c.name), Then::Frozen(FrozenReason::Preprocessing)),
     (|c| is_buffer(c.name), Then::Frozen(FrozenReason::Buffer)),
     // it has decided something before the run
     (|c| c.graph.stops_gradient(c.value), Then::Frozen(FrozenReason::Setting)),
     // the first state of a recurrent layer
     (|c| c.fills_no_parameter(), Then::Frozen(FrozenReason::Setting)),
-    // what stands for a row that a branch leaves out
+    // what a branch makes in the place of a row that it leaves out
     (|c| c.fills_branch(), Then::Frozen(FrozenReason::Setting)),
     (|c| c.operator == "Gather" && is_table_of_waves(c.constant), Then::Frozen(FrozenReason::Waves)),
     (|c| c.may_be_mask() && c.is_mask(), Then::Frozen(FrozenReason::Mask)),
     (|c| c.may_be_mask() && is_distance_bias(c.constant), Then::Frozen(FrozenReason::Distances)),
-    (|c| c.no_part_of_scores().is_some(), Then::UnlessFrozen(|c| c.no_part_of_scores())),
+    (|c| c.has_word_of_places(), Then::Frozen(FrozenReason::Buffer)),
+    (|c| c.is_adjacency(), Then::Frozen(FrozenReason::Adjacency)),
     (|c| c.is_fourier_table(), Then::Frozen(FrozenReason::Fourier)),
     (|c| c.has_weights && !is_arithmetic(c.node), Then::UnlessFrozen(|c| c.no_weight_of_layer())),
     (|c| c.is_named(), Then::UnlessFrozen(|c| c.no_named_parameter())),
@@ -127,12 +129,31 @@ impl Asked<'_> {
         self.filled.contains(&self.read) && !is_own
     }
 
-    /// Whether it is one number throughout that a branch has, and no parameter by its name.
+    /// Whether it is one number throughout that a branch makes, and no parameter by its name.
     fn fills_branch(&self) -> bool {
         let first = self.constant.to_f32().and_then(|numbers| numbers.first().copied());
         self.operator == "If"
             && first.is_some_and(|first| is_all(self.constant, first))
             && !(self.is_of_module() || has_module_path(self.name))
+            && self.node.bodies().any(|body| self.is_made_by(body))
+    }
+
+    /// Whether a graph that the node runs gives the constant on as it is, and computes nothing with it.
+    fn is_made_by(&self, body: &Body) -> bool {
+        let Some(graph) = body.graph() else { return false };
+        // the last inputs of both are what is read from around
+        let from_end = self.node.inputs.len() - self.input;
+        let at = graph.inputs().len().checked_sub(from_end).filter(|_| from_end <= body.outer());
+        let Some(given) = at.map(|at| graph.inputs()[at]) else { return false };
+        graph.outputs().iter().any(|output| {
+            let mut made = *output;
+            while made != given {
+                let maker = graph.producer(made).filter(|maker| VIEWS.iter().any(|view| maker.is(view)));
+                let Some(read) = maker.and_then(|maker| maker.input(0)) else { return false };
+                made = read;
+            }
+            true
+        })
     }
 
     fn may_be_mask(&self) -> bool {
@@ -144,8 +165,12 @@ impl Asked<'_> {
         is_infinite_mask(self.constant, lets_pass) || is_low_mask(self.constant, lets_pass)
     }
 
-    fn no_part_of_scores(&self) -> Option<FrozenReason> {
-        no_part_of_scores((self.node, self.input), self.scores, self.name, self.constant)
+    fn has_word_of_places(&self) -> bool {
+        is_named_beside_scores(self.node, self.scores, self.name)
+    }
+
+    fn is_adjacency(&self) -> bool {
+        joins_places_of((self.node, self.input), self.scores, self.name, self.constant)
     }
 
     /// Why what the file calls a parameter is none that is learned: torch.export calls those so as well that no gradient was meant for. A
@@ -272,8 +297,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use crate::Model;
-    use crate::finetuning::{Layer, layers, normalize};
-    use crate::graph::{Constant, Graph, KIND, Origin};
+    use crate::finetuning::constant_kind::FrozenReason;
+    use crate::finetuning::parameters::Parameters;
+    use crate::finetuning::{Layer, Weight, layers, normalize};
+    use crate::graph::{Constant, Graph, KIND, Origin, ValueId};
     use crate::handmade::{constant_node, graph, node, read, untyped, value, weight, whole};
     use crate::model_file::onnx::{
         AttributeProto, GraphProto, StringStringEntryProto, TensorProto, ValueInfoProto, attribute_proto::AttributeType,
@@ -476,6 +503,50 @@ mod tests {
             normalize(&mut graph);
             let found = trained(&graph);
             assert_eq!(found.iter().any(|name| name.starts_with("/edges")), is_trained, "{first}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_bias_of_one_number_that_a_layer_inside_a_branch_reads_is_no_row_that_the_branch_leaves_out() {
+        let branch = |name: &str, inner: GraphProto| AttributeProto {
+            name: Some(name.into()),
+            g: Some(inner),
+            r#type: Some(AttributeType::Graph as i32),
+            ..AttributeProto::default()
+        };
+        // what the graph does with the zeros, and whether they are trained as far as this rule goes
+        for (operator, is_row) in [("Add", false), ("Identity", true)] {
+            let zeros = TensorProto { float_data: vec![0.0; 16], ..weight("own", &[1, 4, 4]) };
+            let inner = if operator == "Add" {
+                node("Add", &["all", "own"], &["made"])
+            } else {
+                node("Identity", &["own"], &["made"])
+            };
+            let other = graph(vec![node("Identity", &["all"], &["same"])], vec![], vec![], vec![untyped("same")]);
+            let mut either = node("If", &["is_large"], &["row"]);
+            either.attribute = vec![
+                branch("then_branch", other),
+                branch("else_branch", graph(vec![inner], vec![zeros], vec![], vec![untyped("made")])),
+            ];
+            let nodes = vec![
+                node("MatMul", &["x", "first.weight"], &["h"]),
+                node("ReduceSum", &["h", "axes"], &["all"]),
+                node("ReduceSum", &["h"], &["sum"]),
+                node("Greater", &["sum", "limit"], &["is_large"]),
+                either,
+                node("Add", &["h", "row"], &["y"]),
+            ];
+            let limit = TensorProto { float_data: vec![0.0], ..weight("limit", &[]) };
+            let weights = vec![weight("first.weight", &[4, 4]), whole("axes", &[1], &[0]), limit];
+            let graph = read(graph(nodes, weights, vec![value("x", &[4, 4])], vec![value("y", &[4, 4])]));
+            let catalog = OperatorCatalog::standard();
+            let mut parameters = Parameters::new(&graph, &catalog);
+            let found: Vec<Weight> = (0..graph.nodes().len()).flat_map(|at| parameters.of(at)).collect();
+            let is_own = |value: ValueId| graph.name(value).ends_with("own");
+            let is_trained = found.iter().any(|weight| is_own(weight.value));
+            let frozen = parameters.frozen();
+            let is_setting = frozen.iter().any(|(value, _, reason)| is_own(*value) && *reason == FrozenReason::Setting);
+            assert_eq!((is_setting, is_trained), (is_row, !is_row), "{operator}: {frozen:?}");
         }
     }
 
