@@ -449,6 +449,11 @@ mod tests {
             assert_eq!(found, wanted, "{word}");
             let told = file.notes(&graph).iter().any(|note| note.starts_with("the file calls 3 tensors a buffer"));
             assert_eq!(told, is_trained, "{word}");
+            // the exported model has no parameter of which a file said so
+            let again = Model::from_bytes(graph.to_onnx("again")).unwrap().graph(&BTreeMap::new(), &catalog).unwrap();
+            let mut found = trained(&again);
+            found.sort();
+            assert_eq!(found, wanted, "{word}, again");
             notes.pop();
         }
     }

@@ -3,6 +3,9 @@
 /// What torch.export notes by this key of each input of a program, parameters among them.
 pub(crate) const KIND: &str = "pkg.torch.export.graph_signature.InputSpec.kind";
 
+/// Who files are said to be of that this compiler has written. Their notes are what it has found already.
+pub(crate) const PRODUCER: &str = "millstream";
+
 /// What a constant was in the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {

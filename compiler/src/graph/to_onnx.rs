@@ -6,7 +6,7 @@ use prost::Message;
 
 use super::arena::Arena;
 use super::execution_order::listed;
-use super::{Attribute, Body, Constant, ElementType, Graph, KIND, Length, Node, TensorType, ValueId};
+use super::{Attribute, Body, Constant, ElementType, Graph, KIND, Length, Node, PRODUCER, TensorType, ValueId};
 use crate::CompilerError;
 use crate::model_file::onnx::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
@@ -67,7 +67,7 @@ impl Graph {
         };
         ModelProto {
             ir_version: Some(IR_VERSION),
-            producer_name: Some("millstream".into()),
+            producer_name: Some(PRODUCER.into()),
             producer_version: Some(env!("CARGO_PKG_VERSION").into()),
             opset_import,
             graph: Some(graph),

@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::literals::{is_literal_of_trace, is_made_up};
+use super::literals::is_made_up;
 use super::onnx::{
-    GraphProto, ValueInfoProto, tensor_shape_proto, tensor_shape_proto::dimension::Value as Dimension, type_proto,
+    GraphProto, ModelProto, ValueInfoProto, tensor_shape_proto, tensor_shape_proto::dimension::Value as Dimension,
+    type_proto,
 };
 use crate::finetuning::module_path::quoted;
-use crate::graph::{ElementType, KIND, Length, Origin, TensorType};
+use crate::graph::{ElementType, KIND, Length, Origin, PRODUCER, TensorType};
 use millstream_schemas::shown;
 
 /// What PyTorch's optimizer of graphs notes by this key of a constant: the names of what it was computed from, as a list of Python's.
@@ -44,11 +45,11 @@ fn entry<'a>(value: &'a ValueInfoProto, key: &str) -> Option<&'a str> {
 /// What a file says that constants were in the source: those that torch.export had as inputs of a program, by their kind, and those
 /// that its optimizer has folded from what were no parameters. A parameter that it has folded is not in the file, and its name not known.
 /// A file that notes no parameter at all is of a module that keeps its weights as other tensors, and says nothing of which these are.
-pub(super) fn origins(file: &GraphProto) -> Vec<(&str, Origin)> {
+pub(super) fn origins(model: &ModelProto) -> Vec<(&str, Origin)> {
+    let file = model.graph.as_ref().expect("the gate refuses a model without a graph");
     let mut told = noted(file);
-    if !told.iter().any(|(_, origin)| *origin == Origin::Parameter) {
-        told.retain(|(_, origin)| *origin == Origin::Untold);
-        return told;
+    if lacks_parameters(model, &told) {
+        return Vec::new();
     }
     let stored: HashSet<&str> = file.initializer.iter().map(|tensor| tensor.name()).collect();
     let origin_of: HashMap<&str, Origin> = told.iter().copied().collect();
@@ -71,11 +72,14 @@ pub(super) fn origins(file: &GraphProto) -> Vec<(&str, Origin)> {
 }
 
 /// How many tensors a file notes as buffers or constants of a program of which it notes no parameter.
-pub(super) fn tensors_beside_no_parameter(file: &GraphProto) -> usize {
-    let noted = noted(file);
-    let has_parameters = noted.iter().any(|(_, origin)| *origin == Origin::Parameter);
-    let of_program = |(name, origin): &&(&str, Origin)| *origin != Origin::Untold && !is_literal_of_trace(name);
-    if has_parameters { 0 } else { noted.iter().filter(of_program).count() }
+pub(super) fn tensors_beside_no_parameter(model: &ModelProto) -> usize {
+    let noted = model.graph.as_ref().map(noted).unwrap_or_default();
+    if lacks_parameters(model, &noted) { noted.len() } else { 0 }
+}
+
+/// Whether a file notes no parameter, though it is none of ours, whose parameters may have been replaced.
+fn lacks_parameters(model: &ModelProto, noted: &[(&str, Origin)]) -> bool {
+    model.producer_name() != PRODUCER && !noted.iter().any(|(_, origin)| *origin == Origin::Parameter)
 }
 
 fn tensor_of(value: &ValueInfoProto) -> Option<&type_proto::Tensor> {

@@ -82,7 +82,7 @@ pub(crate) fn import(
             graph.set_declared(*id);
         }
     }
-    for (name, origin) in origins(file) {
+    for (name, origin) in origins(proto) {
         if let Some(Imported::Tensor(id)) = scope.find(name) {
             graph.set_origin(*id, Some(origin));
         }

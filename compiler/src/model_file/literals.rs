@@ -34,7 +34,7 @@ pub(super) fn is_made_up(name: &str) -> bool {
 
 /// Whether a name is that which torch.onnx gives to what a `Constant` of a trace makes: a tensor that the source wrote where it uses it.
 /// Parameters and buffers of a module are initializers there: `/up/Constant_1_output_0`.
-pub(super) fn is_literal_of_trace(name: &str) -> bool {
+fn is_literal_of_trace(name: &str) -> bool {
     let last = name.strip_prefix('/').and_then(|path| path.rsplit('/').next());
     let made = last.and_then(|last| last.strip_suffix("_output_0")).and_then(|made| made.strip_prefix("Constant"));
     made.is_some_and(|number| {

@@ -250,7 +250,7 @@ impl Model {
             }
         }
         notes.extend(self.blocks.map(ChannelBlocks::in_words));
-        let stated = declared::tensors_beside_no_parameter(self.file_graph());
+        let stated = declared::tensors_beside_no_parameter(&self.proto);
         if stated > 0 {
             notes.push(format!(
                 "the file calls {} a buffer or constant and none a parameter: which are trained is told by their names and places; \
