@@ -12,17 +12,21 @@ use crate::{FLOAT, everything, holds_within, ints, network, onnx_runtime};
 const INTEGER: i32 = 7;
 const WRITTEN_OUT: &str = "branches and loops of the file are written out";
 
+/// Whether a reduction reads its axes as an input.
+fn has_axes_as_input(opset: i64, operator: &str) -> bool {
+    opset >= 18 || operator == "ReduceSum"
+}
+
 /// What the loop does in each turn with `ids`, by `starts` and `ends`; each row times its weight where there are weights.
 fn turn(opset: i64, operator: &str, is_weighted: bool) -> Value {
     let constant =
         |name: &str, value: i64| node("Constant", "", name).with("value", Value::Tensor(integers("", &[1], &[value])));
     let given = if is_weighted { "weighted" } else { "rows" };
-    let reduced = match operator {
-        _ if opset >= 18 || operator == "ReduceSum" => {
-            node(operator, &format!("{given} axis"), "bag").with("keepdims", Value::Int(0))
-        }
-        _ => node(operator, given, "bag").with("axes", ints(&[0])).with("keepdims", Value::Int(0)),
-    };
+    let with_axes = has_axes_as_input(opset, operator);
+    let reduced =
+        if with_axes { node(operator, &format!("{given} axis"), "bag") } else { node(operator, given, "bag") };
+    let reduced = if with_axes { reduced } else { reduced.with("axes", ints(&[0])) };
+    let reduced = reduced.with("keepdims", Value::Int(0));
     let mut nodes = vec![
         node("Gather", "starts turn", "from"),
         node("Gather", "ends turn", "to"),
@@ -135,9 +139,12 @@ fn either(condition: &str, [then, other]: [Value; 2], output: &str) -> NodeProto
 
 /// Bags as torch.onnx writes them with `dynamo=True`: a row behind a sequence in each turn.
 fn listed(opset: i64, operator: &str, offsets: Vec<NodeProto>) -> ModelProto {
-    let first_axis = |operator: &str, given: &str, made: &str| match operator {
-        _ if opset >= 18 || operator == "ReduceSum" => node(operator, &format!("{given} first"), made),
-        _ => node(operator, given, made).with("axes", ints(&[0])),
+    let first_axis = |operator: &str, given: &str, made: &str| {
+        if has_axes_as_input(opset, operator) {
+            node(operator, &format!("{given} first"), made)
+        } else {
+            node(operator, given, made).with("axes", ints(&[0]))
+        }
     };
     let own = || node("Slice", "rows start end", "own");
     let is_last = [node("Sub", "bags one", "last_turn"), node("Equal", "number last_turn", "is_last")];
