@@ -6,7 +6,7 @@ use millstream_schemas::shown;
 
 use crate::CompilerError;
 use crate::adapted_model::{Taken, opened, with_open_ranks};
-use crate::adapter_files::{Adapter, Biases, ModuleAdapter, OnnxAdapter, Tensor};
+use crate::adapter_files::{Adapter, AdapterMethod, Biases, ModuleAdapter, OnnxAdapter, Tensor};
 use crate::model_file::{Model, OnnxFile};
 use crate::operators::OperatorCatalog;
 
@@ -70,6 +70,12 @@ fn difference((one, of_one): (&Adapter, &Taken), (other, of_other): (&Adapter, &
     let methods = [one, other].map(|adapter| adapter.method.peft_type());
     if methods[0] != methods[1] {
         return Some(format!("one is of {} and the other of {}", methods[0], methods[1]));
+    }
+    let are_exact = [one, other].map(|adapter| matches!(adapter.method, AdapterMethod::Oft { is_exact: true }));
+    if are_exact[0] != are_exact[1] {
+        return Some(
+            "one rotates exactly (`use_cayley_neumann: false`) and the other by a series; write a base for each".into(),
+        );
     }
     if one.has_magnitudes() != other.has_magnitudes() {
         return Some("one has magnitudes (DoRA) and the other none".into());
@@ -181,7 +187,6 @@ mod tests {
     use prost::Message;
 
     use super::*;
-    use crate::adapter_files::AdapterMethod;
     use crate::handmade::{graph, model, node, value, weight};
     use crate::model_file::constant_of;
     use crate::model_file::onnx::ModelProto;
@@ -204,6 +209,24 @@ mod tests {
             shared: BTreeMap::new(),
             whole: head.map(|number| ("m.head.weight".to_owned(), tensor([2, 4], number))).into_iter().collect(),
             biases: Biases::None,
+        }
+    }
+
+    #[test]
+    fn rotations_that_are_exact_and_those_by_a_series_are_told_apart_and_not_taken_for_two_layers() {
+        let nodes = vec![node("MatMul", &["x", "m.q.weight"], &["h"]), node("Tanh", &["h"], &["y"])];
+        let weights = vec![weight("m.q.weight", &[4, 4])];
+        let file = graph(nodes, weights, vec![value("x", &[4])], vec![value("y", &[4])]);
+        let (model, catalog) = (model(file), OperatorCatalog::standard());
+        let rotated = |is_exact: bool| {
+            let triangles = Tensor::new([2, 1], vec![0.25, -0.5]).unwrap();
+            let modules = BTreeMap::from([("m.q".to_owned(), ModuleAdapter::Rotations { triangles })]);
+            Adapter { method: AdapterMethod::Oft { is_exact }, modules, ..lora(None) }
+        };
+        for (first, second) in [(true, false), (false, true)] {
+            let message =
+                taking_adapters(&model, &[&rotated(first), &rotated(second)], &catalog).unwrap_err().to_string();
+            assert!(message.contains("one rotates exactly"), "{message}");
         }
     }
 

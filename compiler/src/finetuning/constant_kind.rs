@@ -271,6 +271,22 @@ fn is_wave(column: &[f64]) -> bool {
     })
 }
 
+/// Whether several numbers go on in equal steps or by one factor, as frequencies are laid out before anything is learned.
+pub(super) fn is_progression(constant: &Constant) -> bool {
+    let values = constant.to_f32().unwrap_or_default();
+    let is_vector = constant.shape.iter().filter(|length| **length > 1).count() == 1;
+    if !is_vector || values.len() < 3 || values[0] == values[values.len() - 1] {
+        return false;
+    }
+    let is_near = |value: f32, wanted: f32, size: f32| (value - wanted).abs() <= 1e-4 * size.abs();
+    let size = values.iter().fold(0f32, |most, value| most.max(value.abs()));
+    let step = (values[values.len() - 1] - values[0]) / (values.len() - 1) as f32;
+    let has_steps = values.windows(2).all(|pair| is_near(pair[1] - pair[0], step, size));
+    let factor = values[1] / values[0];
+    let has_factor = values.windows(2).all(|pair| is_near(pair[1], pair[0] * factor, pair[1]));
+    has_steps || factor.is_finite() && factor != 0.0 && has_factor
+}
+
 fn is_near(value: f32, one: f32, other: f32) -> bool {
     (value - one).abs() < 1e-6 || (value - other).abs() < 1e-6
 }

@@ -4,18 +4,19 @@ use std::collections::{HashMap, HashSet};
 
 use super::constant_kind::{
     FrozenReason, is_all, is_buffer, is_distance_bias, is_infinite_mask, is_low_mask, is_one_filter, is_part,
-    is_table_of_waves, is_token, is_wave_table, no_learned_constant,
+    is_progression, is_table_of_waves, is_token, is_wave_table, no_learned_constant,
 };
 use super::fourier_table::{is_fourier_table, may_be_fourier_table};
 use super::module_path::{is_generated, of_weight};
 use super::named_parameter::{
-    FUNCTIONS, has_module_path, is_literal_of_trace, is_of_person, is_of_preparation, is_of_quantization, is_parameter,
+    FUNCTIONS, has_module_path, is_of_person, is_of_preparation, is_of_quantization, is_parameter,
     is_parameter_in_front, is_plain_number, may_be_learned,
 };
-use super::score_constants::no_part_of_scores;
+use super::score_constants::{is_named_beside_scores, joins_places_of};
 use super::standardize::is_preprocessing;
 use super::state_rates::is_rate;
-use crate::graph::{Constant, Graph, Node, Origin, ValueId};
+use super::views::VIEWS;
+use crate::graph::{Body, Constant, Graph, Node, Origin, ValueId};
 
 /// Functions of single numbers that modules take of parameters, as of scales that are to be positive.
 const CURVES: [&str; 5] = ["Clip", "Exp", "Sigmoid", "Softplus", "Tanh"];
@@ -46,8 +47,6 @@ pub(super) struct Asked<'p> {
     pub(super) has_weights: bool,
     /// Whether the node reads what comes out of layers.
     pub(super) is_fed: bool,
-    /// Whether names tell which constants the source wrote where it uses them.
-    pub(super) may_tell_literals: bool,
 }
 
 type Holds = fn(&Asked<'_>) -> bool;
@@ -62,19 +61,20 @@ enum Then {
 }
 
 /// The first rule that holds decides.
-const RULES: [(Holds, Then); 17] = [
+const RULES: [(Holds, Then); 18] = [
     (|c| is_preprocessing(c.operator, c.name), Then::Frozen(FrozenReason::Preprocessing)),
     (|c| is_buffer(c.name), Then::Frozen(FrozenReason::Buffer)),
     // it has decided something before the run
     (|c| c.graph.stops_gradient(c.value), Then::Frozen(FrozenReason::Setting)),
     // the first state of a recurrent layer
     (|c| c.fills_no_parameter(), Then::Frozen(FrozenReason::Setting)),
-    // what stands for a row that a branch leaves out
+    // what a branch makes in the place of a row that it leaves out
     (|c| c.fills_branch(), Then::Frozen(FrozenReason::Setting)),
     (|c| c.operator == "Gather" && is_table_of_waves(c.constant), Then::Frozen(FrozenReason::Waves)),
     (|c| c.may_be_mask() && c.is_mask(), Then::Frozen(FrozenReason::Mask)),
     (|c| c.may_be_mask() && is_distance_bias(c.constant), Then::Frozen(FrozenReason::Distances)),
-    (|c| c.no_part_of_scores().is_some(), Then::UnlessFrozen(|c| c.no_part_of_scores())),
+    (|c| c.has_word_of_places(), Then::Frozen(FrozenReason::Buffer)),
+    (|c| c.is_adjacency(), Then::Frozen(FrozenReason::Adjacency)),
     (|c| c.is_fourier_table(), Then::Frozen(FrozenReason::Fourier)),
     (|c| c.has_weights && !is_arithmetic(c.node), Then::UnlessFrozen(|c| c.no_weight_of_layer())),
     (|c| c.is_named(), Then::UnlessFrozen(|c| c.no_named_parameter())),
@@ -99,10 +99,12 @@ impl Asked<'_> {
         let is_stopped = self.graph.stops_gradient(self.value);
         // the file's own word is more than what name and place tell
         let origin = self.graph.origin(self.value);
-        let is_none = matches!(origin, Some(Origin::Buffer | Origin::Literal)) || self.is_literal();
         let reason = match origin {
-            Some(Origin::Parameter) => reason.filter(|reason| is_stopped || !reason.is_by_name()),
-            _ => reason.or_else(|| is_none.then_some(FrozenReason::Stated)),
+            Some(Origin::Parameter) if !is_stopped && reason.is_some_and(FrozenReason::is_by_name) => {
+                self.no_learned_parameter()
+            }
+            Some(Origin::Buffer | Origin::Literal) => reason.or(Some(FrozenReason::Stated)),
+            Some(Origin::Parameter | Origin::Untold) | None => reason,
         };
         // whoever names it knows what it is
         let is_asked_for = self.graph.is_asked_for(self.value) && !is_stopped;
@@ -121,23 +123,37 @@ impl Asked<'_> {
         is_part(self.name) || of_weight(self.name).is_some()
     }
 
-    /// Whether it is several numbers that the source wrote where it uses them.
-    fn is_literal(&self) -> bool {
-        self.may_tell_literals && self.numbers() > 1 && is_literal_of_trace(self.name)
-    }
-
     /// Whether it is one number that fills a tensor, and no parameter by its name or the function that reads it.
     fn fills_no_parameter(&self) -> bool {
         let is_own = self.is_of_module() || has_module_path(self.name) || CURVES.contains(&self.operator);
         self.filled.contains(&self.read) && !is_own
     }
 
-    /// Whether it is one number throughout that a branch has, and no parameter by its name.
+    /// Whether it is one number throughout that a branch makes, and no parameter by its name.
     fn fills_branch(&self) -> bool {
         let first = self.constant.to_f32().and_then(|numbers| numbers.first().copied());
         self.operator == "If"
             && first.is_some_and(|first| is_all(self.constant, first))
             && !(self.is_of_module() || has_module_path(self.name))
+            && self.node.bodies().any(|body| self.is_made_by(body))
+    }
+
+    /// Whether a graph that the node runs gives the constant on as it is, and computes nothing with it.
+    fn is_made_by(&self, body: &Body) -> bool {
+        let Some(graph) = body.graph() else { return false };
+        // the last inputs of both are what is read from around
+        let from_end = self.node.inputs.len() - self.input;
+        let at = graph.inputs().len().checked_sub(from_end).filter(|_| from_end <= body.outer());
+        let Some(given) = at.map(|at| graph.inputs()[at]) else { return false };
+        graph.outputs().iter().any(|output| {
+            let mut made = *output;
+            while made != given {
+                let maker = graph.producer(made).filter(|maker| VIEWS.iter().any(|view| maker.is(view)));
+                let Some(read) = maker.and_then(|maker| maker.input(0)) else { return false };
+                made = read;
+            }
+            true
+        })
     }
 
     fn may_be_mask(&self) -> bool {
@@ -149,8 +165,22 @@ impl Asked<'_> {
         is_infinite_mask(self.constant, lets_pass) || is_low_mask(self.constant, lets_pass)
     }
 
-    fn no_part_of_scores(&self) -> Option<FrozenReason> {
-        no_part_of_scores((self.node, self.input), self.scores, self.name, self.constant)
+    fn has_word_of_places(&self) -> bool {
+        is_named_beside_scores(self.node, self.scores, self.name)
+    }
+
+    fn is_adjacency(&self) -> bool {
+        joins_places_of((self.node, self.input), self.scores, self.name, self.constant)
+    }
+
+    /// Why what the file calls a parameter is none that is learned: torch.export calls those so as well that no gradient was meant for. A
+    /// statistic in front of all layers is one, and frequencies that nothing has moved from where they began.
+    fn no_learned_parameter(&self) -> Option<FrozenReason> {
+        let normalizes = !self.is_fed && is_elementwise(self.operator) && is_of_preparation(self.name);
+        if normalizes {
+            return Some(FrozenReason::InFront);
+        }
+        (self.makes_angles() && is_progression(self.constant)).then_some(FrozenReason::Frequencies)
     }
 
     fn is_fourier_table(&self) -> bool {
@@ -253,15 +283,6 @@ impl Asked<'_> {
     }
 }
 
-/// Whether names tell which constants the source wrote where it uses them: others have names of their own. A module that was frozen before
-/// it was exported has all its weights as such.
-pub(super) fn may_tell_literals(graph: &Graph) -> bool {
-    let is_large = |value: &ValueId| {
-        graph.float_constant(*value).is_some_and(|constant| constant.shape.iter().product::<usize>() > 1)
-    };
-    graph.constants().into_iter().filter(is_large).any(|value| !is_literal_of_trace(graph.name(value)))
-}
-
 /// A constant beside these is a bias or scale only behind a layer; in front of all layers it normalizes the input.
 pub(crate) fn is_arithmetic(node: &Node) -> bool {
     node.domain.is_empty() && matches!(node.operator.as_str(), "Add" | "Mul")
@@ -276,9 +297,11 @@ mod tests {
     use std::collections::BTreeMap;
 
     use crate::Model;
-    use crate::finetuning::{Layer, layers};
-    use crate::graph::{Graph, KIND, Origin};
-    use crate::handmade::{graph, node, read, untyped, value, weight, whole};
+    use crate::finetuning::constant_kind::FrozenReason;
+    use crate::finetuning::parameters::Parameters;
+    use crate::finetuning::{Layer, Weight, layers, normalize};
+    use crate::graph::{Constant, Graph, KIND, Origin, ValueId};
+    use crate::handmade::{constant_node, graph, node, read, untyped, value, weight, whole};
     use crate::model_file::onnx::{
         AttributeProto, GraphProto, StringStringEntryProto, TensorProto, ValueInfoProto, attribute_proto::AttributeType,
     };
@@ -290,6 +313,10 @@ mod tests {
 
     /// What is read behind a layer, one after the other; `notes` are what the file says of them: name, key, word.
     fn read_with(constants: &[(&str, TensorProto)], notes: &[(&str, &str, &str)], first: &str) -> Graph {
+        read(file_with(constants, notes, first))
+    }
+
+    fn file_with(constants: &[(&str, TensorProto)], notes: &[(&str, &str, &str)], first: &str) -> GraphProto {
         let mut nodes = vec![node("MatMul", &["x", first], &["h0"])];
         for (at, (operator, constant)) in constants.iter().enumerate() {
             nodes.push(node(operator, &[&format!("h{at}"), constant.name()], &[&format!("h{}", at + 1)]));
@@ -305,7 +332,7 @@ mod tests {
                 ValueInfoProto { metadata_props: vec![entry], ..untyped(name) }
             })
             .collect();
-        read(file)
+        file
     }
 
     fn trained(graph: &Graph) -> Vec<String> {
@@ -349,12 +376,183 @@ mod tests {
     }
 
     #[test]
+    fn parameters_that_no_gradient_was_meant_for_stay_frozen_in_front_and_as_frequencies() {
+        let geometric: Vec<f32> = (0..4).map(|at| 10000f32.powf(-(at as f32) / 4.0)).collect();
+        let arithmetic: Vec<f32> = (0..4).map(|at| (1.0 + at as f32 * 1.5) * std::f32::consts::PI).collect();
+        let moved = vec![1.0, 0.11, 0.008, 0.0013];
+        let plain = vec![0.5, 0.25, 0.75, 0.125];
+        // an operator in front of the first layer, a name, the numbers, whether angles are made of it, and whether it is trained
+        for (operator, name, values, are_angles, is_trained) in [
+            ("Mul", "freqs", &geometric, true, false),
+            ("Mul", "rope.freqs", &arithmetic, true, false),
+            ("Mul", "freqs", &moved, true, true),
+            ("Mul", "freqs", &geometric, false, true),
+            ("Sub", "mean", &plain, false, false),
+            ("Div", "net.std", &plain, false, false),
+            ("Sub", "pixel_mean", &plain, false, false),
+            ("Add", "net.shift", &plain, false, true),
+        ] {
+            let constant = TensorProto { float_data: values.clone(), ..weight(name, &[4]) };
+            let nodes = vec![
+                node(operator, &["x", name], &["a"]),
+                node(if are_angles { "Cos" } else { "Tanh" }, &["a"], &["c"]),
+                node("MatMul", &["c", "first.weight"], &["y"]),
+            ];
+            let weights = vec![weight("first.weight", &[4, 4]), constant];
+            let mut file = graph(nodes, weights, vec![value("x", &[4, 4])], vec![value("y", &[4, 4])]);
+            let entry = StringStringEntryProto { key: Some(KIND.into()), value: Some("PARAMETER".into()) };
+            file.value_info = vec![ValueInfoProto { metadata_props: vec![entry], ..untyped(name) }];
+            let found = trained(&read(file));
+            assert_eq!(found.iter().any(|own| own == name), is_trained, "{operator} {name} {values:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_constant_was_folded_from_tells_literals_from_parameters() {
+        // what the names of a list are, and whether what was folded from them is trained
+        for (from, is_trained) in [
+            ("['val_proj.weight']", true),
+            ("['int64_embedding.weight', 'val_3']", true),
+            ("['model.h.0.attn.attention.lifted_tensor_0']", false),
+            ("['val_3', 'int64_m1_1d']", false),
+            (r#"["plain", 'val_3']"#, false),
+            (r#"["edge's", 'val_3']"#, true),
+            // normalizations were folded into it, and it has no note
+            ("['unnoted', 'val_3']", true),
+            ("['gain']", true),
+            ("['h0']", false),
+        ] {
+            let constants = [
+                ("Mul", weight("folded", &[4])),
+                ("Mul", weight("gain", &[4])),
+                ("Add", weight("unnoted", &[4])),
+                ("Add", weight("plain", &[4])),
+            ];
+            let notes = [("gain", KIND, "PARAMETER"), ("plain", KIND, "BUFFER"), ("folded", FOLDED_FROM, from)];
+            let found = trained(&read_with(&constants, &notes, "first.weight"));
+            assert_eq!(found.contains(&"folded".to_owned()), is_trained, "{from}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_notes_no_parameter_at_all_is_trained_by_names_and_places_and_says_so() {
+        let constants = [("Mul", weight("gain", &[4])), ("Mul", weight("rope.inv_freq", &[4]))];
+        let mut notes = vec![("first.weight", KIND, "BUFFER"), ("gain", KIND, "CONSTANT_TENSOR")];
+        for (word, is_trained) in [("BUFFER", true), ("PARAMETER", false)] {
+            notes.push(("other", KIND, word));
+            let file = file_with(&constants, &notes, "first.weight");
+            let (file, catalog) = (crate::handmade::model(file), OperatorCatalog::standard());
+            let graph = file.graph(&BTreeMap::new(), &catalog).unwrap();
+            let mut found = trained(&graph);
+            found.sort();
+            let wanted: &[&str] = if is_trained { &["first.weight", "gain"] } else { &[] };
+            assert_eq!(found, wanted, "{word}");
+            let told = file.notes(&graph).iter().any(|note| note.starts_with("the file calls 3 tensors a buffer"));
+            assert_eq!(told, is_trained, "{word}");
+            // the exported model has no parameter of which a file said so
+            let again = Model::from_bytes(graph.to_onnx("again")).unwrap().graph(&BTreeMap::new(), &catalog).unwrap();
+            let mut found = trained(&again);
+            found.sort();
+            assert_eq!(found, wanted, "{word}, again");
+            notes.pop();
+        }
+    }
+
+    #[test]
     fn what_the_source_wrote_where_it_uses_it_is_not_trained_but_in_a_module_that_was_frozen_whole() {
         let literal = [("Mul", weight("/edges/Constant_1_output_0", &[4]))];
         assert_eq!(trained(&read_with(&literal, &[], "first.weight")), ["first.weight"]);
-        let mut found = trained(&read_with(&literal, &[], "/first/Constant_output_0"));
-        found.sort();
-        assert_eq!(found, ["/edges/Constant_1_output_0", "/first/Constant_output_0"]);
+        // a folded weight has a name of the exporter's
+        for first in ["/first/Constant_output_0", "onnx::MatMul_12"] {
+            let mut found = trained(&read_with(&literal, &[], first));
+            found.sort();
+            assert_eq!(found, ["/edges/Constant_1_output_0", first]);
+        }
+    }
+
+    #[test]
+    fn a_module_that_was_frozen_whole_is_trained_behind_a_new_head_and_when_it_is_tuned_again() {
+        let own = ["/first/Constant_output_0", "/edges/Constant_1_output_0"];
+        for (first, is_trained) in [(own[0], true), ("first.weight", false)] {
+            let mut graph = read_with(&[("Mul", weight(own[1], &[4]))], &[], first);
+            let made = graph.outputs()[0];
+            let deviation = graph.constant("deviation", Constant::f32([4], &[0.5, 2.0, 1.5, 0.25]));
+            let head = graph.constant("head.weight", Constant::f32([4, 4], &VARIED));
+            let scaled = graph.add("Div", &[made, deviation], &[]).unwrap();
+            let scores = graph.add("MatMul", &[scaled, head], &[]).unwrap();
+            graph.output(scores);
+            let mut wanted = vec![first, "head.weight"];
+            wanted.extend(is_trained.then_some(own[1]));
+            wanted.sort_unstable();
+            let mut found = trained(&graph);
+            found.sort();
+            assert_eq!(found, wanted, "{first}");
+            let again = Model::from_bytes(graph.to_onnx("again")).unwrap();
+            let again = again.graph(&BTreeMap::new(), &OperatorCatalog::standard()).unwrap();
+            let mut found = trained(&again);
+            found.sort();
+            assert_eq!(found, wanted, "{first}, again");
+        }
+    }
+
+    #[test]
+    fn what_a_trace_keeps_as_nodes_is_told_as_what_it_stores() {
+        for (first, is_trained) in [("first.weight", false), ("onnx::MatMul_7", true)] {
+            let nodes = vec![
+                constant_node("/edges/Constant_1_output_0", &[4]),
+                node("MatMul", &["x", first], &["h"]),
+                node("Mul", &["h", "/edges/Constant_1_output_0"], &["y"]),
+            ];
+            let weights = vec![weight(first, &[4, 4])];
+            let mut graph = read(graph(nodes, weights, vec![value("x", &[4, 4])], vec![value("y", &[4, 4])]));
+            normalize(&mut graph);
+            let found = trained(&graph);
+            assert_eq!(found.iter().any(|name| name.starts_with("/edges")), is_trained, "{first}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_bias_of_one_number_that_a_layer_inside_a_branch_reads_is_no_row_that_the_branch_leaves_out() {
+        let branch = |name: &str, inner: GraphProto| AttributeProto {
+            name: Some(name.into()),
+            g: Some(inner),
+            r#type: Some(AttributeType::Graph as i32),
+            ..AttributeProto::default()
+        };
+        // what the graph does with the zeros, and whether they are trained as far as this rule goes
+        for (operator, is_row) in [("Add", false), ("Identity", true)] {
+            let zeros = TensorProto { float_data: vec![0.0; 16], ..weight("own", &[1, 4, 4]) };
+            let inner = if operator == "Add" {
+                node("Add", &["all", "own"], &["made"])
+            } else {
+                node("Identity", &["own"], &["made"])
+            };
+            let other = graph(vec![node("Identity", &["all"], &["same"])], vec![], vec![], vec![untyped("same")]);
+            let mut either = node("If", &["is_large"], &["row"]);
+            either.attribute = vec![
+                branch("then_branch", other),
+                branch("else_branch", graph(vec![inner], vec![zeros], vec![], vec![untyped("made")])),
+            ];
+            let nodes = vec![
+                node("MatMul", &["x", "first.weight"], &["h"]),
+                node("ReduceSum", &["h", "axes"], &["all"]),
+                node("ReduceSum", &["h"], &["sum"]),
+                node("Greater", &["sum", "limit"], &["is_large"]),
+                either,
+                node("Add", &["h", "row"], &["y"]),
+            ];
+            let limit = TensorProto { float_data: vec![0.0], ..weight("limit", &[]) };
+            let weights = vec![weight("first.weight", &[4, 4]), whole("axes", &[1], &[0]), limit];
+            let graph = read(graph(nodes, weights, vec![value("x", &[4, 4])], vec![value("y", &[4, 4])]));
+            let catalog = OperatorCatalog::standard();
+            let mut parameters = Parameters::new(&graph, &catalog);
+            let found: Vec<Weight> = (0..graph.nodes().len()).flat_map(|at| parameters.of(at)).collect();
+            let is_own = |value: ValueId| graph.name(value).ends_with("own");
+            let is_trained = found.iter().any(|weight| is_own(weight.value));
+            let frozen = parameters.frozen();
+            let is_setting = frozen.iter().any(|(value, _, reason)| is_own(*value) && *reason == FrozenReason::Setting);
+            assert_eq!((is_setting, is_trained), (is_row, !is_row), "{operator}: {frozen:?}");
+        }
     }
 
     #[test]

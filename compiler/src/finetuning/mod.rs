@@ -24,7 +24,7 @@ mod layers;
 mod left_out;
 mod method_report;
 pub mod methods;
-mod module_path;
+pub(crate) mod module_path;
 mod moved_axes;
 mod named_parameter;
 mod nodes;

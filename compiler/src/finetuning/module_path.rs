@@ -218,7 +218,7 @@ pub(crate) fn is_generated(name: &str) -> bool {
 }
 
 /// The texts of a list as Python prints it: `['', 'encoder', "it's"]`.
-fn quoted(list: &str) -> Vec<String> {
+pub(crate) fn quoted(list: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = list;
     while let Some(start) = rest.find(['\'', '"']) {

@@ -3,6 +3,7 @@
 use super::module_path::{is_generated, may_be_result};
 use super::views::VIEWS;
 use crate::graph::{Constant, Graph, Node, ValueId};
+use crate::model_file::is_lifted;
 
 /// Operators in which a single number may be a parameter: a temperature, a gate, a scale of a branch.
 const SCALED_BY: [&str; 4] = ["Add", "Div", "Mul", "Sub"];
@@ -74,9 +75,6 @@ const BEGINNINGS: [&str; 12] = [
 /// What they end with: what torch.export makes of the arguments of an operator. skl2onnx ends those of a formula with `cst` and a number.
 const ENDINGS: [&str; 5] = ["_cast", "_const", "_constant", "_default", "_like"];
 
-/// What the last parts of names begin with that torch.export gives to tensors that the source made of a literal where it used them.
-const LIFTED: [&str; 3] = ["_lifted_tensor_constant", "_tensor_constant", "lifted_tensor_"];
-
 /// Operators after whose results torch.export names constants that may be one number; those of the others go along axes.
 const RESULTS_OF_ONE: [&str; 9] = ["clamp", "log", "max", "mean", "min", "select", "sqrt", "sum", "where"];
 
@@ -127,21 +125,7 @@ fn is_literal_name(name: &str) -> bool {
         || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
         || ENDINGS.iter().any(|ending| name.ends_with(ending))
         || unnumbered.ends_with("cst")
-        || is_lifted(name.rsplit('.').next().unwrap_or(name))
-}
-
-/// Whether a name is that which torch.onnx gives to what a `Constant` of a trace makes: a tensor that the source wrote where it uses it.
-/// Parameters and buffers of a module are initializers there: `/up/Constant_1_output_0`.
-pub(super) fn is_literal_of_trace(name: &str) -> bool {
-    let last = name.strip_prefix('/').and_then(|path| path.rsplit('/').next());
-    let made = last.and_then(|last| last.strip_suffix("_output_0")).and_then(|made| made.strip_prefix("Constant"));
-    made.is_some_and(|number| {
-        number.is_empty() || number.strip_prefix('_').is_some_and(|digits| digits.parse::<u64>().is_ok())
-    })
-}
-
-fn is_lifted(last: &str) -> bool {
-    LIFTED.iter().any(|beginning| last.starts_with(beginning))
+        || is_lifted(name)
 }
 
 /// Whether a constant is one number of those that formulas have most often, and has no path of a module, which would say that it is a

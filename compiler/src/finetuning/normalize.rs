@@ -49,6 +49,8 @@ pub(crate) fn normalize(graph: &mut Graph) -> Vec<(String, String)> {
             // an exporter's note that two parameters began alike: it has the name of the second
             Some(constant) if !is_generated(graph.name(alias)) && !graph.are_stored_apart(alias, source) => {
                 graph.set_constant(alias, constant);
+                let origin = graph.origin(alias).or(graph.origin(source));
+                graph.set_origin(alias, origin);
             }
             _ => {
                 handed_on.insert(alias, source);

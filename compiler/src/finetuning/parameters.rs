@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::angles::angles;
 use super::constant_kind::FrozenReason;
-use super::constant_rules::{Asked, may_tell_literals};
+use super::constant_rules::Asked;
 use super::operator_settings::is_setting;
 use super::score_constants::scores;
 use super::views::VIEWS;
@@ -27,8 +27,6 @@ pub(crate) struct Parameters<'a> {
     angles: HashSet<ValueId>,
     /// Values that a softmax is taken of, by arithmetic alone.
     scores: HashSet<ValueId>,
-    /// Whether names tell which constants the source wrote where it uses them.
-    may_tell_literals: bool,
     /// Constants that a node reads and that are not taken for weights of it, with the node.
     frozen: Vec<(ValueId, usize, FrozenReason)>,
 }
@@ -48,7 +46,6 @@ impl<'a> Parameters<'a> {
             behind_weights,
             angles: angles(graph),
             scores: scores(graph),
-            may_tell_literals: may_tell_literals(graph),
             frozen,
         }
     }
@@ -131,7 +128,6 @@ impl<'a> Parameters<'a> {
             operator: if node.domain.is_empty() { node.operator.as_str() } else { "" },
             has_weights: row.weights.contains(&input),
             is_fed,
-            may_tell_literals: self.may_tell_literals,
         };
         let reason = asked.reason();
         Some(match reason {

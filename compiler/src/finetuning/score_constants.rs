@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::constant_kind::{FrozenReason, is_adjacency, is_diagonal, is_part};
+use super::constant_kind::{is_adjacency, is_diagonal, is_part};
 use super::module_path::{is_generated, of_weight};
 use super::views::VIEWS;
 use crate::graph::{Constant, Graph, Node, ValueId};
@@ -45,22 +45,23 @@ pub(super) fn scores(graph: &Graph) -> HashSet<ValueId> {
     found
 }
 
-/// Why a constant beside `scores`, or one that places are joined by, is no parameter, where its name or its values tell that: a word of
-/// its name, or a matrix of places by places with nothing below zero and some of it zero. Biases by relative position, and slopes of
-/// distances that are learned, are neither.
-pub(super) fn no_part_of_scores(
+/// Whether a node makes `scores` beside a constant, and a word of its name says that it tells which places see each other.
+pub(super) fn is_named_beside_scores(node: &Node, scores: &HashSet<ValueId>, name: &str) -> bool {
+    let is_beside = ["Add", "Mul", "Sub", "Where"].iter().any(|operator| node.is(operator));
+    is_beside && names_places(name) && makes_scores(node, scores)
+}
+
+/// Whether a constant beside `scores`, or one that places are joined by, is no parameter by its values: a matrix of places by places with
+/// nothing below zero and some of it zero. Biases by relative position, and slopes of distances that are learned, are none.
+pub(super) fn joins_places_of(
     (node, input): (&Node, usize),
     scores: &HashSet<ValueId>,
     name: &str,
     constant: &Constant,
-) -> Option<FrozenReason> {
+) -> bool {
     let operator = if node.domain.is_empty() { node.operator.as_str() } else { "" };
-    let makes_scores = || node.outputs.iter().flatten().any(|made| scores.contains(made));
-    if matches!(operator, "Add" | "Mul" | "Sub" | "Where") && names_places(name) && makes_scores() {
-        return Some(FrozenReason::Buffer);
-    }
     let may_join = match operator {
-        "Add" | "Sub" => !is_of_layer(name) && makes_scores(),
+        "Add" | "Sub" => !is_of_layer(name) && makes_scores(node, scores),
         // what is called a bias and is multiplied by is none: the causal mask of the first GPT
         "Mul" | "Slice" => !is_of_layer(name) || name.ends_with(".bias"),
         "MatMul" => {
@@ -69,7 +70,11 @@ pub(super) fn no_part_of_scores(
         }
         _ => false,
     };
-    (may_join && is_adjacency(constant)).then_some(FrozenReason::Adjacency)
+    may_join && is_adjacency(constant)
+}
+
+fn makes_scores(node: &Node, scores: &HashSet<ValueId>) -> bool {
+    node.outputs.iter().flatten().any(|made| scores.contains(made))
 }
 
 /// Whether a name ends like that of a parameter of a layer.

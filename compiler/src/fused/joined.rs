@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
-use crate::graph::{Attribute, Constant, Graph, Length, Node, ValueId};
+use crate::graph::{Attribute, Constant, Graph, Length, Node, Origin, ValueId};
 use crate::operators::OperatorCatalog;
 
 /// Which parts read a value: a bit for each.
@@ -75,7 +75,7 @@ impl<'a> Joined<'a> {
             return *there;
         }
         let constant = part.graph.constant_of(value).expect("what no node makes and is no input is a constant");
-        let there = self.constant(part.graph.name(value), constant);
+        let there = self.constant(part.graph.name(value), constant, part.graph.origin(value));
         if let Some((_, readers)) = self.origins.get_mut(&there) {
             *readers |= bit;
         }
@@ -83,13 +83,18 @@ impl<'a> Joined<'a> {
         there
     }
 
-    fn constant(&mut self, name: &str, constant: &Constant) -> ValueId {
+    /// What was another thing in the source of another part is told by its name and place.
+    fn constant(&mut self, name: &str, constant: &Constant, origin: Option<Origin>) -> ValueId {
         let key = self.hasher.hash_one((constant.dtype, &constant.shape, &constant.bytes));
         let same = |value: &&ValueId| self.graph.constant_of(**value).is_some_and(|known| known == constant);
-        if let Some(known) = self.constants.get(&key).and_then(|known| known.iter().find(same)) {
-            return *known;
+        if let Some(known) = self.constants.get(&key).and_then(|known| known.iter().find(same)).copied() {
+            if self.graph.origin(known) != origin {
+                self.graph.set_origin(known, None);
+            }
+            return known;
         }
         let made = self.graph.constant(name, constant.clone());
+        self.graph.set_origin(made, origin);
         self.constants.entry(key).or_default().push(made);
         self.origins.insert(made, (name.to_owned(), 0));
         made
@@ -275,6 +280,24 @@ mod tests {
         assert_eq!(graph.constants().len(), 3, "two weights and a one");
         assert_eq!(graph.name(graph.nodes()[4].inputs[1].unwrap()), "m2/w");
         assert_eq!(graph.name(outputs[2]), "m2/Tanh");
+    }
+
+    #[test]
+    fn what_files_say_of_their_constants_stays_known_where_they_agree() {
+        let told = |of_weight: Option<Origin>, of_one: Option<Origin>| {
+            let mut graph = branch(2.0, |_, y| y);
+            for (name, origin) in [("w", of_weight), ("one", of_one)] {
+                let value = graph.find(name).unwrap();
+                graph.set_origin(value, origin);
+            }
+            graph
+        };
+        let (graph, _) = joined(&[
+            told(Some(Origin::Parameter), Some(Origin::Buffer)),
+            told(Some(Origin::Parameter), Some(Origin::Literal)),
+        ]);
+        let origins: Vec<Option<Origin>> = graph.constants().into_iter().map(|value| graph.origin(value)).collect();
+        assert_eq!(origins, [Some(Origin::Parameter), None]);
     }
 
     #[test]

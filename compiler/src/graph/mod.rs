@@ -39,7 +39,7 @@ pub use integers::{Integers, Known};
 pub use length::{Length, fixed_lengths};
 pub use node::{Node, ValueId};
 pub(crate) use node::{OF_ONE_PROCESSOR, ONE_PROCESSOR, standard_domain};
-pub(crate) use origin::{KIND, Origin};
+pub(crate) use origin::{KIND, Origin, PRODUCER};
 pub use scan::{Step, Steps};
 pub(crate) use stored_types::in_float_type;
 pub use tensor_type::TensorType;

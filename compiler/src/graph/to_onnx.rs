@@ -6,7 +6,7 @@ use prost::Message;
 
 use super::arena::Arena;
 use super::execution_order::listed;
-use super::{Attribute, Body, Constant, ElementType, Graph, KIND, Length, Node, TensorType, ValueId};
+use super::{Attribute, Body, Constant, ElementType, Graph, KIND, Length, Node, PRODUCER, TensorType, ValueId};
 use crate::CompilerError;
 use crate::model_file::onnx::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
@@ -67,7 +67,7 @@ impl Graph {
         };
         ModelProto {
             ir_version: Some(IR_VERSION),
-            producer_name: Some("millstream".into()),
+            producer_name: Some(PRODUCER.into()),
             producer_version: Some(env!("CARGO_PKG_VERSION").into()),
             opset_import,
             graph: Some(graph),
@@ -226,7 +226,9 @@ impl Graph {
     /// What a file has said that constants were in the source; of those that are inputs or outputs as well there is another entry.
     fn told_constants(&self, stored: &[ValueId], overridable: &[ValueId]) -> Vec<ValueInfoProto> {
         let is_listed = |value: &ValueId| overridable.contains(value) || self.outputs.contains(value);
-        let told = stored.iter().filter(|value| !is_listed(value)).filter_map(|value| {
+        // what was stored and is given now is no constant of the file any more
+        let is_constant = |value: &ValueId| self.constant_of(*value).is_some() && !self.inputs.contains(value);
+        let told = stored.iter().filter(|value| is_constant(value) && !is_listed(value)).filter_map(|value| {
             let metadata_props = vec![entry(KIND, self.origin(*value)?.word())];
             Some(ValueInfoProto { metadata_props, ..self.value_info(*value) })
         });
@@ -323,7 +325,21 @@ fn attribute_proto(name: &str, value: &Attribute, made: &str, outer: &[String]) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::Origin;
     use crate::operators::OperatorCatalog;
+
+    #[test]
+    fn a_weight_that_has_become_an_input_is_described_once() {
+        let mut graph = Graph::new(17, OperatorCatalog::standard());
+        let weight = graph.input("weight", TensorType::f32([2]));
+        graph.set_origin(weight, Some(Origin::Parameter));
+        let bias = graph.constant("bias", Constant::f32([2], &[0.5, 0.25]));
+        graph.set_origin(bias, Some(Origin::Parameter));
+        let sum = graph.plus(weight, bias).unwrap();
+        graph.output(sum);
+        let file = ModelProto::decode(graph.to_onnx("one").as_slice()).unwrap().graph.unwrap();
+        assert_eq!(file.value_info.iter().map(ValueInfoProto::name).collect::<Vec<_>>(), ["bias"]);
+    }
 
     #[test]
     fn no_two_nodes_are_written_with_one_name() {

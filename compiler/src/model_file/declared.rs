@@ -2,16 +2,17 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::literals::is_made_up;
 use super::onnx::{
-    GraphProto, ValueInfoProto, tensor_shape_proto, tensor_shape_proto::dimension::Value as Dimension, type_proto,
+    GraphProto, ModelProto, ValueInfoProto, tensor_shape_proto, tensor_shape_proto::dimension::Value as Dimension,
+    type_proto,
 };
-use crate::graph::{ElementType, KIND, Length, Origin, TensorType};
+use crate::finetuning::module_path::quoted;
+use crate::graph::{ElementType, KIND, Length, Origin, PRODUCER, TensorType};
 use millstream_schemas::shown;
 
 /// What PyTorch's optimizer of graphs notes by this key of a constant: the names of what it was computed from, as a list of Python's.
 const FOLDED_FROM: &str = "pkg.onnxscript.optimizer.folded_from";
-/// What names begin with that PyTorch gives to tensors that the source wrote where it used them, and to numbers of its own.
-const MADE_UP: [&str; 4] = ["_lifted_tensor_constant", "int64_", "lifted_tensor_", "val_"];
 
 /// What the first axis of an input is called where a file has a length of 0 there.
 const ROWS: &str = "batch";
@@ -31,36 +32,54 @@ pub(super) fn element_type(value: &ValueInfoProto) -> Option<ElementType> {
     ElementType::from_onnx(tensor_of(value)?.elem_type())
 }
 
+/// What a file notes of its constants, each with a word of ours or of torch.export.
+fn noted(file: &GraphProto) -> Vec<(&str, Origin)> {
+    let noted = file.value_info.iter().filter_map(|value| Some((value.name(), Origin::of(entry(value, KIND)?)?)));
+    noted.collect()
+}
+
+fn entry<'a>(value: &'a ValueInfoProto, key: &str) -> Option<&'a str> {
+    value.metadata_props.iter().find(|entry| entry.key() == key).map(|entry| entry.value())
+}
+
 /// What a file says that constants were in the source: those that torch.export had as inputs of a program, by their kind, and those
 /// that its optimizer has folded from what were no parameters. A parameter that it has folded is not in the file, and its name not known.
-pub(super) fn origins(file: &GraphProto) -> Vec<(&str, Origin)> {
-    fn entry<'a>(value: &'a ValueInfoProto, key: &str) -> Option<&'a str> {
-        value.metadata_props.iter().find(|entry| entry.key() == key).map(|entry| entry.value())
-    }
-    let kind = |value: &ValueInfoProto| entry(value, KIND).and_then(Origin::of);
-    let told = file.value_info.iter().filter_map(|value| Some((value.name(), kind(value)?)));
-    let told: Vec<(&str, Origin)> = told.collect();
-    if told.is_empty() {
-        return told;
+/// A file that notes no parameter at all is of a module that keeps its weights as other tensors, and says nothing of which these are.
+pub(super) fn origins(model: &ModelProto) -> Vec<(&str, Origin)> {
+    let file = model.graph.as_ref().expect("the gate refuses a model without a graph");
+    let mut told = noted(file);
+    if lacks_parameters(model, &told) {
+        return Vec::new();
     }
     let stored: HashSet<&str> = file.initializer.iter().map(|tensor| tensor.name()).collect();
+    let origin_of: HashMap<&str, Origin> = told.iter().copied().collect();
     let made = file.node.iter().flat_map(|node| node.output.iter().map(String::as_str));
-    let known: HashSet<&str> =
-        made.chain(file.input.iter().map(|input| input.name())).chain(stored.iter().copied()).collect();
-    let parameters: HashSet<&str> =
-        told.iter().filter(|(_, origin)| *origin == Origin::Parameter).map(|(name, _)| *name).collect();
-    let is_none = |name: &str| {
-        let is_made_up = MADE_UP.iter().any(|beginning| name.starts_with(beginning));
-        (is_made_up || known.contains(name)) && !parameters.contains(name)
+    let given = file.input.iter().map(|input| input.name()).filter(|name| !stored.contains(name));
+    let others: HashSet<&str> = made.chain(given).collect();
+    // a tensor without a note may be one that parameters were folded into
+    let is_none = |name: &String| match origin_of.get(name.as_str()) {
+        Some(origin) => matches!(origin, Origin::Buffer | Origin::Literal),
+        None => is_made_up(name) || others.contains(name.as_str()),
     };
     let is_literal = |value: &&ValueInfoProto| {
-        let names = entry(value, FOLDED_FROM).unwrap_or_default();
-        let mut names = names.split('\'').skip(1).step_by(2).peekable();
-        stored.contains(value.name()) && names.peek().is_some() && names.all(is_none)
+        let names = entry(value, FOLDED_FROM).map(quoted).unwrap_or_default();
+        stored.contains(value.name()) && !names.is_empty() && names.iter().all(is_none)
     };
-    let folded = file.value_info.iter().filter(|value| kind(value).is_none()).filter(is_literal);
+    let folded = file.value_info.iter().filter(|value| !origin_of.contains_key(value.name())).filter(is_literal);
     let folded: Vec<(&str, Origin)> = folded.map(|value| (value.name(), Origin::Literal)).collect();
-    [told, folded].concat()
+    told.extend(folded);
+    told
+}
+
+/// How many tensors a file notes as buffers or constants of a program of which it notes no parameter.
+pub(super) fn tensors_beside_no_parameter(model: &ModelProto) -> usize {
+    let noted = model.graph.as_ref().map(noted).unwrap_or_default();
+    if lacks_parameters(model, &noted) { noted.len() } else { 0 }
+}
+
+/// Whether a file notes no parameter, though it is none of ours, whose parameters may have been replaced.
+fn lacks_parameters(model: &ModelProto, noted: &[(&str, Origin)]) -> bool {
+    model.producer_name() != PRODUCER && !noted.iter().any(|(_, origin)| *origin == Origin::Parameter)
 }
 
 fn tensor_of(value: &ValueInfoProto) -> Option<&type_proto::Tensor> {

@@ -15,6 +15,9 @@ pub(super) struct Made {
     pub(super) counted: Option<ValueId>,
 }
 
+/// `ScatterElements` keeps the largest from this opset on.
+const COMPARES_SINCE: i64 = 18;
+
 /// What a node that PyTorch's newer exporter writes for bags notes of where it comes from.
 const OF_BAGS: &str = "aten.embedding_bag";
 
@@ -32,7 +35,8 @@ pub(super) fn refused(node: &NodeProto, refusal: CompilerError) -> CompilerError
 
 /// Writes a loop that sums, averages or takes the largest of the rows of one bag in each turn as nodes that do so for all bags: what they
 /// make, or nothing where it is no such loop. A bag without rows gives zeros, as in PyTorch. Where bags differ in length, each row is held
-/// against each bag: sums are the product of two matrices, and the largest takes memory for bags × rows × width numbers.
+/// against each bag: sums are the product of two matrices, and the largest goes to the place of each row's bag. Before opset 18, and of
+/// floats of 16 bits, the largest takes memory for bags × rows × width numbers.
 ///
 /// # Errors
 /// The bags do not fit the table.
@@ -91,13 +95,20 @@ fn rows_of_each(graph: &Graph, bags: &Bags, count: &Length) -> Option<i64> {
     let number = |value: Option<ValueId>| single(graph, value?)?.as_number();
     let (start, step) = (number(range.input(0))?, number(range.input(2))?);
     let all = number_of_rows(graph, bags.rows)?;
-    let are_behind = bags.ends.is_none_or(|ends| {
-        let ends = graph.producer(ends).filter(|node| node.is("Slice") && node.input(0) == Some(bags.starts));
-        let is_one = |step: ValueId| number(Some(step)) == Some(1);
-        ends.is_some_and(|ends| number(ends.input(1)) == Some(1) && ends.input(4).is_none_or(is_one))
-    });
+    let are_behind = are_behind_each_other(graph, bags);
     let is_whole = single(graph, joined.input(1)?)? == all && count * Length::number(step) == all;
     (start == 0 && step > 0 && are_behind && is_whole).then_some(step)
+}
+
+/// Whether each bag ends where the next one begins: no row is in two of them.
+fn are_behind_each_other(graph: &Graph, bags: &Bags) -> bool {
+    let is_one = |value: Option<ValueId>| {
+        value.and_then(|value| single(graph, value)).is_some_and(|number| number.as_number() == Some(1))
+    };
+    bags.ends.is_none_or(|ends| {
+        let ends = graph.producer(ends).filter(|node| node.is("Slice") && node.input(0) == Some(bags.starts));
+        ends.is_some_and(|ends| is_one(ends.input(1)) && (ends.input(4).is_none() || is_one(ends.input(4))))
+    })
 }
 
 /// Adds nodes that are called after a loop.
@@ -130,7 +141,7 @@ impl Writer<'_, '_> {
                 self.add("Reshape", &[rows, shape], "rows")?
             }
         };
-        self.reduce(bags.operator, rows, false, "made")
+        self.reduce(bags.operator, rows, 1, false, "made")
     }
 
     /// Bags of any length, of the rows of all places and of which place is in which bag.
@@ -150,7 +161,7 @@ impl Writer<'_, '_> {
         };
         let within = self.membership(bags, count, rows)?;
         if bags.operator == "ReduceMax" {
-            return self.largest(within, rows);
+            return self.largest(bags, within, rows);
         }
         let dtype = self.graph.known_type(rows)?.dtype;
         let within = self.cast(within, dtype, "membership")?;
@@ -158,7 +169,7 @@ impl Writer<'_, '_> {
             return self.add("MatMul", &[within, rows], "made");
         }
         let sum = self.add("MatMul", &[within, rows], "sum")?;
-        let counted = self.reduce("ReduceSum", within, true, "counted")?;
+        let counted = self.reduce("ReduceSum", within, 1, true, "counted")?;
         let one = self.constant("one", Constant::number(dtype, 1.0));
         let count = self.add("Max", &[counted, one], "divisor")?;
         self.add("Div", &[sum, count], "made")
@@ -191,18 +202,54 @@ impl Writer<'_, '_> {
     }
 
     /// The largest of the rows of each bag, zeros where it has none.
-    fn largest(&mut self, within: ValueId, rows: ValueId) -> Result<ValueId, CompilerError> {
-        let dtype = self.graph.known_type(rows)?.dtype;
+    fn largest(&mut self, bags: &Bags, within: ValueId, rows: ValueId) -> Result<ValueId, CompilerError> {
+        let known = self.graph.known_type(rows)?;
+        let (dtype, width) = (known.dtype, known.shape[1].as_number());
         let least = if dtype == ElementType::F16 { -65504.0 } else { f32::MIN };
         let [least, zero] =
             [("least", least), ("zero", 0.0)].map(|(name, value)| self.constant(name, Constant::number(dtype, value)));
-        let (of_bag, laid) = (self.unsqueezed(within, 2, "of_bag")?, self.unsqueezed(rows, 0, "laid")?);
-        let of_bags = self.add("Where", &[of_bag, laid, least], "of_bags")?;
-        let largest = self.reduce("ReduceMax", of_bags, false, "largest")?;
-        let within = self.cast(within, dtype, "membership")?;
-        let counted = self.reduce("ReduceSum", within, true, "counted")?;
+        let membership = self.cast(within, dtype, "membership")?;
+        let is_scattered = self.graph.opset >= COMPARES_SINCE && dtype == ElementType::F32;
+        let largest = match width.filter(|_| is_scattered && are_behind_each_other(self.graph, bags)) {
+            Some(width) => {
+                let shape = self.constant("shape", Constant::i64([1], &[1]));
+                let count = self.add("Reshape", &[bags.count, shape], "bags_1")?;
+                let width = self.constant("width", Constant::i64([1], &[width]));
+                let shape = self.append("Concat", &[count, width], &[("axis", 0.into())], "made_shape")?;
+                let begun = self.add("Expand", &[least, shape], "begun")?;
+                self.scattered(membership, rows, least, begun)?
+            }
+            None => {
+                let (of_bag, laid) = (self.unsqueezed(within, 2, "of_bag")?, self.unsqueezed(rows, 0, "laid")?);
+                let of_bags = self.add("Where", &[of_bag, laid, least], "of_bags")?;
+                self.reduce("ReduceMax", of_bags, 1, false, "largest")?
+            }
+        };
+        let counted = self.reduce("ReduceSum", membership, 1, true, "counted")?;
         let has_rows = self.add("Greater", &[counted, zero], "has_rows")?;
         self.add("Where", &[has_rows, largest, zero], "made")
+    }
+
+    /// `begun` `[bags, width]`, each number with the largest of the rows of its bag; a row of no bag counts as `least`.
+    fn scattered(
+        &mut self,
+        membership: ValueId,
+        rows: ValueId,
+        least: ValueId,
+        begun: ValueId,
+    ) -> Result<ValueId, CompilerError> {
+        let number = self.append("ArgMax", &[membership], &[("axis", 0.into()), ("keepdims", 0.into())], "bag")?;
+        let number = self.unsqueezed(number, 1, "bag_of_row")?;
+        let shape = self.add("Shape", &[rows], "rows_shape")?;
+        let indices = self.add("Expand", &[number, shape], "bag_of_number")?;
+        let dtype = self.graph.known_type(rows)?.dtype;
+        let zero = self.constant("none", Constant::number(dtype, 0.0));
+        let held = self.reduce("ReduceSum", membership, 0, false, "held")?;
+        let is_held = self.add("Greater", &[held, zero], "is_held")?;
+        let is_held = self.unsqueezed(is_held, 1, "is_held_row")?;
+        let rows = self.add("Where", &[is_held, rows, least], "held_rows")?;
+        let largest = [("axis", 0.into()), ("reduction", "max".into())];
+        self.append("ScatterElements", &[begun, indices, rows], &largest, "largest")
     }
 
     /// Whole numbers from 0 up to a count, as 64-bit integers.
@@ -224,25 +271,40 @@ impl Writer<'_, '_> {
         self.add("Unsqueeze", &[value, axis], name)
     }
 
-    /// Sums, averages or the largest over axis 1.
-    fn reduce(&mut self, operator: &str, value: ValueId, keep: bool, name: &str) -> Result<ValueId, CompilerError> {
-        let name = self.names.free(self.graph, &format!("{}/{name}", self.place));
+    /// Sums, averages or the largest over an axis.
+    fn reduce(
+        &mut self,
+        operator: &str,
+        value: ValueId,
+        axis: i64,
+        keep: bool,
+        name: &str,
+    ) -> Result<ValueId, CompilerError> {
         let keep = ("keepdims", i64::from(keep).into());
         if self.graph.opset < axes_input_since(operator) {
-            return self.graph.append(operator, &[value], &[keep, ("axes", Attribute::Ints(vec![1]))], &name);
+            return self.append(operator, &[value], &[keep, ("axes", Attribute::Ints(vec![axis]))], name);
         }
-        let axes = self.constant("axes", Constant::i64([1], &[1]));
-        self.graph.append(operator, &[value, axes], &[keep], &name)
+        let axes = self.constant("axes", Constant::i64([1], &[axis]));
+        self.append(operator, &[value, axes], &[keep], name)
     }
 
     fn cast(&mut self, value: ValueId, dtype: ElementType, name: &str) -> Result<ValueId, CompilerError> {
-        let name = self.names.free(self.graph, &format!("{}/{name}", self.place));
-        self.graph.append("Cast", &[value], &[("to", i64::from(dtype.to_onnx()).into())], &name)
+        self.append("Cast", &[value], &[("to", i64::from(dtype.to_onnx()).into())], name)
     }
 
     fn add(&mut self, operator: &str, inputs: &[ValueId], name: &str) -> Result<ValueId, CompilerError> {
+        self.append(operator, inputs, &[], name)
+    }
+
+    fn append(
+        &mut self,
+        operator: &str,
+        inputs: &[ValueId],
+        attributes: &[(&str, Attribute)],
+        name: &str,
+    ) -> Result<ValueId, CompilerError> {
         let name = self.names.free(self.graph, &format!("{}/{name}", self.place));
-        self.graph.append(operator, inputs, &[], &name)
+        self.graph.append(operator, inputs, attributes, &name)
     }
 
     fn constant(&mut self, name: &str, constant: Constant) -> ValueId {

@@ -1,4 +1,4 @@
-use crate::graph::Graph;
+use crate::graph::{Graph, PRODUCER};
 use crate::model_file::onnx::{GraphProto, ModelProto, StringStringEntryProto};
 
 /// The first version of the format in which initializers need not be inputs.
@@ -61,7 +61,7 @@ impl Header {
     /// Says who wrote the file, and more under these keys. What an earlier run noted of the model that it made goes.
     pub(crate) fn signed(&self, metadata: &[(String, String)]) -> Self {
         let mut model = self.0.clone();
-        model.producer_name = Some("millstream".into());
+        model.producer_name = Some(PRODUCER.into());
         model.producer_version = Some(env!("CARGO_PKG_VERSION").into());
         model.metadata_props.retain(|entry| !entry.key().starts_with("millstream."));
         for (key, value) in metadata {

@@ -5,6 +5,7 @@ use super::body::Importer;
 use super::constant_of;
 use super::conversion::read_as;
 use super::declared::{declared_types, element_type, free_symbol, input_type, origins};
+use super::literals::of_trace;
 use super::onnx::{ModelProto, ValueInfoProto};
 use super::scope::{Imported, Scope};
 use super::shared_names::shared_names;
@@ -81,10 +82,14 @@ pub(crate) fn import(
             graph.set_declared(*id);
         }
     }
-    for (name, origin) in origins(file) {
+    for (name, origin) in origins(proto) {
         if let Some(Imported::Tensor(id)) = scope.find(name) {
             graph.set_origin(*id, Some(origin));
         }
+    }
+    // of the file as it is: what is added to the graph later has names of its own
+    for (id, origin) in of_trace(file, &graph) {
+        graph.set_origin(id, Some(origin));
     }
     for output in &file.output {
         let found = scope.find(output.name()).expect("the gate checked that outputs are made");

@@ -12,15 +12,21 @@ use crate::{FLOAT, everything, holds_within, ints, network, onnx_runtime};
 const INTEGER: i32 = 7;
 const WRITTEN_OUT: &str = "branches and loops of the file are written out";
 
+/// Whether a reduction reads its axes as an input.
+fn has_axes_as_input(opset: i64, operator: &str) -> bool {
+    opset >= 18 || operator == "ReduceSum"
+}
+
 /// What the loop does in each turn with `ids`, by `starts` and `ends`; each row times its weight where there are weights.
-fn turn(operator: &str, is_weighted: bool) -> Value {
+fn turn(opset: i64, operator: &str, is_weighted: bool) -> Value {
     let constant =
         |name: &str, value: i64| node("Constant", "", name).with("value", Value::Tensor(integers("", &[1], &[value])));
     let given = if is_weighted { "weighted" } else { "rows" };
-    let reduced = match operator {
-        "ReduceSum" => node(operator, &format!("{given} axis"), "bag").with("keepdims", Value::Int(0)),
-        _ => node(operator, given, "bag").with("axes", ints(&[0])).with("keepdims", Value::Int(0)),
-    };
+    let with_axes = has_axes_as_input(opset, operator);
+    let reduced =
+        if with_axes { node(operator, &format!("{given} axis"), "bag") } else { node(operator, given, "bag") };
+    let reduced = if with_axes { reduced } else { reduced.with("axes", ints(&[0])) };
+    let reduced = reduced.with("keepdims", Value::Int(0));
     let mut nodes = vec![
         node("Gather", "starts turn", "from"),
         node("Gather", "ends turn", "to"),
@@ -45,7 +51,7 @@ fn turn(operator: &str, is_weighted: bool) -> Value {
 
 /// The rows of a table that `x` `[batch, 6]` means, one bag for each row of `x`: `offsets` makes the value `begin` of `rows`, the number of
 /// each bag, and `each`, how many there are in a row. `bags` makes `z` of them.
-fn network_of(offsets: Vec<NodeProto>, bags: Vec<NodeProto>) -> ModelProto {
+fn network_of(opset: i64, offsets: Vec<NodeProto>, bags: Vec<NodeProto>) -> ModelProto {
     let in_front = vec![
         node("Mul", "x five", "wide"),
         node("Abs", "wide", "above"),
@@ -73,18 +79,18 @@ fn network_of(offsets: Vec<NodeProto>, bags: Vec<NodeProto>) -> ModelProto {
         truth("yes", true),
         weight("bag.weight", &[7, 8]),
     ];
-    network(17, &[6], [in_front, offsets, behind, bags].concat(), weights)
+    network(opset, &[6], [in_front, offsets, behind, bags].concat(), weights)
 }
 
 /// Bags as torch.onnx writes them with `dynamo=False`.
-fn bags(operator: &str, offsets: Vec<NodeProto>, is_weighted: bool) -> ModelProto {
+fn bags(opset: i64, operator: &str, offsets: Vec<NodeProto>, is_weighted: bool) -> ModelProto {
     let nodes = vec![
         node("Slice", "starts second last first second", "ends"),
         node("Shape", "ends", "ends_shape"),
         node("Gather", "ends_shape zero", "most"),
-        node("Loop", "most yes", "z").with("body", turn(operator, is_weighted)),
+        node("Loop", "most yes", "z").with("body", turn(opset, operator, is_weighted)),
     ];
-    network_of(offsets, nodes)
+    network_of(opset, offsets, nodes)
 }
 
 /// Where bags begin: as many rows in each, told by a range; a bag in the middle without rows; offsets of which nothing is known, of bags
@@ -107,15 +113,17 @@ fn the_table_of_an_embedding_bag_is_trained() {
     // ONNX Runtime has no mean and no largest of nothing, and PyTorch's is zero
     let some = ["even", "scaled", "uneven"];
     let all = ["even", "scaled", "uneven", "with none"];
-    for (operator, is_weighted, forms) in [
-        ("ReduceMax", false, &some[..]),
-        ("ReduceMean", false, &some[..]),
-        ("ReduceSum", false, &all[..]),
-        ("ReduceSum", true, &all[..]),
+    for (opset, operator, is_weighted, forms) in [
+        (17, "ReduceMax", false, &some[..]),
+        (18, "ReduceMax", false, &some[..]),
+        (18, "ReduceMax", true, &some[..]),
+        (17, "ReduceMean", false, &some[..]),
+        (17, "ReduceSum", false, &all[..]),
+        (17, "ReduceSum", true, &all[..]),
     ] {
         for name in forms {
-            let file = bags(operator, offsets(name), is_weighted);
-            let told = format!("{name}, {operator}, weights {is_weighted}");
+            let file = bags(opset, operator, offsets(name), is_weighted);
+            let told = format!("{name}, {operator}, weights {is_weighted}, opset {opset}");
             holds_within(1e-5, &told, &file, &[WRITTEN_OUT], 56 + 45);
         }
     }
@@ -130,10 +138,13 @@ fn either(condition: &str, [then, other]: [Value; 2], output: &str) -> NodeProto
 }
 
 /// Bags as torch.onnx writes them with `dynamo=True`: a row behind a sequence in each turn.
-fn listed(operator: &str, offsets: Vec<NodeProto>) -> ModelProto {
-    let first_axis = |operator: &str, given: &str, made: &str| match operator {
-        "ReduceSum" => node(operator, &format!("{given} first"), made),
-        _ => node(operator, given, made).with("axes", ints(&[0])),
+fn listed(opset: i64, operator: &str, offsets: Vec<NodeProto>) -> ModelProto {
+    let first_axis = |operator: &str, given: &str, made: &str| {
+        if has_axes_as_input(opset, operator) {
+            node(operator, &format!("{given} first"), made)
+        } else {
+            node(operator, given, made).with("axes", ints(&[0]))
+        }
     };
     let own = || node("Slice", "rows start end", "own");
     let is_last = [node("Sub", "bags one", "last_turn"), node("Equal", "number last_turn", "is_last")];
@@ -197,7 +208,7 @@ fn listed(operator: &str, offsets: Vec<NodeProto>) -> ModelProto {
         node("Loop", "_ any none zero", "list turns").with("body", Value::Graph(turns)),
         node("ConcatFromSequence", "list", "z").with("axis", Value::Int(0)),
     ];
-    network_of(offsets, nodes)
+    network_of(opset, offsets, nodes)
 }
 
 #[test]
@@ -205,10 +216,10 @@ fn the_table_of_an_embedding_bag_of_the_newer_exporter_is_trained_with_an_open_b
     if !onnx_runtime::available() {
         return;
     }
-    for operator in ["ReduceMax", "ReduceMean", "ReduceSum"] {
+    for (opset, operator) in [(17, "ReduceMax"), (18, "ReduceMax"), (17, "ReduceMean"), (17, "ReduceSum")] {
         for name in ["even", "scaled", "uneven", "with none"] {
-            let file = listed(operator, offsets(name));
-            holds_within(1e-5, &format!("{name}, {operator}"), &file, &[WRITTEN_OUT], 56 + 45);
+            let file = listed(opset, operator, offsets(name));
+            holds_within(1e-5, &format!("{name}, {operator}, opset {opset}"), &file, &[WRITTEN_OUT], 56 + 45);
         }
     }
 }
