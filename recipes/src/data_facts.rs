@@ -1,6 +1,6 @@
 //! What the files of a run hold, and what a run notes of that at its end, for when they are not there any more.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::{fs, io};
 
 use millstream_pipeline::{self as pipeline, Dataset};
@@ -162,17 +162,12 @@ fn kind_of(feature: &Feature) -> String {
     }
 }
 
-/// A path as a file of JSON can hold it: what is no UTF-8 in it becomes `�`.
-fn written(path: &Path) -> PathBuf {
-    PathBuf::from(path.to_string_lossy().into_owned())
-}
-
 /// What a run has noted of its rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct NotedData {
     /// What the model reads, as [`DataReport::kind`]; empty where that is not known.
     pub(crate) kind: String,
-    /// Where the first file to train on lay, as [`written`]; empty where that is not known.
+    /// Where the first file to train on lay, written with `�` for what is no UTF-8; empty where that is not known.
     #[serde(serialize_with = "millstream_schemas::written_path")]
     pub(crate) first_file: PathBuf,
     /// The transforms of training, as captions.
@@ -206,7 +201,7 @@ impl NotedData {
         Ok(Self {
             kind: of_training.kind.clone(),
             transforms: of_training.transforms.clone(),
-            first_file: first.map(|file| written(&file.path)).unwrap_or_default(),
+            first_file: first.map(|file| file.path.clone()).unwrap_or_default(),
             splits: noted,
             is_of_end: true,
         })
@@ -312,9 +307,8 @@ mod tests {
         use std::os::unix::ffi::OsStrExt;
 
         let path = PathBuf::from(OsStr::from_bytes(b"/sets/caf\xe9.parquet"));
-        let noted = |first_file: PathBuf| NotedData { first_file, ..NotedData::default() }.to_json();
-        assert!(noted(path.clone()).is_err(), "an error, and no panic");
-        let text = String::from_utf8(noted(written(&path)).unwrap()).unwrap();
+        let noted = NotedData { first_file: path, ..NotedData::default() }.to_json();
+        let text = String::from_utf8(noted.unwrap()).unwrap();
         assert!(text.contains("/sets/caf\u{fffd}.parquet"), "{text}");
     }
 

@@ -35,6 +35,7 @@ pub(super) const OPERATOR: Operator = Operator {
                 ("kernel_params", Attribute::Floats(vec![1.0, 0.0, 0.0])),
                 ("coefficients", numbers(1024, 11)),
                 ("support_vectors", numbers(1024 * 16, 101)),
+                ("rho", Attribute::Floats(vec![0.3])),
                 ("n_supports", 1024.into()),
             ];
             Sample::new("distances from many vectors", vec![varied(&[2, 16])], attributes)

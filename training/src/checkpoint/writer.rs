@@ -258,7 +258,8 @@ mod tests {
         }
         assert!(waiting(&writer).is_empty());
         let failed = writer.poll().and_then(Result::err).unwrap();
-        assert!(failed.source.to_string().contains("the disk is full"), "{}", failed.source);
+        let cause = std::error::Error::source(&failed.source).map(ToString::to_string);
+        assert!(cause.is_some_and(|cause| cause.contains("the disk is full")), "{}", failed.source);
         assert!(super::super::list(folder.path()).unwrap().is_empty());
     }
 
