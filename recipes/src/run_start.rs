@@ -175,9 +175,13 @@ impl Reserved {
         let usual = opened.train_stream(shared)?;
         let prefix = match compiled.prefix() {
             Some(plan) => {
-                let begun = checkpoint.as_ref().map(|checkpoint| &checkpoint.manifest.resume.recipe);
-                let around = (shared, &usual);
-                RunPrefix::open(Arc::clone(plan), store(), (opened, &device), around, begun, &mut *events, stop)?
+                let was_kept = match &checkpoint {
+                    // where it is kept in any case there is nothing to choose
+                    Some(Checkpoint { manifest, .. }) if !plan.is_needed => compiled.began_kept(manifest)?,
+                    _ => None,
+                };
+                let around = (shared, was_kept);
+                RunPrefix::open(Arc::clone(plan), store(), (opened, &device), around, &mut *events, stop)?
             }
             None => None,
         };

@@ -99,7 +99,7 @@ impl<'a> Rows<'a> {
 
 impl RunPrefix {
     /// Keeps room in memory for all that the run will hold; nothing where the recipe leaves it open whether anything is kept, and runs beside
-    /// it leave no room. A run that goes on from a checkpoint has the streams that it began with: `begun` are those of the checkpoint.
+    /// it leave no room. A run that goes on has the steps that it began with: `was_kept` says which these are, where they are those of either.
     ///
     /// # Errors
     /// Runs beside it leave none, or it was asked to stop while it waited for them.
@@ -107,13 +107,10 @@ impl RunPrefix {
         plan: Arc<PrefixPlan>,
         store: PrefixStore,
         (opened, device): (&Opened, &Device),
-        (shared, usual): (Option<&SharedResources>, &StreamOptions),
-        begun: Option<&Fingerprint>,
+        (shared, was_kept): (Option<&SharedResources>, Option<bool>),
         events: &mut dyn Events,
         stop: &Stop,
     ) -> Result<Option<Self>, RecipeError> {
-        // where batches hold the inputs too, the streams are the same
-        let was_kept = begun.filter(|_| plan.keeping == Keeping::Rows).map(|begun| !usual.is_of(begun));
         let is_needed = plan.is_needed || was_kept == Some(true);
         if !is_needed && was_kept == Some(false) {
             let message = "training.frozen_prefix: it is run at each step, as where the run began".into();
