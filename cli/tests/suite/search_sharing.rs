@@ -228,6 +228,34 @@ fn trials_at_a_time_of_large_batches_that_have_room_one_after_the_other_do_not_f
 }
 
 #[test]
+fn a_trial_that_has_no_room_alone_fails_alone_where_what_is_kept_of_a_frozen_prefix_is_shared() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    // two batches of 48 images take more than there is, those of 2 do not
+    let batches = [
+        "data.batch={choose: [48, 2]}",
+        "search={objective: loss, proposer: grid, trials: 2, retries: 0}",
+        "transforms.train=[{resize: {size: 16}}]",
+        "training.epochs=1",
+        "data.memory=256 KiB",
+        "model.train=head",
+        "training.frozen_prefix=kept",
+        "output.folder=alone",
+    ];
+    place.run(&[&arguments("run", &batches)[..], &["--parallel", "1"]].concat()).done();
+    let study = status(&place, "alone");
+    let mut states: Vec<String> = outcome(&study).iter().map(|trial| trial[0].to_string()).collect();
+    states.sort();
+    assert_eq!(states, ["\"complete\"", "\"failed\""], "{study}");
+    let reasons = study["trials"].as_array().unwrap().iter().filter_map(|trial| trial["reason"].as_str());
+    let [reason] = reasons.collect::<Vec<_>>()[..] else { panic!("{study}") };
+    assert!(reason.contains("set `data.memory` to at least"), "{reason}");
+    assert!(!reason.contains("--parallel") && !reason.contains("shared by"), "{reason}");
+}
+
+#[test]
 fn trials_at_a_time_whose_memory_is_left_open_share_the_largest_of_it() {
     if !has_runtime() {
         return;
