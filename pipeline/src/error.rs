@@ -409,7 +409,6 @@ impl Damage {
     }
 }
 
-/// Where a path that is no whole one starts from.
 /// A ceiling, and how many streams share it where there are several.
 fn shared_ceiling(ceiling: ByteSize, streams: usize) -> String {
     match streams {
@@ -418,6 +417,7 @@ fn shared_ceiling(ceiling: ByteSize, streams: usize) -> String {
     }
 }
 
+/// Where a path that is no whole one starts from.
 fn in_folder(pattern: &str, base: &Path) -> String {
     if Path::new(pattern).is_absolute() { String::new() } else { format!(" in {}", shown_path(base)) }
 }

@@ -228,6 +228,36 @@ fn trials_at_a_time_of_large_batches_that_have_room_one_after_the_other_do_not_f
 }
 
 #[test]
+fn how_many_trials_fit_is_told_by_the_streams_of_what_is_kept_where_a_frozen_prefix_is_kept() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    // two batches of images have room in half of three quarters of a mebibyte; once they are gone through, steps read targets alone
+    let batches = [
+        "data.batch=48",
+        "seed={choose: [1, 2]}",
+        "search={objective: loss, proposer: grid, trials: 2}",
+        "transforms.train=[{resize: {size: 16}}]",
+        "training.epochs=2",
+        "data.memory=1 MiB",
+        "model.train=head",
+    ];
+    for (folder, kept, fits) in
+        [("kept", "training.frozen_prefix=kept", true), ("auto", "training.frozen_prefix=auto", false)]
+    {
+        let output = format!("output.folder={folder}");
+        let line = [&arguments("run", &[&batches[..], &[kept, &output]].concat())[..], &["--parallel", "2"]].concat();
+        let ran = place.run(&line);
+        // one that may be recomputed has images in its steps beside those that are evaluated
+        let told = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(!told.contains("at a time, and not on 2"), fits, "{folder}: {told}");
+        let said = ran.done();
+        assert!(said.contains("2 of 2 trials finished (2 complete)"), "{folder}: {said}");
+    }
+}
+
+#[test]
 fn a_trial_that_has_no_room_alone_fails_alone_where_what_is_kept_of_a_frozen_prefix_is_shared() {
     if !has_runtime() {
         return;

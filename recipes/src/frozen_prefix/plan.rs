@@ -227,7 +227,7 @@ impl PrefixPlan {
 }
 
 /// What is kept of a recipe's rows: the least that gives the steps of a run that keeps nothing.
-fn keeping(opened: &Opened) -> Keeping {
+pub(super) fn keeping(opened: &Opened) -> Keeping {
     let encoders = &opened.train.encoders;
     let follows = encoders.moving_target().is_some() || encoders.columns_of(TensorRole::Target).is_empty();
     if opened.spec.of_role(TensorRole::Input).any(|tensor| tensor.shape.contains(&None)) {

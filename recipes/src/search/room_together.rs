@@ -11,6 +11,7 @@ use millstream_search::spaces::Distribution;
 
 use super::open_recipe::OpenRecipe;
 use super::pool::Pool;
+use crate::frozen_prefix::training_streams;
 use crate::unless_stopped::unless_stopped;
 use crate::{Opened, RecipeError, Stop};
 
@@ -145,17 +146,21 @@ impl PartsOfMemory<'_> {
 
 /// Bytes that the streams of a run need at least, without what decoding needs.
 fn needed(opened: &Opened) -> Result<u64, PipelineError> {
-    let stream = opened.train_stream(None)?;
-    let beside = match &stream.beside {
-        Beside::Later(least) => least.0,
-        Beside::Nothing | Beside::Stream(_) => 0,
-    };
-    Ok(stream.least_memory(&opened.train.dataset)?.0.saturating_add(beside))
+    let mut most = 0;
+    for stream in training_streams(opened, None)? {
+        let beside = match &stream.beside {
+            Beside::Later(least) => least.0,
+            Beside::Nothing | Beside::Stream(_) => 0,
+        };
+        most = stream.least_memory(&opened.train.dataset)?.0.saturating_add(beside).max(most);
+    }
+    Ok(most)
 }
 
 /// Whether the streams of a run have room in a part of what is shared.
 fn has_room(opened: &Opened, shared: &SharedResources) -> Result<(), PipelineError> {
-    opened.train_stream(Some(shared))?.warnings(&opened.train.dataset).map(drop)
+    let streams = training_streams(opened, Some(shared))?;
+    streams.iter().try_for_each(|stream| stream.warnings(&opened.train.dataset).map(drop))
 }
 
 /// Whether a larger part would do: for what comes together, or so that pages are not read again and again.
