@@ -151,7 +151,7 @@ impl Reserved {
         require_memory(recipe.training.memory_check, device.kind, || compiled.memory(), together, events)?;
         let held = of_runs.filter(|_| device.kind == DeviceKind::Cpu).and_then(|runs| {
             let memory = compiled.memory().ok()?;
-            Some(runs.hold(memory.total.saturating_sub(memory.process).saturating_sub(memory.kept)))
+            Some(runs.hold(memory.own))
         });
         let mut checkpoint = match start {
             StartMode::Resume | StartMode::Extend => newest_checkpoint(&folder, events)?,
