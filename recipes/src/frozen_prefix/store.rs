@@ -226,9 +226,14 @@ impl PrefixStore {
             }
             let message = {
                 let [more, others, most] = [more, others, most].map(ByteSize);
-                format!(
-                    "what runs at the same time keep takes {others}, this one's takes {more} more, and there are {most} for all of them"
-                )
+                match fits {
+                    true => {
+                        format!("what this one keeps takes {more}, and a run that came before it waits for that room")
+                    }
+                    false => format!(
+                        "what runs at the same time keep takes {others}, this one's takes {more} more, and there are {most} for all of them"
+                    ),
+                }
             };
             if !is_needed {
                 told(format!("{PLACE}: {message}: of this one it is run at each step"));
@@ -489,7 +494,9 @@ mod tests {
             let mut notes = Vec::new();
             let without = store.reserve(&wanted, 0, false, &Stop::default(), &mut |message| notes.push(message));
             assert!(without.unwrap().is_none());
-            assert!(notes.len() == 1 && notes[0].ends_with("of this one it is run at each step"), "{notes:?}");
+            // it would have room but for the one that waits: no numbers say that it has none
+            let wanted = "keeps takes 30 B, and a run that came before it waits for that room: of this one it is run at each step";
+            assert!(notes.len() == 1 && notes[0].ends_with(wanted), "{notes:?}");
             assert!(!little.is_finished());
             drop((first, same));
             assert_eq!(is_told.recv().unwrap(), "much");
