@@ -220,6 +220,17 @@ fn trials_at_a_time_of_large_batches_that_have_room_one_after_the_other_do_not_f
         outcomes.push(outcome(&status(&place, folder)));
     }
     assert_eq!(outcomes[0], outcomes[1]);
+    // nor is it left to words alone how many there are
+    let line =
+        [&arguments("run", &[&batches[..], &["output.folder=told"]].concat())[..], &["--parallel", "4", "--json"]]
+            .concat();
+    let said = place.run(&line).done();
+    let limits = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let limits: Vec<u64> = limits
+        .filter(|event| event["event"] == "parallel_limited")
+        .map(|event| event["parallel"].as_u64().unwrap())
+        .collect();
+    assert!(limits.len() == 1 && (1..4).contains(&limits[0]), "{limits:?}: {said}");
     // where not even one at a time has room, nothing is tried
     let small = [&batches[..5], &["data.memory=200 KiB", "output.folder=small"]].concat();
     let line = [&arguments("run", &small)[..], &["--parallel", "4"]].concat();

@@ -314,7 +314,7 @@ impl Together<'_> {
         }
         let reason = fitting.reason.map(|error| format!(": {}", with_causes(&error))).unwrap_or_default();
         let message = format!("this process works on {} at a time, and not on {parallel}{reason}", fitting.parallel);
-        events.event(&SearchEvent::Warning { message });
+        events.event(&SearchEvent::ParallelLimited { parallel: fitting.parallel, message });
         // the threads of those that are given up are there anew
         drop(resources);
         Ok((fitting.parallel, Resources::open(&self::resources(open, fitting.parallel, options))?))
