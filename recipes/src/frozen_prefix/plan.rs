@@ -137,9 +137,11 @@ impl PrefixPlan {
         if let Some(usual) = beyond.filter(|_| !is_needed) {
             return Err(format!(
                 "what it gives takes about {} where rows are half as long as they may be, and there are {} for it in memory: hardly a batch \
-                 would find all its rows there",
+                 would find all its rows there; where most are shorter, `{PLACE}: kept` keeps as many as there is \
+                 room for, and so does `auto` with `data.memory` of {} or more",
                 ByteSize(usual),
-                ByteSize(memory)
+                ByteSize(memory),
+                ByteSize(usual.saturating_mul(PARTS)).rounded_up()
             ));
         }
         let disk = asked.disk.map_or(0, |disk| disk.0);
