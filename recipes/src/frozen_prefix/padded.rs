@@ -52,8 +52,8 @@ impl PaddedActivations {
         Self { kept: Mutex::new(kept) }
     }
 
-    /// Keeps at most so many bytes from now on; with `is_used` by others, no fewer than they were promised. What is beyond that is dropped, what
-    /// came last first: which rows stay does not depend on the process.
+    /// Keeps at most so many bytes from now on; with `is_used` by others, no fewer than they were promised. What is beyond that is dropped,
+    /// what came last first: which rows stay does not depend on the process.
     pub(crate) fn limit(&self, most: u64, is_used: bool) {
         let mut kept = self.lock();
         kept.most = if is_used { kept.most.max(most) } else { most };

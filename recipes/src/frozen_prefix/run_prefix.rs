@@ -98,8 +98,9 @@ impl<'a> Rows<'a> {
 }
 
 impl RunPrefix {
-    /// Keeps room in memory for all that the run will hold; nothing where the recipe leaves it open whether anything is kept, runs beside it
-    /// leave no room, and it cannot wait for them. A run that goes on has the steps that it began with: `was_kept` says which these are, where they are those of either.
+    /// Keeps room in memory for all that the run will hold; nothing where the recipe leaves it open whether anything is kept, runs beside
+    /// it leave no room, and it cannot wait for them. A run that goes on has the steps that it began with: `was_kept` says which these
+    /// are, where they are those of either.
     ///
     /// # Errors
     /// Runs beside it leave none, or it was asked to stop while it waited for them.

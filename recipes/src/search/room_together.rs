@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use millstream_pipeline::{Beside, PipelineError, SharedResources};
 use millstream_schemas::Recipe;
-use millstream_schemas::recipe::ByteSize;
 use millstream_search::Assignment;
 use millstream_search::spaces::Distribution;
 
@@ -22,8 +21,8 @@ const MOST_OPENED: usize = 32;
 pub(super) struct PartsOfMemory<'a> {
     pub(super) open: &'a OpenRecipe,
     pub(super) pool: &'a Arc<Pool>,
-    pub(super) memory: ByteSize,
-    pub(super) workers: usize,
+    /// For any number of them.
+    pub(super) streams: &'a SharedResources,
     pub(super) stop: &'a Stop,
 }
 
@@ -117,7 +116,7 @@ impl PartsOfMemory<'_> {
     fn narrow(&self, found: &mut Fitting, opened: &Opened, assignment: &Assignment) -> Result<(), RecipeError> {
         let (mut first, mut last) = (None, None);
         for parallel in (1..=found.parallel).rev() {
-            let shared = SharedResources::new(self.memory, parallel, self.workers)?;
+            let shared = self.streams.divided_among(parallel)?;
             match has_room(opened, &shared) {
                 // of as many as were asked for it is told, and what would do for one where not even that has room
                 Err(error) if is_want_of_room(&error) => {
