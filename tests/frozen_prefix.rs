@@ -295,3 +295,68 @@ fn what_cannot_be_kept_is_told_with_its_reason() {
     let (usual, _) = run(&recipe(place.path(), "finetune.yaml", "usual", &[]), None, &[]);
     assert!(auto == usual);
 }
+
+/// Two convolutions of single pixels, for the masks of `examples/segmentation` at 8 by 8.
+fn network_of_masks() -> Vec<u8> {
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let mut value = graph.input("image", TensorType::f32([Length::named("batch"), 3.into(), 8.into(), 8.into()]));
+    for (name, from, to) in [("first", 3, 4), ("last", 4, 2)] {
+        let shape = [to, from, 1, 1];
+        let filters = Initializer::named("he_normal").unwrap().draw(&shape, Fans::of_convolution(&shape), 5, name);
+        let filters = graph.constant(&format!("{name}.weight"), filters);
+        value = graph.add("Conv", &[value, filters], &[("kernel_shape", Attribute::Ints(vec![1, 1]))]).unwrap();
+        if name == "first" {
+            value = graph.add("Relu", &[value], &[]).unwrap();
+        }
+    }
+    graph.output(value);
+    graph.to_onnx("masks")
+}
+
+#[test]
+fn an_auto_run_goes_on_as_it_began_whether_there_is_room_by_then_or_not() {
+    let place = place();
+    let Some(resources) = resources(2) else { return };
+    std::fs::write(place.path().join("masks.onnx"), network_of_masks()).unwrap();
+    let model = format!("model.path={}", place.path().join("masks.onnx").display());
+    let of_masks = [model.as_str(), "model.train={last: 1}", "transforms.train=[{resize: {size: 8}}]"];
+    let compiled = |recipe: &Recipe| Opened::open(recipe, &Catalogs::default()).unwrap().compile().unwrap();
+    let options = |start| RunOptions { start, resources: Some(resources.clone()), ..RunOptions::default() };
+    // another run that takes all the room: each of its rows in two hundred draws
+    let much = |folder: &str| {
+        let drawn = "transforms.train=[{resize: {size: 8}}, horizontal_flip]";
+        let kept = "training.frozen_prefix={kept: {variants: 200, memory: 1 GB}}";
+        let changes = [of_masks[0], of_masks[1], drawn, kept, "training.epochs=200"];
+        let recipe = recipe(place.path(), "../segmentation/train.yaml", folder, &changes);
+        compiled(&recipe).run(&options(StartMode::New), &mut Silent).unwrap()
+    };
+    let plain = ["data.batch=20"];
+    for (name, file, changes) in
+        [("digits", "finetune-plain.yaml", &plain[..]), ("masks", "../segmentation/train.yaml", &of_masks[..])]
+    {
+        let of = |folder: &str, own: &[&str]| {
+            recipe(place.path(), file, &format!("{name}-{folder}"), &[changes, own].concat())
+        };
+        let (wanted, _) = run(&of("recomputed", &[]), None, &[]);
+        for begins_with_room in [true, false] {
+            let folder = if begins_with_room { "with-room" } else { "without-room" };
+            let recipe = of(folder, &["training.frozen_prefix=auto", "output.checkpoint.every_steps=1"]);
+            let beside = |is_there: bool| is_there.then(|| much(&format!("{name}-{folder}-much")));
+            let other = beside(!begins_with_room);
+            let mut begun = compiled(&recipe).run(&options(StartMode::New), &mut Silent).unwrap();
+            begun.advance(Until::Step(2), &mut Silent, &Stop::default()).unwrap();
+            drop((begun, other));
+            if let Some(other) = beside(begins_with_room) {
+                // what it kept it needs
+                let refused =
+                    compiled(&recipe).run(&options(StartMode::Resume), &mut Silent).err().unwrap().to_string();
+                assert!(refused.contains("open fewer at a time"), "{name}: {refused}");
+                drop(other);
+            }
+            let mut resumed = compiled(&recipe).run(&options(StartMode::Resume), &mut Silent).unwrap();
+            resumed.advance(Until::End, &mut Silent, &Stop::default()).unwrap();
+            resumed.finish(&mut Silent).unwrap();
+            assert!(gave(&recipe.output.folder) == wanted, "{name}, {folder}: the results differ");
+        }
+    }
+}

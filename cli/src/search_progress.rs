@@ -206,7 +206,7 @@ fn tell_line(event: &SearchEvent, line: &str) {
 /// What deserves a look, from the search or from a run.
 fn warning(event: &SearchEvent) -> Option<String> {
     match event {
-        SearchEvent::Warning { message } => Some(message.clone()),
+        SearchEvent::Warning { message } | SearchEvent::ParallelLimited { message, .. } => Some(message.clone()),
         SearchEvent::Run { trial, of: Event::Warning { message }, .. } => Some(format!("trial {trial}: {message}")),
         _ => None,
     }

@@ -238,14 +238,15 @@ pub enum PipelineError {
     },
     /// A stream's part of a shared ceiling on memory does not hold one unit of work.
     #[error(
-        "the memory of {ceiling} that is shared by {} is too small: {what} needs {needed} of one part; set `data.memory` to at least \
-         {enough}, or work on fewer at a time (`--parallel`)",
-        count(*.streams as u64, "stream")
+        "{} is too small: {what} needs {needed}{}; set `data.memory` to at least {enough}{}",
+        shared_ceiling(*.ceiling, *.streams),
+        if *.streams > 1 { " of one part" } else { "" },
+        if *.streams > 1 { ", or work on fewer at a time (`--parallel`)" } else { "" }
     )]
     SharedMemory {
         /// The ceiling.
         ceiling: ByteSize,
-        /// The streams that it is divided among.
+        /// The streams that it is divided among; one where runs come one after the other.
         streams: usize,
         /// What did not fit.
         what: String,
@@ -405,6 +406,14 @@ impl Damage {
             error @ TransformError::ImageSize { .. } => Ok(Self::Transform(error)),
             error => Err(error),
         }
+    }
+}
+
+/// A ceiling, and how many streams share it where there are several.
+fn shared_ceiling(ceiling: ByteSize, streams: usize) -> String {
+    match streams {
+        0 | 1 => format!("the memory of {ceiling}"),
+        _ => format!("the memory of {ceiling} that is shared by {}", count(streams as u64, "stream")),
     }
 }
 

@@ -36,14 +36,23 @@ impl SharedResources {
     /// # Errors
     /// There is no part, too many threads are asked for, or one cannot be started.
     pub fn new(memory: ByteSize, streams: usize, workers: usize) -> Result<Self, PipelineError> {
-        if streams == 0 {
-            let reason = "resources are shared by at least one stream".into();
-            return Err(PipelineError::Option { option: "streams", reason });
-        }
+        require_a_stream(streams)?;
+        Ok(Self::with_threads(memory, streams, Workers::start(workers)?))
+    }
+
+    /// The same threads, and as large a ceiling that is divided among another number of streams: what those of either hold is counted apart.
+    ///
+    /// # Errors
+    /// There is no part.
+    pub fn divided_among(&self, streams: usize) -> Result<Self, PipelineError> {
+        require_a_stream(streams)?;
+        Ok(Self::with_threads(self.memory(), streams, self.0.workers.clone()))
+    }
+
+    fn with_threads(memory: ByteSize, streams: usize, workers: Workers) -> Self {
         let held = Arc::default();
         let decoding = Share::new(memory.0 / PARTS, &held);
-        let workers = Workers::start(workers)?;
-        Ok(Self(Arc::new(Inner { memory, streams, taken: Mutex::default(), held, decoding, workers })))
+        Self(Arc::new(Inner { memory, streams, taken: Mutex::default(), held, decoding, workers }))
     }
 
     /// The ceiling.
@@ -94,6 +103,14 @@ impl SharedResources {
         *taken += 1;
         Ok(TakenPart(self.clone()))
     }
+}
+
+fn require_a_stream(streams: usize) -> Result<(), PipelineError> {
+    if streams > 0 {
+        return Ok(());
+    }
+    let reason = "resources are shared by at least one stream".into();
+    Err(PipelineError::Option { option: "streams", reason })
 }
 
 impl Drop for TakenPart {

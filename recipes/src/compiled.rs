@@ -2,6 +2,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use millstream_compiler::{CompilerError, TrainingProgram};
+use millstream_training::checkpoint::CheckpointManifest;
 
 use crate::check::{Findings, findings};
 use crate::frozen_prefix::{PrefixPlan, planned};
@@ -68,6 +69,19 @@ impl Compiled {
     pub(crate) fn run_program(&self, is_kept: bool) -> &TrainingProgram {
         let prefix = self.0.prefix.as_ref().filter(|_| is_kept);
         prefix.map_or(&self.0.program, |plan| plan.prefix.program())
+    }
+
+    /// Whether a run that wrote this checkpoint kept what the frozen prefix gives: by its steps, which are of what follows that, or of all.
+    /// Nothing where they are of neither, or nothing can be kept.
+    ///
+    /// # Errors
+    /// A step graph cannot be laid out.
+    pub(crate) fn began_kept(&self, checkpoint: &CheckpointManifest) -> Result<Option<bool>, RecipeError> {
+        let Some(plan) = &self.0.prefix else { return Ok(None) };
+        if checkpoint.is_of(plan.prefix.program())? {
+            return Ok(Some(true));
+        }
+        Ok(checkpoint.is_of(&self.0.program)?.then_some(false))
     }
 
     pub(crate) fn prefix(&self) -> Option<&Arc<PrefixPlan>> {

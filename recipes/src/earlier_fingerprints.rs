@@ -9,6 +9,8 @@ use crate::made_of::fixed;
 
 /// What checkpoints call the fingerprint of a recipe.
 const RECIPE: &str = "the recipe";
+/// And the number of a run's epochs.
+const EPOCHS: &str = "the number of epochs";
 
 /// Of what of a recipe decides a run's course, wherever its files lie.
 pub(crate) fn of_recipe(recipe: &Recipe, definitions: &Definitions) -> Fingerprint {
@@ -23,7 +25,7 @@ pub(crate) fn renew(
     definitions: &Definitions,
     rows: &StreamOptions,
 ) {
-    if rows.is_of(&checkpoint.resume.recipe) {
+    if rows.is_of(&checkpoint.resume.recipe) || of_fewer_draws(checkpoint, recipe, rows) {
         checkpoint.resume.recipe = rows.fingerprint();
     }
     let earlier = Fingerprint::of(&fixed(recipe));
@@ -32,6 +34,15 @@ pub(crate) fn renew(
             *saved = of_recipe(recipe, definitions).0;
         }
     }
+}
+
+/// Whether the rows are those of a version that counted no more draws of a row than the run had epochs: in these they are the same.
+fn of_fewer_draws(checkpoint: &CheckpointManifest, recipe: &Recipe, rows: &StreamOptions) -> bool {
+    let Some(draws) = rows.draws else { return false };
+    // of a run that goes on with more of them, as many as it had
+    let saved = checkpoint.settings.iter().find(|(name, _)| name == EPOCHS).and_then(|(_, value)| value.parse().ok());
+    let epochs: u64 = saved.unwrap_or(recipe.training.epochs).max(1);
+    draws > epochs && StreamOptions { draws: Some(epochs), ..rows.clone() }.is_of(&checkpoint.resume.recipe)
 }
 
 #[cfg(test)]
@@ -69,35 +80,60 @@ mod tests {
         assert_eq!(of(&plain), Fingerprint::of(&fixed(&plain)));
     }
 
-    #[test]
-    fn a_checkpoint_of_an_earlier_version_is_gone_on_with_where_its_files_still_lie() {
+    fn rows() -> StreamOptions {
         let columns = [
             ("text", Arc::new(StringArray::from(vec!["a", "b"])) as ArrayRef),
             ("label", Arc::new(Int64Array::from(vec![0, 1])) as ArrayRef),
         ];
         let dataset = Dataset::from_batches("rows", &[RecordBatch::try_from_iter(columns).unwrap()], 9).unwrap();
-        let rows = StreamOptions::new(Chain::default(), Encoders::standard(&dataset, Some("text"), "label").unwrap());
+        StreamOptions::new(Chain::default(), Encoders::standard(&dataset, Some("text"), "label").unwrap())
+    }
+
+    fn checkpoint(rows: Fingerprint, settings: [(&str, String); 2]) -> CheckpointManifest {
+        let dataset = Fingerprint::default();
+        CheckpointManifest {
+            version: CheckpointManifest::VERSION,
+            step: 1,
+            resume: ResumePoint { version: 1, seed: 0, epoch: 0, position: 0, dataset, recipe: rows },
+            settings: settings.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+            updates: 1,
+            averaged: None,
+            cohorts: Vec::new(),
+            evaluation_due: false,
+            parameters: Vec::new(),
+            kept: Vec::new(),
+            files: Vec::new(),
+            history: History::default(),
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_of_a_version_that_counted_draws_by_epochs_is_gone_on_with_where_there_are_more_variants() {
+        let definitions = Catalogs::default().definitions();
+        let of = |draws: u64| StreamOptions { draws: Some(draws), ..rows() };
+        let now = of(5);
+        // (epochs of the run, epochs that it is given, draws of the checkpoint, whether it is gone on with)
+        for (epochs, given, draws, is_renewed) in
+            [(3, 3, 3, true), (3, 9, 3, true), (3, 3, 5, true), (9, 9, 5, true), (3, 3, 2, false), (9, 9, 9, false)]
+        {
+            let settings = [(RECIPE, "x".to_owned()), (EPOCHS, epochs.to_string())];
+            let mut checkpoint = checkpoint(of(draws).fingerprint(), settings);
+            let recipe = recipe(&[&format!("training.epochs={given}")]);
+            renew(&mut checkpoint, &recipe, &definitions, &now);
+            let wanted = if is_renewed { now.fingerprint() } else { of(draws).fingerprint() };
+            assert_eq!(checkpoint.resume.recipe, wanted, "{epochs}, {given}, {draws}");
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_of_an_earlier_version_is_gone_on_with_where_its_files_still_lie() {
+        let rows = rows();
         let definitions = Catalogs::default().definitions();
         let here = of_tokens("{tokenizer: /a/tokenizer.json}");
         let there = of_tokens("{tokenizer: /b/tokenizer.json}");
         let renewed = |then: &Recipe, now: &Recipe| {
-            let print = Fingerprint::default();
-            let resume =
-                ResumePoint { version: 1, seed: 0, epoch: 0, position: 0, dataset: print.clone(), recipe: print };
-            let mut checkpoint = CheckpointManifest {
-                version: CheckpointManifest::VERSION,
-                step: 1,
-                resume,
-                settings: vec![(RECIPE.into(), Fingerprint::of(&fixed(then)).0), ("the optimizer".into(), "x".into())],
-                updates: 1,
-                averaged: None,
-                cohorts: Vec::new(),
-                evaluation_due: false,
-                parameters: Vec::new(),
-                kept: Vec::new(),
-                files: Vec::new(),
-                history: History::default(),
-            };
+            let settings = [(RECIPE, Fingerprint::of(&fixed(then)).0), ("the optimizer", "x".to_owned())];
+            let mut checkpoint = checkpoint(Fingerprint::default(), settings);
             renew(&mut checkpoint, now, &definitions, &rows);
             assert_eq!(checkpoint.settings[1].1, "x");
             assert_eq!(checkpoint.resume.recipe, Fingerprint::default(), "of other rows");

@@ -30,7 +30,7 @@ fn of_all(together: Together, estimate: &MemoryEstimate, machine: u64, policy: M
     let runs = together.runs as u64;
     // the process itself is there once, and so is what is kept of a frozen part
     let once = estimate.process.saturating_add(estimate.kept);
-    let own = estimate.total.saturating_sub(once);
+    let own = estimate.own;
     let all = own.saturating_mul(runs).max(together.others.saturating_add(own));
     let total = once.saturating_add(all);
     if runs < 2 || total <= machine {
@@ -236,7 +236,8 @@ mod tests {
         let gibibytes = |count: u64| count << 30;
         let (refuse, warn) = (MemoryCheck::Refuse, MemoryCheck::Warn);
         // each holds five beside the process itself, which there is once
-        let estimate = MemoryEstimate { process: gibibytes(1), total: gibibytes(6), ..MemoryEstimate::default() };
+        let [process, own, total] = [1, 5, 6].map(gibibytes);
+        let estimate = MemoryEstimate { process, own, total, ..MemoryEstimate::default() };
         for (runs, others, machine, policy, wanted) in [
             (1, 0, 23, refuse, None),
             (4, 0, 23, refuse, None),
@@ -266,9 +267,10 @@ mod tests {
     #[test]
     fn what_is_kept_of_a_frozen_part_counts_once_for_all_trials() {
         let gibibytes = |count: u64| count << 30;
-        let [process, kept, total] = [1, 2, 8].map(gibibytes);
-        let estimate = MemoryEstimate { process, kept, total, ..MemoryEstimate::default() };
-        for (runs, is_told) in [(4, false), (5, true)] {
+        let [process, kept, own] = [1, 2, 5].map(gibibytes);
+        // where opening takes most, what is kept is not there yet in a run alone, and may be there of another run
+        for (total, runs, is_told) in [(8, 4, false), (8, 5, true), (6, 4, false), (6, 5, true)] {
+            let estimate = MemoryEstimate { process, kept, own, total: gibibytes(total), ..MemoryEstimate::default() };
             let together = Together { runs, others: 0 };
             let found = memory_finding(Ok(&estimate), Some(gibibytes(23)), MemoryCheck::Refuse, together);
             assert_eq!(found.is_some(), is_told, "{runs}: {found:?}");

@@ -47,6 +47,9 @@ pub struct MemoryEstimate {
     pub process: u64,
     /// All of them, or what opening the graphs takes where that is more.
     pub total: u64,
+    /// What each of several runs has to itself at its fullest: all but the process and what is kept, or what opening the graphs takes
+    /// where that is more.
+    pub own: u64,
 }
 
 impl MemoryEstimate {
@@ -93,8 +96,7 @@ impl MemoryEstimate {
         let [of_model, of_step, of_evaluation] = program.node_counts().map(|count| count as u64);
         let run = of_step + if opened.evaluate.is_some() { of_evaluation } else { 0 };
         let graphs = MODEL_NODE * of_model + RUN_NODE * run;
-        let running =
-            [activations, stream, kept].into_iter().fold(weights + training_state + saving, u64::saturating_add);
+        let running = [activations, stream].into_iter().fold(weights + training_state + saving, u64::saturating_add);
         let kernel = KERNEL_COPIES * program.largest_kernel_bytes();
         let [of_folding_step, of_folding_evaluation] = folded.map(|folded| folded.made.saturating_add(folded.kept));
         let opened_step = (OPENING_COPIES * step + kernel).max((FOLDING_COPIES * step).saturating_add(of_folding_step));
@@ -112,7 +114,8 @@ impl MemoryEstimate {
             kept,
             graphs,
             process: PROCESS,
-            total: (PROCESS + graphs).saturating_add(running.max(opening)),
+            total: (PROCESS + graphs).saturating_add(running.saturating_add(kept).max(opening)),
+            own: graphs.saturating_add(running.max(opening)),
         })
     }
 }
@@ -136,7 +139,8 @@ impl MemoryEstimate {
         let [of_model, of_step, _] = program.node_counts().map(|count| count as u64);
         let graphs = MODEL_NODE * of_model + RUN_NODE * of_step;
         let total = [weights, training_state, activations, graphs].into_iter().fold(PROCESS, u64::saturating_add);
-        Ok(Self { weights, training_state, activations, graphs, process: PROCESS, total, ..Self::default() })
+        let own = total - PROCESS;
+        Ok(Self { weights, training_state, activations, graphs, process: PROCESS, total, own, ..Self::default() })
     }
 
     /// Of a model that answers batches of these rows, and is not trained; nothing where its shapes do not follow from theirs.
@@ -160,6 +164,7 @@ impl MemoryEstimate {
             graphs,
             process: PROCESS,
             total,
+            own: total - PROCESS,
             ..Self::default()
         })
     }

@@ -151,7 +151,7 @@ impl Reserved {
         require_memory(recipe.training.memory_check, device.kind, || compiled.memory(), together, events)?;
         let held = of_runs.filter(|_| device.kind == DeviceKind::Cpu).and_then(|runs| {
             let memory = compiled.memory().ok()?;
-            Some(runs.hold(memory.total.saturating_sub(memory.process).saturating_sub(memory.kept)))
+            Some(runs.hold(memory.own))
         });
         let mut checkpoint = match start {
             StartMode::Resume | StartMode::Extend => newest_checkpoint(&folder, events)?,
@@ -175,9 +175,13 @@ impl Reserved {
         let usual = opened.train_stream(shared)?;
         let prefix = match compiled.prefix() {
             Some(plan) => {
-                let begun = checkpoint.as_ref().map(|checkpoint| &checkpoint.manifest.resume.recipe);
-                let around = (shared, &usual);
-                RunPrefix::open(Arc::clone(plan), store(), (opened, &device), around, begun, &mut *events, stop)?
+                let was_kept = match &checkpoint {
+                    // where it is kept in any case there is nothing to choose
+                    Some(Checkpoint { manifest, .. }) if !plan.is_needed => compiled.began_kept(manifest)?,
+                    _ => None,
+                };
+                let around = (shared, was_kept);
+                RunPrefix::open(Arc::clone(plan), store(), (opened, &device), around, &mut *events, stop)?
             }
             None => None,
         };

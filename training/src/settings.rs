@@ -96,7 +96,7 @@ impl TrainerSettings {
     /// there is.
     pub(crate) fn deciding(&self, runner: &StepRunner) -> Vec<(String, String)> {
         let rows = [
-            ("the model or what of it is trained", runner.fingerprint().to_string()),
+            (MODEL, runner.fingerprint().to_string()),
             (RECIPE, self.fingerprint.to_string()),
             ("the optimizer", as_json(&self.step.optimizer)),
             ("the clipping of gradients", as_json(&self.step.gradient_clip_norm)),
@@ -155,6 +155,7 @@ impl TrainerSettings {
 pub(crate) const MEASURED: &str = "what is measured, and what of it decides";
 pub(crate) const AVERAGED_STATES: &str = "the states that are averaged";
 pub(crate) const AVERAGING: &str = "the averaging of the weights";
+pub(crate) const MODEL: &str = "the model or what of it is trained";
 pub(crate) const RECIPE: &str = "the recipe";
 pub(crate) const SCHEDULE: &str = "the schedule";
 

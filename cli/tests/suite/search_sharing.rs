@@ -220,11 +220,80 @@ fn trials_at_a_time_of_large_batches_that_have_room_one_after_the_other_do_not_f
         outcomes.push(outcome(&status(&place, folder)));
     }
     assert_eq!(outcomes[0], outcomes[1]);
+    // nor is it left to words alone how many there are
+    let line =
+        [&arguments("run", &[&batches[..], &["output.folder=told"]].concat())[..], &["--parallel", "4", "--json"]]
+            .concat();
+    let said = place.run(&line).done();
+    let limits = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let limits: Vec<u64> = limits
+        .filter(|event| event["event"] == "parallel_limited")
+        .map(|event| event["parallel"].as_u64().unwrap())
+        .collect();
+    assert!(limits.len() == 1 && (1..4).contains(&limits[0]), "{limits:?}: {said}");
     // where not even one at a time has room, nothing is tried
     let small = [&batches[..5], &["data.memory=200 KiB", "output.folder=small"]].concat();
     let line = [&arguments("run", &small)[..], &["--parallel", "4"]].concat();
     place.run(&line).failed_with(&["`data.memory`", "`data.batch`"]);
     assert!(!place.path("small/trials").join("0000").exists(), "a trial was begun");
+}
+
+#[test]
+fn how_many_trials_fit_is_told_by_the_streams_of_what_is_kept_where_a_frozen_prefix_is_kept() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    // two batches of images have room in half of three quarters of a mebibyte; once they are gone through, steps read targets alone
+    let batches = [
+        "data.batch=48",
+        "seed={choose: [1, 2]}",
+        "search={objective: loss, proposer: grid, trials: 2}",
+        "transforms.train=[{resize: {size: 16}}]",
+        "training.epochs=2",
+        "data.memory=1 MiB",
+        "model.train=head",
+    ];
+    for (folder, kept, fits) in
+        [("kept", "training.frozen_prefix=kept", true), ("auto", "training.frozen_prefix=auto", false)]
+    {
+        let output = format!("output.folder={folder}");
+        let line = [&arguments("run", &[&batches[..], &[kept, &output]].concat())[..], &["--parallel", "2"]].concat();
+        let ran = place.run(&line);
+        // one that may be recomputed has images in its steps beside those that are evaluated
+        let told = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(!told.contains("at a time, and not on 2"), fits, "{folder}: {told}");
+        let said = ran.done();
+        assert!(said.contains("2 of 2 trials finished (2 complete)"), "{folder}: {said}");
+    }
+}
+
+#[test]
+fn a_trial_that_has_no_room_alone_fails_alone_where_what_is_kept_of_a_frozen_prefix_is_shared() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    // two batches of 48 images take more than there is, those of 2 do not
+    let batches = [
+        "data.batch={choose: [48, 2]}",
+        "search={objective: loss, proposer: grid, trials: 2, retries: 0}",
+        "transforms.train=[{resize: {size: 16}}]",
+        "training.epochs=1",
+        "data.memory=256 KiB",
+        "model.train=head",
+        "training.frozen_prefix=kept",
+        "output.folder=alone",
+    ];
+    place.run(&[&arguments("run", &batches)[..], &["--parallel", "1"]].concat()).done();
+    let study = status(&place, "alone");
+    let mut states: Vec<String> = outcome(&study).iter().map(|trial| trial[0].to_string()).collect();
+    states.sort();
+    assert_eq!(states, ["\"complete\"", "\"failed\""], "{study}");
+    let reasons = study["trials"].as_array().unwrap().iter().filter_map(|trial| trial["reason"].as_str());
+    let [reason] = reasons.collect::<Vec<_>>()[..] else { panic!("{study}") };
+    assert!(reason.contains("set `data.memory` to at least"), "{reason}");
+    assert!(!reason.contains("--parallel") && !reason.contains("shared by"), "{reason}");
 }
 
 #[test]

@@ -89,6 +89,9 @@ fn what_cannot_be_shared_is_told_with_what_would_do() {
         assert!(message.contains(wanted), "{message}");
     }
     let mut shared = SharedResources::new(ByteSize(1 << 10), 4, 1).unwrap();
+    let other = shared.divided_among(3).unwrap();
+    assert_eq!((other.streams(), other.memory(), other.workers()), (3, ByteSize(1 << 10), 1));
+    assert!(shared.divided_among(0).is_err());
     let open = |shared: &SharedResources, memory| {
         let options = StreamOptions { memory, ..options(1, Some(shared)) };
         Batches::open(&dataset, options, None)

@@ -13,6 +13,6 @@ mod store;
 
 pub(crate) use plan::{PrefixPlan, planned};
 pub(crate) use row_index::RowIndex;
-pub(crate) use run_prefix::{Around, RunPrefix};
+pub(crate) use run_prefix::{Around, RunPrefix, training_streams};
 pub(crate) use serving::Serving;
 pub(crate) use store::PrefixStore;

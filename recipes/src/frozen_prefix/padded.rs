@@ -1,5 +1,6 @@
 //! What the frozen part gives of rows that have lengths of their own: by all that it reads of a row.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
 use std::io::Write;
@@ -29,6 +30,8 @@ struct KeptRows {
     /// Bytes at most.
     most: u64,
     rows: HashMap<Fingerprint, KeptRow>,
+    /// The number of the next one.
+    next: u64,
     held: Counted,
 }
 
@@ -38,27 +41,36 @@ struct KeptRow {
     values: Arc<[f32]>,
     /// Of the tensors of the batch.
     shapes: Arc<[Vec<usize>]>,
+    /// Those that came before it have smaller ones.
+    number: u64,
 }
 
 impl PaddedActivations {
     /// Nothing of any row yet.
     pub(crate) fn new(most: u64, held: &Arc<HeldBytes>) -> Self {
-        let kept = KeptRows { most, rows: HashMap::new(), held: Counted::new(held, 0) };
+        let kept = KeptRows { most, rows: HashMap::new(), next: 0, held: Counted::new(held, 0) };
         Self { kept: Mutex::new(kept) }
     }
 
-    /// Keeps at most so many bytes from now on; with `is_used` by others, no fewer than they were promised. What is beyond that is dropped.
+    /// Keeps at most so many bytes from now on; with `is_used` by others, no fewer than they were promised. What is beyond that is dropped,
+    /// what came last first: which rows stay does not depend on the process.
     pub(crate) fn limit(&self, most: u64, is_used: bool) {
         let mut kept = self.lock();
         kept.most = if is_used { kept.most.max(most) } else { most };
-        let KeptRows { most, rows, held } = &mut *kept;
-        rows.retain(|_, row| {
-            let stays = held.bytes() <= *most;
-            if !stays {
+        let KeptRows { most, rows, held, .. } = &mut *kept;
+        if held.bytes() <= *most {
+            return;
+        }
+        let mut newest: Vec<(u64, Fingerprint)> = rows.iter().map(|(key, row)| (row.number, key.clone())).collect();
+        newest.sort_unstable_by_key(|(number, _)| Reverse(*number));
+        for (_, key) in newest {
+            if held.bytes() <= *most {
+                break;
+            }
+            if let Some(row) = rows.remove(&key) {
                 held.remove(bytes_of(row.values.len()));
             }
-            stays
-        });
+        }
     }
 
     /// Bytes in memory.
@@ -98,7 +110,7 @@ impl PaddedActivations {
         let numbers: usize = shapes.iter().map(|shape| of_row(shape)).sum();
         let bytes = bytes_of(numbers);
         let mut kept = self.lock();
-        let KeptRows { most, rows, held } = &mut *kept;
+        let KeptRows { most, rows, next, held } = &mut *kept;
         for (slot, key) in keys.iter().enumerate() {
             if rows.contains_key(key) {
                 continue;
@@ -114,7 +126,8 @@ impl PaddedActivations {
             }
             if values.len() == numbers {
                 held.add(bytes);
-                rows.insert(key.clone(), KeptRow { values: values.into(), shapes: Arc::clone(&shapes) });
+                rows.insert(key.clone(), KeptRow { values: values.into(), shapes: Arc::clone(&shapes), number: *next });
+                *next += 1;
             }
         }
     }
@@ -304,5 +317,25 @@ mod tests {
         assert_eq!(kept.bytes_held(), 4 * (4 * 5 + BESIDE));
         kept.limit(4 * 5 + BESIDE, false);
         assert_eq!((kept.bytes_held(), held.now()), (4 * 5 + BESIDE, 4 * 5 + BESIDE));
+    }
+
+    #[test]
+    fn rows_that_came_first_stay_where_less_is_allowed_whichever_process_it_is() {
+        let (inputs, held) = (["ids".to_owned()], Arc::new(HeldBytes::default()));
+        let kept = PaddedActivations::new(u64::MAX, &held);
+        let names: Vec<String> = (1..=16).map(|token| token.to_string()).collect();
+        let all = batch(&names.join("|"), 4);
+        kept.put(&keys(&all, &inputs), &border(&all));
+        for most in [9, 5, 0] {
+            kept.limit(most * (4 * 5 + BESIDE), false);
+            let is_there = |row: &String| kept.border(&keys(&batch(row, 4), &inputs)).is_some();
+            let there: Vec<bool> = names.iter().map(is_there).collect();
+            let wanted: Vec<bool> = (0..16).map(|at| at < most).collect();
+            assert_eq!(there, wanted, "{most}");
+        }
+        // what is dropped can come again
+        kept.limit(u64::MAX, false);
+        kept.put(&keys(&all, &inputs), &border(&all));
+        assert_eq!(kept.bytes_held(), 16 * (4 * 5 + BESIDE));
     }
 }

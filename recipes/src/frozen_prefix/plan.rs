@@ -137,9 +137,11 @@ impl PrefixPlan {
         if let Some(usual) = beyond.filter(|_| !is_needed) {
             return Err(format!(
                 "what it gives takes about {} where rows are half as long as they may be, and there are {} for it in memory: hardly a batch \
-                 would find all its rows there",
+                 would find all its rows there; where most are shorter, `{PLACE}: kept` keeps as many as there is \
+                 room for, and so does `auto` with `data.memory` of {} or more",
                 ByteSize(usual),
-                ByteSize(memory)
+                ByteSize(memory),
+                ByteSize(usual.saturating_mul(PARTS)).rounded_up()
             ));
         }
         let disk = asked.disk.map_or(0, |disk| disk.0);
@@ -227,7 +229,7 @@ impl PrefixPlan {
 }
 
 /// What is kept of a recipe's rows: the least that gives the steps of a run that keeps nothing.
-fn keeping(opened: &Opened) -> Keeping {
+pub(super) fn keeping(opened: &Opened) -> Keeping {
     let encoders = &opened.train.encoders;
     let follows = encoders.moving_target().is_some() || encoders.columns_of(TensorRole::Target).is_empty();
     if opened.spec.of_role(TensorRole::Input).any(|tensor| tensor.shape.contains(&None)) {

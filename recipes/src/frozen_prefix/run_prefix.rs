@@ -5,7 +5,7 @@ use std::time::Instant;
 use millstream_pipeline::encodings::Encoders;
 use millstream_pipeline::{Beside, Monitor, PipelineError, SharedResources, StreamOptions};
 use millstream_runtime::Device;
-use millstream_schemas::recipe::{ByteSize, OrderStrength};
+use millstream_schemas::recipe::{ByteSize, FrozenPrefixRecipe, OrderStrength};
 use millstream_schemas::{Fingerprint, TensorRole, count, shown_path};
 use millstream_training::{PrefixRunner, Until};
 use serde::Serialize;
@@ -14,7 +14,7 @@ use super::activations::{Activations, Places};
 use super::activations_file::{Contents, forget_unfinished};
 use super::filling::Filling;
 use super::padded::PaddedRows;
-use super::plan::{Keeping, PrefixPlan};
+use super::plan::{Keeping, PrefixPlan, keeping};
 use super::serving::{Kept, Serving};
 use super::store::{PrefixStore, Reservation, Room};
 use crate::{Event, Events, Opened, RecipeError, RowSource, Stop};
@@ -98,8 +98,9 @@ impl<'a> Rows<'a> {
 }
 
 impl RunPrefix {
-    /// Keeps room in memory for all that the run will hold; nothing where the recipe leaves it open whether anything is kept, and runs beside
-    /// it leave no room. A run that goes on from a checkpoint has the streams that it began with: `begun` are those of the checkpoint.
+    /// Keeps room in memory for all that the run will hold; nothing where the recipe leaves it open whether anything is kept, runs beside
+    /// it leave no room, and it cannot wait for them. A run that goes on has the steps that it began with: `was_kept` says which these
+    /// are, where they are those of either.
     ///
     /// # Errors
     /// Runs beside it leave none, or it was asked to stop while it waited for them.
@@ -107,13 +108,10 @@ impl RunPrefix {
         plan: Arc<PrefixPlan>,
         store: PrefixStore,
         (opened, device): (&Opened, &Device),
-        (shared, usual): (Option<&SharedResources>, &StreamOptions),
-        begun: Option<&Fingerprint>,
+        (shared, was_kept): (Option<&SharedResources>, Option<bool>),
         events: &mut dyn Events,
         stop: &Stop,
     ) -> Result<Option<Self>, RecipeError> {
-        // where batches hold the inputs too, the streams are the same
-        let was_kept = begun.filter(|_| plan.keeping == Keeping::Rows).map(|begun| !usual.is_of(begun));
         let is_needed = plan.is_needed || was_kept == Some(true);
         if !is_needed && was_kept == Some(false) {
             let message = "training.frozen_prefix: it is run at each step, as where the run began".into();
@@ -139,27 +137,12 @@ impl RunPrefix {
     /// # Errors
     /// The rows cannot be streamed.
     pub(crate) fn train_stream(&self, opened: &Opened, usual: StreamOptions) -> Result<StreamOptions, PipelineError> {
-        if self.plan.keeping == Keeping::PaddedRows {
-            return Ok(self.served(usual));
-        }
-        let filling = of_training(usual.clone(), 0).least_memory(&opened.train.dataset)?;
-        let beside = match usual.beside {
-            Beside::Later(least) => Beside::Later(least.max(filling)),
-            _ => Beside::Later(filling),
-        };
-        Ok(StreamOptions { beside, ..self.served(usual) })
+        served_training(self.plan.keeping, self.plan.draws, opened, usual)
     }
 
     /// What of rows is read that what is kept serves: their targets alone where these follow no input and the rows are of one length.
     pub(crate) fn served(&self, usual: StreamOptions) -> StreamOptions {
-        match self.plan.keeping {
-            Keeping::Rows => targets_alone(usual),
-            // what is kept has these draws, and what follows it has them too
-            Keeping::RowsBesideInputs | Keeping::PaddedRows => {
-                let draws = self.plan.draws.filter(|_| usual.chain.is_random());
-                StreamOptions { draws, ..usual }
-            }
-        }
+        served(self.plan.keeping, self.plan.draws, usual)
     }
 
     /// What serves the training rows; it is filled by [`RunPrefix::fill`].
@@ -323,6 +306,56 @@ impl RunPrefix {
             Ok(Some(activations))
         })
     }
+}
+
+/// [`RunPrefix::served`] of a way of keeping.
+fn served(keeping: Keeping, draws: Option<u64>, usual: StreamOptions) -> StreamOptions {
+    match keeping {
+        Keeping::Rows => targets_alone(usual),
+        // what is kept has these draws, and what follows it has them too
+        Keeping::RowsBesideInputs | Keeping::PaddedRows => {
+            let draws = draws.filter(|_| usual.chain.is_random());
+            StreamOptions { draws, ..usual }
+        }
+    }
+}
+
+/// [`RunPrefix::train_stream`] of a way of keeping: it leaves room for the stream that fills what is kept.
+fn served_training(
+    keeping: Keeping,
+    draws: Option<u64>,
+    opened: &Opened,
+    usual: StreamOptions,
+) -> Result<StreamOptions, PipelineError> {
+    if keeping == Keeping::PaddedRows {
+        return Ok(served(keeping, draws, usual));
+    }
+    let filling = of_training(usual.clone(), 0).least_memory(&opened.train.dataset)?;
+    let beside = match usual.beside {
+        Beside::Later(least) => Beside::Later(least.max(filling)),
+        _ => Beside::Later(filling),
+    };
+    Ok(StreamOptions { beside, ..served(keeping, draws, usual) })
+}
+
+/// Each way in which a run may stream its training rows, as far as that decides how much memory it needs: with what is kept of a frozen
+/// prefix, without, or either, where the recipe leaves that open.
+///
+/// # Errors
+/// The rows cannot be streamed.
+pub(crate) fn training_streams(
+    opened: &Opened,
+    shared: Option<&SharedResources>,
+) -> Result<Vec<StreamOptions>, PipelineError> {
+    let usual = opened.train_stream(shared)?;
+    let kept = |usual: StreamOptions| served_training(keeping(opened), None, opened, usual);
+    Ok(match opened.recipe.training.frozen_prefix {
+        FrozenPrefixRecipe::Recomputed => vec![usual],
+        // of rows that are others in each epoch nothing is kept
+        FrozenPrefixRecipe::Auto if usual.chain.is_random() => vec![usual],
+        FrozenPrefixRecipe::Auto => vec![kept(usual.clone())?, usual],
+        FrozenPrefixRecipe::Kept { .. } => vec![kept(usual)?],
+    })
 }
 
 /// What a run will hold in memory, by its keys.

@@ -198,8 +198,8 @@ impl PrefixStore {
 
     /// Keeps room in memory for what a run will hold, all at once, so that no run that holds some of it waits for more; what several runs
     /// use counts once. `room` are the bytes that this run allows for all. Where there is none, a run with a thread of its own waits until
-    /// others end, behind those that came before it, and says so by `told`; one that can do without (not `is_needed`) has nothing, and
-    /// says that.
+    /// others end, behind those that came before it, and says so by `told`; one that cannot wait and can do without (not `is_needed`) has
+    /// nothing, and says that.
     ///
     /// # Errors
     /// There is no room and it cannot wait, or it was asked to stop before there was.
@@ -226,11 +226,17 @@ impl PrefixStore {
             }
             let message = {
                 let [more, others, most] = [more, others, most].map(ByteSize);
-                format!(
-                    "what runs at the same time keep takes {others}, this one's takes {more} more, and there are {most} for all of them"
-                )
+                match fits {
+                    true => {
+                        format!("what this one keeps takes {more}, and a run that came before it waits for that room")
+                    }
+                    false => format!(
+                        "what runs at the same time keep takes {others}, this one's takes {more} more, and there are {most} for all of them"
+                    ),
+                }
             };
-            if !is_needed {
+            // who can wait does, so that what a trial keeps, and gives in its last bits, does not depend on which came first
+            if !is_needed && !inner.may_wait {
                 told(format!("{PLACE}: {message}: of this one it is run at each step"));
                 return Ok(None);
             }
@@ -467,29 +473,34 @@ mod tests {
         let store = PrefixStore::with_files_in(100, folder.path().join("activations"));
         let first = asked(&store, &[("a", 60)]).unwrap();
         let (told, is_told) = std::sync::mpsc::channel();
-        let wait = |key: &'static str, bytes: u64| {
+        let said = &Mutex::new(Vec::new());
+        // whether one could do without does not matter where it can wait
+        let wait = |key: &'static str, bytes: u64, is_needed: bool| {
             let (store, told) = (store.clone(), told.clone());
             move || {
                 let wanted = [(Fingerprint::of_bytes(key.as_bytes()), bytes)];
-                let mut say = |_| told.send(key).unwrap();
-                let own = store.reserve(&wanted, 0, true, &Stop::default(), &mut say).unwrap().unwrap();
+                let mut say = |message: String| {
+                    lock(said).push(message);
+                    told.send(key).unwrap();
+                };
+                let own = store.reserve(&wanted, 0, is_needed, &Stop::default(), &mut say).unwrap().unwrap();
                 told.send(key).unwrap();
                 own
             }
         };
         std::thread::scope(|scope| {
-            let much = scope.spawn(wait("much", 90));
+            let much = scope.spawn(wait("much", 90, true));
             assert_eq!(is_told.recv().unwrap(), "much");
             // there would be room for it
-            let little = scope.spawn(wait("little", 30));
+            let little = scope.spawn(wait("little", 30, false));
             assert_eq!(is_told.recv().unwrap(), "little");
-            // what is there already takes nobody's room, and one that can do without does not wait
+            // what is there already takes nobody's room
             let same = asked(&store, &[("a", 60)]).unwrap();
-            let wanted = [(Fingerprint::of_bytes(b"b"), 30)];
-            let mut notes = Vec::new();
-            let without = store.reserve(&wanted, 0, false, &Stop::default(), &mut |message| notes.push(message));
-            assert!(without.unwrap().is_none());
-            assert!(notes.len() == 1 && notes[0].ends_with("of this one it is run at each step"), "{notes:?}");
+            // it would have room but for the one that waits: no numbers say that it has none
+            let wanted =
+                "keeps takes 30 B, and a run that came before it waits for that room: this one waits until others end";
+            let all = lock(said).clone();
+            assert!(all.len() == 2 && all[1].ends_with(wanted), "{all:?}");
             assert!(!little.is_finished());
             drop((first, same));
             assert_eq!(is_told.recv().unwrap(), "much");

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use millstream_pipeline::{Beside, PipelineError, SharedResources};
 use millstream_schemas::Recipe;
-use millstream_schemas::recipe::ByteSize;
 use millstream_search::Assignment;
 use millstream_search::spaces::Distribution;
 
 use super::open_recipe::OpenRecipe;
 use super::pool::Pool;
+use crate::frozen_prefix::training_streams;
 use crate::unless_stopped::unless_stopped;
 use crate::{Opened, RecipeError, Stop};
 
@@ -21,8 +21,8 @@ const MOST_OPENED: usize = 32;
 pub(super) struct PartsOfMemory<'a> {
     pub(super) open: &'a OpenRecipe,
     pub(super) pool: &'a Arc<Pool>,
-    pub(super) memory: ByteSize,
-    pub(super) workers: usize,
+    /// For any number of them.
+    pub(super) streams: &'a SharedResources,
     pub(super) stop: &'a Stop,
 }
 
@@ -116,7 +116,7 @@ impl PartsOfMemory<'_> {
     fn narrow(&self, found: &mut Fitting, opened: &Opened, assignment: &Assignment) -> Result<(), RecipeError> {
         let (mut first, mut last) = (None, None);
         for parallel in (1..=found.parallel).rev() {
-            let shared = SharedResources::new(self.memory, parallel, self.workers)?;
+            let shared = self.streams.divided_among(parallel)?;
             match has_room(opened, &shared) {
                 // of as many as were asked for it is told, and what would do for one where not even that has room
                 Err(error) if is_want_of_room(&error) => {
@@ -145,17 +145,21 @@ impl PartsOfMemory<'_> {
 
 /// Bytes that the streams of a run need at least, without what decoding needs.
 fn needed(opened: &Opened) -> Result<u64, PipelineError> {
-    let stream = opened.train_stream(None)?;
-    let beside = match &stream.beside {
-        Beside::Later(least) => least.0,
-        Beside::Nothing | Beside::Stream(_) => 0,
-    };
-    Ok(stream.least_memory(&opened.train.dataset)?.0.saturating_add(beside))
+    let mut most = 0;
+    for stream in training_streams(opened, None)? {
+        let beside = match &stream.beside {
+            Beside::Later(least) => least.0,
+            Beside::Nothing | Beside::Stream(_) => 0,
+        };
+        most = stream.least_memory(&opened.train.dataset)?.0.saturating_add(beside).max(most);
+    }
+    Ok(most)
 }
 
 /// Whether the streams of a run have room in a part of what is shared.
 fn has_room(opened: &Opened, shared: &SharedResources) -> Result<(), PipelineError> {
-    opened.train_stream(Some(shared))?.warnings(&opened.train.dataset).map(drop)
+    let streams = training_streams(opened, Some(shared))?;
+    streams.iter().try_for_each(|stream| stream.warnings(&opened.train.dataset).map(drop))
 }
 
 /// Whether a larger part would do: for what comes together, or so that pages are not read again and again.

@@ -30,8 +30,16 @@ pub enum SearchEvent {
         trials: u64,
         /// Those that are finished.
         finished: u64,
-        /// Trials that this process works on at a time.
+        /// Trials that this process is to work on at a time; where fewer have room, [`SearchEvent::ParallelLimited`] says so before the
+        /// first trial.
         parallel: usize,
+    },
+    /// Fewer trials at a time have room than the process is to work on.
+    ParallelLimited {
+        /// Trials that it works on at a time.
+        parallel: usize,
+        /// Why, in words with both numbers.
+        message: String,
     },
     /// Something happened before the first trial: its rows are imported.
     Opening {

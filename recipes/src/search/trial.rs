@@ -455,14 +455,15 @@ fn is_of_study(error: &RecipeError) -> bool {
         | RecipeError::Io { .. }
         | RecipeError::NoRoomTogether { .. }
         | RecipeError::OutputFolder { .. }
-        // a trial alone would have room: no values are at fault
-        | RecipeError::Pipeline(PipelineError::SharedMemory { .. } | PipelineError::SharedBelowOwn { .. })
+        | RecipeError::Pipeline(PipelineError::SharedBelowOwn { .. })
         | RecipeError::Runtime(_)
         | RecipeError::Search(_)
         | RecipeError::StudyChanged { .. }
         | RecipeError::StudyDamaged { .. }
         | RecipeError::StudyRecipeChanged { .. }
         | RecipeError::Training(TrainingError::Io { .. }) => true,
+        // a trial alone would have room: no values are at fault; where it is alone, they are
+        RecipeError::Pipeline(PipelineError::SharedMemory { streams, .. }) => *streams > 1,
         RecipeError::At { source, .. } | RecipeError::Results { source, .. } => is_of_study(source),
         _ => false,
     }

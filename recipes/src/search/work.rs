@@ -298,8 +298,7 @@ impl Together<'_> {
         events: &mut dyn SearchEvents,
     ) -> Result<(usize, Resources), RecipeError> {
         let Self { open, pool, imports, options, stop } = *self;
-        let memory = open.most_memory();
-        let parts = PartsOfMemory { open, pool, memory, workers: open.first().data.workers, stop };
+        let parts = PartsOfMemory { open, pool, streams: resources.streams(), stop };
         let is_imported_later = leaves_rows_open(open);
         let fitting = parts.fitting(parallel, &mut |recipe: &Recipe| match is_imported_later {
             // what lies there already can be opened
@@ -314,7 +313,7 @@ impl Together<'_> {
         }
         let reason = fitting.reason.map(|error| format!(": {}", with_causes(&error))).unwrap_or_default();
         let message = format!("this process works on {} at a time, and not on {parallel}{reason}", fitting.parallel);
-        events.event(&SearchEvent::Warning { message });
+        events.event(&SearchEvent::ParallelLimited { parallel: fitting.parallel, message });
         // the threads of those that are given up are there anew
         drop(resources);
         Ok((fitting.parallel, Resources::open(&self::resources(open, fitting.parallel, options))?))

@@ -16,6 +16,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
+use millstream_compiler::TrainingProgram;
 use millstream_schemas::{ParameterEntry, ResumePoint, TrainingManifest};
 use serde::{Deserialize, Serialize};
 
@@ -26,10 +27,12 @@ pub use load::{Newest, Skipped, load, load_newest};
 pub(crate) use save::{Contents, Snapshot};
 pub(crate) use writer::{Failed, Writer, Written};
 
+use crate::TrainingError;
 use crate::kept_states::KeptRecord;
 use crate::optimizers::{FLOATS, StateTensor};
 use crate::record::History;
-use crate::session::OptimizerState;
+use crate::session::{OptimizerState, StepRunner};
+use crate::settings::MODEL;
 use tensors::Elements;
 
 /// Parameters as the bytes of a safetensors file, each under its name in the manifest.
@@ -117,6 +120,15 @@ impl CheckpointManifest {
     pub const VERSION: u32 = 3;
     /// The oldest version that it reads.
     const OLDEST: u32 = 2;
+
+    /// Whether the run's steps were those of this program: by the step graph, frozen weights included.
+    ///
+    /// # Errors
+    /// The step graph of the program cannot be laid out.
+    pub fn is_of(&self, program: &TrainingProgram) -> Result<bool, TrainingError> {
+        let Some((_, saved)) = self.settings.iter().find(|(name, _)| name == MODEL) else { return Ok(false) };
+        Ok(*saved == StepRunner::fingerprint_of(program)?.to_string())
+    }
 
     fn file(&self, name: &str) -> Option<&SavedFile> {
         self.files.iter().find(|file| file.name == name)

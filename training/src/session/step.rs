@@ -81,7 +81,7 @@ impl StepRunner {
             update_on_host,
         };
         let thread = SessionThread::start("training session", move || open.open())?;
-        let fingerprint = fingerprint(&program.step().map_err(compile)?);
+        let fingerprint = Self::fingerprint_of(program)?;
         let (plan, frozen) = (settings.freezing.clone(), vec![false; settings.freezing.cohorts().len()]);
         let (averaging, averaged) = (settings.averaging, 0);
         let mut this =
@@ -99,6 +99,15 @@ impl StepRunner {
     /// Of the step graph, frozen weights included.
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
+    }
+
+    /// What [`StepRunner::fingerprint`] is of a program, without a session.
+    ///
+    /// # Errors
+    /// The step graph cannot be laid out.
+    pub(crate) fn fingerprint_of(program: &TrainingProgram) -> Result<Fingerprint, TrainingError> {
+        let compile = |source| TrainingError::Compile { graph: "training step", source };
+        Ok(fingerprint(&program.step().map_err(compile)?))
     }
 
     /// What should be known of how the graph runs: that nodes without a kernel for the device run on the CPU.
