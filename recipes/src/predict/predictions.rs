@@ -92,7 +92,8 @@ impl Predictions {
         let boxes = BoxForm::of(&preprocessing).filter(|_| of_pictures && reads == PredictionKind::Numbers);
         let class = boxes.as_ref().and_then(BoxForm::class).cloned();
         let not_told = boxes.as_ref().and_then(BoxForm::not_told);
-        let answers = Answers::new(reads, classes.clone(), thresholds_of(&model)?, boxes, of_pictures, options)?;
+        let axes = predictor.axes().or(axes);
+        let answers = Answers::new(reads, axes, classes.clone(), thresholds_of(&model)?, boxes, of_pictures, options)?;
         let predicts = answers.kind();
         let is_open = predicts == PredictedAs::Box && class.is_none();
         let class_scores = if is_open { class_scores(&predictor, classes.len()) } else { None };
