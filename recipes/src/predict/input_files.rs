@@ -62,6 +62,7 @@ pub(super) struct InputFiles {
     wants_table: bool,
     /// What is to be said of the tables that were read.
     notes: Vec<String>,
+    stop: Stop,
 }
 
 enum Source {
@@ -108,6 +109,7 @@ pub(super) fn list(
         decimal_comma: false,
         wants_table: false,
         notes: Vec::new(),
+        stop: stop.clone(),
     };
     for input in inputs {
         match input {
@@ -326,7 +328,8 @@ impl InputFiles {
         Ok(())
     }
 
-    /// Rows to be run next; none at the end. What the first line of a source tells is said when the source is opened.
+    /// Rows to be run next; none at the end, and of no use where it is stopped meanwhile. What the first line of a source tells is said when
+    /// the source is opened.
     ///
     /// # Errors
     /// A file cannot be read, or is not of the kind that its name says; the standard input is no table and has to be one.
@@ -387,13 +390,14 @@ impl InputFiles {
                     }
                     Some(Source::Table(path)) => {
                         self.open = Some(Open::Table(Box::new(
-                            TableRows::open(&path, columns)?.with_decimal_comma(self.decimal_comma)?,
+                            TableRows::open(&path, columns)?.with_decimal_comma(self.decimal_comma, &self.stop)?,
                         )));
                         continue;
                     }
                     Some(Source::MemberTable(members, place, name)) => {
                         let table = TableRows::open_member(&members, place, name, columns)?;
-                        self.open = Some(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma)?)));
+                        self.open =
+                            Some(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma, &self.stop)?)));
                         continue;
                     }
                     Some(Source::Read(reader, format)) => match columns.only() {
@@ -460,7 +464,7 @@ impl InputFiles {
             }
         }
         let table = TableRows::read(name, table, reader, columns)?;
-        Ok(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma)?)))
+        Ok(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma, &self.stop)?)))
     }
 }
 
@@ -563,18 +567,9 @@ mod tests {
         }
         let read = ["photos/a.png", "tables/list.csv", "b.jpg"].map(at);
         read.iter().for_each(|path| fs::write(path, "x").unwrap());
-        let files = InputFiles {
-            left: VecDeque::new(),
-            open: None,
-            passed_over: 0,
-            tells_masks: false,
-            masks: 0,
-            total: Some(0),
-            paths: read.to_vec(),
-            decimal_comma: false,
-            wants_table: false,
-            notes: Vec::new(),
-        };
+        let columns = InputColumns(vec![InputColumn::of_texts(None)]);
+        let mut files = list(Vec::new(), &columns, false, &Stop::default()).unwrap();
+        files.paths = read.to_vec();
         for (output, masks, is_free) in [
             (Some("tables/list.csv"), None, false),
             (Some("photos/../tables/list.csv"), None, false),

@@ -163,6 +163,10 @@ impl Predictions {
         while !report.stopped
             && let Some(piece) = files.next_piece(&self.columns, events)?
         {
+            if stop.is_requested() {
+                report.stopped = true;
+                break;
+            }
             let encoders = self.encoders_of(&piece, events)?;
             let mut told = |report: &PredictReport| {
                 let rows = report.rows + report.unusable;

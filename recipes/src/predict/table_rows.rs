@@ -12,13 +12,16 @@ use millstream_schemas::{shown, shown_path, shown_up_to};
 use serde_json::Value;
 
 use super::input_columns::{InputColumn, InputColumns};
-use crate::RecipeError;
 use crate::folder_files::{read_bounded, read_file};
 use crate::import::{ArchiveMembers, CellNumber, ReadSeek};
 use crate::table_records::{RecordCells, RecordPlace, TableFormat, TableRecord, TableRecords};
+use crate::{RecipeError, Stop};
 
 /// Names in objects that are remembered, at most.
 const MOST_NAMES: usize = 10_000;
+
+/// Records that are read before it is looked again whether to stop.
+const RECORDS_BETWEEN_LOOKS: u64 = 4096;
 
 /// A cell of a row that is to become one of a dataset.
 #[derive(Clone, Debug, PartialEq)]
@@ -224,22 +227,27 @@ impl TableRows {
     }
 
     /// The same, in which numbers may have a comma in front of their decimals, if this is so: what a point means is seen in all rows of a
-    /// column, as in an import.
+    /// column, as in an import. Of a table of images and texts alone nothing is to be seen, and where it is stopped meanwhile not all is.
     ///
     /// # Errors
     /// The table cannot be read.
-    pub(super) fn with_decimal_comma(mut self, decimal_comma: bool) -> Result<Self, RecipeError> {
-        if decimal_comma {
-            self.decimals = self.decimals_of_columns()?;
+    pub(super) fn with_decimal_comma(mut self, decimal_comma: bool, stop: &Stop) -> Result<Self, RecipeError> {
+        if decimal_comma && !self.columns.0.iter().all(|column| column.is_image() || column.is_text()) {
+            self.decimals = self.decimals_of_columns(stop)?;
         }
         Ok(self)
     }
 
     /// Reads all rows, and goes back to the first.
-    fn decimals_of_columns(&mut self) -> Result<Vec<Decimals>, RecipeError> {
+    fn decimals_of_columns(&mut self, stop: &Stop) -> Result<Vec<Decimals>, RecipeError> {
         let first = self.records.here();
         let mut seen = vec![DecimalsSeen::default(); self.columns.0.len()];
+        let mut read = 0_u64;
         while let Some(record) = self.records.next_record()? {
+            if read.is_multiple_of(RECORDS_BETWEEN_LOOKS) && stop.is_requested() {
+                break;
+            }
+            read += 1;
             let Ok(record) = record else { continue };
             for (at, (column, seen)) in self.columns.0.iter().zip(&mut seen).enumerate() {
                 if column.is_image() || column.is_text() {
@@ -486,4 +494,30 @@ fn array<'a>(cells: impl Iterator<Item = (&'a str, &'a Cell)>, column: &InputCol
             Arc::new(array.finish())
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decimals_of(columns: Vec<InputColumn>, stop: &Stop) -> Vec<Decimals> {
+        let table = "text,price\na,\"1,5\"\nb,2.5\n";
+        let reader = Box::new(Cursor::new(table.as_bytes()));
+        let rows = TableRows::read("-".into(), Some(TableFormat::Delimited(b',')), reader, &InputColumns(columns)).unwrap();
+        let mut rows = rows.with_decimal_comma(true, stop).unwrap();
+        // what was looked at is read from its first row nevertheless
+        assert_eq!(rows.next_row().unwrap().unwrap().name, "-:2");
+        rows.decimals
+    }
+
+    #[test]
+    fn looking_for_decimal_commas_in_a_long_table_can_be_stopped_and_is_left_out_for_texts() {
+        let price = || InputColumn::of_kind(Some("price"), &[Holds::Numbers]);
+        let text = || InputColumn::of_texts(None);
+        let stop = Stop::default();
+        assert_eq!(decimals_of(vec![text(), price()], &stop), [Decimals::Comma, Decimals::Both]);
+        assert_eq!(decimals_of(vec![text()], &stop), [Decimals::Point]);
+        stop.request();
+        assert_eq!(decimals_of(vec![price()], &stop), [Decimals::Comma]);
+    }
 }
