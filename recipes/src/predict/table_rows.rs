@@ -227,7 +227,8 @@ impl TableRows {
     }
 
     /// The same, in which numbers may have a comma in front of their decimals, if this is so: what a point means is seen in all rows of a
-    /// column, as in an import. Of a table of images and texts alone nothing is to be seen, and where it is stopped meanwhile not all is.
+    /// column of the file, by the rule of imports, which see all their files. Of a table of images and texts alone nothing is to be seen, and
+    /// where it is stopped meanwhile not all is.
     ///
     /// # Errors
     /// The table cannot be read.
@@ -385,13 +386,13 @@ fn number_beside_commas(text: &str, decimals: Decimals) -> Cell {
     let has_point = text.contains('.') && float_of(text).is_some();
     match (decimals, number) {
         (Decimals::Both, _) if number.has_comma() || has_point => Cell::Unreadable(format!(
-            "`{}` stands in a column in which some numbers have a comma and others a point, which may stand between thousands; write \
-             all of them with a comma, as `1,5` or `1.234,0`",
+            "`{}` stands in a column of this file in which some numbers have a comma and others a point, which may stand between \
+             thousands; write all of them with a comma, as `1,5` or `1.234,0`",
             shown_up_to(text, 100)
         )),
         (Decimals::Thousands, CellNumber::Thousands(_)) => Cell::Unreadable(format!(
-            "`{}` may be thousands where a comma stands in front of decimals, as all numbers with a point in its column may; write it \
-             with a comma, as `1,234` or `1.234,0`",
+            "`{}` may be thousands where a comma stands in front of decimals, as all numbers with a point in its column of this \
+             file may; write it with a comma, as `1,234` or `1.234,0`",
             shown_up_to(text, 100)
         )),
         _ => number.value().map_or_else(|| no_value(text, "number"), Cell::Number),
@@ -503,11 +504,21 @@ mod tests {
     fn decimals_of(columns: Vec<InputColumn>, stop: &Stop) -> Vec<Decimals> {
         let table = "text,price\na,\"1,5\"\nb,2.5\n";
         let reader = Box::new(Cursor::new(table.as_bytes()));
-        let rows = TableRows::read("-".into(), Some(TableFormat::Delimited(b',')), reader, &InputColumns(columns)).unwrap();
+        let rows =
+            TableRows::read("-".into(), Some(TableFormat::Delimited(b',')), reader, &InputColumns(columns)).unwrap();
         let mut rows = rows.with_decimal_comma(true, stop).unwrap();
         // what was looked at is read from its first row nevertheless
         assert_eq!(rows.next_row().unwrap().unwrap().name, "-:2");
         rows.decimals
+    }
+
+    #[test]
+    fn a_number_with_a_point_that_is_refused_beside_decimal_commas_is_told_as_decided_by_its_file() {
+        for decimals in [Decimals::Both, Decimals::Thousands] {
+            let Cell::Unreadable(reason) = number_beside_commas("1.234", decimals) else { panic!("{decimals:?}") };
+            assert!(reason.contains("of this file"), "{reason}");
+        }
+        assert_eq!(number_beside_commas("2.5", Decimals::Comma), Cell::Number(2.5));
     }
 
     #[test]
