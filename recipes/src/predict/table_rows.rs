@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::input_columns::{InputColumn, InputColumns};
 use crate::folder_files::{read_bounded, read_file};
-use crate::import::{ArchiveMembers, CellNumber, ReadSeek};
+use crate::import::{ArchiveMembers, CellNumber, Decimals, DecimalsSeen, ReadSeek};
 use crate::table_records::{RecordCells, RecordPlace, TableFormat, TableRecord, TableRecords};
 use crate::{RecipeError, Stop};
 
@@ -88,51 +88,6 @@ pub(super) struct TableRows {
     places: Vec<usize>,
     /// Of objects the only name that there is in all of them, if there is one alone.
     only: Option<String>,
-}
-
-/// What stands in front of the decimals of a column's numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Decimals {
-    /// A point, since nothing else was asked for.
-    Point,
-    /// A comma, or a point where no number has a comma and a point cannot stand between thousands.
-    Comma,
-    /// Of some numbers a comma and of others a point, which may stand between thousands.
-    Both,
-    /// A point in every number that has a sign, and each of these may be thousands.
-    Thousands,
-}
-
-/// The numbers of a column where decimals may have a comma, counted as an import counts them.
-#[derive(Clone, Copy, Debug, Default)]
-struct DecimalsSeen {
-    commas: u64,
-    points: u64,
-    /// Of those with a point the ones that may be thousands.
-    thousands: u64,
-}
-
-impl DecimalsSeen {
-    fn count(&mut self, text: &str) {
-        let text = text.trim();
-        if is_missing(text) || bool_of(text).is_some() || int_of(text).is_some() {
-            return;
-        }
-        if float_of(text).is_some() {
-            self.points += u64::from(text.contains('.'));
-            self.thousands += u64::from(matches!(CellNumber::of(text, true), CellNumber::Thousands(_)));
-        } else {
-            self.commas += u64::from(CellNumber::of(text, true).has_comma());
-        }
-    }
-
-    fn decimals(self) -> Decimals {
-        match self {
-            Self { commas: 1.., points: 1.., .. } => Decimals::Both,
-            Self { points: 1.., .. } if self.points == self.thousands => Decimals::Thousands,
-            _ => Decimals::Comma,
-        }
-    }
 }
 
 /// Where the files lie that a table names.
@@ -255,11 +210,11 @@ impl TableRows {
                     continue;
                 }
                 match &record.cells {
-                    RecordCells::Texts(texts) => seen.count(texts.get(self.places[at]).unwrap_or_default()),
+                    RecordCells::Texts(texts) => count(texts.get(self.places[at]).unwrap_or_default(), seen),
                     RecordCells::Object(object) => {
                         let value = column.key(object, self.only.as_deref()).and_then(|key| object.get(key));
                         if let Some(Value::String(text)) = value {
-                            seen.count(text);
+                            count(text, seen);
                         }
                     }
                 }
@@ -340,6 +295,14 @@ fn seek_in_objects(
         columns.places(&names, file)?;
     }
     Ok(<[String; 1]>::try_from(names).ok().map(|[only]| only))
+}
+
+/// Counts a cell of a column of numbers, unless it says what has no decimals.
+fn count(text: &str, seen: &mut DecimalsSeen) {
+    let text = text.trim();
+    if !is_missing(text) && bool_of(text).is_none() && int_of(text).is_none() {
+        seen.count(text, true);
+    }
 }
 
 fn of_text(text: &str, column: &InputColumn, beside: &Beside, decimals: Decimals) -> Cell {
