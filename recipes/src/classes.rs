@@ -1,5 +1,7 @@
 //! The classes of one dataset read as those of another.
 
+use std::collections::HashMap;
+
 use millstream_schemas::{Feature, shown};
 
 use crate::RecipeError;
@@ -13,7 +15,8 @@ const SHOWN: usize = 8;
 /// Text is looked up by name, so its order does not matter. Numbers whose names the metadata declares must count in the
 /// same order, and may stop earlier. Numbers without names are taken as they are; a row beyond the last is damaged. Classes of what lies
 /// in lists are looked up by name, those of numbers whose names the metadata declares too. Classes that a recipe states are in the order of
-/// the scores, whatever names these have elsewhere: a note is given where they differ. Those that nobody has named must be the wanted ones.
+/// the scores, whatever names these have elsewhere: a note is given where they differ. None of them may be wanted at another place, and those
+/// that nobody has named must be the wanted ones.
 pub(crate) fn align(
     source: &mut RowSource,
     wanted: &[String],
@@ -32,6 +35,7 @@ pub(crate) fn align(
                     "{difference}; name them alike in the encoding of the target, or the field with the classes"
                 ))),
                 difference => {
+                    moved(source.classes(), wanted, whose).map_or(Ok(()), |moved| Err(refused(moved)))?;
                     Ok(difference.map(|difference| format!("{place}: {difference}; each is taken by its number")))
                 }
             },
@@ -64,6 +68,21 @@ fn difference(own: &[String], wanted: &[String], whose: &str) -> Option<String> 
         format!("{}{more}", first.join(", "))
     };
     Some(format!("the classes here are {}, and those of {whose} are {}", listed(own), listed(wanted)))
+}
+
+/// The first class that is wanted at another place, in words: by its number it would be taken for another.
+fn moved(own: &[String], wanted: &[String], whose: &str) -> Option<String> {
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for (place, name) in wanted.iter().enumerate() {
+        places.entry(name).or_insert(place);
+    }
+    own.iter().enumerate().filter(|(here, name)| wanted.get(*here) != Some(*name)).find_map(|(here, name)| {
+        let there = places.get(name.as_str())?;
+        let name = shown(name);
+        Some(format!(
+            "`{name}` is class {here} here and class {there} in {whose}; state the classes in the order of {whose}"
+        ))
+    })
 }
 
 fn same_order(names: &[String], wanted: &[String], whose: &str) -> Result<(), String> {
@@ -132,6 +151,54 @@ mod tests {
             let of_both = [own[0], labels[1]].map(|name| format!("`{name}`"));
             assert!(note.starts_with("data.train: ") && of_both.iter().all(|name| note.contains(name)), "{note}");
             assert_eq!(align(&mut source, &named(own), "the model", "data.train").unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn stated_classes_in_another_order_than_the_models_are_refused_and_not_taken_by_their_numbers() {
+        let mut votes = ListBuilder::new(Float64Builder::new());
+        votes.values().append_slice(&[0.25, 0.75]);
+        votes.append(true);
+        let votes: ArrayRef = Arc::new(votes.finish());
+        let shares: ArrayRef = Arc::new(Float64Array::from(vec![1.0]));
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["E E"]));
+        for (mut source, labels, wanted) in [
+            (
+                source_of(votes, "votes", "class_probabilities", json!({"column": "votes"})),
+                &["1", "0"][..],
+                "`0` is class 0 here and class 1 in the model",
+            ),
+            (
+                source_of(shares, "share", "class_probabilities", json!({"column": ["share"]})),
+                &["other", "share"],
+                "`share` is class 0 here and class 1 in the model",
+            ),
+            (
+                source_of(texts, "text", "symbols", json!({"column": "text", "symbols": ["<pad>", " ", "E"]})),
+                &["<pad>", "E", " "],
+                "` ` is class 1 here and class 2 in the model",
+            ),
+        ] {
+            let refused = align(&mut source, &named(labels), "the model", "data.train").unwrap_err().to_string();
+            for part in ["data.train", wanted, "state the classes in the order of the model"] {
+                assert!(refused.contains(part), "{refused}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_class_that_is_wanted_at_another_place_is_told_with_both() {
+        for (own, wanted, told) in [
+            (&["sports", "politics"][..], &["politics", "sports"][..], Some(("sports", 0, 1))),
+            (&["a", "b", "c"], &["a", "c"], Some(("c", 2, 1))),
+            (&["a", "x", "c"], &["a", "y", "c"], None),
+            (&["a", "b"], &["a", "b", "c"], None),
+            (&["a", "b"], &["c", "d"], None),
+        ] {
+            let told = told.map(|(name, here, there)| format!("`{name}` is class {here} here and class {there} in x"));
+            let found = moved(&named(own), &named(wanted), "x");
+            assert_eq!(found.is_some(), told.is_some(), "{found:?}");
+            assert!(found.zip(told).is_none_or(|(found, told)| found.starts_with(&told)), "{own:?}");
         }
     }
 

@@ -5,17 +5,15 @@ use serde_json::Value as Json;
 use super::boxes_in_json::BoxesSeen;
 use super::cell_number::{CellNumber, are_thousands, is_parted};
 use super::column::Kind;
+use super::decimals_seen::{Decimals, DecimalsSeen};
 
 /// What the cells of a column are, counted; decides what it holds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     /// Whether numbers may have a comma in front of their decimals.
     decimal_comma: bool,
-    /// Numbers that have one, and those that have a point there.
-    commas: u64,
-    points: u64,
-    /// Of those with a point the ones that are thousands as well: `1.234`.
-    thousands: u64,
+    /// What stands there in those of `floats`.
+    decimals: DecimalsSeen,
     bools: u64,
     ints: u64,
     floats: u64,
@@ -54,13 +52,10 @@ impl Seen {
             word if is_missing_word(word) => &mut self.missing,
             word if bool_of(word).is_some() => &mut self.bools,
             word if int_of(word).is_some() => &mut self.ints,
-            word if float_of(word).is_some() => {
-                self.points += u64::from(word.contains('.'));
-                let number = CellNumber::of(word, self.decimal_comma);
-                self.thousands += u64::from(matches!(number, CellNumber::Thousands(_)));
+            word if float_of(word).is_some() || CellNumber::of(word, self.decimal_comma).has_comma() => {
+                self.decimals.count(word, self.decimal_comma);
                 &mut self.floats
             }
-            word if CellNumber::of(word, self.decimal_comma).has_comma() => &mut self.commas,
             word if is_long_number(word) => &mut self.long_numbers,
             list if list.starts_with('[') => match serde_json::from_str::<Json>(&long_numbers_as_texts(list)) {
                 Ok(value) => return self.json(&value),
@@ -81,7 +76,10 @@ impl Seen {
             Json::Number(number) if number.is_i64() => &mut self.ints,
             Json::Number(_) => &mut self.floats,
             Json::String(text) if is_long_number(text) => &mut self.long_numbers,
-            Json::String(text) if CellNumber::of(text.trim(), self.decimal_comma).has_comma() => &mut self.commas,
+            Json::String(text) if CellNumber::of(text.trim(), self.decimal_comma).has_comma() => {
+                self.decimals.count(text.trim(), self.decimal_comma);
+                &mut self.floats
+            }
             Json::String(text) => {
                 self.written(text.trim());
                 &mut self.texts
@@ -109,7 +107,7 @@ impl Seen {
 
     /// What the column holds: a text where cells are of several kinds. Said with why, where that may surprise.
     pub(super) fn kind(&self) -> (Kind, Option<&'static str>) {
-        let numbers = self.ints + self.floats + self.commas;
+        let numbers = self.ints + self.floats;
         let number_lists = self.int_lists + self.float_lists;
         let lists = number_lists + self.text_lists + self.empty_lists;
         let texts = self.texts + self.long_numbers;
@@ -124,13 +122,13 @@ impl Seen {
                 ),
             ),
             // `1.234` may be a thousand and more
-            Self { commas: 1.., points: 1.., .. } => (
+            _ if self.decimals.decimals() == Decimals::Both => (
                 Kind::Text,
                 Some(
                     "some of its numbers have a comma and others a point, which may stand between thousands; all are written as texts",
                 ),
             ),
-            _ if self.decimal_comma && self.points > 0 && self.points == self.thousands && !several => (
+            _ if self.decimals.decimals() == Decimals::Thousands && !several => (
                 Kind::Text,
                 Some(
                     "all of its points may stand between thousands where a comma stands in front of decimals (`1.234`), and its values are \
@@ -146,7 +144,7 @@ impl Seen {
                 Some("its boxes are taken for left, top, width and height in pixels, as the Hub's layout has them"),
             ),
             Self { bools: 1.., .. } => (Kind::Bool, None),
-            Self { floats: 1.., .. } | Self { commas: 1.., .. } => (Kind::Float, None),
+            Self { floats: 1.., .. } => (Kind::Float, None),
             Self { ints: 1.., .. } => (Kind::Int, None),
             Self { text_lists: 1.., .. } => (Kind::Texts, None),
             Self { int_lists: 1.., float_lists: 0, .. } => (Kind::Ints, None),
@@ -164,7 +162,8 @@ impl Seen {
     /// The same, behind the values: what they look like, why they are none, and what makes numbers of them.
     pub(crate) fn written_for_people(&self) -> Option<String> {
         let first = self.written_number.as_ref().filter(|_| self.written_numbers == self.texts)?;
-        let have_decimals = self.written_commas == self.written_numbers && self.points == 0 && !self.decimal_comma;
+        let have_decimals =
+            self.written_commas == self.written_numbers && !self.decimals.has_points() && !self.decimal_comma;
         let remedy = match have_decimals {
             true if self.written_thousands < self.written_numbers => {
                 "; `millstream import TABLE --decimal-comma -o FOLDER` reads a comma as the decimal point"
@@ -184,7 +183,7 @@ impl Seen {
 
     /// Whether a cell was read as a number with a comma in front of its decimals.
     pub(super) fn has_decimal_commas(&self) -> bool {
-        self.commas > 0
+        self.decimals.has_commas()
     }
 
     /// Whether a cell is a list or an object.

@@ -11,6 +11,11 @@ use super::predicted_as::PredictedAs;
 use super::predicted_row::{ClassProbability, ClassShare, PredictedThing, RowAnswer};
 use crate::RecipeError;
 
+/// The option for masks, and what models tell that it is of: `[batch, classes, height, width]`.
+const MASKS: &str = "--masks";
+const OF_MASKS: &str = "a class for each pixel";
+const AXES_OF_MASKS: usize = 4;
+
 /// What a model's scores say.
 pub(super) struct Answers {
     reads: PredictionKind,
@@ -27,12 +32,14 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// `of_pictures`: whether each row has one picture that is prepared without chance.
+    /// `axes`: how many the scores have, the batch among them, where it is known. `of_pictures`: whether each row has one picture that is
+    /// prepared without chance.
     ///
     /// # Errors
-    /// Such scores are not read.
+    /// Such scores are not read, an option is of models that tell something else, or the folder for masks cannot be made.
     pub(super) fn new(
         reads: PredictionKind,
+        axes: Option<usize>,
         classes: Vec<String>,
         thresholds: Vec<f64>,
         boxes: Option<BoxForm>,
@@ -51,17 +58,17 @@ impl Answers {
                            the exported model gives them to a program that decodes";
             return Err(RecipeError::mismatch("model", message));
         }
+        let tells_masks = reads == PredictionKind::ClassScores && axes.is_none_or(|axes| axes == AXES_OF_MASKS);
         let of_others = [
             (
                 options.least_probability.is_some() && reads != PredictionKind::Boxes,
                 "--least-probability",
                 "things of several classes",
             ),
-            (options.masks.is_some() && reads != PredictionKind::ClassScores, "--masks", "a class for each pixel"),
+            (options.masks.is_some() && !tells_masks, MASKS, OF_MASKS),
         ];
         if let Some((_, option, what)) = of_others.iter().find(|(is_of_others, ..)| *is_of_others) {
-            let message = format!("is of models that tell {what}, and this one tells something else; leave it out");
-            return Err(RecipeError::mismatch(*option, message));
+            return Err(is_of_others(option, what));
         }
         let masks = options.masks.as_deref().map(MaskFiles::new).transpose()?;
         let boxes = boxes.filter(|_| reads == PredictionKind::Numbers);
@@ -236,7 +243,10 @@ impl Answers {
                 let mask = Some(masks.write(file, size, &pixels, classes)?);
                 Ok(RowAnswer::Mask { mask, size, shares, pixels: Vec::new() })
             }
-            (answer, _) => Ok(answer),
+            (answer @ RowAnswer::Unusable { .. }, _) => Ok(answer),
+            // of a model that does not state how many axes its scores have
+            (_, Some(_)) => Err(is_of_others(MASKS, OF_MASKS)),
+            (answer, None) => Ok(answer),
         }
     }
 
@@ -251,6 +261,12 @@ impl Answers {
     fn name(&self, class: usize) -> String {
         self.classes.get(class).cloned().unwrap_or_else(|| class.to_string())
     }
+}
+
+/// That an option is of models that tell something else.
+fn is_of_others(option: &str, what: &str) -> RecipeError {
+    let message = format!("is of models that tell {what}, and this one tells something else; leave it out");
+    RecipeError::mismatch(option, message)
 }
 
 /// What is said where places in a prepared picture are of no use.
@@ -279,7 +295,7 @@ mod tests {
 
     fn answers(reads: PredictionKind, thresholds: &[f64], options: &PredictOptions) -> Answers {
         let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
-        Answers::new(reads, classes, thresholds.to_vec(), None, true, options).unwrap()
+        Answers::new(reads, None, classes, thresholds.to_vec(), None, true, options).unwrap()
     }
 
     fn none() -> Option<usize> {
@@ -361,7 +377,7 @@ mod tests {
     #[test]
     fn things_of_rows_of_several_pictures_are_refused_once_and_not_row_by_row() {
         let options = PredictOptions::new("model.onnx");
-        let of = |reads, of_pictures| Answers::new(reads, Vec::new(), Vec::new(), None, of_pictures, &options);
+        let of = |reads, of_pictures| Answers::new(reads, None, Vec::new(), Vec::new(), None, of_pictures, &options);
         let error = of(PredictionKind::Boxes, false).err().unwrap().to_string();
         assert!(
             error.contains("is the only one and is prepared without chance") && error.contains("`evaluate`"),
@@ -381,11 +397,31 @@ mod tests {
             (PredictionKind::Boxes, &likely, None),
             (PredictionKind::Boxes, &masks, Some("--masks")),
         ] {
-            let found = Answers::new(reads, Vec::new(), Vec::new(), None, true, options).err();
+            let found = Answers::new(reads, None, Vec::new(), Vec::new(), None, true, options).err();
             let found = found.map(|error| error.to_string());
             assert_eq!(found.is_some(), wanted.is_some(), "{found:?}");
             assert!(found.is_none_or(|found| found.contains(wanted.unwrap())), "{wanted:?}");
         }
+    }
+
+    #[test]
+    fn a_folder_for_masks_of_a_model_that_tells_a_class_a_row_or_a_token_is_refused_and_not_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let masks = folder.path().join("masks");
+        let options = PredictOptions { masks: Some(masks.clone()), ..PredictOptions::new("model.onnx") };
+        let of = |axes| Answers::new(PredictionKind::ClassScores, axes, Vec::new(), Vec::new(), None, true, &options);
+        for axes in [2, 3] {
+            let refused = of(Some(axes)).err().unwrap().to_string();
+            assert!(refused.contains(MASKS) && refused.contains(OF_MASKS), "{refused}");
+            assert!(!masks.exists(), "{axes}");
+        }
+        // where the axes are not known, with the first row
+        let mut unknown = of(None).unwrap();
+        let class = unknown.of_row(&[1, 2], &[0.0, 1.0], none, None).unwrap();
+        assert!(unknown.finished(class, "a.jpg", 2).unwrap_err().to_string().contains(MASKS));
+        let unusable = RowAnswer::Unusable { error: "x".into() };
+        assert_eq!(unknown.finished(unusable.clone(), "a.jpg", 2).unwrap(), unusable);
+        assert!(of(Some(4)).is_ok() && masks.exists());
     }
 
     #[test]
@@ -429,8 +465,15 @@ mod tests {
 
     #[test]
     fn scores_of_symbols_are_refused_with_the_command_that_reads_them() {
-        let error =
-            Answers::new(PredictionKind::SequenceScores, Vec::new(), Vec::new(), None, true, &PredictOptions::new("m"));
+        let error = Answers::new(
+            PredictionKind::SequenceScores,
+            None,
+            Vec::new(),
+            Vec::new(),
+            None,
+            true,
+            &PredictOptions::new("m"),
+        );
         assert!(error.err().unwrap().to_string().contains("`evaluate`"));
     }
 }

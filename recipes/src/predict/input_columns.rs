@@ -52,6 +52,11 @@ impl InputColumn {
         Self { name: name.map(str::to_owned), takes: &[Holds::Text] }
     }
 
+    #[cfg(test)]
+    pub(super) fn of_kind(name: Option<&str>, takes: &'static [Holds]) -> Self {
+        Self { name: name.map(str::to_owned), takes }
+    }
+
     /// What it may be called in a table.
     pub(super) fn names(&self) -> Vec<&str> {
         match &self.name {

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use millstream_pipeline::stores::{InMemory, Store};
 use millstream_pipeline::{Dataset, arrow_array};
-use millstream_schemas::{RowId, shown, shown_path};
+use millstream_schemas::{shown, shown_path};
 
 use super::first_line::{FirstLine, first_line};
 use super::input_columns::{InputColumn, InputColumns};
 use super::open_input::Open;
 use super::reads::Reads;
 use super::row_format::RowFormat;
+use super::row_names::RowNames;
 use super::table_rows::{Cell, ReadRow, TableRows, record_batch};
 use crate::folder_files::{FolderFiles, TEXTS, extension, other_images, read_bounded};
 use crate::import::{ArchiveMembers, archive_stem, masks_among};
@@ -44,40 +45,6 @@ pub(super) struct Piece {
     pub(super) names: RowNames,
 }
 
-/// What the rows of a dataset are called.
-pub(super) enum RowNames {
-    /// As they were read, in their order, with why one cannot be used where that is known.
-    Read(Vec<(String, Option<String>)>),
-    /// By their places in Parquet files.
-    Places,
-}
-
-impl RowNames {
-    /// Why a row cannot be used, where that is known before it is looked at.
-    pub(super) fn reason(&self, row: &RowId) -> Option<String> {
-        match self {
-            Self::Read(names) => names.get(row.row as usize)?.1.clone(),
-            Self::Places => None,
-        }
-    }
-
-    /// What a row is called, and the same without its folder, as a name for files.
-    pub(super) fn of(&self, row: &RowId) -> (String, String) {
-        match self {
-            Self::Read(names) => {
-                let name = names.get(row.row as usize).map(|(name, _)| name.clone()).unwrap_or_default();
-                let file =
-                    Path::new(&name).file_name().map_or_else(|| name.clone(), |file| file.to_string_lossy().into());
-                (name, file)
-            }
-            Self::Places => {
-                let stem = Path::new(&*row.file).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                (row.to_string(), format!("{stem}-{}-{}.row", row.row_group, row.row))
-            }
-        }
-    }
-}
-
 /// What is left of the inputs.
 pub(super) struct InputFiles {
     left: VecDeque<Source>,
@@ -95,6 +62,7 @@ pub(super) struct InputFiles {
     wants_table: bool,
     /// What is to be said of the tables that were read.
     notes: Vec<String>,
+    stop: Stop,
 }
 
 enum Source {
@@ -141,6 +109,7 @@ pub(super) fn list(
         decimal_comma: false,
         wants_table: false,
         notes: Vec::new(),
+        stop: stop.clone(),
     };
     for input in inputs {
         match input {
@@ -233,6 +202,12 @@ impl InputFiles {
         if self.tells_masks { masks_among(names) } else { HashSet::new() }
     }
 
+    /// Says which file of a folder or an archive is an image that is not read.
+    fn note_others<'a>(&mut self, columns: &InputColumns, names: impl Iterator<Item = &'a str>) {
+        let others = others_among(columns, names);
+        self.notes.extend(others.strip_prefix("; ").map(|told| format!("passed over: {told}")));
+    }
+
     fn push(&mut self, source: Source, rows: Option<u64>) {
         self.left.push_back(source);
         self.total = self.total.zip(rows).map(|(total, rows)| total + rows);
@@ -265,15 +240,12 @@ impl InputFiles {
                     None => self.passed_over += 1,
                 }
             }
-            let others =
-                columns.only().filter(|only| only.is_image()).map(|_| other_images(names.iter().map(String::as_str)));
-            let others = others.unwrap_or_default();
             return match reads {
                 Some(_) => {
-                    self.notes.extend(others.strip_prefix("; ").map(|told| format!("passed over: {told}")));
+                    self.note_others(columns, names.iter().map(String::as_str));
                     Ok(())
                 }
-                None => Err(holds_nothing(path, columns, &others)),
+                None => Err(holds_nothing(path, columns, names.iter().map(String::as_str))),
             };
         }
         let kind = extension(path);
@@ -314,8 +286,9 @@ impl InputFiles {
         }
         self.passed_over += members.left_out as u64;
         let Some(reads) = Reads::of(members.names().map(Path::new), columns) else {
-            return Err(holds_nothing(path, columns, &other_images(members.names())));
+            return Err(holds_nothing(path, columns, members.names()));
         };
+        self.note_others(columns, members.names());
         let masks = self.masks_among(members.names());
         for (place, name) in members.names().enumerate() {
             if masks.contains(&(place as u32)) {
@@ -355,7 +328,8 @@ impl InputFiles {
         Ok(())
     }
 
-    /// Rows to be run next; none at the end. What the first line of a source tells is said when the source is opened.
+    /// Rows to be run next; none at the end, and of no use where it is stopped meanwhile. What the first line of a source tells is said when
+    /// the source is opened.
     ///
     /// # Errors
     /// A file cannot be read, or is not of the kind that its name says; the standard input is no table and has to be one.
@@ -416,13 +390,14 @@ impl InputFiles {
                     }
                     Some(Source::Table(path)) => {
                         self.open = Some(Open::Table(Box::new(
-                            TableRows::open(&path, columns)?.with_decimal_comma(self.decimal_comma)?,
+                            TableRows::open(&path, columns)?.with_decimal_comma(self.decimal_comma, &self.stop)?,
                         )));
                         continue;
                     }
                     Some(Source::MemberTable(members, place, name)) => {
                         let table = TableRows::open_member(&members, place, name, columns)?;
-                        self.open = Some(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma)?)));
+                        self.open =
+                            Some(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma, &self.stop)?)));
                         continue;
                     }
                     Some(Source::Read(reader, format)) => match columns.only() {
@@ -489,7 +464,7 @@ impl InputFiles {
             }
         }
         let table = TableRows::read(name, table, reader, columns)?;
-        Ok(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma)?)))
+        Ok(Open::Table(Box::new(table.with_decimal_comma(self.decimal_comma, &self.stop)?)))
     }
 }
 
@@ -500,7 +475,13 @@ fn name_below(folder: &Path, file: &Path) -> String {
     parts.join("/")
 }
 
-fn holds_nothing(path: &Path, columns: &InputColumns, others: &str) -> RecipeError {
+/// Of a model of images the first of the files that is one which is not read, as [`other_images`] tells it.
+fn others_among<'a>(columns: &InputColumns, names: impl Iterator<Item = &'a str>) -> String {
+    columns.only().filter(|only| only.is_image()).map(|_| other_images(names)).unwrap_or_default()
+}
+
+fn holds_nothing<'a>(path: &Path, columns: &InputColumns, names: impl Iterator<Item = &'a str>) -> RecipeError {
+    let others = others_among(columns, names);
     let message = format!("it holds no file that the model can read: it takes {}{others}", columns.in_words());
     RecipeError::mismatch(shown_path(path), message)
 }
@@ -523,6 +504,8 @@ pub(super) fn places(dataset: &Dataset) -> HashMap<Arc<str>, usize> {
 
 #[cfg(test)]
 mod tests {
+    use millstream_pipeline::Holds;
+
     use super::*;
 
     #[test]
@@ -549,6 +532,33 @@ mod tests {
     }
 
     #[test]
+    fn pictures_that_are_not_read_are_told_of_an_archive_as_of_a_folder_and_only_to_models_of_pictures() {
+        let place = tempfile::tempdir().unwrap();
+        let (folder, archive) = (place.path().join("photos"), place.path().join("photos.tar"));
+        fs::create_dir(&folder).unwrap();
+        let mut tar = tar::Builder::new(Vec::new());
+        for name in ["a.png", "b.heic", "c.txt"] {
+            fs::write(folder.join(name), "x").unwrap();
+            let mut header = tar::Header::new_gnu();
+            header.set_size(1);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, name, &b"x"[..]).unwrap();
+        }
+        fs::write(&archive, tar.into_inner().unwrap()).unwrap();
+        let images = InputColumns(vec![InputColumn::of_kind(None, &[Holds::Bytes])]);
+        let texts = InputColumns(vec![InputColumn::of_texts(None)]);
+        for path in [folder, archive] {
+            let notes = |columns: &InputColumns| {
+                let inputs = vec![PredictInput::Path(path.clone())];
+                list(inputs, columns, false, &Stop::default()).unwrap().take_notes()
+            };
+            let told = notes(&images);
+            assert!(told.len() == 1 && told[0].starts_with("passed over: `b.heic`: "), "{told:?}");
+            assert!(notes(&texts).is_empty());
+        }
+    }
+
+    #[test]
     fn an_input_is_not_replaced_by_predictions_or_masks() {
         let place = tempfile::tempdir().unwrap();
         let at = |name: &str| place.path().join(name);
@@ -557,18 +567,9 @@ mod tests {
         }
         let read = ["photos/a.png", "tables/list.csv", "b.jpg"].map(at);
         read.iter().for_each(|path| fs::write(path, "x").unwrap());
-        let files = InputFiles {
-            left: VecDeque::new(),
-            open: None,
-            passed_over: 0,
-            tells_masks: false,
-            masks: 0,
-            total: Some(0),
-            paths: read.to_vec(),
-            decimal_comma: false,
-            wants_table: false,
-            notes: Vec::new(),
-        };
+        let columns = InputColumns(vec![InputColumn::of_texts(None)]);
+        let mut files = list(Vec::new(), &columns, false, &Stop::default()).unwrap();
+        files.paths = read.to_vec();
         for (output, masks, is_free) in [
             (Some("tables/list.csv"), None, false),
             (Some("photos/../tables/list.csv"), None, false),

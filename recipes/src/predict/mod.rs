@@ -15,6 +15,7 @@ mod predicted_row;
 mod predictions;
 mod reads;
 mod row_format;
+mod row_names;
 mod table_rows;
 mod writers;
 

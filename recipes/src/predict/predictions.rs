@@ -14,12 +14,13 @@ use millstream_transforms::Chain;
 use super::answers::Answers;
 use super::box_form::BoxForm;
 use super::input_columns::InputColumns;
-use super::input_files::{self, Piece, PredictInput, RowNames};
+use super::input_files::{self, Piece, PredictInput};
 use super::picture_space::{PictureSizes, PictureSpace};
 use super::predict_options::PredictOptions;
 use super::predict_report::{PredictReport, PredictedBy};
 use super::predicted_as::PredictedAs;
 use super::predicted_row::{PredictedRow, RowAnswer};
+use super::row_names::RowNames;
 use crate::calibrated::thresholds_of;
 use crate::input_types::InputTypes;
 use crate::machine_memory::machine_memory;
@@ -92,7 +93,8 @@ impl Predictions {
         let boxes = BoxForm::of(&preprocessing).filter(|_| of_pictures && reads == PredictionKind::Numbers);
         let class = boxes.as_ref().and_then(BoxForm::class).cloned();
         let not_told = boxes.as_ref().and_then(BoxForm::not_told);
-        let answers = Answers::new(reads, classes.clone(), thresholds_of(&model)?, boxes, of_pictures, options)?;
+        let axes = predictor.axes().or(axes);
+        let answers = Answers::new(reads, axes, classes.clone(), thresholds_of(&model)?, boxes, of_pictures, options)?;
         let predicts = answers.kind();
         let is_open = predicts == PredictedAs::Box && class.is_none();
         let class_scores = if is_open { class_scores(&predictor, classes.len()) } else { None };
@@ -161,6 +163,10 @@ impl Predictions {
         while !report.stopped
             && let Some(piece) = files.next_piece(&self.columns, events)?
         {
+            if stop.is_requested() {
+                report.stopped = true;
+                break;
+            }
             let encoders = self.encoders_of(&piece, events)?;
             let mut told = |report: &PredictReport| {
                 let rows = report.rows + report.unusable;

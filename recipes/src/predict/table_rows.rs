@@ -12,13 +12,16 @@ use millstream_schemas::{shown, shown_path, shown_up_to};
 use serde_json::Value;
 
 use super::input_columns::{InputColumn, InputColumns};
-use crate::RecipeError;
 use crate::folder_files::{read_bounded, read_file};
-use crate::import::{ArchiveMembers, CellNumber, ReadSeek};
+use crate::import::{ArchiveMembers, CellNumber, Decimals, DecimalsSeen, ReadSeek};
 use crate::table_records::{RecordCells, RecordPlace, TableFormat, TableRecord, TableRecords};
+use crate::{RecipeError, Stop};
 
 /// Names in objects that are remembered, at most.
 const MOST_NAMES: usize = 10_000;
+
+/// Records that are read before it is looked again whether to stop.
+const RECORDS_BETWEEN_LOOKS: u64 = 4096;
 
 /// A cell of a row that is to become one of a dataset.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,51 +88,6 @@ pub(super) struct TableRows {
     places: Vec<usize>,
     /// Of objects the only name that there is in all of them, if there is one alone.
     only: Option<String>,
-}
-
-/// What stands in front of the decimals of a column's numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Decimals {
-    /// A point, since nothing else was asked for.
-    Point,
-    /// A comma, or a point where no number has a comma and a point cannot stand between thousands.
-    Comma,
-    /// Of some numbers a comma and of others a point, which may stand between thousands.
-    Both,
-    /// A point in every number that has a sign, and each of these may be thousands.
-    Thousands,
-}
-
-/// The numbers of a column where decimals may have a comma, counted as an import counts them.
-#[derive(Clone, Copy, Debug, Default)]
-struct DecimalsSeen {
-    commas: u64,
-    points: u64,
-    /// Of those with a point the ones that may be thousands.
-    thousands: u64,
-}
-
-impl DecimalsSeen {
-    fn count(&mut self, text: &str) {
-        let text = text.trim();
-        if is_missing(text) || bool_of(text).is_some() || int_of(text).is_some() {
-            return;
-        }
-        if float_of(text).is_some() {
-            self.points += u64::from(text.contains('.'));
-            self.thousands += u64::from(matches!(CellNumber::of(text, true), CellNumber::Thousands(_)));
-        } else {
-            self.commas += u64::from(CellNumber::of(text, true).has_comma());
-        }
-    }
-
-    fn decimals(self) -> Decimals {
-        match self {
-            Self { commas: 1.., points: 1.., .. } => Decimals::Both,
-            Self { points: 1.., .. } if self.points == self.thousands => Decimals::Thousands,
-            _ => Decimals::Comma,
-        }
-    }
 }
 
 /// Where the files lie that a table names.
@@ -224,33 +182,39 @@ impl TableRows {
     }
 
     /// The same, in which numbers may have a comma in front of their decimals, if this is so: what a point means is seen in all rows of a
-    /// column, as in an import.
+    /// column of the file, by the rule of imports, which see all their files. Of a table of images and texts alone nothing is to be seen, and
+    /// where it is stopped meanwhile not all is.
     ///
     /// # Errors
     /// The table cannot be read.
-    pub(super) fn with_decimal_comma(mut self, decimal_comma: bool) -> Result<Self, RecipeError> {
-        if decimal_comma {
-            self.decimals = self.decimals_of_columns()?;
+    pub(super) fn with_decimal_comma(mut self, decimal_comma: bool, stop: &Stop) -> Result<Self, RecipeError> {
+        if decimal_comma && !self.columns.0.iter().all(|column| column.is_image() || column.is_text()) {
+            self.decimals = self.decimals_of_columns(stop)?;
         }
         Ok(self)
     }
 
     /// Reads all rows, and goes back to the first.
-    fn decimals_of_columns(&mut self) -> Result<Vec<Decimals>, RecipeError> {
+    fn decimals_of_columns(&mut self, stop: &Stop) -> Result<Vec<Decimals>, RecipeError> {
         let first = self.records.here();
         let mut seen = vec![DecimalsSeen::default(); self.columns.0.len()];
+        let mut read = 0_u64;
         while let Some(record) = self.records.next_record()? {
+            if read.is_multiple_of(RECORDS_BETWEEN_LOOKS) && stop.is_requested() {
+                break;
+            }
+            read += 1;
             let Ok(record) = record else { continue };
             for (at, (column, seen)) in self.columns.0.iter().zip(&mut seen).enumerate() {
                 if column.is_image() || column.is_text() {
                     continue;
                 }
                 match &record.cells {
-                    RecordCells::Texts(texts) => seen.count(texts.get(self.places[at]).unwrap_or_default()),
+                    RecordCells::Texts(texts) => count(texts.get(self.places[at]).unwrap_or_default(), seen),
                     RecordCells::Object(object) => {
                         let value = column.key(object, self.only.as_deref()).and_then(|key| object.get(key));
                         if let Some(Value::String(text)) = value {
-                            seen.count(text);
+                            count(text, seen);
                         }
                     }
                 }
@@ -333,6 +297,14 @@ fn seek_in_objects(
     Ok(<[String; 1]>::try_from(names).ok().map(|[only]| only))
 }
 
+/// Counts a cell of a column of numbers, unless it says what has no decimals.
+fn count(text: &str, seen: &mut DecimalsSeen) {
+    let text = text.trim();
+    if !is_missing(text) && bool_of(text).is_none() && int_of(text).is_none() {
+        seen.count(text, true);
+    }
+}
+
 fn of_text(text: &str, column: &InputColumn, beside: &Beside, decimals: Decimals) -> Cell {
     match (column.is_image(), column.is_text(), column.takes.contains(&Holds::Lists)) {
         (true, ..) => beside.image(text),
@@ -377,13 +349,13 @@ fn number_beside_commas(text: &str, decimals: Decimals) -> Cell {
     let has_point = text.contains('.') && float_of(text).is_some();
     match (decimals, number) {
         (Decimals::Both, _) if number.has_comma() || has_point => Cell::Unreadable(format!(
-            "`{}` stands in a column in which some numbers have a comma and others a point, which may stand between thousands; write \
-             all of them with a comma, as `1,5` or `1.234,0`",
+            "`{}` stands in a column of this file in which some numbers have a comma and others a point, which may stand between \
+             thousands; write all of them with a comma, as `1,5` or `1.234,0`",
             shown_up_to(text, 100)
         )),
         (Decimals::Thousands, CellNumber::Thousands(_)) => Cell::Unreadable(format!(
-            "`{}` may be thousands where a comma stands in front of decimals, as all numbers with a point in its column may; write it \
-             with a comma, as `1,234` or `1.234,0`",
+            "`{}` may be thousands where a comma stands in front of decimals, as all numbers with a point in its column of this \
+             file may; write it with a comma, as `1,234` or `1.234,0`",
             shown_up_to(text, 100)
         )),
         _ => number.value().map_or_else(|| no_value(text, "number"), Cell::Number),
@@ -486,4 +458,40 @@ fn array<'a>(cells: impl Iterator<Item = (&'a str, &'a Cell)>, column: &InputCol
             Arc::new(array.finish())
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decimals_of(columns: Vec<InputColumn>, stop: &Stop) -> Vec<Decimals> {
+        let table = "text,price\na,\"1,5\"\nb,2.5\n";
+        let reader = Box::new(Cursor::new(table.as_bytes()));
+        let rows =
+            TableRows::read("-".into(), Some(TableFormat::Delimited(b',')), reader, &InputColumns(columns)).unwrap();
+        let mut rows = rows.with_decimal_comma(true, stop).unwrap();
+        // what was looked at is read from its first row nevertheless
+        assert_eq!(rows.next_row().unwrap().unwrap().name, "-:2");
+        rows.decimals
+    }
+
+    #[test]
+    fn a_number_with_a_point_that_is_refused_beside_decimal_commas_is_told_as_decided_by_its_file() {
+        for decimals in [Decimals::Both, Decimals::Thousands] {
+            let Cell::Unreadable(reason) = number_beside_commas("1.234", decimals) else { panic!("{decimals:?}") };
+            assert!(reason.contains("of this file"), "{reason}");
+        }
+        assert_eq!(number_beside_commas("2.5", Decimals::Comma), Cell::Number(2.5));
+    }
+
+    #[test]
+    fn looking_for_decimal_commas_in_a_long_table_can_be_stopped_and_is_left_out_for_texts() {
+        let price = || InputColumn::of_kind(Some("price"), &[Holds::Numbers]);
+        let text = || InputColumn::of_texts(None);
+        let stop = Stop::default();
+        assert_eq!(decimals_of(vec![text(), price()], &stop), [Decimals::Comma, Decimals::Both]);
+        assert_eq!(decimals_of(vec![text()], &stop), [Decimals::Point]);
+        stop.request();
+        assert_eq!(decimals_of(vec![price()], &stop), [Decimals::Comma]);
+    }
 }

@@ -29,6 +29,7 @@ pub struct Predictor {
     output: String,
     others: Vec<(String, Vec<i64>)>,
     classes: Option<usize>,
+    axes: Option<usize>,
     warning: Option<String>,
 }
 
@@ -88,6 +89,8 @@ impl Predictor {
             return Err(TrainingError::WhichOutput { outputs: names });
         };
         let classes = kind.tensor_shape().and_then(|shape| usize::try_from(*shape.get(1)?).ok());
+        // a shape without axes is one that is not known
+        let axes = kind.tensor_shape().map(|shape| shape.len()).filter(|axes| *axes > 0);
         let shape = |kind: &ValueType| kind.tensor_shape().map_or_else(Vec::new, |shape| shape.to_vec());
         let is_other = |(name, kind): &&(String, ValueType)| {
             name != output && matches!(kind, ValueType::Tensor { ty: TensorElementType::Float32, .. })
@@ -98,7 +101,7 @@ impl Predictor {
         let of_batch = of_rows.iter().map(|(name, kind)| BatchInput::of_session(name, kind)).collect();
         let inputs = of_rows.iter().map(|(name, kind)| (name.clone(), shape(kind))).collect();
         let (thread, output) = (Arc::new(thread), output.clone());
-        Ok(Self { thread, inputs, of_batch, output, others, classes, warning })
+        Ok(Self { thread, inputs, of_batch, output, others, classes, axes, warning })
     }
 
     /// Names and shapes of the inputs; −1 for an axis of any length.
@@ -114,6 +117,11 @@ impl Predictor {
     /// Scores of a place, where the model states it.
     pub fn classes(&self) -> Option<usize> {
         self.classes
+    }
+
+    /// Axes of what is predicted, the batch among them, where the model states them.
+    pub fn axes(&self) -> Option<usize> {
+        self.axes
     }
 
     /// What should be known of how the model runs: that nodes without a kernel for the device run on the CPU.
