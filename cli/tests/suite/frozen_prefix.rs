@@ -139,13 +139,14 @@ fn texts_that_are_filled_up_to_those_beside_them_are_kept_at_each_length_and_tra
     }
     // where hardly a batch would find its rows, it is not tried, or tried and told
     let hardly = "hardly a batch w";
-    let left_out = noted(&place, &["training.frozen_prefix=auto", "data.memory=512 KiB"]);
+    let long = "data.inputs.input_ids.token_ids.max_length=512";
+    let left_out = noted(&place, &["training.frozen_prefix=auto", "data.memory=1 MiB", long]);
     assert!(left_out.contains(hardly), "{left_out}");
     // and what is to be set does what it says
     assert!(left_out.contains("`training.frozen_prefix: kept` keeps as many as there is room for"), "{left_out}");
     let memory =
         left_out.split("with `data.memory` of ").nth(1).and_then(|rest| rest.split(" or more").next()).unwrap();
-    let raised = noted(&place, &["training.frozen_prefix=auto", &format!("data.memory={memory}")]);
+    let raised = noted(&place, &["training.frozen_prefix=auto", &format!("data.memory={memory}"), long]);
     assert!(raised.contains("run once for each row") && !raised.contains(hardly), "{memory}: {raised}");
     assert!(noted(&place, &[little]).contains(hardly) && !said.contains(hardly), "{said}");
     let told = ["model.train={last: 1}", "output.folder=told", KEPT].map(|change| ["--set", change]);

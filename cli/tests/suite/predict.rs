@@ -164,7 +164,7 @@ fn pictures_in_avif_heic_jpeg_xl_and_svg_are_told_as_such_with_what_to_do() {
             place.run(&["train", &folder, "run/model.onnx", "-o", "other"]).failed_with(&wanted);
             let ran = place.run(&["predict", "run", &format!("{folder}/kind/{file}"), "--json"]);
             assert_eq!(ran.code, Some(1), "{}", ran.stderr);
-            let row: Value = serde_json::from_str(ran.stdout.trim()).unwrap();
+            let row: Value = serde_json::from_str(ran.stdout.lines().next().unwrap()).unwrap();
             let error = row["error"].as_str().unwrap();
             assert!(wanted.iter().all(|part| error.contains(part)), "{folder}/{file}: {error}");
         }

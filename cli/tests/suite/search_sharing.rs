@@ -232,7 +232,7 @@ fn trials_at_a_time_of_large_batches_that_have_room_one_after_the_other_do_not_f
         .collect();
     assert!(limits.len() == 1 && (1..4).contains(&limits[0]), "{limits:?}: {said}");
     // where not even one at a time has room, nothing is tried
-    let small = [&batches[..5], &["data.memory=200 KiB", "output.folder=small"]].concat();
+    let small = [&["data.batch={choose: [2, 400]}"][..], &batches[1..], &["output.folder=small"]].concat();
     let line = [&arguments("run", &small)[..], &["--parallel", "4"]].concat();
     place.run(&line).failed_with(&["`data.memory`", "`data.batch`"]);
     assert!(!place.path("small/trials").join("0000").exists(), "a trial was begun");
@@ -274,13 +274,13 @@ fn a_trial_that_has_no_room_alone_fails_alone_where_what_is_kept_of_a_frozen_pre
         return;
     }
     let place = Workplace::new();
-    // two batches of 48 images take more than there is, those of 2 do not
+    // two batches of 400 images take more than there is, those of 2 do not
     let batches = [
-        "data.batch={choose: [48, 2]}",
+        "data.batch={choose: [400, 2]}",
         "search={objective: loss, proposer: grid, trials: 2, retries: 0}",
         "transforms.train=[{resize: {size: 16}}]",
         "training.epochs=1",
-        "data.memory=256 KiB",
+        "data.memory=1 MiB",
         "model.train=head",
         "training.frozen_prefix=kept",
         "output.folder=alone",
