@@ -319,14 +319,15 @@ fn an_auto_run_goes_on_as_it_began_whether_there_is_room_by_then_or_not() {
     let Some(resources) = resources(2) else { return };
     std::fs::write(place.path().join("masks.onnx"), network_of_masks()).unwrap();
     let model = format!("model.path={}", place.path().join("masks.onnx").display());
-    let of_masks = [model.as_str(), "model.train={last: 1}", "transforms.train=[{resize: {size: 8}}]"];
+    let evaluated = "transforms.evaluate=[{resize: {size: 8}}]";
+    let of_masks = [model.as_str(), "model.train={last: 1}", evaluated, "transforms.train=[{resize: {size: 8}}]"];
     let compiled = |recipe: &Recipe| Opened::open(recipe, &Catalogs::default()).unwrap().compile().unwrap();
     let options = |start| RunOptions { start, resources: Some(resources.clone()), ..RunOptions::default() };
     // another run that takes all the room: each of its rows in two hundred draws
     let much = |folder: &str| {
         let drawn = "transforms.train=[{resize: {size: 8}}, horizontal_flip]";
         let kept = "training.frozen_prefix={kept: {variants: 200, memory: 1 GB}}";
-        let changes = [of_masks[0], of_masks[1], drawn, kept, "training.epochs=200"];
+        let changes = [of_masks[0], of_masks[1], evaluated, drawn, kept, "training.epochs=200"];
         let recipe = recipe(place.path(), "../segmentation/train.yaml", folder, &changes);
         compiled(&recipe).run(&options(StartMode::New), &mut Silent).unwrap()
     };

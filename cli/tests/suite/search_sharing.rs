@@ -239,12 +239,12 @@ fn trials_at_a_time_of_large_batches_that_have_room_one_after_the_other_do_not_f
 }
 
 #[test]
-fn how_many_trials_fit_is_told_by_the_streams_of_what_is_kept_where_a_frozen_prefix_is_kept() {
+fn how_many_trials_fit_counts_the_streams_that_fill_what_is_kept_of_a_frozen_prefix() {
     if !has_runtime() {
         return;
     }
     let place = Workplace::new();
-    // two batches of images have room in half of three quarters of a mebibyte; once they are gone through, steps read targets alone
+    // two batches of images and as much for what is measured: more than half of three quarters of a mebibyte
     let batches = [
         "data.batch=48",
         "seed={choose: [1, 2]}",
@@ -254,15 +254,12 @@ fn how_many_trials_fit_is_told_by_the_streams_of_what_is_kept_where_a_frozen_pre
         "data.memory=1 MiB",
         "model.train=head",
     ];
-    for (folder, kept, fits) in
-        [("kept", "training.frozen_prefix=kept", true), ("auto", "training.frozen_prefix=auto", false)]
-    {
+    for (folder, kept) in [("kept", "training.frozen_prefix=kept"), ("auto", "training.frozen_prefix=auto")] {
         let output = format!("output.folder={folder}");
         let line = [&arguments("run", &[&batches[..], &[kept, &output]].concat())[..], &["--parallel", "2"]].concat();
         let ran = place.run(&line);
-        // one that may be recomputed has images in its steps beside those that are evaluated
         let told = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert_eq!(!told.contains("at a time, and not on 2"), fits, "{folder}: {told}");
+        assert!(told.contains("at a time, and not on 2"), "{folder}: {told}");
         let said = ran.done();
         assert!(said.contains("2 of 2 trials finished (2 complete)"), "{folder}: {said}");
     }

@@ -66,10 +66,7 @@ impl UnreadFormat {
             Self::Jpeg2000 => "save it as PNG, as by `opj_decompress -i OLD.jp2 -o NEW.png`",
             Self::JpegXl => "save it as JPEG or PNG, as by `djxl OLD.jxl NEW.jpg`",
             Self::Psd => "save it as PNG or JPEG",
-            Self::Svg => {
-                "it is a drawing and has no pixels: draw it as PNG in the size that is wanted, as by \
-                 `rsvg-convert -h 512 OLD.svg -o NEW.png`"
-            }
+            Self::Svg => "draw it as PNG, as by `rsvg-convert -h 512 OLD.svg -o NEW.png`",
         }
     }
 }

@@ -339,7 +339,7 @@ fn served_training(
 }
 
 /// Each way in which a run may stream its training rows, as far as that decides how much memory it needs: with what is kept of a frozen
-/// prefix, without, or either, where the recipe leaves that open.
+/// prefix, and without.
 ///
 /// # Errors
 /// The rows cannot be streamed.
@@ -353,8 +353,8 @@ pub(crate) fn training_streams(
         FrozenPrefixRecipe::Recomputed => vec![usual],
         // of rows that are others in each epoch nothing is kept
         FrozenPrefixRecipe::Auto if usual.chain.is_random() => vec![usual],
-        FrozenPrefixRecipe::Auto => vec![kept(usual.clone())?, usual],
-        FrozenPrefixRecipe::Kept { .. } => vec![kept(usual)?],
+        // where it is filled and measured, rows are read as if nothing were kept
+        FrozenPrefixRecipe::Auto | FrozenPrefixRecipe::Kept { .. } => vec![kept(usual.clone())?, usual],
     })
 }
 
