@@ -328,7 +328,9 @@ mod tests {
         kept.put(&keys(&all, &inputs), &border(&all));
         for most in [9, 5, 0] {
             kept.limit(most * (4 * 5 + BESIDE), false);
-            let there: Vec<bool> = keys(&all, &inputs).chunks(1).map(|key| kept.border(key).is_some()).collect();
+            // a batch of that row alone, as long as the batch that it came in
+            let is_there = |key: Fingerprint| kept.border(&vec![key; 16]).is_some();
+            let there: Vec<bool> = keys(&all, &inputs).into_iter().map(is_there).collect();
             let wanted: Vec<bool> = (0..16).map(|at| at < most).collect();
             assert_eq!(there, wanted, "{most}");
         }
