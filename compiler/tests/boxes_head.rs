@@ -162,8 +162,9 @@ fn pyramid(pixels: usize) -> Model {
 
 #[test]
 fn the_map_is_made_finer_as_often_as_the_model_has_one_of_that_size() {
-    // pixels a side, how often it is wanted, places a side, features of the maps that are added, what is noted
-    let rows: [(usize, usize, usize, &[usize], Option<&str>); 8] = [
+    /// Pixels a side, how often it is wanted, places a side, features of the maps that are added, what is noted.
+    type Row = (usize, usize, usize, &'static [usize], Option<&'static str>);
+    let rows: [Row; 8] = [
         (16, 0, 2, &[], None),
         (16, 1, 4, &[5], None),
         (16, 2, 8, &[5, 4], None),

@@ -4,7 +4,7 @@ use millstream_schemas::{AxisLength, Fingerprint};
 use serde::Serialize;
 
 use crate::TrainingError;
-use crate::checkpoint::{CheckpointManifest, CheckpointSettings};
+use crate::checkpoint::{CheckpointManifest, CheckpointSettings, MODEL};
 use crate::early_stopping::EarlyStopping;
 use crate::loop_settings::{EvaluationInterval, LoopSettings, NonFinite, Reestimation};
 use crate::metrics::{FigureKind, MetricSet};
@@ -155,7 +155,6 @@ impl TrainerSettings {
 pub(crate) const MEASURED: &str = "what is measured, and what of it decides";
 pub(crate) const AVERAGED_STATES: &str = "the states that are averaged";
 pub(crate) const AVERAGING: &str = "the averaging of the weights";
-pub(crate) const MODEL: &str = "the model or what of it is trained";
 pub(crate) const RECIPE: &str = "the recipe";
 pub(crate) const SCHEDULE: &str = "the schedule";
 

@@ -180,7 +180,7 @@ fn trials_at_a_time_hold_no_more_of_rows_and_of_what_is_kept_than_one_of_them_ma
         // `data.memory` and `memory`, whatever the number of trials at a time
         assert_eq!(most, (64 << 20) + 3000, "{summary}");
         assert!(of_rows > 0 && of_rows <= 64 << 20, "{summary}");
-        assert!(kept >= 48 * 32 && kept <= 3000, "{summary}");
+        assert!((48 * 32..=3000).contains(&kept), "{summary}");
         outcomes.push(outcome(&status(&place, folder)));
     }
     assert_eq!(outcomes[0], outcomes[1]);

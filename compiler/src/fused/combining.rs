@@ -236,7 +236,7 @@ impl Combining<'_> {
         }
         let graph = &mut *self.graph;
         let axis = ("axis", Attribute::Int(0));
-        let all = graph.append("Concat", &values, &[axis.clone()], "ensemble.values")?;
+        let all = graph.append("Concat", &values, std::slice::from_ref(&axis), "ensemble.values")?;
         let count = graph.named_constant("ensemble.lower_half", Constant::i64([1], &[half as i64 + 1]));
         let smallest = [axis.clone(), ("largest", Attribute::Int(0)), ("sorted", Attribute::Int(1))];
         let lower = graph.append("TopK", &[all, count], &smallest, "ensemble.lower_values")?;

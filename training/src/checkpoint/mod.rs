@@ -32,8 +32,10 @@ use crate::kept_states::KeptRecord;
 use crate::optimizers::{FLOATS, StateTensor};
 use crate::record::History;
 use crate::session::{OptimizerState, StepRunner};
-use crate::settings::MODEL;
 use tensors::Elements;
+
+/// The setting that says which step graph a run has.
+pub(crate) const MODEL: &str = "the model or what of it is trained";
 
 /// Parameters as the bytes of a safetensors file, each under its name in the manifest.
 ///

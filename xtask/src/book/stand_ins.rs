@@ -80,8 +80,11 @@ pub(super) const ARCHIVES: [&str; 2] = [
     "for shard in 0 1 2; do (cd samples/$shard && tar -cf ../../shard-00$shard.tar *); done",
 ];
 
+/// Writes a file of this name into the folder.
+type Write<'a> = dyn Fn(&str, &[u8]) -> Result<(), String> + 'a;
+
 /// What the page about imports names: folders with splits and with tables, tables alone, samples of a WebDataset.
-fn importable(write: &dyn Fn(&str, &[u8]) -> Result<(), String>) -> Result<(), String> {
+fn importable(write: &Write<'_>) -> Result<(), String> {
     let (mut birds, mut list) = (String::from("file_name,species\n"), String::from("path,species\n"));
     for at in 0..20 {
         let (class, species) = [(0, "finch"), (3, "heron")][at % 2];
