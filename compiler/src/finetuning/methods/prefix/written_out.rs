@@ -1,7 +1,7 @@
 //! A prefix in an attention that is one node and orders, counts or keeps its keys itself: the node is written out in its parts first,
 //! by the rule that its gradient is computed by, and the prefix goes in front of its softmax.
 
-use super::prefix_axes::Axes;
+use super::axes::Axes;
 use crate::CompilerError;
 use crate::backward::Expansion;
 use crate::finetuning::attention::Attention;
@@ -10,15 +10,15 @@ use crate::operators::{ExpandRule, Gradient, OperatorCatalog};
 
 /// Where a prefix goes into an attention of products and a softmax.
 #[derive(Clone, Debug)]
-pub(super) struct Openings {
+pub(in super::super) struct Openings {
     /// The queries that keys are multiplied with, `[rows, heads, tokens, size]`.
-    pub(super) queries: ValueId,
+    pub(in super::super) queries: ValueId,
     /// What the softmax reads, `[rows, heads, tokens, keys]`.
-    pub(super) scores: ValueId,
+    pub(in super::super) scores: ValueId,
     /// What the heads give, `[rows, heads, tokens, size]`.
-    pub(super) mixed: ValueId,
+    pub(in super::super) mixed: ValueId,
     /// Where their axes stand, if not so.
-    pub(super) axes: Axes,
+    pub(in super::super) axes: Axes,
 }
 
 /// The rule that writes the node out.
@@ -38,7 +38,7 @@ pub(super) fn rule(graph: &Graph, node: &Node, operators: &OperatorCatalog) -> R
 ///
 /// # Errors
 /// The node has a prefix already, or has a form that its rule does not write out.
-pub(super) fn write_out(
+pub(in super::super) fn write_out(
     graph: &mut Graph,
     attention: &Attention,
     operators: &OperatorCatalog,
