@@ -37,7 +37,7 @@ pub(crate) fn let_gradients_pass(
         else {
             continue;
         };
-        graph.replace_node(at, |graph, node| rule(&mut Expansion { graph, node }))?;
+        graph.replace_node(at, |graph, node| rule(&mut Expansion::new(graph, node)))?;
     }
     let reached = self::reached(graph, trained);
     let is_reached = |value: Option<ValueId>| value.is_some_and(|value| reached.contains(&value));

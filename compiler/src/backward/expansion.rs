@@ -7,9 +7,27 @@ pub struct Expansion<'a> {
     pub graph: &'a mut Graph,
     /// The node whose place the added ones take.
     pub node: Node,
+    /// Where the added ones are an attention, what it computes on its way.
+    pub(crate) attention: Option<AttentionParts>,
 }
 
-impl Expansion<'_> {
+/// Values of an attention that a rule has written out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AttentionParts {
+    /// Queries that no scale has multiplied, `[batch, heads, queries, size]`.
+    pub(crate) queries: ValueId,
+    /// What the softmax over the last axis reads, `[batch, heads, queries, keys]`; sinks are keys behind those of the row.
+    pub(crate) scores: ValueId,
+    /// What the heads give, `[batch, heads, queries, size of a value]`.
+    pub(crate) mixed: ValueId,
+}
+
+impl<'a> Expansion<'a> {
+    /// The expansion of a node, before its rule has run. `graph` has what the node reads, and grows by what the rule adds.
+    pub fn new(graph: &'a mut Graph, node: Node) -> Self {
+        Self { graph, node, attention: None }
+    }
+
     /// A required input.
     pub fn input(&self, index: usize) -> Result<ValueId, CompilerError> {
         self.node.input(index).ok_or_else(|| self.error(format!("input {index} is missing")))

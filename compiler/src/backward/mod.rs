@@ -6,6 +6,7 @@ mod reverse_pass;
 mod side_by_side;
 
 pub use context::Backward;
+pub(crate) use expansion::AttentionParts;
 pub use expansion::Expansion;
 pub(crate) use reverse_pass::TrainedPath;
 pub use reverse_pass::{gradients, gradients_behind};

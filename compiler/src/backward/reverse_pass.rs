@@ -197,7 +197,7 @@ fn expand(graph: &mut Graph, path: &TrainedPath, catalog: &OperatorCatalog) -> R
     let places = found.iter().map(|(index, _)| *index);
     graph.replace_from_last(places, |graph, node| {
         let rule = rules.next().expect("there is one for each place");
-        rule(&mut Expansion { graph, node })
+        rule(&mut Expansion::new(graph, node))
     })?;
     Ok(!found.is_empty())
 }

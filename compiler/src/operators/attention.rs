@@ -148,7 +148,7 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     }
     let softcap = node.node.float("softcap").unwrap_or(0.0);
     let scores = Scores { softcap, bias, seen, causal, ..Scores::scaled(scale) };
-    let attended = attend_by_parts(node.graph, q, k, v, &scores)?;
+    let attended = attend_by_parts(node, q, k, v, &scores)?;
     let y = if is_flat { merge_heads(node.graph, attended.y)? } else { attended.y };
     let mut made = vec![y, k, v];
     if node.node.outputs.get(3).is_some_and(Option::is_some) {

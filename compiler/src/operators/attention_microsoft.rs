@@ -131,7 +131,7 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let bias = bias_of_mask(node, bias, mask, (&shape[0], &keys))?;
     let scale = scale_of(node, &shape[3])?;
     let causal = (node.node.int("unidirectional").unwrap_or(0) != 0).then_some(before);
-    let y = attend(node.graph, q, k, v, &Scores { bias, causal, ..Scores::scaled(scale) })?;
+    let y = attend(node, q, k, v, &Scores { bias, causal, ..Scores::scaled(scale) })?;
     let mut made = vec![merge_heads(node.graph, y)?];
     if gives_keys {
         let whole: Vec<Length> = std::iter::once(1.into()).chain(node.graph.shape(k)?.to_vec()).collect();

@@ -87,6 +87,6 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let (mask, bias) = (node.node.input(3), node.node.input(4));
     let bias = bias_of_mask(node, bias, mask, (&shape[0], &keys))?;
     let scale = scale_of(node, &shape[3])?;
-    let y = attend(node.graph, q, k, v, &Scores { bias, ..Scores::scaled(scale) })?;
+    let y = attend(node, q, k, v, &Scores { bias, ..Scores::scaled(scale) })?;
     Ok(vec![merge_heads(node.graph, y)?, k, v])
 }

@@ -175,7 +175,7 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
         scores.causal = Some(0.into());
         scores.window = window(&node.node);
     }
-    let y = attend(node.graph, q, all_k, all_v, &scores)?;
+    let y = attend(node, q, all_k, all_v, &scores)?;
     let y = merge_heads(node.graph, y)?;
     Ok(vec![y, present(node, &found, all_k, before)?, present(node, &found, all_v, before)?])
 }

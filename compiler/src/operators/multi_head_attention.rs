@@ -126,6 +126,6 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let bias = bias_of_mask(node, bias, mask, (&shape[0], &keys))?;
     let scale = scale_of(node, &shape[3])?;
     let causal = (node.node.int("unidirectional").unwrap_or(0) != 0).then_some(past);
-    let y = attend(node.graph, q, k, v, &Scores { bias, causal, ..Scores::scaled(scale) })?;
+    let y = attend(node, q, k, v, &Scores { bias, causal, ..Scores::scaled(scale) })?;
     Ok(vec![merge_heads(node.graph, y)?, k, v])
 }

@@ -81,7 +81,7 @@ pub(super) fn attended(
     let size = node.graph.shape(of_rows[0])?[3].clone();
     let seen = Some(packed_rows::seen(node.graph, begins, places)?);
     let scores = Scores { bias, seen, ..Scores::scaled(scale_of(node, &size)?) };
-    let y = attend(node.graph, of_rows[0], of_rows[1], of_rows[2], &scores)?;
+    let y = attend(node, of_rows[0], of_rows[1], of_rows[2], &scores)?;
     let y = merge_heads(node.graph, y)?;
     packed_rows::packed(node.graph, y, places, &tokens)
 }

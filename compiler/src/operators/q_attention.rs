@@ -90,6 +90,6 @@ fn expand(node: &mut Expansion<'_>) -> Result<Vec<ValueId>, CompilerError> {
     let bias = bias_of_mask(node, None, mask, (&shape[0], &shape[2]))?;
     let scale = scale_of(node, &shape[3])?;
     let causal = (node.node.int("unidirectional").unwrap_or(0) != 0).then(|| 0.into());
-    let y = attend(node.graph, q, k, v, &Scores { bias, causal, ..Scores::scaled(scale) })?;
+    let y = attend(node, q, k, v, &Scores { bias, causal, ..Scores::scaled(scale) })?;
     Ok(vec![merge_heads(node.graph, y)?])
 }

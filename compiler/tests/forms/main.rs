@@ -16,6 +16,7 @@ mod old_opsets;
 mod onnx_file;
 #[path = "../onnx_runtime/mod.rs"]
 mod onnx_runtime;
+mod processor_blocks;
 mod tied_tables;
 mod traditional;
 mod unfolded;
@@ -68,16 +69,19 @@ fn answer(bytes: &[u8], shape: &[usize]) -> Vec<f32> {
     run(&mut session(bytes), vec![("x".to_owned(), x)]).remove(0)
 }
 
+/// A batch of the inputs' `shape`, targets of its rows, and these parameters, as a step reads them.
+fn fed(program: &TrainingProgram, shape: &[usize], parameters: &[Vec<f32>]) -> Vec<(String, DynValue)> {
+    let x = floats(shape, &numbers(shape.iter().product(), 2));
+    let targets: Vec<f32> = (0..ROWS * CLASSES).map(|at| f32::from(u8::from(at % 6 == 0))).collect();
+    let target = (program.manifest.targets[0].name.clone(), floats(&[ROWS, CLASSES], &targets));
+    let values = program.manifest.parameters.iter().zip(parameters);
+    let values = values.map(|(entry, values)| (entry.name.clone(), floats(&entry.shape, values)));
+    [("x".to_owned(), x), target].into_iter().chain(values).collect()
+}
+
 /// The derivative of the loss along its own gradient, by the step and by central differences of the evaluation.
 fn slopes(program: &TrainingProgram, shape: &[usize]) -> (f64, f64) {
-    let inputs = |parameters: &[Vec<f32>]| {
-        let x = floats(shape, &numbers(shape.iter().product(), 2));
-        let targets: Vec<f32> = (0..ROWS * CLASSES).map(|at| f32::from(u8::from(at % 6 == 0))).collect();
-        let target = (program.manifest.targets[0].name.clone(), floats(&[ROWS, CLASSES], &targets));
-        let values = program.manifest.parameters.iter().zip(parameters);
-        let values = values.map(|(entry, values)| (entry.name.clone(), floats(&entry.shape, values)));
-        [("x".to_owned(), x), target].into_iter().chain(values).collect::<Vec<(String, DynValue)>>()
-    };
+    let inputs = |parameters: &[Vec<f32>]| fed(program, shape, parameters);
     let gradients = run(&mut session(&program.step().unwrap().to_vec()), inputs(&program.parameters)).split_off(2);
     let square: f64 = gradients.iter().flatten().map(|g| f64::from(*g).powi(2)).sum();
     let mut evaluation = session(&program.evaluation().unwrap().to_vec());

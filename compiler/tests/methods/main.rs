@@ -14,6 +14,7 @@ mod prefix_forms;
 mod prefixes;
 mod prompts;
 mod selections;
+mod shared_heads;
 
 use std::collections::BTreeMap;
 

@@ -89,8 +89,9 @@ fn a_prefix_computes_what_keys_and_values_in_front_of_the_models_own_do() {
     assert!(error.contains("a prefix goes into every attention, and no attention was found"), "{error}");
 }
 
-/// The attention of [`grouped`] as one node of opset 23, of values with an axis of heads or without, and with a mask or without.
-fn in_one_node(is_flat: bool, mask: Option<Constant>) -> Vec<u8> {
+/// The attention of [`grouped`] as one node of opset 23 with so many outputs, of values with an axis of heads or without, and with a mask
+/// or without.
+fn in_one_node(is_flat: bool, mask: Option<Constant>, outputs: usize) -> Vec<u8> {
     let mut graph = Graph::new(23, OperatorCatalog::standard());
     let x = graph.input("x", TensorType::f32(IMAGE));
     let reshape = |graph: &mut Graph, value: ValueId, shape: &[i64]| {
@@ -114,7 +115,7 @@ fn in_one_node(is_flat: bool, mask: Option<Constant>) -> Vec<u8> {
     parts.extend(mask.map(|mask| Some(graph.constant("mask", mask))));
     let heads = [("q_num_heads", Attribute::Int(2)), ("kv_num_heads", Attribute::Int(1))];
     let heads = if is_flat { heads.to_vec() } else { Vec::new() };
-    let mut mixed = graph.add_with("Attention", &parts, &heads, 1).unwrap()[0];
+    let mut mixed = graph.add_with("Attention", &parts, &heads, outputs).unwrap()[0];
     if !is_flat {
         mixed = turn(&mut graph, mixed);
     }
@@ -146,21 +147,40 @@ fn a_prefix_in_an_attention_that_is_one_node_is_that_of_its_parts() {
     };
     let wanted = scores(&grouped(Some([&learned[0], &learned[1]])));
     for is_flat in [true, false] {
-        let found = tuned(in_one_node(is_flat, None));
+        let found = tuned(in_one_node(is_flat, None, 1));
         assert!(apart(&found, &wanted) < 2e-6, "{is_flat}: {found:?}, {wanted:?}");
         for of_all in mask(0) {
-            let found = tuned(in_one_node(is_flat, Some(of_all)));
+            let found = tuned(in_one_node(is_flat, Some(of_all), 1));
             assert!(apart(&found, &wanted) < 2e-6, "{is_flat}, masked: {found:?}, {wanted:?}");
         }
         // the last token is hidden, and the prefix is not
-        let [truths, floats] = mask(1).map(|mask| tuned(in_one_node(is_flat, Some(mask))));
+        let [truths, floats] = mask(1).map(|mask| tuned(in_one_node(is_flat, Some(mask), 1)));
         assert!(apart(&truths, &floats) < 2e-6, "{is_flat}: {truths:?}, {floats:?}");
         assert!(apart(&truths, &wanted) > 1e-3, "{is_flat}: the mask hides something");
     }
-    let model = Model::from_bytes(in_one_node(true, None)).unwrap();
+    let model = Model::from_bytes(in_one_node(true, None, 1)).unwrap();
     let choice = Choice::new("prefix_tuning", json!({"moves_places": true}));
     let error = compiled_in(&model, &[choice], TrainSelection::Nothing).unwrap_err().to_string();
     assert!(error.contains("is one node"), "{error}");
+}
+
+/// Its scores and what its heads give are outputs of the node, whose names they keep when it is written out.
+#[test]
+fn a_prefix_in_an_attention_that_gives_its_products_is_that_of_its_parts() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let prefix = [Choice::new("prefix_tuning", json!({"length": 2}))];
+    let learned = [numbers(8, 1), numbers(8, 2)];
+    let wanted = scores(&grouped(Some([&learned[0], &learned[1]])));
+    for is_flat in [true, false] {
+        let model = Model::from_bytes(in_one_node(is_flat, None, 4)).unwrap();
+        let program = compiled_in(&model, &prefix, TrainSelection::Nothing).unwrap();
+        assert!(program.notes.iter().any(|note| note.contains("written out in plain operators")), "{is_flat}");
+        let tuned = scores(&program.export(&learned, &[]).unwrap().to_vec());
+        let apart = tuned.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(apart < 2e-6, "{is_flat}: {tuned:?}, {wanted:?}");
+    }
 }
 
 /// A bias that something else reads is untied before it is scaled; one number for all outputs cannot hold the scales of each.

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use ort::environment::Environment;
 use ort::ep::CUDA;
 use ort::session::Session;
+use ort::session::builder::SessionBuilder;
 use ort::value::{DynValue, Tensor};
 
 static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
@@ -43,12 +44,15 @@ pub(crate) fn session(model: &[u8]) -> Session {
     load(model).expect("ONNX Runtime takes the model")
 }
 
+/// What makes sessions of one thread.
+pub(crate) fn builder() -> SessionBuilder {
+    let builder = Session::builder(ENVIRONMENT.get().expect("`available` came first")).expect("a session builder");
+    builder.with_intra_threads(1).expect("one thread")
+}
+
 /// As [`session`], for a model that may be refused. On CUDA where `MILLSTREAM_TEST_DEVICE` says `cuda`.
 pub(crate) fn load(model: &[u8]) -> Result<Session, ort::Error> {
-    let mut builder = Session::builder(ENVIRONMENT.get().expect("`available` came first"))
-        .expect("a session builder")
-        .with_intra_threads(1)
-        .expect("one thread");
+    let mut builder = builder();
     match std::env::var("MILLSTREAM_TEST_DEVICE").as_deref() {
         Ok("cuda") => {
             let provider = CUDA::default().with_tf32(false).build().error_on_failure();

@@ -8,14 +8,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::adapter_form::{AdapterForm, PromptForm, PromptRule, tensor};
-use super::cached_prefix::CachedPrefix;
 use super::method_function::{Added, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
-use super::prefix_axes::Axes;
-use super::prefix_encoder::PrefixEncoder;
-use super::prefix_in_node;
-use super::prefix_parts::{for_queries, is_written_out, numbers_of, part_of, prefixed_attentions, shapes, trained};
-use super::prefix_written_out::{Openings, write_out};
+use super::prefix::{
+    Axes, CachedPrefix, Openings, PrefixEncoder, for_queries, is_written_out, numbers_of, part_of, place_in_node,
+    prefixed_attentions, shapes, trained, write_out,
+};
 use crate::CompilerError;
 use crate::adapter_files::AdapterMethod;
 use crate::finetuning::attention::Attention;
@@ -260,7 +258,7 @@ impl PrefixTuning {
         } else if is_written_out(base, attention) {
             write_out(graph, attention, model.operators)?
         } else {
-            return prefix_in_node::place(graph, attention, layer, own, length);
+            return place_in_node(graph, attention, layer, own, length);
         };
         let Openings { queries, scores, mixed, axes } = openings;
         let reads = |node: &crate::graph::Node| node.is("Softmax") && node.input(0) == Some(scores);

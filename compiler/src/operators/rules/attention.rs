@@ -1,7 +1,7 @@
 //! Scaled dot-product attention (Vaswani 2017), and rotary embeddings of its queries and keys.
 
 use crate::CompilerError;
-use crate::backward::Expansion;
+use crate::backward::{AttentionParts, Expansion};
 use crate::graph::{Constant, ElementType, Graph, Length, Node, TensorType, ValueId};
 
 type Emitted = Result<ValueId, CompilerError>;
@@ -54,18 +54,25 @@ pub(crate) struct Attended {
 
 /// Σ softmax(scores) · values. Queries `[batch, heads, queries, size]`, keys `[batch, groups, keys, size]`, values
 /// `[batch, groups, keys, size of a value]`; neighbouring heads share a group of keys and values.
-pub(crate) fn attend(graph: &mut Graph, queries: ValueId, keys: ValueId, values: ValueId, scores: &Scores) -> Emitted {
-    attend_by_parts(graph, queries, keys, values, scores).map(|attended| attended.y)
+pub(crate) fn attend(
+    node: &mut Expansion<'_>,
+    queries: ValueId,
+    keys: ValueId,
+    values: ValueId,
+    scores: &Scores,
+) -> Emitted {
+    attend_by_parts(node, queries, keys, values, scores).map(|attended| attended.y)
 }
 
 /// As [`attend`], with what is made on the way.
 pub(crate) fn attend_by_parts(
-    graph: &mut Graph,
+    node: &mut Expansion<'_>,
     queries: ValueId,
     keys: ValueId,
     values: ValueId,
     scores: &Scores,
 ) -> Result<Attended, CompilerError> {
+    let graph = &mut *node.graph;
     let [q, k, v] = [queries, keys, values].map(|value| graph.shape(value).map(<[Length]>::to_vec));
     let (q, k, v) = (q?, k?, v?);
     let share = q[1].exact_quotient(&k[1]).ok_or_else(|| {
@@ -112,9 +119,9 @@ pub(crate) fn attend_by_parts(
             gate = Some(graph.reduce_max(shown, &[-1], true)?);
         }
     }
-    let shares = match scores.sinks {
+    let (read, shares) = match scores.sinks {
         Some(sinks) => beside_sinks(graph, found, sinks)?,
-        None => graph.add("Softmax", &[found], &[("axis", (-1).into())])?,
+        None => (found, graph.add("Softmax", &[found], &[("axis", (-1).into())])?),
     };
     let stacked_shares = graph.reshape(shares, &stacked(&k[2]))?;
     let sums = graph.add("MatMul", &[stacked_shares, values], &[])?;
@@ -122,6 +129,7 @@ pub(crate) fn attend_by_parts(
     if let Some(gate) = gate {
         y = graph.times(y, gate)?;
     }
+    node.attention = Some(AttentionParts { queries, scores: read, mixed: y });
     Ok(Attended { products, capped, shares, seen, causal, gate, y })
 }
 
@@ -133,15 +141,16 @@ pub(crate) fn bias_and_seen(graph: &mut Graph, mask: ValueId) -> Result<(ValueId
     Ok((graph.add("Max", &[mask, unseen], &[])?, seen))
 }
 
-/// The softmax of scores `[batch, heads, queries, keys]` and one more for each head, which is left out of the result.
-fn beside_sinks(graph: &mut Graph, scores: ValueId, sinks: ValueId) -> Emitted {
+/// Scores `[batch, heads, queries, keys]` and behind them one more for each head, and the softmax of these, without that of the one more.
+fn beside_sinks(graph: &mut Graph, scores: ValueId, sinks: ValueId) -> Result<(ValueId, ValueId), CompilerError> {
     let shape = graph.shape(scores)?.to_vec();
     let one = Length::from(1);
     let sinks = graph.reshape(sinks, &[&one, &shape[1], &one, &one])?;
     let sinks = graph.expand(sinks, &[&shape[0], &shape[1], &shape[2], &one])?;
     let all = graph.concat(&[scores, sinks], 3)?;
     let shares = graph.add("Softmax", &[all], &[("axis", (-1).into())])?;
-    graph.part(shares, &[3], &[Length::from(0)], &[shape[3].clone()], &[1])
+    let shares = graph.part(shares, &[3], &[Length::from(0)], &[shape[3].clone()], &[1])?;
+    Ok((all, shares))
 }
 
 /// Truth values `[queries, keys]`: key `j` is at most `before` after query `i`, and one of the last `window` of those.
@@ -359,7 +368,7 @@ mod tests {
                 attributes: BTreeMap::new(),
                 metadata: Vec::new(),
             };
-            let mut expansion = Expansion { graph: &mut graph, node };
+            let mut expansion = Expansion::new(&mut graph, node);
             let lengths = (&Length::named("batch"), &Length::named("keys"));
             let made = bias_of_mask(&mut expansion, None, Some(mask), lengths);
             match made {

@@ -1,11 +1,11 @@
 use millstream_schemas::shown;
 
-use super::method_function::MethodModel;
-use super::prefix_axes::Axes;
-use super::prefix_encoder::keys_or_values_of;
-use super::prefix_in_node;
-use super::prefix_written_out;
-use super::quantized_weights::quantized_weights;
+use super::super::method_function::MethodModel;
+use super::super::quantized_weights::quantized_weights;
+use super::axes::Axes;
+use super::encoder::keys_or_values_of;
+use super::in_node;
+use super::written_out;
 use crate::CompilerError;
 use crate::finetuning::attention::Attention;
 use crate::finetuning::{Layer, Weight, find_attentions};
@@ -13,7 +13,9 @@ use crate::graph::{Constant, Graph, ValueId};
 use crate::operators::OperatorCatalog;
 
 /// The attentions that lead to the prediction, each with the layer that makes its queries.
-pub(super) fn prefixed_attentions(model: &MethodModel<'_>) -> Result<Vec<(Attention, String)>, CompilerError> {
+pub(in super::super) fn prefixed_attentions(
+    model: &MethodModel<'_>,
+) -> Result<Vec<(Attention, String)>, CompilerError> {
     let attentions = find_attentions(model.base);
     let refuse = |message: String| Err(CompilerError::setting("", message));
     if attentions.found.is_empty() || !attentions.left_out.is_empty() {
@@ -40,19 +42,19 @@ pub(super) fn prefixed_attentions(model: &MethodModel<'_>) -> Result<Vec<(Attent
 }
 
 /// Lengths of the axes of its keys and values.
-pub(super) fn shapes(attention: &Attention, length: usize) -> [[usize; 3]; 2] {
+pub(in super::super) fn shapes(attention: &Attention, length: usize) -> [[usize; 3]; 2] {
     let heads = attention.key_heads();
     [[heads, attention.head_size, length], [heads, length, attention.value_size()]]
 }
 
 /// Numbers of a key and of a value of all heads.
-pub(super) fn numbers_of(attention: &Attention) -> [usize; 2] {
+pub(in super::super) fn numbers_of(attention: &Attention) -> [usize; 2] {
     let heads = attention.key_heads();
     [heads * attention.head_size, heads * attention.value_size()]
 }
 
 /// The keys and values of an attention, of what a network makes for all.
-pub(super) fn part_of(
+pub(in super::super) fn part_of(
     graph: &mut Graph,
     (all, start): (ValueId, usize),
     attention: &Attention,
@@ -71,7 +73,7 @@ pub(super) fn part_of(
 }
 
 /// A layer of a constant that is trained.
-pub(super) fn trained(graph: &Graph, value: ValueId, beside: &str) -> Layer {
+pub(in super::super) fn trained(graph: &Graph, value: ValueId, beside: &str) -> Layer {
     let shape = graph.constant_of(value).map(|constant| constant.shape.clone()).unwrap_or_default();
     let (own, operator) = Weight::added(graph, value, shape);
     let weights = vec![own];
@@ -80,16 +82,16 @@ pub(super) fn trained(graph: &Graph, value: ValueId, beside: &str) -> Layer {
 }
 
 /// Whether it is one node that a prefix does not go into as it is.
-pub(super) fn is_written_out(base: &Graph, attention: &Attention) -> bool {
+pub(in super::super) fn is_written_out(base: &Graph, attention: &Attention) -> bool {
     let node = &base.nodes()[attention.node];
-    !node.is("Softmax") && prefix_in_node::fits(base, node).is_err()
+    !node.is("Softmax") && in_node::fits(base, node).is_err()
 }
 
 /// Why no prefix can go into an attention.
 fn fits(base: &Graph, attention: &Attention, operators: &OperatorCatalog) -> Result<(), String> {
     let node = &base.nodes()[attention.node];
     if is_written_out(base, attention) {
-        return prefix_written_out::rule(base, node, operators).map(|_| ());
+        return written_out::rule(base, node, operators).map(|_| ());
     }
     if !node.is("Softmax") {
         return Ok(());
@@ -119,7 +121,7 @@ fn fits(base: &Graph, attention: &Attention, operators: &OperatorCatalog) -> Res
 }
 
 /// A prefix of the keys' heads, repeated for the queries of each.
-pub(super) fn for_queries(
+pub(in super::super) fn for_queries(
     graph: &mut Graph,
     own: ValueId,
     shape: [usize; 3],

@@ -6,7 +6,7 @@ use crate::graph::{Graph, Node, ValueId};
 
 /// Equations of the products with a prefix, by the names that the model's own give to axes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Equations {
+pub(in super::super) struct Equations {
     /// Queries and keys `[heads, size, length]` to scores.
     pub(super) scores: String,
     /// Weights and values `[heads, length, size]` to what the heads give.

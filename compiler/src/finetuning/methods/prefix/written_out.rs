@@ -1,7 +1,7 @@
 //! A prefix in an attention that is one node and orders, counts or keeps its keys itself: the node is written out in its parts first,
 //! by the rule that its gradient is computed by, and the prefix goes in front of its softmax.
 
-use super::prefix_axes::Axes;
+use super::axes::Axes;
 use crate::CompilerError;
 use crate::backward::Expansion;
 use crate::finetuning::attention::Attention;
@@ -10,15 +10,15 @@ use crate::operators::{ExpandRule, Gradient, OperatorCatalog};
 
 /// Where a prefix goes into an attention of products and a softmax.
 #[derive(Clone, Debug)]
-pub(super) struct Openings {
+pub(in super::super) struct Openings {
     /// The queries that keys are multiplied with, `[rows, heads, tokens, size]`.
-    pub(super) queries: ValueId,
+    pub(in super::super) queries: ValueId,
     /// What the softmax reads, `[rows, heads, tokens, keys]`.
-    pub(super) scores: ValueId,
+    pub(in super::super) scores: ValueId,
     /// What the heads give, `[rows, heads, tokens, size]`.
-    pub(super) mixed: ValueId,
+    pub(in super::super) mixed: ValueId,
     /// Where their axes stand, if not so.
-    pub(super) axes: Axes,
+    pub(in super::super) axes: Axes,
 }
 
 /// The rule that writes the node out.
@@ -38,7 +38,7 @@ pub(super) fn rule(graph: &Graph, node: &Node, operators: &OperatorCatalog) -> R
 ///
 /// # Errors
 /// The node has a prefix already, or has a form that its rule does not write out.
-pub(super) fn write_out(
+pub(in super::super) fn write_out(
     graph: &mut Graph,
     attention: &Attention,
     operators: &OperatorCatalog,
@@ -49,45 +49,25 @@ pub(super) fn write_out(
         return Err(CompilerError::setting("", "prefix_tuning goes into a model once; take a longer one"));
     };
     let label = graph.label(&graph.nodes()[at]);
-    let before = graph.nodes().len();
     let refuse = |problem: String| {
         CompilerError::setting("", format!("no prefix can go into the attention of `{label}`: {problem}"))
     };
+    let mut openings = None;
     graph
-        .replace_node(at, |graph, node| rule(&mut Expansion { graph, node }))
+        .replace_node(at, |graph, node| {
+            let mut expansion = Expansion::new(graph, node);
+            let made = rule(&mut expansion)?;
+            openings = expansion.attention.map(|parts| {
+                // what stands for an output of the node gets its name
+                let named = |value: ValueId| {
+                    let mut outputs = made.iter().zip(&expansion.node.outputs);
+                    outputs.find_map(|(made, output)| output.filter(|_| *made == value)).unwrap_or(value)
+                };
+                let [scores, mixed] = [parts.scores, parts.mixed].map(named);
+                Openings { queries: parts.queries, scores, mixed, axes: Axes::Apart }
+            });
+            Ok(made)
+        })
         .map_err(|error| refuse(error.to_string()))?;
-    let end = at + 1 + graph.nodes().len() - before;
-    openings(graph, at..end).ok_or_else(|| refuse("what it is written out as has another form".into()))
-}
-
-/// Where a prefix goes into the nodes of an attention that is written out.
-fn openings(graph: &Graph, own: std::ops::Range<usize>) -> Option<Openings> {
-    let own = &graph.nodes()[own];
-    let made = |node: &Node| node.outputs.first().copied().flatten();
-    let maker = |value: ValueId| own.iter().find(|node| made(node) == Some(value));
-    let reader = |value: ValueId| own.iter().find(|node| node.input(0) == Some(value));
-    let softmax = own.iter().find(|node| node.is("Softmax"))?;
-    let scores = softmax.input(0)?;
-    let mut behind = maker(scores)?;
-    while !behind.is("MatMul") {
-        behind = maker(behind.input(0)?)?;
-    }
-    // heads that share keys are one, and queries are scaled
-    let mut queries = behind.input(0)?;
-    loop {
-        let node = maker(queries)?;
-        queries = node.input(0)?;
-        if node.is("Mul") {
-            break;
-        }
-    }
-    let mut ahead = reader(made(softmax)?)?;
-    while !ahead.is("MatMul") {
-        ahead = reader(made(ahead)?)?;
-    }
-    let mut mixed = made(ahead)?;
-    while let Some(node) = reader(mixed).filter(|node| node.is("Mul") || node.is("Reshape")) {
-        mixed = made(node)?;
-    }
-    Some(Openings { queries, scores, mixed, axes: Axes::Apart })
+    openings.ok_or_else(|| refuse("the rule that writes it out does not tell its queries and scores".into()))
 }

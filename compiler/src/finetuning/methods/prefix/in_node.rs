@@ -58,7 +58,7 @@ fn scale_of(node: &Node, size: usize) -> Option<f32> {
 ///
 /// # Errors
 /// The node has a prefix already.
-pub(super) fn place(
+pub(in super::super) fn place_in_node(
     graph: &mut Graph,
     attention: &Attention,
     layer: &str,

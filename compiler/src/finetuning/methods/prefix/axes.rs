@@ -1,12 +1,12 @@
-use super::prefix_einsum::{Equations, equations};
-use super::prefix_of_rows::{are_merged, for_rows, shaped_as};
+use super::einsum::{Equations, equations};
+use super::of_rows::{are_merged, for_rows, shaped_as};
 use crate::CompilerError;
 use crate::finetuning::attention::Attention;
 use crate::graph::{Graph, ValueId};
 
 /// Where the axes of an attention stand, and so how a prefix is multiplied.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Axes {
+pub(in super::super) enum Axes {
     /// `[rows, heads, tokens, …]`.
     Apart,
     /// As equations name them.
@@ -20,7 +20,7 @@ impl Axes {
     ///
     /// # Errors
     /// It cannot be told which axis is which; in words.
-    pub(super) fn of(base: &Graph, attention: &Attention) -> Result<Self, String> {
+    pub(in super::super) fn of(base: &Graph, attention: &Attention) -> Result<Self, String> {
         Ok(match equations(base, attention)? {
             Some(own) => Self::Named(own),
             None if are_merged(base, attention)? => Self::Merged,
@@ -29,7 +29,7 @@ impl Axes {
     }
 
     /// The scores of keys of a prefix, of the `shape` `[heads, size, length]`, as the model's own stand.
-    pub(super) fn scores(
+    pub(in super::super) fn scores(
         &self,
         graph: &mut Graph,
         (queries, keys): (ValueId, ValueId),
@@ -50,7 +50,7 @@ impl Axes {
     }
 
     /// What values of a prefix, of the `shape` `[heads, length, size]`, add to what the heads give, `mixed`.
-    pub(super) fn heads(
+    pub(in super::super) fn heads(
         &self,
         graph: &mut Graph,
         (weights, values): (ValueId, ValueId),

@@ -1,8 +1,8 @@
 use millstream_schemas::count;
 
-use super::method_function::MethodModel;
-use super::prefix_parts::{for_queries, numbers_of, part_of};
-use super::prompts::{Place, VirtualTokens, WordEmbeddings};
+use super::super::method_function::MethodModel;
+use super::super::prompts::{Place, VirtualTokens, WordEmbeddings};
+use super::parts::{for_queries, numbers_of, part_of};
 use crate::CompilerError;
 use crate::finetuning::attention::Attention;
 use crate::graph::{Constant, Graph, Node, ValueId};
@@ -10,11 +10,11 @@ use crate::graph::{Constant, Graph, Node, ValueId};
 /// Keys and values of a prefix where those of virtual tokens in front of each row would be, as a cache of keys and values gives
 /// them to a model (PEFT): the tokens of the row are moved on by as many places, and keys are scaled as those of tokens.
 #[derive(Debug)]
-pub(super) struct CachedPrefix<'a> {
+pub(in super::super) struct CachedPrefix<'a> {
     /// The attentions, each with a layer of it.
-    pub(super) attentions: &'a [(Attention, String)],
+    pub(in super::super) attentions: &'a [(Attention, String)],
     /// Keys and values in front of those of rows.
-    pub(super) length: usize,
+    pub(in super::super) length: usize,
 }
 
 impl CachedPrefix<'_> {
@@ -23,7 +23,11 @@ impl CachedPrefix<'_> {
     ///
     /// # Errors
     /// Rows cannot be made longer, or an attention has keys or values in a form that is not known.
-    pub(super) fn put(&self, model: &mut MethodModel<'_>, all: ValueId) -> Result<Vec<String>, CompilerError> {
+    pub(in super::super) fn put(
+        &self,
+        model: &mut MethodModel<'_>,
+        all: ValueId,
+    ) -> Result<Vec<String>, CompilerError> {
         let words = WordEmbeddings::find(model, None)?;
         let heads: Vec<ValueId> = self.attentions.iter().map(|(attention, _)| attention.mixed).collect();
         let tokens = VirtualTokens { words: &words, count: self.length, place: Place::First, seen_by: Some(&heads) };

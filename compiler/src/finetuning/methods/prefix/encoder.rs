@@ -1,22 +1,22 @@
 use std::sync::Arc;
 
-use super::method_function::FoldedValue;
-use super::prompts::{Linear, Part, wide};
+use super::super::method_function::FoldedValue;
+use super::super::prompts::{Linear, Part, wide};
 use crate::CompilerError;
 use crate::finetuning::Layer;
 use crate::graph::{Attribute, Constant, Graph, ValueId};
 
 /// What makes all keys and values of a prefix of trained vectors: linear, tanh, linear.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct PrefixEncoder {
+pub(in super::super) struct PrefixEncoder {
     /// Vectors.
-    pub(super) length: usize,
+    pub(in super::super) length: usize,
     /// Numbers of each.
-    pub(super) width: usize,
+    pub(in super::super) width: usize,
     /// Numbers between the layers.
-    pub(super) hidden: usize,
+    pub(in super::super) hidden: usize,
     /// Numbers of all keys and values together.
-    pub(super) made: usize,
+    pub(in super::super) made: usize,
 }
 
 fn named(part: &str) -> String {
@@ -38,12 +38,12 @@ impl PrefixEncoder {
     }
 
     /// How many numbers it has.
-    pub(super) fn numbers(&self) -> usize {
+    pub(in super::super) fn numbers(&self) -> usize {
         Part::numbers(&self.parts())
     }
 
     /// Adds its weights, and in front of everything the nodes that make `[length, made]` of them.
-    pub(super) fn add(&self, graph: &mut Graph, seed: u64) -> Result<(Vec<ValueId>, ValueId), CompilerError> {
+    pub(in super::super) fn add(&self, graph: &mut Graph, seed: u64) -> Result<(Vec<ValueId>, ValueId), CompilerError> {
         let own = Part::draw(self.parts(), graph, seed);
         let all = graph.in_front_of(0, |graph| {
             let product = graph.append("MatMul", &[own[0], own[1]], &[], &named("transform.0.product"))?;
@@ -56,12 +56,12 @@ impl PrefixEncoder {
     }
 
     /// Its layers in a graph, all beside a layer of the model.
-    pub(super) fn layers(&self, graph: &Graph, own: &[ValueId], beside: &str) -> Vec<Layer> {
+    pub(in super::super) fn layers(&self, graph: &Graph, own: &[ValueId], beside: &str) -> Vec<Layer> {
         Part::layers(self.parts(), graph, own, beside)
     }
 
     /// What it makes as a constant of the merged model.
-    pub(super) fn folded(self, own: &[ValueId], all: ValueId) -> FoldedValue {
+    pub(in super::super) fn folded(self, own: &[ValueId], all: ValueId) -> FoldedValue {
         let rule = Arc::new(move |own: &[&Constant]| self.made_of(own));
         FoldedValue { value: all, trained: own.to_vec(), rule }
     }
