@@ -264,7 +264,8 @@ impl Reserved {
         let notes = opened.notes.iter().chain(&of_statistics).chain(&program.notes).chain(&of_adapters);
         let of_change = changed.filter(|changed| !changed.changes.is_empty()).and_then(|_| of_change(&trainer, &parts));
         // where there is no room for what would be kept, that was told
-        let of_prefix = compiled.prefix_note().filter(|_| prefix.is_some() || compiled.prefix().is_none());
+        let is_as_noted = prefix.as_ref().map_or(compiled.prefix().is_none(), RunPrefix::keeps);
+        let of_prefix = compiled.prefix_note().filter(|_| is_as_noted);
         for message in notes.chain(of_prefix).chain(&of_change) {
             events.event(&Event::Note { message: message.clone() });
         }

@@ -248,7 +248,10 @@ impl PrefixStore {
             if !inner.may_wait {
                 return Err(RecipeError::mismatch(
                     PLACE,
-                    format!("{message}; open fewer at a time, or let them share more memory"),
+                    format!(
+                        "{message}; open it once others have ended, open fewer at a time, or let them share more memory (a \
+                         quarter of it is for what is kept)"
+                    ),
                 ));
             }
             if stop.is_requested() {
