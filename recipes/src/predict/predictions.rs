@@ -7,7 +7,7 @@ use millstream_pipeline::encodings::{Encoders, StreamFacts, WantedTensor};
 use millstream_pipeline::{Batches, Dataset, PipelineError, StreamOptions};
 use millstream_runtime::{Device, DeviceKind, DeviceRequest};
 use millstream_schemas::recipe::{DamagedPolicy, MemoryCheck, OrderStrength};
-use millstream_schemas::{BatchSpec, Feature, RowId, shown, shown_path};
+use millstream_schemas::{BatchSpec, Feature, RowId, count, shown, shown_path};
 use millstream_training::Predictor;
 use millstream_transforms::Chain;
 
@@ -29,6 +29,21 @@ use crate::model_inputs::{require_embeddings, require_inputs};
 use crate::preprocessing::Preprocessing;
 use crate::run_folder::RunFolder;
 use crate::{Event, Events, MemoryEstimate, RecipeError, Stop, labels_file};
+
+/// Rows that are run together: those that were asked for, of a model that takes any number of them.
+fn rows_of_batch(asked: Option<usize>, fixed: Option<usize>) -> Result<usize, RecipeError> {
+    match (asked, fixed) {
+        (Some(asked), Some(fixed)) if asked != fixed => {
+            let rows = count(fixed as u64, "row");
+            Err(RecipeError::mismatch(
+                "--batch",
+                format!("the model takes batches of {rows} and no others; leave it out"),
+            ))
+        }
+        (_, Some(fixed)) => Ok(fixed),
+        (asked, None) => Ok(asked.unwrap_or(PredictOptions::BATCH).max(1)),
+    }
+}
 
 /// A model, ready to be asked.
 pub struct Predictions {
@@ -105,7 +120,7 @@ impl Predictions {
         };
         let by = PredictedBy { model: path, predicts, classes, device: device.kind.to_string(), warnings };
         let inputs = model.inputs().into_iter().map(|(name, _)| name).collect();
-        let batch = fixed.filter(|batch| *batch > 0).unwrap_or(options.batch.max(1));
+        let batch = rows_of_batch(options.batch, fixed.filter(|batch| *batch > 0))?;
         let options = options.clone();
         Ok(Self {
             by,
@@ -396,4 +411,24 @@ fn file_of(given: &Path) -> Result<PathBuf, RecipeError> {
     }
     let message = format!("there is no `model.onnx` in {}; `train` writes it when a run is done", shown_path(given));
     Err(RecipeError::mismatch("model", message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_that_a_model_was_not_made_for_is_refused_and_not_ignored() {
+        for (asked, fixed, wanted) in [
+            (None, None, Ok(PredictOptions::BATCH)),
+            (Some(4), None, Ok(4)),
+            (Some(0), None, Ok(1)),
+            (None, Some(8), Ok(8)),
+            (Some(8), Some(8), Ok(8)),
+            (Some(4), Some(8), Err("--batch: the model takes batches of 8 rows and no others; leave it out")),
+        ] {
+            let found = rows_of_batch(asked, fixed).map_err(|error| error.to_string());
+            assert_eq!(found, wanted.map_err(str::to_owned), "{asked:?} of {fixed:?}");
+        }
+    }
 }
