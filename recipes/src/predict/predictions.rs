@@ -30,6 +30,12 @@ use crate::preprocessing::Preprocessing;
 use crate::run_folder::RunFolder;
 use crate::{Event, Events, MemoryEstimate, RecipeError, Stop, labels_file};
 
+/// How many rows a model was made for; none of one that takes any number of them.
+fn fixed_batch(predictor: &Predictor) -> Option<usize> {
+    let (_, shape) = predictor.inputs().first()?;
+    usize::try_from(*shape.first()?).ok().filter(|rows| *rows > 0)
+}
+
 /// Rows that are run together: those that were asked for, of a model that takes any number of them.
 fn rows_of_batch(asked: Option<usize>, fixed: Option<usize>) -> Result<usize, RecipeError> {
     match (asked, fixed) {
@@ -102,7 +108,6 @@ impl Predictions {
         let predictor = Predictor::open_graph(&scoring.model, &device, options.threads, Some(&scoring.scores))?;
         warnings.extend(scoring.note);
         warnings.extend(predictor.warning().map(str::to_owned));
-        let fixed = predictor.inputs().first().and_then(|(_, shape)| usize::try_from(*shape.first()?).ok());
         // places are told of a picture where it is the only one, and prepared without chance
         let of_pictures = columns.0.iter().filter(|column| column.is_image()).count() == 1 && !chain.is_random();
         let boxes = BoxForm::of(&preprocessing).filter(|_| of_pictures && reads == PredictionKind::Numbers);
@@ -120,7 +125,7 @@ impl Predictions {
         };
         let by = PredictedBy { model: path, predicts, classes, device: device.kind.to_string(), warnings };
         let inputs = model.inputs().into_iter().map(|(name, _)| name).collect();
-        let batch = rows_of_batch(options.batch, fixed.filter(|batch| *batch > 0))?;
+        let batch = rows_of_batch(options.batch, fixed_batch(&predictor))?;
         let options = options.clone();
         Ok(Self {
             by,
@@ -320,11 +325,14 @@ impl Predictions {
         }
         let policy = self.options.recipe.as_ref().map_or(MemoryCheck::Refuse, |recipe| recipe.training.memory_check);
         let estimate = MemoryEstimate::of_inference(&self.model, spec, self.batch, &self.options.catalogs.operators);
-        let finding =
-            estimate.and_then(|held| inference_finding(&held, machine_memory(), policy, (self.batch, "`--batch`")));
+        let (place, fewer) = match fixed_batch(&self.predictor) {
+            Some(_) => ("model", "model, or one that takes any number of rows"),
+            None => ("--batch", "`--batch`"),
+        };
+        let finding = estimate.and_then(|held| inference_finding(&held, machine_memory(), policy, (self.batch, fewer)));
         match finding {
             Some(MemoryFinding::Problem(message) | MemoryFinding::TooMany(message)) => {
-                return Err(RecipeError::mismatch("--batch", message));
+                return Err(RecipeError::mismatch(place, message));
             }
             Some(MemoryFinding::Warning(message)) => events.event(&Event::Warning { message }),
             None => {}
