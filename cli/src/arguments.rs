@@ -343,18 +343,18 @@ pub(crate) struct Predict {
     /// The recipe that says how rows are prepared and what the scores are, for a model whose file does not
     #[arg(long, value_name = "RECIPE")]
     pub(crate) recipe: Option<PathBuf>,
-    /// Name so many of the most likely classes of each row; 0 names all
-    #[arg(long, value_name = "CLASSES", default_value_t = 5)]
-    pub(crate) top: usize,
+    /// Name so many of the most likely classes of each row; 0 names all [default: 5]
+    #[arg(long, value_name = "CLASSES")]
+    pub(crate) top: Option<usize>,
     /// Tell things in pictures that are so likely or more, of a model that finds several [default: 0.3]
     #[arg(long, value_name = "SHARE", value_parser = probability)]
     pub(crate) least_probability: Option<f32>,
     /// The folder for masks as large as the pictures, of a model that has a class for each pixel; without it their shares are told
     #[arg(long, value_name = "FOLDER")]
     pub(crate) masks: Option<PathBuf>,
-    /// Rows that are run together
-    #[arg(long, value_name = "ROWS", default_value_t = 32, value_parser = batch)]
-    pub(crate) batch: usize,
+    /// Rows that are run together [default: 32]
+    #[arg(long, value_name = "ROWS", value_parser = batch)]
+    pub(crate) batch: Option<usize>,
     /// Where to run: `auto`, `cpu`, `cuda` or `cuda:N`
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = offered::device(), hide_possible_values = true)]
     pub(crate) device: String,

@@ -28,16 +28,20 @@ pub(crate) enum MemoryFinding {
 /// What is to be said of as many runs, each of which has room: that they have none, and how many would.
 fn of_all(together: Together, estimate: &MemoryEstimate, machine: u64, policy: MemoryCheck) -> Option<MemoryFinding> {
     let runs = together.runs as u64;
-    // the process itself is there once, and so is what is kept of a frozen part
-    let once = estimate.process.saturating_add(estimate.kept);
-    let own = estimate.own;
+    let (process, own, kept) = (estimate.process, estimate.own, estimate.kept);
+    // runs of other seeds, transforms, rows or trained layers keep other things, and all of them no more than their store holds
+    let most_kept = kept.max(estimate.kept_together).max(together.kept);
+    let kept_by_all = kept.saturating_mul(runs).min(most_kept);
     let all = own.saturating_mul(runs).max(together.others.saturating_add(own));
-    let total = once.saturating_add(all);
+    // the process itself is there once
+    let total = process.saturating_add(kept_by_all).saturating_add(all);
     if runs < 2 || total <= machine {
         return None;
     }
     let each = (all / runs).max(own).max(1);
-    let fit = (machine.saturating_sub(once) / each).clamp(1, runs - 1);
+    let left = machine.saturating_sub(process);
+    // where all that is kept fills the store, and where it does not
+    let fit = (left.saturating_sub(most_kept) / each).max(left / each.saturating_add(kept)).clamp(1, runs - 1);
     let said = format!(
         "{runs} runs at a time would hold about {} on the CPU, {} of it each, and there are {}; {fit} at a time would fit \
              (`search.parallel: {fit}`, `--parallel {fit}`)",
@@ -250,7 +254,7 @@ mod tests {
             (3, 12, 23, refuse, None),
             (usize::MAX, u64::MAX >> 30, 23, refuse, Some((true, 4))),
         ] {
-            let together = Together { runs, others: gibibytes(others) };
+            let together = Together { runs, others: gibibytes(others), kept: 0 };
             let found = memory_finding(Ok(&estimate), Some(gibibytes(machine)), policy, together);
             let told = found.as_ref().map(|found| match found {
                 MemoryFinding::TooMany(said) => (true, said),
@@ -265,15 +269,38 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_of_a_frozen_part_counts_once_for_all_trials() {
+    fn trials_that_each_keep_something_else_of_a_frozen_part_hold_together_what_their_store_may_hold() {
         let gibibytes = |count: u64| count << 30;
-        let [process, kept, own] = [1, 2, 5].map(gibibytes);
+        let [process, own] = [1, 5].map(gibibytes);
         // where opening takes most, what is kept is not there yet in a run alone, and may be there of another run
-        for (total, runs, is_told) in [(8, 4, false), (8, 5, true), (6, 4, false), (6, 5, true)] {
-            let estimate = MemoryEstimate { process, kept, own, total: gibibytes(total), ..MemoryEstimate::default() };
-            let together = Together { runs, others: 0 };
-            let found = memory_finding(Ok(&estimate), Some(gibibytes(23)), MemoryCheck::Refuse, together);
-            assert_eq!(found.is_some(), is_told, "{runs}: {found:?}");
+        for (total, kept, kept_together, store, runs, wanted) in [
+            // the store holds what one of them keeps
+            (8, 2, 2, 0, 4, None),
+            (8, 2, 2, 0, 5, Some(4)),
+            (6, 2, 2, 0, 4, None),
+            (6, 2, 2, 0, 5, Some(4)),
+            // it holds two of them, by the recipe or by what runs share
+            (8, 2, 4, 0, 3, None),
+            (8, 2, 4, 0, 4, Some(3)),
+            (8, 2, 2, 4, 4, Some(3)),
+            // as many as there are do not fill it
+            (8, 2, 100, 0, 3, None),
+            (8, 2, 100, 0, 4, Some(3)),
+            // nothing is kept
+            (6, 0, 0, 100, 4, None),
+        ] {
+            let [total, kept, kept_together, store] = [total, kept, kept_together, store].map(gibibytes);
+            let estimate = MemoryEstimate { process, kept, kept_together, own, total, ..MemoryEstimate::default() };
+            let together = Together { runs, others: 0, kept: store };
+            let found = memory_finding(Ok(&estimate), Some(gibibytes(23)), MemoryCheck::Warn, together);
+            let said = found.as_ref().map(|found| match found {
+                MemoryFinding::Warning(said) | MemoryFinding::TooMany(said) | MemoryFinding::Problem(said) => said,
+            });
+            let is_as_wanted = match (said, wanted) {
+                (Some(said), Some(fit)) => said.contains(&format!("; {fit} at a time would fit")),
+                (said, wanted) => said.is_none() && wanted.is_none(),
+            };
+            assert!(is_as_wanted, "{runs} runs, {wanted:?}: {found:?}");
         }
     }
 

@@ -39,8 +39,11 @@ pub struct MemoryEstimate {
     pub activations: u64,
     /// Rows and batches of the data; of much data, the ceiling `data.memory`.
     pub stream: u64,
-    /// What is kept in memory of what a frozen part gives; runs that share resources have it once.
+    /// What is kept in memory of what a frozen part gives; runs that share resources have it once where it is the same.
     pub kept: u64,
+    /// What is kept so by several runs of which each keeps something else, at most: what the recipe of one allows for all.
+    #[serde(skip)]
+    pub kept_together: u64,
     /// Nodes of the graphs, without values and weights.
     pub graphs: u64,
     /// The process itself with ONNX Runtime.
@@ -112,6 +115,7 @@ impl MemoryEstimate {
             activations,
             stream,
             kept,
+            kept_together: prefix.map_or(0, |plan| plan.memory),
             graphs,
             process: PROCESS,
             total: (PROCESS + graphs).saturating_add(running.saturating_add(kept).max(opening)),

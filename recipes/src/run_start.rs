@@ -26,7 +26,7 @@ use crate::run_folder::{RunFolder, adapter_sources, make_place_for};
 use crate::run_logs;
 use crate::run_parts::{RunParts, require_ahead};
 use crate::run_state::RunState;
-use crate::runs_memory::{RunsMemory, Together};
+use crate::runs_memory::Together;
 use crate::setting_changes::SettingChanges;
 use crate::step_settings::{loop_settings, step_settings};
 use crate::stream::Stream;
@@ -147,7 +147,8 @@ impl Reserved {
         let (opened, program) = (compiled.opened(), compiled.program());
         let recipe = &opened.recipe;
         let of_runs = options.resources.as_ref().map(Resources::memory);
-        let together = of_runs.map_or(Together::ALONE, RunsMemory::with_another);
+        let of_another = |shared: &Resources| shared.memory().with_another(shared.prefixes().memory());
+        let together = options.resources.as_ref().map_or(Together::ALONE, of_another);
         require_memory(recipe.training.memory_check, device.kind, || compiled.memory(), together, events)?;
         let held = of_runs.filter(|_| device.kind == DeviceKind::Cpu).and_then(|runs| {
             let memory = compiled.memory().ok()?;
@@ -263,7 +264,8 @@ impl Reserved {
         let notes = opened.notes.iter().chain(&of_statistics).chain(&program.notes).chain(&of_adapters);
         let of_change = changed.filter(|changed| !changed.changes.is_empty()).and_then(|_| of_change(&trainer, &parts));
         // where there is no room for what would be kept, that was told
-        let of_prefix = compiled.prefix_note().filter(|_| prefix.is_some() || compiled.prefix().is_none());
+        let is_as_noted = prefix.as_ref().map_or(compiled.prefix().is_none(), RunPrefix::keeps);
+        let of_prefix = compiled.prefix_note().filter(|_| is_as_noted);
         for message in notes.chain(of_prefix).chain(&of_change) {
             events.event(&Event::Note { message: message.clone() });
         }

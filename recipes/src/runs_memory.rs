@@ -7,11 +7,13 @@ pub(crate) struct Together {
     pub(crate) runs: usize,
     /// Bytes that the others hold by now, without the process itself.
     pub(crate) others: u64,
+    /// Bytes of what is kept of frozen parts that all of them may hold, where that is more than the recipe of one allows.
+    pub(crate) kept: u64,
 }
 
 impl Together {
     /// One run in its process.
-    pub(crate) const ALONE: Self = Self { runs: 1, others: 0 };
+    pub(crate) const ALONE: Self = Self { runs: 1, others: 0, kept: 0 };
 }
 
 /// What the runs of a process hold that share resources. Clones are the same.
@@ -34,9 +36,9 @@ impl RunsMemory {
         Self { most, held: Arc::default() }
     }
 
-    /// A run that is about to begin, and the others.
-    pub(crate) fn with_another(&self) -> Together {
-        Together { runs: self.most, others: *self.held.lock().unwrap_or_else(PoisonError::into_inner) }
+    /// A run that is about to begin, and the others; of what is kept of frozen parts all of them may hold so many bytes.
+    pub(crate) fn with_another(&self, kept: u64) -> Together {
+        Together { runs: self.most, others: *self.held.lock().unwrap_or_else(PoisonError::into_inner), kept }
     }
 
     /// Counts what a run holds, without the process itself.
@@ -63,10 +65,10 @@ mod tests {
         let memory = RunsMemory::new(3);
         let first = memory.hold(7);
         let second = memory.clone().hold(5);
-        assert_eq!(memory.with_another(), Together { runs: 3, others: 12 });
+        assert_eq!(memory.with_another(4), Together { runs: 3, others: 12, kept: 4 });
         drop(first);
-        assert_eq!(memory.with_another().others, 5);
+        assert_eq!(memory.with_another(0).others, 5);
         drop(second);
-        assert_eq!(memory.with_another().others, 0);
+        assert_eq!(memory.with_another(0).others, 0);
     }
 }

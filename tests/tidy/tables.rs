@@ -138,6 +138,7 @@ pub(super) const TABLES: &[(&str, &str, &[&str])] = &[
             "metric_function",
             "metric_kind",
             "metric_set",
+            "mistaken_masks",
             "mistaken_pictures",
             "mistakes",
             "number_columns",

@@ -220,6 +220,7 @@ mod tests {
             slices: Vec::new(),
             mistakes: Vec::new(),
             mistaken_pictures: Vec::new(),
+            mistaken_masks: Vec::new(),
         };
         let decides = &FigureKind::of_older_builds()[0];
         let start = |accuracy, loss| EpochEvaluation::from(&evaluation(accuracy, loss));
@@ -260,6 +261,7 @@ mod tests {
             slices: Vec::new(),
             mistakes: Vec::new(),
             mistaken_pictures: Vec::new(),
+            mistaken_masks: Vec::new(),
         };
         let r2 =
             FigureKind { name: "r2".into(), better: Better::Higher, unit: Unit::Number, of_constant_answer: false };
@@ -319,6 +321,7 @@ mod tests {
             slices: Vec::new(),
             mistakes: Vec::new(),
             mistaken_pictures: Vec::new(),
+            mistaken_masks: Vec::new(),
         };
         let r2 =
             FigureKind { name: "r2".into(), better: Better::Higher, unit: Unit::Number, of_constant_answer: false };

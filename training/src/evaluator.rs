@@ -3,7 +3,9 @@ use std::time::{Duration, Instant};
 use millstream_schemas::Batch;
 
 use crate::batches::BatchSource;
-use crate::metrics::{Evaluation, MeasuredBatch, Measurement, MetricSet, MistakenPictures, Mistakes, Slicing};
+use crate::metrics::{
+    Evaluation, MeasuredBatch, Measurement, MetricSet, MistakenMasks, MistakenPictures, Mistakes, Slicing,
+};
 use crate::prediction_sink::PredictionSink;
 use crate::row_slices::RowSlices;
 use crate::session::{LossRunner, Predictor, Scored};
@@ -109,7 +111,8 @@ fn gather_sliced(
     let mut measurement = Measurement::start(metrics, classes)?;
     let columns = slices.as_ref().map_or_else(Vec::new, |slices| slices.columns());
     let mut slicing = Slicing::start(metrics, classes, columns)?;
-    let (mut rows, mut mistakes, mut pictures) = (0, Mistakes::default(), MistakenPictures::default());
+    let (mut rows, mut mistakes) = (0, Mistakes::default());
+    let (mut pictures, mut masks) = (MistakenPictures::default(), MistakenMasks::default());
     while let Some(batch) = batches.next_batch() {
         let batch = batch.map_err(TrainingError::batches)?;
         if !batch.is_empty() {
@@ -122,6 +125,7 @@ fn gather_sliced(
             measurement.add_row_losses(row_losses.as_deref());
             mistakes.add(metrics.reads(), &batch.rows, &measured);
             pictures.add(&batch.rows, &measured);
+            masks.add(&batch.rows, &measured);
             if let Some(slices) = &mut slices {
                 let slices = slices.of_rows(&batch.rows).map_err(TrainingError::batches)?;
                 slicing.add(&measured, weights.values(), &slices)?;
@@ -147,6 +151,6 @@ fn gather_sliced(
     let Ok(found) = measurement.finish_while(&mut go_on) else { return Ok(None) };
     let found = found.ok_or(TrainingError::NothingLabelled)?;
     let Ok(slices) = slicing.finish_while(&mut go_on) else { return Ok(None) };
-    let (mistakes, mistaken_pictures) = (mistakes.finish(), pictures.finish());
-    Ok(Some(Evaluation { slices, mistakes, mistaken_pictures, ..found }))
+    let (mistakes, mistaken_pictures, mistaken_masks) = (mistakes.finish(), pictures.finish(), masks.finish());
+    Ok(Some(Evaluation { slices, mistakes, mistaken_pictures, mistaken_masks, ..found }))
 }

@@ -137,6 +137,7 @@ mod tests {
             slices: Vec::new(),
             mistakes: Vec::new(),
             mistaken_pictures: Vec::new(),
+            mistaken_masks: Vec::new(),
         }
     }
 

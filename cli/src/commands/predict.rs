@@ -9,7 +9,7 @@ use millstream::recipes::predict::{
 use millstream::recipes::runs::is_run_folder;
 use millstream::recipes::{Event, Events, RecipeError, Stop, load};
 use millstream::schemas::recipe::RecipeText;
-use millstream::schemas::{decimal, shell_path};
+use millstream::schemas::{decimal, shell_path, shown_path};
 
 use crate::arguments::{self, Global};
 use crate::table::Table;
@@ -49,7 +49,12 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Predict) -> anyhow::Re
     );
     if let Some(path) = &arguments.output {
         // before anything is run
-        PredictionFormat::of(path)?;
+        let format = PredictionFormat::of(path)?;
+        anyhow::ensure!(
+            arguments.top.is_none() || format == PredictionFormat::JsonLines,
+            "`--top` says how many classes the terminal and JSON Lines name, and {} has the probabilities of all; leave it out",
+            shown_path(path)
+        );
     }
     let stop = Stop::default();
     signals::listen(&stop)?;
@@ -77,7 +82,7 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Predict) -> anyhow::Re
 }
 
 fn written_to(path: &Path) -> String {
-    format!("; written to {}", millstream::schemas::shown_path(path))
+    format!("; written to {}", shown_path(path))
 }
 
 fn inputs(arguments: &arguments::Predict) -> Vec<PredictInput> {
@@ -125,7 +130,7 @@ fn shown(
     predictions: &mut Predictions,
     stop: &Stop,
 ) -> anyhow::Result<(PredictReport, bool)> {
-    let by = predictions.by().clone();
+    let (by, is_top_said) = (predictions.by().clone(), arguments.top.is_some());
     let mut waiting: Vec<PredictedRow> = Vec::new();
     let mut failed = None;
     let mut take = |row: PredictedRow| -> Result<(), RecipeError> {
@@ -133,7 +138,11 @@ fn shown(
             output::print_json_line(&row)
         } else {
             waiting.push(row);
-            if waiting.len() < ROWS_A_TABLE { Ok(()) } else { print_table(&by, std::mem::take(&mut waiting)) }
+            if waiting.len() < ROWS_A_TABLE {
+                Ok(())
+            } else {
+                print_table(&by, is_top_said, std::mem::take(&mut waiting))
+            }
         };
         if let Err(error) = printed {
             failed.get_or_insert(error);
@@ -144,12 +153,12 @@ fn shown(
     };
     let report = predictions.predict(inputs(arguments), &mut take, warnings(global.quiet).as_mut(), stop)?;
     if !waiting.is_empty() {
-        print_table(&by, waiting)?;
+        print_table(&by, is_top_said, waiting)?;
     }
     failed.map_or(Ok((report, false)), Err).context("the predictions cannot be printed")
 }
 
-fn print_table(by: &PredictedBy, rows: Vec<PredictedRow>) -> anyhow::Result<()> {
+fn print_table(by: &PredictedBy, is_top_said: bool, rows: Vec<PredictedRow>) -> anyhow::Result<()> {
     let is = |wanted: fn(&RowAnswer) -> bool| rows.iter().any(|row| wanted(&row.answer));
     let headings: &[&str] = match by.predicts {
         PredictedAs::Classes if is(|answer| matches!(answer, RowAnswer::Mask { mask: Some(_), .. })) => {
@@ -181,7 +190,7 @@ fn print_table(by: &PredictedBy, rows: Vec<PredictedRow>) -> anyhow::Result<()> 
                 cells.resize(headings.len() - 1, String::new());
                 cells.push(error);
             }
-            answer => cells.extend(told(answer)),
+            answer => cells.extend(told(answer, is_top_said)),
         }
         cells.truncate(headings.len());
         cells.resize(headings.len(), String::new());
@@ -195,18 +204,22 @@ fn quoted(name: &str, separator: char) -> String {
     if name.contains([separator, '"']) { serde_json::Value::from(name).to_string() } else { name.to_owned() }
 }
 
-fn told(answer: RowAnswer) -> Vec<String> {
+/// The cells of a row behind its name; of the most likely classes a few, unless it was said how many there are to be.
+fn told(answer: RowAnswer, is_top_said: bool) -> Vec<String> {
+    let most = |few: usize| if is_top_said { usize::MAX } else { few };
     let percent = |probability: f32| format!("{:.1} %", 100.0 * probability);
     match answer {
         RowAnswer::Class { class, probability, top, .. } => {
-            let others = top.iter().filter(|other| other.class != class).take(2);
+            let others = top.iter().filter(|other| other.class != class).take(most(2));
             let others: Vec<String> =
                 others.map(|other| format!("{} {}", quoted(&other.class, ','), percent(other.probability))).collect();
             vec![class, percent(probability), others.join(", ")]
         }
         RowAnswer::Labels { labels, top, .. } => {
-            let top =
-                top.iter().take(3).map(|label| format!("{} {}", quoted(&label.class, ','), percent(label.probability)));
+            let top = top
+                .iter()
+                .take(most(3))
+                .map(|label| format!("{} {}", quoted(&label.class, ','), percent(label.probability)));
             let labels: Vec<String> = labels.iter().map(|label| quoted(label, ',')).collect();
             vec![labels.join(", "), top.collect::<Vec<_>>().join(", ")]
         }
@@ -260,7 +273,7 @@ mod tests {
     fn names_with_the_separator_are_quoted_in_tables() {
         let labels = ["cat", "black cat", "cat, dog"].map(str::to_owned).to_vec();
         let answer = RowAnswer::Labels { labels: labels.clone(), top: Vec::new(), probabilities: Vec::new() };
-        assert_eq!(told(answer)[0], r#"cat, black cat, "cat, dog""#);
-        assert_eq!(told(RowAnswer::Tokens { classes: labels })[0], r#"cat "black cat" "cat, dog""#);
+        assert_eq!(told(answer, false)[0], r#"cat, black cat, "cat, dog""#);
+        assert_eq!(told(RowAnswer::Tokens { classes: labels }, false)[0], r#"cat "black cat" "cat, dog""#);
     }
 }

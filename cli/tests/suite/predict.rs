@@ -62,6 +62,11 @@ fn a_folder_of_pictures_is_predicted_by_the_preprocessing_inside_the_model() {
     assert_eq!(alone[0], said[5]);
     let table = place.run(&["predict", "run", "photos/0.png"]).done();
     assert!(table.contains("photos/0.png") && table.contains(said[0]["class"].as_str().unwrap()), "{table}");
+    let one = place.run(&["predict", "run", "photos/0.png", "--top", "1", "--json"]).done();
+    assert_eq!(lines(&one)[0]["top"].as_array().unwrap().len(), 1);
+    place
+        .run(&["predict", "run", "photos/0.png", "--top", "1", "-o", "all.csv"])
+        .failed_with(&["`--top`", "has the probabilities of all"]);
 }
 
 #[test]
@@ -419,6 +424,9 @@ fn a_table_of_one_row_may_lack_what_the_model_fills_in_and_a_typo_is_no_missing_
     let error = wrong[1]["error"].as_str().unwrap();
     assert!(error.starts_with("`18,7` is no number") && error.contains("--decimal-comma"), "{error}");
     assert!(wrong[2]["error"].is_string() && wrong[3]["values"].is_array(), "{wrong:?}");
+    // a number has no likeliest classes
+    let file = folder.path().join("alone.csv");
+    millstream(&["predict", text(&run), text(&file), "--top", "3"]).failed_with(&["--top", "a class or labels"]);
     // Parquet, whose rows may lack the same
     let pattern = corpus.join("data/penguins/penguins-test-*.parquet");
     let all = lines(&millstream(&["predict", text(&run), text(&pattern), "--json"]).done());

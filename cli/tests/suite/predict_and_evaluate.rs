@@ -21,7 +21,7 @@ use crate::workplace::{Workplace, has_runtime};
 fn predicted(place: &Workplace, recipe: &Value, more: &[&str]) -> Vec<Value> {
     place.write("recipe.yaml", &recipe.to_string());
     place.run(&["train", "recipe.yaml", "--quiet"]).done();
-    let line = [&["predict", "run", "test.parquet", "--json", "--top", "0"][..], more].concat();
+    let line = [&["predict", "run", "test.parquet", "--json"][..], more].concat();
     let said = place.run(&line).done();
     let rows: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rows.len(), MEASURED);
@@ -95,7 +95,7 @@ fn labels_of_labelled_rows_are_those_that_evaluate_measures() {
         }),
         json!({"loss": "binary_cross_entropy", "metrics": ["exact_match"], "epochs": 4}),
     );
-    let rows = predicted(&place, &recipe, &[]);
+    let rows = predicted(&place, &recipe, &["--top", "0"]);
     let mut right = 0;
     for (row, scores) in kept(&place) {
         let told = &rows[row];
@@ -142,7 +142,7 @@ fn masks_of_labelled_rows_are_those_that_evaluate_measures() {
     );
     let rows = predicted(&place, &recipe, &["--masks", "masks"]);
     // by truth and what was taken for it
-    let mut counts = [[0.0_f64; 2]; 2];
+    let (mut counts, mut mistaken) = ([[0.0_f64; 2]; 2], Vec::<u32>::new());
     for (row, told) in rows.iter().enumerate() {
         let written = ImageReader::open(place.path(told["mask"].as_str().unwrap())).unwrap().decode().unwrap();
         let truth = image::load_from_memory(&square(1000 + row).1).unwrap().to_luma8();
@@ -153,9 +153,12 @@ fn masks_of_labelled_rows_are_those_that_evaluate_measures() {
         let share =
             shares.iter().find(|share| share["class"] == "bright").map_or(0.0, |own| own["share"].as_f64().unwrap());
         assert!((share - bright).abs() < 1e-9, "{told}");
+        let mut wrong = 0;
         for (class, truth) in written.into_iter().zip(truth).filter(|(_, truth)| *truth != 255) {
             counts[usize::from(truth)][usize::from(class)] += 1.0;
+            wrong += u32::from(class != truth);
         }
+        mistaken.extend((wrong > 0).then_some(wrong));
     }
     let found = measured(&place, &[]);
     let right = counts[0][0] + counts[1][1];
@@ -164,6 +167,21 @@ fn masks_of_labelled_rows_are_those_that_evaluate_measures() {
     assert!((figure(&found, "accuracy") - right / (right + wrong)).abs() < 1e-9, "{counts:?} {found}");
     let union = (0..2).map(|class| counts[class][class] / (counts[class][class] + wrong));
     assert!((figure(&found, "mean_iou") - union.sum::<f64>() / 2.0).abs() < 1e-9, "{counts:?} {found}");
+    // the worst are kept with their masks, of 56 places that count, and drawn
+    mistaken.sort_unstable_by_key(|wrong| std::cmp::Reverse(*wrong));
+    mistaken.truncate(12);
+    let record: Value = serde_json::from_slice(&place.read("run/metrics.json")).unwrap();
+    let empty = Vec::new();
+    let kept = record["evaluation"]["mistaken_masks"].as_array().unwrap_or(&empty);
+    let shares: Vec<f64> = kept.iter().map(|mask| mask["wrong"].as_f64().unwrap()).collect();
+    let wanted: Vec<f64> = mistaken.iter().map(|wrong| f64::from(*wrong) / 56.0).collect();
+    assert_eq!(shares, wanted);
+    assert!(
+        kept.iter().all(|mask| mask["width"] == 8 && mask["truth"].as_str().unwrap().ends_with(" -*8")),
+        "{kept:?}"
+    );
+    let report = String::from_utf8(place.read("run/report.html")).unwrap();
+    assert_eq!(report.matches("of the places told as another class</figcaption>").count(), kept.len());
 }
 
 #[test]

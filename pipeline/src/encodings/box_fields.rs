@@ -10,6 +10,9 @@ const BOX_FIELDS: [&str; 4] = ["bbox", "bboxes", "box", "boxes"];
 /// What fields with the classes of boxes are usually called, in any case of letters, the likeliest first; the first is read by itself.
 pub const BOX_CLASS_FIELDS: [&str; 6] = ["category", "categories", "label", "labels", "class", "classes"];
 
+/// The field that says of each box whether it is around a crowd, as COCO calls it; it is read by itself.
+pub const BOX_CROWD_FIELD: &str = "iscrowd";
+
 /// Where in a column boxes lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BoxPlace<'a> {

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::box_fields::{BOX_CLASS_FIELDS, class_field_of_boxes};
+use super::box_fields::{BOX_CLASS_FIELDS, BOX_CROWD_FIELD, class_field_of_boxes};
 use super::class_names::{self, ClassNames, MOST_CLASSES};
 use super::encode_error::EncodeError;
 use super::encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
@@ -52,8 +52,6 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
 
 /// What boxes are called that have no classes, where each is to have one.
 const ONLY_CLASS: &str = "object";
-/// The field that says of each box whether it is around a crowd, as COCO calls it.
-const CROWD_FIELD: &str = "iscrowd";
 /// More boxes of a row than this are taken for a mistake.
 const MOST_BOXES: usize = 65_536;
 /// Pixels that a box may reach out of its image: annotations are often rounded.
@@ -283,7 +281,7 @@ impl Boxes {
 
     /// The field that says which boxes are around a crowd, where that is asked for.
     fn crowds(&self) -> Option<&str> {
-        let name = self.crowd_field.as_deref().unwrap_or(CROWD_FIELD);
+        let name = self.crowd_field.as_deref().unwrap_or(BOX_CROWD_FIELD);
         (self.r#as == Form::Classed && !name.is_empty()).then_some(name)
     }
 

@@ -41,7 +41,7 @@ use std::sync::OnceLock;
 
 use millstream_schemas::choice::Catalog;
 
-pub use box_fields::{BOX_CLASS_FIELDS, BoxPlace, class_field_of_boxes, place_of_boxes};
+pub use box_fields::{BOX_CLASS_FIELDS, BOX_CROWD_FIELD, BoxPlace, class_field_of_boxes, place_of_boxes};
 pub use encode_error::EncodeError;
 pub use encoder::{Encoder, RowElements, RowTensor, StreamFacts, View};
 pub use encoders::Encoders;

@@ -33,7 +33,8 @@ pub(crate) struct RunPrefix {
     padded: Option<PaddedRows>,
     /// Of each evaluation set, once it is filled.
     sets: Vec<Option<Serving>>,
-    _reserved: Reservation,
+    /// Room in memory; none where batches are run whole by the steps that follow the frozen part.
+    reserved: Option<Reservation>,
 }
 
 /// What a run has around it.
@@ -100,10 +101,11 @@ impl<'a> Rows<'a> {
 impl RunPrefix {
     /// Keeps room in memory for all that the run will hold; nothing where the recipe leaves it open whether anything is kept, runs beside
     /// it leave no room, and it cannot wait for them. A run that goes on has the steps that it began with: `was_kept` says which these
-    /// are, where they are those of either.
+    /// are, where they are those of either. Without room for what it kept, batches of rows that have lengths of their own are run whole by
+    /// these steps; those of other rows hold no inputs.
     ///
     /// # Errors
-    /// Runs beside it leave none, or it was asked to stop while it waited for them.
+    /// Runs beside it leave none that it needs, or it was asked to stop while it waited for them.
     pub(crate) fn open(
         plan: Arc<PrefixPlan>,
         store: PrefixStore,
@@ -112,7 +114,8 @@ impl RunPrefix {
         events: &mut dyn Events,
         stop: &Stop,
     ) -> Result<Option<Self>, RecipeError> {
-        let is_needed = plan.is_needed || was_kept == Some(true);
+        let began_kept = was_kept == Some(true);
+        let is_needed = plan.is_needed || (began_kept && plan.keeping != Keeping::PaddedRows);
         if !is_needed && was_kept == Some(false) {
             let message = "training.frozen_prefix: it is run at each step, as where the run began".into();
             events.event(&Event::Note { message });
@@ -121,15 +124,22 @@ impl RunPrefix {
         // a run alone has all that its plan allows
         let wanted = if store.is_shared() { wanted(&plan, opened, device, shared)? } else { Vec::new() };
         let mut told = |message: String| events.event(&Event::Note { message });
-        let Some(reserved) = store.reserve(&wanted, plan.memory, is_needed, stop, &mut told)? else {
+        let reserved = store.reserve(&wanted, plan.memory, is_needed, stop, &mut told);
+        let reserved = reserved.map_err(|error| if began_kept { of_one_that_began_kept(error) } else { error })?;
+        if reserved.is_none() && !began_kept {
             return Ok(None);
-        };
+        }
         // a place in common is others' too, who may be filling files there
         let folder = store.files().map_or_else(|| opened.recipe.output.folder.join("activations"), Path::to_owned);
         if store.files().is_none() {
             forget_unfinished(&folder);
         }
-        Ok(Some(Self { plan, store, folder, runner: None, padded: None, sets: Vec::new(), _reserved: reserved }))
+        Ok(Some(Self { plan, store, folder, runner: None, padded: None, sets: Vec::new(), reserved }))
+    }
+
+    /// Whether there is room for what the frozen part gives.
+    pub(crate) fn keeps(&self) -> bool {
+        self.reserved.is_some()
     }
 
     /// How the training rows are streamed where what is kept serves them, in the order in which they would come anyway.
@@ -204,11 +214,12 @@ impl RunPrefix {
         serving: &mut Option<Serving>,
         events: &mut dyn Events,
     ) -> Result<(), RecipeError> {
+        let most = if self.keeps() { self.plan.in_memory() } else { 0 };
         let Self { plan, store, padded, sets, .. } = self;
         let rows = match padded {
             Some(rows) => rows,
             None => {
-                let kept = store.padded(&padded_key(plan, opened, device), plan.in_memory());
+                let kept = store.padded(&padded_key(plan, opened, device), most);
                 let runner = open_runner(plan, opened, device, events)?;
                 padded.insert(PaddedRows::new(kept, runner, &plan.prefix))
             }
@@ -305,6 +316,19 @@ impl RunPrefix {
             events.event(&Event::Note { message });
             Ok(Some(activations))
         })
+    }
+}
+
+/// Why a run that goes on needs the room that it does not find.
+fn of_one_that_began_kept(error: RecipeError) -> RecipeError {
+    match error {
+        RecipeError::Mismatch { place, message } => RecipeError::mismatch(
+            place,
+            format!(
+                "the run began with what its frozen part gives kept, and its steps are of what follows that: {message}"
+            ),
+        ),
+        other => other,
     }
 }
 

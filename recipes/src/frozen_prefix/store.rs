@@ -181,6 +181,11 @@ impl PrefixStore {
         self.0.memory < u64::MAX
     }
 
+    /// Bytes in memory that all of them may take together; a run whose recipe allows more has that.
+    pub(crate) fn memory(&self) -> u64 {
+        self.0.memory
+    }
+
     /// Where files that do not stay lie, where runs have a place in common.
     pub(crate) fn files(&self) -> Option<&Path> {
         self.0.files.as_deref()
@@ -243,7 +248,10 @@ impl PrefixStore {
             if !inner.may_wait {
                 return Err(RecipeError::mismatch(
                     PLACE,
-                    format!("{message}; open fewer at a time, or let them share more memory"),
+                    format!(
+                        "{message}; open it once others have ended, open fewer at a time, or let them share more memory (a \
+                         quarter of it is for what is kept)"
+                    ),
                 ));
             }
             if stop.is_requested() {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use millstream_pipeline::encodings::{self, BoxPlace, Encoders, WantedTensor, class_field_of_boxes, place_of_boxes};
+use millstream_pipeline::encodings::{
+    self, BOX_CROWD_FIELD, BoxPlace, Encoders, WantedTensor, class_field_of_boxes, place_of_boxes,
+};
 use millstream_pipeline::{Dataset, List, Value};
 use millstream_schemas::{Choice, Features, TARGETS, TensorRole, count, shown};
 use serde_json::json;
@@ -34,8 +36,10 @@ pub(super) struct Boxes {
     pub(super) convention: &'static str,
     /// Whether the data say so; else they only seem to be.
     pub(super) is_recorded: bool,
-    /// As many of a row are told.
+    /// As many of a row are told, those around a crowd among them: they take places too.
     pub(super) most: usize,
+    /// As many without these.
+    pub(super) most_things: usize,
     /// How they are told.
     pub(super) task: BoxTask,
 }
@@ -77,15 +81,18 @@ impl Boxes {
             Some(BoxPlace::Field(field)) => Some(field.to_owned()),
             _ => None,
         };
-        let (mut rows, mut with_one, mut with_several, mut largest, mut seen) = (0, 0_u64, 0_u64, 1, Vec::new());
+        let (mut rows, mut with_one, mut with_several, mut seen) = (0, 0_u64, 0_u64, Vec::new());
+        let (mut largest, mut most_things, mut has_crowds) = (1, 1, false);
         let class_field = kind.as_ref().and_then(class_field_of_boxes).map(str::to_owned);
         let mut classes = SeenClasses::default();
         dataset.each_row(&[column.to_owned()], |row| {
             rows += 1;
-            let boxes = boxes_in(row.get(0), field.as_deref());
-            // what does not fit in is not learned
-            largest = largest.max(boxes);
-            match boxes {
+            let (boxes, crowds) = boxes_in(row.get(0), field.as_deref());
+            let things = boxes.saturating_sub(crowds);
+            // what does not fit in is not learned, nor is a crowd that does not fit in passed over
+            (largest, most_things) = (largest.max(boxes), most_things.max(things));
+            has_crowds |= crowds > 0;
+            match things {
                 0 => {}
                 1 => with_one += 1,
                 _ => with_several += 1,
@@ -118,12 +125,14 @@ impl Boxes {
             Some([_, Some(most), Some(4)]) if *most > 0 => (*most, BoxTask::InOrder),
             Some([_, _, _, _]) => (largest, BoxTask::Places),
             None | Some([_, _]) if are_several => (largest, BoxTask::Places),
-            None | Some([_, _]) if classes.are_several() => (largest, BoxTask::PlacesOrFirst),
+            // the first box of a picture may be around a crowd, which is passed over at places alone
+            None | Some([_, _]) if classes.are_several() || has_crowds => (largest, BoxTask::PlacesOrFirst),
             None | Some([_, _]) => (1, BoxTask::First),
             Some(other) => return refused(format!("the model's first output is {}", shown_shape(other))),
         };
         let classes = declared.unwrap_or_else(|| classes.names.into_iter().collect());
-        Ok(Self { field, class_field, classes, convention, is_recorded, most, task })
+        let most_things = if task == BoxTask::InOrder { most } else { most_things };
+        Ok(Self { field, class_field, classes, convention, is_recorded, most, most_things, task })
     }
 
     /// Whether these are the classes of all boxes of the column, in any order.
@@ -148,19 +157,34 @@ impl Boxes {
         Ok(sorted(own.classes()) == sorted(classes))
     }
 
-    /// How many of a row there are at most, in words.
+    /// How many of a row there are at most, without those around a crowd, in words.
     pub(super) fn most_in_words(&self) -> String {
-        count(self.most as u64, "box")
+        count(self.most_things as u64, "box")
     }
 }
 
-/// How many boxes a row has.
-fn boxes_in(value: Value<'_>, field: Option<&str>) -> usize {
-    let of_lists = match (value, field) {
-        (Value::Struct(fields), Some(field)) => fields.get(field),
-        (boxes, _) => Some(boxes),
-    };
-    if let Some(Value::List(boxes)) = of_lists { boxes.len() } else { 0 }
+/// How many boxes a row has, and how many of these are around a crowd.
+fn boxes_in(value: Value<'_>, field: Option<&str>) -> (usize, usize) {
+    let is_crowd = |value: Option<Value<'_>>| value.and_then(Value::number).is_some_and(|number| number != 0.0);
+    match (value, field) {
+        (Value::Struct(fields), Some(field)) => {
+            let Some(Value::List(boxes)) = fields.get(field) else { return (0, 0) };
+            let crowds = match fields.get(BOX_CROWD_FIELD) {
+                Some(Value::List(crowds)) => crowds.iter().filter(|value| is_crowd(Some(*value))).count(),
+                _ => 0,
+            };
+            (boxes.len(), crowds)
+        }
+        (Value::List(objects), Some(_)) => {
+            let of_crowd = |object: &Value<'_>| match object {
+                Value::Struct(fields) => is_crowd(fields.get(BOX_CROWD_FIELD)),
+                _ => false,
+            };
+            (objects.len(), objects.iter().filter(of_crowd).count())
+        }
+        (Value::List(boxes), None) => (boxes.len(), 0),
+        _ => (0, 0),
+    }
 }
 
 /// Adds the numbers of each box of a row.
@@ -268,7 +292,7 @@ fn convention(boxes: &[[f64; 4]]) -> &'static str {
 mod tests {
     use std::sync::Arc;
 
-    use millstream_pipeline::arrow_array::builder::{Float64Builder, Int64Builder, ListBuilder};
+    use millstream_pipeline::arrow_array::builder::{BooleanBuilder, Float64Builder, Int64Builder, ListBuilder};
     use millstream_pipeline::arrow_array::{Array, ArrayRef, RecordBatch, StructArray};
     use millstream_pipeline::arrow_schema::{DataType, Field};
 
@@ -286,6 +310,48 @@ mod tests {
             (vec![], "coco"),
         ] {
             assert_eq!(convention(&boxes), wanted, "{boxes:?}");
+        }
+    }
+
+    /// Rows whose objects are things or crowds, `true` for a crowd, of one class.
+    fn with_crowds(rows: &[&[bool]]) -> Dataset {
+        let mut sides = ListBuilder::new(ListBuilder::new(Float64Builder::new()));
+        let (mut names, mut crowds) = (ListBuilder::new(Int64Builder::new()), ListBuilder::new(BooleanBuilder::new()));
+        for row in rows {
+            for is_crowd in *row {
+                sides.values().values().append_slice(&[1.0, 2.0, 3.0, 4.0]);
+                sides.values().append(true);
+                names.values().append_value(0);
+                crowds.values().append_value(*is_crowd);
+            }
+            sides.append(true);
+            names.append(true);
+            crowds.append(true);
+        }
+        let (sides, names, crowds) = (sides.finish(), names.finish(), crowds.finish());
+        let field = |name: &str, kind: &DataType| Arc::new(Field::new(name, kind.clone(), true));
+        let of = vec![
+            (field("bbox", sides.data_type()), Arc::new(sides) as ArrayRef),
+            (field("category", names.data_type()), Arc::new(names) as ArrayRef),
+            (field("iscrowd", crowds.data_type()), Arc::new(crowds) as ArrayRef),
+        ];
+        let objects: ArrayRef = Arc::new(StructArray::from(of));
+        let rows = RecordBatch::try_from_iter_with_nullable([("objects", objects, true)]).unwrap();
+        Dataset::from_batches("rows", &[rows], 10).unwrap()
+    }
+
+    #[test]
+    fn a_crowd_beside_a_thing_is_no_second_thing_and_has_a_place_all_the_same() {
+        let scores: &[Option<usize>] = &[None, Some(10)];
+        let (thing, crowd) = (false, true);
+        for (rows, wanted) in [
+            // a crowd in each picture, and never more than one thing: pictures of one thing, where its box can be told from the crowd's
+            (&[&[thing, crowd][..], &[crowd, thing], &[crowd]][..], (2, 1, BoxTask::PlacesOrFirst)),
+            (&[&[thing, thing, crowd][..], &[thing]][..], (3, 2, BoxTask::Places)),
+            (&[&[thing][..], &[thing]][..], (1, 1, BoxTask::First)),
+        ] {
+            let found = Boxes::of(&with_crowds(rows), "objects", Some(scores)).unwrap();
+            assert_eq!((found.most, found.most_things, found.task), wanted, "{rows:?}");
         }
     }
 

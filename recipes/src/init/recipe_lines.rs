@@ -190,6 +190,10 @@ fn of_data(guess: &Guess, head: Option<Head>) -> String {
                 true => "    # nothing says of which classes they are: all of one, `object`\n",
                 false => "",
             };
+            let of_crowds = match is_at_places && boxes.most > boxes.most_things {
+                true => "    # boxes around a crowd (`iscrowd`) take places of `most` too\n",
+                false => "",
+            };
             let numbers = if boxes.is_recorded {
                 "what their four numbers are (`convention`) is said by the data"
             } else {
@@ -197,7 +201,7 @@ fn of_data(guess: &Guess, head: Option<Head>) -> String {
             };
             writeln!(
                 text,
-                "  targets:\n    # {numbers}\n{of_one}    boxes:\n      \
+                "  targets:\n    # {numbers}\n{of_one}{of_crowds}    boxes:\n      \
                  boxes: {{column: {}{field}{classes}, convention: {}, most: {most}{form}, least_visible: 0.3}}",
                 quoted(column),
                 boxes.convention

@@ -15,6 +15,10 @@ use crate::RecipeError;
 const MASKS: &str = "--masks";
 const OF_MASKS: &str = "a class for each pixel";
 const AXES_OF_MASKS: usize = 4;
+/// The option for the most likely classes, and what models tell that it is of: `[batch, classes]`.
+const TOP: &str = "--top";
+const OF_TOP: &str = "a class or labels of each row";
+const AXES_OF_TOP: usize = 2;
 
 /// What a model's scores say.
 pub(super) struct Answers {
@@ -22,8 +26,8 @@ pub(super) struct Answers {
     classes: Vec<String>,
     /// Log-odds from where on labels, or the second of two classes, are said to hold.
     thresholds: Vec<f64>,
-    /// Classes named of each row; 0 for all.
-    top: usize,
+    /// Classes named of each row, where it was said how many; 0 for all.
+    top: Option<usize>,
     /// How things in pictures are told apart.
     detecting: Detecting,
     masks: Option<MaskFiles>,
@@ -59,6 +63,10 @@ impl Answers {
             return Err(RecipeError::mismatch("model", message));
         }
         let tells_masks = reads == PredictionKind::ClassScores && axes.is_none_or(|axes| axes == AXES_OF_MASKS);
+        let tells_top = match reads {
+            PredictionKind::ClassScores => axes.is_none_or(|axes| axes == AXES_OF_TOP),
+            reads => reads == PredictionKind::LabelScores,
+        };
         let of_others = [
             (
                 options.least_probability.is_some() && reads != PredictionKind::Boxes,
@@ -66,6 +74,7 @@ impl Answers {
                 "things of several classes",
             ),
             (options.masks.is_some() && !tells_masks, MASKS, OF_MASKS),
+            (options.top.is_some() && !tells_top, TOP, OF_TOP),
         ];
         if let Some((_, option, what)) = of_others.iter().find(|(is_of_others, ..)| *is_of_others) {
             return Err(is_of_others(option, what));
@@ -238,6 +247,11 @@ impl Answers {
     }
 
     fn finished(&mut self, answer: RowAnswer, file: &str, classes: usize) -> Result<RowAnswer, RecipeError> {
+        let lacks_top = matches!(answer, RowAnswer::Tokens { .. } | RowAnswer::Mask { .. });
+        if lacks_top && self.top.is_some() {
+            // of a model that does not state how many axes its scores have
+            return Err(is_of_others(TOP, OF_TOP));
+        }
         match (answer, &mut self.masks) {
             (RowAnswer::Mask { size, shares, pixels, .. }, Some(masks)) => {
                 let mask = Some(masks.write(file, size, &pixels, classes)?);
@@ -253,7 +267,10 @@ impl Answers {
     fn top(&self, probabilities: &[f32]) -> Vec<ClassProbability> {
         let mut order: Vec<usize> = (0..probabilities.len()).collect();
         order.sort_by(|a, b| probabilities[*b].total_cmp(&probabilities[*a]).then(a.cmp(b)));
-        let most = if self.top == 0 { order.len() } else { self.top };
+        let most = match self.top.unwrap_or(PredictOptions::TOP) {
+            0 => order.len(),
+            most => most,
+        };
         let entry = |class: usize| ClassProbability { class: self.name(class), probability: probabilities[class] };
         order.into_iter().take(most).map(entry).collect()
     }
@@ -304,7 +321,7 @@ mod tests {
 
     #[test]
     fn fitted_thresholds_decide_and_probabilities_stay() {
-        let options = PredictOptions { top: 2, ..PredictOptions::new("model.onnx") };
+        let options = PredictOptions { top: Some(2), ..PredictOptions::new("model.onnx") };
         let two = Answers {
             classes: vec!["no".into(), "yes".into()],
             ..answers(PredictionKind::ClassScores, &[1.0], &options)
@@ -391,7 +408,13 @@ mod tests {
     fn options_of_other_models_are_refused_and_not_ignored() {
         let likely = PredictOptions { least_probability: Some(0.9), ..PredictOptions::new("model.onnx") };
         let masks = PredictOptions { masks: Some("masks".into()), ..PredictOptions::new("model.onnx") };
+        let top = PredictOptions { top: Some(3), ..PredictOptions::new("model.onnx") };
         for (reads, options, wanted) in [
+            (PredictionKind::ClassScores, &top, None),
+            (PredictionKind::LabelScores, &top, None),
+            (PredictionKind::Numbers, &top, Some("--top")),
+            (PredictionKind::Embeddings, &top, Some("--top")),
+            (PredictionKind::Boxes, &top, Some("--top")),
             (PredictionKind::ClassScores, &likely, Some("--least-probability")),
             (PredictionKind::Numbers, &likely, Some("--least-probability")),
             (PredictionKind::Boxes, &likely, None),
@@ -422,6 +445,23 @@ mod tests {
         let unusable = RowAnswer::Unusable { error: "x".into() };
         assert_eq!(unknown.finished(unusable.clone(), "a.jpg", 2).unwrap(), unusable);
         assert!(of(Some(4)).is_ok() && masks.exists());
+    }
+
+    #[test]
+    fn the_most_likely_classes_of_tokens_and_pixels_are_refused_and_not_left_out() {
+        let options = PredictOptions { top: Some(3), ..PredictOptions::new("model.onnx") };
+        let of = |axes| Answers::new(PredictionKind::ClassScores, axes, Vec::new(), Vec::new(), None, true, &options);
+        for axes in [3, 4] {
+            let refused = of(Some(axes)).err().unwrap().to_string();
+            assert!(refused.contains(TOP) && refused.contains(OF_TOP), "{refused}");
+        }
+        assert!(of(Some(2)).is_ok());
+        // where the axes are not known, with the first row
+        let mut unknown = of(None).unwrap();
+        for (shape, is_refused) in [(&[1, 2][..], false), (&[1, 1, 2][..], true), (&[1, 1, 1, 2][..], true)] {
+            let answer = unknown.of_row(shape, &[0.0, 1.0], none, None).unwrap();
+            assert_eq!(unknown.finished(answer, "a.jpg", shape[1]).is_err(), is_refused, "{shape:?}");
+        }
     }
 
     #[test]

@@ -57,17 +57,22 @@ impl PictureSpace {
         [across(least(|at| at.0)), down(least(|at| at.1)), across(most(|at| at.0)), down(most(|at| at.1))]
     }
 
+    /// Which of `size` places over the prepared picture, by its number row by row, a point of the source in pixels comes to lie in; none
+    /// where it lies beyond.
+    pub(crate) fn place(&self, (x, y): (f64, f64), [width, height]: [usize; 2]) -> Option<usize> {
+        let [across, down] = self.prepared();
+        let (x, y) = self.from_source.apply(x, y);
+        let along = |at: f64, length: usize| (at >= 0.0 && at < length as f64).then_some(at as usize);
+        Some(along(y * (height as f64 / down), height)? * width + along(x * (width as f64 / across), width)?)
+    }
+
     /// The class of each pixel of the source, row by row: that of the place nearest to it among `size` places over the prepared picture;
     /// none where it does not come to lie in that.
     pub(super) fn classes(&self, [width, height]: [usize; 2], classes: &[u16]) -> ([usize; 2], Vec<Option<u16>>) {
-        let [across, down] = self.prepared();
-        let (across, down) = (width as f64 / across, height as f64 / down);
         let [columns, rows] = self.source;
-        let place = |at: f64, length: usize| (at >= 0.0 && at < length as f64).then_some(at as usize);
         let class = |row: u32, column: u32| {
-            let (x, y) = self.from_source.apply(f64::from(column) + 0.5, f64::from(row) + 0.5);
-            let (x, y) = (place(x * across, width)?, place(y * down, height)?);
-            classes.get(y * width + x).copied()
+            let place = self.place((f64::from(column) + 0.5, f64::from(row) + 0.5), [width, height])?;
+            classes.get(place).copied()
         };
         let found = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
         ([columns as usize, rows as usize], found.map(|(row, column)| class(row, column)).collect())

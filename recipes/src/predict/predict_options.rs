@@ -11,10 +11,12 @@ pub struct PredictOptions {
     pub model: PathBuf,
     /// How rows are prepared and what scores mean, of a model whose file does not say it.
     pub recipe: Option<Recipe>,
-    /// Rows that are run together; a model made for one number of rows is given that.
-    pub batch: usize,
-    /// How many classes of each row are named, the most likely first; 0 names all.
-    pub top: usize,
+    /// Rows that are run together. By itself [`PredictOptions::BATCH`], or as many as the model was made for; another number than that is
+    /// refused.
+    pub batch: Option<usize>,
+    /// How many classes of each row are named, the most likely first; 0 names all. It is refused for models that tell no class and no
+    /// labels of each row. By itself [`PredictOptions::TOP`].
+    pub top: Option<usize>,
     /// Things in pictures are told that are so likely or more, of models that find several; it is refused for others. By itself
     /// [`Detecting::LEAST_TOLD`](millstream_training::metrics::Detecting::LEAST_TOLD).
     pub least_probability: Option<f32>,
@@ -35,13 +37,18 @@ pub struct PredictOptions {
 }
 
 impl PredictOptions {
+    /// Rows that are run together, unless it is said.
+    pub const BATCH: usize = 32;
+    /// Classes of each row that are named, unless it is said.
+    pub const TOP: usize = 5;
+
     /// The five most likely classes, things from a probability of 0.3 on, 32 rows at a time, on whatever device is there.
     pub fn new(model: impl Into<PathBuf>) -> Self {
         Self {
             model: model.into(),
             recipe: None,
-            batch: 32,
-            top: 5,
+            batch: None,
+            top: None,
             least_probability: None,
             masks: None,
             output: None,

@@ -7,7 +7,7 @@ use millstream_pipeline::encodings::{Encoders, StreamFacts, WantedTensor};
 use millstream_pipeline::{Batches, Dataset, PipelineError, StreamOptions};
 use millstream_runtime::{Device, DeviceKind, DeviceRequest};
 use millstream_schemas::recipe::{DamagedPolicy, MemoryCheck, OrderStrength};
-use millstream_schemas::{BatchSpec, Feature, RowId, shown, shown_path};
+use millstream_schemas::{BatchSpec, Feature, RowId, count, shown, shown_path};
 use millstream_training::Predictor;
 use millstream_transforms::Chain;
 
@@ -29,6 +29,27 @@ use crate::model_inputs::{require_embeddings, require_inputs};
 use crate::preprocessing::Preprocessing;
 use crate::run_folder::RunFolder;
 use crate::{Event, Events, MemoryEstimate, RecipeError, Stop, labels_file};
+
+/// How many rows a model was made for; none of one that takes any number of them.
+fn fixed_batch(predictor: &Predictor) -> Option<usize> {
+    let (_, shape) = predictor.inputs().first()?;
+    usize::try_from(*shape.first()?).ok().filter(|rows| *rows > 0)
+}
+
+/// Rows that are run together: those that were asked for, of a model that takes any number of them.
+fn rows_of_batch(asked: Option<usize>, fixed: Option<usize>) -> Result<usize, RecipeError> {
+    match (asked, fixed) {
+        (Some(asked), Some(fixed)) if asked != fixed => {
+            let rows = count(fixed as u64, "row");
+            Err(RecipeError::mismatch(
+                "--batch",
+                format!("the model takes batches of {rows} and no others; leave it out"),
+            ))
+        }
+        (_, Some(fixed)) => Ok(fixed),
+        (asked, None) => Ok(asked.unwrap_or(PredictOptions::BATCH).max(1)),
+    }
+}
 
 /// A model, ready to be asked.
 pub struct Predictions {
@@ -87,7 +108,6 @@ impl Predictions {
         let predictor = Predictor::open_graph(&scoring.model, &device, options.threads, Some(&scoring.scores))?;
         warnings.extend(scoring.note);
         warnings.extend(predictor.warning().map(str::to_owned));
-        let fixed = predictor.inputs().first().and_then(|(_, shape)| usize::try_from(*shape.first()?).ok());
         // places are told of a picture where it is the only one, and prepared without chance
         let of_pictures = columns.0.iter().filter(|column| column.is_image()).count() == 1 && !chain.is_random();
         let boxes = BoxForm::of(&preprocessing).filter(|_| of_pictures && reads == PredictionKind::Numbers);
@@ -105,7 +125,7 @@ impl Predictions {
         };
         let by = PredictedBy { model: path, predicts, classes, device: device.kind.to_string(), warnings };
         let inputs = model.inputs().into_iter().map(|(name, _)| name).collect();
-        let batch = fixed.filter(|batch| *batch > 0).unwrap_or(options.batch.max(1));
+        let batch = rows_of_batch(options.batch, fixed_batch(&predictor))?;
         let options = options.clone();
         Ok(Self {
             by,
@@ -305,11 +325,14 @@ impl Predictions {
         }
         let policy = self.options.recipe.as_ref().map_or(MemoryCheck::Refuse, |recipe| recipe.training.memory_check);
         let estimate = MemoryEstimate::of_inference(&self.model, spec, self.batch, &self.options.catalogs.operators);
-        let finding =
-            estimate.and_then(|held| inference_finding(&held, machine_memory(), policy, (self.batch, "`--batch`")));
+        let (place, fewer) = match fixed_batch(&self.predictor) {
+            Some(_) => ("model", "model, or one that takes any number of rows"),
+            None => ("--batch", "`--batch`"),
+        };
+        let finding = estimate.and_then(|held| inference_finding(&held, machine_memory(), policy, (self.batch, fewer)));
         match finding {
             Some(MemoryFinding::Problem(message) | MemoryFinding::TooMany(message)) => {
-                return Err(RecipeError::mismatch("--batch", message));
+                return Err(RecipeError::mismatch(place, message));
             }
             Some(MemoryFinding::Warning(message)) => events.event(&Event::Warning { message }),
             None => {}
@@ -396,4 +419,24 @@ fn file_of(given: &Path) -> Result<PathBuf, RecipeError> {
     }
     let message = format!("there is no `model.onnx` in {}; `train` writes it when a run is done", shown_path(given));
     Err(RecipeError::mismatch("model", message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_that_a_model_was_not_made_for_is_refused_and_not_ignored() {
+        for (asked, fixed, wanted) in [
+            (None, None, Ok(PredictOptions::BATCH)),
+            (Some(4), None, Ok(4)),
+            (Some(0), None, Ok(1)),
+            (None, Some(8), Ok(8)),
+            (Some(8), Some(8), Ok(8)),
+            (Some(4), Some(8), Err("--batch: the model takes batches of 8 rows and no others; leave it out")),
+        ] {
+            let found = rows_of_batch(asked, fixed).map_err(|error| error.to_string());
+            assert_eq!(found, wanted.map_err(str::to_owned), "{asked:?} of {fixed:?}");
+        }
+    }
 }

@@ -21,6 +21,7 @@ use millstream_schemas::shown_path;
 use millstream_transforms::{Chain, Kind, RgbImage, Transform};
 
 pub use drawn::{Drawing, DrawnPreview, DrawnRow, PreviewOptions};
+pub(crate) use overlay::{colour as class_colour, draw as draw_marks};
 pub use text::{TextPreview, TextPreviewRow, TextSpan, TextVariant};
 pub use word_diff::{TextChange, TextPiece};
 

@@ -24,13 +24,13 @@ const MOST_NAMED: usize = 6;
 const ARM: i64 = 4;
 
 /// The colour of a class or point by its number: beyond the palette, darker ones of it.
-fn colour(number: usize) -> [u8; 3] {
+pub(crate) fn colour(number: usize) -> [u8; 3] {
     let darker = |value: u8| if number / COLOURS.len() % 2 == 1 { value / 2 } else { value };
     COLOURS[number % COLOURS.len()].map(darker)
 }
 
 /// Draws marks on a picture that was enlarged or shrunk by these factors: regions below, then boxes, points above all.
-pub(super) fn draw(picture: &mut RgbImage, factors: (f32, f32), marks: &[Mark]) {
+pub(crate) fn draw(picture: &mut RgbImage, factors: (f32, f32), marks: &[Mark]) {
     for mark in marks {
         if let Mark::Regions { width, classes, .. } = mark {
             regions(picture, factors, *width, classes);

@@ -163,7 +163,7 @@ impl OpenRecipe {
     /// Adds what is to be said of as many trials at a time as `search.parallel` says, each as [`Self::first`], to what was found of that.
     pub fn check_memory(&self, report: &mut CheckReport) {
         let trials = usize::try_from(self.search.trials).unwrap_or(usize::MAX);
-        let together = Together { runs: self.search.parallel.min(trials), others: 0 };
+        let together = Together { runs: self.search.parallel.min(trials), others: 0, kept: 0 };
         let is_on_cpu = report.device.device.as_deref().is_none_or(|device| !device.starts_with("cuda"));
         let policy = self.first.training.memory_check;
         if !is_on_cpu || report.memory.total == 0 || together.runs < 2 {

@@ -266,6 +266,7 @@ mod tests {
             slices: Vec::new(),
             mistakes: Vec::new(),
             mistaken_pictures: Vec::new(),
+            mistaken_masks: Vec::new(),
         };
         let history = History { best_evaluation: Some(evaluation), ..History::default() };
         let (place, files) = saved(folder.path(), manifest(Vec::new(), history.clone())).unwrap();

@@ -53,6 +53,7 @@ fn evaluation(epoch: u64) -> Evaluation {
         slices: Vec::new(),
         mistakes: Vec::new(),
         mistaken_pictures: Vec::new(),
+        mistaken_masks: Vec::new(),
     }
 }
 

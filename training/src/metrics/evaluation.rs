@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::figure_kind::FigureKind;
 use super::figures::Figures;
 use super::interval::{USUAL_CONFIDENCE, by_name, intervals_of};
+use super::mistaken_masks::MistakenMask;
 use super::mistaken_pictures::MistakenPicture;
 use super::mistakes::Mistake;
 use super::slices::SlicedColumn;
@@ -50,6 +51,9 @@ pub struct Evaluation {
     /// The pictures that a detector was most wrong about, the worst first; a few of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mistaken_pictures: Vec<MistakenPicture>,
+    /// The pictures that a model of masks was most wrong about, the worst first; a few of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mistaken_masks: Vec<MistakenMask>,
 }
 
 /// The most frequent class among the targets.
@@ -174,6 +178,8 @@ struct Written {
     mistakes: Vec<Mistake>,
     #[serde(default)]
     mistaken_pictures: Vec<MistakenPicture>,
+    #[serde(default)]
+    mistaken_masks: Vec<MistakenMask>,
     #[serde(flatten)]
     found: Map<String, Value>,
 }
@@ -195,6 +201,7 @@ impl TryFrom<Written> for Evaluation {
             slices: written.slices,
             mistakes: written.mistakes,
             mistaken_pictures: written.mistaken_pictures,
+            mistaken_masks: written.mistaken_masks,
         };
         for (name, value) in written.found {
             match value {
@@ -309,6 +316,7 @@ mod tests {
                 slices: Vec::new(),
                 mistakes: Vec::new(),
                 mistaken_pictures: Vec::new(),
+                mistaken_masks: Vec::new(),
             };
             let said = evaluation.no_better_than_majority(&FigureKind::of_older_builds());
             assert_eq!(said.is_some(), wanted.is_some());
@@ -342,6 +350,7 @@ mod tests {
                     slices: Vec::new(),
                     mistakes: Vec::new(),
                     mistaken_pictures: Vec::new(),
+                    mistaken_masks: Vec::new(),
                 };
                 let said = evaluation.no_better_than_majority(&[]).unwrap();
                 let wanted = format!("all {what} are of class `background`, so a mean IoU on them says little");

@@ -326,6 +326,37 @@ impl<'a> MeasuredBatch<'a> {
         })
     }
 
+    /// The class that scores of one place tell; none where one of them is no number.
+    fn predicted(&self, scores: &[f32]) -> Option<usize> {
+        // Comparisons with what is no number are false, so such a row would pass for a good one.
+        scores.iter().all(|score| score.is_finite()).then(|| match (scores, self.thresholds) {
+            ([first, second], [threshold]) => usize::from(f64::from(*second) - f64::from(*first) > *threshold),
+            _ => highest(scores),
+        })
+    }
+
+    /// The class of a place of a row, by its number among the places of the row, and the class that it was told as; none where it has
+    /// none, or a score is no number.
+    pub(super) fn classes_at(&self, row: usize, place: usize) -> [Option<usize>; 2] {
+        let in_a_row = self.in_a_row();
+        let classes = self.shape.get(1).copied().unwrap_or(1).max(1);
+        let places = in_a_row / classes;
+        let of_place = |from: &[f32]| -> Vec<f32> {
+            (0..classes).map(|class| from[row * in_a_row + class * places + place]).collect()
+        };
+        let truth = match self.targets {
+            Targets::Classes(targets) => {
+                usize::try_from(targets[row * places + place]).ok().filter(|class| *class < classes)
+            }
+            Targets::Floats(targets) => {
+                let wanted = of_place(targets);
+                wanted.iter().any(|target| *target != 0.0).then(|| highest(&wanted))
+            }
+            Targets::Tokens(_) | Targets::Symbols(_) | Targets::Boxes(_) | Targets::Other => None,
+        };
+        [truth, self.predicted(&of_place(self.prediction))]
+    }
+
     /// Hands on each place of each row that has a class.
     pub fn each_answer(&self, mut take: impl FnMut(&Answer<'_>)) {
         let in_a_row = self.in_a_row();
@@ -350,11 +381,7 @@ impl<'a> MeasuredBatch<'a> {
             };
             let Some(truth) = truth else { continue };
             gather(self.prediction, &mut scores);
-            // Comparisons with what is no number are false, so such a row would pass for a good one.
-            let predicted = scores.iter().all(|score| score.is_finite()).then(|| match (&*scores, self.thresholds) {
-                ([first, second], [threshold]) => usize::from(f64::from(*second) - f64::from(*first) > *threshold),
-                _ => highest(&scores),
-            });
+            let predicted = self.predicted(&scores);
             take(&Answer { truth, predicted, scores: &scores, row });
         }
     }

@@ -163,6 +163,7 @@ impl Measurement {
             slices: Vec::new(),
             mistakes: Vec::new(),
             mistaken_pictures: Vec::new(),
+            mistaken_masks: Vec::new(),
         }))
     }
 

@@ -16,6 +16,23 @@ pub struct About {
     pub mistakes: Vec<WrongRow>,
     /// Pictures in which a detector was most wrong, the worst first.
     pub pictures: Vec<WrongPicture>,
+    /// Pictures of which a model of masks told most as another class, the worst first.
+    pub masks: Vec<WrongMask>,
+    /// Names of the classes in these, each with the red, green and blue that it is tinted with.
+    pub mask_classes: Vec<(String, [u8; 3])>,
+}
+
+/// A picture of which places were told as another class, with what is true and with what was told.
+#[derive(Clone, Debug)]
+pub struct WrongMask {
+    /// It with its mask, small, as the bytes of a JPEG file.
+    pub truth: Vec<u8>,
+    /// It with what was told, likewise.
+    pub told: Vec<u8>,
+    /// Share of the places that count which were told as another class, 0 to 1.
+    pub wrong: f64,
+    /// Where it lies.
+    pub row: String,
 }
 
 /// A picture in which a detector missed boxes, or told what is not there.
@@ -97,6 +114,24 @@ pub(super) struct ShownAbout {
     recipe: Option<String>,
     mistakes: Vec<ShownMistake>,
     pictures: Vec<ShownPicture>,
+    masks: Vec<ShownMask>,
+    mask_classes: Vec<ShownClass>,
+}
+
+#[derive(Serialize)]
+struct ShownMask {
+    /// In Base64.
+    truth: String,
+    told: String,
+    wrong: String,
+    row: String,
+}
+
+#[derive(Serialize)]
+struct ShownClass {
+    name: String,
+    /// As a style sheet has it.
+    colour: String,
 }
 
 #[derive(Serialize)]
@@ -136,11 +171,17 @@ struct ShownMistake {
 impl ShownAbout {
     pub(super) fn new(about: &About) -> Self {
         let fact = |(name, value): &(String, String)| (shown(name), shown_up_to(value, 400));
+        let class = |(name, [red, green, blue]): &(String, [u8; 3])| ShownClass {
+            name: shown(name),
+            colour: format!("rgb({red} {green} {blue})"),
+        };
         Self {
             facts: about.facts.iter().map(fact).collect(),
             recipe: about.recipe.as_ref().map(|text| lines(text)),
             mistakes: about.mistakes.iter().map(ShownMistake::new).collect(),
             pictures: about.pictures.iter().map(ShownPicture::new).collect(),
+            masks: about.masks.iter().map(ShownMask::new).collect(),
+            mask_classes: about.mask_classes.iter().map(class).collect(),
         }
     }
 }
@@ -158,6 +199,12 @@ impl ShownPicture {
             about: missed.into_iter().chain(wrong).collect::<Vec<_>>().join(", "),
             row: shown(&picture.row),
         }
+    }
+}
+
+impl ShownMask {
+    fn new(mask: &WrongMask) -> Self {
+        Self { truth: base64(&mask.truth), told: base64(&mask.told), wrong: percent(mask.wrong), row: shown(&mask.row) }
     }
 }
 

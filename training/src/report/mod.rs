@@ -18,7 +18,7 @@ use crate::range_test::RangeTest;
 use crate::record::RunRecord;
 use millstream_schemas::files;
 
-pub use about::{About, BoxLook, Example, ShownBox, WrongPicture, WrongRow};
+pub use about::{About, BoxLook, Example, ShownBox, WrongMask, WrongPicture, WrongRow};
 pub use page::{Beside, Page};
 
 /// The page of some records alone.

@@ -5,7 +5,7 @@ use millstream_compiler::losses::PredictionKind;
 use millstream_runtime::Device;
 use millstream_schemas::Fingerprint;
 use millstream_training::metrics::{Better, Cell, FigureKind, Record, Table, Unit};
-use millstream_training::report::{About, BoxLook, Example, Page, ShownBox, WrongPicture, WrongRow};
+use millstream_training::report::{About, BoxLook, Example, Page, ShownBox, WrongMask, WrongPicture, WrongRow};
 use millstream_training::schedules::Schedule;
 use millstream_training::{
     BatchSource, BoxError, Event, LoopSettings, MetricSet, RunRecord, StepSettings, Trainer, TrainerSettings, report,
@@ -138,7 +138,7 @@ fn the_page_says_how_a_run_came_about_and_what_it_was_wrong_about() {
         facts: vec![("host".into(), "<b>here".into())],
         recipe: Some("version: 1\ndata:\n  train: </pre>\n".into()),
         mistakes: vec![wrong_row(Example::Jpeg(vec![255, 216, 255])), wrong_row(Example::Text("a <u>text".into()))],
-        pictures: Vec::new(),
+        ..About::default()
     }];
     let runs = [record];
     let page = Page { title: "t", runs: &runs, about: &about, ..Page::default() }.render().unwrap();
@@ -188,6 +188,29 @@ fn the_page_draws_what_a_detector_missed_and_told_in_vain() {
     ] {
         assert!(page.contains(part), "{part} is missing in {page}");
     }
+}
+
+#[test]
+fn the_page_shows_what_was_told_of_a_picture_beside_its_mask() {
+    let mask = WrongMask {
+        truth: vec![255, 216, 255],
+        told: vec![255, 216, 254],
+        wrong: 0.125,
+        row: "a.parquet, row group 0, row 3".into(),
+    };
+    let mask_classes = vec![("<i>sky".into(), [86, 180, 233])];
+    let about = [About { masks: vec![mask], mask_classes, ..About::default() }];
+    let page = Page { title: "t", runs: &[record("run")], about: &about, ..Page::default() }.render().unwrap();
+    for part in [
+        "src=\"data:image/jpeg;base64,/9j/\"",
+        "src=\"data:image/jpeg;base64,/9j+\"",
+        "style=\"background: rgb(86 180 233)\"></i>&lt;i&gt;sky</b>",
+        "12.5\u{a0}% of the places told as another class</figcaption>",
+    ] {
+        assert!(page.contains(part), "{part} is missing in {page}");
+    }
+    let without = Page { title: "t", runs: &[record("run")], ..Page::default() }.render().unwrap();
+    assert!(!without.contains("told as another class"));
 }
 
 #[test]
