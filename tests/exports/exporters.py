@@ -14,6 +14,8 @@ import rows
 
 # Opsets, and which axis of rows is open: many files are exported with a batch of one.
 SCRIPT = {"script-17": (17, True, True), "script-13-unfolded": (13, False, True), "script-11-one-row": (11, True, False)}
+OTHER_OPSETS = {f"script-{opset}": (opset, True, True) for opset in (12, 14, 15, 16, 18, 19, 20)}
+SCRIPT.update(OTHER_OPSETS)
 TRAINING = "script-17-training"
 EXPORT = {f"export-{opset}": opset for opset in range(18, 24)}
 OPTIMIZED = {"optimized-basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
@@ -23,7 +25,7 @@ OPTIMIZED = {"optimized-basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BA
 HALF = "half"
 EXTERNAL = "external-data"
 # Weights of integers, below a head that stays as it was.
-QUANTIZED = ["quantized-dynamic", "quantized-qdq", "quantized-4-bits"]
+QUANTIZED = ["quantized-dynamic", "quantized-qdq", "quantized-4-bits", "quantized-qoperator"]
 TRADITIONAL = "skl2onnx"
 KERAS = "tf2onnx"
 ALL = [*SCRIPT, TRAINING, *EXPORT, *OPTIMIZED, HALF, EXTERNAL, *QUANTIZED]
@@ -35,13 +37,14 @@ def number_of(name):
 
 
 def in_turn(name, kind):
-    """What of `ALL` an architecture is exported by, unless more is asked for: each architecture by five, all of them by all."""
+    """What of `ALL` an architecture is exported by, unless more is asked for: each architecture by six or seven, all of them by all."""
     if kind is not None:
         return [kind]
     turn = number_of(name)
-    chosen = ["script-17", ("script-13-unfolded", "script-11-one-row")[turn % 2], list(EXPORT)[turn // 2 % 6]]
+    chosen = ["script-17", ("script-13-unfolded", "script-11-one-row")[turn % 2], list(EXPORT)[turn // 2 % 6],
+              list(OTHER_OPSETS)[turn // 3840 % 7]]
     if turn // 192 % 4 == 0:
-        chosen.append((EXTERNAL, *QUANTIZED)[turn // 768 % 4])
+        chosen.append((EXTERNAL, *QUANTIZED)[turn // 768 % 5])
     return chosen + [("optimized-basic", "optimized-extended", HALF, TRAINING)[turn // 12 % 4],
                      ("optimized-extended", TRAINING, "optimized-all", HALF)[turn // 48 % 4]]
 
@@ -101,16 +104,25 @@ def write(architecture, module, has_norms, exporter, path, files):
         onnx.save(onnx.load(files("script-17")), part, save_as_external_data=True, location=beside, size_threshold=64)
     elif exporter in QUANTIZED:
         quantized(architecture, exporter, files("script-17"), part)
+        require_that_it_runs(architecture, part)
     else:
         module.write(part)
     os.replace(part, path)
+
+
+def require_that_it_runs(architecture, path):
+    """Some files that quantizers write end in every run: an index of a table that was computed by way of a logarithm of 0 is one of none of its rows."""
+    calibration = Calibration(architecture, path)
+    calibration.session.run(None, calibration.get_next())
 
 
 class Calibration:
     """The rows, for the ranges of activations."""
 
     def __init__(self, architecture, source):
-        session = onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        self.session = session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         taken = {entry.name for entry in session.get_inputs()}
         named = zip(rows.input_names(architecture), rows.tensors(architecture))
         self.rest = [{name: value.numpy() for name, value in named if name in taken}]
@@ -132,8 +144,11 @@ def quantized(architecture, exporter, source, path):
         unsigned = any(node.op_type == "Conv" for node in dense)
         kind = quantization.QuantType.QUInt8 if unsigned else quantization.QuantType.QInt8
         quantization.quantize_dynamic(source, path, weight_type=kind, nodes_to_exclude=head)
-    elif exporter == "quantized-qdq":
-        quantization.quantize_static(source, path, Calibration(architecture, source), quant_format=quantization.QuantFormat.QDQ, nodes_to_exclude=head)
+    elif exporter in ("quantized-qdq", "quantized-qoperator"):
+        form = quantization.QuantFormat.QDQ if exporter == "quantized-qdq" else quantization.QuantFormat.QOperator
+        quantization.quantize_static(source, path, Calibration(architecture, source), quant_format=form, nodes_to_exclude=head)
+        if form == quantization.QuantFormat.QOperator and not any(node.op_type.startswith("QLinear") for node in onnx.load(path).graph.node):
+            raise NotForThis("it has no operator that is quantized in this form")
     else:
         from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
         quantizer = MatMulNBitsQuantizer(model, block_size=32, is_symmetric=True, nodes_to_exclude=head)

@@ -5,6 +5,7 @@ import collections
 import fnmatch
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import pathlib
@@ -23,8 +24,10 @@ def arguments():
     parser.add_argument("--millstream", required=True, help="the program")
     parser.add_argument("--folder", required=True, help="where files and results go")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="architectures, families or exporters, patterns allowed; may be given several times")
-    parser.add_argument("--every-exporter", action="store_true", help="each architecture by each exporter, instead of five in turn")
+    parser.add_argument("--every-exporter", action="store_true", help="each architecture by each exporter, instead of some in turn")
     parser.add_argument("--files", type=int, metavar="N", help="of each architecture so many files: those that are there first, then others in turn")
+    parser.add_argument("--minutes", type=float, metavar="N", help="after so long begin no other file, and tell of those that were judged; the same command goes on from there")
+    parser.add_argument("--keep", action="store_true", help="keep results that other programs and other versions of these scripts gave, and judge only what has none")
     parser.add_argument("--again", action="append", default=[], metavar="VERDICT", help="judge those files anew that had this verdict, and keep all other results")
     parser.add_argument("--only-check", action="store_true", help="do not train: whether `check` refuses a file, and which parameters it would train, is soon known")
     parser.add_argument("--train", action="append", default=[], choices=judging_names(), help="only these, instead of all; may be given several times")
@@ -57,6 +60,20 @@ class Place:
         part = path.with_suffix(".part")
         part.write_text(json.dumps(result, indent=1))
         part.replace(path)
+
+
+JUDGE = ("judging", "parameters", "evaluation", "operators", "windows", "sequences", "rows")
+WRITERS = ("exporters", "architectures", "image_models", "text_models", "other_models", "traditional_models", "keras_models", "keras_export", "rows")
+
+
+class Makers:
+    """What makes a result, by hashes: the program, the scripts that judge, and those that write files with what they stand on."""
+
+    def __init__(self, program):
+        here = pathlib.Path(__file__).parent
+        self.program = hash_of(program)
+        self.judge = hash_of(*(here / f"{name}.py" for name in JUDGE))
+        self.writer = hash_of(here / "requirements.txt", *(here / f"{name}.py" for name in WRITERS))
 
 
 def hash_of(*paths):
@@ -92,8 +109,8 @@ def in_turn(options, place, architecture, chosen, number):
 class Subject:
     """One architecture, and its files by several exporters."""
 
-    def __init__(self, place, options, architecture, build):
-        self.place, self.options, self.architecture, self.build = place, options, architecture, build
+    def __init__(self, place, options, architecture, makers):
+        self.place, self.options, self.architecture, self.makers = place, options, architecture, makers
         self.module = self.known = None
 
     def prepare(self):
@@ -121,18 +138,37 @@ class Subject:
             exporters.write(self.architecture, self.module, self.norms, exporter, path, self.file)
         return path
 
+    def earlier(self, exporter):
+        """The result that is there, where it says as much as is asked for now."""
+        found = self.place.result(self.architecture.name, exporter)
+        if found is None or found["verdict"] in self.options.again:
+            return None
+        if found["verdict"] in UNJUDGED:
+            writer = found.get("writer")
+            return found if writer == self.makers.writer or self.options.keep and writer else None
+        if found.get("only_check") and not self.options.only_check:
+            return None
+        if self.options.again:
+            return found
+        if not set(self.options.train or judging_names()) <= set(found.get("asked", [])):
+            return None
+        if self.options.keep:
+            return found
+        if (found.get("program"), found.get("judge")) != (self.makers.program, self.makers.judge):
+            return None
+        path = self.place.model(self.architecture.name, exporter)
+        return found if os.path.exists(path) and found.get("file") == hash_of(path) else None
+
     def judge(self, exporter):
         import exporters
         import judging
         import parameters
-        name = self.architecture.name
-        earlier = self.place.result(name, exporter)
-        if earlier and earlier.get("only_check") and not self.options.only_check:
-            earlier = None
-        if self.options.again and earlier and earlier["verdict"] not in self.options.again:
+        earlier = self.earlier(exporter)
+        if earlier:
             return earlier
+        name = self.architecture.name
         started = time.time()
-        base = dict(architecture=name, family=self.architecture.family, exporter=exporter)
+        base = dict(architecture=name, family=self.architecture.family, exporter=exporter, writer=self.makers.writer)
         try:
             path = self.file(exporter)
         except exporters.NotForThis as reason:
@@ -141,8 +177,6 @@ class Subject:
             message = f"{type(error).__name__}: {error}".strip().splitlines()
             return dict(base, verdict="not exported", message=message[0][:300])
         exported, hashed = time.time() - started, hash_of(path)
-        if not self.options.again and earlier and (earlier.get("file"), earlier.get("build")) == (hashed, self.build):
-            return earlier
         known = self.gradients()
         trains = self.options.train or judging_names()
         if parameters.first_block(self.architecture, known) is None:
@@ -152,34 +186,37 @@ class Subject:
         elif exporter in (exporters.TRADITIONAL, exporters.KERAS):
             trains = [train for train in trains if train != "new"]
         if not trains:
+            # of what was asked for, not of the exporter
+            del base["writer"]
             return dict(base, verdict="not for this", message="it is no transformer whose first block is trained by its path")
         only_check = self.options.only_check
         result = judging.judge(self.options.millstream, self.architecture, exporter, path, self.place.work / f"{name}.{exporter}",
                                self.place.data, known, trains, only_check)
-        result.update(base, file=hashed, build=self.build, export_seconds=round(exported, 1), seconds=round(time.time() - started, 1),
+        result.update(base, file=hashed, program=self.makers.program, judge=self.makers.judge, asked=self.options.train or judging_names(),
+                      judged=time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()), export_seconds=round(exported, 1), seconds=round(time.time() - started, 1),
                       module_parameters=known and known["parameters"],
                       only_check=only_check)
         return result
 
 
-def work(place, options, architecture, chosen, build, queue):
+def work(place, options, architecture, chosen, makers, until, queue):
     import torch
     torch.set_num_threads(1)
     # exporters say much
     log = os.open(place.folder / "exporters.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    subject = Subject(place, options, architecture, build)
+    subject = Subject(place, options, architecture, makers)
     judged = 0
     for exporter in chosen:
-        if judged == options.files:
+        if judged == options.files or time.monotonic() > until:
             break
         try:
             result = subject.judge(exporter)
         except Exception as error:
             result = dict(architecture=architecture.name, family=architecture.family, exporter=exporter, verdict="no reference",
-                          message=f"{type(error).__name__}: {error}: {traceback.format_exc()[-300:]}")
-        judged += result["verdict"] not in ("not for this", "not exported")
+                          program=makers.program, judge=makers.judge, message=f"{type(error).__name__}: {error}: {traceback.format_exc()[-300:]}")
+        judged += result["verdict"] not in UNJUDGED
         place.keep(result)
         queue.put(result)
     queue.put(architecture.name)
@@ -195,6 +232,8 @@ def told(result):
     return " ".join(words)
 
 
+# No program had a part in these.
+UNJUDGED = ("not for this", "not exported")
 VERDICTS = ["ok", "partly", "refused", "wrong", "no reference", "not exported"]
 
 
@@ -216,7 +255,25 @@ def table(results):
         counted = sum(counts.values(), collections.Counter())
         lines.append(f"{'all':<22}{sum(counted.values()):>7}" + "".join(f"{counted[verdict] or '':>14}" for verdict in VERDICTS)
                      + f"{max(worst.values(), default=0.0):>16.1e}")
-    return "\n".join([*lines, *by_part(results)])
+    return "\n".join([*lines, *by_part(results), *origins(results)])
+
+
+def origins(results):
+    """Whose results these are, and that they are of several, or not of whole steps."""
+    judged = [result for result in results if result["verdict"] not in UNJUDGED]
+    lines = [""]
+    for maker, many in (("program", "several programs: the table says of none of them how it does"), ("judge", "several versions of the scripts that judge")):
+        counts = collections.Counter(result.get(maker) for result in judged)
+        if len(counts) > 1:
+            lines.append(f"These results are of {many}.")
+        for known, count in counts.most_common():
+            days = [result["judged"] for result in judged if result.get(maker) == known and "judged" in result]
+            told = f", {min(days)} to {max(days)} UTC" if days else ""
+            lines.append(f"{maker} {known[:12] if known else 'not told'}: {count} files{told}")
+    checked = sum(bool(result.get("only_check")) for result in judged)
+    if checked:
+        lines.append(f"{checked} of {len(judged)} files were checked and not trained.")
+    return lines
 
 
 def by_part(results):
@@ -266,14 +323,13 @@ def main():
         return 0
     if options.table:
         return finish(place, [json.loads(path.read_text()) for path in sorted(place.results.glob("*.json"))])
-    scripts = ("judging", "parameters", "evaluation", "operators", "windows", "sequences", "rows")
-    build = hash_of(options.millstream, *(pathlib.Path(__file__).parent / f"{name}.py" for name in scripts))
+    makers, until = Makers(options.millstream), math.inf if options.minutes is None else time.monotonic() + 60 * options.minutes
     context, running, results = multiprocessing.get_context("fork"), {}, []
     queue, waiting, total, started = context.Queue(), list(plan), sum(min(len(chosen), options.files or len(chosen)) for _, chosen in plan), time.time()
-    while waiting or running:
-        while waiting and len(running) < options.jobs:
+    while running or waiting and time.monotonic() <= until:
+        while waiting and len(running) < options.jobs and time.monotonic() <= until:
             entry, chosen = waiting.pop(0)
-            running[entry.name] = context.Process(target=work, args=(place, options, entry, chosen, build, queue))
+            running[entry.name] = context.Process(target=work, args=(place, options, entry, chosen, makers, until, queue))
             running[entry.name].start()
         try:
             said = queue.get(timeout=5)
@@ -288,6 +344,10 @@ def main():
             for name in [name for name, process in running.items() if not process.is_alive()]:
                 print(f"     {name}: its process ended with {running.pop(name).exitcode}", flush=True)
     print(f"\n{len(results)} files in {time.time() - started:.0f} s")
+    left = max(0, total - len(results))
+    if left and time.monotonic() > until:
+        goes_on = "" if options.again else " The same command goes on from here."
+        print(f"The {options.minutes:g} minutes were over: {left} of {total} files are left.{goes_on}")
     everything = results if options.only == [] and not options.again else [json.loads(path.read_text()) for path in sorted(place.results.glob("*.json"))]
     return finish(place, everything)
 

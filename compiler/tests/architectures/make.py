@@ -1,19 +1,24 @@
-"""Writes the small models of this folder: eleven architectures of public libraries with a few random weights.
+"""Writes the small models of this folder: twelve architectures of public libraries with a few random weights.
 
     pip install torch torchvision transformers onnx onnxscript
-    python make.py
+    python make.py              # all of them
+    python make.py regnet       # these
 
 Written with torch 2.15.0, torchvision, transformers 5.24.0. Weights are rounded to 64ths, so that they take little room.
-`NAME.script.onnx` are from TorchScript (opset 17), `NAME.export.onnx` from torch.export (opset 18).
+`NAME.script.onnx` are from TorchScript (opset 17), `NAME.export.onnx` from torch.export (opset 18), and `NAME.training.onnx`
+from TorchScript with BatchNormalization in training mode, which gives the running statistics too. `gradients.py` writes what
+stands beside them.
 """
 
 import logging
+import sys
 import warnings
 
 import onnx
 import torch
 import transformers as t
 from torch.export import Dim
+from torchvision.models.regnet import BlockParams, RegNet
 from torchvision.models.swin_transformer import SwinTransformer
 
 warnings.filterwarnings("ignore")
@@ -60,6 +65,20 @@ def text(name, config, output="last_hidden_state", attention="sdpa"):
     return Named(getattr(t, name)(config), list(TEXT), output), TEXT
 
 
+def regnet():
+    """With squeeze and excitation, convolutions in groups, and running statistics that differ."""
+    torch.manual_seed(0)
+    model = RegNet(BlockParams([1, 1], [8, 16], [4, 8], [1.0, 1.0], [2, 2], 0.25), num_classes=10, stem_width=8)
+    for layer in norms(model):
+        layer.running_mean.copy_((16 * torch.randn(layer.running_mean.shape)).round() / 64)
+        layer.running_var.copy_((64 + 32 * torch.rand(layer.running_var.shape)).round() / 64)
+    return model
+
+
+def norms(model):
+    return [layer for layer in model.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+
+
 def models():
     yield "bert", "script", *text("BertForSequenceClassification", t.BertConfig(**SMALL, num_labels=3), "logits")
     yield "roberta", "export", *text("RobertaModel", t.RobertaConfig(**{**SMALL, "max_position_embeddings": 50}))
@@ -82,10 +101,13 @@ def models():
     yield "unet", "script", UNet(), IMAGE
     yield "xlnet", "script", *text("XLNetModel", t.XLNetConfig(
         vocab_size=100, d_model=32, n_layer=2, n_head=4, d_inner=64, use_mems_eval=False), attention="eager")
+    yield "regnet", "training", regnet(), IMAGE
 
 
 def main():
     for name, exporter, model, inputs in models():
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
         torch.manual_seed(0)
         model.eval()
         with torch.no_grad():
@@ -95,10 +117,13 @@ def main():
                 parameter.copy_((spread * 64).round() / 64)
         path, values = f"{name}.{exporter}.onnx", tuple(inputs.values())
         open_axes = [0, 1] if "input_ids" in inputs else [0]
-        if exporter == "script":
+        if exporter in ("script", "training"):
+            for layer in norms(model) if exporter == "training" else []:
+                layer.train()
+            mode = torch.onnx.TrainingMode.PRESERVE if exporter == "training" else torch.onnx.TrainingMode.EVAL
             axes = {key: {axis: ("batch", "sequence")[axis] for axis in open_axes} for key in inputs}
             torch.onnx.export(model, values, path, input_names=list(inputs), output_names=["y"], dynamic_axes=axes,
-                              opset_version=17, dynamo=False)
+                              opset_version=17, training=mode, do_constant_folding=exporter == "script", dynamo=False)
         else:
             shapes = tuple({axis: Dim.DYNAMIC for axis in open_axes} for _ in inputs)
             program = torch.onnx.export(model, values, input_names=list(inputs), output_names=["y"],
