@@ -164,7 +164,7 @@ mod tests {
             ("a/x.AVIF", "AVIF is not read; save it as PNG or JPEG, as by `avifdec"),
             ("x.heif", "HEIC is not read"),
             ("x.jxl", "JPEG XL is not read"),
-            ("x.svg", "SVG is not read; it is a drawing"),
+            ("x.svg", "SVG is not read; draw it as PNG"),
             ("x.xcf", "images in `.xcf` are not read; save it as PNG or JPEG"),
         ] {
             assert!(no_image(name).starts_with(wanted), "{name}: {}", no_image(name));
