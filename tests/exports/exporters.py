@@ -37,7 +37,7 @@ def number_of(name):
 
 
 def in_turn(name, kind):
-    """What of `ALL` an architecture is exported by, unless more is asked for: each architecture by six or seven, all of them by all."""
+    """What of `ALL` an architecture is exported by, unless more is asked for: each architecture by five to seven, all of them by all."""
     if kind is not None:
         return [kind]
     turn = number_of(name)
@@ -147,7 +147,7 @@ def quantized(architecture, exporter, source, path):
     elif exporter in ("quantized-qdq", "quantized-qoperator"):
         form = quantization.QuantFormat.QDQ if exporter == "quantized-qdq" else quantization.QuantFormat.QOperator
         quantization.quantize_static(source, path, Calibration(architecture, source), quant_format=form, nodes_to_exclude=head)
-        if form == quantization.QuantFormat.QOperator and not any(node.op_type.startswith("QLinear") for node in onnx.load(path).graph.node):
+        if form == quantization.QuantFormat.QOperator and not any(is_quantized(node) for node in onnx.load(path).graph.node):
             raise NotForThis("it has no operator that is quantized in this form")
     else:
         from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
@@ -156,6 +156,11 @@ def quantized(architecture, exporter, source, path):
         if all(node.op_type != "MatMulNBits" for node in quantizer.model.model.graph.node):
             raise NotForThis("it has no MatMul to be quantized")
         quantizer.model.save_model_to_file(path, False)
+
+
+def is_quantized(node):
+    """Whether it is an operator that reads and makes quantized numbers: Linear layers become QGemm."""
+    return node.op_type.startswith("QLinear") or node.op_type == "QGemm"
 
 
 def script(architecture, module, has_norms, exporter, path):

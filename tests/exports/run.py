@@ -145,12 +145,17 @@ class Subject:
             return None
         if found["verdict"] in UNJUDGED:
             writer = found.get("writer")
-            return found if writer == self.makers.writer or self.options.keep and writer else None
+            # without the hash it may say something of what was asked for then
+            lasts = writer is not None or found["verdict"] == "not exported"
+            return found if writer == self.makers.writer or self.options.keep and lasts else None
         if found.get("only_check") and not self.options.only_check:
             return None
         if self.options.again:
             return found
-        if not set(self.options.train or judging_names()) <= set(found.get("asked", [])):
+        asked = found.get("asked")
+        if asked is None and self.options.keep:
+            asked = judging_names() if not self.options.train else [train for train in judging_names() if train in found]
+        if not set(self.options.train or judging_names()) <= set(asked or []):
             return None
         if self.options.keep:
             return found
@@ -207,19 +212,25 @@ def work(place, options, architecture, chosen, makers, until, queue):
     os.dup2(log, 1)
     os.dup2(log, 2)
     subject = Subject(place, options, architecture, makers)
-    judged = 0
+    judged, broken_off = 0, False
     for exporter in chosen:
-        if judged == options.files or time.monotonic() > until:
+        if judged == options.files:
+            break
+        if time.monotonic() > until:
+            broken_off = True
             break
         try:
             result = subject.judge(exporter)
         except Exception as error:
-            result = dict(architecture=architecture.name, family=architecture.family, exporter=exporter, verdict="no reference",
-                          program=makers.program, judge=makers.judge, message=f"{type(error).__name__}: {error}: {traceback.format_exc()[-300:]}")
+            path = place.model(architecture.name, exporter)
+            result = dict(architecture=architecture.name, family=architecture.family, exporter=exporter, verdict="no reference", writer=makers.writer,
+                          program=makers.program, judge=makers.judge, file=hash_of(path) if os.path.exists(path) else None,
+                          asked=options.train or judging_names(), only_check=options.only_check,
+                          message=f"{type(error).__name__}: {error}: {traceback.format_exc()[-300:]}")
         judged += result["verdict"] not in UNJUDGED
         place.keep(result)
         queue.put(result)
-    queue.put(architecture.name)
+    queue.put((architecture.name, broken_off))
 
 
 def told(result):
@@ -324,7 +335,7 @@ def main():
     if options.table:
         return finish(place, [json.loads(path.read_text()) for path in sorted(place.results.glob("*.json"))])
     makers, until = Makers(options.millstream), math.inf if options.minutes is None else time.monotonic() + 60 * options.minutes
-    context, running, results = multiprocessing.get_context("fork"), {}, []
+    context, running, results, broken_off = multiprocessing.get_context("fork"), {}, [], 0
     queue, waiting, total, started = context.Queue(), list(plan), sum(min(len(chosen), options.files or len(chosen)) for _, chosen in plan), time.time()
     while running or waiting and time.monotonic() <= until:
         while waiting and len(running) < options.jobs and time.monotonic() <= until:
@@ -338,16 +349,16 @@ def main():
         if isinstance(said, dict):
             results.append(said)
             print(f"{len(results):>4} of {total} {told(said)}", flush=True)
-        elif said is not None and said in running:
-            running.pop(said).join()
+        elif said is not None and said[0] in running:
+            running.pop(said[0]).join()
+            broken_off += said[1]
         else:
             for name in [name for name, process in running.items() if not process.is_alive()]:
                 print(f"     {name}: its process ended with {running.pop(name).exitcode}", flush=True)
     print(f"\n{len(results)} files in {time.time() - started:.0f} s")
-    left = max(0, total - len(results))
-    if left and time.monotonic() > until:
+    if waiting or broken_off:
         goes_on = "" if options.again else " The same command goes on from here."
-        print(f"The {options.minutes:g} minutes were over: {left} of {total} files are left.{goes_on}")
+        print(f"The {options.minutes:g} minutes were over: {len(waiting)} architectures were not begun, {broken_off} not ended.{goes_on}")
     everything = results if options.only == [] and not options.again else [json.loads(path.read_text()) for path in sorted(place.results.glob("*.json"))]
     return finish(place, everything)
 

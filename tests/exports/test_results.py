@@ -47,6 +47,15 @@ class Results(unittest.TestCase):
         self.assertFalse(self.kept(dict(self.whole, only_check=True)))
         self.assertTrue(self.kept(dict(self.whole, only_check=True), only_check=True))
 
+    def test_results_of_older_scripts_are_kept_where_that_is_asked_for(self):
+        older = {key: value for key, value in self.whole.items() if key not in ("asked", "program", "judge", "writer", "file")}
+        self.assertFalse(self.kept(older))
+        self.assertTrue(self.kept(older, keep=True))
+        self.assertTrue(self.kept(dict(older, head=dict(verdict="ok")), keep=True, train=["head"]))
+        self.assertFalse(self.kept(older, keep=True, train=["match"]))
+        self.assertTrue(self.kept(dict(older, verdict="not exported"), keep=True))
+        self.assertFalse(self.kept(dict(older, verdict="not for this"), keep=True))
+
     def test_what_could_not_be_exported_is_not_tried_again_by_the_same_scripts(self):
         failed = dict(architecture="one", family="family", exporter="script-17", verdict="not exported", writer="c" * 64)
         self.assertTrue(self.kept(failed, makers(program="d" * 64)))

@@ -5,7 +5,7 @@
     python gradients.py regnet.training
 
 The graph of the file is evaluated by `tests/exports/evaluation.py`, with the head, the two rows and the targets that `architectures.rs` has, and differentiated
-by PyTorch. Of each float initializer that the loss reaches the file has the Euclidean length of its gradient, and its parts along two directions of ones of
+by PyTorch. Of each float initializer that the loss reaches by a finite gradient (bounds of a range may have another) the file has the Euclidean length of its gradient, and its parts along two directions of ones of
 both signs; of each running statistic the same of its next value. Numbers stand in the order in which the file stores them.
 """
 
@@ -115,7 +115,8 @@ def step(file, dtype=torch.float64):
         scores = pooled @ graph.values[f"{head}.weight"].T + graph.values[f"{head}.bias"]
     loss = torch.nn.functional.cross_entropy(scores, targets_of(scores))
     loss.backward()
-    gradients = {name: value.grad for name, value in graph.values.items() if value.is_floating_point() and value.grad is not None}
+    reached = {name: value.grad for name, value in graph.values.items() if value.is_floating_point() and value.grad is not None}
+    gradients = {name: gradient for name, gradient in reached.items() if gradient.isfinite().all()}
     return loss.item(), gradients, statistics.next
 
 
@@ -123,7 +124,7 @@ def main():
     files = sys.argv[1:] or sorted(path.name.removesuffix(".onnx") for path in HERE.glob("*.onnx"))
     for file in files:
         loss, gradients, statistics = step(file)
-        of_one_line = lambda entries: ",\n".join(f"  {json.dumps(name)}: {json.dumps(told(value))}" for name, value in sorted(entries.items()))
+        of_one_line = lambda entries: ",\n".join(f"  {json.dumps(name)}: {json.dumps(told(value), allow_nan=False)}" for name, value in sorted(entries.items()))
         text = f'{{"loss": {round_off(loss)!r},\n "gradients": {{\n{of_one_line(gradients)}}},\n "statistics": {{\n{of_one_line(statistics)}}}}}\n'
         json.loads(text)
         (HERE / f"{file}.gradients.json").write_text(text)
