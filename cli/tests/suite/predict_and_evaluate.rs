@@ -141,6 +141,8 @@ fn masks_of_labelled_rows_are_those_that_evaluate_measures() {
         }),
     );
     let rows = predicted(&place, &recipe, &["--masks", "masks"]);
+    place.run(&["predict", "run", "none.parquet", "--masks", "new"]).failed_with(&["none.parquet"]);
+    assert!(!place.path("new").exists(), "a prediction of nothing leaves an empty folder");
     // by truth and what was taken for it
     let (mut counts, mut mistaken) = ([[0.0_f64; 2]; 2], Vec::<u32>::new());
     for (row, told) in rows.iter().enumerate() {
