@@ -35,6 +35,8 @@ fn of_all(together: Together, estimate: &MemoryEstimate, machine: u64, policy: M
     let all = own.saturating_mul(runs).max(together.others.saturating_add(own));
     // the process itself is there once
     let total = process.saturating_add(kept_by_all).saturating_add(all);
+    // what runs of equal rows, transforms and trained layers keep is there once too: no more than this is certain
+    let least = process.saturating_add(kept).saturating_add(all);
     if runs < 2 || total <= machine {
         return None;
     }
@@ -42,18 +44,26 @@ fn of_all(together: Together, estimate: &MemoryEstimate, machine: u64, policy: M
     let left = machine.saturating_sub(process);
     // where all that is kept fills the store, and where it does not
     let fit = (left.saturating_sub(most_kept) / each).max(left / each.saturating_add(kept)).clamp(1, runs - 1);
-    let said = format!(
-        "{runs} runs at a time would hold about {} on the CPU, {} of it each, and there are {}; {fit} at a time would fit \
+    let said = |held: u64, beside: &str| {
+        format!(
+            "{runs} runs at a time would hold about {} on the CPU, {} of it each{beside}, and there are {}; {fit} at a time would fit \
              (`search.parallel: {fit}`, `--parallel {fit}`)",
-        ByteSize(total),
-        ByteSize(each),
-        ByteSize(machine)
-    );
-    Some(match (is_beyond(total, machine), policy) {
+            ByteSize(held),
+            ByteSize(each),
+            ByteSize(machine)
+        )
+    };
+    Some(match (is_beyond(least, machine), policy) {
         (true, MemoryCheck::Refuse) => {
-            MemoryFinding::TooMany(format!("{said}. `training.memory_check: warn` goes on all the same"))
+            MemoryFinding::TooMany(format!("{}. `training.memory_check: warn` goes on all the same", said(least, "")))
         }
-        _ => MemoryFinding::Warning(said),
+        _ if total > least => {
+            let (by_all, once) = (ByteSize(kept_by_all), ByteSize(kept));
+            let beside =
+                format!(" and {by_all} of what is kept of frozen parts (no more than {once} where all keep the same)");
+            MemoryFinding::Warning(said(total, &beside))
+        }
+        _ => MemoryFinding::Warning(said(total, "")),
     })
 }
 
@@ -301,6 +311,30 @@ mod tests {
                 (said, wanted) => said.is_none() && wanted.is_none(),
             };
             assert!(is_as_wanted, "{runs} runs, {wanted:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn trials_that_share_one_frozen_part_are_not_refused_although_they_fit() {
+        let gibibytes = |count: u64| count << 30;
+        for (runs, kept, own, machine, wanted) in [
+            // one copy for all of them, 34: what each could keep of its own, 40, is warned of and refuses nothing
+            (6, 10, 4, 24, Some(false)),
+            (4, 10, 3, 24, Some(false)),
+            // with one copy alone it is beyond
+            (7, 10, 4, 24, Some(true)),
+            (2, 4, 4, 24, None),
+        ] {
+            let [kept, own, process, kept_together] = [kept, own, 0, 16].map(gibibytes);
+            let total = kept + own;
+            let estimate = MemoryEstimate { process, kept, kept_together, own, total, ..MemoryEstimate::default() };
+            let together = Together { runs, others: 0, kept: 0 };
+            let found = memory_finding(Ok(&estimate), Some(gibibytes(machine)), MemoryCheck::Refuse, together);
+            let refuses = found.as_ref().map(|found| !matches!(found, MemoryFinding::Warning(_)));
+            assert_eq!(refuses, wanted, "{runs}: {found:?}");
+            if let Some(MemoryFinding::Warning(said)) = found {
+                assert!(said.contains("no more than 10.00 GiB where all keep the same"), "{said}");
+            }
         }
     }
 

@@ -42,8 +42,11 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Evaluate, recipe: &Rec
     let mut progress = if global.json { Box::new(millstream::recipes::Silent) } else { progress::choose(global) };
     let report = evaluate(recipe, &options, progress.as_mut(), &Stop::default());
     drop(progress);
-    let report = report?.context("the evaluation was stopped")?;
+    let mut report = report?.context("the evaluation was stopped")?;
     if global.json {
+        // they are for the report page
+        report.evaluation.leave_out_maps();
+        report.other_evaluations.iter_mut().for_each(|set| set.evaluation.leave_out_maps());
         output::print_json(&report)?
     } else {
         report.warnings.iter().filter(|_| !global.quiet).for_each(|warning| messages::warn(warning));

@@ -2,6 +2,7 @@ use millstream::recipes::{
     Catalogs, DryRunReport, RecipeError, RunSummary, StartMode, Stop, TrainOptions, dry_run, import_rows_of, train,
 };
 use millstream::schemas::recipe::{ByteSize, EvaluationRecipe};
+use millstream::training::Evaluation;
 
 use crate::arguments::{Global, Train};
 use crate::colour::Meaning;
@@ -46,7 +47,7 @@ pub(crate) fn run(global: &Global, arguments: &Train, mut recipe: Recipe) -> any
     if stop.is_requested() {
         signals::answer();
     }
-    let summary = match summary {
+    let mut summary = match summary {
         Err(RecipeError::Stopped) => {
             messages::tell(
                 "interrupted before the first step was done; there is nothing to save yet\nto go on, give the same command again",
@@ -64,6 +65,9 @@ pub(crate) fn run(global: &Global, arguments: &Train, mut recipe: Recipe) -> any
         messages::tell(&how_to_go_on(global, arguments, &summary));
     }
     if global.json {
+        // they are for the report page, and in `metrics.json`
+        let of_sets = summary.other_evaluations.iter_mut().map(|set| &mut set.evaluation);
+        summary.evaluation.iter_mut().chain(of_sets).for_each(Evaluation::leave_out_maps);
         let mut value = serde_json::to_value(&summary)?;
         value["event"] = if summary.interrupted { "interrupted".into() } else { "finished".into() };
         output::print_json_line(&value)?;

@@ -400,6 +400,38 @@ fn pictures_of_one_thing_with_its_box_become_a_recipe_that_finds_it() {
     contains(&recipe, &["head: boxes", "most: 3, as: classed", "loss: fcos"]);
 }
 
+#[test]
+fn a_crowd_in_front_of_the_thing_of_a_picture_is_not_learned_as_its_box_without_a_word() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::bare();
+    let (mut images, mut annotations) = (Vec::new(), Vec::new());
+    for row in 0..40 {
+        picture(&place, &format!("crowds/train2017/{row}.png"), row);
+        let [left, top, side] = square(row);
+        images.push(serde_json::json!({"id": row, "file_name": format!("{row}.png"), "width": SIDE, "height": SIDE}));
+        for (crowd, sides) in [(1, [0, 0, SIDE, SIDE]), (0, [left, top, side, side])] {
+            let (id, area) = (annotations.len(), sides[2] * sides[3]);
+            annotations.push(serde_json::json!({
+                "id": id, "image_id": row, "category_id": 1, "bbox": sides, "area": area, "iscrowd": crowd,
+            }));
+        }
+    }
+    let categories = [serde_json::json!({"id": 1, "name": "square"})];
+    let all = serde_json::json!({"images": images, "annotations": annotations, "categories": categories});
+    fs::create_dir_all(place.path("crowds/annotations")).unwrap();
+    place.write("crowds/annotations/instances_train2017.json", &all.to_string());
+    of_numbers(&place, "numbers.onnx", 10);
+    let (said, recipe) = made(&place, "crowds", "numbers.onnx");
+    contains(&said, &["by the first box in `objects` (those around a crowd are left out)"]);
+    contains(&recipe, &["most: 1, as: flat", "crowd_field: iscrowd", "# boxes around a crowd are left out"]);
+    // a box as large as the picture is never the one that is learned
+    place.run(&["train", "made.yaml"]).done();
+    let metrics: serde_json::Value = serde_json::from_slice(&place.read("runs/made/metrics.json")).unwrap();
+    assert!(metrics["evaluation"]["mae"].as_f64().unwrap() < 0.12, "{}", metrics["evaluation"]);
+}
+
 /// A bright and a grey square on a dark picture, one left of the other.
 fn two_squares(row: usize) -> [[u32; 3]; 2] {
     let [left, top, side] = square(row);

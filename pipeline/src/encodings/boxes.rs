@@ -30,7 +30,8 @@ pub(super) const ENCODING: EncodingKind = EncodingKind {
     documentation: "A tensor of floats `[batch, most, 4]` (or flat), and where the boxes have classes a tensor of int64 `[batch, most]` \
         whose name ends in `.classes`. With `as: classed` the class is the fifth number of each box, `[batch, most, 5]`, as \
         the loss `fcos` takes it; a box around a crowd (COCO's `iscrowd`) has −2 − class there and stands behind the others, \
-        so that loss and metric pass over what is found in it. The column holds lists of boxes of four numbers, a single such \
+        so that loss and metric pass over what is found in it; elsewhere it is a box as any other, or left out where `crowd_field` \
+        names the field. The column holds lists of boxes of four numbers, a single such \
         box, or boxes with classes: a struct of lists (`objects: {bbox, category}`) or a list of structs. They follow every \
         step that is drawn for the image: of a box, the box around what is left of it in the picture remains, unless it is \
         less than `least_visible` of its area or smaller than `least_area`; what remains keeps its order. Places behind the \
@@ -79,8 +80,9 @@ pub(super) struct Boxes {
     /// empty.
     #[serde(default)]
     class_field: Option<String>,
-    /// The field that says which boxes are around a crowd (numbers, 0 for none, or truth values), of boxes that are `classed`: it is not
-    /// asked for what is found in these, nor for what is not. `iscrowd` by itself where there is one, and none when it is empty.
+    /// The field that says which boxes are around a crowd (numbers, 0 for none, or truth values). Of boxes that are `classed` it is not
+    /// asked for what is found in these, nor for what is not: `iscrowd` by itself where there is one, and none when it is empty. Of
+    /// others, where it is named, these are left out.
     // Left out where it is not said, so that streams are what they were before there was a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     crowd_field: Option<String>,
@@ -212,9 +214,6 @@ impl Options for Boxes {
             {
                 Err("boxes that are `classed` have `layout: corners` and `unit: shares`".into())
             }
-            Self { r#as, crowd_field: Some(field), .. } if *r#as != Form::Classed && !field.is_empty() => {
-                Err("crowd_field is of boxes that are `classed`: set `as: classed`, or leave it out".into())
-            }
             _ => class_names::check(&self.classes),
         }
     }
@@ -281,8 +280,9 @@ impl Boxes {
 
     /// The field that says which boxes are around a crowd, where that is asked for.
     fn crowds(&self) -> Option<&str> {
-        let name = self.crowd_field.as_deref().unwrap_or(BOX_CROWD_FIELD);
-        (self.r#as == Form::Classed && !name.is_empty()).then_some(name)
+        let usual = if self.r#as == Form::Classed { BOX_CROWD_FIELD } else { "" };
+        let name = self.crowd_field.as_deref().unwrap_or(usual);
+        (!name.is_empty()).then_some(name)
     }
 
     /// The field with the classes in a column of this type.
@@ -461,9 +461,11 @@ impl Encoder for BoxEncoder {
         };
         let mut boxes = moved(boxes, self.options.least_visible)?;
         boxes.retain(|bounds| (bounds.right - bounds.left) * (bounds.bottom - bounds.top) >= self.options.least_area);
-        // of a crowd whatever is left of it may be found
         let own = boxes.len();
-        boxes.extend(moved(crowds, 0.0)?);
+        if form == Form::Classed {
+            // of a crowd whatever is left of it may be found
+            boxes.extend(moved(crowds, 0.0)?);
+        }
         let (width, height) = self.options.unit.in_pixels(drawing.output_size(&drawing.source));
         for (bounds, out) in boxes.iter().zip(values.chunks_exact_mut(form.numbers())) {
             let BoundingBox { left, top, right, bottom, label } = *bounds;

@@ -236,7 +236,9 @@ mod tests {
 
     use millstream_schemas::{ResumePoint, RowId};
 
+    use super::super::store::PrefixStore;
     use super::*;
+    use crate::Stop;
 
     /// Rows of these tokens, as `1 2|3`, filled up to a length.
     fn batch(rows: &str, length: usize) -> Batch {
@@ -338,5 +340,31 @@ mod tests {
         kept.limit(u64::MAX, false);
         kept.put(&keys(&all, &inputs), &border(&all));
         assert_eq!(kept.bytes_held(), 16 * (4 * 5 + BESIDE));
+    }
+
+    #[test]
+    fn a_run_without_room_neither_fills_what_others_were_promised_nor_holds_it_when_they_have_ended() {
+        let (inputs, row) = (["ids".to_owned()], 4 * 5 + BESIDE);
+        let [first, second] = ["a", "b"].map(|key| Fingerprint::of_bytes(key.as_bytes()));
+        let store = PrefixStore::new(2 * row);
+        let reserve = |key: &Fingerprint| {
+            store.reserve(&[(key.clone(), 2 * row)], 0, true, &Stop::default(), &mut |_| {}).unwrap().unwrap()
+        };
+        let (more, less) = (batch("1|2", 4), batch("3|4", 4));
+        let before = store.padded(&first, None);
+        let reserved = reserve(&first);
+        let own = store.padded(&first, Some(2 * row));
+        let behind = store.padded(&first, None);
+        for without in [&before, &behind] {
+            without.put(&keys(&less, &inputs), &border(&less));
+            assert_eq!((without.bytes_held(), own.bytes_held()), (0, 0));
+        }
+        own.put(&keys(&more, &inputs), &border(&more));
+        assert_eq!(store.held().now(), 2 * row);
+        drop((own, reserved));
+        let another = reserve(&second);
+        // those without room go on
+        assert_eq!((store.held().now(), before.bytes_held(), behind.bytes_held()), (0, 0, 0));
+        drop(another);
     }
 }

@@ -214,7 +214,7 @@ impl RunPrefix {
         serving: &mut Option<Serving>,
         events: &mut dyn Events,
     ) -> Result<(), RecipeError> {
-        let most = if self.keeps() { self.plan.in_memory() } else { 0 };
+        let most = self.keeps().then(|| self.plan.in_memory());
         let Self { plan, store, padded, sets, .. } = self;
         let rows = match padded {
             Some(rows) => rows,
@@ -235,9 +235,9 @@ impl RunPrefix {
         Ok(())
     }
 
-    /// How many batches found all their rows, where rows have lengths of their own.
+    /// How many batches found all their rows, where rows have lengths of their own; nothing where there was no room for any.
     pub(crate) fn told(&self) -> Option<String> {
-        let [found, run] = self.padded.as_ref()?.counts();
+        let [found, run] = self.padded.as_ref().filter(|_| self.keeps())?.counts();
         let all = found.saturating_add(run);
         (all > 0).then(|| {
             format!("training.frozen_prefix: {found} of {} had all their rows among what is kept", count(all, "batch"))

@@ -301,8 +301,10 @@ impl PrefixStore {
     }
 
     /// Those of rows that have lengths of their own, under a key; from now on at most so many bytes of them, or as many as a run that uses
-    /// them was promised.
-    pub(crate) fn padded(&self, key: &Fingerprint, most: u64) -> Arc<PaddedActivations> {
+    /// them was promised. A run without room (`most` is none) has some of its own that hold nothing: what it used of others' would outlive
+    /// their promises, and it would fill them with rows that they do not ask for.
+    pub(crate) fn padded(&self, key: &Fingerprint, most: Option<u64>) -> Arc<PaddedActivations> {
+        let Some(most) = most else { return Arc::new(PaddedActivations::new(0, &self.0.held)) };
         let mut padded = lock(&self.0.padded);
         let own = match padded.iter().position(|(known, _)| known == key) {
             Some(at) => {

@@ -40,6 +40,8 @@ pub(super) struct Boxes {
     pub(super) most: usize,
     /// As many without these.
     pub(super) most_things: usize,
+    /// Whether there are any around a crowd.
+    pub(super) has_crowds: bool,
     /// How they are told.
     pub(super) task: BoxTask,
 }
@@ -125,14 +127,14 @@ impl Boxes {
             Some([_, Some(most), Some(4)]) if *most > 0 => (*most, BoxTask::InOrder),
             Some([_, _, _, _]) => (largest, BoxTask::Places),
             None | Some([_, _]) if are_several => (largest, BoxTask::Places),
-            // the first box of a picture may be around a crowd, which is passed over at places alone
+            // at places a crowd is passed over, where there is one box alone it is left out
             None | Some([_, _]) if classes.are_several() || has_crowds => (largest, BoxTask::PlacesOrFirst),
             None | Some([_, _]) => (1, BoxTask::First),
             Some(other) => return refused(format!("the model's first output is {}", shown_shape(other))),
         };
         let classes = declared.unwrap_or_else(|| classes.names.into_iter().collect());
         let most_things = if task == BoxTask::InOrder { most } else { most_things };
-        Ok(Self { field, class_field, classes, convention, is_recorded, most, most_things, task })
+        Ok(Self { field, class_field, classes, convention, is_recorded, most, most_things, has_crowds, task })
     }
 
     /// Whether these are the classes of all boxes of the column, in any order.
@@ -352,6 +354,7 @@ mod tests {
         ] {
             let found = Boxes::of(&with_crowds(rows), "objects", Some(scores)).unwrap();
             assert_eq!((found.most, found.most_things, found.task), wanted, "{rows:?}");
+            assert_eq!(found.has_crowds, rows.concat().contains(&crowd), "{rows:?}");
         }
     }
 

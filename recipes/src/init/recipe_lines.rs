@@ -1,6 +1,6 @@
 use std::fmt::Write;
 
-use millstream_pipeline::encodings::BOX_CLASS_FIELDS;
+use millstream_pipeline::encodings::{BOX_CLASS_FIELDS, BOX_CROWD_FIELD};
 
 use super::boxes::BoxTask;
 use super::guess::{Guess, Head, SMALL};
@@ -190,9 +190,15 @@ fn of_data(guess: &Guess, head: Option<Head>) -> String {
                 true => "    # nothing says of which classes they are: all of one, `object`\n",
                 false => "",
             };
-            let of_crowds = match is_at_places && boxes.most > boxes.most_things {
-                true => "    # boxes around a crowd (`iscrowd`) take places of `most` too\n",
-                false => "",
+            let (of_crowds, crowds) = match (boxes.has_crowds, is_at_places) {
+                (true, true) if boxes.most > boxes.most_things => {
+                    ("    # boxes around a crowd (`iscrowd`) take places of `most` too\n", String::new())
+                }
+                (true, false) => {
+                    let told = "    # boxes around a crowd are left out: they are around no thing of a picture\n";
+                    (told, format!(", crowd_field: {BOX_CROWD_FIELD}"))
+                }
+                _ => ("", String::new()),
             };
             let numbers = if boxes.is_recorded {
                 "what their four numbers are (`convention`) is said by the data"
@@ -202,7 +208,7 @@ fn of_data(guess: &Guess, head: Option<Head>) -> String {
             writeln!(
                 text,
                 "  targets:\n    # {numbers}\n{of_one}{of_crowds}    boxes:\n      \
-                 boxes: {{column: {}{field}{classes}, convention: {}, most: {most}{form}, least_visible: 0.3}}",
+                 boxes: {{column: {}{field}{classes}, convention: {}, most: {most}{form}{crowds}, least_visible: 0.3}}",
                 quoted(column),
                 boxes.convention
             )

@@ -198,13 +198,18 @@ impl Told {
                 let most = boxes.most_in_words();
                 format!("it tells what is in a picture and where, by {by}; up to {most} in a picture were seen")
             }
-            Self::Boxes { boxes, .. } if boxes.task != BoxTask::InOrder => {
-                format!("it tells where the thing in a picture is, four numbers, by the first box in `{column}`")
+            Self::Boxes { boxes, .. } => {
+                let crowds = if boxes.has_crowds { " (those around a crowd are left out)" } else { "" };
+                match boxes.task {
+                    BoxTask::InOrder => format!(
+                        "it tells up to {} in `{column}`{crowds}, in their order; nothing assigns them to what the model gives",
+                        boxes.most_in_words()
+                    ),
+                    _ => format!(
+                        "it tells where the thing in a picture is, four numbers, by the first box in `{column}`{crowds}"
+                    ),
+                }
             }
-            Self::Boxes { boxes, .. } => format!(
-                "it tells up to {} in `{column}`, in their order; nothing assigns them to what the model gives",
-                boxes.most_in_words()
-            ),
         }
     }
 

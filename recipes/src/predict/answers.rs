@@ -40,7 +40,7 @@ impl Answers {
     /// prepared without chance.
     ///
     /// # Errors
-    /// Such scores are not read, an option is of models that tell something else, or the folder for masks cannot be made.
+    /// Such scores are not read, an option is of models that tell something else, or what lies in the place of the folder for masks is none.
     pub(super) fn new(
         reads: PredictionKind,
         axes: Option<usize>,

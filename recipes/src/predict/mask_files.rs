@@ -17,10 +17,14 @@ pub(super) struct MaskFiles {
 }
 
 impl MaskFiles {
+    /// The folder is made for the first mask: where rows are refused before, none is left behind.
+    ///
     /// # Errors
-    /// The folder cannot be made.
+    /// What lies there is no folder.
     pub(super) fn new(folder: &Path) -> Result<Self, RecipeError> {
-        files::create_folder(folder).map_err(RecipeError::io("make", folder))?;
+        if folder.exists() {
+            files::create_folder(folder).map_err(RecipeError::io("make", folder))?;
+        }
         Ok(Self { folder: folder.to_owned(), wanted: HashMap::new(), given: HashSet::new() })
     }
 
@@ -28,7 +32,7 @@ impl MaskFiles {
     /// path.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The folder cannot be made, or the mask not written.
     pub(super) fn write(
         &mut self,
         row: &str,
@@ -42,6 +46,7 @@ impl MaskFiles {
         let name = self.name(&stem);
         let path = self.folder.join(name);
         let bytes = png(size, pixels, classes).map_err(|message| RecipeError::mismatch("the mask", message))?;
+        files::create_folder(&self.folder).map_err(RecipeError::io("make", &self.folder))?;
         files::replace_file(&path, &bytes).map_err(RecipeError::io("write", &path))?;
         Ok(path)
     }
@@ -93,6 +98,19 @@ mod tests {
         };
         assert_eq!(names.map(&mut name), ["a.png", "a-2.png", "a-2-2.png", "a-2-3.png", "a-3.png", "A-4.png"]);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), names.len());
+    }
+
+    #[test]
+    fn a_prediction_that_is_refused_before_its_first_row_leaves_no_empty_folder_for_masks() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("new/masks");
+        drop(MaskFiles::new(&folder).unwrap());
+        assert!(!place.path().join("new").exists());
+        let path = MaskFiles::new(&folder).unwrap().write("a.jpg", [1, 1], &[Some(1)], 2).unwrap();
+        assert!(path.starts_with(&folder) && path.is_file());
+        // what is no folder is told at once
+        let refused = MaskFiles::new(&path).err().unwrap().to_string();
+        assert!(refused.contains("a.png"), "{refused}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::figure_kind::FigureKind;
 use super::figures::Figures;
 use super::interval::{USUAL_CONFIDENCE, by_name, intervals_of};
-use super::mistaken_masks::MistakenMask;
+use super::mistaken_masks::{ClassMap, MistakenMask};
 use super::mistaken_pictures::MistakenPicture;
 use super::mistakes::Mistake;
 use super::slices::SlicedColumn;
@@ -93,6 +93,13 @@ impl Evaluation {
     /// The table of this name.
     pub fn table(&self, name: &str) -> Option<&Table> {
         self.tables.iter().find(|(known, _)| known == name).map(|(_, table)| table)
+    }
+
+    /// Leaves out the maps of [`Evaluation::mistaken_masks`], which take up to some hundred kilobytes; which pictures they are of stays.
+    pub fn leave_out_maps(&mut self) {
+        for MistakenMask { truth, told, .. } in &mut self.mistaken_masks {
+            (*truth, *told) = (ClassMap::default(), ClassMap::default());
+        }
     }
 
     /// Targets of a class, where a table counts them as `rows`.
@@ -293,6 +300,23 @@ mod tests {
         let again = serde_json::to_value(&read).unwrap();
         assert_eq!(again["average_precision_by_class"], written["average_precision_by_class"]);
         assert_eq!(serde_json::from_value::<Evaluation>(again).unwrap(), read);
+    }
+
+    #[test]
+    fn maps_that_are_left_out_of_what_is_printed_leave_the_pictures_that_they_are_of() {
+        let written = json!({
+            "rows": 5, "not_finite": 0, "loss": 0.25,
+            "mistaken_masks": [
+                {"file": "a.parquet", "row_group": 0, "row": 3, "wrong": 0.5, "width": 2, "truth": "0*4", "told": "0*2 1*2"},
+            ],
+        });
+        let mut read: Evaluation = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap()["mistaken_masks"], written["mistaken_masks"]);
+        read.leave_out_maps();
+        let printed = serde_json::to_value(&read).unwrap();
+        let wanted = json!([{"file": "a.parquet", "row_group": 0, "row": 3, "wrong": 0.5, "width": 2}]);
+        assert_eq!(printed["mistaken_masks"], wanted);
+        assert_eq!(serde_json::from_value::<Evaluation>(printed).unwrap(), read);
     }
 
     #[test]

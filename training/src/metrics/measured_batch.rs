@@ -128,6 +128,64 @@ impl LabelAnswer {
     }
 }
 
+/// The class of each place of a row, and the class that it was told as; its memory serves one row after the other.
+#[derive(Debug, Default)]
+pub(super) struct PlaceClasses {
+    /// None where a place has no class.
+    truth: Vec<Option<u32>>,
+    /// None where a score is no number.
+    told: Vec<Option<u32>>,
+    /// The highest number of each place so far.
+    highest: Vec<f32>,
+    /// Places with a number of a kind that is looked for.
+    marked: Vec<bool>,
+}
+
+impl PlaceClasses {
+    /// Both of each place, in their order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = [Option<u32>; 2]> + '_ {
+        self.truth.iter().zip(&self.told).map(|(truth, told)| [*truth, *told])
+    }
+
+    /// Both of a place, by its number among those of the row.
+    pub(super) fn at(&self, place: usize) -> [Option<u32>; 2] {
+        [&self.truth, &self.told].map(|of| of.get(place).copied().flatten())
+    }
+}
+
+/// Finds for each of so many places the class of the highest of its numbers, as [`highest`] does, and marks the places of which a number is
+/// one that `marks` takes; `values` is row-major `[classes, places]`.
+fn highest_of_places(
+    values: &[f32],
+    places: usize,
+    found: &mut Vec<Option<u32>>,
+    highest: &mut Vec<f32>,
+    marked: &mut Vec<bool>,
+    marks: impl Fn(f32) -> bool,
+) {
+    let first = values.get(..places).unwrap_or_default();
+    highest.clear();
+    highest.extend_from_slice(first);
+    marked.clear();
+    marked.extend(first.iter().map(|value| marks(*value)));
+    found.clear();
+    found.resize(first.len(), Some(0));
+    for (class, of_class) in (0_u32..).zip(values.chunks_exact(places.max(1))).skip(1) {
+        let so_far = found.iter_mut().zip(highest.iter_mut()).zip(marked.iter_mut());
+        for (value, ((found, highest), is_marked)) in of_class.iter().zip(so_far) {
+            *is_marked |= marks(*value);
+            if *value > *highest {
+                (*highest, *found) = (*value, Some(class));
+            }
+        }
+    }
+}
+
+/// The class that a target says, where it is one of so many.
+fn class_of(target: i64, classes: usize) -> Option<usize> {
+    usize::try_from(target).ok().filter(|class| *class < classes)
+}
+
 impl<'a> MeasuredBatch<'a> {
     /// `prediction` is row-major `shape`; the weight of a row that is left out is 0.
     ///
@@ -335,26 +393,40 @@ impl<'a> MeasuredBatch<'a> {
         })
     }
 
-    /// The class of a place of a row, by its number among the places of the row, and the class that it was told as; none where it has
-    /// none, or a score is no number.
-    pub(super) fn classes_at(&self, row: usize, place: usize) -> [Option<usize>; 2] {
+    /// Finds the class of each place of a row and the class that it was told as. It goes through the row class by class: the numbers of
+    /// a class lie side by side, those of a place far apart.
+    pub(super) fn classes_of_places(&self, row: usize, into: &mut PlaceClasses) {
         let in_a_row = self.in_a_row();
         let classes = self.shape.get(1).copied().unwrap_or(1).max(1);
         let places = in_a_row / classes;
-        let of_place = |from: &[f32]| -> Vec<f32> {
-            (0..classes).map(|class| from[row * in_a_row + class * places + place]).collect()
-        };
-        let truth = match self.targets {
+        let own = row * in_a_row..(row + 1) * in_a_row;
+        let PlaceClasses { truth, told, highest, marked } = into;
+        match self.targets {
             Targets::Classes(targets) => {
-                usize::try_from(targets[row * places + place]).ok().filter(|class| *class < classes)
+                let number = |target: &i64| class_of(*target, classes).and_then(|class| u32::try_from(class).ok());
+                truth.clear();
+                truth.extend(targets[row * places..(row + 1) * places].iter().map(number));
             }
             Targets::Floats(targets) => {
-                let wanted = of_place(targets);
-                wanted.iter().any(|target| *target != 0.0).then(|| highest(&wanted))
+                highest_of_places(&targets[own.clone()], places, truth, highest, marked, |target| target != 0.0);
+                let without = truth.iter_mut().zip(marked.iter()).filter(|(_, has_any)| !**has_any);
+                without.for_each(|(truth, _)| *truth = None);
             }
-            Targets::Tokens(_) | Targets::Symbols(_) | Targets::Boxes(_) | Targets::Other => None,
-        };
-        [truth, self.predicted(&of_place(self.prediction))]
+            Targets::Tokens(_) | Targets::Symbols(_) | Targets::Boxes(_) | Targets::Other => {
+                truth.clear();
+                truth.resize(places, None);
+            }
+        }
+        let scores = &self.prediction[own];
+        highest_of_places(scores, places, told, highest, marked, |score| !score.is_finite());
+        if let (2, [threshold]) = (classes, self.thresholds) {
+            let (first, second) = scores.split_at(places);
+            for (told, (first, second)) in told.iter_mut().zip(first.iter().zip(second)) {
+                *told = Some(u32::from(f64::from(*second) - f64::from(*first) > *threshold));
+            }
+        }
+        let of_no_number = told.iter_mut().zip(marked.iter()).filter(|(_, is_no_number)| **is_no_number);
+        of_no_number.for_each(|(told, _)| *told = None);
     }
 
     /// Hands on each place of each row that has a class.
@@ -370,9 +442,7 @@ impl<'a> MeasuredBatch<'a> {
                 }
             };
             let truth = match self.targets {
-                Targets::Classes(targets) => {
-                    usize::try_from(targets[row * places + place]).ok().filter(|class| *class < classes)
-                }
+                Targets::Classes(targets) => class_of(targets[row * places + place], classes),
                 Targets::Floats(targets) => {
                     gather(targets, &mut wanted);
                     wanted.iter().any(|target| *target != 0.0).then(|| highest(&wanted))

@@ -7,7 +7,7 @@ use millstream_compiler::losses::PredictionKind;
 use millstream_schemas::{RowId, shown};
 use serde::{Deserialize, Serialize};
 
-use super::measured_batch::MeasuredBatch;
+use super::measured_batch::{MeasuredBatch, PlaceClasses};
 
 /// A picture of which places were told as another class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,17 +23,29 @@ pub struct MistakenMask {
     pub wrong: f64,
     /// Places across of both maps, which lie over the prepared picture.
     pub width: usize,
-    /// The class of each place.
+    /// The class of each place; empty where maps are left out.
+    #[serde(default, skip_serializing_if = "ClassMap::is_empty")]
     pub truth: ClassMap,
-    /// The class that each place was told as.
+    /// The class that each place was told as; likewise.
+    #[serde(default, skip_serializing_if = "ClassMap::is_empty")]
     pub told: ClassMap,
 }
 
 /// A class for each place of a picture, by its place among the classes, row by row from the top left; none where there is none. In JSON a
 /// text of runs: `0*120 2 -*7` are 120 places of the first class, one of the third, and seven of none.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ClassMap(pub Vec<Option<u16>>);
+
+impl ClassMap {
+    /// The most places of a map that is read: files of older builds have maps of 96 by 96.
+    const MOST_READ: usize = 96 * 96;
+
+    /// Whether it has no places.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 impl From<ClassMap> for String {
     fn from(map: ClassMap) -> Self {
@@ -69,8 +81,8 @@ impl TryFrom<String> for ClassMap {
                 "-" => None,
                 class => Some(class.parse::<u16>().map_err(|_| no_run())?),
             };
-            if places.len().saturating_add(many) > MistakenMasks::SIDE * MistakenMasks::SIDE {
-                return Err(format!("a map of classes has more than {0} by {0} places", MistakenMasks::SIDE));
+            if places.len().saturating_add(many) > Self::MOST_READ {
+                return Err(format!("a map of classes has more than {} places", Self::MOST_READ));
             }
             places.resize(places.len() + many, class);
         }
@@ -95,13 +107,17 @@ impl MistakenMask {
 
 /// The worst so far, in order.
 #[derive(Debug, Default)]
-pub(crate) struct MistakenMasks(Vec<MistakenMask>);
+pub(crate) struct MistakenMasks {
+    worst: Vec<MistakenMask>,
+    /// Of the row that is looked at.
+    classes: PlaceClasses,
+}
 
 impl MistakenMasks {
-    /// The most that are kept.
-    pub(crate) const MOST: usize = 12;
+    /// The most that are kept: each record of an evaluation has them whole.
+    pub(crate) const MOST: usize = 6;
     /// Maps have so many places along their longer side at most: of more, the one in the middle stands for those around it.
-    const SIDE: usize = 96;
+    const SIDE: usize = 64;
 
     /// Adds those of a batch; none where it is not one of a class for each place of a picture.
     pub(crate) fn add(&mut self, rows: &[Option<RowId>], batch: &MeasuredBatch<'_>) {
@@ -109,21 +125,24 @@ impl MistakenMasks {
         if batch.reads() != PredictionKind::ClassScores {
             return;
         }
-        let mut counts = vec![[0_u64; 2]; rows.len()];
-        batch.each_answer(|answer| {
-            if let Some([wrong, all]) = counts.get_mut(answer.row) {
-                *wrong += u64::from(answer.predicted != Some(answer.truth));
-                *all += 1;
+        let Self { worst, classes } = self;
+        for slot in batch.rows() {
+            let Some(Some(row)) = rows.get(slot) else { continue };
+            batch.classes_of_places(slot, classes);
+            let (mut wrong, mut all) = (0_u64, 0_u64);
+            for [truth, told] in classes.iter().filter(|[truth, _]| truth.is_some()) {
+                wrong += u64::from(told != truth);
+                all += 1;
             }
-        });
-        for (slot, [wrong, all]) in counts.into_iter().enumerate() {
-            let Some(Some(row)) = rows.get(slot).filter(|_| wrong > 0) else { continue };
+            if wrong == 0 {
+                continue;
+            }
             let wrong = wrong as f64 / all as f64;
-            let place = self.0.partition_point(|known| known.order(wrong, row).is_lt());
+            let place = worst.partition_point(|known| known.order(wrong, row).is_lt());
             if place >= Self::MOST {
                 continue;
             }
-            let (columns, [truth, told]) = maps(batch, slot, [width, height]);
+            let (columns, [truth, told]) = maps(classes, [width, height]);
             let mask = MistakenMask {
                 file: row.file.to_string(),
                 row_group: row.row_group,
@@ -133,27 +152,26 @@ impl MistakenMasks {
                 truth,
                 told,
             };
-            self.0.insert(place, mask);
-            self.0.truncate(Self::MOST);
+            worst.insert(place, mask);
+            worst.truncate(Self::MOST);
         }
     }
 
     /// At most [`MOST`](Self::MOST), the worst first.
     pub(crate) fn finish(self) -> Vec<MistakenMask> {
-        self.0
+        self.worst
     }
 }
 
-/// Places across, and what is true and what was told of a row's picture of so many places across and down.
-fn maps(batch: &MeasuredBatch<'_>, row: usize, [width, height]: [usize; 2]) -> (usize, [ClassMap; 2]) {
+/// Places across, and what is true and what was told of a picture of so many places across and down.
+fn maps(classes: &PlaceClasses, [width, height]: [usize; 2]) -> (usize, [ClassMap; 2]) {
     let share = (MistakenMasks::SIDE as f64 / width.max(height).max(1) as f64).min(1.0);
     let [columns, lines] = [width, height].map(|length| ((length as f64 * share).round() as usize).max(1));
     let middle = |at: usize, few: usize, many: usize| (2 * at + 1) * many / (2 * few);
     let (mut truth, mut told) = (Vec::with_capacity(columns * lines), Vec::with_capacity(columns * lines));
     for (line, column) in (0..lines).flat_map(|line| (0..columns).map(move |column| (line, column))) {
         let place = middle(line, lines, height) * width + middle(column, columns, width);
-        let found = batch.classes_at(row, place);
-        let [own, said] = found.map(|class| class.and_then(|class| u16::try_from(class).ok()));
+        let [own, said] = classes.at(place).map(|class| class.and_then(|class| u16::try_from(class).ok()));
         truth.push(own);
         told.push(said);
     }
@@ -200,6 +218,55 @@ mod tests {
     }
 
     #[test]
+    fn classes_that_are_found_class_by_class_are_those_that_metrics_count_place_by_place() {
+        let (rows, places, weights) = (3, 9, [1.0; 3]);
+        for classes in [2, 5] {
+            let (shape, all) = ([rows, classes, 3, 3], rows * classes * places);
+            // with equal ones, and some that are no numbers
+            let score = |at: usize| if at % 11 == 4 { f32::NAN } else { (at * 7919 % 13) as f32 };
+            let scores: Vec<f32> = (0..all).map(score).collect();
+            let numbers: Vec<i64> = (0..rows * places).map(|at| (at % (classes + 2)) as i64 - 1).collect();
+            let share = |at: usize| if at % places < 3 { 0.0 } else { (at * 31 % 7) as f32 };
+            let shares: Vec<f32> = (0..all).map(share).collect();
+            for targets in [Tensor::i64([rows, 3, 3], numbers), Tensor::f32(shape, shares)] {
+                for thresholds in [Vec::new(), vec![0.5]] {
+                    let batch = MeasuredBatch::new((&shape, &scores), &targets, &weights, PredictionKind::ClassScores);
+                    let batch = batch.unwrap().with_thresholds(&thresholds);
+                    let (mut wanted, mut found) = (Vec::new(), Vec::new());
+                    batch.each_answer(|answer| wanted.push((answer.row, answer.truth, answer.predicted)));
+                    let mut own = PlaceClasses::default();
+                    for row in 0..rows {
+                        batch.classes_of_places(row, &mut own);
+                        let there = own.iter().filter_map(|[truth, told]| Some((row, truth?, told)));
+                        found.extend(
+                            there.map(|(row, truth, told)| (row, truth as usize, told.map(|told| told as usize))),
+                        );
+                    }
+                    assert_eq!(found, wanted, "{classes} classes, {thresholds:?}");
+                    assert!(found.len() < rows * places && found.iter().any(|(.., told)| told.is_none()), "{found:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_kept_of_pictures_that_are_wrong_in_each_place_is_small() {
+        let side = 200;
+        let (shape, weights) = ([8, 2, side, side], [1.0; 8]);
+        // each place is a run for itself
+        let targets: Vec<i64> = (0..8 * side * side).map(|place| (place * place / 7 % 2) as i64).collect();
+        let scores: Vec<f32> = (0..16 * side * side).map(|place| (place * 31 % 11) as f32).collect();
+        let targets = Tensor::i64([8, side, side], targets);
+        let batch = MeasuredBatch::new((&shape, &scores), &targets, &weights, PredictionKind::ClassScores).unwrap();
+        let rows: Vec<_> = (0..8).map(|row| Some(RowId { file: "a.parquet".into(), row_group: 0, row })).collect();
+        let mut mistaken = MistakenMasks::default();
+        mistaken.add(&rows, &batch);
+        let all = mistaken.finish();
+        let bytes = serde_json::to_string(&all).unwrap().len();
+        assert!(all.len() == MistakenMasks::MOST && bytes < 200_000, "{} of {bytes} bytes", all.len());
+    }
+
+    #[test]
     fn a_map_is_written_by_its_runs_and_read_as_it_was() {
         for (places, wanted) in [
             (vec![], ""),
@@ -226,8 +293,8 @@ mod tests {
         let mut mistaken = MistakenMasks::default();
         mistaken.add(&[Some(RowId { file: "a.parquet".into(), row_group: 0, row: 0 })], &batch);
         let all = mistaken.finish();
-        assert_eq!((all[0].width, all[0].truth.0.len(), all[0].wrong), (96, 96 * 48, 0.5));
-        assert_eq!(String::from(all[0].told.clone()), format!("0*{}", 96 * 48));
-        assert!(String::from(all[0].truth.clone()).starts_with("0*48 1*48 0*48 1*48 "));
+        assert_eq!((all[0].width, all[0].truth.0.len(), all[0].wrong), (64, 64 * 32, 0.5));
+        assert_eq!(String::from(all[0].told.clone()), format!("0*{}", 64 * 32));
+        assert!(String::from(all[0].truth.clone()).starts_with("0*32 1*32 0*32 1*32 "));
     }
 }

@@ -222,15 +222,35 @@ fn boxes_around_a_crowd_stand_behind_the_others_with_a_number_below_minus_one() 
     let short = marked(&with_lists, &[lists(json!([1, 0])), lists(json!([1]))], None);
     let error = only(&short, "boxes", classed.clone(), json!([])).unwrap_err().to_string();
     assert!(error.contains("has 2 boxes and 1 entry in `iscrowd`"), "{error}");
-    for (options, message) in [
-        (
-            json!({"convention": "coco", "most": 3, "as": "classed", "crowd_field": "crowded"}),
-            "has no field `crowded` that says which boxes are around a crowd",
-        ),
-        (json!({"convention": "coco", "most": 3, "crowd_field": "iscrowd"}), "set `as: classed`"),
-    ] {
+    for form in ["classed", "boxes", "flat"] {
+        let options = json!({"convention": "coco", "most": 3, "as": form, "crowd_field": "crowded"});
         let error = with_causes(&open(&short, "boxes", options).map(drop).unwrap_err());
-        assert!(error.contains(message), "{error}");
+        assert!(error.contains("has no field `crowded` that says which boxes are around a crowd"), "{error}");
+    }
+}
+
+#[test]
+fn a_crowd_in_front_of_a_thing_is_not_the_first_box_of_a_picture_where_its_field_is_named() {
+    let of = fields(&[("bbox", list(list(DataType::Float32))), ("iscrowd", list(DataType::Int64))]);
+    let row = |crowds: Json| json!({"bbox": [[6, 11, 24, 22], [30, 0, 30, 44]], "iscrowd": crowds});
+    let dataset = marked(&of, &[row(json!([1, 0])), row(json!([0, 1])), row(json!([1, 1]))], None);
+    let (first, second): ([f32; 4], [f32; 4]) = ([0.1, 0.25, 0.5, 0.75], [0.5, 0.0, 1.0, 1.0]);
+    for (form, field, wanted, weights) in [
+        ("flat", "iscrowd", [second, first, [0.0; 4]], [1.0, 1.0, 0.0]),
+        ("boxes", "iscrowd", [second, first, [0.0; 4]], [1.0, 1.0, 0.0]),
+        // as they were before there was a choice
+        ("flat", "", [first; 3], [1.0; 3]),
+    ] {
+        let mut options = json!({"convention": "coco", "most": 1, "as": form, "beyond": "cut"});
+        options["without_boxes"] = "no_weight".into();
+        if !field.is_empty() {
+            options["crowd_field"] = field.into();
+        }
+        let batch = only(&dataset, "boxes", options, json!([])).unwrap();
+        let found = f32s(&batch, "targets");
+        let is_near = found.len() == 12 && found.iter().zip(wanted.concat()).all(|(a, b)| (a - b).abs() < 1e-5);
+        assert!(is_near, "{form} {field}: {found:?}");
+        assert_eq!(batch.weights.as_slice(), weights, "{form} {field}");
     }
 }
 
