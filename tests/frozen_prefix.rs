@@ -435,3 +435,75 @@ fn an_auto_run_goes_on_as_it_began_whether_there_is_room_by_then_or_not() {
         }
     }
 }
+
+#[test]
+fn an_auto_run_that_began_with_what_is_kept_is_resumed_with_less_memory_or_told_how_much_it_needs() {
+    let place = place();
+    if resources(1).is_none() {
+        return;
+    }
+    let (of_texts, texts) = (format!("model.path={}", place.path().join("texts.onnx").display()), texts(place.path()));
+    let long = "data.inputs.input_ids.token_ids.max_length=512";
+    let digits = ["data.batch=20", "model.train={last: 2}", "evaluation.rows=600"];
+    // rows of one length were computed in batches of their own, and have no inputs in those of training
+    for (name, file, changes, little, needs_room) in [
+        ("digits", "finetune-plain.yaml", &digits[..], "2 MiB", true),
+        ("texts", texts.as_str(), &[of_texts.as_str(), long][..], "4 MiB", false),
+    ] {
+        if name == "texts" && cfg!(not(feature = "tokenizers")) {
+            continue;
+        }
+        let of = |folder: &str, prefix: &str, memory: &str| {
+            let own = [
+                format!("training.frozen_prefix={prefix}"),
+                format!("data.memory={memory}"),
+                "output.checkpoint.every_steps=1".to_owned(),
+            ];
+            let own: Vec<&str> = changes.iter().copied().chain(own.iter().map(String::as_str)).collect();
+            recipe(place.path(), file, &format!("{name}-{folder}"), &own)
+        };
+        let started = |recipe: &Recipe, start: StartMode| {
+            let compiled = Opened::open(recipe, &Catalogs::default()).unwrap().compile().unwrap();
+            let mut told = Vec::new();
+            let mut events = |event: &Event| {
+                if let Event::Note { message } = event {
+                    told.push(message.clone());
+                }
+            };
+            let run = compiled.run(&RunOptions { start, ..RunOptions::default() }, &mut events);
+            (run, told.join("; "))
+        };
+        let (wanted, _) = run(&of("recomputed", "recomputed", "16 MiB"), None, &[]);
+        // less than it began with, and more
+        for (then, now, is_kept) in [("16 MiB", little, true), (little, "16 MiB", false)] {
+            let folder = if is_kept { "less" } else { "more" };
+            let (begun, told) = started(&of(folder, "auto", then), StartMode::New);
+            assert_eq!(told.contains("run once for each row"), is_kept, "{name}, {then}: {told}");
+            let mut begun = begun.unwrap();
+            begun.advance(Until::Step(2), &mut Silent, &Stop::default()).unwrap();
+            drop(begun);
+            let mut memory = now.to_owned();
+            if is_kept && needs_room {
+                let (refused, _) = started(&of(folder, "auto", now), StartMode::Resume);
+                let refused = refused.err().unwrap().to_string();
+                assert!(refused.contains("the run began with what its frozen part gives kept"), "{name}: {refused}");
+                // what it is told to set does
+                let enough =
+                    refused.split("set `data.memory` to ").nth(1).and_then(|rest| rest.split(" or more").next());
+                memory = enough.unwrap_or_else(|| panic!("{name}: {refused}")).to_owned();
+            }
+            let finished = of(folder, "auto", &memory);
+            let (resumed, told) = started(&finished, StartMode::Resume);
+            let wanted_note = if is_kept { "run once for each row" } else { "as where the run began" };
+            assert!(told.contains(wanted_note), "{name}, {now}: {told}");
+            let mut resumed = resumed.unwrap_or_else(|error| panic!("{name}, {now}: {error}"));
+            resumed.advance(Until::Step(4), &mut Silent, &Stop::default()).unwrap();
+            drop(resumed);
+            // and once more, by what it noted
+            let mut resumed = started(&finished, StartMode::Resume).0.unwrap();
+            resumed.advance(Until::End, &mut Silent, &Stop::default()).unwrap();
+            resumed.finish(&mut Silent).unwrap();
+            assert!(gave(&finished.output.folder) == wanted, "{name}, {folder}: the results differ");
+        }
+    }
+}

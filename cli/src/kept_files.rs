@@ -11,8 +11,16 @@ use serde_json::Value;
 const BEGINNING: u64 = 64;
 
 /// Refuses to write a page over a file of the folders that it tells of, or over a model, rows or whatever else is no page; another page may
-/// be replaced.
+/// be replaced. One in a folder that is not there is refused too, before anything is read.
 pub(crate) fn require_page(page: &Path, folders: &[PathBuf]) -> anyhow::Result<()> {
+    if let Some(above) = page.parent().filter(|above| !above.as_os_str().is_empty()) {
+        anyhow::ensure!(
+            above.try_exists().unwrap_or(true),
+            "cannot write {}: there is no folder {}; make it, or choose another place",
+            shown_path(page),
+            shown_path(above)
+        );
+    }
     // what is not there replaces nothing
     let Ok(place) = page.canonicalize() else { return Ok(()) };
     let is_page = place.extension().is_some_and(|end| end.eq_ignore_ascii_case("html"));

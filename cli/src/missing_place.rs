@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use millstream::recipes::runs::{METRICS_FILE, RECIPE_FILE, is_run_folder};
+use millstream::recipes::runs::{FINGERPRINTS_FILE, METRICS_FILE, RECIPE_FILE, is_run_folder};
+use millstream::recipes::search::StudyFolder;
 use millstream::schemas::{nearest, shell_path, shown, shown_path};
 
 /// Names that are told.
@@ -78,6 +79,35 @@ pub(crate) fn require_run(path: &Path) -> anyhow::Result<()> {
         runs_inside(path).map_or_else(String::new, |inside| format!("; {inside}"))
     );
     Ok(())
+}
+
+/// As [`require_run`]; the folder of several runs is refused too.
+pub(crate) fn require_one_run(path: &Path) -> anyhow::Result<()> {
+    require_run(path)?;
+    require_not_several(path)
+}
+
+/// Refuses the folder of a search, of an ensemble or of its members where that of one run is wanted, and says which runs lie in it.
+pub(crate) fn require_not_several(path: &Path) -> anyhow::Result<()> {
+    let is_one = [FINGERPRINTS_FILE, METRICS_FILE].iter().any(|name| path.join(name).exists());
+    if is_one || !is_run_folder(path) {
+        return Ok(());
+    }
+    if StudyFolder::new(path).holds_study() {
+        let inside = runs_inside(&path.join("trials"));
+        let inside = inside.map_or_else(|| "its runs lie in `trials`".into(), |inside| format!("{inside}: name one"));
+        anyhow::bail!(
+            "{} is the folder of a search, and that of one run is wanted here; {inside}. The page of the search is its `search.html`, and \
+             `millstream search status {}` tells how far it is",
+            shown_path(path),
+            shell_path(path)
+        );
+    }
+    anyhow::bail!(
+        "{} is the folder of several runs, and that of one is wanted here{}",
+        shown_path(path),
+        runs_inside(path).map_or_else(String::new, |inside| format!("; {inside}: name one"))
+    )
 }
 
 /// Which runs lie in a folder, where there are some: `in runs lie the runs flowers, leaves`.
@@ -194,6 +224,36 @@ mod tests {
             "{told}"
         );
         assert!(require_run(&at("flower.yaml")).unwrap_err().to_string().contains("is a file"));
+    }
+
+    #[test]
+    fn the_folder_of_a_search_or_an_ensemble_is_not_taken_for_a_run_whose_record_is_missing() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        for name in [
+            "weeds/study.json",
+            "weeds/recipe.yaml",
+            "weeds/trials/0000/recipe.yaml",
+            "weeds/trials/0000/metrics.json",
+            "trees/ensemble.json",
+            // one that has begun
+            "leaves/recipe.yaml",
+            "leaves/fingerprints.json",
+        ] {
+            fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+            fs::write(at(name), "").unwrap();
+        }
+        let told = require_one_run(&at("weeds")).unwrap_err().to_string();
+        for wanted in ["is the folder of a search", "lie the runs 0000: name one", "`millstream search status "] {
+            assert!(told.contains(wanted), "{told}");
+        }
+        let told = require_one_run(&at("trees")).unwrap_err().to_string();
+        assert!(told.contains("is the folder of several runs"), "{told}");
+        for one in ["leaves", "weeds/trials/0000"] {
+            require_one_run(&at(one)).unwrap();
+        }
+        // what is not there yet can be watched
+        require_not_several(&at("new")).unwrap();
     }
 
     #[test]

@@ -160,9 +160,29 @@ impl Known {
     /// A line for what happened, where it deserves one.
     fn line(&self, event: &SearchEvent) -> Option<String> {
         Some(match event {
-            SearchEvent::StudyOpened { folder, name, parameters, size, trials, finished, parallel, .. } => {
+            SearchEvent::StudyOpened {
+                folder,
+                name,
+                parameters,
+                size,
+                trials,
+                finished,
+                parallel,
+                threads,
+                shares_threads,
+                ..
+            } => {
                 let done = if *finished > 0 { format!(", {finished} of them finished") } else { String::new() };
-                let beside = if *parallel > 1 { format!(", {parallel} at a time") } else { String::new() };
+                let [fewest, most] = *threads;
+                let beside = match (*parallel, *shares_threads) {
+                    (0 | 1, _) => String::new(),
+                    (parallel, true) => {
+                        format!(", {parallel} at a time, which share {}", count(most as u64, "thread"))
+                    }
+                    (parallel, false) => {
+                        format!(", {parallel} at a time, each with {fewest} to {most} threads of its own")
+                    }
+                };
                 format!(
                     "study `{}`: {}; {}{done}{beside}\nresults go to {}",
                     shown(name),

@@ -5,7 +5,7 @@ use millstream_compiler::{CompilerError, TrainingProgram};
 use millstream_training::checkpoint::CheckpointManifest;
 
 use crate::check::{Findings, findings};
-use crate::frozen_prefix::{PrefixPlan, planned};
+use crate::frozen_prefix::{PrefixPlan, begun, planned};
 use crate::{MemoryEstimate, Opened, RecipeError};
 
 /// An opened recipe with its training step. Clones share it; no run changes it.
@@ -22,6 +22,17 @@ struct Parts {
     took: Duration,
     /// Told when it is first asked for: that lays out the graphs.
     memory: OnceLock<MemoryEstimate>,
+}
+
+/// What a run keeps of what the frozen prefix gives.
+#[derive(Debug)]
+pub(crate) struct RunPlan {
+    pub(crate) plan: Option<Arc<PrefixPlan>>,
+    /// Of one that goes on, whether it began so, by its steps: these are of what follows the frozen prefix, or of all. Nothing where they are
+    /// of neither, or where there is nothing to choose.
+    pub(crate) was_kept: Option<bool>,
+    /// What is to be told of it.
+    pub(crate) note: Option<String>,
 }
 
 impl Opened {
@@ -65,32 +76,25 @@ impl Compiled {
         &self.0.program
     }
 
-    /// What of it steps and evaluations of a run are: all, or what follows the frozen prefix where what that gives is kept.
-    pub(crate) fn run_program(&self, is_kept: bool) -> &TrainingProgram {
-        let prefix = self.0.prefix.as_ref().filter(|_| is_kept);
-        prefix.map_or(&self.0.program, |plan| plan.prefix.program())
-    }
-
-    /// Whether a run that wrote this checkpoint kept what the frozen prefix gives: by its steps, which are of what follows that, or of all.
-    /// Nothing where they are of neither, or nothing can be kept.
+    /// What a run keeps of what the frozen prefix gives; one that goes on from a checkpoint has the steps that it began with, where the
+    /// recipe leaves it open.
     ///
     /// # Errors
-    /// A step graph cannot be laid out.
-    pub(crate) fn began_kept(&self, checkpoint: &CheckpointManifest) -> Result<Option<bool>, RecipeError> {
-        let Some(plan) = &self.0.prefix else { return Ok(None) };
-        if checkpoint.is_of(plan.prefix.program())? {
-            return Ok(Some(true));
-        }
-        Ok(checkpoint.is_of(&self.0.program)?.then_some(false))
-    }
-
-    pub(crate) fn prefix(&self) -> Option<&Arc<PrefixPlan>> {
-        self.0.prefix.as_ref()
-    }
-
-    /// What is to be told of the frozen prefix.
-    pub(crate) fn prefix_note(&self) -> Option<&String> {
-        self.0.prefix_note.as_ref()
+    /// It began with what is kept, and by the recipe there is no room any more for what its steps need, or a step graph cannot be laid out.
+    pub(crate) fn run_plan(&self, checkpoint: Option<&CheckpointManifest>) -> Result<RunPlan, RecipeError> {
+        let Parts { opened, program, prefix, prefix_note, .. } = &*self.0;
+        let of_recipe = |was_kept| RunPlan { plan: prefix.clone(), was_kept, note: prefix_note.clone() };
+        Ok(match (checkpoint, prefix) {
+            (None, _) => of_recipe(None),
+            (Some(checkpoint), None) => match begun(opened, program, checkpoint)? {
+                Some((plan, note)) => RunPlan { plan: Some(Arc::new(plan)), was_kept: Some(true), note: Some(note) },
+                None => of_recipe(None),
+            },
+            // where it is kept in any case there is nothing to choose
+            (Some(_), Some(plan)) if plan.is_needed => of_recipe(None),
+            (Some(checkpoint), Some(plan)) if checkpoint.is_of(plan.prefix.program())? => of_recipe(Some(true)),
+            (Some(checkpoint), Some(_)) => of_recipe(checkpoint.is_of(program)?.then_some(false)),
+        })
     }
 
     /// What a run of it holds on the CPU.

@@ -1,36 +1,48 @@
-//! Fingerprints of earlier versions, in which it counted where the files lie that options of a recipe name.
+//! Fingerprints of earlier versions, in which it counted where the files lie that options of a recipe name, and how much memory a run has
+//! that leaves open whether it keeps what a frozen prefix gives.
 
 use millstream_pipeline::StreamOptions;
 use millstream_schemas::recipe::Definitions;
 use millstream_schemas::{Fingerprint, Recipe};
 use millstream_training::checkpoint::CheckpointManifest;
+use serde_json::Value;
 
-use crate::made_of::fixed;
+use crate::made_of::{MEMORY, fixed};
+use crate::setting_changes::put;
 
 /// What checkpoints call the fingerprint of a recipe.
 const RECIPE: &str = "the recipe";
 /// And the number of a run's epochs.
 const EPOCHS: &str = "the number of epochs";
 
-/// Of what of a recipe decides a run's course, wherever its files lie.
+/// Of what of a recipe decides a run's course, wherever its files lie and whatever memory it has.
 pub(crate) fn of_recipe(recipe: &Recipe, definitions: &Definitions) -> Fingerprint {
-    Fingerprint::of(&fixed(&recipe.without_paths(definitions)))
+    with_memory(&recipe.without_paths(definitions), &Value::Null)
+}
+
+/// Of a recipe with this memory; null for any.
+fn with_memory(recipe: &Recipe, memory: &Value) -> Fingerprint {
+    let mut value = fixed(recipe);
+    put(&mut value, MEMORY, memory.clone());
+    Fingerprint::of(&value)
 }
 
 /// Writes the fingerprints of a checkpoint as this version does, where they are those that an earlier one made of the same recipe and
-/// the same training rows. Others stay, and are refused.
+/// the same training rows. Others stay, and are refused. `memory` is what the recipe gave that the run had so far, where that counted; null
+/// otherwise.
 pub(crate) fn renew(
     checkpoint: &mut CheckpointManifest,
-    recipe: &Recipe,
+    (recipe, memory): (&Recipe, &Value),
     definitions: &Definitions,
     rows: &StreamOptions,
 ) {
     if rows.is_of(&checkpoint.resume.recipe) || of_fewer_draws(checkpoint, recipe, rows) {
         checkpoint.resume.recipe = rows.fingerprint();
     }
-    let earlier = Fingerprint::of(&fixed(recipe));
+    let of_earlier = [recipe, &recipe.without_paths(definitions)]
+        .map(|recipe| [Fingerprint::of(&fixed(recipe)), with_memory(recipe, memory)]);
     for (name, saved) in &mut checkpoint.settings {
-        if name == RECIPE && *saved == earlier.0 {
+        if name == RECIPE && of_earlier.as_flattened().iter().any(|earlier| earlier.0 == *saved) {
             *saved = of_recipe(recipe, definitions).0;
         }
     }
@@ -119,7 +131,7 @@ mod tests {
             let settings = [(RECIPE, "x".to_owned()), (EPOCHS, epochs.to_string())];
             let mut checkpoint = checkpoint(of(draws).fingerprint(), settings);
             let recipe = recipe(&[&format!("training.epochs={given}")]);
-            renew(&mut checkpoint, &recipe, &definitions, &now);
+            renew(&mut checkpoint, (&recipe, &Value::Null), &definitions, &now);
             let wanted = if is_renewed { now.fingerprint() } else { of(draws).fingerprint() };
             assert_eq!(checkpoint.resume.recipe, wanted, "{epochs}, {given}, {draws}");
         }
@@ -134,7 +146,7 @@ mod tests {
         let renewed = |then: &Recipe, now: &Recipe| {
             let settings = [(RECIPE, Fingerprint::of(&fixed(then)).0), ("the optimizer", "x".to_owned())];
             let mut checkpoint = checkpoint(Fingerprint::default(), settings);
-            renew(&mut checkpoint, now, &definitions, &rows);
+            renew(&mut checkpoint, (now, &Value::Null), &definitions, &rows);
             assert_eq!(checkpoint.settings[1].1, "x");
             assert_eq!(checkpoint.resume.recipe, Fingerprint::default(), "of other rows");
             checkpoint.settings[0].1.clone()
@@ -142,5 +154,29 @@ mod tests {
         let now = of_recipe(&here, &definitions).0;
         assert_eq!(renewed(&here, &here), now);
         assert_ne!(renewed(&here, &there), now);
+    }
+
+    #[test]
+    fn a_checkpoint_in_whose_fingerprint_memory_counted_is_gone_on_with_whatever_memory_there_is() {
+        let definitions = Catalogs::default().definitions();
+        let of = |prefix: &str, memory: &str| {
+            recipe(&[&format!("training.frozen_prefix={prefix}"), &format!("data.memory={memory}")])
+        };
+        let (then, now) = (of("auto", "2 GiB"), of("auto", "64 MiB"));
+        assert_eq!(of_recipe(&then, &definitions), of_recipe(&now, &definitions));
+        let memory = fixed(&then)["data"]["memory"].clone();
+        for (noted, recipe, is_renewed) in
+            [(&memory, &now, true), (&memory, &then, true), (&Value::Null, &then, true), (&Value::Null, &now, false)]
+        {
+            let saved = Fingerprint::of(&fixed(&then.without_paths(&definitions)));
+            let settings = [(RECIPE, saved.0.clone()), ("the optimizer", "x".to_owned())];
+            let mut checkpoint = checkpoint(Fingerprint::default(), settings);
+            renew(&mut checkpoint, (recipe, noted), &definitions, &rows());
+            let wanted = if is_renewed { of_recipe(recipe, &definitions) } else { saved };
+            assert_eq!(checkpoint.settings[0].1, wanted.0, "{noted}, {is_renewed}");
+        }
+        // where memory decided nothing the fingerprint is what it was
+        let kept = of("kept", "2 GiB");
+        assert_eq!(of_recipe(&kept, &definitions), Fingerprint::of(&fixed(&kept)));
     }
 }

@@ -10,6 +10,10 @@ use serde_json::Value;
 use crate::first_difference::first_difference;
 use crate::noted_files::NotedFiles;
 
+/// Where a recipe says how many bytes rows and batches take. It is free, but for runs that begin: whether there is room decides in them
+/// whether what a frozen prefix gives is kept, where that is left open. One that goes on has the steps that it began with.
+pub(crate) const MEMORY: &str = "data.memory";
+
 /// Parts of a recipe that may differ when a run goes on: they say where things are and how fast they go, not what is done.
 /// (What lies at the paths is compared: the model byte by byte, data by names, sizes, footers and labels.)
 const FREE: [&str; 22] = [
@@ -25,7 +29,7 @@ const FREE: [&str; 22] = [
     "data.evaluate",
     "evaluation.sets",
     "data.workers",
-    "data.memory",
+    MEMORY,
     "data.damaged.quarantine",
     "model.path",
     "training.device",
@@ -91,8 +95,8 @@ pub(crate) fn fixed(recipe: &Recipe) -> Value {
     let mut value = json(serde_json::to_value(recipe));
     // It is not written where it is as usual, and a part of it is free.
     value["evaluation"] = json(serde_json::to_value(&recipe.evaluation));
-    // whether there is room for what a frozen prefix gives decides by which graphs the run goes on
-    let decides = |path: &str| path == "data.memory" && recipe.training.frozen_prefix == FrozenPrefixRecipe::Auto;
+    // whether there is room for what a frozen prefix gives decides by which graphs a run begins
+    let decides = |path: &str| path == MEMORY && recipe.training.frozen_prefix == FrozenPrefixRecipe::Auto;
     for path in FREE.into_iter().filter(|path| !decides(path)) {
         let (parents, key) = path.rsplit_once('.').unwrap_or(("", path));
         let parent =
@@ -134,7 +138,7 @@ pub(crate) mod tests {
             let found = found.as_ref().map(|(a, b, c)| (a.as_str(), b.as_str(), c.as_str()));
             assert_eq!(found, wanted, "{change}");
         }
-        // where memory decides whether a frozen prefix is kept, it decides the run's graphs
+        // where memory decides whether a frozen prefix is kept, it decides the graphs of a run that begins
         let of = |prefix: &str, memory: &str| fixed(&recipe(&[prefix, memory]));
         for (prefix, is_free) in [("auto", false), ("kept", true), ("recomputed", true)] {
             let prefix = format!("training.frozen_prefix={prefix}");

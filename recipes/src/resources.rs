@@ -41,6 +41,8 @@ pub struct Resources {
     prefixes: PrefixStore,
     memory: RunsMemory,
     runtime: &'static Runtime,
+    /// Whether each run has as many threads of ONNX Runtime of its own as its recipe says.
+    has_own_threads: bool,
 }
 
 impl Resources {
@@ -50,15 +52,27 @@ impl Resources {
     /// There is no run or there are too many threads to share for; no thread can be started; the library is not found, or this
     /// process has loaded it already without threads to share.
     pub fn open(options: &ResourceOptions) -> Result<Self, RecipeError> {
+        Self::of(options, false)
+    }
+
+    /// The same for runs of different numbers of threads of ONNX Runtime: each has its own, as it has alone.
+    pub(crate) fn open_with_own_threads(options: &ResourceOptions) -> Result<Self, RecipeError> {
+        Self::of(options, true)
+    }
+
+    fn of(options: &ResourceOptions, has_own_threads: bool) -> Result<Self, RecipeError> {
         let ResourceOptions { memory, runs, workers, threads, library } = options;
         if *threads > MOST_THREADS {
             return Err(RecipeError::TooManyThreads { asked: *threads });
         }
         // What may refuse comes first: a library that is loaded stays, with its threads.
         let streams = SharedResources::new(*memory, *runs, *workers)?;
-        let runtime = millstream_runtime::ready_with_threads(library.as_deref(), *threads)?;
-        let prefixes = PrefixStore::new(memory.0 / 4);
-        Ok(Self { streams, joint: JointStreams::default(), prefixes, memory: RunsMemory::new(*runs), runtime })
+        let runtime = match has_own_threads {
+            true => millstream_runtime::ready(library.as_deref())?,
+            false => millstream_runtime::ready_with_threads(library.as_deref(), *threads)?,
+        };
+        let (joint, prefixes) = (JointStreams::default(), PrefixStore::new(memory.0 / 4));
+        Ok(Self { streams, joint, prefixes, memory: RunsMemory::new(*runs), runtime, has_own_threads })
     }
 
     /// The ceiling on memory, and what is held under it.
@@ -99,8 +113,11 @@ impl Resources {
         self.runtime.shared_threads().unwrap_or(1)
     }
 
-    /// The device that a recipe asks for, with the shared threads.
+    /// The device that a recipe asks for, with the shared threads or those of its own.
     pub(crate) fn device(&self, recipe: &Recipe) -> Result<Device, RecipeError> {
+        if self.has_own_threads {
+            return Ok(Device::resolve(recipe.training.device.parse::<DeviceRequest>()?, self.runtime)?);
+        }
         let (asked, shared) = (recipe.training.threads, self.threads());
         if asked != 0 && asked != shared {
             let message =

@@ -160,16 +160,10 @@ impl RunFolder {
     /// in the folder is read or written.
     pub(crate) fn lock(&self) -> Result<LockedFolder, RecipeError> {
         self.require_apart()?;
-        let mut locked = LockedFolder { lock: None, made: Vec::new() };
-        let mut missing: Vec<&Path> = self.0.ancestors().take_while(|folder| !folder.exists()).collect();
-        while let Some(folder) = missing.pop() {
-            fs::create_dir(folder)
-                .or_else(|error| if folder.is_dir() { Ok(()) } else { Err(error) })
-                .map_err(|source| RecipeError::OutputFolder { folder: self.0.clone(), source })?;
-            locked.made.push(folder.to_owned());
-        }
-        let attempt = FileLock::try_take(&self.lock_file());
-        match attempt.map_err(|source| RecipeError::OutputFolder { folder: self.0.clone(), source })? {
+        let attempt = LockedFolder::attempt(&self.0, &self.lock_file());
+        let (mut locked, attempt) =
+            attempt.map_err(|source| RecipeError::OutputFolder { folder: self.0.clone(), source })?;
+        match attempt {
             LockAttempt::Busy(process) => {
                 return Err(RecipeError::FolderBusy { folder: self.0.clone(), process });
             }

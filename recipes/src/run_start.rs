@@ -9,13 +9,15 @@ use millstream_runtime::{Device, DeviceKind, DeviceRequest};
 use millstream_schemas::{Fingerprint, TensorRole, shown_path};
 use millstream_training::checkpoint::{self, Checkpoint};
 use millstream_training::{CheckpointSettings, EarlyStopping, StepSettings, Trainer, TrainerSettings};
+use serde_json::Value;
 
 use crate::adapter_output;
 use crate::check::Findings;
+use crate::compiled::RunPlan;
 use crate::earlier_fingerprints::{of_recipe, renew};
 use crate::frozen_prefix::{PrefixStore, RunPrefix};
 use crate::locked_folder::LockedFolder;
-use crate::made_of::MadeOf;
+use crate::made_of::{MEMORY, MadeOf};
 use crate::memory_check::require_memory;
 use crate::noted_files::NotedFiles;
 use crate::origin::Origin;
@@ -27,7 +29,7 @@ use crate::run_logs;
 use crate::run_parts::{RunParts, require_ahead};
 use crate::run_state::RunState;
 use crate::runs_memory::Together;
-use crate::setting_changes::SettingChanges;
+use crate::setting_changes::{SettingChanges, at};
 use crate::step_settings::{loop_settings, step_settings};
 use crate::stream::Stream;
 use crate::unless_stopped::unless_stopped;
@@ -174,13 +176,9 @@ impl Reserved {
         let store =
             || options.resources.as_ref().map_or_else(|| PrefixStore::new(u64::MAX), |own| own.prefixes().clone());
         let usual = opened.train_stream(shared)?;
-        let prefix = match compiled.prefix() {
+        let RunPlan { plan, was_kept, note } = compiled.run_plan(checkpoint.as_ref().map(|own| &own.manifest))?;
+        let prefix = match &plan {
             Some(plan) => {
-                let was_kept = match &checkpoint {
-                    // where it is kept in any case there is nothing to choose
-                    Some(Checkpoint { manifest, .. }) if !plan.is_needed => compiled.began_kept(manifest)?,
-                    _ => None,
-                };
                 let around = (shared, was_kept);
                 RunPrefix::open(Arc::clone(plan), store(), (opened, &device), around, &mut *events, stop)?
             }
@@ -192,15 +190,17 @@ impl Reserved {
         };
         let serving = prefix.as_ref().map(|prefix| prefix.training(opened));
         if let Some(Checkpoint { manifest, .. }) = &mut checkpoint {
-            renew(manifest, recipe, &opened.catalogs.definitions(), &of_rows);
+            let memory = changed.as_ref().map_or(&Value::Null, |changed| at(&changed.then, MEMORY));
+            renew(manifest, (recipe, memory), &opened.catalogs.definitions(), &of_rows);
         }
         let from = checkpoint.as_ref().map(|checkpoint| &checkpoint.manifest.resume);
         let stream = Stream::open(joint, &opened.train.dataset, of_rows, from)?.serving(serving);
         let settings = trainer_settings(compiled, &folder)?;
-        let (of_program, on, is_kept) = (compiled.clone(), device.clone(), prefix.is_some());
+        let (of_program, on, kept) = (compiled.clone(), device.clone(), plan.clone().filter(|_| prefix.is_some()));
         let earlier = (!parts.is_empty()).then(|| parts.earlier());
         let trainer = unless_stopped(stop, move || {
-            let run_program = of_program.run_program(is_kept);
+            // steps and evaluations are of all, or of what follows the frozen prefix
+            let run_program = kept.as_ref().map_or_else(|| of_program.program(), |plan| plan.prefix.program());
             Ok(match (checkpoint, earlier, start) {
                 (Some(checkpoint), Some(earlier), _) => {
                     Trainer::extend(run_program, &on, settings, checkpoint, &earlier)?
@@ -264,8 +264,8 @@ impl Reserved {
         let notes = opened.notes.iter().chain(&of_statistics).chain(&program.notes).chain(&of_adapters);
         let of_change = changed.filter(|changed| !changed.changes.is_empty()).and_then(|_| of_change(&trainer, &parts));
         // where there is no room for what would be kept, that was told
-        let is_as_noted = prefix.as_ref().map_or(compiled.prefix().is_none(), RunPrefix::keeps);
-        let of_prefix = compiled.prefix_note().filter(|_| is_as_noted);
+        let is_as_noted = prefix.as_ref().map_or(plan.is_none(), RunPrefix::keeps);
+        let of_prefix = note.as_ref().filter(|_| is_as_noted);
         for message in notes.chain(of_prefix).chain(&of_change) {
             events.event(&Event::Note { message: message.clone() });
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::first_difference::{differences, first_difference, show};
-use crate::made_of::fixed;
+use crate::made_of::{MEMORY, fixed};
 
 /// Settings that may be others from a step on: they say how the run goes on, and nothing of what is done before depends on them.
 const MAY_CHANGE: [&str; 17] = [
@@ -56,6 +56,9 @@ impl SettingChanges {
     pub(crate) fn between(then: &Recipe, now: &Recipe) -> Result<Self, (String, String, String)> {
         let (then, now) = (fixed(then), fixed(now));
         let (mut rest_then, mut rest_now, mut changes) = (then.clone(), now.clone(), Vec::new());
+        for rest in [&mut rest_then, &mut rest_now] {
+            take(rest, MEMORY);
+        }
         for setting in MAY_CHANGE {
             let (before, after) = (take(&mut rest_then, setting), take(&mut rest_now, setting));
             if setting == OPTIMIZER && name_of(&before) != name_of(&after) {
@@ -167,6 +170,12 @@ pub(crate) mod tests {
                 _ => panic!("{change}: {found:?}"),
             }
         }
-        assert_eq!(SettingChanges::between(&recipe(&[]), &recipe(&["data.workers=9"])).unwrap().changes, []);
+        for free in ["data.workers=9", "data.memory=9 MiB"] {
+            for frozen_prefix in ["auto", "kept", "recomputed"] {
+                let of = |change: &str| recipe(&[&format!("training.frozen_prefix={frozen_prefix}"), change]);
+                let changed = SettingChanges::between(&of("version=1"), &of(free)).unwrap().changes;
+                assert_eq!(changed, [], "{frozen_prefix}, {free}");
+            }
+        }
     }
 }

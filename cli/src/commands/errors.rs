@@ -13,7 +13,7 @@ use crate::{Outcome, commands, kept_files, messages, missing_place, output, prog
 const MOST: usize = 10;
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Errors) -> anyhow::Result<Outcome> {
-    missing_place::require_run(&arguments.run)?;
+    missing_place::require_one_run(&arguments.run)?;
     let file = arguments.html.clone().unwrap_or_else(|| arguments.run.join("errors.html"));
     kept_files::require_page(&file, std::slice::from_ref(&arguments.run))?;
     let options = ErrorOptions {

@@ -8,7 +8,7 @@ use crate::{Outcome, kept_files, missing_place, output};
 use millstream::schemas::{count, shown_path};
 
 pub(crate) fn run(global: &Global, arguments: &arguments::Report) -> anyhow::Result<Outcome> {
-    arguments.runs.iter().try_for_each(|run| missing_place::require_run(run))?;
+    arguments.runs.iter().try_for_each(|run| missing_place::require_one_run(run))?;
     let file = &arguments.output;
     kept_files::require_page(file, &arguments.runs)?;
     let page = compare_runs(&arguments.runs)?;

@@ -21,7 +21,12 @@ pub(crate) fn run(global: &Global, arguments: &arguments::Watch) -> anyhow::Resu
         "{} is a file; watched is the output folder of a run, which need not be there yet",
         shown_path(&folder)
     );
-    let watch = Watch::open(&folder, WatchOptions { port: arguments.port, until_end: arguments.until_end })?;
+    missing_place::require_not_several(&folder)?;
+    let watch = Watch::open(&folder, WatchOptions { port: arguments.port, until_end: arguments.until_end })
+        .with_context(|| match arguments.port {
+            0 => "no port can be had for the page".to_owned(),
+            port => format!("port {port} cannot be had; leave `--port` out, and any that is free is taken"),
+        })?;
     let address = format!("http://{}/", watch.address());
     let has_begun = is_run_folder(&folder);
     if global.json {

@@ -309,3 +309,45 @@ fn trials_at_a_time_whose_memory_is_left_open_share_the_largest_of_it() {
     let said = place.run(&[&arguments("run", &memory)[..], &["--parallel", "2"]].concat()).done();
     assert!(said.contains("2 of 2 trials finished (2 complete)"), "{said}");
 }
+
+#[test]
+fn trials_at_a_time_whose_threads_are_left_open_do_not_fail_for_the_threads_of_others() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let threads = [
+        "training.threads={choose: [1, 2, 0]}",
+        "search={objective: loss, proposer: grid, trials: 3}",
+        "transforms.train=[{resize: {size: 16}}]",
+        "training.epochs=1",
+        "model.train=head",
+    ];
+    let most = std::thread::available_parallelism().unwrap().get().max(2);
+    let own = format!(", 2 at a time, each with 1 to {most} threads of its own");
+    for (folder, parallel, kept) in [
+        ("one", "1", "recomputed"),
+        ("beside", "2", "recomputed"),
+        // what is kept is shared by trials one after the other too
+        ("kept", "1", "kept"),
+    ] {
+        let (output, kept) = (format!("output.folder={folder}"), format!("training.frozen_prefix={kept}"));
+        let changes = [&threads[..], &[&output, &kept]].concat();
+        let ran = place.run(&[&arguments("run", &changes)[..], &["--parallel", parallel]].concat());
+        assert_eq!(ran.stderr.contains(&own), parallel == "2", "{folder}: {}", ran.stderr);
+        let said = ran.done();
+        assert!(said.contains("3 of 3 trials finished (3 complete)"), "{folder}: {said}");
+    }
+    let [one, beside] = ["one", "beside"].map(|folder| outcome(&status(&place, folder)));
+    assert_eq!(one, beside);
+    for trial in 0..3 {
+        let model = format!("trials/{trial:04}/model.onnx");
+        assert!(place.read(&format!("one/{model}")) == place.read(&format!("beside/{model}")), "{model} differs");
+    }
+    // as many for all are shared
+    let shared = ["seed={choose: [1, 2]}", "training.threads=2", threads[1], threads[2], threads[3]];
+    let line = [&arguments("run", &shared)[..], &["--parallel", "2"]].concat();
+    let ran = place.run(&line);
+    assert!(ran.stderr.contains(", 2 at a time, which share 2 threads"), "{}", ran.stderr);
+    ran.done();
+}

@@ -132,3 +132,22 @@ fn a_training_serves_its_own_page_when_it_is_asked_to() {
     assert!(place.path("runs/own/logs/events.jsonl").exists());
     place.run(&["watch", "recipe.yaml"]).failed_with(&["is a file"]);
 }
+
+#[test]
+fn watching_a_search_names_its_runs_and_a_port_that_is_taken_is_told_with_what_to_do() {
+    let place = Workplace::new();
+    for name in ["study/study.json", "study/trials/0000/recipe.yaml", "study/trials/0000/metrics.json"] {
+        std::fs::create_dir_all(place.path(name).parent().unwrap()).unwrap();
+        place.write(name, "");
+    }
+    let wanted = ["is the folder of a search", "lie the runs 0000", "search.html"];
+    place.run(&["watch", "study", "--until-end"]).failed_with(&wanted);
+    place.run(&["report", "study", "-o", "page.html"]).failed_with(&wanted);
+    assert!(!place.path("page.html").exists());
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    place.run(&["watch", "run", "--port", &port]).failed_with(&["leave `--port` out", &port]);
+    place
+        .run(&["report", "study/trials/0000", "-o", "none/page.html"])
+        .failed_with(&["there is no folder none; make it"]);
+}

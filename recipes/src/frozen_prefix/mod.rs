@@ -11,7 +11,7 @@ mod run_prefix;
 mod serving;
 mod store;
 
-pub(crate) use plan::{PrefixPlan, planned};
+pub(crate) use plan::{PrefixPlan, begun, planned};
 pub(crate) use row_index::RowIndex;
 pub(crate) use run_prefix::{Around, RunPrefix, training_streams};
 pub(crate) use serving::Serving;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use millstream_compiler::{FrozenPrefix, TrainingProgram};
 use millstream_schemas::recipe::{ByteSize, FrozenPrefixRecipe};
 use millstream_schemas::{Choice, Fingerprint, TensorRole, TensorSpec, count, grouped, shown};
+use millstream_training::checkpoint::CheckpointManifest;
 use millstream_transforms::Chain;
 
 use super::padded::BESIDE;
@@ -13,6 +14,10 @@ use crate::{Catalogs, Opened, RecipeError};
 
 /// One part in so many of `data.memory` is for activations unless a recipe says otherwise.
 const PARTS: u64 = 4;
+
+/// Why a run that goes on needs what it needs.
+pub(super) const BEGAN_KEPT: &str =
+    "the run began with what its frozen part gives kept, and its steps are of what follows that";
 
 /// What is kept of the rows, and what their batches hold beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +58,17 @@ pub(crate) struct PrefixPlan {
     pub(crate) is_needed: bool,
 }
 
+/// For which runs there is a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    /// For any.
+    Kept,
+    /// For those that have room.
+    Auto,
+    /// For one that began with what is kept, and goes on by `auto`.
+    AutoBegun,
+}
+
 /// What a recipe asks for.
 #[derive(Default)]
 struct Asked {
@@ -70,23 +86,61 @@ pub(crate) fn planned(
     opened: &Opened,
     program: &TrainingProgram,
 ) -> Result<(Option<PrefixPlan>, Option<String>), RecipeError> {
-    let (asked, is_needed) = match opened.recipe.training.frozen_prefix.clone() {
+    let (asked, wish) = match opened.recipe.training.frozen_prefix.clone() {
         FrozenPrefixRecipe::Recomputed => return Ok((None, None)),
-        FrozenPrefixRecipe::Auto => (Asked::default(), false),
-        FrozenPrefixRecipe::Kept { variants, memory, disk, folder } => (Asked { variants, memory, disk, folder }, true),
+        FrozenPrefixRecipe::Auto => (Asked::default(), Wish::Auto),
+        FrozenPrefixRecipe::Kept { variants, memory, disk, folder } => {
+            (Asked { variants, memory, disk, folder }, Wish::Kept)
+        }
     };
-    match PrefixPlan::of(opened, program, asked, is_needed) {
+    match PrefixPlan::of(opened, program, asked, wish) {
         Ok(plan) => {
             let note = plan.note(opened);
             Ok((Some(plan), Some(note)))
         }
-        Err(reason) if is_needed => Err(RecipeError::mismatch(PLACE, format!("it cannot be kept: {reason}"))),
+        Err(reason) if wish == Wish::Kept => Err(RecipeError::mismatch(PLACE, format!("it cannot be kept: {reason}"))),
         Err(reason) => Ok((None, Some(format!("{PLACE}: it is run at each step: {reason}")))),
     }
 }
 
+/// How a run goes on by `auto` that began with what the frozen prefix gives kept, where a run that begins by the same recipe would not keep
+/// it, and what is to be told about that; nothing where its steps are of the whole model.
+///
+/// Batches of rows that have lengths of their own hold their inputs: what is not there of them is computed as it was. Rows of one length
+/// were computed in batches of their own, and would have other last bits in those of training.
+///
+/// # Errors
+/// There is no room for what its steps need, and how much would do, or a step graph cannot be laid out.
+pub(crate) fn begun(
+    opened: &Opened,
+    program: &TrainingProgram,
+    checkpoint: &CheckpointManifest,
+) -> Result<Option<(PrefixPlan, String)>, RecipeError> {
+    if opened.recipe.training.frozen_prefix != FrozenPrefixRecipe::Auto || checkpoint.is_of(program)? {
+        return Ok(None);
+    }
+    let Ok(prefix) = cut(opened, program, keeping(opened)) else { return Ok(None) };
+    if !checkpoint.is_of(prefix.program())? {
+        return Ok(None);
+    }
+    let plan = PrefixPlan::of(opened, program, Asked::default(), Wish::AutoBegun);
+    let plan = plan.map_err(|reason| RecipeError::mismatch(PLACE, format!("{BEGAN_KEPT}: {reason}")))?;
+    let note = plan.note(opened);
+    Ok(Some((plan, note)))
+}
+
+/// What of a program comes in front of all that is trained.
+fn cut(opened: &Opened, program: &TrainingProgram, keeping: Keeping) -> Result<FrozenPrefix, String> {
+    let (model, wanted, catalog) = (&opened.model, opened.fine_tuning(), &opened.catalogs.operators);
+    let prefix = match keeping {
+        Keeping::PaddedRows => FrozenPrefix::beside_inputs(program, model, &wanted, catalog),
+        Keeping::Rows | Keeping::RowsBesideInputs => FrozenPrefix::of(program, model, &wanted, catalog),
+    };
+    prefix.map_err(|no| no.reason)
+}
+
 impl PrefixPlan {
-    fn of(opened: &Opened, program: &TrainingProgram, asked: Asked, is_needed: bool) -> Result<Self, String> {
+    fn of(opened: &Opened, program: &TrainingProgram, asked: Asked, wish: Wish) -> Result<Self, String> {
         let train = &opened.train;
         if opened.statistics.is_some() {
             return Err("statistics of BatchNormalization are computed anew from rows of their own".into());
@@ -108,12 +162,7 @@ impl PrefixPlan {
             let reason = "rows that have lengths of their own are kept in memory alone; leave `disk` and `folder` out";
             return Err(reason.into());
         }
-        let (model, wanted, catalog) = (&opened.model, opened.fine_tuning(), &opened.catalogs.operators);
-        let prefix = match is_padded {
-            true => FrozenPrefix::beside_inputs(program, model, &wanted, catalog),
-            false => FrozenPrefix::of(program, model, &wanted, catalog),
-        };
-        let prefix = prefix.map_err(|no| no.reason)?;
+        let prefix = cut(opened, program, keeping)?;
         let draws = train.chain.is_random().then(|| asked.variants.unwrap_or(1).max(1));
         let variants = draws.unwrap_or(1).min(opened.recipe.training.epochs.max(1));
         let lengths = longest(&opened.spec, &program.manifest.targets);
@@ -134,7 +183,7 @@ impl PrefixPlan {
         let memory = asked.memory.unwrap_or(ByteSize(opened.recipe.data.memory.0 / PARTS)).0;
         let (bytes, usual) = (rows.saturating_mul(of_row), rows.saturating_mul(of_usual));
         let beyond = (is_padded && usual > memory).then_some(usual);
-        if let Some(usual) = beyond.filter(|_| !is_needed) {
+        if let Some(usual) = beyond.filter(|_| wish == Wish::Auto) {
             return Err(format!(
                 "what it gives takes about {} where rows are half as long as they may be, and there are {} for it in memory: hardly a batch \
                  would find all its rows there; where most are shorter, `{PLACE}: kept` keeps as many as there is \
@@ -146,14 +195,18 @@ impl PrefixPlan {
         }
         let disk = asked.disk.map_or(0, |disk| disk.0);
         if !is_padded && bytes > memory.max(disk) {
-            return Err(format!(
-                "what it gives takes {} ({} a row), and there are {} for it in memory and {} in files; raise `memory` or `disk` of \
-                 `{PLACE}: {{kept: …}}`",
-                ByteSize(bytes),
-                ByteSize(of_row),
-                ByteSize(memory),
-                ByteSize(disk)
-            ));
+            let (all, of_row) = (ByteSize(bytes), ByteSize(of_row));
+            let takes = format!("what it gives takes {all} ({of_row} a row), and there are {}", ByteSize(memory));
+            return Err(match wish {
+                Wish::AutoBegun => format!(
+                    "{takes} for it in memory; set `data.memory` to {} or more",
+                    ByteSize(bytes.saturating_mul(PARTS)).rounded_up()
+                ),
+                Wish::Kept | Wish::Auto => format!(
+                    "{takes} for it in memory and {} in files; raise `memory` or `disk` of `{PLACE}: {{kept: …}}`",
+                    ByteSize(disk)
+                ),
+            });
         }
         if asked.folder.is_some() && bytes > disk {
             return Err(format!("files in `folder` take {}; raise `disk` of `{PLACE}: {{kept: …}}`", ByteSize(bytes)));
@@ -172,7 +225,7 @@ impl PrefixPlan {
             disk,
             has_files,
             folder: asked.folder,
-            is_needed,
+            is_needed: wish == Wish::Kept,
         })
     }
 
@@ -194,9 +247,16 @@ impl PrefixPlan {
         let border = border.join(", ");
         if self.keeping == Keeping::PaddedRows {
             let beyond = self.beyond.map(|bytes| {
+                let advice = match self.is_needed {
+                    true => format!("raise `memory` of `{PLACE}: {{kept: …}}`, or write `recomputed`"),
+                    false => {
+                        let enough = ByteSize(bytes.saturating_mul(PARTS)).rounded_up();
+                        format!("the run began with it, and goes on so; raise `data.memory` to {enough} or more")
+                    }
+                };
                 format!(
-                    ". All of it takes about {} where rows are half as long as they may be: hardly a batch will find all its rows there; raise \
-                     `memory` of `{PLACE}: {{kept: …}}`, or write `recomputed`",
+                    ". All of it takes about {} where rows are half as long as they may be: hardly a batch will find all its rows there; \
+                     {advice}",
                     ByteSize(bytes)
                 )
             });

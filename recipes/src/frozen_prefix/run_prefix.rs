@@ -14,7 +14,7 @@ use super::activations::{Activations, Places};
 use super::activations_file::{Contents, forget_unfinished};
 use super::filling::Filling;
 use super::padded::PaddedRows;
-use super::plan::{Keeping, PrefixPlan, keeping};
+use super::plan::{BEGAN_KEPT, Keeping, PrefixPlan, keeping};
 use super::serving::{Kept, Serving};
 use super::store::{PrefixStore, Reservation, Room};
 use crate::{Event, Events, Opened, RecipeError, RowSource, Stop};
@@ -322,12 +322,7 @@ impl RunPrefix {
 /// Why a run that goes on needs the room that it does not find.
 fn of_one_that_began_kept(error: RecipeError) -> RecipeError {
     match error {
-        RecipeError::Mismatch { place, message } => RecipeError::mismatch(
-            place,
-            format!(
-                "the run began with what its frozen part gives kept, and its steps are of what follows that: {message}"
-            ),
-        ),
+        RecipeError::Mismatch { place, message } => RecipeError::mismatch(place, format!("{BEGAN_KEPT}: {message}")),
         other => other,
     }
 }

@@ -155,6 +155,18 @@ impl OpenRecipe {
         self.corner_recipes().iter().map(|(_, recipe)| recipe.data.memory).fold(own, ByteSize::max)
     }
 
+    /// Threads of ONNX Runtime that a trial has: the fewest and the most of any.
+    pub(super) fn threads(&self) -> [usize; 2] {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let of = |recipe: &Recipe| if recipe.training.threads == 0 { cores() } else { recipe.training.threads };
+        let own = of(&self.first);
+        if !self.leaves_open("training.threads") {
+            return [own; 2];
+        }
+        let all: Vec<usize> = self.corner_recipes().iter().map(|(_, recipe)| of(recipe)).collect();
+        [all.iter().copied().fold(own, usize::min), all.iter().copied().fold(own, usize::max)]
+    }
+
     /// What a recipe can choose among.
     pub fn catalogs(&self) -> &Catalogs {
         &self.catalogs
@@ -364,6 +376,23 @@ mod tests {
         closed("search={folds: {count: 3}}").require_open().unwrap();
         OpenRecipe::load(&text(&[]), &Catalogs::default()).unwrap().require_open().unwrap();
         assert_eq!(closed("search={repeats: 2}").trials_of(50), 1);
+    }
+
+    #[test]
+    fn threads_of_trials_are_those_of_all_that_is_left_open() {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let alike = format!("training.threads={{choose: [{cores}, 0]}}");
+        for (change, wanted) in [
+            ("seed=1", [cores; 2]),
+            ("training.threads=3", [3; 2]),
+            ("training.threads={choose: [5, 3]}", [3, 5]),
+            ("training.threads={integer: [1, 4]}", [1, 4]),
+            ("training.threads={choose: [0, 1]}", [1, cores]),
+            // which are as many for all
+            (alike.as_str(), [cores; 2]),
+        ] {
+            assert_eq!(OpenRecipe::load(&text(&[change]), &Catalogs::default()).unwrap().threads(), wanted, "{change}");
+        }
     }
 
     #[test]

@@ -73,7 +73,9 @@ impl PartsOfMemory<'_> {
     /// Those whose rows, transforms or models differ, of large batches first.
     fn recipes(&self) -> Vec<(Assignment, Recipe)> {
         let of_rows = |recipe: &Recipe| {
-            let Recipe { seed, training, output, .. } = self.open.first().clone();
+            let Recipe { seed, mut training, output, .. } = self.open.first().clone();
+            // what is kept is filled by a stream of its own
+            training.frozen_prefix = recipe.training.frozen_prefix.clone();
             Recipe { seed, training, output, ..recipe.clone() }
         };
         let mut found: Vec<(Assignment, Recipe)> = Vec::new();

@@ -33,6 +33,10 @@ pub enum SearchEvent {
         /// Trials that this process is to work on at a time; where fewer have room, [`SearchEvent::ParallelLimited`] says so before the
         /// first trial.
         parallel: usize,
+        /// Threads of ONNX Runtime that a trial has: the fewest and the most, which differ where `training.threads` is left open.
+        threads: [usize; 2],
+        /// Whether trials at a time have these threads together; where they have different numbers, each has its own.
+        shares_threads: bool,
     },
     /// Fewer trials at a time have room than the process is to work on.
     ParallelLimited {

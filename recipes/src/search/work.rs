@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use millstream_schemas::Recipe;
 use millstream_schemas::recipe::RecipeText;
-use millstream_schemas::{shown, shown_path};
+use millstream_schemas::{count, shown, shown_path};
 use millstream_search::{Asked, AskedTrial, SharedStudy, Sharing, Study, StudySettings, Trial, TrialState};
 use serde::Serialize;
 
@@ -200,6 +200,7 @@ fn work(
     let presence = Presence::announce(folder, shared.worker())?;
     let _heart = shared.heart((silence / 5).clamp(Duration::from_millis(20), Duration::from_secs(60)))?;
     let sought = Sought::of(open)?;
+    let threads = open.threads();
     events.event(&SearchEvent::StudyOpened {
         folder: folder.path().to_owned(),
         name: shared.study().settings().name.clone(),
@@ -209,12 +210,14 @@ fn work(
         trials: all,
         finished: shared.study().trials().iter().filter(|trial| trial.state.is_finished()).count() as u64,
         parallel,
+        threads,
+        shares_threads: parallel > 1 && threads[0] == threads[1],
     });
     // what is kept of a frozen prefix is kept for all trials
     let is_open =
         open.space().parameters().iter().any(|parameter| parameter.name.starts_with("training.frozen_prefix"));
     let shares = parallel > 1 || is_open || !open.first().training.frozen_prefix.is_recomputed();
-    let resources = shares.then(|| Resources::open(&resources(open, parallel, options))).transpose()?;
+    let resources = shares.then(|| open_resources(open, parallel, options)).transpose()?;
     let imports = Imports::beside(&absolute(folder.path())?);
     let mut opening = |of: &Event| events.event(&SearchEvent::Opening { of: of.clone() });
     let first = match imports.named_in(open.first(), &mut opening, stop) {
@@ -242,6 +245,9 @@ fn work(
         }
         own => (parallel, own),
     };
+    if let Some(message) = too_many_threads(threads, parallel) {
+        events.event(&SearchEvent::Warning { message });
+    }
     let resources = resources.map(|own| own.with_activations_in(activations_of(folder, presence.worker())));
     let (study, events) = (Mutex::new(shared), Mutex::new(events));
     let worker = Worker {
@@ -316,8 +322,29 @@ impl Together<'_> {
         events.event(&SearchEvent::ParallelLimited { parallel: fitting.parallel, message });
         // the threads of those that are given up are there anew
         drop(resources);
-        Ok((fitting.parallel, Resources::open(&self::resources(open, fitting.parallel, options))?))
+        Ok((fitting.parallel, open_resources(open, fitting.parallel, options)?))
     }
+}
+
+/// What so many trials at a time share; threads of ONNX Runtime too, unless they have different numbers of them, on which the last bits of a
+/// trial depend: these it has whether others run beside it or not.
+fn open_resources(open: &OpenRecipe, parallel: usize, options: &SearchOptions) -> Result<Resources, RecipeError> {
+    let (shared, [fewest, most]) = (resources(open, parallel, options), open.threads());
+    if fewest == most { Resources::open(&shared) } else { Resources::open_with_own_threads(&shared) }
+}
+
+/// What is told where trials at a time have more threads of their own than there are cores.
+fn too_many_threads([fewest, most]: [usize; 2], parallel: usize) -> Option<String> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let is_too_many = parallel > 1 && fewest < most && parallel.saturating_mul(most) > cores;
+    is_too_many.then(|| {
+        format!(
+            "training.threads: {parallel} trials at a time, each with up to {} of its own, wait for each other on {}; leave open fewer, or \
+             work on fewer trials at a time (`--parallel`)",
+            count(most as u64, "thread"),
+            count(cores as u64, "core")
+        )
+    })
 }
 
 /// What the recipe gives to a run, for as many as there are at a time together.

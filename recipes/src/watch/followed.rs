@@ -74,7 +74,10 @@ impl Followed {
             self.begin_anew();
             self.anew = !is_none;
             if is_none {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no log of a run"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "it is no log of a run; move it out of the folder",
+                ));
             }
             return Ok(Advance { changed, is_more: true });
         }

@@ -58,7 +58,8 @@ pub(super) fn compared(things: &[Detection], boxes: &[TrueBox]) -> Vec<Told> {
             for (at, one) in boxes.iter().enumerate() {
                 let is_open = one.class == thing.class && !one.is_crowd && !taken[at];
                 let found = if is_open { overlap(&one.sides, &thing.bounds) } else { 0.0 };
-                if found >= least && best.is_none_or(|(_, most)| found > most) {
+                // of those that it overlaps as much the last, as COCO's evaluation does
+                if found >= least && best.is_none_or(|(_, most)| found >= most) {
                     best = Some((at, found));
                 }
             }
@@ -94,6 +95,23 @@ mod tests {
         let right: Vec<u16> = found.iter().map(|told| told.right).collect();
         assert_eq!(right, [0b11_1111_1111, 0, 0b1111, 0], "0.5, 0.55, 0.6 and 0.65");
         assert!(found.iter().all(|told| told.ignored == 0), "{found:?}");
+    }
+
+    #[test]
+    fn of_two_boxes_that_are_overlapped_as_much_the_last_is_taken() {
+        let thing = |probability, bounds| Detection { class: 0, probability, bounds };
+        let [left, right] = [[0.0, 0.0, 0.75, 1.0], [0.25, 0.0, 1.0, 1.0]];
+        // 5/8 of 7/8 of each, which is 0.714; then the left one as it is, which overlaps the right one by half
+        let things = [thing(0.9, [0.125, 0.0, 0.875, 1.0]), thing(0.8, left)];
+        for (boxes, wanted) in [
+            ([left, right], [0b1_1111, 0b11_1111_1111]),
+            // up to 0.7 the left one is taken, and at 0.5 the right one is left for the second
+            ([right, left], [0b1_1111, 0b11_1110_0001]),
+        ] {
+            let boxes = boxes.map(|sides| TrueBox { class: 0, sides, is_crowd: false });
+            let found: Vec<u16> = compared(&things, &boxes).iter().map(|told| told.right).collect();
+            assert_eq!(found, wanted, "{boxes:?}");
+        }
     }
 
     #[test]

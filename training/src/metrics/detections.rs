@@ -154,6 +154,18 @@ mod tests {
     }
 
     #[test]
+    fn of_a_picture_the_hundred_likeliest_of_all_classes_are_things() {
+        // two classes at 8 by 8 places that do not overlap, the second a little less likely, and less so from place to place
+        let score = |at: u8| 3.0 - f32::from(at % 64) / 64.0 - if at < 64 { 0.0 } else { 0.5 };
+        let scores: Vec<f32> = (0..128).map(score).collect();
+        let told = [scores, vec![0.5_f32.ln(); 4 * 64]].concat();
+        let found = Detecting::default().things(&told, [6, 8, 8]);
+        let of_class = |class: usize| found.iter().filter(|one| one.class == class).count();
+        assert_eq!((found.len(), of_class(0), of_class(1)), (100, 64, 36), "{:?}", found.last());
+        assert!(found.is_sorted_by(|a, b| a.probability >= b.probability));
+    }
+
+    #[test]
     fn distances_that_are_no_number_do_not_become_a_box_of_the_whole_picture() {
         let told = map([9.0; 4], [[0.5; 4]; 4]);
         assert_eq!(Detecting::default().things(&told, [5, 2, 2]).len(), 4);

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::compared_boxes::{BOUNDS, Told, TrueBox, compared};
-use super::detections::Detecting;
+use super::detections::{Detecting, Detection};
 use super::figure_kind::{Better, Unit};
 use super::measured_batch::MeasuredBatch;
 use super::metric_function::{Meter, MetricFunction, RowCounts};
@@ -164,13 +164,7 @@ impl Meter for Found {
         let &[_, channels, height, width] = batch.shape() else { return };
         for (_, told, targets) in batch.pictures() {
             let things = Detecting::default().things(told, [channels, height, width]);
-            let boxes = TrueBox::all(targets);
-            for one in boxes.iter().filter(|one| !one.is_crowd) {
-                self.of_class.entry(one.class).or_default().boxes += 1;
-            }
-            for (thing, told) in things.iter().zip(compared(&things, &boxes)) {
-                self.of_class.entry(thing.class).or_default().told.push(told);
-            }
+            self.add_picture(&things, &TrueBox::all(targets));
         }
     }
 
@@ -219,6 +213,18 @@ impl Meter for Found {
         };
         let records = self.classes.iter().enumerate().map(record).collect();
         vec![("average_precision_by_class".into(), Table::Classes(records))]
+    }
+}
+
+impl Found {
+    /// What was found in a picture, the likeliest first, and what is there.
+    fn add_picture(&mut self, things: &[Detection], boxes: &[TrueBox]) {
+        for one in boxes.iter().filter(|one| !one.is_crowd) {
+            self.of_class.entry(one.class).or_default().boxes += 1;
+        }
+        for (thing, told) in things.iter().zip(compared(things, boxes)) {
+            self.of_class.entry(thing.class).or_default().told.push(told);
+        }
     }
 }
 
@@ -289,6 +295,42 @@ mod tests {
         found.of_class.insert(0, OfClass { boxes: 1, told: vec![counted((0.9, u16::MAX))] });
         found.of_class.insert(1, OfClass { boxes: 0, told: vec![counted((0.9, 0))] });
         assert_eq!(found.figures(), [Some(1.0), Some(1.0)]);
+    }
+
+    #[test]
+    fn things_of_all_pictures_are_counted_by_their_probability_and_of_equal_ones_those_of_the_first_picture() {
+        let there = [0.0, 0.0, 0.5, 1.0];
+        let elsewhere = [0.5, 0.0, 1.0, 1.0];
+        let thing = |probability, bounds| Detection { class: 0, probability, bounds };
+        let one = |is_crowd| TrueBox { class: 0, sides: there, is_crowd };
+        // of each picture what was found, the likeliest first
+        for (pictures, wanted) in [
+            // the right one of the second picture comes before the wrong one of the first
+            ([vec![thing(0.6, elsewhere)], vec![thing(0.9, there)]], 51.0 / 101.0),
+            ([vec![thing(0.9, elsewhere)], vec![thing(0.6, there)]], 51.0 / 2.0 / 101.0),
+            // equal ones in the order of the pictures
+            ([vec![thing(0.6, there)], vec![thing(0.6, elsewhere)]], 51.0 / 101.0),
+            ([vec![thing(0.6, elsewhere)], vec![thing(0.6, there)]], 51.0 / 2.0 / 101.0),
+            // right in both, with a second finding of the same box in between: precisions of 1 and 2/3
+            ([vec![thing(0.9, there), thing(0.8, there)], vec![thing(0.7, there)]], (51.0 + 50.0 * 2.0 / 3.0) / 101.0),
+        ] {
+            let mut found = Found::default();
+            for things in &pictures {
+                found.add_picture(things, &[one(false)]);
+            }
+            for figure in found.figures() {
+                assert!((figure.unwrap() - wanted).abs() < 1e-12, "{pictures:?}: {figure:?}");
+            }
+            // the classes of what is in crowds alone, and of what is told and is not there, are left out of the mean
+            found.add_picture(&[thing(0.9, there)].map(|own| Detection { class: 1, ..own }), &[]);
+            found.add_picture(
+                &[thing(0.9, there)].map(|own| Detection { class: 2, ..own }),
+                &[TrueBox { class: 2, ..one(true) }],
+            );
+            for figure in found.figures() {
+                assert!((figure.unwrap() - wanted).abs() < 1e-12, "{pictures:?}: {figure:?}");
+            }
+        }
     }
 
     #[test]
