@@ -22,6 +22,20 @@ pub(super) struct Bags {
     pub(super) count: ValueId,
     /// `ReduceMax`, `ReduceMean` or `ReduceSum`.
     pub(super) operator: &'static str,
+    /// Whether the last bag, where it is not empty, counts as reaching to the end of all rows, wherever it ends: the largest is that of
+    /// all these rows, and the average divides by their number.
+    pub(super) last_reaches_all: bool,
+    /// Which rows belong to no bag.
+    pub(super) padding: Option<Padding>,
+}
+
+/// The rows that are left out of their bags.
+#[derive(Clone, Copy)]
+pub(super) struct Padding {
+    /// Where in the table each row is taken from: `[places]`.
+    pub(super) ids: ValueId,
+    /// The place of the table that is left out, counted from its first row and from behind its last one.
+    pub(super) left_out: [i64; 2],
 }
 
 /// The rows of all bags, one bag behind the other.
@@ -102,6 +116,8 @@ impl<'a> Turn<'a, '_, '_> {
             ends: Some(self.element(part.input.get(2)?, turn.name())?),
             count: self.around(node.input.first()?)?,
             operator,
+            last_reaches_all: false,
+            padding: None,
         };
         (is_whole && is_plain).then_some(found)
     }
@@ -124,28 +140,109 @@ impl<'a> Turn<'a, '_, '_> {
             && before == list.name()
             && reached == next.name()
             && self.behind(next.name(), turn.name())? == 1;
-        let either = self.maker(row, "If")?;
-        let [start, end] = self.maker(either.input.first()?, "Equal")?.input.as_slice() else { return None };
-        let starts = self.shifted(start, turn.name(), 0)?;
-        let [without, with] = self.branches(either)?;
-        let turns = Counted { turn: turn.name(), count, start, end };
-        let (operator, rows) = self.reduction(with, &turns, starts)?;
-        let is_whole = is_counted
-            && node.output.len() == 2
-            && self.shifted(end, turn.name(), 1)? == starts
-            && self.is_zero(without);
-        is_whole.then_some(Bags { rows: Rows::Gathered(rows), starts, ends: None, count, operator })
+        let bags = self.unpadded(row, turn.name(), count).or_else(|| self.padded(row, turn.name(), count))?;
+        (is_counted && node.output.len() == 2).then_some(bags)
     }
 
-    /// How a row is made of those of a bag, and the rows of all bags. Of the last bag the average and the largest are written in a way of
-    /// their own, which is the same where it ends behind all rows.
-    fn reduction(&self, name: &str, turns: &Counted<'_>, starts: ValueId) -> Option<(&'static str, ValueId)> {
+    /// The bags of turns that make a row of all rows of a bag.
+    fn unpadded(&self, row: &str, turn: &'a str, count: ValueId) -> Option<Bags> {
+        let either = self.maker(row, "If")?;
+        let [start, end] = self.maker(either.input.first()?, "Equal")?.input.as_slice() else { return None };
+        let starts = self.shifted(start, turn, 0)?;
+        let [without, with] = self.branches(either)?;
+        let turns = Counted { turn, count, start, end };
+        let (operator, rows, last_reaches_all) = self.reduction(with, &turns, starts)?;
+        let is_whole = self.shifted(end, turn, 1)? == starts && self.is_zero(without);
+        let bags =
+            Bags { rows: Rows::Gathered(rows), starts, ends: None, count, operator, last_reaches_all, padding: None };
+        is_whole.then_some(bags)
+    }
+
+    /// The bags of turns that make a row of those rows of a bag that a loop inside finds to be no padding (`padding_idx`).
+    fn padded(&self, row: &str, turn: &str, count: ValueId) -> Option<Bags> {
+        let either = self.maker(row, "If")?;
+        let [found, none] = self.maker(either.input.first()?, "Equal")?.input.as_slice() else { return None };
+        let kept = self.maker(found, "Size")?.input.first()?;
+        let [without, with] = self.branches(either)?;
+        let mut reductions = ["ReduceMax", "ReduceMean", "ReduceSum"].into_iter();
+        let (operator, part) = reductions.find_map(|operator| Some((operator, self.reduced(with, operator)?)))?;
+        let gathered = self.maker(part, "Gather").filter(|gathered| number(gathered, "axis", 0) == 0)?;
+        let [rows, places] = gathered.input.as_slice() else { return None };
+        let (starts, padding) = self.places_without_padding(kept, turn)?;
+        let is_whole = places == kept && self.numbers(none)? == [0] && self.is_zero(without);
+        let rows = Rows::Gathered(self.around(rows)?);
+        let padding = Some(padding);
+        is_whole.then_some(Bags { rows, starts, ends: None, count, operator, last_reaches_all: false, padding })
+    }
+
+    /// Where bags begin, and what the loop leaves out that puts the places of a turn's bag behind each other in `kept`.
+    fn places_without_padding(&self, kept: &str, turn: &str) -> Option<(ValueId, Padding)> {
+        let places = self.maker(kept, "Loop")?;
+        let at = places.output.iter().position(|output| output == kept)?;
+        let body = graph_of(places, "body")?;
+        let ([_, _, carried @ ..], [goes_on, next @ ..]) = (body.input.as_slice(), body.output.as_slice()) else {
+            return None;
+        };
+        let [most, begins, first @ ..] = places.input.as_slice() else { return None };
+        if carried.len() != 2 || next.len() != 2 || first.len() != 2 || places.output.len() != 2 || !most.is_empty() {
+            return None;
+        }
+        let (so_far, place) = (carried[at].name(), carried[1 - at].name());
+        let (more, next_place) = (next[at].name(), next[1 - at].name());
+        let [start, end] = self.maker(begins, "Less")?.input.as_slice() else { return None };
+        let [reached, limit] = self.maker(goes_on.name(), "Less")?.input.as_slice() else { return None };
+        let starts = self.entry(start, turn, 0)?;
+        let goes_through_bag = self.entry(end, turn, 1)? == starts
+            && self.is_nothing(&first[at])
+            && first[1 - at] == *start
+            && reached == next_place
+            && limit == end
+            && self.behind(next_place, place)? == 1;
+        let either = self.maker(more, "If")?;
+        let [with, without] = self.branches(either)?;
+        let longer = self.maker(with, "Concat").filter(|longer| number(longer, "axis", 0) == 0)?;
+        let [before, added] = longer.input.as_slice() else { return None };
+        let puts_behind = before == so_far && self.behind(added, place)? == 0 && self.plain(without) == so_far;
+        let is_padding = self.maker(self.maker(either.input.first()?, "Not")?.input.first()?, "Equal")?;
+        let [told, left_out] = is_padding.input.as_slice() else { return None };
+        let (id, length) = self.from_front(told)?;
+        let [ids, read] = self.maker(id, "Gather").filter(|id| number(id, "axis", 0) == 0)?.input.as_slice() else {
+            return None;
+        };
+        let left_out = self.only(left_out)?;
+        let is_own = body.input.iter().any(|input| input.name() == ids);
+        let is_whole = goes_through_bag && puts_behind && read == place && !is_own && (0..length).contains(&left_out);
+        let padding = Padding { ids: self.around(ids)?, left_out: [left_out, left_out - length] };
+        is_whole.then_some((starts, padding))
+    }
+
+    /// The number that a value is where it is not negative, and what is added to it where it is.
+    fn from_front(&self, name: &str) -> Option<(&'a str, i64)> {
+        let either = self.maker(name, "If")?;
+        let [id, zero] = self.maker(either.input.first()?, "Less")?.input.as_slice() else { return None };
+        let [below, other] = self.branches(either)?;
+        let [negative, more] = self.maker(below, "Add")?.input.as_slice() else { return None };
+        let length = self.only(more)?;
+        let is_whole = self.numbers(zero)? == [0] && negative == id && self.plain(other) == id;
+        is_whole.then_some((id.as_str(), length))
+    }
+
+    /// The vector of which a number is the element so far behind that of this turn.
+    fn entry(&self, name: &str, turn: &str, by: i64) -> Option<ValueId> {
+        let element = self.maker(name, "Gather").filter(|element| number(element, "axis", 0) == 0)?;
+        let [vector, place] = element.input.as_slice() else { return None };
+        if self.behind(place, turn)? == by { self.around(vector) } else { None }
+    }
+
+    /// How a row is made of those of a bag, the rows of all bags, and whether the last bag reaches to their end. Of the last bag the
+    /// average and the largest are written in a way of their own, which is the same where it ends behind all rows.
+    fn reduction(&self, name: &str, turns: &Counted<'_>, starts: ValueId) -> Option<(&'static str, ValueId, bool)> {
         if let Some(part) = self.reduced(name, "ReduceSum") {
-            return Some(("ReduceSum", self.rows_of(part, turns)?));
+            return Some(("ReduceSum", self.rows_of(part, turns)?, false));
         }
         let (operator, rows) = match self.reduced(name, "ReduceMax") {
             Some(part) => match self.by_last(part, turns) {
-                None => ("ReduceMax", self.rows_of(part, turns)?),
+                None => return Some(("ReduceMax", self.rows_of(part, turns)?, false)),
                 Some([last, other]) => {
                     let (rows, last) = (self.rows_of(other, turns)?, self.part(last)?);
                     let all = self.graph.tensor_type(rows)?.shape.first()?;
@@ -170,9 +267,10 @@ impl<'a> Turn<'a, '_, '_> {
                 (is_last.then_some("ReduceMean")?, rows)
             }
         };
-        let joined = self.graph.producer(starts).filter(|node| node.is("Concat") && node.inputs.len() == 2)?;
+        let joined = self.graph.producer(starts).filter(|node| node.is("Concat") && node.inputs.len() == 2);
         let all = self.graph.tensor_type(rows)?.shape.first()?;
-        (single(self.graph, joined.input(1)?)? == *all).then_some((operator, rows))
+        let end = joined.and_then(|joined| single(self.graph, joined.input(1)?));
+        Some((operator, rows, end.is_none_or(|end| end != *all)))
     }
 
     /// What an operator reduces over its first axis, which stays.
@@ -317,6 +415,20 @@ impl<'a> Turn<'a, '_, '_> {
             return constant.to_i64();
         }
         self.graph.lengths_of(self.around(name)?)?.iter().map(Length::as_number).collect()
+    }
+
+    /// The only whole number that a value always holds.
+    fn only(&self, name: &str) -> Option<i64> {
+        match self.numbers(name)?.as_slice() {
+            [only] => Some(*only),
+            _ => None,
+        }
+    }
+
+    /// Whether a vector is without elements: one of the file, or the lengths of no axes.
+    fn is_nothing(&self, name: &str) -> bool {
+        let of_no_axes = |shape: &NodeProto| number(shape, "start", 0) == 0 && number(shape, "end", -1) == 0;
+        self.maker(name, "Shape").is_some_and(of_no_axes) || self.numbers(name).is_some_and(|all| all.is_empty())
     }
 
     /// What a value of the loop's own always is.

@@ -330,6 +330,9 @@ impl<'a> Importer<'a> {
                 "the form of before opset 9 is not read; convert the model to a newer opset".into(),
             ));
         }
+        if embedding_bags::leaves_padding_out(&self.graph, node, scope) && self.embedding_bags(node, scope)? {
+            return Ok(());
+        }
         let (first, constants) = (self.graph.nodes().len(), self.constants.clone());
         match self.turns(node, scope) {
             Ok(()) => Ok(()),

@@ -1,6 +1,6 @@
 //! Bags of rows of a table, which PyTorch exports as a loop over the bags (`EmbeddingBag`): written out for all bags at once.
 
-use super::bags_of_loops::{Bags, Rows, bags_of, single};
+use super::bags_of_loops::{Bags, Padding, Rows, bags_of, single};
 use super::control_flow::own_name;
 use super::onnx::NodeProto;
 use super::scope::{Names, Scope};
@@ -33,10 +33,15 @@ pub(super) fn refused(node: &NodeProto, refusal: CompilerError) -> CompilerError
     }
 }
 
+/// Whether a loop is one over bags that leave padding out. Written out turn by turn, it would keep loops and branches that the data decide.
+pub(super) fn leaves_padding_out<'a>(graph: &Graph, node: &'a NodeProto, scope: &Scope<'a, '_>) -> bool {
+    bags_of(graph, node, scope).is_some_and(|(bags, _)| bags.padding.is_some())
+}
+
 /// Writes a loop that sums, averages or takes the largest of the rows of one bag in each turn as nodes that do so for all bags: what they
-/// make, or nothing where it is no such loop. A bag without rows gives zeros, as in PyTorch. Where bags differ in length, each row is held
-/// against each bag: sums are the product of two matrices, and the largest goes to the place of each row's bag. Before opset 18, and of
-/// floats of 16 bits, the largest takes memory for bags × rows × width numbers.
+/// make, or nothing where it is no such loop. A bag without rows gives zeros, as in PyTorch, and so does one of nothing but padding.
+/// Where bags differ in length, each row is held against each bag: sums are the product of two matrices, and the largest goes to the
+/// place of each row's bag. Before opset 18, and of floats of 16 bits, the largest takes memory for bags × rows × width numbers.
 ///
 /// # Errors
 /// The bags do not fit the table.
@@ -79,7 +84,9 @@ fn fitting(graph: &Graph, bags: &Bags) -> Option<Length> {
         Some(ends) => known(ends)?.shape == [count.clone()],
         None => known(bags.starts)?.shape == [&count + 1usize],
     };
-    (are_rows && is_vector(bags.starts) && is_ended).then_some(count)
+    let all = number_of_rows(graph, bags.rows)?;
+    let fits = |padding: Padding| known(padding.ids).is_some_and(|ids| ids.shape == std::slice::from_ref(&all));
+    (are_rows && is_vector(bags.starts) && is_ended && bags.padding.is_none_or(fits)).then_some(count)
 }
 
 /// How many rows all bags have.
@@ -88,8 +95,17 @@ fn number_of_rows(graph: &Graph, rows: Rows) -> Option<Length> {
     graph.tensor_type(rows)?.shape.first().cloned()
 }
 
-/// How many rows each bag has, where all have as many: what begins is a range in such steps, in front of the number of all rows.
+/// How many rows each bag has, where all have as many: what begins is a range in such steps, in front of the number of all rows, or is
+/// known as numbers.
 fn rows_of_each(graph: &Graph, bags: &Bags, count: &Length) -> Option<i64> {
+    if let Some(known) = known_starts(graph, bags) {
+        let step = known.get(1)?.checked_sub(known[0])?;
+        let is_even = known.windows(2).all(|pair| pair[1].checked_sub(pair[0]) == Some(step));
+        let is_all = known
+            .last()
+            .is_some_and(|last| number_of_rows(graph, bags.rows).is_some_and(|all| all.as_number() == Some(*last)));
+        return (known[0] == 0 && step > 0 && is_even && is_all).then_some(step);
+    }
     let joined = graph.producer(bags.starts).filter(|node| node.is("Concat") && node.inputs.len() == 2)?;
     let range = graph.producer(joined.input(0)?).filter(|node| node.is("Range"))?;
     let number = |value: Option<ValueId>| single(graph, value?)?.as_number();
@@ -98,6 +114,12 @@ fn rows_of_each(graph: &Graph, bags: &Bags, count: &Length) -> Option<i64> {
     let are_behind = are_behind_each_other(graph, bags);
     let is_whole = single(graph, joined.input(1)?)? == all && count * Length::number(step) == all;
     (start == 0 && step > 0 && are_behind && is_whole).then_some(step)
+}
+
+/// Where bags begin, and where the last one ends, where no data decide it.
+fn known_starts(graph: &Graph, bags: &Bags) -> Option<Vec<i64>> {
+    let known = graph.lengths_of(bags.starts).filter(|_| bags.ends.is_none())?;
+    known.iter().map(Length::as_number).collect()
 }
 
 /// Whether each bag ends where the next one begins: no row is in two of them.
@@ -109,6 +131,11 @@ fn are_behind_each_other(graph: &Graph, bags: &Bags) -> bool {
         let ends = graph.producer(ends).filter(|node| node.is("Slice") && node.input(0) == Some(bags.starts));
         ends.is_some_and(|ends| is_one(ends.input(1)) && (ends.input(4).is_none() || is_one(ends.input(4))))
     })
+}
+
+/// The least number of a type of floats.
+fn least(dtype: ElementType) -> f32 {
+    if dtype == ElementType::F16 { -65504.0 } else { f32::MIN }
 }
 
 /// Adds nodes that are called after a loop.
@@ -141,7 +168,67 @@ impl Writer<'_, '_> {
                 self.add("Reshape", &[rows, shape], "rows")?
             }
         };
-        self.reduce(bags.operator, rows, 1, false, "made")
+        match bags.padding {
+            Some(padding) => self.of_one_length_without(padding, bags.operator, rows, each),
+            None => self.reduce(bags.operator, rows, 1, false, "made"),
+        }
+    }
+
+    /// Of the rows `[bags, each, width]`, those that are no padding.
+    fn of_one_length_without(
+        &mut self,
+        padding: Padding,
+        operator: &str,
+        rows: ValueId,
+        each: i64,
+    ) -> Result<ValueId, CompilerError> {
+        let dtype = self.graph.known_type(rows)?.dtype;
+        let kept = self.kept(padding)?;
+        let shape = self.constant("shape", Constant::i64([2], &[-1, each]));
+        let kept = self.add("Reshape", &[kept, shape], "kept_of_bag")?;
+        let of_row = self.unsqueezed(kept, 2, "kept_row")?;
+        let kept = self.cast(kept, dtype, "kept_number")?;
+        let is_largest = operator == "ReduceMax";
+        let other = if is_largest { least(dtype) } else { 0.0 };
+        let other = self.constant("other", Constant::number(dtype, other));
+        let rows = self.add("Where", &[of_row, rows, other], "kept_rows")?;
+        if is_largest {
+            let largest = self.reduce("ReduceMax", rows, 1, false, "largest")?;
+            return self.or_zero(largest, kept);
+        }
+        if operator == "ReduceSum" {
+            return self.reduce("ReduceSum", rows, 1, false, "made");
+        }
+        let sum = self.reduce("ReduceSum", rows, 1, false, "sum")?;
+        let counted = self.reduce("ReduceSum", kept, 1, true, "counted")?;
+        self.divided(sum, counted)
+    }
+
+    /// Which of the rows of all places are no padding: truth values `[places]`.
+    fn kept(&mut self, padding: Padding) -> Result<ValueId, CompilerError> {
+        let ids = self.cast(padding.ids, ElementType::I64, "ids")?;
+        let [above, below] = padding.left_out.map(|number| self.constant("padding", Constant::i64([], &[number])));
+        let above = self.add("Equal", &[ids, above], "is_padding")?;
+        let below = self.add("Equal", &[ids, below], "is_padding_from_behind")?;
+        let left_out = self.add("Or", &[above, below], "left_out")?;
+        self.add("Not", &[left_out], "kept")
+    }
+
+    /// Sums `[bags, width]` over how many there are `[bags, 1]`, at least one.
+    fn divided(&mut self, sum: ValueId, counted: ValueId) -> Result<ValueId, CompilerError> {
+        let dtype = self.graph.known_type(sum)?.dtype;
+        let one = self.constant("one", Constant::number(dtype, 1.0));
+        let count = self.add("Max", &[counted, one], "divisor")?;
+        self.add("Div", &[sum, count], "made")
+    }
+
+    /// The largest of each bag `[bags, width]`, zeros where no number of its row of `membership` `[bags, …]` is one.
+    fn or_zero(&mut self, largest: ValueId, membership: ValueId) -> Result<ValueId, CompilerError> {
+        let dtype = self.graph.known_type(membership)?.dtype;
+        let zero = self.constant("zero", Constant::number(dtype, 0.0));
+        let counted = self.reduce("ReduceSum", membership, 1, true, "counted")?;
+        let has_rows = self.add("Greater", &[counted, zero], "has_rows")?;
+        self.add("Where", &[has_rows, largest, zero], "made")
     }
 
     /// Bags of any length, of the rows of all places and of which place is in which bag.
@@ -159,7 +246,12 @@ impl Writer<'_, '_> {
             }
             Rows::Gathered(rows) => rows,
         };
-        let within = self.membership(bags, count, rows)?;
+        let all = self.number_of(rows)?;
+        let starts = self.starts(bags, count)?;
+        let ends = self.ends(bags)?;
+        let reached = if bags.last_reaches_all { self.reached(bags, starts, ends, all)? } else { ends };
+        let ends = if bags.operator == "ReduceMax" { reached } else { ends };
+        let within = self.membership(bags, starts, ends, all)?;
         if bags.operator == "ReduceMax" {
             return self.largest(bags, within, rows);
         }
@@ -169,14 +261,29 @@ impl Writer<'_, '_> {
             return self.add("MatMul", &[within, rows], "made");
         }
         let sum = self.add("MatMul", &[within, rows], "sum")?;
-        let counted = self.reduce("ReduceSum", within, 1, true, "counted")?;
-        let one = self.constant("one", Constant::number(dtype, 1.0));
-        let count = self.add("Max", &[counted, one], "divisor")?;
-        self.add("Div", &[sum, count], "made")
+        let counted = match bags.last_reaches_all {
+            true => {
+                let counted = self.add("Sub", &[reached, starts], "reached_rows")?;
+                let counted = self.cast(counted, dtype, "reached_number")?;
+                self.unsqueezed(counted, 1, "counted")?
+            }
+            false => self.reduce("ReduceSum", within, 1, true, "counted")?,
+        };
+        self.divided(sum, counted)
     }
 
-    /// Which of the rows of all places is in which bag: truth values `[bags, places]`.
-    fn membership(&mut self, bags: &Bags, count: &Length, rows: ValueId) -> Result<ValueId, CompilerError> {
+    /// Where each bag begins: `[bags]`, as 64-bit integers.
+    fn starts(&mut self, bags: &Bags, count: &Length) -> Result<ValueId, CompilerError> {
+        let mut starts = bags.starts;
+        if self.graph.shape(starts)? != std::slice::from_ref(count) {
+            let number = self.positions(bags.count, "bags")?;
+            starts = self.add("Gather", &[starts, number], "starts")?;
+        }
+        self.cast(starts, ElementType::I64, "start")
+    }
+
+    /// Where each bag ends: `[bags]`, as 64-bit integers.
+    fn ends(&mut self, bags: &Bags) -> Result<ValueId, CompilerError> {
         let ends = match bags.ends {
             Some(ends) => ends,
             None => {
@@ -185,29 +292,57 @@ impl Writer<'_, '_> {
                 self.add("Slice", &[bags.starts, second, last, axis], "ends")?
             }
         };
-        let mut starts = bags.starts;
-        if self.graph.shape(starts)? != std::slice::from_ref(count) {
-            let number = self.positions(bags.count, "bags")?;
-            starts = self.add("Gather", &[starts, number], "starts")?;
-        }
+        self.cast(ends, ElementType::I64, "end")
+    }
+
+    /// Where each bag ends if the last one, where it is not empty, reaches to the end of all rows: `[bags]`.
+    fn reached(&mut self, bags: &Bags, starts: ValueId, ends: ValueId, all: ValueId) -> Result<ValueId, CompilerError> {
+        let number = self.positions(bags.count, "bags")?;
+        let one = self.constant("one", Constant::i64([1], &[1]));
+        let last = self.add("Sub", &[bags.count, one], "last_bag")?;
+        let is_last = self.add("Equal", &[number, last], "is_last")?;
+        let is_empty = self.add("Equal", &[starts, ends], "is_empty")?;
+        let has_rows = self.add("Not", &[is_empty], "is_not_empty")?;
+        let reaches = self.add("And", &[is_last, has_rows], "reaches_all")?;
+        self.add("Where", &[reaches, all, ends], "reached")
+    }
+
+    /// How many rows there are: one whole number.
+    fn number_of(&mut self, rows: ValueId) -> Result<ValueId, CompilerError> {
         let shape = self.add("Shape", &[rows], "shape")?;
         let first = self.constant("first", Constant::i64([], &[0]));
-        let all = self.add("Gather", &[shape, first], "count")?;
+        self.add("Gather", &[shape, first], "count")
+    }
+
+    /// Which of the rows of all places is in which bag: truth values `[bags, places]`.
+    fn membership(
+        &mut self,
+        bags: &Bags,
+        starts: ValueId,
+        ends: ValueId,
+        all: ValueId,
+    ) -> Result<ValueId, CompilerError> {
         let places = self.positions(all, "places")?;
-        let [starts, ends] = [(starts, "start"), (ends, "end")].map(|(value, name)| self.column(value, name));
+        let [starts, ends] =
+            [(starts, "begins"), (ends, "is_over")].map(|(value, name)| self.unsqueezed(value, 1, name));
         let not_begun = self.add("Less", &[places, starts?], "not_begun")?;
         let begun = self.add("Not", &[not_begun], "begun")?;
         let not_over = self.add("Less", &[places, ends?], "not_over")?;
-        self.add("And", &[begun, not_over], "within")
+        let within = self.add("And", &[begun, not_over], "within")?;
+        match bags.padding {
+            Some(padding) => {
+                let kept = self.kept(padding)?;
+                self.add("And", &[within, kept], "within_kept")
+            }
+            None => Ok(within),
+        }
     }
 
     /// The largest of the rows of each bag, zeros where it has none.
     fn largest(&mut self, bags: &Bags, within: ValueId, rows: ValueId) -> Result<ValueId, CompilerError> {
         let known = self.graph.known_type(rows)?;
         let (dtype, width) = (known.dtype, known.shape[1].as_number());
-        let least = if dtype == ElementType::F16 { -65504.0 } else { f32::MIN };
-        let [least, zero] =
-            [("least", least), ("zero", 0.0)].map(|(name, value)| self.constant(name, Constant::number(dtype, value)));
+        let least = self.constant("least", Constant::number(dtype, least(dtype)));
         let membership = self.cast(within, dtype, "membership")?;
         let is_scattered = self.graph.opset >= COMPARES_SINCE && dtype == ElementType::F32;
         let largest = match width.filter(|_| is_scattered && are_behind_each_other(self.graph, bags)) {
@@ -225,9 +360,7 @@ impl Writer<'_, '_> {
                 self.reduce("ReduceMax", of_bags, 1, false, "largest")?
             }
         };
-        let counted = self.reduce("ReduceSum", membership, 1, true, "counted")?;
-        let has_rows = self.add("Greater", &[counted, zero], "has_rows")?;
-        self.add("Where", &[has_rows, largest, zero], "made")
+        self.or_zero(largest, membership)
     }
 
     /// `begun` `[bags, width]`, each number with the largest of the rows of its bag; a row of no bag counts as `least`.
@@ -258,12 +391,6 @@ impl Writer<'_, '_> {
         let limit = self.add("Reshape", &[count, scalar], "limit")?;
         let [start, step] = [0, 1].map(|value| self.constant("whole", Constant::i64([], &[value])));
         self.add("Range", &[start, limit, step], name)
-    }
-
-    /// A vector of whole numbers `[count]` as `[count, 1]` of 64 bits.
-    fn column(&mut self, vector: ValueId, name: &str) -> Result<ValueId, CompilerError> {
-        let wide = self.cast(vector, ElementType::I64, name)?;
-        self.unsqueezed(wide, 1, name)
     }
 
     fn unsqueezed(&mut self, value: ValueId, axis: i64, name: &str) -> Result<ValueId, CompilerError> {

@@ -258,6 +258,7 @@ mod tree_ensemble;
 mod tree_ensemble_classifier;
 mod tree_ensemble_regressor;
 mod trilu;
+mod trilu_microsoft;
 mod type_rule;
 mod unique;
 mod unsqueeze;
@@ -537,6 +538,7 @@ const STANDARD: &[Operator] = &[
     tree_ensemble_classifier::OPERATOR,
     tree_ensemble_regressor::OPERATOR,
     trilu::OPERATOR,
+    trilu_microsoft::OPERATOR,
     unique::OPERATOR,
     unsqueeze::OPERATOR,
     r#where::OPERATOR,

@@ -34,11 +34,11 @@ pub(super) const OPERATOR: Operator = Operator {
     },
 };
 
-fn is_upper(attribute: Option<i64>) -> i64 {
+pub(super) fn is_upper(attribute: Option<i64>) -> i64 {
     i64::from(attribute.unwrap_or(1) != 0)
 }
 
-fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
+pub(super) fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     let x = rule.input(0)?;
     if x.shape.len() < 2 {
         return Err(rule.error(format!("{x} holds no matrices")));
@@ -46,7 +46,7 @@ fn types(rule: &TypeRuleInput<'_>) -> Result<Vec<TensorType>, CompilerError> {
     Ok(vec![x.clone()])
 }
 
-fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError> {
+pub(super) fn fold(rule: &TypeRuleInput<'_>) -> Result<Option<Known>, CompilerError> {
     let diagonal = match rule.node.input(1) {
         Some(_) => rule.integers(1).and_then(|k| k.first().copied()),
         None => Some(0),

@@ -12,7 +12,7 @@ use crate::onnx_file::onnx::{
 };
 use crate::onnx_file::{Value, floats, function, graph, integers, node, of_type, truth, weight};
 use crate::written_out::body;
-use crate::{FLOAT, answer, everything, holds, ints, network, onnx_runtime};
+use crate::{FLOAT, answer, everything, holds, ints, network, onnx_runtime, slopes};
 
 /// Whether the mean of `x` is above a bound, as `above`.
 fn condition() -> Vec<NodeProto> {
@@ -254,5 +254,32 @@ fn a_gradient_that_such_a_loop_has_not_is_refused_with_its_name_and_with_what_ca
         "The last 2 of 4 layers can be trained: `train: {last: 2}`",
     ] {
         assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn a_gradient_through_the_different_ones_of_some_floats_is_refused_and_the_layer_behind_them_is_trained() {
+    let nodes = vec![
+        node("MatMul", "x first.weight", "h"),
+        node("Reshape", "h flat", "all"),
+        node("Unique", "all", "different"),
+        node("ReduceMean", "different", "mean").with("keepdims", Value::Int(0)),
+        node("Mul", "h mean", "z"),
+    ];
+    let weights = vec![weight("first.weight", &[6, 8]), integers("flat", &[1], &[-1])];
+    let model = Model::from_bytes(network(17, &[6], nodes, weights).encode_to_vec()).unwrap();
+    let error = compile(&model, &everything(), &OperatorCatalog::standard()).unwrap_err().to_string();
+    for part in [
+        "no gradient for operator Unique (opset 17), node `different`: which elements differ",
+        "The last of 2 layers can be trained: `train: {last: 1}`",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    let last = FineTuning { train: TrainSelection::Last(1), ..everything() };
+    let program = compile(&model, &last, &OperatorCatalog::standard()).unwrap();
+    assert_eq!(program.trained, 45);
+    if onnx_runtime::available() {
+        let (square, slope) = slopes(&program, &[3, 6]);
+        assert!((slope - square).abs() <= 2e-2 * square, "slope {slope}, squared gradient {square}");
     }
 }
