@@ -1,6 +1,7 @@
 """Runs of "Methods compared" in performance.md: each method with each seed through `millstream train`, one line of JSON a run.
 
 MILLSTREAM_CORPUS=../shared python3 docs/methods.py TABLE [--millstream FILE] [--device cuda] [--seeds 1 2 3] [--at-once 1] [--methods NAME …]
+        [--set KEY=VALUE …]
 
 TABLE  sst2     the first 2,000 training rows, one epoch (needs pyarrow, which cuts them)
        whole    all 6,920 rows, three epochs
@@ -113,8 +114,9 @@ def run(millstream, name, recipe, folder, keep=False, more=()):
     if not keep:
         subprocess.run(["rm", "-r", str(output)], check=True)
     steps = [after - before for before, after in zip(stamps, stamps[1:])][WARM_UP:]
-    accuracy = (said.get("evaluation") or {}).get("accuracy")
-    print(json.dumps({"run": name, "accuracy": accuracy, "step_ms": round(1e3 * statistics.median(steps), 1)}), flush=True)
+    evaluation = said.get("evaluation") or {}
+    told = {"run": name, "accuracy": evaluation.get("accuracy"), "loss": evaluation.get("loss")}
+    print(json.dumps(told | {"step_ms": round(1e3 * statistics.median(steps), 1)}), flush=True)
 
 
 def first_rows(folder):
@@ -166,8 +168,10 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--at-once", type=int, default=1)
     parser.add_argument("--methods", nargs="+", help="these rows of the table alone")
+    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE for each `millstream train`")
     wanted = parser.parse_args()
     device = wanted.device
+    changed = [word for one in wanted.set for word in ("--set", one)]
     folder = Path(tempfile.mkdtemp())
     if wanted.table == "times":
         rows = first_rows(folder)
@@ -175,7 +179,7 @@ def main():
             for name in ("full", "lora_query_value", "lora"):
                 one = text(TEXT[name], rows, 1, 1, "cpu")
                 del one["data"]["evaluate"]
-                run(wanted.millstream, f"{name}-{seed}", one, folder, more=["--set", "training.max_steps=24"])
+                run(wanted.millstream, f"{name}-{seed}", one, folder, more=["--set", "training.max_steps=24", *changed])
         return
     if wanted.table in ("sst2", "whole"):
         rows, epochs = (first_rows(folder), 1) if wanted.table == "sst2" else (CORPUS / "data/sst2/sst2-train-*.parquet", 3)
@@ -208,7 +212,7 @@ def main():
     if wanted.methods:
         jobs = {job: recipe for job, recipe in jobs.items() if job[0] in wanted.methods}
     with concurrent.futures.ThreadPoolExecutor(wanted.at_once) as pool:
-        list(pool.map(lambda job: run(wanted.millstream, f"{job[0][0]}-{job[0][1]}", job[1], folder), jobs.items()))
+        list(pool.map(lambda job: run(wanted.millstream, f"{job[0][0]}-{job[0][1]}", job[1], folder, more=changed), jobs.items()))
 
 
 if __name__ == "__main__":
