@@ -390,6 +390,7 @@ fn a_study_has_documents_and_stands_among_runs_with_its_winner() {
         hash,
         "grid, since there are few",
         "## Trials",
+        "| seconds of work | values |",
         "*not stated*",
         "## What it is of",
         "- **Epochs:** 3",

@@ -529,7 +529,7 @@ fn winner(ledger: &StudyLedger) -> String {
 fn trials(study: &StudyReport) -> String {
     let mut headings = vec!["trial".to_owned(), "state".to_owned()];
     headings.extend(study.figures.iter().map(|kind| format!(">{}", kind.label())));
-    headings.push("values".to_owned());
+    headings.extend([">seconds of work".to_owned(), "values".to_owned()]);
     let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
     let names = study.short_names();
     let short_name = |name: &String| -> String {
@@ -539,6 +539,7 @@ fn trials(study: &StudyReport) -> String {
     let rows = study.trials.iter().take(MOST).map(|trial| {
         let mut row = vec![trial.number.to_string(), trial.state_in_words()];
         row.extend((0..study.figures.len()).map(|at| study.figure_in_words(trial, at)));
+        row.push(trial.seconds.map_or_else(String::new, |seconds| format!("{seconds:.1}")));
         let settings = trial
             .settings
             .iter()
