@@ -194,14 +194,14 @@ impl Writer<'_, '_> {
         let rows = self.add("Where", &[of_row, rows, other], "kept_rows")?;
         if is_largest {
             let largest = self.reduce("ReduceMax", rows, 1, false, "largest")?;
-            return self.or_zero(largest, kept);
+            return self.or_zero(largest, kept, dtype);
         }
         if operator == "ReduceSum" {
             return self.reduce("ReduceSum", rows, 1, false, "made");
         }
         let sum = self.reduce("ReduceSum", rows, 1, false, "sum")?;
         let counted = self.reduce("ReduceSum", kept, 1, true, "counted")?;
-        self.divided(sum, counted)
+        self.divided(sum, counted, dtype)
     }
 
     /// Which of the rows of all places are no padding: truth values `[places]`.
@@ -215,16 +215,14 @@ impl Writer<'_, '_> {
     }
 
     /// Sums `[bags, width]` over how many there are `[bags, 1]`, at least one.
-    fn divided(&mut self, sum: ValueId, counted: ValueId) -> Result<ValueId, CompilerError> {
-        let dtype = self.graph.known_type(sum)?.dtype;
+    fn divided(&mut self, sum: ValueId, counted: ValueId, dtype: ElementType) -> Result<ValueId, CompilerError> {
         let one = self.constant("one", Constant::number(dtype, 1.0));
         let count = self.add("Max", &[counted, one], "divisor")?;
         self.add("Div", &[sum, count], "made")
     }
 
     /// The largest of each bag `[bags, width]`, zeros where no number of its row of `membership` `[bags, …]` is one.
-    fn or_zero(&mut self, largest: ValueId, membership: ValueId) -> Result<ValueId, CompilerError> {
-        let dtype = self.graph.known_type(membership)?.dtype;
+    fn or_zero(&mut self, largest: ValueId, membership: ValueId, dtype: ElementType) -> Result<ValueId, CompilerError> {
         let zero = self.constant("zero", Constant::number(dtype, 0.0));
         let counted = self.reduce("ReduceSum", membership, 1, true, "counted")?;
         let has_rows = self.add("Greater", &[counted, zero], "has_rows")?;
@@ -269,7 +267,7 @@ impl Writer<'_, '_> {
             }
             false => self.reduce("ReduceSum", within, 1, true, "counted")?,
         };
-        self.divided(sum, counted)
+        self.divided(sum, counted, dtype)
     }
 
     /// Where each bag begins: `[bags]`, as 64-bit integers.
@@ -360,7 +358,7 @@ impl Writer<'_, '_> {
                 self.reduce("ReduceMax", of_bags, 1, false, "largest")?
             }
         };
-        self.or_zero(largest, membership)
+        self.or_zero(largest, membership, dtype)
     }
 
     /// `begun` `[bags, width]`, each number with the largest of the rows of its bag; a row of no bag counts as `least`.
