@@ -2,7 +2,7 @@
 
 use millstream::recipes::search::{
     StudyReport, TrialReport, TrialRun, setting_in_words, short_names, shown_figure, shown_figure_interval,
-    shown_figure_with_interval,
+    shown_figure_with_interval, whole_setting,
 };
 use millstream::schemas::{count, shown, shown_path, shown_sentences};
 use millstream::search::TrialState;
@@ -147,7 +147,8 @@ pub(crate) fn trial(study: &StudyReport, trial: &TrialReport) -> String {
     let mut text =
         format!("{}\n", Meaning::Good.output(&format!("best: trial {}, {}", trial.number, figures(study, trial))));
     for (name, value) in &trial.settings {
-        text.push_str(&format!("  {}: {}\n", shown(name), shown(setting(alternatives(study, name), value))));
+        let value = if value.is_number() { setting(&[], value) } else { whole_setting(value) };
+        text.push_str(&output::prose(&format!("  {}: {}", shown(name), shown_sentences(value))));
     }
     if !study.trial_runs.is_empty() {
         text.push_str(&format!("  {}\n", TrialRun::in_words(&study.trial_runs)));

@@ -332,6 +332,32 @@ fn two_parameters_by_one_name_are_told_apart_where_trials_are_listed() {
 }
 
 #[test]
+fn the_winner_is_told_to_its_end_and_lines_of_trials_that_begin_alike_differ() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let list = |size: u32| {
+        let resized = [40, 36, 32, size, 16].map(|size| format!("{{resize: {{size: {size}}}}}"));
+        format!("[{}]", resized.join(", "))
+    };
+    let alike = format!("transforms.train={{choose: [{}, {}]}}", list(28), list(24));
+    let changes = ["search={objective: loss, proposer: grid, trials: 2}", TWO[2], TWO[3], &alike];
+    let ran = place.run(&arguments("run", &changes));
+    for part in ["size: 28", "size: 24"] {
+        assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
+    }
+    ran.done();
+    let best = status(&place, "study")["best"].as_u64().unwrap();
+    let wanted = list(if best == 0 { 28 } else { 24 });
+    let told = place.run(&["search", "status", "study"]).done();
+    assert!(told.contains(&format!("transforms.train: {wanted}\n")), "{told}");
+    let (card, page) = (card(&place, "study"), String::from_utf8(place.read("study/search.html")).unwrap());
+    assert!(card.contains(&format!("| `transforms.train` | `{wanted}` |")), "{card}");
+    assert!(page.contains(&format!("transforms.train {wanted}</b>")), "{page}");
+}
+
+#[test]
 fn the_reason_of_a_failed_trial_is_told_to_its_end_wherever_it_is_told() {
     if !has_runtime() {
         return;

@@ -18,13 +18,14 @@ use super::statements::Statements;
 use super::told_apart::ToldApart;
 use crate::decisions::{Decision, decisions};
 use crate::origin::{Origin, built, commit, software};
-use crate::pages::markdown::{code, list, prose, table, text};
+use crate::pages::markdown::{code, list, prose, table, text, whole_code};
 use crate::report::read_record;
 use crate::run_files::RECIPE_FILE;
 use crate::run_folder::{RunFolder, folder_name};
 use crate::search::{
     FoldSource, LONGEST_SETTING, OpenRecipe, SECONDS, StudyFolder, StudyReport, TrialRun, alternative_in_words,
     fold_sources, is_cost, left_open_in_words, run_names, shown_figure, shown_figure_interval, status, study,
+    whole_setting,
 };
 use crate::{Catalogs, RecipeError, load};
 
@@ -482,9 +483,7 @@ fn winner(ledger: &StudyLedger) -> String {
     }
     out += &list(&entries);
     if let Some(trial) = ledger.study.best_trial() {
-        let study = &ledger.study;
-        let rows =
-            trial.settings.iter().map(|(name, value)| vec![code(name), code(&short(study.alternatives(name), value))]);
+        let rows = trial.settings.iter().map(|(name, value)| vec![code(name), whole_code(&whole_setting(value))]);
         out += &format!("\n{}", table(&["value", "chosen"], &rows.collect::<Vec<_>>()));
     }
     if let Some(evaluation) = &own_ledger.results.evaluation {
