@@ -225,6 +225,9 @@ fn two_processes_share_a_study_and_each_trial_is_done_once() {
     let alone = [&OPEN[..], &["output.folder=alone"]].concat();
     place.run(&arguments("run", &alone)).done();
     assert_eq!(outcome(&study), outcome(&status(&place, "alone")));
+    place.run(&["document", "study"]).done();
+    let card = String::from_utf8(place.read("study/documents/README.md")).unwrap();
+    assert!(card.contains("2 processes worked on it, some of them at the same time."), "{card}");
 }
 
 /// Where this binary and stand-ins are found by their names.

@@ -13,6 +13,7 @@ mod frozen;
 mod get_started;
 mod ledger;
 mod license;
+mod made_again;
 mod members;
 mod members_card;
 mod members_in_words;

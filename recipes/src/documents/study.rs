@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::recipe::{RecipeText, SearchRecipe};
-use millstream_schemas::{Choice, count, grouped, shell_word, shown_path};
+use millstream_schemas::{Choice, count, grouped, shown_path};
 use millstream_search::{StudySettings, TrialState};
 use serde::Serialize;
 use serde_json::Value;
@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::chosen::{Compared, trial_of};
 use super::front_matter::FrontMatter;
 use super::ledger::Ledger;
+use super::made_again::MadeAgain;
 use super::model_card::{figures, front_matter};
 use super::statements::Statements;
 use super::told_apart::ToldApart;
@@ -20,7 +21,6 @@ use crate::decisions::{Decision, decisions};
 use crate::origin::{Origin, built, commit, software};
 use crate::pages::markdown::{code, list, prose, table, text, whole_code};
 use crate::report::read_record;
-use crate::run_files::RECIPE_FILE;
 use crate::run_folder::{RunFolder, folder_name};
 use crate::search::{
     FoldSource, LONGEST_SETTING, OpenRecipe, SECONDS, StudyFolder, StudyReport, TrialRun, alternative_in_words,
@@ -69,6 +69,10 @@ pub struct StudyLedger {
     /// Whether figures of earlier trials decide what the proposer proposes.
     #[serde(skip)]
     pub(crate) learns: bool,
+    /// Processes that worked on its trials; one that was ended and started again counts twice.
+    pub workers: usize,
+    /// Whether some of them did so at the same time.
+    pub is_shared: bool,
     /// All trials with their values and figures, the best, the front, and what mattered.
     pub study: StudyReport,
     /// How the winner was chosen.
@@ -213,6 +217,8 @@ impl StudyLedger {
             search,
             settings,
             learns,
+            workers: known.workers(),
+            is_shared: known.had_workers_together(),
             study: report,
             winner,
             notes,
@@ -380,27 +386,7 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
     );
     out += &winner(ledger);
     out += &trials(study);
-    out += &format!("\n## Again\n\nThe recipe as it was given lies in `{RECIPE_FILE}` beside the journal");
-    let changes: Vec<String> = ledger.changes.iter().map(|change| code(change)).collect();
-    out += &match changes.is_empty() {
-        true => ".".into(),
-        false => format!("; the command line changed {} of it.", changes.join(", ")),
-    };
-    let folder = ledger.study.folder.file_name().unwrap_or_default().to_string_lossy();
-    let [from, to] = [folder.to_string(), format!("{folder}-again")].map(|word| shell_word(&word));
-    let again = format!("millstream search run {from} -o {to}");
-    let with = if changes.is_empty() { "" } else { ", with those changes" };
-    out += &format!(" {} makes all trials again{with}.", code(&again));
-    if !ledger.variables.is_empty() {
-        let values = ledger.variables.iter().map(|(name, value)| format!("{} {}", code(name), code(value)));
-        let values: Vec<String> = values.collect();
-        out += &format!(
-            " Its paths name environment variables, which were {} when the search began; these values hold where the environment does not \
-             say others.",
-            values.join(", ")
-        );
-    }
-    out += &proposed_again(ledger);
+    out += &made_again(ledger);
     if !ledger.decisions.is_empty() {
         let noted = ledger.decisions.iter().map(|one| format!("- {}: {}\n", text(&one.time), prose(&one.text)));
         out += &format!("\n## What people noted\n\n{}", noted.collect::<String>());
@@ -409,20 +395,24 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
     out + &list(&[("Limitations", open(&said.limitations)), ("Recommendations", open(&said.recommendations))])
 }
 
-/// Whether the same settings are proposed again.
-fn proposed_again(ledger: &StudyLedger) -> String {
-    let proposer = ledger.settings.proposer.name.as_str();
+fn made_again(ledger: &StudyLedger) -> String {
     let mut figures = ledger.settings.objectives.iter().map(|objective| &objective.figure);
     let takes_time = figures.any(|figure| figure == SECONDS)
         || ledger.search.constraints.iter().any(|constraint| constraint.figure == SECONDS);
-    let but = match ledger.learns && takes_time {
-        true => format!(", unless {proposer} has learned from `{SECONDS}`, which differ from time to time"),
-        false => String::new(),
-    };
-    format!(
-        " Trials that end in the same order are proposed the same again{but}; each trial is a run of its own, which `millstream reproduce` \
-         makes again.\n"
-    )
+    let run = ledger.winner.as_ref().and_then(|winner| winner.runs.first()).map(|(run, _)| run.as_str());
+    MadeAgain {
+        folder: &folder_name(&ledger.study.folder),
+        changes: &ledger.changes,
+        variables: &ledger.variables,
+        proposer: &ledger.settings.proposer.name,
+        learns: ledger.learns,
+        has_rules: !ledger.settings.stopping.is_empty(),
+        takes_time,
+        workers: ledger.workers,
+        is_shared: ledger.is_shared,
+        run,
+    }
+    .markdown()
 }
 
 fn machine(machine: &Machine) -> String {

@@ -342,6 +342,27 @@ fn cma_es_does_not_stay_with_the_alternative_that_it_drew_first() {
 }
 
 #[test]
+fn a_study_tells_whether_its_workers_were_there_at_the_same_time() {
+    for (steps, wanted) in [
+        // who asks, or ends which trial
+        (&[("a", None), ("a", Some(0)), ("a", None), ("a", Some(1))][..], (1, false)),
+        (&[("a", None), ("a", Some(0)), ("b", None), ("b", Some(1))][..], (2, false)),
+        (&[("a", None), ("b", None), ("a", Some(0)), ("b", Some(1))][..], (2, true)),
+        (&[("a", None), ("b", None), ("b", Some(1)), ("a", Some(0))][..], (2, true)),
+    ] {
+        let mut study = Study::new(settings(Choice::named("random")), &Catalogs::default()).unwrap();
+        for (worker, ended) in steps {
+            let event = match ended {
+                None => study.plan_ask(worker, 0.0, None).unwrap().1.unwrap(),
+                Some(trial) => study.plan_tell(*trial, Outcome::complete(0.5), worker, 0.0).unwrap(),
+            };
+            study.apply(&event).unwrap();
+        }
+        assert_eq!((study.workers(), study.had_workers_together()), wanted, "{steps:?}");
+    }
+}
+
+#[test]
 fn settings_that_do_not_go_together_are_refused() {
     let with = |change: &dyn Fn(&mut StudySettings)| {
         let mut settings = settings(Choice::named("tpe"));
