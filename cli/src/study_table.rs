@@ -116,9 +116,8 @@ pub(crate) fn describe(study: &StudyReport) -> String {
     if !study.importance.is_empty() && study.parameters.len() > 1 {
         let shares = study.importance.iter().filter(|(_, share)| *share >= 0.005);
         let shares: Vec<String> = shares.map(|(name, share)| format!("{name} {:.0} %", share * 100.0)).collect();
-        let complete = study.trials.iter().filter(|trial| trial.state == TrialState::Complete).count();
-        let of = count(complete as u64, "complete trial");
-        text.push_str(&output::prose(&format!("matters most, as far as {of} tell: {}", shares.join(", "))));
+        let caveat = study.importance_in_words().unwrap_or_default();
+        text.push_str(&output::prose(&format!("matters most: {}; shares are {caveat}", shares.join(", "))));
     }
     text
 }

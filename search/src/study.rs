@@ -147,7 +147,8 @@ impl Study {
         first.into_iter().map(|place| complete[place]).collect()
     }
 
-    /// How much of a figure's variation each parameter accounts for, most first; of complete trials. `None` where the figure
+    /// How much of what the parameters account for one by one each of them does in a figure, most first: main effects alone, which add up to
+    /// 1, without interactions; of complete trials. `None` where the figure
     /// is the same in all, or there are fewer than two.
     pub fn importance(&self, figure: usize) -> Option<Vec<Importance>> {
         let complete = self.trials.iter().filter(|trial| trial.state == TrialState::Complete);

@@ -394,6 +394,10 @@ fn a_study_has_documents_and_stands_among_runs_with_its_winner() {
         "grid, since there are few",
         "## Trials",
         "| seconds of work | values |",
+        "| main effect |",
+        // of a complete grid most may be what two values do together
+        "main effects alone, scaled to 100 % together, by a forest fitted to 6 complete trials",
+        "(interactions) is left out",
         "*not stated*",
         "## What it is of",
         "- **Epochs:** 3",

@@ -382,8 +382,9 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
     });
     out += &format!(
         "\n{}",
-        table(&["left open", "what it may be", "only where", ">of the figure's variation"], &rows.collect::<Vec<_>>())
+        table(&["left open", "what it may be", "only where", ">main effect"], &rows.collect::<Vec<_>>())
     );
+    out += &study.importance_in_words().map_or_else(String::new, |said| format!("\nShares are {}.\n", prose(&said)));
     out += &winner(ledger);
     out += &trials(study);
     out += &made_again(ledger);
