@@ -418,6 +418,15 @@ fn a_study_has_documents_and_stands_among_runs_with_its_winner() {
     assert_eq!(lineage.iter().filter(|descent| descent["through"] == "study").count(), 2);
     let said = place.run(&["runs", "team"]).done();
     assert!(said.contains("(search)") && said.contains("grid, 6 of"), "{said}");
+    // without a terminal what is told of a run is in one line, however long it is
+    let told = said.lines().filter(|line| line.contains("flowers")).count();
+    assert_eq!(told, 8, "{said}");
+    for run in runs {
+        let (name, how) = (run["name"].as_str().unwrap(), run["how"].as_str().unwrap());
+        let how: String = how.chars().take(100).collect();
+        let is_line = |line: &str| line.trim_start().starts_with(name) && line.contains(&how);
+        assert!(said.lines().any(is_line), "{name}, {how}:\n{said}");
+    }
     assert!(String::from_utf8(place.read("team/runs.html")).unwrap().contains("1 search"));
     let page = String::from_utf8(place.read("team/flowers/search.html")).unwrap();
     assert!(page.contains("<th>Base model</th>") && page.contains("millstream compare"), "{page}");
