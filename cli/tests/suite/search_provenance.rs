@@ -279,6 +279,10 @@ fn constraints_trials_out_of_bounds_and_those_that_no_other_beats_are_told_every
     assert!(card.contains("- **Constraints:** parameters at most 100"), "{card}");
     assert!(card.contains("| 1 | out of bounds (parameters ") && card.contains("| 0 | complete |"), "{card}");
     assert!(card.contains("- **No other trial beats in all figures:** 0"), "{card}");
+    // what decided beside what was measured
+    let winner = &card[card.find("## The winner").unwrap()..card.find("## Trials").unwrap()];
+    assert!(winner.contains("The figures by which it was chosen:") && winner.contains("\n| parameters | "), "{card}");
+    assert!(card[..card.find("\n# ").unwrap()].contains("parameters"), "{card}");
     assert!(page.contains("<td>out of bounds (parameters ") && page.contains("parameters at most 100"), "{page}");
     // a narrow column has it in two lines
     let is_told = ["best: trial 0", "out of bounds", "(parameters "].iter().all(|part| told.contains(part));

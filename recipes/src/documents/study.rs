@@ -7,6 +7,7 @@ use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::recipe::{RecipeText, SearchRecipe};
 use millstream_schemas::{Choice, count, grouped, shown_path};
 use millstream_search::{StudySettings, TrialState};
+use millstream_training::metrics::{FigureKind, confidence_in_words};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -303,7 +304,13 @@ fn rows_of(split: &str, rows: u64, measured: Option<u64>, are_drawn: bool) -> St
 /// What stands before the card. The figures of the model are in the winner's own.
 fn front(ledger: &StudyLedger) -> String {
     match &ledger.winner {
-        Some(winner) => FrontMatter { tags: &[TAG], results: None, ..front_matter(&winner.ledger) },
+        Some(winner) => {
+            let own = front_matter(&winner.ledger);
+            // what a run costs no evaluation has
+            let costs = ledger.study.figures.iter().filter(|kind| is_cost(kind));
+            let metrics = own.metrics.iter().copied().chain(costs).collect();
+            FrontMatter { tags: &[TAG], results: None, metrics, ..own }
+        }
         None => FrontMatter {
             tags: &[TAG],
             task: None,
@@ -477,21 +484,9 @@ fn winner(ledger: &StudyLedger) -> String {
         let rows = trial.settings.iter().map(|(name, value)| vec![code(name), whole_code(&whole_setting(value))]);
         out += &format!("\n{}", table(&["value", "chosen"], &rows.collect::<Vec<_>>()));
     }
+    out += &chosen_by(ledger, own);
     if let Some(evaluation) = &own_ledger.results.evaluation {
         let which = if own.runs.len() > 1 { " of its first run" } else { "" };
-        let study = &ledger.study;
-        if let Some(trial) = study.best_trial().filter(|_| own.runs.len() > 1) {
-            let rows = study.figures.iter().zip(&trial.values).enumerate().map(|(at, (kind, value))| {
-                let interval = trial.interval.filter(|_| at == 0);
-                let interval = interval.map(|ends| shown_figure_interval(kind, ends)).unwrap_or_default();
-                vec![text(&kind.label()), shown_figure(kind, Some(*value)), interval]
-            });
-            out += &format!(
-                "\nThe mean of its {}, by which it was chosen:\n\n{}",
-                count(own.runs.len() as u64, "run"),
-                table(&["", ">mean", "interval of 95 %"], &rows.collect::<Vec<_>>())
-            );
-        }
         let on = own_ledger.results.named_set().map_or_else(String::new, |set| format!(" of {}", text(set)));
         out += &format!("\nFigures{which}, on {}{on}:\n\n", count(evaluation.rows, "row"));
         out += &figures(evaluation, &own_ledger.results.figures);
@@ -514,6 +509,27 @@ fn winner(ledger: &StudyLedger) -> String {
     }
     out + "\nThe best of many trials is the best partly by chance on the rows that it was chosen by; what it is worth is told by rows that \
            nothing was chosen by.\n"
+}
+
+/// The figures that the winner was chosen by, where its run alone does not tell them: means of several runs, and what a run costs.
+fn chosen_by(ledger: &StudyLedger, winner: &Winner) -> String {
+    let (study, runs) = (&ledger.study, winner.runs.len());
+    let evaluation = winner.ledger.results.evaluation.as_ref();
+    let is_told = |kind: &FigureKind| evaluation.is_some_and(|evaluation| evaluation.figure(&kind.name).is_some());
+    let Some(trial) = study.best_trial().filter(|_| runs > 1 || !study.figures.iter().all(is_told)) else {
+        return String::new();
+    };
+    let rows = study.figures.iter().zip(&trial.values).enumerate().map(|(at, (kind, value))| {
+        let interval = trial.interval.filter(|_| at == 0);
+        let interval = interval.map(|ends| shown_figure_interval(kind, ends)).unwrap_or_default();
+        vec![text(&kind.label()), shown_figure(kind, Some(*value)), interval]
+    });
+    let (what, heading) = match runs {
+        1 => ("The figures by which it was chosen".to_owned(), ">figure"),
+        _ => (format!("The mean of its {}, by which it was chosen", count(runs as u64, "run")), ">mean"),
+    };
+    let of = format!("interval of {}", confidence_in_words(study.confidence));
+    format!("\n{what}:\n\n{}", table(&["", heading, &of], &rows.collect::<Vec<_>>()))
 }
 
 fn trials(study: &StudyReport) -> String {
