@@ -15,7 +15,8 @@ use super::chosen::{Compared, trial_of};
 use super::front_matter::FrontMatter;
 use super::ledger::Ledger;
 use super::made_again::MadeAgain;
-use super::model_card::{figures, front_matter};
+use super::measured_rows::rows_of;
+use super::model_card::{figures, front_matter, shared};
 use super::statements::Statements;
 use super::told_apart::ToldApart;
 use crate::decisions::{Decision, decisions};
@@ -32,6 +33,8 @@ use crate::{Catalogs, RecipeError, load};
 
 /// Trials that the card lists; the ledger has all.
 const MOST: usize = 100;
+/// Classes that it names.
+const MOST_CLASSES: usize = 20;
 /// Of a figure that is what a run costs.
 const NO_ROWS: &str = "no rows: the figure is what a run costs";
 /// Beside the usual tags.
@@ -286,19 +289,19 @@ fn selection(study: &StudyReport, search: &SearchRecipe, winner: Option<&Winner>
     }
 }
 
-/// `the 140 rows of the split evaluate`, or how many of them were measured. `are_drawn`: where the recipe takes some of them alone.
-fn rows_of(split: &str, rows: u64, measured: Option<u64>, are_drawn: bool) -> String {
-    let all = count(rows, "row");
-    match measured.filter(|measured| *measured != rows) {
-        None => format!("the {all} of the split {split}"),
-        Some(some) => {
-            let why = match are_drawn {
-                true => "were not drawn (`evaluation.rows`), have no usable target, or could not be read",
-                false => "have no usable target, or could not be read",
-            };
-            format!("{} of the {all} of the split {split}: the others {why}", grouped(some))
-        }
-    }
+/// What the models of the trials do, as the winner's run has it.
+fn learned(ledger: &StudyLedger) -> Vec<(&'static str, String)> {
+    let Some(own) = ledger.winner.as_ref().map(|winner| &winner.ledger) else { return Vec::new() };
+    let task = own.task.as_deref().map(|task| ("Task", text(task)));
+    let classes = own.split("train").map_or(&[][..], |data| data.classes.as_slice());
+    let names: Vec<String> = classes.iter().take(MOST_CLASSES).map(|class| text(&class.name)).collect();
+    let more = match classes.len().saturating_sub(MOST_CLASSES) {
+        0 => String::new(),
+        more => format!(" and {} more", grouped(more as u64)),
+    };
+    let classes = (!names.is_empty())
+        .then(|| ("Classes", format!("{}: {}{more}", grouped(classes.len() as u64), names.join(", "))));
+    task.into_iter().chain(classes).collect()
 }
 
 /// What stands before the card. The figures of the model are in the winner's own.
@@ -332,7 +335,7 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
     out += &ledger.notes.iter().map(|note| format!("\n> {}\n", prose(note))).collect::<String>();
     out += "\n## What it is of\n\n";
     let about = study.about.entries().into_iter().map(|(name, said)| (name, prose(&said)));
-    out += &list(&about.collect::<Vec<_>>());
+    out += &list(&about.chain(learned(ledger)).collect::<Vec<_>>());
     if !ledger.fold_sources.is_empty() {
         let rows = ledger.fold_sources.iter().map(|file| {
             let hash = file.sha256.as_ref().map_or_else(String::new, |hash| code(hash));
@@ -447,6 +450,11 @@ fn of_compared(ledger: &StudyLedger) -> Compared<'_> {
 
 fn winner(ledger: &StudyLedger) -> String {
     let chosen = &ledger.selection;
+    // of a cost no rows tell
+    let is_state_chosen = ledger.winner.as_ref().is_some_and(|own| {
+        own.ledger.results.evaluation.is_some() && own.ledger.results.is_chosen && chosen.rows != NO_ROWS
+    });
+    let chosen_state = if is_state_chosen { "; the state that its run exports was chosen by them too" } else { "" };
     let mut out = "\n## The winner\n\n".to_owned();
     let mut entries = vec![
         ("Rule", prose(&chosen.rule)),
@@ -457,7 +465,7 @@ fn winner(ledger: &StudyLedger) -> String {
                 false => text(&of_compared(ledger).in_words()),
             },
         ),
-        ("Measured on", prose(&chosen.rows)),
+        ("Measured on", prose(&chosen.rows) + chosen_state),
     ];
     if let Some(front) = ledger.study.front_in_words() {
         entries.push(("No other trial beats in all figures", front));
@@ -502,6 +510,7 @@ fn winner(ledger: &StudyLedger) -> String {
         if own.runs.len() > 1 { " of its first run" } else { "" },
         table(&["split", "file", ">rows", "SHA-256"], &rows.collect::<Vec<_>>())
     );
+    out += &shared(own_ledger, "the rows of evaluate");
     out += &ledger.study.untested_in_words().map_or_else(String::new, |said| format!("\n{}\n", prose(&said)));
     out += &ledger.told_apart.as_ref().map_or_else(String::new, |told| format!("\n{}\n", prose(&told.in_words())));
     if ledger.study.figures.first().is_some_and(is_cost) {
@@ -567,22 +576,4 @@ fn trials(study: &StudyReport) -> String {
         out += &format!("\n{} more are in `ledger.json`.\n", count((study.trials.len() - MOST) as u64, "trial"));
     }
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_that_were_not_measured_do_not_make_the_card_contradict_itself() {
-        assert_eq!(rows_of("evaluate", 84, Some(84), false), "the 84 rows of the split evaluate");
-        assert_eq!(rows_of("evaluate", 84, None, true), "the 84 rows of the split evaluate");
-        let said = rows_of("evaluate", 84, Some(83), false);
-        assert!(
-            said.starts_with("83 of the 84 rows of the split evaluate: the others have no usable target"),
-            "{said}"
-        );
-        let said = rows_of("night", 84, Some(16), true);
-        assert!(said.starts_with("16 of the 84 rows of the split night: the others were not drawn"), "{said}");
-    }
 }
