@@ -395,6 +395,7 @@ fn a_study_has_documents_and_stands_among_runs_with_its_winner() {
         "## Trials",
         "| seconds of work | values |",
         "| main effect |",
+        "Seconds of work are by the clock of the machine that ran the trial",
         "- **Task:** image-classification\n- **Classes:** 3: ",
         "the 18 rows of the split evaluate; the state that its run exports was chosen by them too\n",
         // of a complete grid most may be what two values do together

@@ -571,6 +571,7 @@ fn trials(study: &StudyReport) -> String {
         row
     });
     let mut out = format!("\n## Trials\n\n{}", table(&headings, &rows.collect::<Vec<_>>()));
+    out += &study.seconds_in_words().map_or_else(String::new, |said| format!("\n{}\n", prose(said)));
     out += &study.given_up_in_words().map_or_else(String::new, |said| format!("\n{}\n", prose(&said)));
     if study.trials.len() > MOST {
         out += &format!("\n{} more are in `ledger.json`.\n", count((study.trials.len() - MOST) as u64, "trial"));

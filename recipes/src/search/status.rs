@@ -188,6 +188,13 @@ impl StudyReport {
         })
     }
 
+    /// What seconds of work do not tell; none where no trial has any.
+    pub fn seconds_in_words(&self) -> Option<&'static str> {
+        const SAID: &str = "Seconds of work are by the clock of the machine that ran the trial: what else ran there at the same time, other \
+            trials among it, is in them.";
+        self.trials.iter().any(|trial| trial.seconds.is_some()).then_some(SAID)
+    }
+
     /// A name for each parameter, as short as it can be without being that of another.
     pub fn short_names(&self) -> Vec<&str> {
         let places: Vec<&str> = self.parameters.iter().map(|parameter| parameter.name.as_str()).collect();

@@ -89,8 +89,10 @@ pub(super) fn trials(study: &StudyReport) -> String {
         .map(|name| format!("<th>{}</th>", escaped(&name)))
         .collect();
     let rows: String = study.trials.iter().map(|trial| row(study, trial)).collect();
+    let seconds =
+        study.seconds_in_words().map_or_else(String::new, |said| format!("<p class=\"soft\">{}</p>\n", escaped(said)));
     format!(
-        "<section class=\"panel\"><h2>Trials</h2>\n<div class=\"wide\"><table>\n<tr>{head}</tr>\n{rows}</table></div></section>\n"
+        "<section class=\"panel\"><h2>Trials</h2>\n<div class=\"wide\"><table>\n<tr>{head}</tr>\n{rows}</table></div>\n{seconds}</section>\n"
     )
 }
 
