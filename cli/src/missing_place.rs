@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use millstream::recipes::ensemble::EnsembleFolder;
 use millstream::recipes::runs::{FINGERPRINTS_FILE, METRICS_FILE, RECIPE_FILE, is_run_folder};
 use millstream::recipes::search::StudyFolder;
 use millstream::schemas::{nearest, shell_path, shown, shown_path};
@@ -103,11 +104,37 @@ pub(crate) fn require_not_several(path: &Path) -> anyhow::Result<()> {
             shell_path(path)
         );
     }
+    if is_ensemble(path) {
+        anyhow::bail!(
+            "{} is the folder of an ensemble, and that of one run is wanted here; name the folder of a member, which its `ensemble.json` \
+             lists. The page of the ensemble is its `report.html`, and `millstream document {}` writes its card",
+            shown_path(path),
+            shell_path(path)
+        );
+    }
     anyhow::bail!(
         "{} is the folder of several runs, and that of one is wanted here{}",
         shown_path(path),
         runs_inside(path).map_or_else(String::new, |inside| format!("; {inside}: name one"))
     )
+}
+
+/// Whether a folder holds an ensemble: beside a run a file of that name is of another program.
+fn is_ensemble(path: &Path) -> bool {
+    let description = EnsembleFolder(path.to_owned()).description();
+    description.exists() && ![FINGERPRINTS_FILE, METRICS_FILE].iter().any(|name| path.join(name).exists())
+}
+
+/// Refuses the folder of an ensemble where that of a run with a recipe is wanted, and says how the ensemble is measured.
+pub(crate) fn require_recipe_of_run(path: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !is_ensemble(path),
+        "{} is the folder of an ensemble, which has no recipe; name the recipe of a member, which its `ensemble.json` lists. \
+         `millstream evaluate RECIPE --model {}` measures the ensemble",
+        shown_path(path),
+        shell_path(EnsembleFolder(path.to_owned()).model())
+    );
+    Ok(())
 }
 
 /// Which runs lie in a folder, where there are some: `in runs lie the runs flowers, leaves`.
@@ -248,7 +275,14 @@ mod tests {
             assert!(told.contains(wanted), "{told}");
         }
         let told = require_one_run(&at("trees")).unwrap_err().to_string();
-        assert!(told.contains("is the folder of several runs"), "{told}");
+        for wanted in
+            ["is the folder of an ensemble", "`ensemble.json` lists", "`report.html`", "`millstream document "]
+        {
+            assert!(told.contains(wanted), "{told}");
+        }
+        let told = require_recipe_of_run(&at("trees")).unwrap_err().to_string();
+        assert!(told.contains("has no recipe") && told.contains("ensemble.onnx` measures the ensemble"), "{told}");
+        require_recipe_of_run(&at("leaves")).unwrap();
         for one in ["leaves", "weeds/trials/0000"] {
             require_one_run(&at(one)).unwrap();
         }

@@ -63,6 +63,8 @@ struct Known {
     figures: Vec<FigureKind>,
     /// Places that are left open.
     parameters: Vec<String>,
+    /// What each of them may be, where it is a choice.
+    alternatives: Vec<Vec<Value>>,
     trials: u64,
     finished: u64,
     under: BTreeMap<u64, Under>,
@@ -73,9 +75,10 @@ struct Known {
 impl Known {
     fn take(&mut self, event: &SearchEvent) {
         match event {
-            SearchEvent::StudyOpened { name, figures, parameters, trials, finished, .. } => {
+            SearchEvent::StudyOpened { name, figures, parameters, alternatives, trials, finished, .. } => {
                 (self.name, self.figures) = (name.clone(), figures.clone());
                 self.parameters.clone_from(parameters);
+                self.alternatives.clone_from(alternatives);
                 (self.trials, self.finished) = (*trials, *finished);
             }
             SearchEvent::TrialBegan { trial, settings, runs, .. } => {
@@ -147,7 +150,8 @@ impl Known {
         let one = |(name, value): &(String, Value)| {
             let at = places.iter().position(|place| place == name);
             let name = at.map_or(name.as_str(), |at| names[at]);
-            format!("{}={}", shown(name), shown(setting(&[], value)))
+            let alternatives = at.and_then(|at| self.alternatives.get(at)).map_or(&[][..], Vec::as_slice);
+            format!("{}={}", shown(name), shown(setting(alternatives, value)))
         };
         settings.iter().map(one).collect::<Vec<_>>().join(" ")
     }

@@ -2,7 +2,7 @@
 
 use millstream::recipes::search::{
     StudyReport, TrialReport, TrialRun, setting_in_words, short_names, shown_figure, shown_figure_interval,
-    shown_figure_with_interval,
+    shown_figure_with_interval, whole_setting,
 };
 use millstream::schemas::{count, shown, shown_path, shown_sentences};
 use millstream::search::TrialState;
@@ -116,9 +116,8 @@ pub(crate) fn describe(study: &StudyReport) -> String {
     if !study.importance.is_empty() && study.parameters.len() > 1 {
         let shares = study.importance.iter().filter(|(_, share)| *share >= 0.005);
         let shares: Vec<String> = shares.map(|(name, share)| format!("{name} {:.0} %", share * 100.0)).collect();
-        let complete = study.trials.iter().filter(|trial| trial.state == TrialState::Complete).count();
-        let of = count(complete as u64, "complete trial");
-        text.push_str(&output::prose(&format!("matters most, as far as {of} tell: {}", shares.join(", "))));
+        let caveat = study.importance_in_words().unwrap_or_default();
+        text.push_str(&output::prose(&format!("matters most: {}; shares are {caveat}", shares.join(", "))));
     }
     text
 }
@@ -147,7 +146,8 @@ pub(crate) fn trial(study: &StudyReport, trial: &TrialReport) -> String {
     let mut text =
         format!("{}\n", Meaning::Good.output(&format!("best: trial {}, {}", trial.number, figures(study, trial))));
     for (name, value) in &trial.settings {
-        text.push_str(&format!("  {}: {}\n", shown(name), shown(setting(alternatives(study, name), value))));
+        let value = if value.is_number() { setting(&[], value) } else { whole_setting(value) };
+        text.push_str(&output::prose(&format!("  {}: {}", shown(name), shown_sentences(value))));
     }
     if !study.trial_runs.is_empty() {
         text.push_str(&format!("  {}\n", TrialRun::in_words(&study.trial_runs)));

@@ -1,5 +1,7 @@
 //! Rows of cells under each other, as wide as the terminal at most.
 
+use std::io::{IsTerminal, stdout};
+
 use millstream::schemas::shown;
 
 use crate::colour::Meaning;
@@ -34,6 +36,12 @@ impl Table {
     /// The table, each line indented by two blanks.
     pub(crate) fn render(&self) -> String {
         self.render_to(output_width())
+    }
+
+    /// As [`Table::render`] on a terminal; in a pipe or a file each row is a line, so that rows can be searched. The longest column comes last,
+    /// since others are as wide as their widest cell.
+    pub(crate) fn render_in_lines(&self) -> String {
+        self.render_to(if stdout().is_terminal() { output_width() } else { usize::MAX })
     }
 
     /// The lines of the table, in so many columns at most.

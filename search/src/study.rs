@@ -59,6 +59,10 @@ pub struct Study {
     pending: BTreeMap<u64, (u64, Decision)>,
     /// When something was heard of a worker last.
     heard: BTreeMap<String, f64>,
+    /// What workers did with trials so far.
+    acts: u64,
+    /// The first and the last of these that each worker did.
+    worked: BTreeMap<String, [u64; 2]>,
 }
 
 impl Study {
@@ -85,15 +89,15 @@ impl Study {
         // With every default, so that two that mean the same are the same.
         settings.proposer = proposer.choice().clone();
         settings.stopping = rules.iter().map(|rule| rule.choice().clone()).collect();
-        let (trials, finished, pending, heard) = Default::default();
-        Ok(Self { settings, proposer, rules, trials, finished, pending, heard })
+        let (trials, finished, pending, heard, acts, worked) = Default::default();
+        Ok(Self { settings, proposer, rules, trials, finished, pending, heard, acts, worked })
     }
 
     /// The same study without any trials.
     pub(crate) fn emptied(&self) -> Self {
         let Self { settings, proposer, rules, .. } = self.clone();
-        let (trials, finished, pending, heard) = Default::default();
-        Self { settings, proposer, rules, trials, finished, pending, heard }
+        let (trials, finished, pending, heard, acts, worked) = Default::default();
+        Self { settings, proposer, rules, trials, finished, pending, heard, acts, worked }
     }
 
     /// What proposes, as it was chosen.
@@ -116,6 +120,18 @@ impl Study {
         History { trials: &self.trials, finished: &self.finished, objectives: &self.settings.objectives }
     }
 
+    /// How many workers had trials. A process is one; started again, it is another.
+    pub fn workers(&self) -> usize {
+        self.worked.len()
+    }
+
+    /// Whether a worker began before another had done its last: what was proposed then depends on which of them was faster.
+    pub fn had_workers_together(&self) -> bool {
+        let mut spans: Vec<[u64; 2]> = self.worked.values().copied().collect();
+        spans.sort_unstable();
+        spans.windows(2).any(|pair| pair[1][0] < pair[0][1])
+    }
+
     /// The best complete trial by the first objective that breaks no constraint; the earliest of several.
     pub fn best(&self) -> Option<&Trial> {
         self.history().best()
@@ -131,7 +147,8 @@ impl Study {
         first.into_iter().map(|place| complete[place]).collect()
     }
 
-    /// How much of a figure's variation each parameter accounts for, most first; of complete trials. `None` where the figure
+    /// How much of what the parameters account for one by one each of them does in a figure, most first: main effects alone, which add up to
+    /// 1, without interactions; of complete trials. `None` where the figure
     /// is the same in all, or there are fewer than two.
     pub fn importance(&self, figure: usize) -> Option<Vec<Importance>> {
         let complete = self.trials.iter().filter(|trial| trial.state == TrialState::Complete);
@@ -211,13 +228,13 @@ impl Study {
                 if *decision != Decision::Continue {
                     self.pending.insert(*trial, (*step, *decision));
                 }
-                self.hear(worker, *time);
+                self.act(worker, *time);
             }
             Event::Paused { trial, worker, time } => {
                 let paused = self.in_state(*trial, TrialState::Running)?;
                 paused.state = TrialState::Paused;
                 paused.rest(*time);
-                self.hear(worker, *time);
+                self.act(worker, *time);
             }
             Event::Released { trial, worker, time } => {
                 let pending = self.pending.get(trial).map(|(_, decision)| *decision);
@@ -228,13 +245,13 @@ impl Study {
                     Some(Decision::Pause) => released.state = TrialState::Paused,
                     _ => released.state = TrialState::Waiting,
                 }
-                self.hear(worker, *time);
+                self.act(worker, *time);
             }
             Event::Finished { trial, outcome, worker, time } => {
                 self.check_outcome(*trial, outcome)?;
                 self.in_state(*trial, TrialState::Running)?;
                 self.finish(*trial, outcome, *time);
-                self.hear(worker, *time);
+                self.act(worker, *time);
             }
             Event::Requeued { trial, .. } => self.requeue(*trial)?,
             Event::Alive { worker, time } => self.hear(worker, *time),
@@ -263,7 +280,7 @@ impl Study {
         trial.began.get_or_insert(time);
         trial.taken = Some(time);
         self.pending.remove(&number);
-        self.hear(worker, time);
+        self.act(worker, time);
         Ok(())
     }
 
@@ -325,6 +342,14 @@ impl Study {
             _ => trial.state = TrialState::Waiting,
         }
         Ok(())
+    }
+
+    /// A worker did something with a trial.
+    fn act(&mut self, worker: &str, time: f64) {
+        self.acts += 1;
+        let acts = self.acts;
+        self.worked.entry(worker.to_owned()).or_insert([acts, acts])[1] = acts;
+        self.hear(worker, time);
     }
 
     fn hear(&mut self, worker: &str, time: f64) {

@@ -89,6 +89,7 @@ pub(crate) fn text_of(arguments: &RecipeArguments) -> anyhow::Result<RecipeText>
     if !arguments.recipe.is_dir() {
         return Ok(RecipeText::read(&arguments.recipe, &arguments.overrides)?);
     }
+    missing_place::require_recipe_of_run(&arguments.recipe)?;
     let path = arguments.recipe.join(RECIPE_FILE);
     anyhow::ensure!(
         path.exists(),

@@ -34,7 +34,7 @@ fn describe(report: &RunsReport) -> String {
     if report.runs.is_empty() {
         return format!("no run lies in {}\n", shown_path(&report.folder));
     }
-    let mut table = Table::new(&["run", ">figure", ">loss", ">steps", "how", "from", "=ended"]);
+    let mut table = Table::new(&["run", ">figure", ">loss", ">steps", "=ended", "from", "how"]);
     for (at, run) in report.runs.iter().enumerate() {
         let when = run.ended.as_ref().or(run.began.as_ref());
         table.row([
@@ -42,12 +42,12 @@ fn describe(report: &RunsReport) -> String {
             run.decides.as_ref().map_or_else(String::new, EntryFigure::in_words),
             run.loss.map_or_else(String::new, decimal),
             run.steps.map_or_else(String::new, grouped),
-            run.how.clone(),
-            from(report, at).join(", "),
             when.map_or_else(String::new, |when| when.get(..16).unwrap_or(when).replace('T', " ")),
+            from(report, at).join(", "),
+            run.how.clone(),
         ]);
     }
-    table.render()
+    table.render_in_lines()
 }
 
 fn name(run: &RunEntry) -> String {

@@ -178,6 +178,25 @@ fn a_folder_whose_name_is_no_utf_8_gets_its_documents_and_no_panic() {
 }
 
 #[test]
+fn where_a_run_is_wanted_an_ensemble_is_refused_as_such_with_what_to_do() {
+    if !has_runtime() {
+        return;
+    }
+    let place = runs();
+    fit(&place, "weighted", &[]);
+    let members = ["it is an ensemble (of ", "a/model.onnx, ", "and no run"];
+    let and = |more: &'static str| [&members[..], &[more]].concat();
+    place.run(&["compare", "a", "both/weighted"]).failed_with(&and("`millstream ensemble evaluate`"));
+    place.run(&["reproduce", "both/weighted"]).failed_with(&and("name the run of a member"));
+    for command in ["report", "watch", "errors"] {
+        place.run(&[command, "both/weighted"]).failed_with(&["is the folder of an ensemble", "`report.html`"]);
+    }
+    place.run(&["evaluate", "both/weighted"]).failed_with(&["has no recipe", "--model both/weighted/ensemble.onnx"]);
+    place.run(&["note", "both/weighted", "of three heads"]).done();
+    place.run(&["document", "both/weighted"]).done();
+}
+
+#[test]
 fn members_that_do_not_belong_together_are_refused_with_the_reason() {
     if !has_runtime() {
         return;

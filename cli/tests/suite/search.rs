@@ -225,6 +225,9 @@ fn two_processes_share_a_study_and_each_trial_is_done_once() {
     let alone = [&OPEN[..], &["output.folder=alone"]].concat();
     place.run(&arguments("run", &alone)).done();
     assert_eq!(outcome(&study), outcome(&status(&place, "alone")));
+    place.run(&["document", "study"]).done();
+    let card = String::from_utf8(place.read("study/documents/README.md")).unwrap();
+    assert!(card.contains("2 processes worked on it, some of them at the same time."), "{card}");
 }
 
 /// Where this binary and stand-ins are found by their names.
@@ -391,6 +394,13 @@ fn a_study_has_documents_and_stands_among_runs_with_its_winner() {
         "grid, since there are few",
         "## Trials",
         "| seconds of work | values |",
+        "| main effect |",
+        "Seconds of work are by the clock of the machine that ran the trial",
+        "- **Task:** image-classification\n- **Classes:** 3: ",
+        "the 18 rows of the split evaluate; the state that its run exports was chosen by them too\n",
+        // of a complete grid most may be what two values do together
+        "main effects alone, scaled to 100 % together, by a forest fitted to 6 complete trials",
+        "(interactions) is left out",
         "*not stated*",
         "## What it is of",
         "- **Epochs:** 3",
@@ -411,6 +421,15 @@ fn a_study_has_documents_and_stands_among_runs_with_its_winner() {
     assert_eq!(lineage.iter().filter(|descent| descent["through"] == "study").count(), 2);
     let said = place.run(&["runs", "team"]).done();
     assert!(said.contains("(search)") && said.contains("grid, 6 of"), "{said}");
+    // without a terminal what is told of a run is in one line, however long it is
+    let told = said.lines().filter(|line| line.contains("flowers")).count();
+    assert_eq!(told, 8, "{said}");
+    for run in runs {
+        let (name, how) = (run["name"].as_str().unwrap(), run["how"].as_str().unwrap());
+        let how: String = how.chars().take(100).collect();
+        let is_line = |line: &str| line.trim_start().starts_with(name) && line.contains(&how);
+        assert!(said.lines().any(is_line), "{name}, {how}:\n{said}");
+    }
     assert!(String::from_utf8(place.read("team/runs.html")).unwrap().contains("1 search"));
     let page = String::from_utf8(place.read("team/flowers/search.html")).unwrap();
     assert!(page.contains("<th>Base model</th>") && page.contains("millstream compare"), "{page}");

@@ -46,7 +46,7 @@ fn evaluation_rows_that_are_others_in_the_middle_of_a_study_are_refused_until_th
     let whole = [&TWO[..], &["output.folder=whole"]].concat();
     place.run(&arguments("run", &whole)).done();
     assert_eq!(outcome(&status(&place, "study")), outcome(&status(&place, "whole")));
-    assert!(card(&place, "study").contains("test.parquet, 18 rows in the first run"));
+    assert!(card(&place, "study").contains("test.parquet, 18 rows\n"));
     // a study that was begun by a build that did not look, with trials of other rows, says so
     let note: Value = serde_json::from_slice(&place.read("study/study.json")).unwrap();
     let mut older = note.clone();
@@ -76,7 +76,7 @@ fn the_card_of_a_study_says_of_the_set_that_decides_that_trials_were_measured_on
     assert_taken(&[place.path("study")], |read| {
         assert!(read[0]["card"]["tags"].to_string().contains("hyperparameter-search"), "{read:?}");
     });
-    for part in ["the 30 rows of the split night", "night.parquet (the set night), 30 rows in the first run"] {
+    for part in ["the 30 rows of the split night", "night.parquet (the set night), 30 rows\n"] {
         assert!(told.contains(part), "{part} is not in\n{told}");
     }
     assert!(!told.contains("no usable target"), "{told}");
@@ -279,6 +279,10 @@ fn constraints_trials_out_of_bounds_and_those_that_no_other_beats_are_told_every
     assert!(card.contains("- **Constraints:** parameters at most 100"), "{card}");
     assert!(card.contains("| 1 | out of bounds (parameters ") && card.contains("| 0 | complete |"), "{card}");
     assert!(card.contains("- **No other trial beats in all figures:** 0"), "{card}");
+    // what decided beside what was measured
+    let winner = &card[card.find("## The winner").unwrap()..card.find("## Trials").unwrap()];
+    assert!(winner.contains("The figures by which it was chosen:") && winner.contains("\n| parameters | "), "{card}");
+    assert!(card[..card.find("\n# ").unwrap()].contains("parameters"), "{card}");
     assert!(page.contains("<td>out of bounds (parameters ") && page.contains("parameters at most 100"), "{page}");
     // a narrow column has it in two lines
     let is_told = ["best: trial 0", "out of bounds", "(parameters "].iter().all(|part| told.contains(part));
@@ -329,6 +333,32 @@ fn two_parameters_by_one_name_are_told_apart_where_trials_are_listed() {
     for name in [">adamw.learning_rate</text>", ">sgd.learning_rate</text>", ">seconds</text>"] {
         assert!(page.contains(name), "{name}: {page}");
     }
+}
+
+#[test]
+fn the_winner_is_told_to_its_end_and_lines_of_trials_that_begin_alike_differ() {
+    if !has_runtime() {
+        return;
+    }
+    let place = Workplace::new();
+    let list = |size: u32| {
+        let resized = [40, 36, 32, size, 16].map(|size| format!("{{resize: {{size: {size}}}}}"));
+        format!("[{}]", resized.join(", "))
+    };
+    let alike = format!("transforms.train={{choose: [{}, {}]}}", list(28), list(24));
+    let changes = ["search={objective: loss, proposer: grid, trials: 2}", TWO[2], TWO[3], &alike];
+    let ran = place.run(&arguments("run", &changes));
+    for part in ["size: 28", "size: 24"] {
+        assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
+    }
+    ran.done();
+    let best = status(&place, "study")["best"].as_u64().unwrap();
+    let wanted = list(if best == 0 { 28 } else { 24 });
+    let told = place.run(&["search", "status", "study"]).done();
+    assert!(told.contains(&format!("transforms.train: {wanted}\n")), "{told}");
+    let (card, page) = (card(&place, "study"), String::from_utf8(place.read("study/search.html")).unwrap());
+    assert!(card.contains(&format!("| `transforms.train` | `{wanted}` |")), "{card}");
+    assert!(page.contains(&format!("transforms.train {wanted}</b>")), "{page}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub use report::{ComparedRun, ComparisonReport, PairedComparison, PairedFigure, 
 
 use crate::calibrated::thresholds_of;
 use crate::choices::Choices;
+use crate::ensemble::{EnsembleFolder, require_one_run};
 use crate::kept_predictions::require_kept;
 use crate::pages::page;
 use crate::report::{read_record, titles};
@@ -51,6 +52,10 @@ const HASH: &str = "SHA-256";
 
 /// How often intervals of differences hold.
 const CONFIDENCE: f64 = 0.95;
+
+/// What is done with an ensemble, which is measured otherwise.
+const NO_ENSEMBLE: &str = "name runs: its `report.html` and `ensemble.json` hold it against its members, and `millstream ensemble evaluate` \
+    does so on other rows";
 
 /// A run, read.
 struct Read {
@@ -84,6 +89,8 @@ pub fn compare(
             );
             return Err(RecipeError::mismatch("runs", message));
         }
+        EnsembleFolder::require_run(&folder.0, NO_ENSEMBLE)?;
+        require_one_run(&folder.0)?;
         let record = read_record(&folder)?;
         let recipe = load(&RecipeText::read(&folder.recipe(), &[])?, &options.catalogs)?;
         runs.push(Read { folder, recipe, record });

@@ -13,6 +13,8 @@ mod frozen;
 mod get_started;
 mod ledger;
 mod license;
+mod made_again;
+mod measured_rows;
 mod members;
 mod members_card;
 mod members_in_words;

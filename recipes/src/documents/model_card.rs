@@ -159,11 +159,17 @@ fn evaluation_data(ledger: &Ledger) -> String {
             sets.iter().map(of).collect::<String>() + "\n[The datasheet](datasheet.md) has more.\n"
         }
     };
+    out + &shared(ledger, if sets.len() > 1 { "the rows of evaluate" } else { "them" })
+}
+
+/// How many of the rows that are evaluated, which are named so, are in the training data too; nothing where none is.
+pub(super) fn shared(ledger: &Ledger, rows: &str) -> String {
+    let mut out = String::new();
     if let Some(shared) = ledger.shared_rows.filter(|shared| shared.shared > 0) {
         out += &format!(
             "\n{} of {} {} in the training data too{}.\n",
             grouped(shared.shared),
-            if sets.len() > 1 { "the rows of evaluate" } else { "them" },
+            rows,
             if shared.shared == 1 { "is" } else { "are" },
             ledger.compared_in_words(&shared)
         );

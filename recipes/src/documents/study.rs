@@ -5,31 +5,36 @@ use std::path::{Path, PathBuf};
 
 use millstream_schemas::files::sha256_of_file;
 use millstream_schemas::recipe::{RecipeText, SearchRecipe};
-use millstream_schemas::{Choice, count, grouped, shell_word, shown_path};
+use millstream_schemas::{Choice, count, grouped, shown_path};
 use millstream_search::{StudySettings, TrialState};
+use millstream_training::metrics::{FigureKind, confidence_in_words};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::chosen::{Compared, trial_of};
 use super::front_matter::FrontMatter;
 use super::ledger::Ledger;
-use super::model_card::{figures, front_matter};
+use super::made_again::MadeAgain;
+use super::measured_rows::rows_of;
+use super::model_card::{figures, front_matter, shared};
 use super::statements::Statements;
 use super::told_apart::ToldApart;
 use crate::decisions::{Decision, decisions};
 use crate::origin::{Origin, built, commit, software};
-use crate::pages::markdown::{code, list, prose, table, text};
+use crate::pages::markdown::{code, list, prose, table, text, whole_code};
 use crate::report::read_record;
-use crate::run_files::RECIPE_FILE;
 use crate::run_folder::{RunFolder, folder_name};
 use crate::search::{
     FoldSource, LONGEST_SETTING, OpenRecipe, SECONDS, StudyFolder, StudyReport, TrialRun, alternative_in_words,
     fold_sources, is_cost, left_open_in_words, run_names, shown_figure, shown_figure_interval, status, study,
+    whole_setting,
 };
 use crate::{Catalogs, RecipeError, load};
 
 /// Trials that the card lists; the ledger has all.
 const MOST: usize = 100;
+/// Classes that it names.
+const MOST_CLASSES: usize = 20;
 /// Of a figure that is what a run costs.
 const NO_ROWS: &str = "no rows: the figure is what a run costs";
 /// Beside the usual tags.
@@ -68,6 +73,10 @@ pub struct StudyLedger {
     /// Whether figures of earlier trials decide what the proposer proposes.
     #[serde(skip)]
     pub(crate) learns: bool,
+    /// Processes that worked on its trials; one that was ended and started again counts twice.
+    pub workers: usize,
+    /// Whether some of them did so at the same time.
+    pub is_shared: bool,
     /// All trials with their values and figures, the best, the front, and what mattered.
     pub study: StudyReport,
     /// How the winner was chosen.
@@ -212,6 +221,8 @@ impl StudyLedger {
             search,
             settings,
             learns,
+            workers: known.workers(),
+            is_shared: known.had_workers_together(),
             study: report,
             winner,
             notes,
@@ -278,25 +289,31 @@ fn selection(study: &StudyReport, search: &SearchRecipe, winner: Option<&Winner>
     }
 }
 
-/// `the 140 rows of the split evaluate`, or how many of them were measured. `are_drawn`: where the recipe takes some of them alone.
-fn rows_of(split: &str, rows: u64, measured: Option<u64>, are_drawn: bool) -> String {
-    let all = count(rows, "row");
-    match measured.filter(|measured| *measured != rows) {
-        None => format!("the {all} of the split {split}"),
-        Some(some) => {
-            let why = match are_drawn {
-                true => "were not drawn (`evaluation.rows`), have no usable target, or could not be read",
-                false => "have no usable target, or could not be read",
-            };
-            format!("{} of the {all} of the split {split}: the others {why}", grouped(some))
-        }
-    }
+/// What the models of the trials do, as the winner's run has it.
+fn learned(ledger: &StudyLedger) -> Vec<(&'static str, String)> {
+    let Some(own) = ledger.winner.as_ref().map(|winner| &winner.ledger) else { return Vec::new() };
+    let task = own.task.as_deref().map(|task| ("Task", text(task)));
+    let classes = own.split("train").map_or(&[][..], |data| data.classes.as_slice());
+    let names: Vec<String> = classes.iter().take(MOST_CLASSES).map(|class| text(&class.name)).collect();
+    let more = match classes.len().saturating_sub(MOST_CLASSES) {
+        0 => String::new(),
+        more => format!(" and {} more", grouped(more as u64)),
+    };
+    let classes = (!names.is_empty())
+        .then(|| ("Classes", format!("{}: {}{more}", grouped(classes.len() as u64), names.join(", "))));
+    task.into_iter().chain(classes).collect()
 }
 
 /// What stands before the card. The figures of the model are in the winner's own.
 fn front(ledger: &StudyLedger) -> String {
     match &ledger.winner {
-        Some(winner) => FrontMatter { tags: &[TAG], results: None, ..front_matter(&winner.ledger) },
+        Some(winner) => {
+            let own = front_matter(&winner.ledger);
+            // what a run costs no evaluation has
+            let costs = ledger.study.figures.iter().filter(|kind| is_cost(kind));
+            let metrics = own.metrics.iter().copied().chain(costs).collect();
+            FrontMatter { tags: &[TAG], results: None, metrics, ..own }
+        }
         None => FrontMatter {
             tags: &[TAG],
             task: None,
@@ -318,7 +335,7 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
     out += &ledger.notes.iter().map(|note| format!("\n> {}\n", prose(note))).collect::<String>();
     out += "\n## What it is of\n\n";
     let about = study.about.entries().into_iter().map(|(name, said)| (name, prose(&said)));
-    out += &list(&about.collect::<Vec<_>>());
+    out += &list(&about.chain(learned(ledger)).collect::<Vec<_>>());
     if !ledger.fold_sources.is_empty() {
         let rows = ledger.fold_sources.iter().map(|file| {
             let hash = file.sha256.as_ref().map_or_else(String::new, |hash| code(hash));
@@ -375,31 +392,12 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
     });
     out += &format!(
         "\n{}",
-        table(&["left open", "what it may be", "only where", ">of the figure's variation"], &rows.collect::<Vec<_>>())
+        table(&["left open", "what it may be", "only where", ">main effect"], &rows.collect::<Vec<_>>())
     );
+    out += &study.importance_in_words().map_or_else(String::new, |said| format!("\nShares are {}.\n", prose(&said)));
     out += &winner(ledger);
     out += &trials(study);
-    out += &format!("\n## Again\n\nThe recipe as it was given lies in `{RECIPE_FILE}` beside the journal");
-    let changes: Vec<String> = ledger.changes.iter().map(|change| code(change)).collect();
-    out += &match changes.is_empty() {
-        true => ".".into(),
-        false => format!("; the command line changed {} of it.", changes.join(", ")),
-    };
-    let folder = ledger.study.folder.file_name().unwrap_or_default().to_string_lossy();
-    let [from, to] = [folder.to_string(), format!("{folder}-again")].map(|word| shell_word(&word));
-    let again = format!("millstream search run {from} -o {to}");
-    let with = if changes.is_empty() { "" } else { ", with those changes" };
-    out += &format!(" {} makes all trials again{with}.", code(&again));
-    if !ledger.variables.is_empty() {
-        let values = ledger.variables.iter().map(|(name, value)| format!("{} {}", code(name), code(value)));
-        let values: Vec<String> = values.collect();
-        out += &format!(
-            " Its paths name environment variables, which were {} when the search began; these values hold where the environment does not \
-             say others.",
-            values.join(", ")
-        );
-    }
-    out += &proposed_again(ledger);
+    out += &made_again(ledger);
     if !ledger.decisions.is_empty() {
         let noted = ledger.decisions.iter().map(|one| format!("- {}: {}\n", text(&one.time), prose(&one.text)));
         out += &format!("\n## What people noted\n\n{}", noted.collect::<String>());
@@ -408,20 +406,24 @@ pub(super) fn markdown(ledger: &StudyLedger) -> String {
     out + &list(&[("Limitations", open(&said.limitations)), ("Recommendations", open(&said.recommendations))])
 }
 
-/// Whether the same settings are proposed again.
-fn proposed_again(ledger: &StudyLedger) -> String {
-    let proposer = ledger.settings.proposer.name.as_str();
+fn made_again(ledger: &StudyLedger) -> String {
     let mut figures = ledger.settings.objectives.iter().map(|objective| &objective.figure);
     let takes_time = figures.any(|figure| figure == SECONDS)
         || ledger.search.constraints.iter().any(|constraint| constraint.figure == SECONDS);
-    let but = match ledger.learns && takes_time {
-        true => format!(", unless {proposer} has learned from `{SECONDS}`, which differ from time to time"),
-        false => String::new(),
-    };
-    format!(
-        " Trials that end in the same order are proposed the same again{but}; each trial is a run of its own, which `millstream reproduce` \
-         makes again.\n"
-    )
+    let run = ledger.winner.as_ref().and_then(|winner| winner.runs.first()).map(|(run, _)| run.as_str());
+    MadeAgain {
+        folder: &folder_name(&ledger.study.folder),
+        changes: &ledger.changes,
+        variables: &ledger.variables,
+        proposer: &ledger.settings.proposer.name,
+        learns: ledger.learns,
+        has_rules: !ledger.settings.stopping.is_empty(),
+        takes_time,
+        workers: ledger.workers,
+        is_shared: ledger.is_shared,
+        run,
+    }
+    .markdown()
 }
 
 fn machine(machine: &Machine) -> String {
@@ -448,6 +450,11 @@ fn of_compared(ledger: &StudyLedger) -> Compared<'_> {
 
 fn winner(ledger: &StudyLedger) -> String {
     let chosen = &ledger.selection;
+    // of a cost no rows tell
+    let is_state_chosen = ledger.winner.as_ref().is_some_and(|own| {
+        own.ledger.results.evaluation.is_some() && own.ledger.results.is_chosen && chosen.rows != NO_ROWS
+    });
+    let chosen_state = if is_state_chosen { "; the state that its run exports was chosen by them too" } else { "" };
     let mut out = "\n## The winner\n\n".to_owned();
     let mut entries = vec![
         ("Rule", prose(&chosen.rule)),
@@ -458,7 +465,7 @@ fn winner(ledger: &StudyLedger) -> String {
                 false => text(&of_compared(ledger).in_words()),
             },
         ),
-        ("Measured on", prose(&chosen.rows)),
+        ("Measured on", prose(&chosen.rows) + chosen_state),
     ];
     if let Some(front) = ledger.study.front_in_words() {
         entries.push(("No other trial beats in all figures", front));
@@ -482,26 +489,12 @@ fn winner(ledger: &StudyLedger) -> String {
     }
     out += &list(&entries);
     if let Some(trial) = ledger.study.best_trial() {
-        let study = &ledger.study;
-        let rows =
-            trial.settings.iter().map(|(name, value)| vec![code(name), code(&short(study.alternatives(name), value))]);
+        let rows = trial.settings.iter().map(|(name, value)| vec![code(name), whole_code(&whole_setting(value))]);
         out += &format!("\n{}", table(&["value", "chosen"], &rows.collect::<Vec<_>>()));
     }
+    out += &chosen_by(ledger, own);
     if let Some(evaluation) = &own_ledger.results.evaluation {
         let which = if own.runs.len() > 1 { " of its first run" } else { "" };
-        let study = &ledger.study;
-        if let Some(trial) = study.best_trial().filter(|_| own.runs.len() > 1) {
-            let rows = study.figures.iter().zip(&trial.values).enumerate().map(|(at, (kind, value))| {
-                let interval = trial.interval.filter(|_| at == 0);
-                let interval = interval.map(|ends| shown_figure_interval(kind, ends)).unwrap_or_default();
-                vec![text(&kind.label()), shown_figure(kind, Some(*value)), interval]
-            });
-            out += &format!(
-                "\nThe mean of its {}, by which it was chosen:\n\n{}",
-                count(own.runs.len() as u64, "run"),
-                table(&["", ">mean", "interval of 95 %"], &rows.collect::<Vec<_>>())
-            );
-        }
         let on = own_ledger.results.named_set().map_or_else(String::new, |set| format!(" of {}", text(set)));
         out += &format!("\nFigures{which}, on {}{on}:\n\n", count(evaluation.rows, "row"));
         out += &figures(evaluation, &own_ledger.results.figures);
@@ -517,6 +510,7 @@ fn winner(ledger: &StudyLedger) -> String {
         if own.runs.len() > 1 { " of its first run" } else { "" },
         table(&["split", "file", ">rows", "SHA-256"], &rows.collect::<Vec<_>>())
     );
+    out += &shared(own_ledger, "the rows of evaluate");
     out += &ledger.study.untested_in_words().map_or_else(String::new, |said| format!("\n{}\n", prose(&said)));
     out += &ledger.told_apart.as_ref().map_or_else(String::new, |told| format!("\n{}\n", prose(&told.in_words())));
     if ledger.study.figures.first().is_some_and(is_cost) {
@@ -524,6 +518,27 @@ fn winner(ledger: &StudyLedger) -> String {
     }
     out + "\nThe best of many trials is the best partly by chance on the rows that it was chosen by; what it is worth is told by rows that \
            nothing was chosen by.\n"
+}
+
+/// The figures that the winner was chosen by, where its run alone does not tell them: means of several runs, and what a run costs.
+fn chosen_by(ledger: &StudyLedger, winner: &Winner) -> String {
+    let (study, runs) = (&ledger.study, winner.runs.len());
+    let evaluation = winner.ledger.results.evaluation.as_ref();
+    let is_told = |kind: &FigureKind| evaluation.is_some_and(|evaluation| evaluation.figure(&kind.name).is_some());
+    let Some(trial) = study.best_trial().filter(|_| runs > 1 || !study.figures.iter().all(is_told)) else {
+        return String::new();
+    };
+    let rows = study.figures.iter().zip(&trial.values).enumerate().map(|(at, (kind, value))| {
+        let interval = trial.interval.filter(|_| at == 0);
+        let interval = interval.map(|ends| shown_figure_interval(kind, ends)).unwrap_or_default();
+        vec![text(&kind.label()), shown_figure(kind, Some(*value)), interval]
+    });
+    let (what, heading) = match runs {
+        1 => ("The figures by which it was chosen".to_owned(), ">figure"),
+        _ => (format!("The mean of its {}, by which it was chosen", count(runs as u64, "run")), ">mean"),
+    };
+    let of = format!("interval of {}", confidence_in_words(study.confidence));
+    format!("\n{what}:\n\n{}", table(&["", heading, &of], &rows.collect::<Vec<_>>()))
 }
 
 fn trials(study: &StudyReport) -> String {
@@ -556,27 +571,10 @@ fn trials(study: &StudyReport) -> String {
         row
     });
     let mut out = format!("\n## Trials\n\n{}", table(&headings, &rows.collect::<Vec<_>>()));
+    out += &study.seconds_in_words().map_or_else(String::new, |said| format!("\n{}\n", prose(said)));
     out += &study.given_up_in_words().map_or_else(String::new, |said| format!("\n{}\n", prose(&said)));
     if study.trials.len() > MOST {
         out += &format!("\n{} more are in `ledger.json`.\n", count((study.trials.len() - MOST) as u64, "trial"));
     }
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_that_were_not_measured_do_not_make_the_card_contradict_itself() {
-        assert_eq!(rows_of("evaluate", 84, Some(84), false), "the 84 rows of the split evaluate");
-        assert_eq!(rows_of("evaluate", 84, None, true), "the 84 rows of the split evaluate");
-        let said = rows_of("evaluate", 84, Some(83), false);
-        assert!(
-            said.starts_with("83 of the 84 rows of the split evaluate: the others have no usable target"),
-            "{said}"
-        );
-        let said = rows_of("night", 84, Some(16), true);
-        assert!(said.starts_with("16 of the 84 rows of the split night: the others were not drawn"), "{said}");
-    }
 }

@@ -3,13 +3,13 @@
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
-use millstream_schemas::{files, shown_path, shown_sentences};
+use millstream_schemas::{files, shown, shown_path, shown_sentences};
 use millstream_training::ensembles::FittedEnsemble;
 use serde_json::Value;
 
 use super::ensemble_origin::EnsembleOrigin;
 use crate::RecipeError;
-use crate::run_folder::folder_name;
+use crate::run_folder::{RunFolder, folder_name};
 
 /// The file that says what a folder of members is.
 pub(crate) const MEMBERS: &str = "members.json";
@@ -71,6 +71,23 @@ impl EnsembleFolder {
                 "it has the name of a result, and is of no ensemble; move it away, or choose another folder",
             )),
         }
+    }
+
+    /// Refuses an ensemble where a run is wanted; what is done with one in place of that is said behind it.
+    ///
+    /// # Errors
+    /// The folder holds an ensemble, which is named with its members.
+    pub(crate) fn require_run(folder: &Path, instead: &str) -> Result<(), RecipeError> {
+        let own = Self(folder.to_owned());
+        // beside a run a file of that name is of another program
+        if !own.description().exists() || RunFolder(folder.to_owned()).holds_run() {
+            return Ok(());
+        }
+        // what is damaged is no run either
+        let members = own.read().map(|read| read.members).unwrap_or_default();
+        let models: Vec<String> = members.iter().map(|member| shown(&member.model)).collect();
+        let of = if models.is_empty() { String::new() } else { format!(" (of {}, from here)", models.join(", ")) };
+        Err(RecipeError::ensemble(folder, format!("it is an ensemble{of} and no run; {instead}")))
     }
 
     /// What its file says.

@@ -33,7 +33,16 @@ fn without_markup(raw: &str) -> String {
 
 /// Text within a line in a fixed width.
 pub(crate) fn code(raw: &str) -> String {
-    let raw = millstream_schemas::shown_up_to(raw, 400).replace('|', "\\|");
+    code_up_to(raw, 400)
+}
+
+/// As [`code`], whole.
+pub(crate) fn whole_code(raw: &str) -> String {
+    code_up_to(raw, LONGEST)
+}
+
+fn code_up_to(raw: &str, most: usize) -> String {
+    let raw = millstream_schemas::shown_up_to(raw, most).replace('|', "\\|");
     let fence = "`".repeat(raw.split(|letter| letter != '`').map(str::len).max().unwrap_or(0) + 1);
     let space = if raw.starts_with('`') || raw.ends_with('`') || raw.is_empty() { " " } else { "" };
     format!("{fence}{space}{raw}{space}{fence}")

@@ -13,6 +13,7 @@ use millstream_training::{RunRecord, Until};
 
 pub use report::{ComparedFile, CourseDifference, FigureDifference, ReproductionReport, Surrounding};
 
+use crate::ensemble::{EnsembleFolder, require_one_run};
 use crate::imported::import_rows_of;
 use crate::origin::{self, Origin};
 use crate::preprocessing::Preprocessing;
@@ -24,6 +25,10 @@ use crate::run_start::made_of;
 use crate::search::StudyFolder;
 use crate::train::{TrainOptions, train, train_until};
 use crate::{Catalogs, Events, Opened, RecipeError, StartMode, Stop, load};
+
+/// What is done with an ensemble.
+const NO_ENSEMBLE: &str = "name the run of a member; `millstream ensemble fit`, with what its `origin.json` has noted, makes the ensemble \
+    again";
 
 /// What to repeat, and where.
 #[derive(Clone, Debug)]
@@ -61,6 +66,8 @@ pub fn reproduce(
         );
         return Err(RecipeError::mismatch("run", message));
     }
+    EnsembleFolder::require_run(&options.run, NO_ENSEMBLE)?;
+    require_one_run(&options.run)?;
     let then = RunFolder(options.run.clone());
     let record = read_record(&then)?;
     if record.ending != "finished" {

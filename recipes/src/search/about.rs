@@ -137,18 +137,20 @@ impl StudyAbout {
         let open = || "left open".to_owned();
         let hash = self.model_sha256.as_ref().map_or_else(String::new, |hash| format!(", SHA-256 {hash}"));
         let rows = |rows: Option<u64>, what: &str| {
-            rows.map_or_else(String::new, |rows| format!(", {} {what}", count(rows, "row")))
+            rows.map_or_else(String::new, |rows| format!(", {}{what}", count(rows, "row")))
         };
         let mut all = vec![
             ("Began", self.began.clone().unwrap_or_else(|| "not noted".into())),
             ("Base model", self.model.clone().map_or_else(open, |model| model + &hash)),
             (
                 "Training data",
-                self.train.clone().map_or_else(open, |train| train + &rows(self.training_rows, "in an epoch")),
+                self.train.clone().map_or_else(open, |train| train + &rows(self.training_rows, " in an epoch")),
             ),
         ];
         let set = self.other_deciding_set().map_or_else(String::new, |set| format!(" (the set {set})"));
-        let evaluated = set + &rows(self.evaluation_rows, "in the first run");
+        // parts of the training data are others in each run
+        let of_run = if self.evaluate.is_some() { "" } else { " in the first run" };
+        let evaluated = set + &rows(self.evaluation_rows, of_run);
         match &self.evaluate {
             Some(evaluate) => all.push(("Evaluation data", format!("{evaluate}{evaluated}"))),
             None if self.evaluation_rows.is_some() => {
@@ -191,7 +193,7 @@ mod tests {
             let about = StudyAbout::of(&StudyFolder::new("/nowhere"), &open, 3, &[None]);
             assert_eq!((about.measured_on.as_deref(), about.other_deciding_set()), (Some("night"), Some("night")));
             let entries = StudyAbout { evaluation_rows: Some(30), ..about }.entries();
-            let wanted = ("Evaluation data", "/n.parquet (the set night), 30 rows in the first run".to_owned());
+            let wanted = ("Evaluation data", "/n.parquet (the set night), 30 rows".to_owned());
             assert!(entries.contains(&wanted), "{entries:?}");
         }
     }
@@ -215,7 +217,7 @@ mod tests {
             assert!(entries.iter().any(|(name, said)| (*name, said.as_str()) == wanted), "{wanted:?}: {entries:?}");
         }
         let on_main = StudyAbout { evaluation_rows: Some(18), ..about.clone() }.entries();
-        assert!(on_main.contains(&("Evaluation data", "/b.parquet, 18 rows in the first run".into())), "{on_main:?}");
+        assert!(on_main.contains(&("Evaluation data", "/b.parquet, 18 rows".into())), "{on_main:?}");
         let repeated = StudyAbout { repeats: 3, ..about }.entries();
         assert!(repeated.contains(&("Seed", "7 to 9 of the trials, 5 of the search".into())), "{repeated:?}");
     }

@@ -46,7 +46,7 @@ pub use open_recipe::OpenRecipe;
 pub use retry::retry;
 pub use same_data::StudyDifference;
 pub use search_event::{SearchEvent, SearchEvents};
-pub use setting_words::{alternative_in_words, left_open_in_words, setting_in_words};
+pub use setting_words::{alternative_in_words, left_open_in_words, setting_in_words, whole_setting};
 pub use short_names::short_names;
 pub use status::{StudyReport, TrialReport, status, study};
 pub use study_folder::StudyFolder;

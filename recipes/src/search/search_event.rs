@@ -22,6 +22,9 @@ pub enum SearchEvent {
         name: String,
         /// Places that are left open.
         parameters: Vec<String>,
+        /// What each of them may be, where it is a choice; empty where it is a number.
+        #[serde(skip)]
+        alternatives: Vec<Vec<Value>>,
         /// How many assignments there are, in words.
         size: String,
         /// What is looked for.

@@ -39,6 +39,15 @@ pub fn setting_in_words(alternatives: &[Value], value: &Value, most: usize) -> S
     alternative_in_words(alternatives, value, most).unwrap_or_else(|| value.to_string())
 }
 
+/// A value of a recipe to its end, with all options of an alternative and all digits of a number: `lora {rank: 4, alpha: 8}`.
+pub fn whole_setting(value: &Value) -> String {
+    let has_no_options = |options: &Value| options.as_object().is_some_and(serde_json::Map::is_empty);
+    match value.as_object().filter(|map| map.len() == 1).and_then(|map| map.iter().next()) {
+        Some((name, options)) if has_no_options(options) => name.clone(),
+        _ => flow(value),
+    }
+}
+
 /// `8.092e-4`, `0.05`, `1.5`.
 fn four_digits(value: f64) -> String {
     let (number, power) = match value.abs() {
@@ -177,6 +186,23 @@ mod tests {
         assert!(first.contains("rank: 4") && second.contains("rank: 8"), "{first} {second}");
         assert!(first.starts_with('…') && first.chars().count() <= 16, "{first}");
         assert_eq!(words(2), None, "it is short enough as it is");
+    }
+
+    #[test]
+    fn what_the_winner_has_is_told_to_its_end() {
+        let layers: Vec<String> = (0..40).map(|at| format!("conv{at}")).collect();
+        for (value, wanted) in [
+            (
+                json!([{"lora": {"rank": 4, "layers": {"match": layers}, "use": true}}]),
+                format!("[{{lora: {{rank: 4, layers: {{match: [{}]}}, use: true}}}}]", layers.join(", ")),
+            ),
+            (json!({"adamw": {"beta": 0.9}}), "adamw {beta: 0.9}".into()),
+            (json!({"sgd": {}}), "sgd".into()),
+            (json!("all"), "all".into()),
+            (json!(0.000_809_194_568_480_620_8), "0.0008091945684806208".into()),
+        ] {
+            assert_eq!(whole_setting(&value), wanted);
+        }
     }
 
     #[test]

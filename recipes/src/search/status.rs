@@ -68,7 +68,8 @@ pub struct StudyReport {
     pub best: Option<u64>,
     /// The numbers of those that no other beats in all figures.
     pub front: Vec<u64>,
-    /// How much of the first figure's variation each parameter accounts for, 0 to 1, most first; nothing where that cannot be told.
+    /// How much of what the parameters account for one by one each of them does, of the first figure: main effects alone, which add up to
+    /// 1, most first; nothing where that cannot be told.
     pub importance: Vec<(String, f64)>,
 }
 
@@ -173,6 +174,25 @@ impl StudyReport {
     pub fn front_in_words(&self) -> Option<String> {
         let numbers: Vec<String> = self.front.iter().map(ToString::to_string).collect();
         (self.figures.len() > 1 && !numbers.is_empty()).then(|| numbers.join(", "))
+    }
+
+    /// What the shares of importance are, and of how many trials; none where there are none.
+    pub fn importance_in_words(&self) -> Option<String> {
+        let complete = self.trials.iter().filter(|trial| trial.state == TrialState::Complete).count();
+        (!self.importance.is_empty()).then(|| {
+            format!(
+                "main effects alone, scaled to 100 % together, by a forest fitted to {} (fANOVA), as far as these tell; what values do only \
+                 together (interactions) is left out",
+                count(complete as u64, "complete trial")
+            )
+        })
+    }
+
+    /// What seconds of work do not tell; none where no trial has any.
+    pub fn seconds_in_words(&self) -> Option<&'static str> {
+        const SAID: &str = "Seconds of work are by the clock of the machine that ran the trial: what else ran there at the same time, other \
+            trials among it, is in them.";
+        self.trials.iter().any(|trial| trial.seconds.is_some()).then_some(SAID)
     }
 
     /// A name for each parameter, as short as it can be without being that of another.

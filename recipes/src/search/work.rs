@@ -7,6 +7,7 @@ use millstream_schemas::recipe::RecipeText;
 use millstream_schemas::{count, shown, shown_path};
 use millstream_search::{Asked, AskedTrial, SharedStudy, Sharing, Study, StudySettings, Trial, TrialState};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::figures::Sought;
 use super::folds;
@@ -205,6 +206,7 @@ fn work(
         folder: folder.path().to_owned(),
         name: shared.study().settings().name.clone(),
         parameters: open.space().parameters().iter().map(|parameter| parameter.name.clone()).collect(),
+        alternatives: alternatives(open),
         size: open.space().size().to_string(),
         figures: sought.kinds(),
         trials: all,
@@ -274,6 +276,12 @@ fn work(
         shared: pool.counts(resources.as_ref()),
         seconds: began.elapsed().as_secs_f64(),
     })
+}
+
+/// What each parameter may be, where it is a choice.
+fn alternatives(open: &OpenRecipe) -> Vec<Vec<Value>> {
+    let parameters = open.space().parameters().iter();
+    parameters.map(|parameter| parameter.distribution.alternatives().unwrap_or_default().to_vec()).collect()
 }
 
 /// Whether trials have rows of their own.

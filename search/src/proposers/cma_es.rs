@@ -9,9 +9,12 @@ use super::proposer_function::{Proposal, ProposerFunction, Request, one_objectiv
 use super::proposer_kind::{Build, ProposerKind};
 use crate::evolution::Evolution;
 use crate::parzen::ParzenSearch;
-use crate::spaces::{Group, Scale};
+use crate::spaces::{Group, Parameter, Scale};
 use crate::trials::ranking;
-use crate::{Objective, Space};
+use crate::{Assignment, Objective, Space};
+
+/// Trials whose alternatives are spread evenly before anything is learned of them, as by `tpe`.
+const STARTUP_TRIALS: usize = 8;
 
 pub(super) const PROPOSER: ProposerKind = ProposerKind {
     name: "cma_es",
@@ -20,7 +23,8 @@ pub(super) const PROPOSER: ProposerKind = ProposerKind {
         the deviation `sigma`. A generation has `population` trials, 4 + ⌊3 ln n⌋ for n numbers unless it is given, and is learned \
         from when so many of it are known; until then more of it are drawn. Only the order counts: trials that ended early rank behind \
         complete ones, those that break constraints last. In a parameter with steps the deviation does not fall below a fifth of a step. \
-        Alternatives, and what depends on them, are proposed as `tpe` does.",
+        Alternatives, and what depends on them, are those of a scrambled Sobol sequence in the first 8 trials, and proposed as `tpe` does from \
+        then on, apart from the numbers.",
     samples: &["{}", r#"{"population": 12, "sigma": 0.3}"#],
     build: Build::of::<CmaEs>(),
 };
@@ -71,20 +75,32 @@ impl ProposerFunction for CmaEs {
         let least: Vec<f64> =
             numbers.iter().map(|(_, scale)| scale.count().map_or(0.0, |count| 0.2 / count as f64)).collect();
         let point = evolution.draw(&least, &mut request.random("cma_es"));
-        let mut random = request.random("cma_es, alternatives");
-        let mut settings = |group: &Group| {
-            let parzen = ParzenSearch::default();
-            let mut settings = parzen.settings(request.space, group, &request.history, &mut random);
-            for (setting, member) in settings.iter_mut().zip(&group.members) {
-                if let Some(at) = numbers.iter().position(|(number, _)| number == member) {
-                    *setting = request.space.parameters()[*member].distribution.at(point[at]);
-                }
-            }
-            settings
-        };
-        let assignment = request.space.filled_by(|group, _| settings(group));
+        let places: Vec<usize> = numbers.iter().map(|(place, _)| *place).collect();
+        let mut assignment = others(request, &places);
+        for (place, coordinate) in places.iter().zip(&point) {
+            let Parameter { name, distribution, .. } = &request.space.parameters()[*place];
+            assignment.set(name, distribution.at(*coordinate));
+        }
         Some(Proposal { assignment, note: json!({"generation": generation, "point": point}) })
     }
+}
+
+/// Settings of what the normal distribution does not propose. It decides over these numbers alone, so they tell nothing of the others:
+/// drawn along with them, an alternative would stay the one that the best trial has.
+fn others(request: &Request<'_>, numbers: &[usize]) -> Assignment {
+    if ranking(&request.history).len() < STARTUP_TRIALS {
+        return request.spread();
+    }
+    let (search, mut random) = (ParzenSearch::default(), request.random("cma_es, alternatives"));
+    request.space.filled_by(|group, _| {
+        let left = group.members.iter().copied().filter(|member| !numbers.contains(member)).collect();
+        let left = Group { when: group.when.clone(), members: left };
+        let found = search.settings(request.space, &left, &request.history, &mut random);
+        // the numbers are set afterwards
+        let setting =
+            |member: &usize| left.members.iter().position(|other| other == member).map_or(0.0, |at| found[at]);
+        group.members.iter().map(setting).collect()
+    })
 }
 
 /// The numbers that are open in every trial.

@@ -312,6 +312,57 @@ fn values_that_make_no_sense_are_refused_by_name() {
 }
 
 #[test]
+fn cma_es_does_not_stay_with_the_alternative_that_it_drew_first() {
+    let recipe = json!({
+        "epochs": {"choose": [1, 2, 8]},
+        "rate": {"log_uniform": [1e-4, 1]},
+        "weight_decay": {"uniform": [0, 0.1]},
+    });
+    let space = Space::extract(&recipe).unwrap().0;
+    for seed in 0..20 {
+        let mut settings = settings(Choice::named("cma_es"));
+        (settings.space, settings.seed) = (space.clone(), seed);
+        let mut study = Study::new(settings, &Catalogs::default()).unwrap();
+        let mut chosen = Vec::new();
+        for _ in 0..40 {
+            let Asked::Trial(trial) = study.ask().unwrap() else { panic!("there is always another") };
+            let get = |name: &str| trial.assignment.get(name).unwrap();
+            let epochs = get("epochs");
+            // the last alternative is the best one at any rate
+            let loss = (2.0 - epochs) + (get("rate").log10() + 2.0).powi(2) + get("weight_decay");
+            study.tell(trial.number, Outcome::complete(loss)).unwrap();
+            chosen.push(epochs);
+        }
+        for alternative in [0.0, 1.0, 2.0] {
+            assert!(chosen[..8].contains(&alternative), "seed {seed}: {alternative} is not among {:?}", &chosen[..8]);
+        }
+        let best = chosen[8..].iter().filter(|epochs| **epochs == 2.0).count();
+        assert!(best > 10 && best < 32, "seed {seed}: the best alternative {best} times in {chosen:?}");
+    }
+}
+
+#[test]
+fn a_study_tells_whether_its_workers_were_there_at_the_same_time() {
+    for (steps, wanted) in [
+        // who asks, or ends which trial
+        (&[("a", None), ("a", Some(0)), ("a", None), ("a", Some(1))][..], (1, false)),
+        (&[("a", None), ("a", Some(0)), ("b", None), ("b", Some(1))][..], (2, false)),
+        (&[("a", None), ("b", None), ("a", Some(0)), ("b", Some(1))][..], (2, true)),
+        (&[("a", None), ("b", None), ("b", Some(1)), ("a", Some(0))][..], (2, true)),
+    ] {
+        let mut study = Study::new(settings(Choice::named("random")), &Catalogs::default()).unwrap();
+        for (worker, ended) in steps {
+            let event = match ended {
+                None => study.plan_ask(worker, 0.0, None).unwrap().1.unwrap(),
+                Some(trial) => study.plan_tell(*trial, Outcome::complete(0.5), worker, 0.0).unwrap(),
+            };
+            study.apply(&event).unwrap();
+        }
+        assert_eq!((study.workers(), study.had_workers_together()), wanted, "{steps:?}");
+    }
+}
+
+#[test]
 fn settings_that_do_not_go_together_are_refused() {
     let with = |change: &dyn Fn(&mut StudySettings)| {
         let mut settings = settings(Choice::named("tpe"));

@@ -1,6 +1,5 @@
 //! How much each parameter accounts for.
 
-use super::marks::complete;
 use super::plot::{escaped, panel};
 use crate::search::StudyReport;
 
@@ -28,10 +27,6 @@ pub(super) fn render(study: &StudyReport) -> Option<String> {
     let title = format!("Importance for {figure}");
     let picture =
         format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">{bars}</svg>\n", escaped(&title));
-    let complete = millstream_schemas::count(complete(study).len() as u64, "complete trial");
-    let note = format!(
-        "share of the figure's variation over all that is left open that each value accounts for by itself (fANOVA), as far as \
-         {complete} tell"
-    );
+    let note = study.importance_in_words().unwrap_or_default();
     Some(panel(&title, &picture, &note))
 }

@@ -1,14 +1,29 @@
 //! What is told of a trial where it is drawn.
 
-use millstream_schemas::shown;
+use millstream_schemas::{shown, shown_sentences};
 use millstream_search::TrialState;
 use millstream_training::metrics::{Better, FigureKind};
+use serde_json::Value;
 
 use super::axis::setting;
-use crate::search::{LONGEST_SETTING, StudyReport, TrialReport, shown_figure, shown_figure_with_interval};
+use crate::search::{
+    LONGEST_SETTING, StudyReport, TrialReport, shown_figure, shown_figure_with_interval, whole_setting,
+};
 
-/// `trial 3: accuracy 91.2 % (86.0 % to 94.7 %), rate 0.01, optimizer sgd`.
+/// `trial 3: accuracy 91.2 % (86.0 % to 94.7 %), rate 0.01, optimizer sgd`, values in a few letters.
 pub(super) fn told(study: &StudyReport, trial: &TrialReport) -> String {
+    told_with(study, trial, |name, value| setting(study.alternatives(name), value, LONGEST_SETTING))
+}
+
+/// As [`told`], values to their end.
+pub(super) fn told_in_full(study: &StudyReport, trial: &TrialReport) -> String {
+    told_with(study, trial, |_, value| match value.is_number() {
+        true => setting(&[], value, LONGEST_SETTING),
+        false => shown_sentences(whole_setting(value)),
+    })
+}
+
+fn told_with(study: &StudyReport, trial: &TrialReport, setting: impl Fn(&str, &Value) -> String) -> String {
     let figure = |(at, (kind, value)): (usize, (&FigureKind, &f64))| {
         let interval = trial.interval.filter(|_| at == 0);
         format!("{} {}", kind.label(), shown_figure_with_interval(kind, Some(*value), interval))
@@ -23,7 +38,6 @@ pub(super) fn told(study: &StudyReport, trial: &TrialReport) -> String {
         let value = Some(*value).filter(|value| value.is_finite());
         parts.push(format!("{} {} after {step}", kind.label(), shown_figure(kind, value)));
     }
-    let setting = |name: &str, value| setting(study.alternatives(name), value, LONGEST_SETTING);
     parts.extend(trial.settings.iter().map(|(name, value)| format!("{} {}", shown(name), setting(name, value))));
     format!("trial {}: {}", trial.number, parts.join(", "))
 }

@@ -5,14 +5,14 @@ use millstream_search::TrialState;
 use millstream_training::metrics::confidence_in_words;
 
 use super::axis::setting;
-use super::marks::told;
+use super::marks::told_in_full;
 use super::plot::escaped;
 use crate::search::{LONGEST_SETTING, StudyReport, TrialReport};
 
 /// What the best trial is, or that there is none.
 pub(super) fn best(study: &StudyReport) -> String {
     match study.best_trial() {
-        Some(best) => format!("<p><b>Best: {}</b></p>\n", escaped(&told(study, best))),
+        Some(best) => format!("<p><b>Best: {}</b></p>\n", escaped(&told_in_full(study, best))),
         None => format!("<p>{}.</p>\n", none_in_words(study)),
     }
 }
@@ -89,8 +89,10 @@ pub(super) fn trials(study: &StudyReport) -> String {
         .map(|name| format!("<th>{}</th>", escaped(&name)))
         .collect();
     let rows: String = study.trials.iter().map(|trial| row(study, trial)).collect();
+    let seconds =
+        study.seconds_in_words().map_or_else(String::new, |said| format!("<p class=\"soft\">{}</p>\n", escaped(said)));
     format!(
-        "<section class=\"panel\"><h2>Trials</h2>\n<div class=\"wide\"><table>\n<tr>{head}</tr>\n{rows}</table></div></section>\n"
+        "<section class=\"panel\"><h2>Trials</h2>\n<div class=\"wide\"><table>\n<tr>{head}</tr>\n{rows}</table></div>\n{seconds}</section>\n"
     )
 }
 
