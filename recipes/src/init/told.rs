@@ -272,8 +272,17 @@ fn column<'a>(dataset: &'a Dataset, asked: &Asked<'_>) -> Result<&'a (String, Fe
             // a second one may be the masks
             let are_several = asked.images.len() > 1;
             let others = features.iter().filter(|(name, _)| are_several || !is_image(name));
-            let others: Vec<String> = others.take(20).map(|(name, _)| format!("`{}`", shown(name))).collect();
-            format!("which column is to be told is not clear; name it by `--label`, one of {}", others.join(", "))
+            let others: Vec<&str> = others.take(20).map(|(name, _)| name.as_str()).collect();
+            match others.as_slice() {
+                [only] => only_column(dataset, only),
+                others => {
+                    let others: Vec<String> = others.iter().map(|name| format!("`{}`", shown(name))).collect();
+                    format!(
+                        "which column is to be told is not clear; name it by `--label`, one of {}",
+                        others.join(", ")
+                    )
+                }
+            }
         }
         (..) => {
             let several: Vec<String> = like_classes.iter().map(|(name, _)| format!("`{}`", shown(name))).collect();
@@ -281,6 +290,24 @@ fn column<'a>(dataset: &'a Dataset, asked: &Asked<'_>) -> Result<&'a (String, Fe
         }
     };
     Err(RecipeError::mismatch("DATA", message))
+}
+
+/// That the only column that may be told is to be named, since it does not look like classes, and what it would be.
+fn only_column(dataset: &Dataset, name: &str) -> String {
+    let kind = dataset.arrow_schema().field_with_name(name).map(|field| field.data_type().clone());
+    let what = match kind {
+        Ok(kind) if kind.is_floating() => {
+            "it holds fractions and no classes: the model would tell a number (regression)"
+        }
+        Ok(DataType::List(_) | DataType::LargeList(_)) => {
+            "it holds lists: the model would tell labels, boxes or points"
+        }
+        _ => "its values hardly come again, as those of classes do",
+    };
+    let name = shown(name);
+    format!(
+        "whether `{name}` is to be told is not clear, the only column that may be; {what}. Go on by `--label {name}`"
+    )
 }
 
 /// Whether a column is of a type that classes have.
@@ -363,6 +390,24 @@ mod tests {
             let (names, count) = told.counted_classes(&dataset).unwrap();
             assert_eq!(told.in_words(count, false), wanted);
             assert!(names.is_empty() || names == ["x", "y", "z"], "{names:?}");
+        }
+    }
+
+    #[test]
+    fn the_only_column_that_may_be_told_is_not_asked_for_as_one_of_several() {
+        let fractions: ArrayRef = Arc::new(Float64Array::from(vec![0.5, 1.5, 2.5]));
+        let texts = |texts: [&str; 3]| -> ArrayRef { Arc::new(StringArray::from(texts.to_vec())) };
+        for (column, wanted) in [
+            (fractions, "it holds fractions and no classes: the model would tell a number (regression)"),
+            (texts(["x", "y", "z"]), "its values hardly come again"),
+        ] {
+            let paths = texts(["0.png", "1.png", "2.png"]);
+            let rows = RecordBatch::try_from_iter_with_nullable([("path", paths, true), ("brightness", column, true)]);
+            let dataset = Dataset::from_batches("rows", &[rows.unwrap()], 10).unwrap();
+            let images = ["path".to_owned()];
+            let asked = Asked { label: None, scores: None, names: &[], takes_images: true, images: &images };
+            let refused = Told::of(&dataset, &asked).unwrap_err().to_string();
+            assert!(refused.contains(wanted) && refused.contains("by `--label brightness`"), "{refused}");
         }
     }
 
