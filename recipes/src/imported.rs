@@ -21,7 +21,7 @@ const FOLDER: &str = ".data";
 /// What a finished import leaves in its folder.
 const DONE: &str = ".import.json";
 /// Raised where the same sources become other rows.
-const VERSION: u32 = 6;
+const VERSION: u32 = 7;
 /// What is set aside to evaluate on of sources that have no splits.
 const SET_ASIDE: f64 = 0.2;
 /// The option that reads decimal commas, and what is said where nothing is read that may have them.
