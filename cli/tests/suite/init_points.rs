@@ -52,7 +52,7 @@ fn pictures_with_lists_of_points_in_a_table_become_a_recipe_of_key_points() {
     of_points(&place, "two.onnx", 2);
     of_points(&place, "three.onnx", 3);
     for folder in ["pairs", "flat"] {
-        for label in [&[][..], &["--label", "spots"]] {
+        for label in [&[] as &[&str], &["--label", "spots"]] {
             let named = [&["init", folder, "two.onnx", "-o", "made.yaml", "--overwrite"][..], label].concat();
             let said = place.run(&named).done();
             assert!(said.contains("2 points in a picture, by those in `spots`"), "{said}");

@@ -159,8 +159,8 @@ fn of_data(guess: &Guess, head: Option<Head>) -> String {
             let stored_in = if points.are_shares { ", stored_in: shares" } else { "" };
             writeln!(
                 text,
-                "  targets:\n    # a row of which a point is not marked, or leaves the picture, is not learned\n    points: {{key_points: {{column: {}, \
-                 count: {}{stored_in}, visibility: false}}}}",
+                "  targets:\n    # a row of which a point is not marked, or leaves the picture, is not learned\n    \
+                 points: {{key_points: {{column: {}, count: {}{stored_in}, visibility: false}}}}",
                 quoted(column),
                 points.count
             )
