@@ -20,7 +20,7 @@ use crate::finetuning::{
 };
 use crate::graph::{Graph, TensorType, ValueId};
 use crate::losses::PredictionKind;
-use crate::model_file::Model;
+use crate::model_file::{Model, lengths_of_all_batches};
 use crate::operators::OperatorCatalog;
 use crate::{CompilerError, batch_axis};
 
@@ -252,12 +252,14 @@ pub(crate) fn prepare(
     let wrapper = ModuleNames::wrapper(own.iter().map(|layer| layer.name.as_str()));
     let output = chosen_output(&graph, wanted.output.as_deref())?;
     let reads = reads_of_head(&graph, output, wanted, &mut notes);
+    let lengths = lengths_of_all_batches(&graph, &wanted.inputs);
     let mut model = HeadModel {
         output,
         graph: &mut graph,
         reads,
         classes: wanted.loss.reads().outputs(wanted.classes).unwrap_or(wanted.classes),
         masks: &wanted.masks,
+        lengths: &lengths,
         seed: wanted.seed,
         operators: catalog,
         notes: &mut notes,

@@ -138,8 +138,13 @@ fn the_last_map_is_read_whatever_stands_behind_it() {
 
 /// A model of seven classes that halves pictures of so many pixels a side three times, to the larger half.
 fn pyramid(pixels: usize) -> Model {
+    pyramid_of([pixels.into(), pixels.into()])
+}
+
+/// The same of pictures of this height and width, which may be open.
+fn pyramid_of([height, width]: [Length; 2]) -> Model {
     let mut graph = Graph::new(17, OperatorCatalog::standard());
-    let shape = [Length::named("batch"), 3.into(), pixels.into(), pixels.into()];
+    let shape = [Length::named("batch"), 3.into(), height, width];
     let mut value = graph.input("x", TensorType::f32(shape));
     for (at, (read, made)) in [(3, 4), (4, 5), (5, 6)].into_iter().enumerate() {
         let kernel = weight(&mut graph, &format!("stage.{at}.weight"), &[made, read, 3, 3]);
@@ -194,6 +199,40 @@ fn the_map_is_made_finer_as_often_as_the_model_has_one_of_that_size() {
         let found = program.notes.iter().find(|note| note.contains("was applied")).map(String::as_str);
         assert_eq!(found, noted, "{pixels} {finer}");
     }
+}
+
+#[test]
+fn a_detector_from_an_export_with_open_height_and_width_is_made_finer_too() {
+    let open = || pyramid_of([Length::named("height"), Length::named("width")]);
+    let wanted = |pixels: Option<usize>| {
+        let head = Choice::new("boxes", json!({"finer": 2, "hidden": []}));
+        let head = HeadChoice::choose(heads::standard(), &head, "model.head", initializers::standard()).unwrap();
+        let loss = Loss::choose(standard(), &Choice::named("fcos"), "training.loss").unwrap();
+        let batch = AxisLength::Named("batch".into());
+        let sides =
+            |side: usize| vec![batch.clone(), AxisLength::Fixed(3), AxisLength::Fixed(side), AxisLength::Fixed(side)];
+        let inputs = pixels.map(|side| ("x".to_owned(), sides(side))).into_iter().collect();
+        FineTuning { head, loss, inputs, train: TrainSelection::Head, ..FineTuning::head(batch.clone(), CLASSES) }
+    };
+    let trained = |program: &TrainingProgram| -> Vec<(String, Vec<usize>)> {
+        program.manifest.parameters.iter().map(|entry| (entry.name.clone(), entry.shape.clone())).collect()
+    };
+    // of 37 pixels each side is cut to the odd one
+    for pixels in [16, 37] {
+        let of_open = compile(&open(), &wanted(Some(pixels)), &OperatorCatalog::standard()).unwrap();
+        let of_fixed = compile(&pyramid(pixels), &wanted(Some(pixels)), &OperatorCatalog::standard()).unwrap();
+        assert_eq!(trained(&of_open), trained(&of_fixed), "{pixels}");
+        assert_eq!(of_open.manifest.prediction.shape, of_fixed.manifest.prediction.shape, "{pixels}");
+        assert!(of_open.notes.iter().all(|note| !note.contains("was applied")), "{:?}", of_open.notes);
+    }
+    // where nothing says how large pictures are it is noted, with what to do
+    let of_any = compile(&open(), &wanted(None), &OperatorCatalog::standard()).unwrap();
+    let note = of_any.notes.iter().find(|note| note.contains("`finer: 2` was applied 0 times"));
+    assert!(
+        note.is_some_and(|note| note.contains("export the model with a fixed height and width")),
+        "{:?}",
+        of_any.notes
+    );
 }
 
 #[test]

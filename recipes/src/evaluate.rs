@@ -12,7 +12,7 @@ use millstream_training::{Evaluation, FigureKind, PredictionSink, SetEvaluation}
 use serde::Serialize;
 
 use crate::choices::Choices;
-use crate::imported::{import_rows, require_named};
+use crate::imported::{NamedRows, import_rows, require_named};
 use crate::kept_predictions::{KeptPredictions, require_kept};
 use crate::measuring::{Measuring, ToMeasure};
 use crate::replaced_inputs::{require_no_row, require_no_source};
@@ -157,6 +157,10 @@ pub fn evaluate(
     // the run whose result it is has said how its rows became Parquet
     let is_known = |note: &String| options.data.is_none() && options.model.is_none() && of_import.contains(note);
     told.notes.retain(|note| !is_known(note));
+    if options.data.is_some() {
+        let rows = NamedRows::of(&recipe.data, &data, &recipe.output.folder).with_decimal_comma(options.decimal_comma);
+        told.notes.extend(rows.part_in_words(measuring.source().dataset.rows()));
+    }
     let session = measuring.session().clone();
     // rows of two sets at a time are not held
     drop(measuring);

@@ -21,7 +21,7 @@ const FOLDER: &str = ".data";
 /// What a finished import leaves in its folder.
 const DONE: &str = ".import.json";
 /// Raised where the same sources become other rows.
-const VERSION: u32 = 6;
+const VERSION: u32 = 7;
 /// What is set aside to evaluate on of sources that have no splits.
 const SET_ASIDE: f64 = 0.2;
 /// The option that reads decimal commas, and what is said where nothing is read that may have them.
@@ -229,6 +229,23 @@ impl<'a> NamedRows<'a> {
         };
         let note = known.in_words(&options.output);
         Ok(Some((place.options.output, note)))
+    }
+
+    /// That of what was imported a split was taken to be measured, with so many rows, and what names all of them; nothing where all were
+    /// taken, or are Parquet.
+    pub(crate) fn part_in_words(&self, taken: u64) -> Option<String> {
+        let place = self.place().ok().flatten()?;
+        let all = place.known()?.rows;
+        let what = match self.is_divided {
+            true => {
+                "of the rows that the run was trained and evaluated on those alone are measured that were set aside from training"
+            }
+            false => "the rows of the split to evaluate on alone are measured",
+        };
+        (taken < all).then(|| {
+            let files = shown_path(place.options.output.join("*.parquet"));
+            format!("{what}, {} of {}; `{files}` names all of them", grouped(taken), count(all, "row"))
+        })
     }
 
     /// Where they are imported to, and how; none of what is Parquet.
@@ -457,6 +474,33 @@ mod tests {
             assert_eq!(opened(&own, patterns, SplitRole::Evaluate), aside);
         }
         assert!(!folder.path().join("elsewhere").exists());
+    }
+
+    #[test]
+    fn a_source_that_was_trained_on_is_told_to_be_measured_in_part_and_how_to_measure_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let class = |row: usize| if row.is_multiple_of(2) { "yes" } else { "no" };
+        let rows: String = (0..40).map(|row| format!("text number {row},{}\n", class(row))).collect();
+        let text = format!("text,label\n{rows}");
+        fs::write(folder.path().join("rows.csv"), &text).unwrap();
+        fs::write(folder.path().join("copy.csv"), text).unwrap();
+        let text = "version: 1\nmodel: {path: m.onnx}\ndata: {train: rows.csv, evaluate: rows.csv}\n\
+                    evaluation: {sets: {copy: copy.csv}}\noutput: {folder: runs/one}";
+        let recipe = Recipe::from_text(text, Path::new("r.yaml"), folder.path(), &[]).unwrap();
+        let named = NamedRows::of(&recipe.data, &recipe.data.train, &recipe.output.folder);
+        let aside = named.open(SplitRole::Evaluate).unwrap().0.rows();
+        let said = named.part_in_words(aside).unwrap();
+        assert!(
+            said.contains("set aside from training") && said.contains(&format!(", {aside} of 40 rows; ")),
+            "{said}"
+        );
+        let files = said.split('`').nth(1).unwrap().to_owned();
+        let all = Dataset::open_split(&[files], Path::new("/"), SplitRole::Evaluate).unwrap();
+        assert_eq!(all.rows(), 40);
+        // of a copy all rows are measured
+        let copy = NamedRows::of(&recipe.data, &recipe.evaluation.sets["copy"], &recipe.output.folder);
+        let rows = copy.open(SplitRole::Evaluate).unwrap().0.rows();
+        assert_eq!((rows, copy.part_in_words(rows)), (40, None));
     }
 
     #[test]

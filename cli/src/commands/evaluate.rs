@@ -163,8 +163,8 @@ fn of_classes(records: &[Record]) -> String {
     // Numbers stand to the right.
     let heading = |(name, cell): &(String, Cell)| match cell {
         Cell::Text(_) if name == "name" => "class".to_owned(),
-        Cell::Text(_) => name.clone(),
-        Cell::Count(_) | Cell::Share(_) | Cell::Intervals(_) => format!(">{name}"),
+        Cell::Text(_) => name.replace('_', "-"),
+        Cell::Count(_) | Cell::Share(_) | Cell::Intervals(_) => format!(">{}", name.replace('_', "-")),
     };
     let text = |record: &Record, column: &str, cell: &Cell| match cell {
         Cell::Text(text) => text.clone(),

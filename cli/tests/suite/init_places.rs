@@ -504,7 +504,7 @@ fn pictures_of_several_things_become_a_recipe_that_finds_them() {
     assert!((0..2).all(|at| table[at]["boxes"].as_u64() > Some(0)), "{table}");
     // it is told by classes
     let told = place.run(&["evaluate", "runs/made"]).done();
-    contains(&told, &["class", "boxes", "average_precision", "average_precision_50", "bright", "grey"]);
+    contains(&told, &["class", "boxes", "average-precision", "average-precision-50", "bright", "grey"]);
     // of a model that has learned next to nothing the page draws what it missed
     let short = ["--set", "training.epochs=1", "--set", "output.folder=runs/short"];
     place.run(&[&["train", "made.yaml"][..], &short].concat()).done();

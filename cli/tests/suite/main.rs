@@ -33,6 +33,7 @@ mod import_archives;
 mod imported;
 mod init;
 mod init_places;
+mod init_points;
 mod input_types;
 mod interruption;
 mod kill_loop;

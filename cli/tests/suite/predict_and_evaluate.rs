@@ -168,6 +168,11 @@ fn masks_of_labelled_rows_are_those_that_evaluate_measures() {
     assert!((0..2).all(|class| counts[0][class] + counts[1][class] > 0.0), "one class is told alone: {counts:?}");
     assert!((figure(&found, "accuracy") - right / (right + wrong)).abs() < 1e-9, "{counts:?} {found}");
     let union = (0..2).map(|class| counts[class][class] / (counts[class][class] + wrong));
+    for (class, wanted) in union.clone().enumerate() {
+        let of_class = &found["iou_by_class"][class];
+        assert_eq!(of_class["name"], ["dark", "bright"][class]);
+        assert!((figure(of_class, "iou") - wanted).abs() < 1e-9, "{found}");
+    }
     assert!((figure(&found, "mean_iou") - union.sum::<f64>() / 2.0).abs() < 1e-9, "{counts:?} {found}");
     // the worst are kept with their masks, of 56 places that count, and drawn
     mistaken.sort_unstable_by_key(|wrong| std::cmp::Reverse(*wrong));

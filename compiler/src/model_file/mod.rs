@@ -415,7 +415,10 @@ fn kept_loops(graph: &Graph) -> usize {
 
 /// Lengths behind the first axis that the data give to all batches alike, by the names that a graph has for them: of names that stand for
 /// one length, and for no number of rows.
-fn lengths_of_all_batches(graph: &Graph, shapes: &BTreeMap<String, Vec<AxisLength>>) -> BTreeMap<String, usize> {
+pub(crate) fn lengths_of_all_batches(
+    graph: &Graph,
+    shapes: &BTreeMap<String, Vec<AxisLength>>,
+) -> BTreeMap<String, usize> {
     let known = |value: &ValueId| Some((graph.tensor_type(*value)?, shapes.get(graph.name(*value))?));
     let of_inputs: Vec<_> = graph.inputs().iter().filter_map(known).collect();
     let of_rows: BTreeSet<&str> = of_inputs.iter().filter_map(|(known, _)| known.shape.first()?.name()).collect();

@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -52,6 +52,8 @@ pub(crate) fn archive_stem(name: &str) -> Option<&str> {
 pub(super) struct Members {
     pub(super) files: Vec<Member>,
     pub(super) left_out: Vec<LeftOut>,
+    /// Folders that the archive has by themselves.
+    folders: BTreeSet<String>,
 }
 
 impl Members {
@@ -67,7 +69,7 @@ impl Members {
             [b'P', b'K', 3 | 5, 4 | 6] => Packing::Zip,
             _ => parts_of(&name).map_or(Packing::Tar, |(_, packing)| packing),
         };
-        let mut found = Self { files: Vec::new(), left_out: Vec::new() };
+        let mut found = Self { files: Vec::new(), left_out: Vec::new(), folders: BTreeSet::new() };
         match packing {
             Packing::Tar => found.read_tar(path.into(), &name).map_err(refused)?,
             Packing::Zip => found.read_zip(path.into(), &name).map_err(refused)?,
@@ -84,6 +86,29 @@ impl Members {
             }
         }
         Ok(found)
+    }
+
+    /// Folders with nothing in them, by name.
+    pub(super) fn empty_folders(&self) -> Vec<String> {
+        let members = self.files.iter().map(|member| &member.name);
+        let members = members.chain(self.left_out.iter().map(|one| &one.name));
+        let mut filled: HashSet<&str> = HashSet::new();
+        for name in members.chain(&self.folders) {
+            let mut below = name.as_str();
+            while let Some((folder, _)) = below.rsplit_once('/') {
+                if !filled.insert(folder) {
+                    break;
+                }
+                below = folder;
+            }
+        }
+        self.folders.iter().filter(|folder| !filled.contains(folder.as_str())).cloned().collect()
+    }
+
+    /// Notes a folder of the archive; one that is hidden, or leads out of it, has nothing that is read.
+    fn add_folder(&mut self, written: &str) {
+        let name = path_below(written.trim_end_matches('/'));
+        self.folders.extend(name.filter(|name| !name.is_empty() && !is_hidden(name)));
     }
 
     /// Says why something of the archive is not read.
@@ -142,7 +167,13 @@ impl Members {
             met += 1;
             let kind = entry.header().entry_type();
             let written = entry.path_bytes();
-            if kind.is_dir() || kind.is_pax_global_extensions() || written.ends_with(b"/") {
+            if kind.is_pax_global_extensions() {
+                continue;
+            }
+            if kind.is_dir() || written.ends_with(b"/") {
+                if let Ok(written) = std::str::from_utf8(&written) {
+                    self.add_folder(written);
+                }
                 continue;
             }
             let Some(name) = self.name_of(&String::from_utf8_lossy(&written), std::str::from_utf8(&written).is_ok())
@@ -196,6 +227,7 @@ impl Members {
                 continue;
             };
             if is_folder {
+                self.add_folder(&written);
                 continue;
             }
             let Some(name) = self.name_of(&written, true) else { continue };
@@ -251,9 +283,13 @@ impl Members {
             self.leave_out(&name, "its name is no UTF-8");
             return None;
         }
-        let hidden = |part: &str| part.starts_with('.') || part == "__MACOSX";
-        (!name.split('/').any(hidden)).then_some(name)
+        (!is_hidden(&name)).then_some(name)
     }
+}
+
+/// Whether a member lies in a folder that is hidden, as the files of folders are, or is hidden itself.
+fn is_hidden(name: &str) -> bool {
+    name.split('/').any(|part| part.starts_with('.') || part == "__MACOSX")
 }
 
 /// Bytes of what describes one member of a tar archive, at most.

@@ -191,4 +191,32 @@ mod tests {
             [("test/notes/a.txt", "it is no image by its name"), ("test/dog", none), ("train/empty", none)]
         );
     }
+
+    #[test]
+    fn an_empty_folder_of_a_class_is_named_in_an_archive_as_in_a_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("set");
+        let mut zip = zip::ZipWriter::new(std::fs::File::create(place.path().join("set.zip")).unwrap());
+        for class in ["cat", "dog", "eel"] {
+            std::fs::create_dir_all(folder.join(class)).unwrap();
+            zip.add_directory(format!("set/{class}"), zip::write::SimpleFileOptions::default()).unwrap();
+        }
+        for file in ["cat/1.png", "dog/2.png"] {
+            std::fs::write(folder.join(file), "x").unwrap();
+            zip.start_file(format!("set/{file}"), zip::write::SimpleFileOptions::default()).unwrap();
+            std::io::Write::write_all(&mut zip, b"x").unwrap();
+        }
+        zip.finish().unwrap();
+        let mut tar = tar::Builder::new(std::fs::File::create(place.path().join("set.tar")).unwrap());
+        tar.append_dir_all("set", &folder).unwrap();
+        tar.finish().unwrap();
+        for (source, name) in [("set", "eel"), ("set.tar", "set/eel"), ("set.zip", "set/eel")] {
+            let source = place.path().join(source);
+            let files =
+                SourceFiles::open(std::slice::from_ref(&source), place.path(), &crate::Stop::default()).unwrap();
+            let layout = read(&files, &ImportOptions::new(vec![source], place.path())).unwrap();
+            let wanted = LeftOut { name: name.into(), reason: "there is no image in it".into() };
+            assert_eq!(layout.left_out, [wanted]);
+        }
+    }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Seen {
     int_lists: u64,
     float_lists: u64,
     text_lists: u64,
+    /// Lists of points, all of two numbers, and all of three: with what is visible.
+    points: [u64; 2],
     /// Lists of nothing, which are of any kind.
     empty_lists: u64,
     /// Objects with boxes and their classes.
@@ -88,6 +90,8 @@ impl Seen {
             Json::Array(values) if values.iter().all(Json::is_i64) => &mut self.int_lists,
             Json::Array(values) if values.iter().all(Json::is_number) => &mut self.float_lists,
             Json::Array(values) if values.iter().all(Json::is_string) => &mut self.text_lists,
+            Json::Array(values) if are_points(values, 2) => &mut self.points[0],
+            Json::Array(values) if are_points(values, 3) => &mut self.points[1],
             Json::Object(cell) if self.boxes.see(cell) => return,
             Json::Array(_) | Json::Object(_) => &mut self.others,
         };
@@ -109,10 +113,13 @@ impl Seen {
     pub(super) fn kind(&self) -> (Kind, Option<&'static str>) {
         let numbers = self.ints + self.floats;
         let number_lists = self.int_lists + self.float_lists;
-        let lists = number_lists + self.text_lists + self.empty_lists;
+        let points = self.points[0] + self.points[1];
+        let lists = number_lists + self.text_lists + points + self.empty_lists;
         let texts = self.texts + self.long_numbers;
         let kinds = [self.bools, numbers, texts, lists, self.boxes.cells, self.others];
-        let several = kinds.iter().filter(|count| **count > 0).count() > 1 || (number_lists > 0 && self.text_lists > 0);
+        let of_lists = [number_lists, self.text_lists, self.points[0], self.points[1]];
+        let are_several = |counts: &[u64]| counts.iter().filter(|count| **count > 0).count() > 1;
+        let several = are_several(&kinds) || are_several(&of_lists);
         let are_numbers = self.texts + self.bools + lists + self.boxes.cells + self.others == 0;
         match self {
             Self { long_numbers: 1.., .. } if are_numbers => (
@@ -146,6 +153,12 @@ impl Seen {
             Self { bools: 1.., .. } => (Kind::Bool, None),
             Self { floats: 1.., .. } => (Kind::Float, None),
             Self { ints: 1.., .. } => (Kind::Int, None),
+            _ if points > 0 => (
+                Kind::Floats,
+                Some(
+                    "its points are written as one list of all their numbers, as the encoding `key_points` takes them",
+                ),
+            ),
             Self { text_lists: 1.., .. } => (Kind::Texts, None),
             Self { int_lists: 1.., float_lists: 0, .. } => (Kind::Ints, None),
             _ if lists > 0 => (Kind::Floats, None),
@@ -188,8 +201,17 @@ impl Seen {
 
     /// Whether a cell is a list or an object.
     pub(super) fn has_lists(&self) -> bool {
-        self.int_lists + self.float_lists + self.text_lists + self.empty_lists + self.boxes.cells + self.others > 0
+        let lists = self.int_lists + self.float_lists + self.text_lists + self.points[0] + self.points[1];
+        lists + self.empty_lists + self.boxes.cells + self.others > 0
     }
+}
+
+/// Whether all values of a list are lists of so many numbers.
+fn are_points(values: &[Json], numbers: usize) -> bool {
+    let is_point = |value: &Json| {
+        value.as_array().is_some_and(|point| point.len() == numbers && point.iter().all(Json::is_number))
+    };
+    values.iter().all(is_point)
 }
 
 /// Whether a text is a number with commas in it, or in percent: `0,1`, `1.234,5`, `1,234.5`, `1,234,567` or `9 %`. Thousands have three
@@ -307,6 +329,12 @@ mod tests {
             (&["[\"a\"]", "[]"], Kind::Texts),
             (&["[1", "[2]"], Kind::Text),
             (&["[[1]]"], Kind::Text),
+            (&["[[1, 2], [3, 4]]", "[[5.5, 6]]", "[]"], Kind::Floats),
+            (&["[[1, 2, 0], [3, 4, 2]]"], Kind::Floats),
+            // which of them are points cannot be told
+            (&["[[1, 2]]", "[[1, 2, 0]]"], Kind::Text),
+            (&["[[1, 2]]", "[1, 2]"], Kind::Text),
+            (&["[[1, 2], [1]]"], Kind::Text),
             (&["", ""], Kind::Text),
             (&["1_000"], Kind::Text),
             (&["+5"], Kind::Float),

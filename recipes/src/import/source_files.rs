@@ -73,7 +73,7 @@ pub(super) struct SourceFiles {
     files: Vec<SourceFile>,
     /// What is no file, or has no name that can be written.
     pub(super) left_out: Vec<LeftOut>,
-    /// Folders with nothing in them, named as files are.
+    /// Folders with nothing in them, named as files are, in archives without what stands in front of members.
     pub(super) empty_folders: Vec<String>,
     /// Folders of tables that are themselves sources, by the tables' names.
     beside: BTreeMap<String, PathBuf>,
@@ -173,6 +173,7 @@ impl SourceFiles {
         let words = name.split(|letter: char| !letter.is_alphabetic());
         let split = words.filter_map(Split::named).next_back();
         self.undivided |= split.is_none();
+        self.empty_folders.extend(members.empty_folders());
         for member in members.files {
             let place = Place::Archive(member.place);
             self.files.push(SourceFile { name: front.clone() + &member.name, front: front.len(), split, place });

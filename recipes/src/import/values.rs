@@ -63,10 +63,7 @@ impl Value {
             (Kind::Float, Json::String(text)) => {
                 CellNumber::of(text.trim(), true).value().map_or(Self::Missing, Self::Float)
             }
-            (Kind::Floats, Json::Array(values)) => {
-                let list: Vec<f64> = values.iter().filter_map(Json::as_f64).collect();
-                if list.len() == values.len() { Self::Floats(list) } else { Self::Missing }
-            }
+            (Kind::Floats, Json::Array(values)) => numbers(values).map_or(Self::Missing, Self::Floats),
             (Kind::Ints, Json::Array(values)) => {
                 let list: Vec<i64> = values.iter().filter_map(Json::as_i64).collect();
                 if list.len() == values.len() { Self::Ints(list) } else { Self::Missing }
@@ -145,6 +142,15 @@ impl Value {
             }
         }
     }
+}
+
+/// The numbers of a list, those of points in it one behind the other; none where anything else is in it.
+fn numbers(values: &[Json]) -> Option<Vec<f64>> {
+    let each = values.iter().flat_map(|value| match value {
+        Json::Array(point) => point.as_slice(),
+        one => std::slice::from_ref(one),
+    });
+    each.map(Json::as_f64).collect()
 }
 
 /// Rows as a file holds them.
@@ -232,6 +238,25 @@ fn array<'a>(cells: impl Iterator<Item = &'a Value>, kind: &Kind) -> ArrayRef {
                 array.append(list.is_some());
             }
             Arc::new(array.finish())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_as_lists_in_a_list_become_one_list_of_their_numbers() {
+        for (text, wanted) in [
+            ("[[13.5, 36], [1, 2]]", Value::Floats(vec![13.5, 36.0, 1.0, 2.0])),
+            ("[[1, 2, 0]]", Value::Floats(vec![1.0, 2.0, 0.0])),
+            ("[1.5, 2]", Value::Floats(vec![1.5, 2.0])),
+            ("[]", Value::Floats(Vec::new())),
+            ("[[1, null]]", Value::Missing),
+            ("[[[1, 2]]]", Value::Missing),
+        ] {
+            assert_eq!(Value::of_text(text, &Kind::Floats), wanted, "{text}");
         }
     }
 }

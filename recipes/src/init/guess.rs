@@ -130,6 +130,7 @@ impl Guess {
                 true => vec![Head::Keep, Head::New],
                 false => vec![Head::New, Head::Keep],
             },
+            (Input::Image { .. }, _) if matches!(self.told, Told::Points { .. }) => vec![Head::Keep],
             (Input::Image { .. }, _) if self.knows_classes => vec![Head::Keep, Head::New, Head::OnFeatures],
             (Input::Image { .. }, _) => vec![Head::New, Head::OnFeatures, Head::Keep],
         }
@@ -263,7 +264,7 @@ impl Seen {
                 are_told && boxes.are_of(dataset, column, &known)?
             }
             Told::Boxes { boxes, .. } => boxes.task == BoxTask::InOrder || gives == Some(4),
-            Told::Labels { .. } | Told::Number { .. } => false,
+            Told::Labels { .. } | Told::Number { .. } | Told::Points { .. } => false,
         };
         let is_of_tokens = scores.len() == 3 && matches!(input, Input::Text { .. });
         let last_layer = report.layers.last().map(|layer| layer.name.clone());

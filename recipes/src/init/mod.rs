@@ -9,6 +9,7 @@ mod input;
 mod masks;
 mod most_rows;
 mod number_columns;
+mod points;
 mod recipe_lines;
 mod text_columns;
 mod told;

@@ -155,6 +155,16 @@ fn of_data(guess: &Guess, head: Option<Head>) -> String {
         Told::Number { column } => {
             writeln!(text, "  targets:\n    value: {{number: {{column: {}, standardize: true}}}}", quoted(column))
         }
+        Told::Points { column, points } => {
+            let stored_in = if points.are_shares { ", stored_in: shares" } else { "" };
+            writeln!(
+                text,
+                "  targets:\n    # a row of which a point is not marked, or leaves the picture, is not learned\n    \
+                 points: {{key_points: {{column: {}, count: {}{stored_in}, visibility: false}}}}",
+                quoted(column),
+                points.count
+            )
+        }
         Told::Mask { column, masks } => {
             let classes: Vec<String> = masks.classes.iter().map(|class| quoted(class)).collect();
             let values = if masks.values.is_empty() { String::new() } else { format!(", values: {:?}", masks.values) };
@@ -232,13 +242,28 @@ fn transforms(guess: &Guess, size: Size, preparation: &ImagePreparation) -> Stri
     let [width, height] = size;
     let (shorter, written) = (width.min(height), written_size(size));
     let least = if shorter < SMALL || is_of_boxes { 0.7 } else { 0.5 };
-    let _ = writeln!(text, "    - random_resized_crop: {{size: {written}, area: [{least}, 1.0]}}");
-    if has_sides(guess) {
+    let is_of_points = matches!(guess.told, Told::Points { .. });
+    if is_of_points {
+        // a crop would leave points out, and the rows with them
+        let _ = writeln!(
+            text,
+            "    - resize: {{size: {written}}}\n    - translate: {{fraction: [0.1, 0.1], border: edge}}"
+        );
+    } else {
+        let _ = writeln!(text, "    - random_resized_crop: {{size: {written}, area: [{least}, 1.0]}}");
+    }
+    if is_of_points {
+        text.push_str(
+            "    # no flips: which points change places in a mirror image is said by `left_right` of `key_points`\n",
+        );
+    } else if has_sides(guess) {
         text.push_str("    # no flips: the names of the classes look like signs, which have a left and a right\n");
     } else {
         text.push_str("    - horizontal_flip\n");
     }
-    if is_of_boxes {
+    if is_of_points {
+        text.push_str("    - rotate: {degrees: 5}\n");
+    } else if is_of_boxes {
         text.push_str("    # no turns: of a box that is turned the box around it remains, which is too large\n");
     } else {
         text.push_str("    - rotate: {degrees: 10}\n");
@@ -252,7 +277,7 @@ fn transforms(guess: &Guess, size: Size, preparation: &ImagePreparation) -> Stri
     }
     text.push_str("  evaluate:\n");
     // of places in a picture all are measured
-    let is_whole = is_of_boxes || matches!(guess.told, Told::Mask { .. });
+    let is_whole = is_of_boxes || is_of_points || matches!(guess.told, Told::Mask { .. });
     if *crop_share < 1.0 && !is_whole && width == height {
         let resized = (shorter as f64 / crop_share).round() as u64;
         let _ = writeln!(text, "    - resize: {{shorter_side: {resized}}}\n    - center_crop: {{size: {written}}}");
@@ -311,6 +336,7 @@ fn training(guess: &Guess, head: Option<Head>) -> String {
             text.push_str("  loss: binary_cross_entropy\n  metrics: [f1, exact_match, average_precision]\n");
         }
         Told::Number { .. } => text.push_str("  loss: mse\n"),
+        Told::Points { .. } => text.push_str("  loss: mse\n  metrics: [mae]\n"),
         Told::Mask { masks, .. } => {
             text.push_str("  # `{dice: {cross_entropy: 0.5}}` where most of a picture is of one class\n");
             if masks.is_one_score && head == Some(Head::Keep) {

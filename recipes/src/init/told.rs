@@ -8,6 +8,7 @@ use millstream_schemas::{Feature, count, shown};
 use super::boxes::{BoxTask, Boxes, column_of_boxes, has_boxes};
 use super::masks::Masks;
 use super::most_rows::MOST_ROWS;
+use super::points::{Points, may_be_points, no_labels};
 use crate::RecipeError;
 use crate::import::{are_classes, likeliest_label};
 use crate::model_inputs::shown_shape;
@@ -44,6 +45,8 @@ pub(super) enum Told {
     Mask { column: String, masks: Masks },
     /// Where things are.
     Boxes { column: String, boxes: Boxes },
+    /// Where points are, as many in each row.
+    Points { column: String, points: Points },
 }
 
 /// What a column is looked for.
@@ -60,6 +63,16 @@ pub(super) struct Asked<'a> {
     pub(super) images: &'a [String],
 }
 
+impl Asked<'_> {
+    /// How many points of a picture the model tells, `[batch, points, 2]`; none where it tells something else.
+    fn points(&self) -> Option<usize> {
+        match self.scores {
+            Some(&[_, Some(points), Some(2)]) if self.takes_images && points > 0 => Some(points),
+            _ => None,
+        }
+    }
+}
+
 impl Told {
     /// # Errors
     /// It is not clear which column is to be told, or the model cannot tell it.
@@ -70,6 +83,23 @@ impl Told {
         if has_boxes(dataset, &name) {
             let boxes = Boxes::of(dataset, &name, asked.scores)?;
             return Ok(Self::Boxes { column: name, boxes });
+        }
+        if kind.as_ref().is_ok_and(may_be_points) && !asked.images.contains(&name) {
+            if let Some(told) = asked.points() {
+                let points = Points::of(dataset, &name, told)?;
+                return Ok(Self::Points { column: name, points });
+            }
+            if let Some(scores) = asked.scores
+                && let Some(holds) = no_labels(dataset, &name)?
+            {
+                let message = format!(
+                    "`{}` holds {holds}, which are no labels, and the model gives {}; points of a picture are told by \
+                     one that gives [batch, points, 2], see docs/tasks/key-points.md; another column is named by `--label`",
+                    shown(&name),
+                    shown_shape(scores)
+                );
+                return Err(RecipeError::mismatch("MODEL", message));
+            }
         }
         Ok(match (feature, kind) {
             _ if asked.images.contains(&name) => {
@@ -116,7 +146,8 @@ impl Told {
             | Self::Labels { column }
             | Self::Number { column }
             | Self::Mask { column, .. }
-            | Self::Boxes { column, .. } => column,
+            | Self::Boxes { column, .. }
+            | Self::Points { column, .. } => column,
         }
     }
 
@@ -181,6 +212,9 @@ impl Told {
             Self::Class { .. } => format!("it tells the class in `{column}`, one of {classes}"),
             Self::Labels { .. } => format!("it tells the labels in `{column}`, which may hold together"),
             Self::Number { .. } => format!("it tells the number in `{column}`"),
+            Self::Points { points, .. } => {
+                format!("it tells {} in a picture, by those in `{column}`", count(points.count, "point"))
+            }
             Self::Mask { masks, .. } => {
                 let values = match masks.values.as_slice() {
                     [] => String::new(),
@@ -222,6 +256,12 @@ impl Told {
             Self::Boxes { boxes: Boxes { convention, is_recorded: true, .. }, .. } => Some(format!(
                 "the numbers of the boxes are those of `{convention}`, as the data say; `millstream preview` shows them on the pictures"
             )),
+            Self::Points { points, .. } => {
+                let are = if points.are_shares { "shares of the picture" } else { "pixels" };
+                Some(format!(
+                    "the numbers of the points look like {are}: see them on the pictures by `millstream preview`"
+                ))
+            }
             Self::Boxes { boxes, .. } => Some(format!(
                 "the numbers of the boxes look like those of `{}`: see them on the pictures by `millstream preview`",
                 boxes.convention
@@ -251,8 +291,12 @@ fn column<'a>(dataset: &'a Dataset, asked: &Asked<'_>) -> Result<&'a (String, Fe
     let mut of_classes = features.iter().filter(|(_, feature)| matches!(feature, Feature::ClassLabel { .. }));
     let only = of_classes.next().filter(|_| of_classes.next().is_none());
     let boxes = || column_of_boxes(dataset).filter(|_| asked.takes_images).and_then(find);
+    let kind = |name: &str| dataset.arrow_schema().field_with_name(name).map(|field| field.data_type().clone());
+    let mut lists = features.iter().filter(|(name, _)| kind(name).is_ok_and(|kind| may_be_points(&kind)));
+    let points = asked.points().and_then(|_| lists.next()).filter(|_| lists.next().is_none());
     // a column that is only declared may be something to tell by
-    if let Some(found) = of_pixels.or_else(named_classes).or(only).or_else(by_name).or_else(mask).or_else(boxes) {
+    let by_type = of_pixels.or_else(named_classes).or(only);
+    if let Some(found) = by_type.or_else(by_name).or_else(mask).or_else(boxes).or(points) {
         return Ok(found);
     }
     let like_classes = like_classes(dataset)?;
@@ -272,8 +316,17 @@ fn column<'a>(dataset: &'a Dataset, asked: &Asked<'_>) -> Result<&'a (String, Fe
             // a second one may be the masks
             let are_several = asked.images.len() > 1;
             let others = features.iter().filter(|(name, _)| are_several || !is_image(name));
-            let others: Vec<String> = others.take(20).map(|(name, _)| format!("`{}`", shown(name))).collect();
-            format!("which column is to be told is not clear; name it by `--label`, one of {}", others.join(", "))
+            let others: Vec<&str> = others.take(20).map(|(name, _)| name.as_str()).collect();
+            match others.as_slice() {
+                [only] => only_column(dataset, only),
+                others => {
+                    let others: Vec<String> = others.iter().map(|name| format!("`{}`", shown(name))).collect();
+                    format!(
+                        "which column is to be told is not clear; name it by `--label`, one of {}",
+                        others.join(", ")
+                    )
+                }
+            }
         }
         (..) => {
             let several: Vec<String> = like_classes.iter().map(|(name, _)| format!("`{}`", shown(name))).collect();
@@ -281,6 +334,24 @@ fn column<'a>(dataset: &'a Dataset, asked: &Asked<'_>) -> Result<&'a (String, Fe
         }
     };
     Err(RecipeError::mismatch("DATA", message))
+}
+
+/// That the only column that may be told is to be named, since it does not look like classes, and what it would be.
+fn only_column(dataset: &Dataset, name: &str) -> String {
+    let kind = dataset.arrow_schema().field_with_name(name).map(|field| field.data_type().clone());
+    let what = match kind {
+        Ok(kind) if kind.is_floating() => {
+            "it holds fractions and no classes: the model would tell a number (regression)"
+        }
+        Ok(DataType::List(_) | DataType::LargeList(_)) => {
+            "it holds lists: the model would tell labels, boxes or points"
+        }
+        _ => "its values hardly come again, as those of classes do",
+    };
+    let name = shown(name);
+    format!(
+        "whether `{name}` is to be told is not clear, the only column that may be; {what}. Go on by `--label {name}`"
+    )
 }
 
 /// Whether a column is of a type that classes have.
@@ -363,6 +434,24 @@ mod tests {
             let (names, count) = told.counted_classes(&dataset).unwrap();
             assert_eq!(told.in_words(count, false), wanted);
             assert!(names.is_empty() || names == ["x", "y", "z"], "{names:?}");
+        }
+    }
+
+    #[test]
+    fn the_only_column_that_may_be_told_is_not_asked_for_as_one_of_several() {
+        let fractions: ArrayRef = Arc::new(Float64Array::from(vec![0.5, 1.5, 2.5]));
+        let texts = |texts: [&str; 3]| -> ArrayRef { Arc::new(StringArray::from(texts.to_vec())) };
+        for (column, wanted) in [
+            (fractions, "it holds fractions and no classes: the model would tell a number (regression)"),
+            (texts(["x", "y", "z"]), "its values hardly come again"),
+        ] {
+            let paths = texts(["0.png", "1.png", "2.png"]);
+            let rows = RecordBatch::try_from_iter_with_nullable([("path", paths, true), ("brightness", column, true)]);
+            let dataset = Dataset::from_batches("rows", &[rows.unwrap()], 10).unwrap();
+            let images = ["path".to_owned()];
+            let asked = Asked { label: None, scores: None, names: &[], takes_images: true, images: &images };
+            let refused = Told::of(&dataset, &asked).unwrap_err().to_string();
+            assert!(refused.contains(wanted) && refused.contains("by `--label brightness`"), "{refused}");
         }
     }
 

@@ -1,6 +1,7 @@
 use millstream_compiler::losses::PredictionKind;
 
 use super::measured_batch::{Answer, MeasuredBatch};
+use super::table::{Cell, Record, Table};
 
 /// Targets and answers of one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +38,25 @@ impl ClassCounts {
             self.0[predicted].taken += 1;
             self.0[answer.truth].right += u64::from(predicted == answer.truth);
         }
+    }
+
+    /// The table of a figure that each class has, `iou_by_class` of `iou`, with the places that are of the class. `of_class`: the figure,
+    /// none of a class that is in neither targets nor answers. The first `left_out` classes have no line.
+    pub(super) fn by_class(
+        &self,
+        figure: &str,
+        (classes, left_out): (&[String], usize),
+        of_class: fn(&ClassCount) -> Option<f64>,
+    ) -> (String, Table) {
+        let record = |(name, count): (&String, &ClassCount)| {
+            Record(vec![
+                ("name".into(), Cell::Text(name.clone())),
+                ("places".into(), Cell::Count(count.rows)),
+                (figure.into(), Cell::Share(of_class(count))),
+            ])
+        };
+        let records = classes.iter().zip(&self.0).skip(left_out).map(record).collect();
+        (format!("{figure}_by_class"), Table::Classes(records))
     }
 
     fn add_labels(&mut self, batch: &MeasuredBatch<'_>) {

@@ -10,6 +10,7 @@ use super::figure_kind::{Better, Unit};
 use super::measured_batch::MeasuredBatch;
 use super::metric_function::{Meter, MetricFunction};
 use super::metric_kind::{Build, MetricKind, Worked};
+use super::table::Table;
 
 pub(super) const METRIC: MetricKind = MetricKind {
     name: "dice",
@@ -18,7 +19,8 @@ pub(super) const METRIC: MetricKind = MetricKind {
         between species\", 1945); the mean over the classes that are among the targets or the answers. Places are the pixels of \
         masks; those without a class do not count. All rows are counted together, which is the `f1` of all places, or with \
         `per_row` each by itself, and the mean over the rows is `dice_per_row`; a row without such a class is left out. \
-        `background: false` leaves the first class out.",
+        `background: false` leaves the first class out. The table `dice_by_class` has the places that are of each class and its \
+        figure of all rows together, none of a class that is in neither; there is none with `per_row`.",
     better: Better::Higher,
     unit: Unit::Share,
     of_constant_answer: false,
@@ -28,14 +30,25 @@ pub(super) const METRIC: MetricKind = MetricKind {
             shape: &[1, 2, 2, 2],
             prediction: &[1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0],
             targets: &[1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0],
-            wanted: r#"{"dice": 0.5}"#,
+            wanted: r#"{"dice": 0.5, "dice_by_class": [
+                {"name": "0", "places": 2, "dice": 0.5},
+                {"name": "1", "places": 2, "dice": 0.5}]}"#,
         },
         Worked {
             options: "{}",
             shape: &[2, 2, 3],
             prediction: &[1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0],
             targets: &[1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0],
-            wanted: r#"{"dice": 0.8285714285714285}"#,
+            wanted: r#"{"dice": 0.8285714285714285, "dice_by_class": [
+                {"name": "0", "places": 3, "dice": 0.8571428571428571},
+                {"name": "1", "places": 3, "dice": 0.8}]}"#,
+        },
+        Worked {
+            options: r#"{"background": false}"#,
+            shape: &[2, 2, 3],
+            prediction: &[1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0],
+            targets: &[1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0],
+            wanted: r#"{"dice": 0.8, "dice_by_class": [{"name": "1", "places": 3, "dice": 0.8}]}"#,
         },
         Worked {
             options: r#"{"per_row": true}"#,
@@ -86,12 +99,14 @@ impl MetricFunction for Dice {
     }
 
     fn start(&self, classes: &[String]) -> Result<Box<dyn Meter>, String> {
-        Ok(Box::new(Overlap { options: *self, counts: ClassCounts::new(classes), row: None, rows: 0, sum: 0.0 }))
+        let (classes, counts) = (classes.to_vec(), ClassCounts::new(classes));
+        Ok(Box::new(Overlap { options: *self, classes, counts, row: None, rows: 0, sum: 0.0 }))
     }
 }
 
 struct Overlap {
     options: Dice,
+    classes: Vec<String>,
     /// Of all rows, or of one.
     counts: ClassCounts,
     row: Option<usize>,
@@ -99,12 +114,21 @@ struct Overlap {
     sum: f64,
 }
 
+/// Twice the intersection over the sum of both; none of a class that is in neither targets nor answers.
+fn of_class(class: &ClassCount) -> Option<f64> {
+    share(2 * class.right, class.rows + class.taken)
+}
+
 impl Overlap {
     fn mean(&self) -> Option<f64> {
-        let counted = self.counts.0.iter().skip(usize::from(!self.options.background));
-        let of_class = |class: &ClassCount| share(2 * class.right, class.rows + class.taken);
+        let counted = self.counts.0.iter().skip(self.left_out());
         let classes: Vec<f64> = counted.filter_map(of_class).collect();
         (!classes.is_empty()).then(|| classes.iter().sum::<f64>() / classes.len() as f64)
+    }
+
+    /// How many of the first classes do not count.
+    fn left_out(&self) -> usize {
+        usize::from(!self.options.background)
     }
 
     /// Ends a row.
@@ -139,5 +163,12 @@ impl Meter for Overlap {
             return vec![self.mean()];
         }
         vec![(self.rows > 0).then(|| self.sum / self.rows as f64)]
+    }
+
+    fn tables(&self) -> Vec<(String, Table)> {
+        // with `per_row` the counts are those of the last row
+        let of_all = (!self.options.per_row)
+            .then(|| self.counts.by_class("dice", (self.classes.as_slice(), self.left_out()), of_class));
+        of_all.into_iter().collect()
     }
 }

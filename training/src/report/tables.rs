@@ -160,7 +160,7 @@ fn lines(name: &str, records: &[Record], evaluation: &Evaluation) -> Option<Show
         record.cells().map(|(column, found)| cell(class, record, column, found)).collect()
     };
     let column = |(name, cell): &(String, Cell)| {
-        let name = if name == "name" { "class" } else { name };
+        let name = if name == "name" { "class".to_owned() } else { name.replace('_', "-") };
         Text { text: shown(name), is_number: plain(cell).is_number }
     };
     Some(Shown {
@@ -207,7 +207,28 @@ pub(super) fn capitalized(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn columns_of_figures_of_classes_are_called_as_figures_are_elsewhere_on_the_page() {
+        let record = Record(vec![
+            ("name".into(), Cell::Text("cat_a".into())),
+            ("boxes".into(), Cell::Count(3)),
+            ("average_precision_50".into(), Cell::Share(Some(0.5))),
+        ]);
+        let written = json!({"rows": 3, "loss": 0.25, "average_precision_by_class": [record]});
+        let evaluation: Evaluation = serde_json::from_value(written).unwrap();
+        let shown = tables(&evaluation, &[], &[]);
+        let [table] = shown.as_slice() else { panic!("one table") };
+        let columns: Vec<&str> = table.columns.iter().map(|column| column.text.as_str()).collect();
+        assert_eq!(
+            (table.title.as_str(), columns),
+            ("Average precision by class", vec!["class", "boxes", "average-precision-50"])
+        );
+        assert_eq!(table.lines[0][0].text, "cat_a", "names of classes stay as they are");
+    }
 
     #[test]
     fn recall_and_precision_of_a_class_are_shares_of_counts_that_have_an_interval() {

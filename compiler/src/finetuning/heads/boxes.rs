@@ -1,6 +1,6 @@
 //! A new head that tells the boxes of a picture at each place of a map.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_schemas::choice::{Choice, Options};
 use millstream_schemas::{count, shown};
@@ -15,7 +15,7 @@ use crate::finetuning::feature_axis::feature_axis;
 use crate::finetuning::head::{Head, head_behind};
 use crate::finetuning::nodes::named;
 use crate::finetuning::replacement::require_size;
-use crate::graph::{Attribute, Constant, Graph, Node, ValueId};
+use crate::graph::{Attribute, Constant, Graph, Length, Node, ValueId};
 use crate::initializers::{self, Fans, Initializer};
 use crate::losses::{PredictionKind, classes_among};
 
@@ -128,14 +128,15 @@ impl HeadFunction for BoxHead {
                 "the head `boxes` tells boxes, and the loss is one of something else; use `training.loss: fcos`";
             return Err(CompilerError::setting("model.head", message));
         }
-        let (map, width) = map_of(model.graph, model.output)?;
+        let lengths = model.lengths;
+        let (map, width) = map_of(model.graph, model.output, lengths)?;
         let (graph, seed) = (&mut *model.graph, model.seed);
         let kernels = Initializer::named("he_normal").expect("it has no options");
         let mut before = Vec::new();
         let (mut value, mut read, mut last) = (map, width, map);
         for at in 0..self.finer {
-            let Some(Side { map: side, width, is_cut }) = finer(graph, last) else {
-                model.notes.push(not_finer(graph, last, (self.finer, at)));
+            let Some(Side { map: side, width, is_cut }) = finer(graph, last, lengths) else {
+                model.notes.push(not_finer(graph, last, (self.finer, at), lengths));
                 break;
             };
             let top = Layer::of(format!("head.finer.{at}.top"), 1, 4 * FINER_WIDTH);
@@ -144,12 +145,21 @@ impl HeadFunction for BoxHead {
             let made = made.add(graph, (side, width), &kernels, seed)?;
             before.extend([top.weight, top.bias, made.weight, made.bias]);
             let mut spread = graph.append("DepthToSpace", &[top.value], &[("blocksize", 2.into())], "spread")?;
-            if is_cut && let Some(sides) = sides(graph, side) {
+            let stated = sides(graph, side, &BTreeMap::new());
+            // the exported model takes pictures of any size that its file leaves open
+            if is_cut || stated.is_none() {
                 let [first, axes] = [&[0, 0], &[2, 3]].map(|numbers| graph.integers(numbers));
-                let until = graph.integers(&sides.map(|side| side as i64));
+                let until = match stated {
+                    Some(sides) => graph.integers(&sides.map(|side| side as i64)),
+                    None => sides_in_run(graph, side)?,
+                };
                 spread = graph.append("Slice", &[spread, first, until, axes], &[], "cut")?;
             }
             let sum = graph.append("Add", &[made.value, spread], &[], "finer")?;
+            if stated.is_none() {
+                let of_side = graph.tensor_type(made.value).cloned();
+                graph.set_type(sum, of_side);
+            }
             value = graph.append("Relu", &[sum], &[], "finer_activated")?;
             (read, last) = (FINER_WIDTH, side);
         }
@@ -248,24 +258,29 @@ impl Layer {
 /// # Errors
 /// There is no map.
 pub(crate) fn maps(graph: &Graph, output: ValueId) -> Result<Vec<(ValueId, usize)>, CompilerError> {
-    let first = map_of(graph, output)?;
-    let finer = std::iter::successors(Some(first), |(map, _)| finer(graph, *map).map(|side| (side.map, side.width)));
-    Ok(finer.take(FINEST + 1).collect())
+    let lengths = BTreeMap::new();
+    let first = map_of(graph, output, &lengths)?;
+    let next = |(map, _): &(ValueId, usize)| finer(graph, *map, &lengths).map(|side| (side.map, side.width));
+    Ok(std::iter::successors(Some(first), next).take(FINEST + 1).collect())
 }
 
 /// The map of features that a model's output is made of, `[batch, features, height, width]`, and how many features it has: found on the
-/// way back from what the last linear layer reads; or the output itself.
-fn map_of(graph: &Graph, output: ValueId) -> Result<(ValueId, usize), CompilerError> {
+/// way back from what the last linear layer reads; or the output itself. `lengths` are those of named axes.
+fn map_of(
+    graph: &Graph,
+    output: ValueId,
+    lengths: &BTreeMap<String, usize>,
+) -> Result<(ValueId, usize), CompilerError> {
     let kinds = [PredictionKind::ClassScores, PredictionKind::LabelScores];
     let own = kinds.into_iter().find_map(|reads| head_behind(graph, output, reads).ok());
     // what a model tells of its places by itself is no feature of them; sums of such are read as they are
     let read = own.filter(|head| head.others.is_empty()).and_then(|head| graph.nodes().get(head.node)?.input(0));
-    let behind = match read.map(|read| map_behind(graph, read)) {
+    let behind = match read.map(|read| map_behind(graph, read, lengths)) {
         Some(Ok(found)) => return Ok(found),
         Some(Err(why)) => Some(why),
         None => None,
     };
-    map_behind(graph, output).map_err(|why| {
+    map_behind(graph, output, lengths).map_err(|why| {
         let message = format!(
             "there is no map [batch, features, height, width] behind output `{}`: {}; export the model so that it gives one, and name it \
              by `model.output` where it gives several values",
@@ -280,9 +295,13 @@ fn map_of(graph: &Graph, output: ValueId) -> Result<(ValueId, usize), CompilerEr
 ///
 /// # Errors
 /// Why there is none.
-fn map_behind(graph: &Graph, mut value: ValueId) -> Result<(ValueId, usize), String> {
+fn map_behind(
+    graph: &Graph,
+    mut value: ValueId,
+    lengths: &BTreeMap<String, usize>,
+) -> Result<(ValueId, usize), String> {
     loop {
-        if let Some(width) = features(graph, value) {
+        if let Some(width) = features(graph, value, lengths) {
             return Ok((value, width));
         }
         let node = graph.producer(value).ok_or_else(|| format!("`{}` is made by no node", shown(graph.name(value))))?;
@@ -291,9 +310,11 @@ fn map_behind(graph: &Graph, mut value: ValueId) -> Result<(ValueId, usize), Str
 }
 
 /// How many features a value has at each place, where it is a map of more than one.
-fn features(graph: &Graph, value: ValueId) -> Option<usize> {
+fn features(graph: &Graph, value: ValueId, lengths: &BTreeMap<String, usize>) -> Option<usize> {
     let features = match graph.tensor_type(value)?.shape.as_slice() {
-        [_, features, height, width] if *height != 1 || *width != 1 => features.fixed()?,
+        [_, features, height, width] if [height, width].iter().any(|side| fixed(side, lengths) != Some(1)) => {
+            features.fixed()?
+        }
         _ => return None,
     };
     let is_of_layer = |node: &usize| OF_LAYERS.iter().any(|layer| graph.nodes()[*node].operator.contains(layer));
@@ -313,12 +334,24 @@ fn makers(graph: &Graph, value: ValueId) -> BTreeSet<usize> {
     before
 }
 
-/// Height and width of a map, where they are known.
-fn sides(graph: &Graph, map: ValueId) -> Option<[usize; 2]> {
+/// A length as a number, where it is one with those of named axes.
+fn fixed(length: &Length, lengths: &BTreeMap<String, usize>) -> Option<usize> {
+    length.with(&|name| lengths.get(name).map(Length::from)).fixed()
+}
+
+/// Height and width of a map, where they are known, with the lengths of named axes.
+fn sides(graph: &Graph, map: ValueId, lengths: &BTreeMap<String, usize>) -> Option<[usize; 2]> {
     match graph.tensor_type(map)?.shape.as_slice() {
-        [_, _, height, width] => Some([height.fixed()?, width.fixed()?]),
+        [_, _, height, width] => Some([fixed(height, lengths)?, fixed(width, lengths)?]),
         _ => None,
     }
+}
+
+/// Height and width of a map, read when the graph runs: int64 `[2]`.
+fn sides_in_run(graph: &mut Graph, map: ValueId) -> Result<ValueId, CompilerError> {
+    let shape = graph.append("Shape", &[map], &[], "side_shape")?;
+    let [from, until] = [2, 4].map(|at| graph.integers(&[at]));
+    graph.append("Slice", &[shape, from, until], &[], "sides")
 }
 
 /// A map that is added to one that was made finer.
@@ -331,20 +364,25 @@ struct Side {
 }
 
 /// Of the maps on the way to one the last that is twice as high and wide, or by one less.
-fn finer(graph: &Graph, map: ValueId) -> Option<Side> {
-    let twice = sides(graph, map)?.map(|side| 2 * side);
+fn finer(graph: &Graph, map: ValueId, lengths: &BTreeMap<String, usize>) -> Option<Side> {
+    let twice = sides(graph, map, lengths)?.map(|side| 2 * side);
     let before = makers(graph, map);
     let made = before.iter().rev().flat_map(|node| graph.nodes()[*node].outputs.iter().flatten().copied());
-    made.filter_map(|value| Some((value, sides(graph, value)?)))
+    made.filter_map(|value| Some((value, sides(graph, value, lengths)?)))
         .filter(|(_, sides)| sides.iter().zip(twice).all(|(side, twice)| *side == twice || *side + 1 == twice))
-        .find_map(|(map, sides)| Some(Side { map, width: features(graph, map)?, is_cut: sides != twice }))
+        .find_map(|(map, sides)| Some(Side { map, width: features(graph, map, lengths)?, is_cut: sides != twice }))
 }
 
 /// That a map was made finer less often than was wanted, and why.
-fn not_finer(graph: &Graph, last: ValueId, (wanted, done): (usize, usize)) -> String {
-    let why = match sides(graph, last) {
+fn not_finer(
+    graph: &Graph,
+    last: ValueId,
+    (wanted, done): (usize, usize),
+    lengths: &BTreeMap<String, usize>,
+) -> String {
+    let why = match sides(graph, last, lengths) {
         Some([height, width]) => format!("the model has no map of {}×{} places", 2 * width, 2 * height),
-        None => "how large the maps are is open".to_owned(),
+        None => "how large the maps are is open; export the model with a fixed height and width".to_owned(),
     };
     format!("`finer: {wanted}` was applied {}: {why}", count(done as u64, "time"))
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::CompilerError;
@@ -34,6 +35,8 @@ pub struct HeadModel<'a> {
     pub classes: usize,
     /// Inputs that are known to hold 1 for what is a row's and 0 for padding, by their names.
     pub masks: &'a [String],
+    /// Lengths that all batches give named axes of the inputs, by these names: height and width of pictures of one size.
+    pub lengths: &'a BTreeMap<String, usize>,
     /// Seed of new weights; each is drawn by its name as well.
     pub seed: u64,
     /// The operators that are known.
