@@ -170,10 +170,8 @@ impl PeftConfig {
         let mut keys = Map::new();
         let mut say = |key: &str, value: Value| keys.insert(key.to_owned(), value);
         say("peft_type", adapter.method.peft_type().into());
-        let is_head = |name: &String| ["classifier.", "score."].iter().any(|front| name.starts_with(front));
-        let classifies = adapter.whole.keys().any(is_head);
         // PEFT needs to be told what a model is that is given vectors
-        let task = match (adapter.method.has_prompt(), classifies) {
+        let task = match (adapter.method.has_prompt(), outline.is_of_classifier()) {
             (false, _) => Value::Null,
             (true, true) => "SEQ_CLS".into(),
             (true, false) => "FEATURE_EXTRACTION".into(),
@@ -184,7 +182,7 @@ impl PeftConfig {
         if !adapter.method.has_prompt() {
             say("target_modules", json!(outline.adapted_modules()));
         }
-        let whole = outline.saved_modules();
+        let whole = outline.named_modules();
         say("modules_to_save", if whole.is_empty() { Value::Null } else { json!(whole) });
         let only = |word: &str| match adapter.biases {
             Biases::None => Value::from("none"),
