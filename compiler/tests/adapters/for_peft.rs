@@ -46,3 +46,28 @@ fn virtual_tokens_of_a_classifier_whose_head_has_two_layers_lack_no_key_that_pef
     let (adapters, _) = program.peft_adapters(&program.parameters).unwrap();
     assert_eq!(adapters[0].whole.len(), 2, "{:?}", adapters[0].whole.keys());
 }
+
+/// PEFT's scores of GPT-2 and OPT are others on padded rows.
+#[test]
+fn that_peft_reads_a_padding_where_a_decoder_classifies_behind_virtual_tokens_is_told() {
+    let is_told =
+        |notes: &[String]| notes.iter().any(|note| note.contains("the last token of each row that is no padding"));
+    let model = Model::read(&place("adapter_files/llama.onnx")).unwrap();
+    let catalog = OperatorCatalog::standard();
+    let prompt = Tensor::new([2, 16], vec![0.5; 32]).unwrap();
+    for method in [AdapterMethod::PromptTuning, AdapterMethod::PTuning] {
+        let adapter =
+            Adapter { method, prompt: Some(prompt.clone()), whole: BTreeMap::new(), ..folder("prompt_tuning") };
+        let (_, notes) = merge_adapters(&model, &[(&adapter, 1.0)], &catalog).unwrap();
+        assert!(is_told(&notes), "{notes:?}");
+    }
+    // a prefix is given beside tokens, and a pooler reads the first place of each row
+    let (_, notes) = merge_adapters(&model, &[(&folder("prefix_tuning_llama"), 1.0)], &catalog).unwrap();
+    assert!(!is_told(&notes), "{notes:?}");
+    for name in ["prompt_tuning", "p_tuning"] {
+        let program = compiled(&[Choice::new(name, json!({"length": 2}))], TrainSelection::Nothing);
+        assert!(!is_told(&program.peft_notes().unwrap()));
+        let program = try_compiled_of(&model, &[Choice::new(name, json!({"length": 2}))], TrainSelection::Nothing);
+        assert!(is_told(&program.unwrap().peft_notes().unwrap()), "{name}");
+    }
+}

@@ -260,7 +260,9 @@ impl FromAdapter<'_> {
             AdapterMethod::LnTuning => self.norms(names, model),
             AdapterMethod::PromptTuning | AdapterMethod::PTuning => {
                 let prompt = self.adapter.prompt.as_ref().expect("`check` has seen it");
-                checked(&PromptTuning::of_length(prompt.shape()[0]), model)
+                let mut added = checked(&PromptTuning::of_length(prompt.shape()[0]), model)?;
+                added.notes.extend(added.file.peft_notes.iter().cloned());
+                Ok(added)
             }
             AdapterMethod::PrefixTuning { layers, heads } => {
                 let prompt = self.adapter.prompt.as_ref().expect("`check` has seen it");
