@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use millstream_schemas::{shown, shown_path};
+use millstream_schemas::shown;
 use safetensors::{Dtype, SafeTensors, View};
 
 use super::Tensor;
@@ -363,7 +363,7 @@ impl View for Written<'_> {
 
 /// What a folder without these files is told.
 pub(super) fn no_folder(path: &Path) -> CompilerError {
-    let message = format!("{} is no folder of PEFT: {} is not in it", shown_path(path), PeftFolder::CONFIG);
+    let message = format!("it is no folder of PEFT: {} is not in it", PeftFolder::CONFIG);
     CompilerError::AdapterFile { path: path.to_owned(), message }
 }
 
