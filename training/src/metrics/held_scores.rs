@@ -14,8 +14,8 @@ pub(super) struct HeldScores {
     labels: Vec<bool>,
 }
 
-/// Of the scores of a place, what gives the log-odds of each class. It follows from the differences of the scores alone, taken in their order, so
-/// that log-odds that are equal have the same bits whatever the order of the classes is, and however high all scores are.
+/// Of the scores of a place, what gives the log-odds of each class. It follows from the differences of the scores alone, taken in
+/// their order, so that log-odds that are equal have the same bits whatever the order of the classes is, and however high all scores are.
 struct Odds {
     highest: f64,
     /// The second highest, less the highest.

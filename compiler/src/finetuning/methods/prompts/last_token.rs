@@ -3,9 +3,9 @@ use std::collections::HashSet;
 use crate::finetuning::nodes::named;
 use crate::graph::{Graph, Node, ValueId};
 
-/// That PEFT's model reads another place of rows with padding, where a head looks for the last token that is none: PEFT gives it vectors in the
-/// place of tokens, and Transformers' `…ForSequenceClassification` of decoders reads the last place then. `base`: the model without
-/// virtual tokens.
+/// That PEFT's model reads another place of rows with padding, where a head looks for the last token that is none: PEFT gives it
+/// vectors in the place of tokens, and Transformers' `…ForSequenceClassification` of decoders reads the last place then. `base`: the
+/// model without virtual tokens.
 pub(in super::super) fn note_of_padding(base: &Graph, tokens: ValueId) -> Option<String> {
     let node = base.nodes().iter().find(|node| node.is("ArgMax") && looks_for_padding(base, node, tokens))?;
     Some(format!(
