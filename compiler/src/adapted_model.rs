@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::CompilerError;
 use crate::adapter_files::{Adapter, ModuleAdapter, ModuleNames, OnnxAdapter, PeftFolder, Tensor};
 use crate::finetuning::methods::{Added, FromAdapter, MethodModel};
+use crate::finetuning::stored_form::is_of_channels;
 use crate::finetuning::{Layer, layers, normalize, untie, write_einsum_layers};
 use crate::graph::{Constant, Graph, ValueId};
 use crate::model_file::onnx::tensor_shape_proto::{Dimension, dimension};
@@ -270,7 +271,12 @@ pub fn adapters_in(model: &Model) -> Result<Vec<Adapter>, CompilerError> {
             let values = constant.to_f32().ok_or_else(no_floats)?;
             // of scales the shape of a convolution's, so that the configuration says of what they are
             let is_of_scales = key.ends_with(".ia3_l");
-            let shape = if is_of_scales { vec![1, values.len(), 1, 1] } else { constant.shape };
+            let is_vector = key.ends_with(".bias") && is_of_channels(&name, &constant.shape);
+            let shape = match (is_of_scales, is_vector) {
+                (true, _) => vec![1, values.len(), 1, 1],
+                (false, true) => vec![values.len()],
+                (false, false) => constant.shape,
+            };
             let tensor = Tensor::new(shape, values).ok_or_else(damaged)?;
             tensors.insert(key, if is_turned { tensor.turned() } else { tensor });
         }
@@ -350,6 +356,7 @@ mod tests {
     use prost::Message;
 
     use super::*;
+    use crate::adapter_files::{AdapterMethod, Biases};
     use crate::handmade::{graph, node, proto, value, weight};
     use crate::model_file::onnx::StringStringEntryProto;
 
@@ -362,5 +369,48 @@ mod tests {
         file.metadata_props.push(StringStringEntryProto { key: Some(METADATA.into()), value: Some(text) });
         let error = adapters_in(&Model::from_bytes(file.encode_to_vec()).unwrap()).unwrap_err().to_string();
         assert!(error.contains("names the tensor `a` twice"), "{error}");
+    }
+
+    /// A GroupNorm that TorchScript's exporter writes as `Mul` and `Add` of `[16, 1, 1]`; PEFT's folder with `bias: all` has `[16]`.
+    #[test]
+    fn a_bias_of_a_group_norm_is_the_same_vector_where_an_exporter_gives_it_axes_of_length_one() {
+        let nodes = vec![
+            node("Conv", &["x", "net.q.weight"], &["/net/q/Conv"]),
+            node("Mul", &["/net/q/Conv", "onnx::Mul_1"], &["/net/gn/Mul"]),
+            node("Add", &["/net/gn/Mul", "onnx::Add_2"], &["/net/gn/Add"]),
+        ];
+        let weights = vec![
+            weight("net.q.weight", &[4, 4, 1, 1]),
+            weight("onnx::Mul_1", &[4, 1, 1]),
+            weight("onnx::Add_2", &[4, 1, 1]),
+        ];
+        let file = graph(nodes, weights, vec![value("x", &[4, 3, 3])], vec![value("/net/gn/Add", &[4, 3, 3])]);
+        let model = Model::from_bytes(proto(file).encode_to_vec()).unwrap();
+        let own = ModuleAdapter::LowRank {
+            a: Tensor::new([1, 4, 1, 1], [1.0; 4]).unwrap(),
+            b: Tensor::new([4, 1, 1, 1], [1.0; 4]).unwrap(),
+            alpha: 1.0,
+            magnitude: None,
+            is_table: false,
+            bias: None,
+        };
+        let mut adapter = Adapter {
+            method: AdapterMethod::Lora { is_rank_stabilized: false, dropout: 0.0, is_principal: false },
+            modules: BTreeMap::from([("q".to_owned(), own)]),
+            prompt: None,
+            shared: BTreeMap::new(),
+            whole: BTreeMap::from([("gn.bias".to_owned(), Tensor::vector([1.0, 2.0, 3.0, 4.0]))]),
+            biases: Biases::All,
+        };
+        let catalog = OperatorCatalog::standard();
+        let (merged, _) = merge_adapters(&model, &[(&adapter, 1.0)], &catalog).unwrap();
+        let merged = Model::from_bytes(merged.to_vec()).unwrap();
+        let bias = merged.file_graph().initializer.iter().find(|tensor| tensor.name() == "onnx::Add_2").unwrap();
+        let bias = constant_of(bias).unwrap();
+        assert_eq!((bias.shape.as_slice(), bias.to_f32().unwrap()), (&[4, 1, 1][..], vec![1.0, 2.0, 3.0, 4.0]));
+        // of another length it is another bias
+        adapter.whole.insert("gn.bias".to_owned(), Tensor::vector([1.0, 2.0]));
+        let error = merge_adapters(&model, &[(&adapter, 1.0)], &catalog).unwrap_err().to_string();
+        assert!(error.contains("holds `gn.bias` whole, and the model has no layer of that name and shape"), "{error}");
     }
 }

@@ -6,7 +6,9 @@ use millstream_schemas::shown;
 use serde_json::{Value, json};
 
 use crate::CompilerError;
-use crate::adapter_files::{Adapter, AdapterMethod, Biases, ModuleNames, PeftFolder, is_taken_for};
+use crate::adapter_files::{
+    Adapter, AdapterMethod, Biases, HEADS_OF_CLASSIFIERS, ModuleNames, PeftFolder, is_taken_for,
+};
 use crate::finetuning::methods::AdapterForm;
 use crate::graph::Graph;
 use crate::peft_plan::{AdapterPlan, Mergeable, PeftPlan, Trained, WholePlan};
@@ -114,6 +116,9 @@ impl TrainedAdapters {
         // each with the one that it is taken for
         let mut saved: BTreeMap<String, String> =
             outline.saved_modules().into_iter().map(|module| (module.to_owned(), module.to_owned())).collect();
+        if outline.is_of_classifier() {
+            saved.extend(HEADS_OF_CLASSIFIERS.map(|head| (head.to_owned(), head.to_owned())));
+        }
         if has_option && first.biases == Biases::None && holds_bias {
             first.biases = Biases::All;
         }
@@ -133,6 +138,19 @@ impl TrainedAdapters {
             let has_numbers = |own: &WholeWeight| is_trained(own) || model.0.float_constant(own.value).is_some();
             let held = self.held.iter().filter(|own| self.module(&own.layer) == *module && has_numbers(own));
             let held: Vec<&WholeWeight> = held.collect();
+            // PEFT looks for each parameter of a module that it holds whole
+            let mut all = self.held.iter().filter(|own| self.module(&own.layer) == *module);
+            if let Some(other_form) =
+                all.find(|own| !has_numbers(own) || own.form.is_none()).filter(|_| module != other)
+            {
+                return Err(format!(
+                    "PEFT takes `{}` for `{}`, which is held whole, and files of adapters cannot hold the weights of layer `{}`; leave the \
+                     head out of `train`, or write no `peft`",
+                    shown(module),
+                    shown(other),
+                    shown(&other_form.layer)
+                ));
+            }
             let is_adapted = adapted.contains(module);
             let is_merged = |own: &&WholeWeight| model.1.iter().any(|merge| merge.weight == own.value);
             if is_adapted && !held.iter().any(is_merged) {

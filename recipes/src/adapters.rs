@@ -10,13 +10,14 @@ use millstream_compiler::{
     taking_adapters, wrapper,
 };
 use millstream_schemas::recipe::RecipeText;
-use millstream_schemas::{count, files, shown, shown_path};
+use millstream_schemas::{count, files, shown};
 use serde::Serialize;
 
 use crate::adapter_output::{named_by, refused, with_base, write_file, write_peft};
 use crate::ensemble::require_one_run;
 use crate::opened::MOST_METHODS;
 use crate::replaced_inputs::require_no_input;
+use crate::run_files::RECIPE_FILE;
 use crate::run_folder::RunFolder;
 use crate::{Catalogs, Event, Opened, RecipeError, RunOptions, StartMode, load};
 
@@ -110,11 +111,9 @@ pub fn list(path: &Path) -> Result<Vec<AdapterReport>, RecipeError> {
     let mut found: Vec<PathBuf> = folders.collect();
     found.extend(Some(run.onnx_adapter()).filter(|file| found.is_empty() && file.exists()));
     if found.is_empty() {
-        let message = format!(
-            "{} is a run that has written no adapter; `millstream adapter extract` writes what it has trained, and so does \
-             `output.adapter_files`",
-            shown_path(path)
-        );
+        let message = "it is a run that has written no adapter; `millstream adapter extract` writes what it has trained, and so does \
+                       `output.adapter_files`"
+            .to_owned();
         return Err(CompilerError::AdapterFile { path: path.to_owned(), message }.into());
     }
     found.into_iter().map(report).collect()
@@ -143,6 +142,7 @@ fn report_of(path: &Path, adapter: &Adapter) -> AdapterReport {
 pub fn merge(options: &MergeOptions, operators: &OperatorCatalog) -> Result<WrittenAdapters, RecipeError> {
     let paths: Vec<&Path> = options.adapters.iter().map(|(path, _)| path.as_path()).collect();
     require_no_input(&options.output, paths.iter().copied().chain([options.model.as_path()]))?;
+    require_onnx(&options.output)?;
     let model = Model::read(&options.model)?;
     let adapters = read(&paths, &options.skip)?;
     let weights = options.adapters.iter().map(|(_, weight)| *weight);
@@ -169,6 +169,7 @@ pub fn convert(options: &ConvertOptions, operators: &OperatorCatalog) -> Result<
     let inputs = || paths.iter().copied().chain(options.model.as_deref());
     let mut written = options.adapters.iter().map(|(_, to)| to.as_path()).chain(options.base.as_deref());
     written.try_for_each(|to| require_no_input(to, inputs()))?;
+    options.base.as_deref().map_or(Ok(()), require_onnx)?;
     let adapters = read(&paths, &options.skip)?;
     let model = options.model.as_deref().map(Model::read).transpose()?;
     if let (Some(model), Some(base), [_, _, ..]) = (&model, &options.base, adapters.as_slice()) {
@@ -251,7 +252,20 @@ pub fn extract(
     }
     let folder = RunFolder(run.to_owned());
     if !folder.recipe().exists() {
-        return Err(RecipeError::NoRunToResume { folder: run.to_owned(), found: folder.holds()? });
+        let message = match (run.exists(), folder.holds()?) {
+            (false, _) => {
+                "there is nothing there; name the output folder of a run, or a model with `adapters: unmerged`"
+                    .to_owned()
+            }
+            (true, None) => {
+                "it is no run; name the output folder of one, or a model with `adapters: unmerged`".to_owned()
+            }
+            (true, Some(found)) => format!(
+                "it holds {found}, but no {} that says how that run began, so that what it has trained cannot be told apart from its model",
+                RECIPE_FILE
+            ),
+        };
+        return Err(refused(run, message));
     }
     require_one_run(run)?;
     let mut recipe = load(&RecipeText::read(&folder.recipe(), &[])?, catalogs)?;
@@ -440,6 +454,14 @@ fn read(paths: &[&Path], skip: &[String]) -> Result<Vec<Adapter>, RecipeError> {
 
 fn is_model(path: &Path) -> bool {
     path.is_file() && path.extension().is_some_and(|extension| extension == "onnx")
+}
+
+/// Refuses another name for a model, by which no program would know it.
+fn require_onnx(path: &Path) -> Result<(), RecipeError> {
+    match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx")) {
+        true => Ok(()),
+        false => Err(refused(path, "a model is written there; let its name end with .onnx")),
+    }
 }
 
 fn is_onnx_adapter(path: &Path) -> bool {

@@ -57,6 +57,21 @@ pub(crate) fn align(
     Ok(None)
 }
 
+/// The classes of a model that names none, by their numbers, for rows in which the highest of them do not occur; none where rows have names
+/// or other numbers, which would be guessed.
+pub(crate) fn numbers_up_to(source: &RowSource, classes: usize) -> Option<Vec<String>> {
+    source.encoders.class_tensor()?;
+    let feature = source.dataset.features().get(source.encoders.class_column()?);
+    let has_names = match feature {
+        Some(Feature::ClassLabel { names }) => !names.is_empty(),
+        Some(Feature::Text) => true,
+        _ => false,
+    };
+    let own = source.classes();
+    let are_numbers = own.iter().enumerate().all(|(at, name)| *name == at.to_string());
+    (own.len() < classes && are_numbers && !has_names).then(|| (0..classes).map(|class| class.to_string()).collect())
+}
+
 /// How classes that are not learned of rows differ from those that are wanted, in words; none where they do not, or where there are none.
 fn difference(own: &[String], wanted: &[String], whose: &str) -> Option<String> {
     if own.is_empty() || wanted.is_empty() || own == wanted {

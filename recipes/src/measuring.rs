@@ -21,7 +21,7 @@ use crate::calibrated::thresholds_of;
 use crate::check::label_findings;
 use crate::choices::Choices;
 use crate::class_balance::balanced_options;
-use crate::classes::align;
+use crate::classes::{align, numbers_up_to};
 use crate::data_report::{DataReport, data_report};
 use crate::evaluation_plan::{EvaluationPlan, of_view, with_intervals};
 use crate::imported::NamedRows;
@@ -201,7 +201,8 @@ impl Measuring {
         };
         warnings.extend(session.warnings.iter().cloned());
         let predictor = &session.predictor;
-        if let Some(labels) = labels_file::of_model(model, path)? {
+        let named = labels_file::of_model(model, path)?;
+        if let Some(labels) = named.or_else(|| numbers_up_to(&source, predictor.classes()?)) {
             notes.extend(align(&mut source, &labels, "the model", place)?);
         }
         let loss = match balanced_options(recipe).is_empty() {

@@ -271,6 +271,26 @@ fn mistakes_with_adapters_say_what_to_do() {
 }
 
 #[test]
+fn a_place_is_named_once_no_option_that_there_is_not_is_advised_and_no_model_becomes_a_text() {
+    let place = Workplace::new();
+    std::fs::create_dir(place.path("leer é")).unwrap();
+    for (arguments, words) in [
+        (&["list", "leer é"][..], "it is no folder of PEFT: adapter_config.json is not in it"),
+        (&["extract", "nothing", "-o", "ex"], "there is nothing there"),
+        (&["extract", "leer é", "-o", "ex"], "it is no run"),
+        (&["merge", "model.onnx", "-a", "leer é", "-o", "merged.txt"], "let its name end with .onnx"),
+        (
+            &["convert", "a", "-o", "a.onnx_adapter", "--model", "model.onnx", "--base", "base.txt"],
+            "let its name end with .onnx",
+        ),
+    ] {
+        let said = place.run(&[&["adapter"][..], arguments].concat()).failed_with(&[words]);
+        assert!(!said.contains("--resume") && said.matches("leer é").count() < 2, "{said}");
+    }
+    assert!(!place.path("merged.txt").exists() && !place.path("base.txt").exists());
+}
+
+#[test]
 fn the_help_of_list_and_extract_says_which_unmerged_models_they_take() {
     let place = Workplace::new();
     for command in ["list", "extract"] {

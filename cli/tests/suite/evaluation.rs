@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BooleanArray, Int64Array, StringArray};
+use millstream::OperatorCatalog;
+use millstream::compiler::graph::{ElementType, Graph, Length, TensorType};
 use serde_json::{Value, json};
 
+use crate::columns::{numbers, whole};
 use crate::dataset::{self, Row};
+use crate::learning::{noise, recipe};
 use crate::workplace::{Workplace, has_runtime};
 
 /// Rows of which every fifth has another label than its colour says.
@@ -351,4 +355,35 @@ fn views_that_the_model_cannot_take_are_refused_before_the_first_step() {
         place.run_with(command, &[views]).failed_with(&["evaluation.test_time_augmentation.transforms", "20×20"]);
     }
     assert!(!place.path("run/model.onnx").exists());
+}
+
+/// "--data: 3 classes, and the model … has 4".
+#[test]
+fn rows_in_which_the_highest_class_does_not_occur_measure_a_model_that_names_no_classes() {
+    if !has_runtime() {
+        return;
+    }
+    const CLASSES: i64 = 4;
+    let mut graph = Graph::new(17, OperatorCatalog::standard());
+    let x = graph.input("x", TensorType::new(ElementType::F32, [Length::named("batch"), 4.into()]));
+    let scores = graph.add("Relu", &[x], &[]).unwrap();
+    graph.rename(scores, "scores").unwrap();
+    graph.set_outputs(&[scores]);
+    let place = Workplace::bare();
+    std::fs::write(place.path("model.onnx"), graph.to_onnx("scores")).unwrap();
+    let columns = |classes: i64| {
+        let of = |at: usize| numbers((0..24).map(|row| Some(f64::from(noise(10 * row + at)))));
+        let labels = whole((0..24).map(|row| row % classes));
+        vec![("a", of(0)), ("b", of(1)), ("c", of(2)), ("d", of(3)), ("label", labels)]
+    };
+    dataset::write_columns(&place.path("train.parquet"), &columns(CLASSES), false);
+    dataset::write_columns(&place.path("low.parquet"), &columns(CLASSES - 1), false);
+    dataset::write_columns(&place.path("high.parquet"), &columns(CLASSES + 1), false);
+    let data = json!({"inputs": {"x": {"number": {"column": ["a", "b", "c", "d"]}}}, "label": "label"});
+    place.write("recipe.yaml", &recipe(data, json!({"epochs": 1})).to_string());
+    let measure =
+        |rows: &str| place.run(&["evaluate", "recipe.yaml", "--model", "model.onnx", "--data", rows, "--json"]);
+    let report = measure("low.parquet").json();
+    assert_eq!(report["classes"], json!(["0", "1", "2", "3"]), "{report}");
+    measure("high.parquet").failed_with(&["--data", "5 classes, and the model", "has 4"]);
 }

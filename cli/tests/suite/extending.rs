@@ -163,6 +163,25 @@ fn what_was_done_depends_on_is_refused_with_what_to_do() {
     train(&place, "--resume", &["training.epochs=3"]).failed_with(&["has no checkpoint any more", "run/model.onnx"]);
 }
 
+/// "what the optimizer remembers of `0.lora_A.weight` differs: it has mean, mean_scale, …".
+#[test]
+fn a_setting_that_what_is_remembered_follows_from_is_named_when_it_has_changed() {
+    for (before, after, wanted, inner) in [
+        (&[][..], "training.penalties={l2_sp: 0.1}", "the penalties differs", "l2_sp"),
+        (
+            &["training.optimizer={adamw_8bit: {min_8bit_size: 1}}"],
+            "training.optimizer={adamw_8bit: {min_8bit_size: 1000000}}",
+            "the optimizer differs",
+            "min_8bit_size",
+        ),
+    ] {
+        let Some(place) = trained(before) else { return };
+        let said = train(&place, "--resume", &["training.epochs=4", after]).failed_with(&[inner]);
+        let flat = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(wanted) && !flat.contains("mean_scale"), "{said}");
+    }
+}
+
 #[test]
 fn a_run_that_stopped_early_goes_on_with_more_patience() {
     let early = ["training.epochs=40", "training.early_stopping={patience: 1, least_gain: 0.9}"];

@@ -20,6 +20,6 @@ pub use module_names::ModuleNames;
 pub use onnx_adapter::OnnxAdapter;
 pub use peft_folder::PeftFolder;
 pub use read::read;
-pub(crate) use saved_modules::{Outline, is_taken_for};
+pub(crate) use saved_modules::{HEADS_OF_CLASSIFIERS, Outline, is_taken_for};
 pub use tensor::Tensor;
 pub(crate) use vera_projections::vera_projections;

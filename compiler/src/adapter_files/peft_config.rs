@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use millstream_schemas::shown;
 use serde_json::{Map, Value, json};
 
+use super::Tensor;
 use super::adapter::{Adapter, AdapterMethod, Biases, ModuleAdapter};
+use super::peft_folder::PeftFolder;
 use super::saved_modules::Outline;
 
 /// What of the file matters to the numbers beside it.
@@ -21,6 +23,47 @@ pub(super) struct PeftConfig {
     /// In the order of the file, of which the first that fits counts.
     alphas: Vec<(String, f64)>,
     feed_forward: Vec<String>,
+    lengths: Lengths,
+}
+
+/// What the file says of how long tensors are, where it does.
+#[derive(Clone, Debug)]
+struct Lengths {
+    rank: Option<u64>,
+    /// In the order of the file, of which the first that fits counts; nothing where one is a regular expression.
+    ranks: Option<Vec<(String, f64)>>,
+    block_size: Option<u64>,
+    tokens: Option<u64>,
+    width: Option<u64>,
+}
+
+/// Numbers that PEFT computes with and has no other value for.
+const NEVER_NULL: [&str; 4] = ["r", "lora_alpha", "lora_dropout", "boft_block_size"];
+
+impl Lengths {
+    fn read(keys: &Map<String, Value>) -> Result<Self, String> {
+        if let Some(key) = NEVER_NULL.into_iter().find(|key| keys.get(*key).is_some_and(Value::is_null)) {
+            return Err(format!("`{key}` is null, wanted a number"));
+        }
+        let length = |key: &str| of_type(keys, key, "a whole number", Value::as_u64);
+        let others = of_type(keys, "rank_pattern", "a map of paths to numbers", Value::as_object)?;
+        let are_paths = others.is_none_or(|others| others.keys().all(|pattern| as_path(pattern).is_some()));
+        let ranks = if are_paths { Some(patterns(keys, "rank_pattern")?) } else { None };
+        Ok(Self {
+            rank: length("r")?,
+            ranks,
+            // 0 where it follows from the number of blocks
+            block_size: length("boft_block_size")?.filter(|size| *size > 0),
+            tokens: length("num_virtual_tokens")?,
+            width: length("token_dim")?,
+        })
+    }
+
+    /// The rank of a module's factors.
+    fn rank_of(&self, module: &str) -> Option<f64> {
+        let ranks = self.ranks.as_ref()?;
+        first_that_fits(ranks, module).or(self.rank.map(|rank| rank as f64))
+    }
 }
 
 /// Keys that change what an adapter computes in a way that is not read here.
@@ -147,16 +190,46 @@ impl PeftConfig {
             alpha: number("lora_alpha")?.unwrap_or(8.0),
             alphas: patterns(&keys, "alpha_pattern")?,
             feed_forward: of_type(&keys, "feedforward_modules", "a list of names", texts)?.unwrap_or_default(),
+            lengths: Lengths::read(&keys)?,
         })
     }
 
     /// α of a module: of the pattern that is the end of its path, or else that of all.
     pub(super) fn alpha_of(&self, module: &str) -> f64 {
-        let own = self.alphas.iter().find(|(pattern, _)| match pattern.strip_prefix('^') {
-            Some(whole) => whole == module,
-            None => is_end(pattern, module),
-        });
-        own.map_or(self.alpha, |(_, alpha)| *alpha)
+        first_that_fits(&self.alphas, module).unwrap_or(self.alpha)
+    }
+
+    /// Refuses tensors of other lengths than the file says, which PEFT does not load.
+    pub(super) fn require_lengths_of(&self, adapter: &Adapter) -> Result<(), String> {
+        let require = |what: &str, found: usize, key: &str, said: Option<f64>| match said {
+            Some(said) if said != found as f64 => Err(format!(
+                "{what} is {found}, and `{key}` of {} says {said}; PEFT loads no such folder",
+                PeftFolder::CONFIG
+            )),
+            _ => Ok(()),
+        };
+        let (lengths, number) = (&self.lengths, |said: u64| said as f64);
+        if let Some([count, width]) = adapter.prompt.as_ref().map(Tensor::shape) {
+            require("the number of virtual tokens", *count, "num_virtual_tokens", lengths.tokens.map(number))?;
+            // keys and values of all layers are as wide as that times twice the layers
+            if !matches!(self.method, AdapterMethod::PrefixTuning { .. }) {
+                require("the width of virtual tokens", *width, "token_dim", lengths.width.map(number))?;
+            }
+        }
+        for (module, own) in &adapter.modules {
+            let (what, key, said, found) = match own {
+                ModuleAdapter::LowRank { .. } => ("rank", "r` or `rank_pattern", lengths.rank_of(module), own.rank()),
+                ModuleAdapter::Vectors { .. } => ("rank", "r", lengths.rank.map(number), own.rank()),
+                ModuleAdapter::Butterflies { .. } => {
+                    ("block size", "boft_block_size", lengths.block_size.map(number), own.block_size())
+                }
+                // PEFT takes another size of blocks than is said where that does not divide a layer's inputs
+                ModuleAdapter::Rotations { .. } | ModuleAdapter::Scales { .. } => continue,
+            };
+            let what = format!("the {what} of module `{}`", shown(module));
+            found.map_or(Ok(()), |found| require(&what, found, key, said))?;
+        }
+        Ok(())
     }
 
     /// Whether scales of a module are of what it reads, where their shape does not tell.
@@ -170,10 +243,8 @@ impl PeftConfig {
         let mut keys = Map::new();
         let mut say = |key: &str, value: Value| keys.insert(key.to_owned(), value);
         say("peft_type", adapter.method.peft_type().into());
-        let is_head = |name: &String| ["classifier.", "score."].iter().any(|front| name.starts_with(front));
-        let classifies = adapter.whole.keys().any(is_head);
         // PEFT needs to be told what a model is that is given vectors
-        let task = match (adapter.method.has_prompt(), classifies) {
+        let task = match (adapter.method.has_prompt(), outline.is_of_classifier()) {
             (false, _) => Value::Null,
             (true, true) => "SEQ_CLS".into(),
             (true, false) => "FEATURE_EXTRACTION".into(),
@@ -184,7 +255,7 @@ impl PeftConfig {
         if !adapter.method.has_prompt() {
             say("target_modules", json!(outline.adapted_modules()));
         }
-        let whole = outline.saved_modules();
+        let whole = outline.named_modules();
         say("modules_to_save", if whole.is_empty() { Value::Null } else { json!(whole) });
         let only = |word: &str| match adapter.biases {
             Biases::None => Value::from("none"),
@@ -198,7 +269,11 @@ impl PeftConfig {
                 let alpha = usual(alphas);
                 let of = |value: &dyn Fn(&ModuleAdapter) -> Option<Value>| -> Map<String, Value> {
                     let own = adapter.modules.iter();
-                    own.filter_map(|(name, own)| Some((name.clone(), value(own)?))).collect()
+                    // a path that others end with is told to be whole
+                    let is_end_of_another =
+                        |name: &str| adapter.modules.keys().any(|other| other != name && is_end(name, other));
+                    let key = |name: &str| if is_end_of_another(name) { format!("^{name}") } else { name.to_owned() };
+                    own.filter_map(|(name, own)| Some((key(name), value(own)?))).collect()
                 };
                 let ranks = of(&|own| own.rank().filter(|own| Some(*own) != rank).map(Value::from));
                 let alphas = of(&|own| alpha_of(own).filter(|own| Some(*own) != alpha).map(whole_number));
@@ -365,14 +440,29 @@ fn of_type<'a, T>(
     }
 }
 
+/// The path that a pattern says; nothing of a regular expression that says more.
+fn as_path(pattern: &str) -> Option<String> {
+    let plain = pattern.strip_prefix('^').unwrap_or(pattern).replace("\\.", ".");
+    let is_path = !plain.contains(['*', '+', '?', '(', ')', '[', ']', '{', '}', '|', '\\', '$', '^']);
+    is_path.then_some(plain)
+}
+
+/// The number of the first pattern that a module's path ends with.
+fn first_that_fits(patterns: &[(String, f64)], module: &str) -> Option<f64> {
+    let fits = |pattern: &str| match pattern.strip_prefix('^') {
+        Some(whole) => whole == module,
+        None => is_end(pattern, module),
+    };
+    patterns.iter().find(|(pattern, _)| fits(pattern)).map(|(_, number)| *number)
+}
+
 /// PEFT takes the keys for regular expressions of the ends of paths; those that say more than a path are not read.
 fn patterns(keys: &Map<String, Value>, key: &str) -> Result<Vec<(String, f64)>, String> {
     let mut found = Vec::new();
     for (pattern, value) in of_type(keys, key, "a map of paths to numbers", Value::as_object)?.into_iter().flatten() {
-        let plain = pattern.strip_prefix('^').unwrap_or(pattern).replace("\\.", ".");
-        if plain.contains(['*', '+', '?', '(', ')', '[', ']', '{', '}', '|', '\\', '$', '^']) {
+        let Some(plain) = as_path(pattern) else {
             return Err(format!("`{key}` has the regular expression `{}`; paths of modules are read", shown(pattern)));
-        }
+        };
         let value = value.as_f64().ok_or_else(|| format!("`{key}` has no number for `{}`", shown(pattern)))?;
         let pattern = if pattern.starts_with('^') { format!("^{plain}") } else { plain };
         found.push((pattern, value));

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use millstream_schemas::{shown, shown_path};
+use millstream_schemas::shown;
 use safetensors::{Dtype, SafeTensors, View};
 
 use super::Tensor;
@@ -200,6 +200,7 @@ fn tensors_with(tensors: &[u8], config: &PeftConfig, is_of_graph: bool) -> Resul
         adapter.modules.insert(module, own);
     }
     adapter.check()?;
+    config.require_lengths_of(&adapter)?;
     let is_lora = matches!(config.method, AdapterMethod::Lora { .. });
     match (config.is_dora, adapter.has_magnitudes()) {
         (true, false) if is_lora => {
@@ -362,7 +363,7 @@ impl View for Written<'_> {
 
 /// What a folder without these files is told.
 pub(super) fn no_folder(path: &Path) -> CompilerError {
-    let message = format!("{} is no folder of PEFT: {} is not in it", shown_path(path), PeftFolder::CONFIG);
+    let message = format!("it is no folder of PEFT: {} is not in it", PeftFolder::CONFIG);
     CompilerError::AdapterFile { path: path.to_owned(), message }
 }
 
@@ -422,6 +423,7 @@ mod tests {
             (r#"{"peft_type": "LORA", "lora_alpha": "16"}"#, "`lora_alpha` is \"16\", wanted a number"),
             (r#"{"peft_type": "LORA", "use_rslora": 1}"#, "`use_rslora` is 1, wanted true or false"),
             (r#"{"peft_type": "LORA", "alpha_pattern": [["q", 2]]}"#, "`alpha_pattern` is [[\"q\",2]], wanted a map"),
+            (r#"{"peft_type": "LORA", "lora_alpha": null}"#, "`lora_alpha` is null, wanted a number"),
             (r#"{"peft_type": "LORA", "use_dora": true}"#, "no module has a `lora_magnitude_vector`"),
         ] {
             refused(config, &[A, B], words);
@@ -474,6 +476,38 @@ mod tests {
         let vera: [(&str, &[usize]); 2] =
             [("base_model.model.q.vera_lambda_d", &[2]), ("base_model.model.q.vera_lambda_b", &[4])];
         refused(r#"{"peft_type": "VERA"}"#, &vera, "save it with `save_projection=True`");
+    }
+
+    #[test]
+    fn a_configuration_that_contradicts_its_tensors_is_refused_with_both_numbers() {
+        let vera: [(&str, &[usize]); 4] = [
+            ("base_model.model.q.vera_lambda_d", &[2]),
+            ("base_model.model.q.vera_lambda_b", &[4]),
+            ("base_model.vera_A", &[2, 3]),
+            ("base_model.vera_B", &[4, 2]),
+        ];
+        let boft: [(&str, &[usize]); 2] =
+            [("base_model.model.q.boft_R", &[1, 2, 4, 4]), ("base_model.model.q.boft_s", &[8, 1])];
+        let prompt: [(&str, &[usize]); 1] = [("prompt_embeddings", &[3, 4])];
+        let rank = "the rank of module `q` is 2, and `r` or `rank_pattern` of adapter_config.json says 5";
+        for (config, shapes, words) in [
+            (r#"{"peft_type": "LORA", "r": 5}"#, &[A, B][..], rank),
+            (r#"{"peft_type": "LORA", "r": 2, "rank_pattern": {"q": 5}}"#, &[A, B], rank),
+            (r#"{"peft_type": "VERA", "r": 5}"#, &vera, "the rank of module `q` is 2, and `r` of"),
+            (r#"{"peft_type": "BOFT", "boft_block_size": 8}"#, &boft, "the block size of module `q` is 4, and"),
+            (r#"{"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 5}"#, &prompt, "virtual tokens is 3, and"),
+            (r#"{"peft_type": "P_TUNING", "token_dim": 5}"#, &prompt, "the width of virtual tokens is 4, and"),
+        ] {
+            refused(config, shapes, words);
+        }
+        // what fits, and what a regular expression says
+        for config in [
+            r#"{"peft_type": "LORA", "r": 5, "rank_pattern": {"q": 2}}"#,
+            r#"{"peft_type": "LORA", "r": 5, "rank_pattern": {"[qk]": 2}}"#,
+            r#"{"peft_type": "LORA"}"#,
+        ] {
+            assert!(PeftFolder { config: config.into(), tensors: tensors(&[A, B]) }.adapter().is_ok(), "{config}");
+        }
     }
 
     #[test]

@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::adapter::{Adapter, AdapterMethod};
 
+/// What PEFT holds whole of each classifier (`SEQ_CLS`), whatever `modules_to_save` names.
+pub(crate) const HEADS_OF_CLASSIFIERS: [&str; 2] = ["classifier", "score"];
+
 /// What an adapter holds, apart from the numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Outline<'a> {
@@ -34,6 +37,21 @@ impl<'a> Outline<'a> {
         whole.filter(|module| !self.is_norm(module)).collect()
     }
 
+    /// Whether its folder says that the model is a classifier: of a method that gives vectors to a model, for which PEFT has to be told
+    /// what that is, where the head is held whole.
+    pub(crate) fn is_of_classifier(&self) -> bool {
+        self.method.has_prompt() && self.whole.keys().any(|name| head_around(name).is_some())
+    }
+
+    /// What `modules_to_save` names: of a classifier the head, and not the modules in it, which PEFT would wrap twice.
+    pub(super) fn named_modules(&self) -> BTreeSet<&'a str> {
+        let saved = self.saved_modules();
+        if !self.is_of_classifier() {
+            return saved;
+        }
+        saved.into_iter().map(|module| head_around(module).unwrap_or(module)).collect()
+    }
+
     /// The modules that it adapts: those that it adds something to, or normalizations.
     pub(super) fn adapted_modules(&self) -> BTreeSet<&'a str> {
         let norms = self.whole.keys().filter_map(|name| Some(name.rsplit_once('.')?.0));
@@ -59,6 +77,12 @@ impl<'a> Outline<'a> {
 /// `classifier` means `pre_classifier` too, and adapts nothing with a saved path among its parts.
 pub(crate) fn is_taken_for(saved: &str, module: &str) -> bool {
     module.ends_with(saved) || format!(".{module}.").contains(&format!(".{saved}."))
+}
+
+/// The head of a classifier that something is a part of by its path; nothing of other modules.
+fn head_around(path: &str) -> Option<&'static str> {
+    let is_around = |head: &&str| path.strip_prefix(*head).is_some_and(|rest| rest.starts_with('.'));
+    HEADS_OF_CLASSIFIERS.into_iter().find(is_around)
 }
 
 impl Adapter {

@@ -12,13 +12,17 @@ pub(crate) struct StoredForm {
     pub(crate) part: &'static str,
     /// Whether PyTorch holds the matrix turned: outputs first.
     pub(crate) is_turned: bool,
+    /// Whether PyTorch holds a vector, and the file one of channels with axes of length 1 behind it: see [`is_of_channels`].
+    pub(crate) is_flat: bool,
 }
 
 impl StoredForm {
     /// What a weight of a layer is; nothing where that cannot be told. `base`: the graph that the layers were found in.
     pub(crate) fn of(base: &Graph, weight: &Weight) -> Option<Self> {
         let node = base.nodes().get(weight.node)?;
-        let form = |part, is_turned| Some(Self { value: weight.value, part, is_turned });
+        let is_flat = is_of_channels(base.name(weight.value), &weight.shape);
+        let form =
+            |part, is_turned| Some(Self { value: weight.value, part, is_turned, is_flat: is_flat && part == "bias" });
         // behind other nodes the form is that of what they make
         let is_behind = node.input(weight.input) != Some(weight.value);
         let is_matrix = weight.shape.len() == 2;
@@ -46,9 +50,13 @@ impl StoredForm {
         }
     }
 
-    /// A tensor of the graph as PyTorch holds it, or the other way round.
+    /// A tensor of the graph as PyTorch holds it.
     pub(crate) fn stored(&self, tensor: Tensor) -> Tensor {
-        if self.is_turned { tensor.turned() } else { tensor }
+        match (self.is_turned, self.is_flat) {
+            (true, _) => tensor.turned(),
+            (false, true) => tensor.flat(),
+            (false, false) => tensor,
+        }
     }
 
     /// The weight of a layer that is this parameter of it.
@@ -56,6 +64,12 @@ impl StoredForm {
         let mut forms = layer.weights.iter().filter_map(|weight| Self::of(base, weight));
         forms.find(|form| form.part == part)
     }
+}
+
+/// Whether a bias is `[channels, 1…]` under a name that an exporter made up (`onnx::Add_43`): of the vector that a normalization has in the
+/// source, it has folded an `Unsqueeze` into it.
+pub(crate) fn is_of_channels(name: &str, shape: &[usize]) -> bool {
+    shape.len() > 2 && shape[1..].iter().all(|length| *length == 1) && !name.ends_with(".bias")
 }
 
 /// Whether a value is a matrix transposed.
@@ -90,6 +104,23 @@ mod tests {
             let base = read(graph(nodes, vec![weight("w", &[4, 4])], vec![value("x", &[4])], vec![value("y", &[4])]));
             let own = Weight { value: base.find("w").unwrap(), shape: vec![4, 4], node: at, input: 1 };
             assert_eq!(StoredForm::of(&base, &own).map(|form| form.is_turned), wanted, "{told}");
+        }
+    }
+
+    #[test]
+    fn a_bias_that_an_exporter_gives_axes_of_length_one_is_the_vector_that_pytorch_holds() {
+        for (name, shape, wanted) in [
+            ("onnx::Add_43", &[4, 1, 1][..], &[4][..]),
+            ("q.bias", &[4, 1, 1], &[4, 1, 1]),
+            ("onnx::Add_43", &[1, 4, 1], &[1, 4, 1]),
+        ] {
+            let nodes = vec![node("Add", &["x", name], &["y"])];
+            let [inputs, outputs] = ["x", "y"].map(|name| vec![value(name, &[4, 4, 3])]);
+            let base = read(graph(nodes, vec![weight(name, shape)], inputs, outputs));
+            let own = Weight { value: base.find(name).unwrap(), shape: shape.to_vec(), node: 0, input: 1 };
+            let form = StoredForm::of(&base, &own).unwrap();
+            let tensor = Tensor::new(shape, vec![0.0; 4]).unwrap();
+            assert_eq!((form.part, form.stored(tensor).shape()), ("bias", wanted), "{name} {shape:?}");
         }
     }
 }

@@ -7,6 +7,7 @@
 )]
 
 mod as_inputs;
+mod for_peft;
 #[path = "../onnx_runtime/mod.rs"]
 mod onnx_runtime;
 

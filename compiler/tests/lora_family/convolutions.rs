@@ -2,7 +2,9 @@
 
 use millstream_compiler::adapter_files::PeftFolder;
 use millstream_compiler::graph::{Attribute, Constant, Graph, TensorType};
-use millstream_compiler::{Model, OperatorCatalog, TrainingProgram, adapters_in, dilated_beside, merge_adapters};
+use millstream_compiler::{
+    Model, OperatorCatalog, TrainingProgram, adapters_in, dilated_beside, merge_adapters, taking_adapter,
+};
 use millstream_schemas::Choice;
 use millstream_schemas::recipe::AdaptersOutput;
 use serde_json::{Value, json};
@@ -124,4 +126,36 @@ fn a_convolution_with_a_normalization_folded_into_it_is_noted_since_peft_applies
     let places: Vec<usize> = (0..plain.len() - own.len()).filter(|at| plain[*at..].starts_with(own)).collect();
     places.into_iter().for_each(|at| folded[at..at + own.len()].copy_from_slice(made_up));
     assert_eq!((noted(plain), noted(folded)), (false, true));
+}
+
+/// "Reshape node 'conv.lora_B.matrix': the input tensor cannot be reshaped to the requested shape".
+#[test]
+fn a_base_of_dora_on_a_convolution_runs_without_an_adapter_and_with_those_of_other_ranks() {
+    if !onnx_runtime::available() {
+        return;
+    }
+    let x = || ("x".to_owned(), floats(&IMAGE, &numbers(IMAGE.iter().product(), 3)));
+    let catalog = OperatorCatalog::standard();
+    for (groups, is_dora) in [(1, true), (2, true), (2, false)] {
+        let bare = Model::from_bytes(convolution((groups, 1), None)).unwrap();
+        let wanted = run(&mut session(&convolution((groups, 1), None)), vec![x()]).remove(0);
+        // each with what the merged model makes
+        let ranks = [2, 1, 3].map(|rank| {
+            let program = beside_convolution((groups, 1), json!({"rank": rank, "dora": is_dora}));
+            let first = program.parameters.iter().enumerate();
+            let parameters: Vec<Vec<f32>> = first.map(|(at, own)| numbers(own.len(), at + 4)).collect();
+            let adapter = program.adapters(&parameters).unwrap().remove(0);
+            let merged = program.export_with(&parameters, AdaptersOutput::Merged, &[]).unwrap().to_vec();
+            let taking = taking_adapter(&bare, &adapter, &catalog).unwrap();
+            (taking, run(&mut session(&merged), vec![x()]).remove(0))
+        });
+        let base = ranks[0].0.model.to_vec();
+        assert_close(&run(&mut session(&base), vec![x()])[0], &wanted, 1e-3, "without an adapter");
+        for (taking, wanted) in &ranks {
+            let parts = taking.adapter.parameters.iter();
+            let given = parts.map(|(name, tensor)| (name.clone(), floats(tensor.shape(), tensor.values())));
+            let found = run(&mut session(&base), std::iter::once(x()).chain(given).collect()).remove(0);
+            assert_close(&found, wanted, 1e-3, "with an adapter");
+        }
+    }
 }

@@ -52,7 +52,7 @@ impl Trainer {
             (checkpoint.manifest.averaged, checkpoint.state.averaged) = (Some(0), 0);
         }
         let begins_anew = averaging.is_some_and(|saved| !is_alike(settings.step.averaging, saved));
-        take_state(&runner, &mut checkpoint, begins_anew)?;
+        take_state(&runner, &mut checkpoint, begins_anew, &differing)?;
         let history = &mut checkpoint.manifest.history;
         if changed(SCHEDULE).is_some() {
             history.plateau = None;
@@ -94,9 +94,20 @@ fn is_alike(averaging: Option<Averaging>, saved: &str) -> bool {
     saved.starts_with(kind)
 }
 
+/// What of [`MAY_CHANGE`] decides which numbers are remembered of each parameter.
+const REMEMBERED: [&str; 3] = ["the optimizer", "the penalties", AVERAGING];
+
 /// Orders what the optimizer remembers as it does now. An average that is new begins with the weights as they are, what is not
 /// needed any more is dropped, and all else must be there.
-fn take_state(runner: &StepRunner, checkpoint: &mut Checkpoint, begins_anew: bool) -> Result<(), TrainingError> {
+///
+/// # Errors
+/// Something is not there: named by the setting among `differing` that it follows from.
+fn take_state(
+    runner: &StepRunner,
+    checkpoint: &mut Checkpoint,
+    begins_anew: bool,
+    differing: &[Differing],
+) -> Result<(), TrainingError> {
     let entries = &runner.manifest().parameters;
     let list = |names: Vec<&str>| names.join(", ");
     let saved = list(checkpoint.manifest.parameters.iter().map(|saved| saved.name.as_str()).collect());
@@ -119,6 +130,10 @@ fn take_state(runner: &StepRunner, checkpoint: &mut Checkpoint, begins_anew: boo
         match wanted.iter().map(found).collect() {
             Some(ordered) => checkpoint.state.tensors[at] = ordered,
             None => {
+                let decides = |own: &&Differing| REMEMBERED.contains(&own.name.as_str());
+                if let Some(Differing { name, saved, now }) = differing.iter().find(decides) {
+                    require_same(&checkpoint.path, name, saved, now)?;
+                }
                 let saved = list(saved.iter().map(|saved| saved.name.as_str()).collect());
                 let now = list(wanted.iter().map(|tensor| tensor.name).collect());
                 let what = format!("what the optimizer remembers of `{}`", entries[at].name);

@@ -95,8 +95,10 @@ impl MethodFunction for PTuning {
         let folded = made.map(|value| FoldedValue { value, trained: own.clone(), rule });
         let in_file: PromptRule = Arc::new(move |own: &[&Constant]| tensor(&encoder.folded(own)));
         let prompt = PromptForm { trained: own.clone(), rule: in_file };
+        let mut file = self.place.in_files(AdapterMethod::PTuning, prompt);
+        file.peft_notes.extend(note_of_padding(model.base, words.tokens));
         Ok(Added {
-            file: self.place.in_files(AdapterMethod::PTuning, prompt),
+            file,
             layers: encoder.layers(model.graph, &own, &words.layer),
             folded: folded.into_iter().collect(),
             adapted: vec![words.layer],

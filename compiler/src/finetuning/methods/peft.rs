@@ -260,7 +260,9 @@ impl FromAdapter<'_> {
             AdapterMethod::LnTuning => self.norms(names, model),
             AdapterMethod::PromptTuning | AdapterMethod::PTuning => {
                 let prompt = self.adapter.prompt.as_ref().expect("`check` has seen it");
-                checked(&PromptTuning::of_length(prompt.shape()[0]), model)
+                let mut added = checked(&PromptTuning::of_length(prompt.shape()[0]), model)?;
+                added.notes.extend(added.file.peft_notes.iter().cloned());
+                Ok(added)
             }
             AdapterMethod::PrefixTuning { layers, heads } => {
                 let prompt = self.adapter.prompt.as_ref().expect("`check` has seen it");
@@ -368,7 +370,10 @@ impl FromAdapter<'_> {
                 continue;
             };
             let tensor = if form.is_turned { tensor.turned() } else { tensor.clone() };
-            if own.shape != tensor.shape() {
+            // a vector of channels has axes of length 1 in some files
+            let is_vector = matches!(*tensor.shape(), [length] if own.shape.len() > 2 && own.shape[0] == length);
+            let fits = is_vector && own.shape[1..].iter().all(|length| *length == 1);
+            if own.shape != tensor.shape() && !fits {
                 left_out.push((name, "the model's has another shape"));
                 continue;
             }

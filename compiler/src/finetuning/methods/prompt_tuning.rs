@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::adapter_form::{PromptForm, PromptRule, tensor};
 use super::method_function::{Added, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
-use super::prompts::{MOST_TOKENS, Place, Start, VirtualTokens, WordEmbeddings, require_length};
+use super::prompts::{MOST_TOKENS, Place, Start, VirtualTokens, WordEmbeddings, note_of_padding, require_length};
 use crate::CompilerError;
 use crate::adapter_files::AdapterMethod;
 use crate::finetuning::{Layer, Weight};
@@ -103,7 +103,8 @@ impl MethodFunction for PromptTuning {
         };
         let rule: PromptRule = Arc::new(|trained: &[&Constant]| tensor(trained[0]));
         let prompt = PromptForm { trained: vec![value], rule };
-        let file = self.place.in_files(AdapterMethod::PromptTuning, prompt);
+        let mut file = self.place.in_files(AdapterMethod::PromptTuning, prompt);
+        file.peft_notes.extend(note_of_padding(model.base, words.tokens));
         Ok(Added { layers: vec![layer], adapted: vec![words.layer], is_apart: true, file, notes, ..Added::default() })
     }
 

@@ -81,15 +81,15 @@ fn for_outputs(graph: &mut Graph, map: &LinearMap, vector: ValueId, name: &str) 
     match map {
         LinearMap::Dense { .. } => Ok(vector),
         LinearMap::Convolution { outputs, kernel, .. } => {
-            let shape = [vec![*outputs], vec![1; kernel.len()]].concat();
+            let shape = [vec![*outputs as i64], vec![1; kernel.len()]].concat();
             reshaped(graph, vector, &shape, name)
         }
     }
 }
 
-fn reshaped(graph: &mut Graph, value: ValueId, shape: &[usize], name: &str) -> Result<ValueId, CompilerError> {
-    let lengths: Vec<i64> = shape.iter().map(|length| *length as i64).collect();
-    let lengths = graph.named_constant(&format!("{name}.shape"), Constant::i64([shape.len()], &lengths));
+/// A length of -1 is what the numbers leave.
+fn reshaped(graph: &mut Graph, value: ValueId, lengths: &[i64], name: &str) -> Result<ValueId, CompilerError> {
+    let lengths = graph.named_constant(&format!("{name}.shape"), Constant::i64([lengths.len()], lengths));
     graph.append("Reshape", &[value, lengths], &[], name)
 }
 
@@ -100,7 +100,6 @@ fn product(
     [a, b]: [ValueId; 2],
     name: &dyn Fn(&str) -> String,
 ) -> Result<ValueId, CompilerError> {
-    let (rank, groups) = (factors.rank, factors.groups());
     let made = name("lora_product");
     match &factors.map {
         LinearMap::Dense { is_transposed: false, .. } => graph.append("MatMul", &[a, b], &[], &made),
@@ -111,11 +110,13 @@ fn product(
             graph.append("MatMul", &[b, a], &[], &made)
         }
         LinearMap::Convolution { outputs, .. } => {
-            let (in_a_group, columns) = (factors.outputs_in_a_group(), factors.columns());
-            let a = reshaped(graph, a, &[groups, rank, columns], &name("lora_A.matrix"))?;
-            let b = reshaped(graph, b, &[groups, in_a_group, rank], &name("lora_B.matrix"))?;
+            let [groups, in_a_group, columns] =
+                [factors.groups(), factors.outputs_in_a_group(), factors.columns()].map(|length| length as i64);
+            // a graph that takes adapters as inputs takes those of any rank
+            let a = reshaped(graph, a, &[groups, -1, columns], &name("lora_A.matrix"))?;
+            let b = reshaped(graph, b, &[groups, in_a_group, -1], &name("lora_B.matrix"))?;
             let of_groups = graph.append("MatMul", &[b, a], &[], &name("lora_product.groups"))?;
-            reshaped(graph, of_groups, &[*outputs, columns], &made)
+            reshaped(graph, of_groups, &[*outputs as i64, columns], &made)
         }
     }
 }
@@ -134,7 +135,7 @@ fn used_weight(
         }
         LinearMap::Dense { .. } => Ok(weight),
         LinearMap::Convolution { outputs, .. } => {
-            reshaped(graph, weight, &[*outputs, factors.columns()], &name("used_weight"))
+            reshaped(graph, weight, &[*outputs as i64, factors.columns() as i64], &name("used_weight"))
         }
     }
 }

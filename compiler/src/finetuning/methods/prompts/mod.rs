@@ -5,6 +5,7 @@ mod cut;
 mod encoder;
 mod filled_inputs;
 mod folded_encoder;
+mod last_token;
 mod place;
 mod pooled;
 mod rounding;
@@ -14,6 +15,7 @@ mod word_embeddings;
 
 pub(super) use encoder::{EncoderKind, Part, PromptEncoder};
 pub(super) use folded_encoder::{Linear, wide};
+pub(super) use last_token::note_of_padding;
 pub(super) use place::Place;
 pub(super) use start::Start;
 pub(super) use virtual_tokens::VirtualTokens;
