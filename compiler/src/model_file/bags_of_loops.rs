@@ -205,7 +205,7 @@ impl<'a> Turn<'a, '_, '_> {
         let puts_behind = before == so_far && self.behind(added, place)? == 0 && self.plain(without) == so_far;
         let is_padding = self.maker(self.maker(either.input.first()?, "Not")?.input.first()?, "Equal")?;
         let [told, left_out] = is_padding.input.as_slice() else { return None };
-        let (id, length) = self.from_front(told)?;
+        let (id, length) = self.place_from_front(told)?;
         let [ids, read] = self.maker(id, "Gather").filter(|id| number(id, "axis", 0) == 0)?.input.as_slice() else {
             return None;
         };
@@ -217,7 +217,7 @@ impl<'a> Turn<'a, '_, '_> {
     }
 
     /// The number that a value is where it is not negative, and what is added to it where it is.
-    fn from_front(&self, name: &str) -> Option<(&'a str, i64)> {
+    fn place_from_front(&self, name: &str) -> Option<(&'a str, i64)> {
         let either = self.maker(name, "If")?;
         let [id, zero] = self.maker(either.input.first()?, "Less")?.input.as_slice() else { return None };
         let [below, other] = self.branches(either)?;

@@ -138,7 +138,7 @@ fn size(data: &DataFacts) -> String {
 /// The sets that the model was evaluated on, and what each of them was for.
 fn evaluation_data(ledger: &Ledger) -> String {
     let (sets, results) = (ledger.evaluated(), &ledger.results);
-    let mut out = match sets {
+    let out = match sets {
         [] => "None: nothing was evaluated.\n".to_owned(),
         [data] => {
             let what = match results.is_chosen {

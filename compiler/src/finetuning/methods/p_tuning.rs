@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::adapter_form::{PromptForm, PromptRule, tensor};
 use super::method_function::{Added, FoldedValue, MethodFunction, MethodModel};
 use super::method_kind::{Build, MethodKind};
-use super::prompts::{EncoderKind, MOST_TOKENS, Place, PromptEncoder, VirtualTokens, WordEmbeddings, require_length};
+use super::prompts::{
+    EncoderKind, MOST_TOKENS, Place, PromptEncoder, VirtualTokens, WordEmbeddings, note_of_padding, require_length,
+};
 use crate::CompilerError;
 use crate::adapter_files::AdapterMethod;
 use crate::graph::Constant;
