@@ -129,8 +129,8 @@ fn is_ensemble(path: &Path) -> bool {
 pub(crate) fn require_recipe_of_run(path: &Path) -> anyhow::Result<()> {
     anyhow::ensure!(
         !is_ensemble(path),
-        "{} is the folder of an ensemble, which has no recipe; name the recipe of a member, which its `ensemble.json` lists. \
-         `millstream evaluate RECIPE --model {}` measures the ensemble",
+        "{} is the folder of an ensemble, which has no recipe; name the recipe that a member was trained by; its `ensemble.json` lists \
+         their models. `millstream evaluate RECIPE --model {}` measures the ensemble",
         shown_path(path),
         shell_path(EnsembleFolder(path.to_owned()).model())
     );

@@ -202,7 +202,16 @@ impl Measuring {
         warnings.extend(session.warnings.iter().cloned());
         let predictor = &session.predictor;
         let named = labels_file::of_model(model, path)?;
-        if let Some(labels) = named.or_else(|| numbers_up_to(&source, predictor.classes()?)) {
+        let numbered = predictor.classes().filter(|_| named.is_none());
+        let numbered = numbered.and_then(|classes| numbers_up_to(&source, classes));
+        if let Some(numbers) = &numbered {
+            notes.push(format!(
+                "{place}: the rows have {}, and the model has {}, which it does not name: each is taken by its number",
+                count(source.classes().len(), "class"),
+                numbers.len()
+            ));
+        }
+        if let Some(labels) = named.or(numbered) {
             notes.extend(align(&mut source, &labels, "the model", place)?);
         }
         let loss = match balanced_options(recipe).is_empty() {

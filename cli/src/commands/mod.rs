@@ -89,8 +89,10 @@ pub(crate) fn text_of(arguments: &RecipeArguments) -> anyhow::Result<RecipeText>
     if !arguments.recipe.is_dir() {
         return Ok(RecipeText::read(&arguments.recipe, &arguments.overrides)?);
     }
-    missing_place::require_recipe_of_run(&arguments.recipe)?;
     let path = arguments.recipe.join(RECIPE_FILE);
+    if !path.exists() {
+        missing_place::require_recipe_of_run(&arguments.recipe)?;
+    }
     anyhow::ensure!(
         path.exists(),
         "{} is a folder, and no run has left its `{RECIPE_FILE}` in it; of data and a model, `millstream init` makes a recipe{}",

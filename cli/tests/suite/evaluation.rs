@@ -385,5 +385,6 @@ fn rows_in_which_the_highest_class_does_not_occur_measure_a_model_that_names_no_
         |rows: &str| place.run(&["evaluate", "recipe.yaml", "--model", "model.onnx", "--data", rows, "--json"]);
     let report = measure("low.parquet").json();
     assert_eq!(report["classes"], json!(["0", "1", "2", "3"]), "{report}");
+    assert!(report["notes"].to_string().contains("3 classes, and the model has 4, which it does not name"), "{report}");
     measure("high.parquet").failed_with(&["--data", "5 classes, and the model", "has 4"]);
 }

@@ -90,19 +90,19 @@ impl Members {
 
     /// Folders with nothing in them, by name.
     pub(super) fn empty_folders(&self) -> Vec<String> {
+        if self.folders.is_empty() {
+            return Vec::new();
+        }
         let members = self.files.iter().map(|member| &member.name);
         let members = members.chain(self.left_out.iter().map(|one| &one.name));
-        let mut filled: HashSet<&str> = HashSet::new();
-        for name in members.chain(&self.folders) {
-            let mut below = name.as_str();
-            while let Some((folder, _)) = below.rsplit_once('/') {
-                if !filled.insert(folder) {
-                    break;
-                }
-                below = folder;
-            }
-        }
-        self.folders.iter().filter(|folder| !filled.contains(folder.as_str())).cloned().collect()
+        let mut names: Vec<&String> = members.chain(&self.folders).collect();
+        names.sort_unstable();
+        let is_filled = |folder: &String| {
+            let inside = format!("{folder}/");
+            let first = names.partition_point(|name| **name < inside);
+            names.get(first).is_some_and(|name| name.starts_with(&inside))
+        };
+        self.folders.iter().filter(|folder| !is_filled(folder)).cloned().collect()
     }
 
     /// Notes a folder of the archive; one that is hidden, or leads out of it, has nothing that is read.
