@@ -7,8 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::Tensor;
 use super::adapter::{Adapter, AdapterMethod, Biases, ModuleAdapter};
-use super::peft_folder::PeftFolder;
 use super::saved_modules::Outline;
+
+/// What PEFT calls the file.
+pub(super) const CONFIG_FILE: &str = "adapter_config.json";
 
 /// What of the file matters to the numbers beside it.
 #[derive(Clone, Debug)]
@@ -202,10 +204,9 @@ impl PeftConfig {
     /// Refuses tensors of other lengths than the file says, which PEFT does not load.
     pub(super) fn require_lengths_of(&self, adapter: &Adapter) -> Result<(), String> {
         let require = |what: &str, found: usize, key: &str, said: Option<f64>| match said {
-            Some(said) if said != found as f64 => Err(format!(
-                "{what} is {found}, and `{key}` of {} says {said}; PEFT loads no such folder",
-                PeftFolder::CONFIG
-            )),
+            Some(said) if said != found as f64 => {
+                Err(format!("{what} is {found}, and `{key}` of {CONFIG_FILE} says {said}; PEFT loads no such folder"))
+            }
             _ => Ok(()),
         };
         let (lengths, number) = (&self.lengths, |said: u64| said as f64);

@@ -10,7 +10,7 @@ use super::Tensor;
 use super::adapter::{Adapter, AdapterMethod, ModuleAdapter};
 use super::grouped;
 use super::numbers::Stored;
-use super::peft_config::PeftConfig;
+use super::peft_config::{CONFIG_FILE, PeftConfig};
 use super::saved_modules::Outline;
 use super::tensor_names::TENSOR_NAMES;
 use crate::CompilerError;
@@ -36,7 +36,7 @@ const OF_NORM: &str = ".ln_tuning_layers.";
 
 impl PeftFolder {
     /// Name of the first file.
-    pub const CONFIG: &str = "adapter_config.json";
+    pub const CONFIG: &str = CONFIG_FILE;
     /// Name of the second.
     pub const TENSORS: &str = "adapter_model.safetensors";
 
