@@ -398,9 +398,6 @@ fn a_study_has_documents_and_stands_among_runs_with_its_winner() {
         "Seconds of work are by the clock of the machine that ran the trial",
         "- **Task:** image-classification\n- **Classes:** 3: ",
         "the 18 rows of the split evaluate; the state that its run exports was chosen by them too\n",
-        // of a complete grid most may be what two values do together
-        "main effects alone, scaled to 100 % together, by a forest fitted to 6 complete trials",
-        "(interactions) is left out",
         "*not stated*",
         "## What it is of",
         "- **Epochs:** 3",

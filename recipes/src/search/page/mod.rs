@@ -161,6 +161,18 @@ mod tests {
     }
 
     #[test]
+    fn importance_does_not_claim_what_values_do_only_together() {
+        let study = study(1, 20);
+        let said = study.importance_in_words().unwrap();
+        let wanted = "main effects alone, scaled to 100 % together, by a forest fitted to 12 complete trials";
+        assert!(said.contains(wanted) && said.contains("(interactions) is left out"), "{said}");
+        assert!(render(&study).contains(wanted));
+        let unknown = StudyReport { importance: Vec::new(), ..study };
+        assert_eq!(unknown.importance_in_words(), None);
+        assert!(!render(&unknown).contains("main effects alone"));
+    }
+
+    #[test]
     fn a_trial_out_of_bounds_is_not_said_to_be_incomplete_where_it_is_drawn() {
         assert!(render(&study(1, 20)).contains("hollow: out of bounds, or not complete"));
         let free = StudyReport { constraints: Vec::new(), ..study(1, 20) };
